@@ -1,0 +1,2 @@
+//! camlens
+fn main(){}
