@@ -1,0 +1,1 @@
+//! ONNX Runtime, and nothing else in the crate names it.

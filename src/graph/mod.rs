@@ -1,0 +1,1 @@
+//! ONNX as data: reading and writing the protobuf, finding layers, building the backward pass.

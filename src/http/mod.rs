@@ -1,0 +1,1 @@
+//! The edge: routes, requests, answers, problems, the page.
