@@ -69,7 +69,7 @@ class Inverted(nn.Module):
         super().__init__()
         middle = before * expand
         self.expand = unit(before, middle, 1) if expand > 1 else nn.Identity()
-        self.depthwise = unit(middle, middle, kernel, stride, groups=middle)
+        self.depthwise = unit(middle, middle, kernel, stride, groups=middle, same=kernel == 5 and stride == 2)
         self.project = nn.Sequential(nn.Conv2d(middle, after, 1, bias=False), nn.BatchNorm2d(after))
         self.residual = stride == 1 and before == after
 
@@ -78,9 +78,13 @@ class Inverted(nn.Module):
         return x + out if self.residual else out
 
 
-def unit(before, after, kernel, stride=1, groups=1):
-    conv = nn.Conv2d(before, after, kernel, stride, kernel // 2, groups=groups, bias=False)
-    return nn.Sequential(conv, nn.BatchNorm2d(after), nn.ReLU6(inplace=True))
+def unit(before, after, kernel, stride=1, groups=1, same=False):
+    """`same`: TensorFlow's SAME padding of an even input, which is lopsided and so
+    stands in the graph as a Pad of its own, as in the real EfficientNet-Lite."""
+    less, more = (kernel - stride) // 2, (kernel - stride + 1) // 2
+    pad = [nn.ZeroPad2d((less, more, less, more))] if same else []
+    conv = nn.Conv2d(before, after, kernel, stride, 0 if same else kernel // 2, groups=groups, bias=False)
+    return nn.Sequential(*pad, conv, nn.BatchNorm2d(after), nn.ReLU6(inplace=True))
 
 
 class TinyLite(nn.Module):
@@ -179,11 +183,11 @@ def reference(model, x):
     return logits.detach(), target.numpy(), acts, grads
 
 
-def export_torchscript(model, x, path, batch="N", training=torch.onnx.TrainingMode.EVAL, fold=True):
+def export_torchscript(model, x, path, batch="N", training=torch.onnx.TrainingMode.EVAL):
     axes = {"input": {0: batch}, "output": {0: batch}} if batch else None
     torch.onnx.export(
         model, (x,), path, dynamo=False, opset_version=OPSET, input_names=["input"], output_names=["output"],
-        dynamic_axes=axes, training=training, do_constant_folding=fold,
+        dynamic_axes=axes, training=training,
     )  # fmt: skip
 
 
@@ -293,7 +297,7 @@ def main():
     lite = start(TinyLite(), 3)
     x = torch.randn(2, 3, 48, 48, generator=random)
     path = onnx_probe.DIALECTS / "tinylite.onnx"
-    export_torchscript(lite, x, path, training=torch.onnx.TrainingMode.PRESERVE, fold=False)
+    export_torchscript(lite, x, path, training=torch.onnx.TrainingMode.PRESERVE)
     describe(path)
     logits, target, acts, grads = reference(lite, x)
     onnx_probe.write("tinylite", path, x.numpy(), logits.numpy(), target, acts, grads, lite.layers)
