@@ -20,7 +20,7 @@ COPY models models
 RUN python scripts/setup.py --only runtime && python scripts/setup.py --only models
 
 FROM debian:${DEBIAN}-slim
-RUN useradd --system --uid 10001 --user-group --no-create-home --shell /usr/sbin/nologin camlens
+RUN useradd --uid 10001 --user-group --no-create-home --shell /usr/sbin/nologin camlens
 # camlens looks for runtime/ and models/ in its working directory.
 WORKDIR /opt/camlens
 COPY LICENSE-MIT LICENSE-APACHE ./
