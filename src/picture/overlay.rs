@@ -99,8 +99,8 @@ fn level(value: f32) -> u8 {
 }
 
 fn unit(value: f32) -> f32 {
-    // `f32::max` gives the other operand where one is NaN.
-    value.max(0.0).min(1.0)
+    // Written so that NaN, which is not greater than anything, becomes 0.
+    if value > 0.0 { value.min(1.0) } else { 0.0 }
 }
 
 /// A map's side in pixels. No map comes near the limit: its memory would not be had.
