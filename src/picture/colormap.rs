@@ -1,0 +1,188 @@
+//! Colour tables: a value of 0..=255 becomes a colour.
+//!
+//! Every table equals OpenCV's byte for byte, because that is what the article and most
+//! published pictures use. Matplotlib's `jet` is another table. JET is computed from its
+//! formula; the others are OpenCV's values, written down by `scripts/colormaps.py`.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Kind};
+
+/// 256 colours, RGB.
+pub type Table = [[u8; 3]; 256];
+
+/// A colour table that a map can be painted with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[expect(missing_docs, reason = "the names are the names that everyone uses")]
+pub enum Colormap {
+    #[default]
+    Jet,
+    Turbo,
+    Viridis,
+    Inferno,
+    Magma,
+    Plasma,
+    Cividis,
+    Gray,
+}
+
+static JET: Table = jet();
+static TURBO: Table = triples(include_bytes!("colormaps/turbo.bin"));
+static VIRIDIS: Table = triples(include_bytes!("colormaps/viridis.bin"));
+static INFERNO: Table = triples(include_bytes!("colormaps/inferno.bin"));
+static MAGMA: Table = triples(include_bytes!("colormaps/magma.bin"));
+static PLASMA: Table = triples(include_bytes!("colormaps/plasma.bin"));
+static CIVIDIS: Table = triples(include_bytes!("colormaps/cividis.bin"));
+static GRAY: Table = gray();
+
+impl Colormap {
+    /// Every table, in the order in which the contract names them.
+    pub const ALL: [Self; 8] = [
+        Self::Jet,
+        Self::Turbo,
+        Self::Viridis,
+        Self::Inferno,
+        Self::Magma,
+        Self::Plasma,
+        Self::Cividis,
+        Self::Gray,
+    ];
+
+    /// The name that a request uses.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Jet => "jet",
+            Self::Turbo => "turbo",
+            Self::Viridis => "viridis",
+            Self::Inferno => "inferno",
+            Self::Magma => "magma",
+            Self::Plasma => "plasma",
+            Self::Cividis => "cividis",
+            Self::Gray => "gray",
+        }
+    }
+
+    /// The 256 colours, RGB.
+    #[must_use]
+    pub fn table(self) -> &'static Table {
+        match self {
+            Self::Jet => &JET,
+            Self::Turbo => &TURBO,
+            Self::Viridis => &VIRIDIS,
+            Self::Inferno => &INFERNO,
+            Self::Magma => &MAGMA,
+            Self::Plasma => &PLASMA,
+            Self::Cividis => &CIVIDIS,
+            Self::Gray => &GRAY,
+        }
+    }
+}
+
+impl fmt::Display for Colormap {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+impl FromStr for Colormap {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self, Error> {
+        Self::ALL.into_iter().find(|colormap| colormap.name() == name).ok_or_else(|| {
+            let names = Self::ALL.map(Self::name).join(", ");
+            Error::new(Kind::Option, format!("There is no colormap {name:?}; there are {names}."))
+        })
+    }
+}
+
+/// OpenCV's JET. With i = 0..255: R = min(4i − 382.5, 1147.5 − 4i), G = min(4i − 127.5,
+/// 892.5 − 4i), B = min(4i + 127.5, 637.5 − 4i), rounded half to even and clamped. Every
+/// such value ends in .5, so the whole numbers below are the values less a half.
+const fn jet() -> Table {
+    let mut table = [[0; 3]; 256];
+    let mut i = 0;
+    while i < 256 {
+        let x = 4 * i as i32;
+        table[i] = [ramp(x - 383, 1147 - x), ramp(x - 128, 892 - x), ramp(x + 127, 637 - x)];
+        i += 1;
+    }
+    // OpenCV's own table has this one value off the formula.
+    table[159][2] = 1;
+    table
+}
+
+/// min(up, down) + ½, rounded half to even, clamped to a byte.
+const fn ramp(up: i32, down: i32) -> u8 {
+    let low = if up < down { up } else { down };
+    let even = low + (low & 1);
+    if even < 0 {
+        0
+    } else if even > 255 {
+        255
+    } else {
+        even as u8
+    }
+}
+
+const fn gray() -> Table {
+    let mut table = [[0; 3]; 256];
+    let mut i = 0;
+    while i < 256 {
+        table[i] = [i as u8; 3];
+        i += 1;
+    }
+    table
+}
+
+const fn triples(bytes: &[u8; 768]) -> Table {
+    let mut table = [[0; 3]; 256];
+    let mut i = 0;
+    while i < 256 {
+        table[i] = [bytes[3 * i], bytes[3 * i + 1], bytes[3 * i + 2]];
+        i += 1;
+    }
+    table
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sha2::{Digest, Sha256};
+
+    #[test]
+    fn tables_are_opencv_s() {
+        let sums = Colormap::ALL.map(|colormap| {
+            let sum = Sha256::digest(colormap.table().as_flattened());
+            let hex: String = sum.iter().map(|byte| format!("{byte:02x}")).collect();
+            format!("{colormap} {hex}")
+        });
+        // The sum of JET is REFERENCE.md's; the others are of cv2.applyColorMap's own output (4.11.0).
+        assert_eq!(
+            sums[..7],
+            [
+                "jet 661fa696672fecb0ffa3e76bff80e0119d8308227c361c0043f705d8c867faad",
+                "turbo c4ae9ddb8a7f13561562fe15fd276fb55ab04e194786c39edfb2ef2cc0929b2b",
+                "viridis 18545f7c72a02f02a54f2e3f6ff9dcf357e0190ab9117a1f8fae44c6eaf179e0",
+                "inferno e24e8bd38b972989f64c42856b2b274df5ada3a62bc01bf8e83500a2ea938ad4",
+                "magma f95197e8391d18e2c1db50f2a1ab8650ab7c2a9acb781704a8156872615f002b",
+                "plasma 7463ac7565e754490c2c358e89b54a99da3e9b3c0be7734ed66b9fc78958b9a6",
+                "cividis 40881f40490dc08ae8b1442b52b01c7169d27124ccb4a501cd0ee290079cc1e1",
+            ]
+        );
+    }
+
+    #[test]
+    fn names_are_read_back_and_a_wrong_one_is_told_what_there_is() {
+        for colormap in Colormap::ALL {
+            assert_eq!(colormap.name().parse::<Colormap>().unwrap(), colormap);
+        }
+        let error = "hot".parse::<Colormap>().unwrap_err();
+        assert_eq!(error.kind(), Kind::Option);
+        insta::assert_snapshot!(error, @r#"There is no colormap "hot"; there are jet, turbo, viridis, inferno, magma, plasma, cividis, gray."#);
+    }
+}
