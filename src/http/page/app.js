@@ -74,13 +74,13 @@ function idle() {
   current = null;
   clearInterval(clock);
   ui.run.hidden = true;
-  ui.result.removeAttribute("aria-busy");
+  ui.stage.removeAttribute("aria-busy");
 }
 
 function busy(label, expectedMs) {
   clearInterval(clock);
   const start = performance.now();
-  ui.result.setAttribute("aria-busy", "true");
+  ui.stage.setAttribute("aria-busy", "true");
   ui.runLabel.textContent = label;
   say(label);
   const tick = () => {
@@ -184,8 +184,11 @@ function showMethods() {
     make("input", { type: "radio", name: "method", value: method, checked: method === state.method, disabled: !available }),
     make("span", {}, methodName(method)),
   )));
-  const missing = methods.filter(([, { available }]) => !available);
-  ui.methodHint.textContent = missing.map(([method, { reason }]) => `${methodName(method)}: ${sentence(reason ?? "not possible with this model")}`).join(" ");
+  const missing = new Map();
+  for (const [method, { available, reason = "not possible with this model" }] of methods) {
+    if (!available) missing.set(reason, [...(missing.get(reason) ?? []), methodName(method)]);
+  }
+  ui.methodHint.textContent = [...missing].map(([reason, names]) => `Not ${names.join(", ")}: ${sentence(reason)}`).join(" ");
 }
 
 // ---------------------------------------------------------------- the picture
@@ -198,8 +201,6 @@ async function choose(file) {
   state.answers.clear();
   state.target = null;
   classes.show(null);
-  ui.drop.hidden = true;
-  ui.result.hidden = false;
   ui.fileName.textContent = file.name || "pasted picture";
   forget();
   showPicture();
@@ -207,19 +208,15 @@ async function choose(file) {
   else say("Waiting for a model.");
 }
 
+/** A picture that only the server can decode is not on the page until an answer came. */
 function showPicture() {
-  const picture = state.picture ?? new ImageData(3, 2);
-  const drawable = state.picture ?? blank(picture);
-  single.setPicture(drawable, style());
-  single.paint(style());
-  for (const pane of state.panes.values()) {
-    pane.viewer.setPicture(drawable, style());
-    pane.viewer.paint(style());
+  ui.drop.hidden = Boolean(state.picture);
+  ui.result.hidden = !state.picture;
+  if (!state.picture) return;
+  for (const viewer of [single, ...[...state.panes.values()].map((pane) => pane.viewer)]) {
+    viewer.setPicture(state.picture, style());
+    viewer.paint(style());
   }
-}
-
-function blank({ width, height }) {
-  return make("canvas", { width, height });
 }
 
 /** A picture that this browser cannot decode (TIFF, mostly) comes back from the server, with nothing laid over it. */
@@ -237,7 +234,7 @@ function forget() {
   state.answer = null;
   single.setMap(null);
   for (const part of [ui.answer, ui.details, ui.empty]) part.hidden = true;
-  ui.take.hidden = !state.file || !state.model;
+  ui.take.hidden = !state.picture || !state.model;
   ui.readout.textContent = "";
 }
 
@@ -410,10 +407,11 @@ function showFacts(answer) {
   const seen = state.model.input.fit === "crop" ? ", of which the model saw the centre" : "";
   const total = Object.values(timing).reduce((sum, ms) => sum + ms, 0);
   const facts = [
-    ["Class", `${className(target)} (${target.index})`],
+    ["Class", target.label === null ? String(target.index) : `${target.label} (${target.index})`],
     ["Probability", percent(target.probability)],
     ["Logit", target.logit === null ? null : target.logit.toFixed(3)],
-    ["Method", `${methodName(answer.method)}, ${ui.convention.selectedOptions[0].text.toLowerCase()}`],
+    ["Method", methodName(answer.method)],
+    ["Convention", answer.convention],
     ["Layer", answer.layer],
     ["Map", `${columns} × ${rows}`],
     ["Largest value", heatmap.empty ? "0, the map is empty" : heatmap.max.toPrecision(4)],
@@ -440,7 +438,7 @@ function makePanes(methods) {
     const canvas = make("canvas", { role: "img", "aria-label": `${methodName(method)}, not there yet` });
     const note = make("span", { className: "soft" }, "Waiting …");
     const viewer = new Viewer(canvas);
-    viewer.setPicture(state.picture ?? blank({ width: 3, height: 2 }), style());
+    if (state.picture) viewer.setPicture(state.picture, style());
     viewer.paint(style());
     state.panes.set(method, {
       viewer,
@@ -456,9 +454,20 @@ function makePanes(methods) {
     watchPointer(canvas, viewer);
     return make(
       "figure", { className: "pane", "data-method": method }, canvas,
-      make("figcaption", {}, make("strong", {}, methodName(method)), note),
+      make("figcaption", {}, make("button", { type: "button", className: "quiet", title: "Show this one alone", onclick: () => showAlone(method) }, methodName(method)), note),
     );
   }));
+}
+
+function showAlone(method) {
+  ui.methods.querySelector(`input[value="${method}"]`).checked = true;
+  chooseMethod();
+}
+
+function chooseMethod() {
+  state.method = checked("method");
+  document.querySelector('input[name="mode"][value="single"]').checked = true;
+  changeMode();
 }
 
 /** Every way to look at the maps that are here already. */
@@ -520,13 +529,10 @@ function pictureName() {
 
 function showCurl() {
   // Commas are plain in a query; written so, the line can be read.
-  const query = new URLSearchParams(pictureQuestion()).toString().replaceAll("%2C", ",");
+  const query = new URLSearchParams(pictureQuestion()).toString().replaceAll("%2C", ",").replaceAll("'", "%27");
   const address = `${location.origin}${picturePath()}${query ? `?${query}` : ""}`;
-  ui.curl.textContent = `curl -sS ${shellWordAlways(address)} -F ${curlFile(state.file.name || "picture.png")} -H 'accept: image/png' -o ${shellWord(pictureName())}`;
+  ui.curl.textContent = `curl -fsS '${address}' -F ${curlFile(state.file.name || "picture.png")} -o ${shellWord(pictureName())}`;
 }
-
-// `?` and `&` mean something to a shell.
-const shellWordAlways = (text) => `'${text.replaceAll("'", "'\\''")}'`;
 
 function download() {
   const name = pictureName();
@@ -569,12 +575,7 @@ ui.model.addEventListener("change", () => {
   forget();
   run(`Reading ${ui.model.value}`, 0, async () => chooseModel(ui.model.value));
 });
-ui.methods.addEventListener("change", () => {
-  state.method = checked("method");
-  // Choosing one method is asking for its map.
-  document.querySelector('input[name="mode"][value="single"]').checked = true;
-  changeMode();
-});
+ui.methods.addEventListener("change", chooseMethod);
 for (const control of [ui.layer, ui.convention, ui.score]) control.addEventListener("change", ask);
 ui.maxChannels.addEventListener("change", () => {
   if (comparing() || state.method === "scorecam") ask();

@@ -3,7 +3,7 @@
 import { UNSEEN, enlarge, lay, seenRegion, valueOf } from "./heat.js";
 
 /** Long enough that a tiny picture still shows a smooth map, short enough to repaint while a slider moves. */
-const LONGEST_PX = { least: 720, most: 1400 };
+const LONGEST_PX = { least: 1000, most: 1400 };
 
 export class Viewer {
   #canvas;
@@ -27,6 +27,7 @@ export class Viewer {
     const width = Math.max(1, Math.round(picture.width * scale));
     const height = Math.max(1, Math.round(picture.height * scale));
     Object.assign(this.#canvas, { width, height });
+    this.#canvas.style.setProperty("--ratio", width / height);
     this.#context.fillStyle = "white";
     this.#context.fillRect(0, 0, width, height);
     this.#context.imageSmoothingQuality = "high";
