@@ -66,7 +66,7 @@ function heatmap(method, target, side) {
   return { shape: [side, side], data: raw.map((row) => row.map((v) => (empty ? 0 : v / max))), max: empty ? 0 : 3.71, empty };
 }
 
-function png(width, height, color) {
+export function png(width, height, color) {
   const chunk = (name, data) => {
     const body = Buffer.concat([Buffer.from(name), data]);
     const out = Buffer.alloc(body.length + 8);

@@ -100,6 +100,8 @@ function complain(error) {
   ui.alertTitle.textContent = problem.title;
   const id = problem.status >= 500 && problem.requestId ? ` (request ${problem.requestId})` : "";
   ui.alertDetail.textContent = sentence(problem.detail) + id;
+  // The same request would be refused again, unless time is what was missing.
+  ui.again.hidden = !state.file || (problem.status >= 400 && problem.status < 500);
   ui.alert.hidden = false;
   say("");
 }
@@ -197,11 +199,14 @@ async function choose(file) {
   if (!file) return;
   stop();
   state.file = file;
-  state.picture = await createImageBitmap(file).catch(() => null);
+  const picture = await createImageBitmap(file).catch(() => null);
+  if (state.file !== file) return;
+  state.picture = picture;
   state.answers.clear();
   state.target = null;
   classes.show(null);
   ui.fileName.textContent = file.name || "pasted picture";
+  ui.fileName.title = ui.fileName.textContent;
   forget();
   showPicture();
   if (state.model) ask();
@@ -257,6 +262,7 @@ async function answerTo(asked, signal) {
   const known = state.answers.get(key);
   if (known) return known;
   const answer = await askJson("/v1/explain", state.file, asked, signal);
+  signal.throwIfAborted();
   state.answers.set(key, answer);
   const { passes, timing_ms: timing } = answer;
   const passMs = passes.masked > 0 ? timing.explain / passes.masked : timing.forward / Math.max(1, passes.forward);
@@ -289,7 +295,6 @@ function askOne() {
   return run(label(asked.method), expectation(asked.method).ms, async (signal) => {
     state.answer = null;
     const answer = await answerTo(asked, signal);
-    signal.throwIfAborted();
     state.answer = answer;
     if (!state.picture) await fetchPicture(signal);
     show(answer);
@@ -315,7 +320,6 @@ function askAll() {
       pane.note("At work …");
       try {
         const answer = await answerTo(question(method), signal);
-        signal.throwIfAborted();
         state.answer = answer;
         if (!state.picture) await fetchPicture(signal);
         pane.show(answer);
@@ -352,7 +356,7 @@ function className({ index, label: text }) {
 }
 
 function show(answer) {
-  single.setMap(answer.heatmap, state.model.input);
+  single.setMap(answer.heatmap.empty ? null : answer.heatmap, state.model.input);
   single.paint(style());
   const name = className(answer.target);
   ui.canvas.setAttribute("aria-label", `${methodName(answer.method)} of ${name}, laid over the picture`);
@@ -389,7 +393,7 @@ function showPredictions({ predictions, target }) {
     return make("li", {}, make(
       "button", {
         type: "button", className: "bar-row", "data-index": one.index, "aria-pressed": String(one.index === target.index),
-        title: one.logit === null ? null : `class ${one.index}, logit ${one.logit.toFixed(2)}`,
+        title: one.logit == null ? null : `class ${one.index}, logit ${one.logit.toFixed(2)}`,
         onclick: () => explainClass(one.index === predictions[0]?.index ? null : one.index),
       },
       make("span", { className: "bar-name" }, className(one)),
@@ -407,9 +411,9 @@ function showFacts(answer) {
   const seen = state.model.input.fit === "crop" ? ", of which the model saw the centre" : "";
   const total = Object.values(timing).reduce((sum, ms) => sum + ms, 0);
   const facts = [
-    ["Class", target.label === null ? String(target.index) : `${target.label} (${target.index})`],
+    ["Class", target.label == null ? String(target.index) : `${target.label} (${target.index})`],
     ["Probability", percent(target.probability)],
-    ["Logit", target.logit === null ? null : target.logit.toFixed(3)],
+    ["Logit", target.logit == null ? null : target.logit.toFixed(3)],
     ["Method", methodName(answer.method)],
     ["Convention", answer.convention],
     ["Layer", answer.layer],
@@ -444,7 +448,7 @@ function makePanes(methods) {
       viewer,
       note: (text) => { note.textContent = text; },
       show(answer) {
-        viewer.setMap(answer.heatmap, state.model.input);
+        viewer.setMap(answer.heatmap.empty ? null : answer.heatmap, state.model.input);
         viewer.paint(style());
         canvas.setAttribute("aria-label", `${methodName(method)} of ${className(answer.target)}`);
         const total = Object.values(answer.timing_ms).reduce((sum, ms) => sum + ms, 0);
