@@ -62,7 +62,8 @@ function limits(schema) {
   const parts = (full.enum ?? []).map((value) => make("code", {}, String(value)));
   const { minimum, maximum, exclusiveMinimum, default: usual } = full;
   const from = minimum ?? exclusiveMinimum;
-  if (from !== undefined || maximum !== undefined) {
+  // Bounds hold for numbers; where a text is allowed too they say too little to be shown.
+  if (!Array.isArray(full.type) && (from !== undefined || maximum !== undefined)) {
     parts.push(maximum === undefined ? `from ${from}` : from === undefined ? `up to ${maximum}` : `${from} to ${maximum}`);
   }
   if (usual !== undefined) parts.push("default ", make("code", {}, [usual].flat().join(",")));
@@ -124,8 +125,8 @@ function bodyTable(body) {
 function answerTable(responses) {
   return table(["Status", "What it holds"], Object.entries(responses).map(([status, reference]) => {
     const response = resolve(reference);
-    const forms = Object.entries(response.content ?? {}).map(([type, { schema }], at) => [
-      at ? ", " : "", make("code", {}, type), refName(schema) && refName(schema) !== "Problem" ? [" (", ...typeOf(schema), ")"] : null,
+    const forms = Object.entries(response.content ?? {}).flatMap(([type, { schema }]) => [
+      make("code", {}, type), ...(refName(schema) ? typeOf(schema) : []),
     ]);
     const problem = response.content?.["application/problem+json"];
     const headers = Object.keys(response.headers ?? {});
@@ -135,7 +136,7 @@ function answerTable(responses) {
         ...prose(response.description),
         make("div", { className: "values" }, problem
           ? Object.keys(problem.examples).map((slug) => make("a", { href: `#problem-${slug}` }, slug))
-          : forms.flat(3).filter(Boolean)),
+          : forms),
         headers.length && !problem ? make("div", { className: "values" }, "headers ", headers.map((name) => make("code", {}, name))) : null,
       ],
     ];
