@@ -7,18 +7,10 @@ import { askJson, askPicture, curlFile, getJson, Problem, shellWord } from "./ap
 import { ClassPicker } from "./combobox.js";
 import { copyFrom, elements, make, save } from "./dom.js";
 import { COLORMAPS, colors } from "./heat.js";
+import { Runner } from "./runner.js";
+import { className, duration, emptySentence, methodName, passText, percent, sentence } from "./text.js";
 import { Viewer } from "./viewer.js";
 
-const METHODS = {
-  "gradcam": "Grad-CAM",
-  "gradcam++": "Grad-CAM++",
-  "scorecam": "Score-CAM",
-  "layercam": "LayerCAM",
-  "hirescam": "HiResCAM",
-  "xgradcam": "XGrad-CAM",
-  "eigencam": "Eigen-CAM",
-  "ablationcam": "Ablation-CAM",
-};
 const COMPARED = ["gradcam", "gradcam++", "scorecam"];
 const DEFAULT_WEIGHT = { add: 0.8, mix: 0.5 };
 
@@ -40,58 +32,18 @@ const state = {
   weightIsMine: false,
 };
 
-const methodName = (method) => METHODS[method] ?? method;
 const checked = (name) => document.querySelector(`input[name="${name}"]:checked`)?.value;
 const comparing = () => checked("mode") === "compare";
 const say = (text) => { ui.status.textContent = text; };
 
 // ---------------------------------------------------------------- one request at a time
 
-let current = null;
-let clock = 0;
+const runner = new Runner(ui);
 
-/** Runs a job that can be cancelled; a newer job, or leaving the page, cancels it. */
+/** Runs a job that can be cancelled, and says what went wrong if it did. */
 async function run(label, expectedMs, job) {
-  stop();
-  const mine = (current = new AbortController());
   ui.alert.hidden = true;
-  busy(label, expectedMs);
-  try {
-    await job(mine.signal);
-  } catch (error) {
-    if (!mine.signal.aborted) complain(error);
-  } finally {
-    if (current === mine) idle();
-  }
-}
-
-function stop() {
-  current?.abort();
-  idle();
-}
-
-function idle() {
-  current = null;
-  clearInterval(clock);
-  ui.run.hidden = true;
-  ui.stage.removeAttribute("aria-busy");
-}
-
-function busy(label, expectedMs) {
-  clearInterval(clock);
-  const start = performance.now();
-  ui.stage.setAttribute("aria-busy", "true");
-  ui.runLabel.textContent = label;
-  say(label);
-  const tick = () => {
-    const elapsed = performance.now() - start;
-    ui.runTime.textContent = elapsed < 1000 ? "" : `${duration(elapsed)}${expectedMs > 2000 ? ` of about ${duration(expectedMs)}` : ""}`;
-    if (expectedMs > 2000) ui.runBar.value = Math.min(0.98, elapsed / expectedMs);
-    else ui.runBar.removeAttribute("value");
-    // An answer that comes at once needs no bar that flashes by.
-    ui.run.hidden = elapsed < 250;
-  };
-  clock = setInterval(tick, 100);
+  await runner.run(label, expectedMs, job).catch(complain);
 }
 
 function complain(error) {
@@ -104,15 +56,6 @@ function complain(error) {
   ui.again.hidden = !state.file || (problem.status >= 400 && problem.status < 500);
   ui.alert.hidden = false;
   say("");
-}
-
-const sentence = (text) => text && text[0].toUpperCase() + text.slice(1) + (/[.!?]$/.test(text) ? "" : ".");
-
-function duration(ms) {
-  if (ms < 1000) return `${Math.max(1, Math.round(ms))} ms`;
-  if (ms < 10_000) return `${(ms / 1000).toFixed(1)} s`;
-  if (ms < 90_000) return `${Math.round(ms / 1000)} s`;
-  return `${Math.round(ms / 60_000)} min`;
 }
 
 // ---------------------------------------------------------------- models
@@ -197,7 +140,7 @@ function showMethods() {
 
 async function choose(file) {
   if (!file) return;
-  stop();
+  runner.stop();
   state.file = file;
   const picture = await createImageBitmap(file).catch(() => null);
   if (state.file !== file) return;
@@ -299,7 +242,7 @@ function askOne() {
     if (!state.picture) await fetchPicture(signal);
     show(answer);
   }).finally(() => {
-    if (!current && !state.answer) forget();
+    if (!runner.busy && !state.answer) forget();
   });
 }
 
@@ -316,7 +259,7 @@ function askAll() {
         continue;
       }
       const { ms } = expectation(method);
-      busy(label(method), ms);
+      runner.show(label(method), ms);
       pane.note("At work …");
       try {
         const answer = await answerTo(question(method), signal);
@@ -351,10 +294,6 @@ function style() {
   };
 }
 
-function className({ index, label: text }) {
-  return text ?? `class ${index}`;
-}
-
 function show(answer) {
   single.setMap(answer.heatmap.empty ? null : answer.heatmap, state.model.input);
   single.paint(style());
@@ -365,16 +304,6 @@ function show(answer) {
   ui.empty.textContent = answer.heatmap.empty ? emptySentence(answer) : "";
   say(answer.heatmap.empty ? ui.empty.textContent
     : `${methodName(answer.method)} of ${name}, ${percent(answer.target.probability)}: the map is here.`);
-}
-
-function emptySentence({ layer, target }) {
-  return `Nothing in ${layer} speaks for “${className(target)}”: no value is above zero, so there is no map to draw. Another layer, class or method may show more.`;
-}
-
-function percent(share) {
-  const value = share * 100;
-  if (value > 0 && value < 0.1) return "< 0.1 %";
-  return `${value.toFixed(1)} %`;
 }
 
 function showAnswer(answer) {
@@ -427,13 +356,6 @@ function showFacts(answer) {
     make("div", {}, make("dt", {}, term), make("dd", {}, text))
   )));
   ui.details.hidden = comparing();
-}
-
-function passText({ forward, masked, skipped }) {
-  const parts = [`${forward} forward`];
-  if (masked) parts.push(`${masked} masked`);
-  if (skipped) parts.push(`${skipped} skipped`);
-  return parts.join(", ");
 }
 
 function makePanes(methods) {
@@ -602,14 +524,14 @@ function changeMode() {
 }
 
 ui.cancel.addEventListener("click", () => {
-  stop();
+  runner.stop();
   if (!comparing()) forget();
   complain(new Problem({ title: "Stopped", detail: "Nothing is running on the server for this any more" }));
 });
 ui.again.addEventListener("click", ask);
 ui.download.addEventListener("click", download);
 ui.copy.addEventListener("click", () => copyFrom(ui.curl, ui.copy));
-addEventListener("pagehide", stop);
+addEventListener("pagehide", () => runner.stop());
 
 repaint();
 loadModels();
