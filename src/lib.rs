@@ -14,7 +14,9 @@
 //!
 //! [`model`] (what a model folder says) and [`picture`] (decode, resize, colour) are used from above.
 
+pub mod engine;
 pub mod error;
+pub mod explain;
 pub mod graph;
 pub mod model;
 pub mod picture;
