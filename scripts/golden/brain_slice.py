@@ -1,6 +1,6 @@
 """One axial slice of the MNI152 T1 template, as an MRI picture to try VGG16-mri on.
 
-    brain_slice.py --nilearn NILEARN.whl OUT.png      (needs nibabel, numpy, Pillow)
+    brain_slice.py --nilearn NILEARN.whl OUT.png      (nibabel 5.3.2, numpy, Pillow)
 
 The picture is NOT committed: the package that ships the template gives its licence
 as "unknown" (nilearn/datasets/description/icbm152_2009.rst), so the golden arrays

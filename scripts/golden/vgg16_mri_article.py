@@ -4,8 +4,8 @@
 
 DIR holds gradcamutils.py of GitHub tabayashi0117/Score-CAM (MIT), commit
 95c9f0216eb9c40d35d7552e295aefe26c8d1b5f: the article's code as its author moved
-it to TensorFlow 2, the arithmetic unchanged from the first commit. Run in the
-TensorFlow environment.
+it to TensorFlow 2. The Keras 1 text before it (3896b4e2194c06fe6674d41a304571eccb3b2688)
+has the same arithmetic, with other imports. Run in the TensorFlow environment.
 
 Around that code, never in it:
 - it always explains the predicted class; for another one its `np` is a stand-in

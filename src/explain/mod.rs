@@ -5,52 +5,32 @@
 //! gradient, and hand the arrays to the method. They block; the edge calls them
 //! from threads that may.
 
+pub mod gradcam;
+pub mod gradcam_plus_plus;
+pub mod normalize;
 pub mod options;
 pub mod result;
+mod run;
+pub mod scorecam;
 
-use image::RgbImage;
-
-use crate::engine::{Cancel, Model};
-use crate::error::Result;
-use options::{Method, Options};
 pub use result::{Explanation, Passes, Prediction, Predictions, Timing};
+pub use run::{Progress, compare, explain, explain_input, predict};
 
-/// Told after each step of a long method: steps done, steps in all.
-pub type Progress<'a> = &'a (dyn Fn(usize, usize) + Sync);
+use ndarray::{Array2, ArrayView1, ArrayView3, Axis, Zip};
 
-/// Explains one image with one method.
-///
-/// # Errors
-/// Those of the contract's table that concern classes, layers, methods and the engine.
-pub fn explain(
-    model: &Model,
-    image: &RgbImage,
-    options: &Options,
-    cancel: &Cancel,
-    progress: Progress<'_>,
-) -> Result<Explanation> {
-    unimplemented!()
-}
-
-/// Explains one image with several methods; they share one forward pass of the image.
-///
-/// # Errors
-/// As [`explain`].
-pub fn compare(
-    model: &Model,
-    image: &RgbImage,
-    methods: &[Method],
-    options: &Options,
-    cancel: &Cancel,
-    progress: Progress<'_>,
-) -> Result<Vec<Explanation>> {
-    unimplemented!()
-}
-
-/// Names the most probable classes.
-///
-/// # Errors
-/// As [`explain`].
-pub fn predict(model: &Model, image: &RgbImage, top_k: usize, cancel: &Cancel) -> Result<Predictions> {
-    unimplemented!()
+/// `ReLU(Σ_k w_k A_k)`, the map that all three methods end in: weights `[C]`, activation `[C, h, w]`,
+/// map `[h, w]`.
+#[must_use]
+pub fn weighted_sum(weights: ArrayView1<'_, f32>, activation: ArrayView3<'_, f32>) -> Array2<f32> {
+    let (_, height, width) = activation.dim();
+    // Hundreds of channels of mixed sign cancel; the sum is kept in 64 bits.
+    let mut sum = Array2::<f64>::zeros((height, width));
+    for (&weight, channel) in weights.iter().zip(activation.axis_iter(Axis(0))) {
+        if weight != 0.0 {
+            Zip::from(&mut sum)
+                .and(&channel)
+                .for_each(|sum, &value| *sum += f64::from(weight) * f64::from(value));
+        }
+    }
+    sum.mapv(|value| value.max(0.0) as f32)
 }

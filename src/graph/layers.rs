@@ -23,6 +23,8 @@ pub struct Layer {
     pub node: String,
     /// `[C, h, w]` for the model's own input size.
     pub shape: [usize; 3],
+    /// True for the output of a pooling.
+    pub is_pooled: bool,
 }
 
 /// Finds the layers between the input and `score`, in the order in which they are computed.
@@ -48,6 +50,7 @@ pub fn find(graph: &GraphProto, shapes: &Shapes, score: &str) -> Vec<Layer> {
             tensor: end.to_owned(),
             node: last.label().to_owned(),
             shape,
+            is_pooled: last.op().ends_with("Pool"),
         };
         found.push((topology.position(end).unwrap_or(0), layer));
     }
@@ -195,6 +198,45 @@ fn make_unique(layers: &mut [Layer]) {
     }
 }
 
+/// Gives a layer the name that the manifest has for it; `target` is a node or a tensor, of any layer or none.
+///
+/// # Errors
+/// The sentence that says that there is no such layer.
+pub fn name(
+    layers: &mut Vec<Layer>,
+    graph: &GraphProto,
+    shapes: &Shapes,
+    alias: &str,
+    target: &str,
+) -> Result<(), String> {
+    if let Some(known) = layers
+        .iter_mut()
+        .find(|layer| [&layer.name, &layer.tensor, &layer.node].contains(&&target.to_owned()))
+    {
+        alias.clone_into(&mut known.name);
+        return Ok(());
+    }
+    let makes =
+        |node: &&NodeProto| node.name() == target || node.output.iter().any(|output| output == target);
+    let node = graph.node.iter().find(makes);
+    let tensor =
+        node.and_then(|node| node.output.iter().find(|output| *output == target).or(node.output.first()));
+    let found = node.zip(tensor).and_then(|(node, tensor)| Some((node, tensor, spatial(shapes, tensor)?)));
+    let Some((node, tensor, shape)) = found else {
+        return Err(format!(
+            "layers.{alias}: the model has no node or tensor '{target}' of shape [N, C, H, W]"
+        ));
+    };
+    layers.push(Layer {
+        name: alias.to_owned(),
+        tensor: tensor.clone(),
+        node: node.label().to_owned(),
+        shape,
+        is_pooled: node.op().ends_with("Pool"),
+    });
+    Ok(())
+}
+
 /// Finds the layer that a person means: a friendly name, an alias of the manifest, a node, a tensor,
 /// or a module that holds several layers, whose last one is meant (`layer4` of a ResNet).
 #[must_use]
@@ -261,6 +303,7 @@ mod tests {
             tensor: name.into(),
             node: name.into(),
             shape: [1, 2, 2],
+            is_pooled: false,
         };
         let layers = [layer("layer4.0.relu"), layer("layer4.1.relu"), layer("layer40.0")];
         assert_eq!(resolve(&layers, "layer4").map(|layer| layer.name.as_str()), Some("layer4.1.relu"));

@@ -46,13 +46,17 @@ impl Prepared {
         initializers_are_no_inputs(graph);
         let input = image_input(graph)?;
         free_batch(graph);
-        let mut obstacle = None;
-        let before = model.clone();
-        if let Err(reason) = upgrade::upgrade(&mut model) {
-            obstacle = Some(reason);
-            model = before;
+        Ok(Self { model, input, obstacle: None })
+    }
+
+    /// The same model in an opset that the gradient rules speak, or as it is with the reason why not.
+    #[must_use]
+    pub fn upgraded(self) -> Self {
+        let mut model = self.model.clone();
+        match upgrade::upgrade(&mut model) {
+            Ok(()) => Self { model, ..self },
+            Err(reason) => Self { obstacle: Some(reason), ..self },
         }
-        Ok(Self { model, input, obstacle })
     }
 
     /// The graph itself.

@@ -57,17 +57,20 @@ fn resize_is_pillow_s() {
     for name in names(&mut file) {
         let [source, filter, to] = *name.split('|').collect::<Vec<_>>() else { continue };
         let source = if source == "piece" { &piece } else { &chelsea };
-        let (filter, allowed) = match filter {
-            "nearest" => (Filter::Nearest, 0),
-            "bilinear" => (Filter::Bilinear, 1),
-            "bicubic" => (Filter::Bicubic, 1),
-            "lanczos3" => (Filter::Lanczos3, 1),
+        let filter = match filter {
+            "nearest" => Filter::Nearest,
+            "bilinear" => Filter::Bilinear,
+            "bicubic" => Filter::Bicubic,
+            "lanczos3" => Filter::Lanczos3,
             other => panic!("a filter called {other}"),
         };
         let (height, width) = size(to);
         let out = resize(source, width as u32, height as u32, filter);
+        // Pillow 13 does the rows first where the height shrinks much more than the width; all
+        // before it, which prepared the images that today's models learned from, never did.
+        let rows_first = (to == "29x100" && filter != Filter::Nearest) as u8;
         let far = distance(&out, &picture(&mut file, &name));
-        assert!(far <= allowed, "{name}: {far}");
+        assert!(far <= rows_first, "{name}: {far}");
         compared += 1;
     }
     assert_eq!(compared, 36);

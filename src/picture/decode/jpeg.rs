@@ -1,9 +1,8 @@
 //! JPEG, by zune-jpeg itself rather than through the `image` crate.
 //!
-//! The `image` crate asks it to be lenient, so a truncated file comes out half grey, and
-//! takes every CMYK file for Adobe's inverted one. Here a file must lead to its end marker
-//! and every code in it must mean something, and the colours of CMYK are those that Pillow
-//! shows. What nobody can tell, Pillow neither, is a file whose end marker comes too soon.
+//! The `image` crate asks it to be lenient, so a truncated file comes out half grey. Here a
+//! file must lead to its end marker and every code in it must mean something. What nobody
+//! can tell, Pillow neither, is a file whose end marker comes too soon.
 
 use image::RgbImage;
 use image::metadata::Orientation;
@@ -33,30 +32,18 @@ pub(super) fn decode(bytes: &[u8], limits: Limits) -> Result<Decoded> {
         return Err(corrupt(Format::Jpeg, "it ends too early"));
     }
 
-    let cmyk = decoder.input_colorspace() == Some(ColorSpace::CMYK);
-    let space = if cmyk { ColorSpace::CMYK } else { ColorSpace::RGB };
-    decoder.set_options(options.jpeg_set_out_colorspace(space));
-    let mut pixels = decoder.decode().map_err(explain)?;
-    if cmyk {
-        pixels = from_cmyk(&pixels, scan.adobe);
-    }
+    // CMYK is taken as stored inverted, with or without Adobe's mark: Pillow's rule, and zune's.
+    decoder.set_options(options.jpeg_set_out_colorspace(ColorSpace::RGB));
+    let pixels = decoder.decode().map_err(explain)?;
     let orientation = decoder.exif().and_then(|exif| Orientation::from_exif_chunk(exif));
     let image = RgbImage::from_raw(width, height, pixels)
         .ok_or_else(|| corrupt(Format::Jpeg, "it holds less than it says"))?;
     Ok((image, orientation.unwrap_or(Orientation::NoTransforms)))
 }
 
-/// Ink on white: R = (255 − C)(255 − K) / 255, and so on. `inverted`: the file holds 255 − ink.
-fn from_cmyk(pixels: &[u8], inverted: bool) -> Vec<u8> {
-    let paper = |ink: u8| u32::from(if inverted { ink } else { 255 - ink });
-    let (pixels, _) = pixels.as_chunks::<4>();
-    let rgb = |&[c, m, y, k]: &[u8; 4]| [c, m, y].map(|ink| ((paper(ink) * paper(k) + 127) / 255) as u8);
-    pixels.iter().flat_map(rgb).collect()
-}
-
 fn explain(error: DecodeErrors) -> Error {
     match error {
-        DecodeErrors::Unsupported(_) => unsupported(Format::Jpeg, format!("{error:?}")),
+        DecodeErrors::Unsupported(_) => unsupported(Format::Jpeg).caused_by(format!("{error:?}")),
         error => corrupt(Format::Jpeg, "it is truncated or damaged").caused_by(format!("{error:?}")),
     }
 }

@@ -11,14 +11,11 @@ pub(super) struct Scan {
     pub(super) ended: bool,
     /// Bytes that belong to nothing lie between the header's segments. Every decoder skips them.
     pub(super) stray: bool,
-    /// An Adobe segment is there: its writers store CMYK inverted.
-    pub(super) adobe: bool,
 }
 
 const SOI: u8 = 0xd8;
 const EOI: u8 = 0xd9;
 const SOS: u8 = 0xda;
-const APP14: u8 = 0xee;
 
 /// Walks from the start marker to the end marker. A thumbnail within a segment is stepped
 /// over, and what cameras append after the end is not looked at.
@@ -43,8 +40,6 @@ pub(super) fn scan(bytes: &[u8]) -> Scan {
             _ => {
                 let Some(&[high, low]) = bytes.get(at + 1..at + 3) else { break };
                 let length = usize::from(u16::from_be_bytes([high, low]));
-                found.adobe |=
-                    marker == APP14 && bytes.get(at + 3..).is_some_and(|body| body.starts_with(b"Adobe"));
                 at += 1 + length;
                 in_scan = marker == SOS;
             }
@@ -62,12 +57,12 @@ mod tests {
         let file = [
             &[0xff, SOI][..],
             &[0xff, 0xe1, 0, 6, 0xff, SOI, 0xff, EOI], // a thumbnail in APP1
-            &[0xff, 0xff, APP14, 0, 7, b'A', b'd', b'o', b'b', b'e'],
+            &[0xff, 0xff, 0xee, 0, 4, 5, 6],
             &[0xff, SOS, 0, 2, 1, 2, 0xff, 0, 3, 0xff, 0xd0, 4],
             &[0xff, EOI, 9, 9],
         ]
         .concat();
-        assert_eq!(scan(&file), Scan { ended: true, stray: false, adobe: true });
+        assert_eq!(scan(&file), Scan { ended: true, stray: false });
         for length in 0..file.len() - 2 {
             assert!(!scan(&file[..length]).ended, "whole after {length} bytes");
         }

@@ -123,7 +123,7 @@ fn upright(image: RgbImage, orientation: Orientation) -> RgbImage {
 /// What the `image` crate's errors mean for the person who sent the file.
 fn explain(error: ImageError, format: Format, limits: Limits) -> Error {
     match error {
-        ImageError::Unsupported(error) => unsupported(format, error),
+        ImageError::Unsupported(error) => unsupported(format).caused_by(error),
         ImageError::Limits(_) => {
             too_large("Decoding the image needs too much memory for its size".to_owned(), limits)
         }
@@ -131,15 +131,14 @@ fn explain(error: ImageError, format: Format, limits: Limits) -> Error {
     }
 }
 
-fn unsupported(format: Format, why: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
-    let why = why.into();
+fn unsupported(format: Format) -> Error {
     Error::new(
         Kind::UnsupportedImage,
         format!(
-            "This kind of {format} is not accepted ({why}). Save it with 8 or 16 bits a channel, grey or RGB."
+            "This kind of {format} is not accepted: its colours or its compression are rare ones. \
+             Save it as PNG, or with 8 or 16 bits a channel, grey or RGB."
         ),
     )
-    .caused_by(why)
 }
 
 fn corrupt(format: Format, what: &str) -> Error {

@@ -1,18 +1,19 @@
 //! Resizing: images as Pillow does it, maps as OpenCV and PyTorch do it.
 //!
 //! The two differ on purpose. A model's author prepared images with Pillow, whose filters
-//! widen when an image shrinks; [`resize`] repeats that to ±1 of 255, and its nearest
-//! neighbour picks exactly Pillow's pixels. A map is enlarged with plain bilinear
+//! widen when an image shrinks; [`resize`] repeats that byte for byte, as Pillow did it up
+//! to version 12. (Version 13 sometimes does the rows first, which moves some bytes by 1 or 2.) A map is enlarged with plain bilinear
 //! interpolation, which looks at two neighbours and no more: that is [`Upsampler`].
 
+mod convolve;
 mod upsampler;
 
-use fast_image_resize as fir;
 use image::RgbImage;
 use ndarray::{Array2, ArrayView2};
 use serde::{Deserialize, Serialize};
 
-pub use upsampler::Upsampler;
+use self::convolve::convolve;
+pub use self::upsampler::Upsampler;
 
 /// How the pixels of a smaller or larger image are made; the names are Pillow's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -39,30 +40,12 @@ pub fn resize(image: &RgbImage, width: u32, height: u32, filter: Filter) -> RgbI
     if image.width() == 0 || image.height() == 0 || width == 0 || height == 0 {
         return RgbImage::new(width, height);
     }
-    let filter = match filter {
-        Filter::Nearest => return nearest(image, width, height),
-        Filter::Bilinear => fir::FilterType::Bilinear,
-        Filter::Bicubic => fir::FilterType::CatmullRom,
-        Filter::Lanczos3 => fir::FilterType::Lanczos3,
-    };
-    convolve(image, width, height, filter)
-        .unwrap_or_else(|error| unreachable!("both buffers are RGB and of their stated size: {error}"))
-}
-
-fn convolve(
-    image: &RgbImage,
-    width: u32,
-    height: u32,
-    filter: fir::FilterType,
-) -> Result<RgbImage, Box<dyn std::error::Error>> {
-    let pixels = fir::PixelType::U8x3;
-    let source = fir::images::ImageRef::new(image.width(), image.height(), image.as_raw(), pixels)?;
-    let mut out = RgbImage::new(width, height);
-    let mut target = fir::images::Image::from_slice_u8(width, height, out.as_mut(), pixels)?;
-    let options = fir::ResizeOptions::new().resize_alg(fir::ResizeAlg::Convolution(filter));
-    fir::Resizer::new().resize(&source, &mut target, &options)?;
-    drop(target);
-    Ok(out)
+    match filter {
+        Filter::Nearest => nearest(image, width, height),
+        Filter::Bilinear => convolve(image, width, height, &convolve::BILINEAR),
+        Filter::Bicubic => convolve(image, width, height, &convolve::BICUBIC),
+        Filter::Lanczos3 => convolve(image, width, height, &convolve::LANCZOS3),
+    }
 }
 
 fn nearest(image: &RgbImage, width: u32, height: u32) -> RgbImage {
