@@ -19,5 +19,7 @@ pub mod engine;
 pub mod error;
 pub mod explain;
 pub mod graph;
+pub mod http;
 pub mod model;
 pub mod picture;
+pub mod telemetry;

@@ -78,17 +78,17 @@ fn a_wrong_setting_stops_the_start_with_a_line_that_names_it() {
     insta::assert_snapshot!(refusal(None, &[("CAMLENS_QUEUE", "0")]), @"CAMLENS_QUEUE must be from 1 to 100000, not '0'");
     insta::assert_snapshot!(refusal(None, &[("CAMLENS_LISTEN", "8080")]), @"CAMLENS_LISTEN must be an address and a port, such as 127.0.0.1:8080 or [::]:8080, not '8080'");
     insta::assert_snapshot!(refusal(None, &[("CAMLENS_LOG_FORMAT", "xml")]), @"CAMLENS_LOG_FORMAT must be text or json, not 'xml'");
-    insta::assert_snapshot!(refusal(None, &[("CAMLENS_LOG_LEVEL", "loud,,=")]), @"");
-    insta::assert_snapshot!(refusal(None, &[("CAMLENS_CORS_ORIGINS", "example.org")]), @"");
-    insta::assert_snapshot!(refusal(Some("[server]\nqueue = 0\n"), &[]), @"");
-    insta::assert_snapshot!(refusal(Some("[server]\nqueue = \"0\"\n"), &[]), @"");
-    insta::assert_snapshot!(refusal(Some("[server]\nlisten = \"here\"\n"), &[]), @"");
-    insta::assert_snapshot!(refusal(Some("[server\n"), &[]), @"");
+    insta::assert_snapshot!(refusal(None, &[("CAMLENS_LOG_LEVEL", "loud,,=")]), @"CAMLENS_LOG_LEVEL must be error, warn, info, debug, trace or a filter such as info,camlens=debug, not 'loud,,='");
+    insta::assert_snapshot!(refusal(None, &[("CAMLENS_CORS_ORIGINS", "example.org")]), @"CAMLENS_CORS_ORIGINS must be origins such as https://example.org, without a path, or *, not 'example.org'");
+    insta::assert_snapshot!(refusal(Some("[server]\nqueue = 0\n"), &[]), @"camlens.toml: server.queue must be from 1 to 100000");
+    insta::assert_snapshot!(refusal(Some("[server]\nqueue = \"0\"\n"), &[]), @r#"camlens.toml: line 2: queue: invalid type: string "0", expected usize"#);
+    insta::assert_snapshot!(refusal(Some("[server]\nlisten = \"here\"\n"), &[]), @"camlens.toml: line 2: listen: invalid socket address syntax");
+    insta::assert_snapshot!(refusal(Some("[server\n"), &[]), @"camlens.toml: line 1: unclosed table, expected `]`");
 }
 
 #[test]
 fn an_unknown_setting_stops_the_start_too() {
-    insta::assert_snapshot!(refusal(Some("[server]\nlissten = \"127.0.0.1:1\"\n"), &[]), @"");
+    insta::assert_snapshot!(refusal(Some("[server]\nlissten = \"127.0.0.1:1\"\n"), &[]), @"camlens.toml: line 2: unknown field `lissten`, expected one of `listen`, `body_bytes`, `max_pixels`, `queue`, `workers`, `connections`, `header_timeout_ms`, `body_timeout_ms`, `request_timeout_ms`, `drain_timeout_ms`, `cors_origins`");
     let line = refusal(None, &[("CAMLENS_QUEU", "1")]);
     assert!(line.starts_with("CAMLENS_QUEU: there is no such setting; there are CAMLENS_LISTEN, "), "{line}");
 }
