@@ -14,6 +14,7 @@
 //!
 //! [`model`] (what a model folder says) and [`picture`] (decode, resize, colour) are used from above.
 
+pub mod cli;
 pub mod config;
 pub mod engine;
 pub mod error;

@@ -51,7 +51,7 @@ struct ModelLabel {
 type Durations = Family<Route, Histogram, fn() -> Histogram>;
 
 /// Everything that is counted.
-pub struct Metrics {
+pub(super) struct Metrics {
     registry: Registry,
     requests: Family<Answered, Counter>,
     durations: Durations,

@@ -45,16 +45,17 @@ pub fn paths() -> Vec<&'static str> {
 /// The service as a function from requests to answers; it needs no socket.
 #[must_use]
 pub fn app(app: Arc<App>) -> Router {
-    let cors = cors(&app.server.cors_origins);
-    table()
+    let mut router = table()
         .into_iter()
         .fold(Router::new(), |router, (path, answers)| router.route(path, answers))
         .fallback(nothing_here)
         .method_not_allowed_fallback(wrong_method)
-        .layer(CatchPanicLayer::custom(panicked))
-        .layer(from_fn_with_state(Arc::clone(&app), around))
-        .layer(cors)
-        .with_state(app)
+        .layer(CatchPanicLayer::custom(panicked));
+    // The layer answers every OPTIONS itself, so it is there only when it is wanted.
+    if !app.server.cors_origins.is_empty() {
+        router = router.layer(cors(&app.server.cors_origins));
+    }
+    router.layer(from_fn_with_state(Arc::clone(&app), around)).with_state(app)
 }
 
 async fn nothing_here(request: Request) -> Error {
@@ -79,11 +80,8 @@ fn panicked(payload: Box<dyn Any + Send>) -> Response {
     Error::internal("a handler panicked", words.unwrap_or_default()).into_response()
 }
 
-/// Pages of these origins may call us and read every header of ours; by default none may.
+/// Pages of these origins may call us and read every header of ours.
 fn cors(origins: &[String]) -> CorsLayer {
-    if origins.is_empty() {
-        return CorsLayer::new();
-    }
     let allowed = if origins.iter().any(|origin| origin == "*") {
         AllowOrigin::any()
     } else {

@@ -6,7 +6,6 @@
 //! 2. After the drain timeout it is stopped and answered 503.
 //! 3. Connections get a moment to deliver their answers. Then it is over.
 
-use std::convert::Infallible;
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
@@ -110,7 +109,7 @@ async fn hold(stream: TcpStream, router: Router, header_timeout: Duration, watch
     let service = service_fn(move |request: Request<Incoming>| {
         seen.store(true, Ordering::Relaxed);
         let router = router.clone();
-        async move { router.oneshot(request.map(axum::body::Body::new)).await.map_err(infallible) }
+        async move { router.oneshot(request.map(axum::body::Body::new)).await }
     });
     let mut builder = Builder::new(TokioExecutor::new());
     builder.http1().timer(TokioTimer::new()).header_read_timeout(header_timeout);
@@ -131,8 +130,4 @@ async fn hold(stream: TcpStream, router: Router, header_timeout: Duration, watch
         // An error here is a client's: it went away, or it does not speak HTTP.
         let _ = connection.await;
     }
-}
-
-fn infallible(never: Infallible) -> Infallible {
-    never
 }

@@ -8,6 +8,7 @@ use super::App;
 use super::answer::Answer;
 use super::options::Endpoint;
 use super::request::Asked;
+use super::request::body::discard;
 use super::work;
 use crate::error::Result;
 use crate::picture::decode::Limits;
@@ -29,7 +30,14 @@ pub(super) async fn predict(State(app): State<Arc<App>>, request: Request) -> Re
 
 /// Takes a place, reads the request, works, answers.
 async fn run(app: Arc<App>, endpoint: Endpoint, request: Request) -> Result<Answer> {
-    let place = app.admission.enter()?;
+    let place = match app.admission.enter() {
+        Ok(place) => place,
+        Err(refusal) => {
+            let (parts, body) = request.into_parts();
+            discard(body, &parts.headers, app.server.body_bytes).await;
+            return Err(refusal);
+        }
+    };
     let asked = place.read(Asked::read(endpoint, request, app.server.body_bytes)).await?;
     let model = app.models.get(asked.question.model.as_deref())?;
     let limits = Limits { max_pixels: app.server.max_pixels };

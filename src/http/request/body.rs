@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::HeaderMap;
-use axum::http::header::CONTENT_LENGTH;
+use axum::http::header::{CONTENT_LENGTH, EXPECT};
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
 
@@ -30,7 +30,7 @@ pub(super) async fn collect(mut body: Body, headers: &HeaderMap, limit_bytes: us
         .unwrap_or(0);
     // What is announced too large is refused before a byte of it is kept.
     if announced > limit_bytes {
-        discard(body, limit_bytes).await;
+        discard(body, headers, limit_bytes).await;
         return Err(too_large(limit_bytes));
     }
     let mut first = Bytes::new();
@@ -42,7 +42,7 @@ pub(super) async fn collect(mut body: Body, headers: &HeaderMap, limit_bytes: us
         let Ok(data) = frame.into_data() else { continue };
         if first.len() + rest.len() + data.len() > limit_bytes {
             drop((first, rest));
-            discard(body, limit_bytes).await;
+            discard(body, headers, limit_bytes).await;
             return Err(too_large(limit_bytes));
         }
         // One frame is the whole body often enough to be worth no copy.
@@ -60,7 +60,11 @@ pub(super) async fn collect(mut body: Body, headers: &HeaderMap, limit_bytes: us
 }
 
 /// Reads a body and keeps nothing of it, within reason.
-pub(super) async fn discard(mut body: Body, limit_bytes: usize) {
+pub(in crate::http) async fn discard(mut body: Body, headers: &HeaderMap, limit_bytes: usize) {
+    // This client asked first and waits for the answer with nothing sent.
+    if headers.contains_key(EXPECT) {
+        return;
+    }
     let mut left = limit_bytes.saturating_mul(DISCARD_TIMES);
     let reading = async {
         while let Some(Ok(frame)) = body.frame().await {

@@ -5,7 +5,7 @@
 //! that say what is wrong. Nothing is skipped, and never more than the limit is kept.
 
 mod accept;
-mod body;
+pub(super) mod body;
 mod json;
 mod multipart;
 
@@ -57,7 +57,7 @@ impl Asked {
             Ok(kind) => kind,
             Err(error) => {
                 // A client that is still sending reads no answer: let it finish, within reason.
-                body::discard(body, limit_bytes).await;
+                body::discard(body, &parts.headers, limit_bytes).await;
                 return Err(error);
             }
         };
