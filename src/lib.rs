@@ -14,10 +14,9 @@
 //!
 //! [`model`] (what a model folder says) and [`picture`] (decode, resize, colour) are used from above.
 
+pub mod engine;
 pub mod error;
 pub mod explain;
-pub mod engine;
 pub mod graph;
-pub mod http;
 pub mod model;
 pub mod picture;

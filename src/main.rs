@@ -1,2 +1,2 @@
 //! camlens
-fn main(){}
+fn main() {}

@@ -20,12 +20,12 @@ def key(name):
     return name.replace("/", "|")
 
 
-def sha256(path):
-    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
-
-
 def expect_sha256(path, wanted):
-    found = sha256(path)
+    expect_bytes_sha256(path, Path(path).read_bytes(), wanted)
+
+
+def expect_bytes_sha256(path, data, wanted):
+    found = hashlib.sha256(data).hexdigest()
     if found != wanted:
         raise SystemExit(f"{path}: SHA-256 is {found}, expected {wanted}")
 

@@ -38,9 +38,9 @@ def stretches():
     image = chelsea()
     piece = image.crop((120, 60, 120 + 64, 60 + 48))
     arrays = {"piece": np.asarray(piece)}
+    arrays["chelsea|bicubic|240x240"] = np.asarray(image.resize((240, 240), Image.Resampling.BICUBIC))
     for name, resample in FILTERS.items():
-        for height, width in [(224, 224), (240, 240)]:
-            arrays[f"chelsea|{name}|{height}x{width}"] = np.asarray(image.resize((width, height), resample))
+        arrays[f"chelsea|{name}|224x224"] = np.asarray(image.resize((224, 224), resample))
         for height, width in SMALL_SIZES:
             arrays[f"piece|{name}|{height}x{width}"] = np.asarray(piece.resize((width, height), resample))
     return arrays

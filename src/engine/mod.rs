@@ -1,1 +1,22 @@
 //! ONNX Runtime, and nothing else in the crate names it.
+//!
+//! [`Models`] holds every model of the service; a [`Model`] runs a [`Pass`] on the
+//! thread that owns its sessions and gives an [`Outcome`] of plain arrays. A
+//! [`Cancel`] that travels along stops it between two kernels.
+
+mod cancel;
+mod masked;
+mod model;
+mod probe;
+mod registry;
+mod runtime;
+mod session;
+mod settings;
+mod worker;
+
+pub use cancel::{Cancel, Reason};
+pub use masked::masked_passes;
+pub use model::Model;
+pub use registry::{Models, Status};
+pub use session::{Outcome, Pass};
+pub use settings::Settings;

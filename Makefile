@@ -1,0 +1,67 @@
+# One command for each thing one does with camlens. `make` alone lists them.
+# Each works from a clean clone: what it needs is fetched first, once.
+
+PYTHON ?= python3
+VENV := .venv
+BINARY := target/release/camlens
+IMAGES := downloads/images
+SECONDS_PER_FUZZ_TARGET ?= 60
+
+.DEFAULT_GOAL := help
+.PHONY: help setup quiet-setup run test openapi lint build demo bench fuzz clean distclean
+
+help: ## print this list
+	@sed -n 's/^\([a-z]*\):.*## /  make \1|/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-16s %s\n", $$1, $$2}'
+
+setup: ## fetch ONNX Runtime, the models and the demo images; once, verified
+	@$(PYTHON) scripts/setup.py
+
+# Says nothing when everything is there.
+quiet-setup:
+	@$(PYTHON) scripts/setup.py --quiet
+
+# Silent but for the first build, which takes minutes and should be seen.
+build: ## build the release binary
+	@cargo build --release $$(test -x $(BINARY) && echo --quiet)
+
+run: quiet-setup build ## serve on 127.0.0.1:8080 (or CAMLENS_LISTEN)
+	@exec $(BINARY) serve
+
+# The lints come first, so that the last lines are the test runner's own summary.
+test: quiet-setup openapi lint ## run what CI runs: OpenAPI check, format, clippy, tests
+	@if cargo nextest --version >/dev/null 2>&1; then cargo nextest run; else cargo test; fi
+
+openapi: $(VENV)/ready
+	@$(VENV)/bin/openapi-spec-validator --errors all openapi.yaml
+
+lint:
+	@cargo fmt --check
+	@cargo clippy --all-targets -- -D warnings
+
+$(VENV)/ready: scripts/requirements-dev.txt
+	@$(PYTHON) -m venv $(VENV) >/dev/null 2>&1 || { rm -rf $(VENV); echo "make: $(PYTHON) cannot make a virtual environment (Debian: apt install python3-venv)" >&2; exit 2; }
+	@$(VENV)/bin/pip --disable-pip-version-check install --quiet --only-binary :all: --no-deps --requirement $<
+	@touch $@
+
+demo: quiet-setup build ## write the README's pictures into docs/images
+	@mkdir -p docs/images
+	@for method in gradcam gradcam++ scorecam; do \
+		$(BINARY) explain $(IMAGES)/chelsea.png --model efficientnet-lite0 --method $$method \
+			-o docs/images/chelsea-$$method.png || exit 1; \
+	done
+
+bench: quiet-setup build ## measure latency, throughput and memory
+	@$(PYTHON) bench/bench.py
+
+fuzz: ## fuzz each target for SECONDS_PER_FUZZ_TARGET (needs a nightly toolchain and cargo-fuzz)
+	@cargo fuzz --version >/dev/null 2>&1 || { echo "make: cargo-fuzz is missing: cargo install cargo-fuzz" >&2; exit 2; }
+	@for target in $$(cargo +nightly fuzz list); do \
+		cargo +nightly fuzz run $$target -- -max_total_time=$(SECONDS_PER_FUZZ_TARGET) || exit 1; \
+	done
+
+clean: ## remove what was built; keep what was fetched
+	@cargo clean --quiet
+	@rm -rf $(VENV) bench/out
+
+distclean: clean ## remove what was fetched, too
+	@rm -rf runtime downloads models/vgg16-mri/model.onnx models/efficientnet-lite0/model.onnx

@@ -1,0 +1,140 @@
+//! One flag for every reason to stop: the client went, its time is over, the service shuts down.
+//!
+//! A [`Cancel`] travels with a request into the engine. [`Cancel::cancel`] stops a
+//! run of the model between two kernels; what was to come after it never starts.
+
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use crate::error::{Error, Kind, Result};
+
+/// Why work stops.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// Nobody waits for the answer any more.
+    ClientGone = 1,
+    /// The time allowed is over.
+    Deadline = 2,
+    /// The service shuts down.
+    Draining = 3,
+}
+
+/// What stops the run in progress.
+type Stop = Box<dyn Fn() + Send>;
+
+#[derive(Default)]
+struct State {
+    reason: AtomicU8,
+    running: Mutex<Option<Stop>>,
+}
+
+/// A request's flag; clones share it.
+#[derive(Clone, Default)]
+pub struct Cancel {
+    state: Arc<State>,
+    deadline: Option<Instant>,
+}
+
+impl Cancel {
+    /// A flag for work that must be done by `deadline`, if there is one.
+    #[must_use]
+    pub fn new(deadline: Option<Instant>) -> Self {
+        Self { state: Arc::default(), deadline }
+    }
+
+    /// Until when the work must be done.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Instant> {
+        self.deadline
+    }
+
+    /// Raises the flag and stops the run in progress. The first reason stays.
+    pub fn cancel(&self, reason: Reason) {
+        let _ = self.state.reason.compare_exchange(0, reason as u8, Ordering::SeqCst, Ordering::SeqCst);
+        let running = self.state.running.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(stop) = running.as_ref() {
+            stop();
+        }
+    }
+
+    /// Fails when the work is to stop; called before each piece of it.
+    ///
+    /// # Errors
+    /// [`Kind::Cancelled`], [`Kind::Deadline`] or [`Kind::Draining`].
+    pub fn check(&self) -> Result<()> {
+        match self.reason() {
+            None => Ok(()),
+            Some(Reason::ClientGone) => Err(Error::new(Kind::Cancelled, "the client went away")),
+            Some(Reason::Deadline) => {
+                Err(Error::new(Kind::Deadline, "the time allowed for the request is over"))
+            }
+            Some(Reason::Draining) => Err(Error::new(Kind::Draining, "the service is shutting down")),
+        }
+    }
+
+    fn reason(&self) -> Option<Reason> {
+        match self.state.reason.load(Ordering::SeqCst) {
+            1 => Some(Reason::ClientGone),
+            2 => Some(Reason::Deadline),
+            3 => Some(Reason::Draining),
+            _ if self.deadline.is_some_and(|deadline| deadline <= Instant::now()) => Some(Reason::Deadline),
+            _ => None,
+        }
+    }
+
+    /// Registers what stops the run that begins now, until the guard is dropped.
+    pub(super) fn running(&self, stop: impl Fn() + Send + 'static) -> Running<'_> {
+        *self.state.running.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(stop));
+        // Raised in between, the flag found nothing to stop: stop it here.
+        if self.reason().is_some()
+            && let Some(stop) = self.state.running.lock().unwrap_or_else(PoisonError::into_inner).as_ref()
+        {
+            stop();
+        }
+        Running(self)
+    }
+}
+
+/// A run in progress; dropped when it has ended.
+pub(super) struct Running<'a>(&'a Cancel);
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        *self.0.state.running.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::AtomicUsize;
+    use std::time::Duration;
+
+    #[test]
+    fn the_first_reason_stays() {
+        let cancel = Cancel::default();
+        assert!(cancel.check().is_ok());
+        cancel.cancel(Reason::ClientGone);
+        cancel.clone().cancel(Reason::Draining);
+        assert_eq!(cancel.check().unwrap_err().kind(), Kind::Cancelled);
+    }
+
+    #[test]
+    fn a_deadline_needs_nobody_to_raise_it() {
+        let cancel = Cancel::new(Some(Instant::now() - Duration::from_millis(1)));
+        assert_eq!(cancel.check().unwrap_err().kind(), Kind::Deadline);
+    }
+
+    #[test]
+    fn a_run_that_begins_after_the_flag_is_stopped_at_once() {
+        let stopped = Arc::new(AtomicUsize::new(0));
+        let cancel = Cancel::default();
+        cancel.cancel(Reason::ClientGone);
+        let counter = stopped.clone();
+        let _running = cancel.running(move || {
+            counter.fetch_add(1, Ordering::SeqCst);
+        });
+        assert_eq!(stopped.load(Ordering::SeqCst), 1);
+    }
+}

@@ -1,0 +1,326 @@
+//! One model that is loaded and ready: what it is, and the passes it runs.
+
+use std::collections::HashMap;
+
+use ndarray::Array4;
+
+use super::cancel::Cancel;
+use super::probe::{Probe, probe};
+use super::runtime::Runtime;
+use super::session::{Outcome, Pass};
+use super::settings::Settings;
+use super::worker::{Source, Worker};
+use crate::error::{Error, Kind, Result};
+use crate::graph::file::OnnxFile;
+use crate::graph::layers::{self, Layer};
+use crate::graph::prepare::Prepared;
+use crate::graph::program::{self, Wanted};
+use crate::graph::score::{self, Link, Score};
+use crate::model::manifest::Layout;
+use crate::model::preprocess::Preprocess;
+use crate::model::{Labels, ModelFolder};
+
+/// One model that is loaded and ready. It is shared by all requests; its worker thread takes turns.
+pub struct Model {
+    folder: ModelFolder,
+    preprocess: Preprocess,
+    input_name: String,
+    score: Score,
+    classes: usize,
+    layers: Vec<Layer>,
+    default_layer: usize,
+    /// Why a layer has no gradient, by its tensor.
+    obstacles: HashMap<String, String>,
+    batch: usize,
+    worker: Worker,
+}
+
+impl Model {
+    /// Loads a model: verifies the file, reads the graph, measures it, makes the default layer's session.
+    ///
+    /// # Errors
+    /// [`Kind::Setup`] with what is wrong with the folder or the model.
+    pub(super) fn load(folder: ModelFolder, runtime: &Runtime, settings: &Settings) -> Result<Self> {
+        folder.verify()?;
+        let file = OnnxFile::open(&folder.onnx())?;
+        if file.unknown_bytes() > 0 {
+            tracing::warn!(
+                model = folder.id,
+                bytes = file.unknown_bytes(),
+                "the file has fields unknown to camlens"
+            );
+        }
+        let preprocess = complete(&folder, &Prepared::new(&file.model)?)?;
+        let (prepared, Probe { shapes, takes_batches, .. }) = sound(runtime, &file, &preprocess)?;
+        let graph = prepared.graph();
+        let output = &folder.manifest.output;
+        let setup = |what: String| Error::new(Kind::Setup, what);
+        let score = score::find(graph, output.name.as_deref(), output.kind).map_err(setup)?;
+        let classes = usize::try_from(program::classes(&shapes, &score)).unwrap_or(0);
+        if classes == 0 {
+            return Err(setup(format!("output '{}' has no classes", score.output)));
+        }
+
+        let mut layers = layers::find(graph, &shapes, &score.tensor);
+        for (alias, target) in &folder.manifest.layers {
+            layers::name(&mut layers, graph, &shapes, alias, target).map_err(setup)?;
+        }
+        let obstacles: HashMap<String, String> = (layers.iter())
+            .filter_map(|layer| {
+                let obstacle = program::check(&prepared, &shapes, &score, &layer.tensor).err()?;
+                Some((layer.tensor.clone(), obstacle))
+            })
+            .collect();
+        let default_layer = default_layer(&layers, folder.manifest.default_layer.as_deref(), &obstacles)?;
+
+        let source = {
+            let input = prepared.input.name.clone();
+            let score = score.clone();
+            let compile = move |layer: &str| {
+                // A layer without a gradient still has an activation, which is all that Score-CAM needs.
+                let model = program::explain(&prepared, &shapes, &score, layer)
+                    .unwrap_or_else(|_| program::forward(&prepared, &shapes, &score, Some(layer)));
+                Ok(file.reference_weights(model))
+            };
+            let folder = folder.onnx().canonicalize().ok().and_then(|path| Some(path.parent()?.to_owned()));
+            let folder = folder.unwrap_or_default();
+            Source {
+                runtime: runtime.clone(),
+                folder,
+                input,
+                compile: Box::new(compile),
+                keep: settings.layer_sessions,
+            }
+        };
+        let input_name = source.input.clone();
+        let worker = Worker::start(&folder.id, source, &layers[default_layer].tensor)?;
+        let batch = if takes_batches { settings.batch.max(1) } else { 1 };
+        let model = Self {
+            folder,
+            preprocess,
+            input_name,
+            score,
+            classes,
+            layers,
+            default_layer,
+            obstacles,
+            batch,
+            worker,
+        };
+        model.warm_up()?;
+        Ok(model)
+    }
+
+    /// The first run of a session lays out its memory; a request should not wait for that.
+    fn warm_up(&self) -> Result<()> {
+        let (height, width) = (self.preprocess.height as usize, self.preprocess.width as usize);
+        let shape = match self.preprocess.layout {
+            Layout::Nchw => (1, 3, height, width),
+            Layout::Nhwc => (1, height, width, 3),
+        };
+        let layer = &self.layers[self.default_layer];
+        let wanted = if self.obstacles.contains_key(&layer.tensor) { Wanted::Nothing } else { Wanted::Logit };
+        let pass = Pass { input: Array4::zeros(shape), target: None, wanted, activation: true };
+        self.worker.run(Some(&layer.tensor), pass, &Cancel::default()).map(drop)
+    }
+
+    /// The model's id.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        &self.folder.id
+    }
+
+    /// The folder that it was read from.
+    #[must_use]
+    pub fn folder(&self) -> &ModelFolder {
+        &self.folder
+    }
+
+    /// Its class names.
+    #[must_use]
+    pub fn labels(&self) -> &Labels {
+        &self.folder.labels
+    }
+
+    /// How many classes it tells apart.
+    #[must_use]
+    pub fn classes(&self) -> usize {
+        self.classes
+    }
+
+    /// How it wants its input.
+    #[must_use]
+    pub fn preprocess(&self) -> &Preprocess {
+        &self.preprocess
+    }
+
+    /// The name of the image input in the graph.
+    #[must_use]
+    pub fn input_name(&self) -> &str {
+        &self.input_name
+    }
+
+    /// The name of the graph output that is explained.
+    #[must_use]
+    pub fn output_name(&self) -> &str {
+        &self.score.output
+    }
+
+    /// How its scores become probabilities.
+    #[must_use]
+    pub fn link(&self) -> Link {
+        self.score.link
+    }
+
+    /// How many masked images share a pass.
+    #[must_use]
+    pub fn batch(&self) -> usize {
+        self.batch
+    }
+
+    /// The layers that can be explained, in order of computation.
+    #[must_use]
+    pub fn layers(&self) -> &[Layer] {
+        &self.layers
+    }
+
+    /// The layer that is explained when a request names none.
+    #[must_use]
+    pub fn default_layer(&self) -> &Layer {
+        &self.layers[self.default_layer]
+    }
+
+    /// The layer that a request means, by any of its names.
+    ///
+    /// # Errors
+    /// [`Kind::UnknownLayer`] naming some that there are.
+    pub fn layer(&self, asked: Option<&str>) -> Result<&Layer> {
+        let Some(asked) = asked else { return Ok(self.default_layer()) };
+        layers::resolve(&self.layers, asked).ok_or_else(|| {
+            let last: Vec<&str> = self.layers.iter().rev().take(3).map(|layer| layer.name.as_str()).collect();
+            Error::new(
+                Kind::UnknownLayer,
+                format!(
+                    "model '{}' has no layer '{asked}'; its last ones are {}, GET /v1/models/{} lists all",
+                    self.id(),
+                    last.join(", "),
+                    self.id()
+                ),
+            )
+        })
+    }
+
+    /// Why a layer has no gradient, if it has none.
+    #[must_use]
+    pub fn gradient_obstacle(&self, layer: &Layer) -> Option<&str> {
+        self.obstacles.get(&layer.tensor).map(String::as_str)
+    }
+
+    /// Runs a pass of `layer`'s program: forward, and what the pass wants besides.
+    ///
+    /// # Errors
+    /// [`Kind::NotANumber`], those of [`Cancel::check`], or a fault.
+    pub fn run(&self, layer: &Layer, pass: Pass, cancel: &Cancel) -> Result<Outcome> {
+        self.finite(self.worker.run(Some(&layer.tensor), pass, cancel)?)
+    }
+
+    /// Runs a plain forward pass.
+    ///
+    /// # Errors
+    /// As [`Model::run`].
+    pub fn forward(&self, input: Array4<f32>, cancel: &Cancel) -> Result<Outcome> {
+        let pass = Pass { input, target: None, wanted: Wanted::Nothing, activation: false };
+        self.finite(self.worker.run(None, pass, cancel)?)
+    }
+
+    fn finite(&self, outcome: Outcome) -> Result<Outcome> {
+        if outcome.scores.iter().chain(&outcome.probabilities).all(|value| value.is_finite()) {
+            return Ok(outcome);
+        }
+        let detail = format!(
+            "model '{}' gives NaN or infinity for this image, so there is nothing to explain",
+            self.id()
+        );
+        Err(Error::new(Kind::NotANumber, detail))
+    }
+}
+
+/// The model with its opset upgraded where that provably changes nothing, and its shapes.
+fn sound(runtime: &Runtime, file: &OnnxFile, preprocess: &Preprocess) -> Result<(Prepared, Probe)> {
+    let (height, width) = (preprocess.height as usize, preprocess.width as usize);
+    let shape = match preprocess.layout {
+        Layout::Nchw => [3, height, width],
+        Layout::Nhwc => [height, width, 3],
+    };
+    let upgraded = Prepared::new(&file.model)?.upgraded();
+    let first = probe(runtime, file, &upgraded, shape);
+    match first {
+        Ok(found) if found.upgrade_is_sound => Ok((upgraded, found)),
+        // Without the upgrade there is no gradient, but all else works.
+        Ok(_) | Err(_) if upgraded.obstacle.is_none() => {
+            let obstacle = "the model gives other outputs when it is brought to a newer opset".to_owned();
+            let plain = Prepared { obstacle: Some(obstacle), ..Prepared::new(&file.model)? };
+            let found = probe(runtime, file, &plain, shape)?;
+            Ok((plain, found))
+        }
+        other => other.map(|found| (upgraded, found)),
+    }
+}
+
+/// Fills in from the graph what the manifest leaves open.
+fn complete(folder: &ModelFolder, prepared: &Prepared) -> Result<Preprocess> {
+    const USUAL_SIZE: u32 = 224;
+    let input = &folder.manifest.input;
+    let sizes = prepared.input.sizes;
+    let setup = |what: String| Error::new(Kind::Setup, format!("model '{}': {what}", folder.id));
+    let layout = input.layout.unwrap_or(match sizes {
+        [_, Some(3), _, _] => Layout::Nchw,
+        [_, _, _, Some(3)] => Layout::Nhwc,
+        _ => Layout::Nchw,
+    });
+    let (channels, height, width) = match layout {
+        Layout::Nchw => (sizes[1], sizes[2], sizes[3]),
+        Layout::Nhwc => (sizes[3], sizes[1], sizes[2]),
+    };
+    if channels.is_some_and(|channels| channels != 3) {
+        return Err(setup(format!("its input has {} channels, camlens feeds 3", channels.unwrap_or(0))));
+    }
+    let [said_height, said_width] =
+        input.size.map_or([None, None], |[height, width]| [Some(height), Some(width)]);
+    let agree = |axis: &str, said: Option<u32>, graph: Option<i64>| match (said, graph) {
+        (Some(said), Some(graph)) if i64::from(said) != graph => {
+            Err(setup(format!("model.toml says {axis} {said}, the graph takes {graph}")))
+        }
+        (Some(said), _) => Ok(said),
+        (None, Some(graph)) => Ok(u32::try_from(graph).unwrap_or(USUAL_SIZE)),
+        (None, None) => Ok(USUAL_SIZE),
+    };
+    let (height, width) = (agree("height", said_height, height)?, agree("width", said_width, width)?);
+    Ok(Preprocess { height, width, layout, input: input.clone() })
+}
+
+/// The manifest's, or else the last with a gradient that is no pooling: a pooled map is coarser for nothing.
+fn default_layer(
+    layers: &[Layer],
+    asked: Option<&str>,
+    obstacles: &HashMap<String, String>,
+) -> Result<usize> {
+    let setup = |what: String| Error::new(Kind::Setup, what);
+    if let Some(asked) = asked {
+        let layer = layers::resolve(layers, asked)
+            .ok_or_else(|| setup(format!("default_layer: the model has no layer '{asked}'")))?;
+        return Ok(layers.iter().position(|other| other == layer).unwrap_or(0));
+    }
+    let best = |with_gradient: bool, no_pool: bool| {
+        layers.iter().rposition(|layer| {
+            let lacks_gradient = with_gradient && obstacles.contains_key(&layer.tensor);
+            let is_coarse = no_pool && layer.is_pooled;
+            !lacks_gradient && !is_coarse
+        })
+    };
+    best(true, true)
+        .or_else(|| best(true, false))
+        .or_else(|| best(false, true))
+        .or_else(|| best(false, false))
+        .ok_or_else(|| setup("the model has no layer [N, C, H, W] to explain".into()))
+}

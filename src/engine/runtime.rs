@@ -1,0 +1,114 @@
+//! The one ONNX Runtime of the process: found, loaded, given its threads.
+//!
+//! All sessions share one pool of threads. A server's threads wait without
+//! spinning: a spinning pool would take the cores from the other model, and from
+//! the image work of the next request.
+
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+use ort::environment::{Environment, GlobalThreadPoolOptions};
+use ort::session::Session;
+use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
+
+use super::Settings;
+use crate::error::{Error, Kind, Result};
+
+/// The shared library's name.
+const LIBRARY: &str = if cfg!(target_os = "macos") {
+    "libonnxruntime.dylib"
+} else if cfg!(windows) {
+    "onnxruntime.dll"
+} else {
+    "libonnxruntime.so"
+};
+
+/// The loaded runtime; clones share it.
+#[derive(Clone)]
+pub(super) struct Runtime {
+    environment: Environment,
+}
+
+impl Runtime {
+    /// Loads the runtime, or returns the one that this process has loaded.
+    pub(super) fn load(settings: &Settings) -> Result<Self> {
+        static LOADED: OnceLock<std::result::Result<Environment, String>> = OnceLock::new();
+        let loaded = LOADED.get_or_init(|| Self::init(settings).map_err(|error| error.to_string()));
+        match loaded {
+            Ok(environment) => Ok(Self { environment: environment.clone() }),
+            Err(what) => Err(Error::new(Kind::Setup, what.clone())),
+        }
+    }
+
+    fn init(settings: &Settings) -> Result<Environment> {
+        let path = find(settings.runtime.as_deref())?;
+        let setup =
+            |what: String| Error::new(Kind::Setup, format!("ONNX Runtime at {}: {what}", path.display()));
+        let builder = ort::init_from(&path).map_err(|error| setup(error.to_string()))?;
+        let threads = settings.threads.unwrap_or_else(available_threads);
+        let pool = GlobalThreadPoolOptions::default()
+            .with_intra_threads(threads)
+            .and_then(|pool| pool.with_inter_threads(1))
+            .and_then(|pool| pool.with_spin_control(false))
+            .map_err(|error| setup(error.to_string()))?;
+        builder
+            .with_name("camlens")
+            .with_telemetry(false)
+            .with_global_thread_pool(pool)
+            .build()
+            .map_err(|error| setup(error.to_string()))
+    }
+
+    /// Makes a session of an encoded model whose weights lie in files in `folder`.
+    ///
+    /// Pre-packing is off: it would copy every weight of every session, once a use. Without it the
+    /// weights are the mapped pages of the model file, and it is no slower.
+    pub(super) fn session(&self, model: &[u8], folder: &Path, optimise: bool) -> ort::Result<Session> {
+        let level = if optimise { GraphOptimizationLevel::All } else { GraphOptimizationLevel::Disable };
+        let folder = folder.to_string_lossy();
+        let recover = |error: ort::Error<SessionBuilder>| -> ort::Error { error.into() };
+        Session::builder(&self.environment)?
+            .with_optimization_level(level)
+            .map_err(recover)?
+            .with_prepacking(false)
+            .map_err(recover)?
+            .with_config_entry("session.model_external_initializers_file_folder_path", folder)
+            .map_err(recover)?
+            .commit_from_memory(model)
+    }
+}
+
+/// As many threads as the cgroup and the affinity mask allow.
+fn available_threads() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+}
+
+/// By configuration, then beside the binary, then in the set-up's folder.
+fn find(configured: Option<&Path>) -> Result<PathBuf> {
+    let missing = |what: String| Error::new(Kind::Setup, what);
+    if let Some(path) = configured {
+        return if path.is_file() {
+            Ok(path.to_owned())
+        } else {
+            Err(missing(format!("engine.runtime: there is no file {}", path.display())))
+        };
+    }
+    let beside = std::env::current_exe().ok().and_then(|binary| Some(binary.parent()?.join(LIBRARY)));
+    let fetched = Path::new("runtime").join(LIBRARY);
+    beside.into_iter().chain([fetched]).find(|path| path.is_file()).ok_or_else(|| {
+        missing(format!(
+            "ONNX Runtime is missing: `make setup` fetches it to runtime/{LIBRARY}; elsewhere, name it in engine.runtime (CAMLENS_RUNTIME)"
+        ))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_configured_library_that_is_not_there_is_named() {
+        let error = find(Some(Path::new("/nowhere/libonnxruntime.so"))).unwrap_err();
+        assert_eq!(error.to_string(), "engine.runtime: there is no file /nowhere/libonnxruntime.so");
+    }
+}

@@ -1,0 +1,22 @@
+//! What whoever runs the service can set about the engine.
+
+use std::path::PathBuf;
+
+/// The engine's settings.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// ONNX Runtime's shared library; looked for beside the binary and in `runtime/` when absent.
+    pub runtime: Option<PathBuf>,
+    /// Threads that compute; as many as the cgroup allows when absent.
+    pub threads: Option<usize>,
+    /// Masked images in one pass.
+    pub batch: usize,
+    /// Sessions for other layers than the default that a model keeps ready.
+    pub layer_sessions: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { runtime: None, threads: None, batch: 8, layer_sessions: 2 }
+    }
+}

@@ -1,0 +1,91 @@
+//! Grad-CAM++ (Chattopadhay et al., arXiv 1710.11063).
+//!
+//! Each place of a channel counts by itself: `w_k = Σ_xy α · ReLU(∂Y)` with
+//! `α = g² / (2g² + S_k·g³)` and `S_k = Σ_xy A_k` (equations 5 and 19, for `Y = exp(y)`).
+//! The factor `exp(y)` is common to all weights and cancels in α, so it is left
+//! out where only the map's shape counts: it could do nothing but overflow.
+//!
+//! The three sources differ in what they do where the denominator is 0, and in
+//! whether α is normalised; see [`weights`].
+
+use ndarray::{Array1, ArrayView2, ArrayView3, Axis};
+
+use super::options::Convention;
+
+/// The weights `[C]` for a gradient and an activation `[C, h, w]`.
+///
+/// - `Paper`: α = 0 where g = 0; a denominator of exactly 0 otherwise counts as 1.
+/// - `Article`: the same, then α is divided by its sum over the channel, by 1 where that sum is 0. (The
+///   article divides by 0 there, and its whole map is NaN.)
+/// - `PytorchGradCam`: 10⁻⁶ is added to the denominator.
+#[must_use]
+pub fn weights(
+    gradient: ArrayView3<'_, f32>,
+    activation: ArrayView3<'_, f32>,
+    convention: Convention,
+) -> Array1<f32> {
+    let channels = gradient.axis_iter(Axis(0)).zip(activation.axis_iter(Axis(0)));
+    channels.map(|(gradient, activation)| weight(gradient, activation, convention)).collect()
+}
+
+fn weight(gradient: ArrayView2<'_, f32>, activation: ArrayView2<'_, f32>, convention: Convention) -> f32 {
+    let total: f64 = activation.iter().map(|&a| f64::from(a)).sum();
+    let alpha = |g: f64| {
+        let (square, cube) = (g * g, g * g * g);
+        let denominator = 2.0 * square + total * cube;
+        match convention {
+            _ if g == 0.0 => 0.0,
+            Convention::PytorchGradCam => square / (denominator + 1e-6),
+            _ if denominator == 0.0 => square,
+            Convention::Paper | Convention::Article => square / denominator,
+        }
+    };
+    let alphas = gradient.iter().map(|&g| alpha(f64::from(g)));
+    let norm = match convention {
+        Convention::Article => match alphas.clone().sum::<f64>() {
+            0.0 => 1.0,
+            sum => sum,
+        },
+        Convention::Paper | Convention::PytorchGradCam => 1.0,
+    };
+    let sum: f64 = alphas.zip(&gradient).map(|(alpha, &g)| alpha / norm * f64::from(g).max(0.0)).sum();
+    sum as f32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ndarray::array;
+
+    /// `w_k ∝ Σ_{g>0} g / (2 + g·S_k)`: the closed form of the paper's weights.
+    #[test]
+    fn the_paper_s_weights_have_a_closed_form() {
+        let gradient = array![[[0.5, -0.25, 0.0], [0.125, 0.0, 1.0]]];
+        let activation = array![[[1.0, 2.0, 0.0], [0.5, 0.0, 0.25]]];
+        let total: f32 = activation.sum();
+        let expected: f32 = gradient.iter().filter(|&&g| g > 0.0).map(|g| g / (2.0 + g * total)).sum();
+        let found = weights(gradient.view(), activation.view(), Convention::Paper)[0];
+        assert!((found - expected).abs() < 1e-6, "{found} {expected}");
+    }
+
+    #[test]
+    fn the_article_normalises_alpha() {
+        let gradient = array![[[1.0, 1.0]]];
+        let activation = array![[[0.0, 0.0]]];
+        assert_eq!(weights(gradient.view(), activation.view(), Convention::Paper), array![1.0]);
+        assert_eq!(weights(gradient.view(), activation.view(), Convention::Article), array![1.0]);
+        let wider = array![[[1.0, 1.0, 1.0, 1.0]]];
+        let activation = array![[[0.0, 0.0, 0.0, 0.0]]];
+        assert_eq!(weights(wider.view(), activation.view(), Convention::Paper), array![2.0]);
+        assert_eq!(weights(wider.view(), activation.view(), Convention::Article), array![1.0]);
+    }
+
+    #[test]
+    fn no_gradient_is_no_weight_in_every_convention() {
+        let zeros = array![[[0.0, 0.0]]];
+        let activation = array![[[1.0, 2.0]]];
+        for convention in [Convention::Paper, Convention::Article, Convention::PytorchGradCam] {
+            assert_eq!(weights(zeros.view(), activation.view(), convention), array![0.0]);
+        }
+    }
+}

@@ -1,0 +1,211 @@
+//! What a request can ask of an explanation: the names that clients use, typed.
+
+use std::fmt;
+
+/// Parses an option's value, or says what would be right.
+pub trait Choice: Copy + 'static {
+    /// What the option is called.
+    const OPTION: &'static str;
+    /// Every value with its name; the first is the default.
+    const CHOICES: &'static [(&'static str, Self)];
+
+    /// The value of this name.
+    ///
+    /// # Errors
+    /// The sentence that names the option and the values that it takes.
+    fn parse(name: &str) -> Result<Self, String> {
+        let find = |(known, value): &(&str, Self)| known.eq_ignore_ascii_case(name).then_some(*value);
+        Self::CHOICES.iter().find_map(find).ok_or_else(|| {
+            let names: Vec<_> = Self::CHOICES.iter().map(|(name, _)| *name).collect();
+            format!("option '{}' can't be '{name}'; it takes {}", Self::OPTION, names.join(", "))
+        })
+    }
+
+    /// The name that answers use.
+    fn name(self) -> &'static str
+    where
+        Self: PartialEq,
+    {
+        Self::CHOICES.iter().find(|(_, value)| *value == self).map_or("", |(name, _)| name)
+    }
+}
+
+/// How the map is computed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Method {
+    /// Grad-CAM, arXiv 1610.02391.
+    GradCam,
+    /// Grad-CAM++, arXiv 1710.11063.
+    GradCamPlusPlus,
+    /// Score-CAM, arXiv 1910.01279.
+    ScoreCam,
+}
+
+impl Method {
+    /// The methods that the article compares, in its order.
+    pub const ARTICLE: [Self; 3] = [Self::GradCam, Self::GradCamPlusPlus, Self::ScoreCam];
+
+    /// True for methods that need the backward pass.
+    #[must_use]
+    pub const fn needs_gradient(self) -> bool {
+        matches!(self, Self::GradCam | Self::GradCamPlusPlus)
+    }
+
+    /// The name as papers write it.
+    #[must_use]
+    pub const fn title(self) -> &'static str {
+        match self {
+            Self::GradCam => "Grad-CAM",
+            Self::GradCamPlusPlus => "Grad-CAM++",
+            Self::ScoreCam => "Score-CAM",
+        }
+    }
+}
+
+impl Choice for Method {
+    const OPTION: &'static str = "method";
+    const CHOICES: &'static [(&'static str, Self)] =
+        &[("gradcam++", Self::GradCamPlusPlus), ("gradcam", Self::GradCam), ("scorecam", Self::ScoreCam)];
+
+    /// Takes the spellings in use too: `gradcampp`, `Grad-CAM++`, `score_cam`.
+    fn parse(name: &str) -> Result<Self, String> {
+        let plain: String = name.chars().filter(|c| !matches!(c, '-' | '_' | ' ')).collect();
+        match plain.to_ascii_lowercase().as_str() {
+            "gradcam" => Ok(Self::GradCam),
+            // A `+` in a query string that was not escaped arrives as a space, and is gone by now.
+            "gradcam++" | "gradcampp" | "gradcamplusplus" => Ok(Self::GradCamPlusPlus),
+            "scorecam" => Ok(Self::ScoreCam),
+            _ => {
+                let names: Vec<_> = Self::CHOICES.iter().map(|(name, _)| *name).collect();
+                Err(format!("option 'method' can't be '{name}'; it takes {}", names.join(", ")))
+            }
+        }
+    }
+}
+
+/// Whose arithmetic is followed where sources disagree.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Convention {
+    /// The papers, as their authors' code has them.
+    #[default]
+    Paper,
+    /// The Keras article.
+    Article,
+    /// The library pytorch-grad-cam 1.5.
+    PytorchGradCam,
+}
+
+impl Choice for Convention {
+    const OPTION: &'static str = "convention";
+    const CHOICES: &'static [(&'static str, Self)] =
+        &[("paper", Self::Paper), ("article", Self::Article), ("pytorch-grad-cam", Self::PytorchGradCam)];
+}
+
+/// The score that is differentiated, or that weighs a masked pass.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ScoreKind {
+    /// Before the softmax.
+    Logit,
+    /// After it.
+    Probability,
+}
+
+impl Choice for ScoreKind {
+    const OPTION: &'static str = "score";
+    const CHOICES: &'static [(&'static str, Self)] =
+        &[("logit", Self::Logit), ("probability", Self::Probability)];
+}
+
+/// How the finished map is brought to 0..1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Normalize {
+    /// Divided by its maximum.
+    Max,
+    /// Shifted by its minimum, divided by what is then its maximum.
+    MinMax,
+    /// Left as it is.
+    None,
+}
+
+impl Choice for Normalize {
+    const OPTION: &'static str = "normalize";
+    const CHOICES: &'static [(&'static str, Self)] =
+        &[("max", Self::Max), ("minmax", Self::MinMax), ("none", Self::None)];
+}
+
+/// What is to be explained, and how. `None` leaves the choice to the convention or the model.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Options {
+    /// How the map is computed.
+    pub method: Method,
+    /// Whose arithmetic is followed.
+    pub convention: Convention,
+    /// The layer, by any of its names; else the model's default.
+    pub layer: Option<String>,
+    /// The class, by index or exact label; else the predicted one.
+    pub target: Option<String>,
+    /// The score; else the convention's.
+    pub score: Option<ScoreKind>,
+    /// Score-CAM: only this many channels, those with the largest standard deviation.
+    pub max_channels: Option<usize>,
+    /// The final normalisation; else the convention's.
+    pub normalize: Option<Normalize>,
+    /// How many predictions to report.
+    pub top_k: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            method: Method::GradCamPlusPlus,
+            convention: Convention::Paper,
+            layer: None,
+            target: None,
+            score: None,
+            max_channels: None,
+            normalize: None,
+            top_k: 5,
+        }
+    }
+}
+
+impl fmt::Display for Method {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl fmt::Display for Convention {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn methods_are_known_by_all_their_spellings() {
+        for name in ["gradcam++", "gradcampp", "Grad-CAM++", "GradCAMPlusPlus", "grad_cam_pp"] {
+            assert_eq!(Method::parse(name), Ok(Method::GradCamPlusPlus), "{name}");
+        }
+        assert_eq!(Method::parse("Score-CAM"), Ok(Method::ScoreCam));
+    }
+
+    #[test]
+    fn a_wrong_value_is_answered_with_the_right_ones() {
+        assert_eq!(
+            Convention::parse("keras").unwrap_err(),
+            "option 'convention' can't be 'keras'; it takes paper, article, pytorch-grad-cam"
+        );
+    }
+
+    #[test]
+    fn every_name_leads_back_to_its_value() {
+        for &(name, method) in Method::CHOICES {
+            assert_eq!(Method::parse(name), Ok(method));
+            assert_eq!(method.name(), name);
+        }
+    }
+}

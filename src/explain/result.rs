@@ -1,0 +1,83 @@
+//! What an explanation consists of.
+
+use ndarray::Array2;
+use serde::Serialize;
+
+use super::options::{Convention, Method};
+
+/// A class with its score and its probability.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Prediction {
+    /// The class.
+    pub index: usize,
+    /// Its name, where the model has labels.
+    pub label: Option<String>,
+    /// After the softmax (or sigmoid), 0..1.
+    pub probability: f32,
+    /// Before it; absent where the model hides it.
+    pub logit: Option<f32>,
+}
+
+/// How often the model ran.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Passes {
+    /// Passes of the image itself.
+    pub forward: usize,
+    /// Passes of masked images.
+    pub masked: usize,
+    /// Masked passes that could not change the map and were left out.
+    pub skipped: usize,
+}
+
+/// Where the time went, in milliseconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Timing {
+    /// From picture to input tensor.
+    pub preprocess_ms: f64,
+    /// The passes of the image itself, waiting for the engine included.
+    pub forward_ms: f64,
+    /// The method: maths and masked passes.
+    pub explain_ms: f64,
+}
+
+/// One map, and all that belongs to it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Explanation {
+    /// The model's id.
+    pub model: String,
+    /// How the map was computed.
+    pub method: Method,
+    /// Whose arithmetic was followed.
+    pub convention: Convention,
+    /// The layer's friendly name.
+    pub layer: String,
+    /// The class that is explained.
+    pub target: Prediction,
+    /// The top classes, most probable first.
+    pub predictions: Vec<Prediction>,
+    /// The map `[h, w]` at layer size, normalised as asked; all zeros when `empty`, never NaN.
+    pub map: Array2<f32>,
+    /// The map's largest value before normalisation.
+    pub max: f32,
+    /// True when nothing in the layer speaks for the class: no value above 0.
+    pub empty: bool,
+    /// `[H, W]` of the model's input.
+    pub input_size: [usize; 2],
+    /// The part of the image that the model saw, in the image's pixels: left, top, width, height.
+    pub seen: [f32; 4],
+    /// How often the model ran.
+    pub passes: Passes,
+    /// Where the time went.
+    pub timing: Timing,
+}
+
+/// The answer to "what is it?": the top classes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Predictions {
+    /// The model's id.
+    pub model: String,
+    /// The top classes, most probable first.
+    pub predictions: Vec<Prediction>,
+    /// Where the time went.
+    pub timing: Timing,
+}

@@ -1,0 +1,260 @@
+//! One request from picture to map.
+
+use std::time::Instant;
+
+use image::RgbImage;
+use ndarray::{Array1, Array4, ArrayView1, ArrayView3, ArrayViewMut2, Axis};
+
+use super::options::{Convention, Method, Options, ScoreKind};
+use super::result::{Explanation, Passes, Prediction, Predictions, Timing};
+use super::{gradcam, gradcam_plus_plus, normalize, scorecam, weighted_sum};
+use crate::engine::{Cancel, Model, Outcome, Pass, masked_passes};
+use crate::error::{Error, Kind, Result};
+use crate::graph::layers::Layer;
+use crate::graph::program::Wanted;
+use crate::graph::score::Link;
+
+/// Told after each batch of masked passes: passes done, passes in all.
+pub type Progress<'a> = &'a (dyn Fn(usize, usize) + Sync);
+
+/// Explains one image with one method.
+///
+/// # Errors
+/// Those of the contract's table that concern classes, layers, methods and the engine.
+pub fn explain(
+    model: &Model,
+    image: &RgbImage,
+    options: &Options,
+    cancel: &Cancel,
+    progress: Progress<'_>,
+) -> Result<Explanation> {
+    let mut explanations = compare(model, image, &[options.method], options, cancel, progress)?;
+    explanations.pop().ok_or_else(|| Error::internal("explaining", "no method was run"))
+}
+
+/// Explains one image with several methods. Those that differentiate the same score share one forward pass.
+///
+/// # Errors
+/// As [`explain`].
+pub fn compare(
+    model: &Model,
+    image: &RgbImage,
+    methods: &[Method],
+    options: &Options,
+    cancel: &Cancel,
+    progress: Progress<'_>,
+) -> Result<Vec<Explanation>> {
+    let started = Instant::now();
+    let input = model.preprocess().tensor(image);
+    let preprocess_ms = ms_since(started);
+    let seen = model.preprocess().seen(image.width(), image.height());
+    let mut explanations = explain_input(model, &input, methods, options, cancel, progress)?;
+    for explanation in &mut explanations {
+        explanation.timing.preprocess_ms = preprocess_ms;
+        explanation.seen = seen;
+    }
+    Ok(explanations)
+}
+
+/// Explains an input tensor, `[1, C, H, W]` or `[1, H, W, C]` as the model takes it.
+///
+/// # Errors
+/// As [`explain`].
+pub fn explain_input(
+    model: &Model,
+    input: &Array4<f32>,
+    methods: &[Method],
+    options: &Options,
+    cancel: &Cancel,
+    progress: Progress<'_>,
+) -> Result<Vec<Explanation>> {
+    let layer = model.layer(options.layer.as_deref())?;
+    let target = options
+        .target
+        .as_deref()
+        .map(|target| model.labels().resolve(target, model.classes()))
+        .transpose()?;
+    let job = Job { model, layer, input, target, options, cancel, progress };
+    let wanted: Vec<Wanted> = methods.iter().map(|&method| job.wanted(method)).collect::<Result<_>>()?;
+
+    // A pass with a gradient serves the methods that need none, too.
+    let main = wanted.iter().copied().find(|wanted| *wanted != Wanted::Nothing).unwrap_or(Wanted::Nothing);
+    let mut passes: Vec<(Wanted, Outcome, f64)> = Vec::new();
+    let mut explanations = Vec::with_capacity(methods.len());
+    for (&method, wanted) in methods.iter().zip(wanted) {
+        let wanted = if wanted == Wanted::Nothing { main } else { wanted };
+        let index = match passes.iter().position(|(known, ..)| *known == wanted) {
+            Some(index) => index,
+            None => {
+                let started = Instant::now();
+                let pass = Pass { input: input.clone(), target, wanted, activation: true };
+                let outcome = model.run(layer, pass, cancel)?;
+                passes.push((wanted, outcome, ms_since(started)));
+                passes.len() - 1
+            }
+        };
+        let (_, outcome, forward_ms) = &passes[index];
+        let started = Instant::now();
+        let mut explanation = job.explain(method, outcome)?;
+        explanation.timing =
+            Timing { preprocess_ms: 0.0, forward_ms: *forward_ms, explain_ms: ms_since(started) };
+        explanations.push(explanation);
+    }
+    Ok(explanations)
+}
+
+/// One request with its names resolved.
+struct Job<'a> {
+    model: &'a Model,
+    layer: &'a Layer,
+    input: &'a Array4<f32>,
+    target: Option<usize>,
+    options: &'a Options,
+    cancel: &'a Cancel,
+    progress: Progress<'a>,
+}
+
+impl Job<'_> {
+    /// The gradient that a method needs, or why it can't be had.
+    fn wanted(&self, method: Method) -> Result<Wanted> {
+        let impossible = |why: String| Err(Error::new(Kind::Impossible, why));
+        let score = self.options.score.unwrap_or(self.options.convention.score(method));
+        if score == ScoreKind::Logit && self.model.link() == Link::Hidden {
+            return impossible(format!(
+                "model '{}' gives probabilities and hides their logits; score=probability works",
+                self.model.id()
+            ));
+        }
+        if !method.needs_gradient() {
+            return Ok(Wanted::Nothing);
+        }
+        if let Some(obstacle) = self.model.gradient_obstacle(self.layer) {
+            return impossible(format!(
+                "{} needs a gradient, and layer '{}' has none: {obstacle}; scorecam works without",
+                method.title(),
+                self.layer.name
+            ));
+        }
+        Ok(match score {
+            ScoreKind::Logit => Wanted::Logit,
+            ScoreKind::Probability => Wanted::Probability,
+        })
+    }
+
+    /// From a pass to a finished map.
+    fn explain(&self, method: Method, outcome: &Outcome) -> Result<Explanation> {
+        let (model, options) = (self.model, self.options);
+        let class = self.target.unwrap_or_else(|| argmax(outcome.scores.row(0)));
+        let activation = first(outcome.activation.as_ref(), "activation")?;
+        let mut passes = Passes { forward: 1, ..Passes::default() };
+        let weights = match method {
+            Method::GradCam => gradcam::weights(first(outcome.gradient.as_ref(), "gradient")?),
+            Method::GradCamPlusPlus => {
+                let gradient = first(outcome.gradient.as_ref(), "gradient")?;
+                gradcam_plus_plus::weights(gradient, activation, options.convention)
+            }
+            Method::ScoreCam => {
+                let plan = scorecam::plan(activation, options.convention, options.max_channels);
+                (passes.masked, passes.skipped) = (plan.passes.len(), plan.skipped());
+                self.score_cam(activation, &plan, class)?
+            }
+        };
+        let map = weighted_sum(weights.view(), activation);
+        let normalized =
+            normalize::normalize(map, options.normalize.unwrap_or(options.convention.normalize()));
+        let preprocess = model.preprocess();
+        Ok(Explanation {
+            model: model.id().to_owned(),
+            method,
+            convention: options.convention,
+            layer: self.layer.name.clone(),
+            target: prediction(model, outcome, class),
+            predictions: top(model, outcome, options.top_k),
+            map: normalized.map,
+            max: normalized.max,
+            empty: normalized.empty,
+            input_size: [preprocess.height as usize, preprocess.width as usize],
+            seen: [0.0, 0.0, preprocess.width as f32, preprocess.height as f32],
+            passes,
+            timing: Timing::default(),
+        })
+    }
+
+    fn score_cam(
+        &self,
+        activation: ArrayView3<'_, f32>,
+        plan: &scorecam::Plan,
+        class: usize,
+    ) -> Result<Array1<f32>> {
+        let preprocess = self.model.preprocess();
+        let size = (preprocess.height as usize, preprocess.width as usize);
+        let convention = self.options.convention;
+        let mask = scorecam::Mask::new(activation, size, convention);
+        let count = plan.passes.len();
+        let write = |pass: usize, out: ArrayViewMut2<'_, f32>| mask.write(plan.passes[pass], out);
+        let progress = |done| (self.progress)(done, count);
+        let answers = masked_passes(self.model, self.input, count, write, self.cancel, &progress)?;
+        let (scores, probabilities) = (answers.scores.view(), answers.probabilities.view());
+        Ok(scorecam::weights(plan, scores, probabilities, class, convention, self.options.score))
+    }
+}
+
+impl Convention {
+    /// The score that the source differentiates, or weighs masked images by.
+    #[must_use]
+    pub const fn score(self, method: Method) -> ScoreKind {
+        match (self, method) {
+            (Self::Article, _) | (Self::Paper, Method::ScoreCam) => ScoreKind::Probability,
+            (Self::Paper, _) | (Self::PytorchGradCam, _) => ScoreKind::Logit,
+        }
+    }
+}
+
+/// The first image's part of a pass's array.
+fn first<'a>(array: Option<&'a Array4<f32>>, what: &'static str) -> Result<ArrayView3<'a, f32>> {
+    let array = array.ok_or_else(|| Error::internal("explaining", format!("the pass gave no {what}")))?;
+    Ok(array.index_axis(Axis(0), 0))
+}
+
+/// Names the most probable classes.
+///
+/// # Errors
+/// As [`explain`].
+pub fn predict(model: &Model, image: &RgbImage, top_k: usize, cancel: &Cancel) -> Result<Predictions> {
+    let started = Instant::now();
+    let input = model.preprocess().tensor(image);
+    let preprocess_ms = ms_since(started);
+    let started = Instant::now();
+    let outcome = model.forward(input, cancel)?;
+    Ok(Predictions {
+        model: model.id().to_owned(),
+        predictions: top(model, &outcome, top_k),
+        timing: Timing { preprocess_ms, forward_ms: ms_since(started), explain_ms: 0.0 },
+    })
+}
+
+fn top(model: &Model, outcome: &Outcome, count: usize) -> Vec<Prediction> {
+    let scores = outcome.scores.row(0);
+    let mut order: Vec<usize> = (0..scores.len()).collect();
+    order.sort_by(|&a, &b| scores[b].total_cmp(&scores[a]));
+    order.into_iter().take(count).map(|class| prediction(model, outcome, class)).collect()
+}
+
+fn prediction(model: &Model, outcome: &Outcome, class: usize) -> Prediction {
+    Prediction {
+        index: class,
+        label: model.labels().get(class).map(str::to_owned),
+        probability: outcome.probabilities[[0, class]],
+        logit: (model.link() != Link::Hidden).then(|| outcome.scores[[0, class]]),
+    }
+}
+
+fn argmax(scores: ArrayView1<'_, f32>) -> usize {
+    let larger =
+        |best: usize, (index, &score): (usize, &f32)| if score > scores[best] { index } else { best };
+    scores.iter().enumerate().fold(0, larger)
+}
+
+fn ms_since(started: Instant) -> f64 {
+    started.elapsed().as_secs_f64() * 1e3
+}

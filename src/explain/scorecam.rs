@@ -1,0 +1,254 @@
+//! Score-CAM (Wang et al., arXiv 1910.01279).
+//!
+//! No gradient: a channel's weight is what the model says of the image seen
+//! through that channel. [`plan`] decides from the activation which masks are
+//! worth a pass, [`Mask`] makes them, [`weights`] turns the model's answers into one
+//! weight a channel. What the three sources do differently stands side by side in
+//! each of them.
+
+use ndarray::{Array1, Array2, ArrayView1, ArrayView2, ArrayView3, ArrayViewMut2, Axis};
+
+use super::options::{Convention, ScoreKind};
+use crate::picture::resize::Upsampler;
+
+/// Which masked passes are run, and for which channels.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Plan {
+    /// The channel whose mask each pass shows; `None` is the mask of zeros.
+    pub passes: Vec<Option<usize>>,
+    /// For each channel the pass that answers for it; `None` where no answer can change the map.
+    pub answered_by: Vec<Option<usize>>,
+}
+
+impl Plan {
+    /// Channels that need no pass of their own.
+    #[must_use]
+    pub fn skipped(&self) -> usize {
+        self.answered_by.len() - self.passes.len()
+    }
+}
+
+/// Plans the passes for an activation `[C, h, w]`.
+///
+/// A channel that is 0 everywhere adds `w_k · 0` to the map whatever its weight. `Paper` skips every flat
+/// channel, as its authors' code does; `Article` uses flat channels but those of zeros; `PytorchGradCam` takes
+/// a softmax over the channels' scores, so that all weights hang together, but all channels of zeros
+/// have one and the same masked image: one pass answers for them all.
+///
+/// `max_channels` keeps the channels whose activation has the largest standard deviation (the article's
+/// `max_N`); of equal ones, the earlier.
+#[must_use]
+pub fn plan(activation: ArrayView3<'_, f32>, convention: Convention, max_channels: Option<usize>) -> Plan {
+    let channels = activation.len_of(Axis(0));
+    let kept = strongest(activation, max_channels.unwrap_or(channels));
+    let mut plan = Plan { passes: Vec::new(), answered_by: vec![None; channels] };
+    let mut of_zeros = None;
+    for (index, channel) in activation.axis_iter(Axis(0)).enumerate().filter(|(index, _)| kept[*index]) {
+        let (low, high) = extremes(channel);
+        let is_zero = low == 0.0 && high == 0.0;
+        let pass = match convention {
+            Convention::Paper if low == high => continue,
+            Convention::Article if is_zero => continue,
+            Convention::PytorchGradCam if is_zero => *of_zeros.get_or_insert_with(|| {
+                plan.passes.push(None);
+                plan.passes.len() - 1
+            }),
+            _ => {
+                plan.passes.push(Some(index));
+                plan.passes.len() - 1
+            }
+        };
+        plan.answered_by[index] = Some(pass);
+    }
+    plan
+}
+
+/// Marks the `count` channels with the largest standard deviation.
+fn strongest(activation: ArrayView3<'_, f32>, count: usize) -> Vec<bool> {
+    let channels = activation.len_of(Axis(0));
+    if count >= channels {
+        return vec![true; channels];
+    }
+    let deviation = |channel: ArrayView2<'_, f32>| {
+        let mean = channel.iter().map(|&a| f64::from(a)).sum::<f64>() / channel.len() as f64;
+        channel.iter().map(|&a| (f64::from(a) - mean).powi(2)).sum::<f64>()
+    };
+    let deviations: Vec<f64> = activation.axis_iter(Axis(0)).map(deviation).collect();
+    let mut order: Vec<usize> = (0..channels).collect();
+    order.sort_by(|&a, &b| deviations[b].total_cmp(&deviations[a]));
+    let mut kept = vec![false; channels];
+    order[..count].iter().for_each(|&index| kept[index] = true);
+    kept
+}
+
+fn extremes(map: ArrayView2<'_, f32>) -> (f32, f32) {
+    map.iter()
+        .fold((f32::INFINITY, f32::NEG_INFINITY), |(low, high), &value| (low.min(value), high.max(value)))
+}
+
+/// Makes the masks of one activation.
+pub struct Mask<'a> {
+    activation: ArrayView3<'a, f32>,
+    upsampler: Upsampler,
+    convention: Convention,
+}
+
+impl<'a> Mask<'a> {
+    /// Masks of `size` (height, width) for an activation `[C, h, w]`.
+    #[must_use]
+    pub fn new(activation: ArrayView3<'a, f32>, size: (usize, usize), convention: Convention) -> Self {
+        let (_, height, width) = activation.dim();
+        let upsampler = match convention {
+            Convention::Paper | Convention::Article => Upsampler::half_pixel((height, width), size),
+            Convention::PytorchGradCam => Upsampler::align_corners((height, width), size),
+        };
+        Self { activation, upsampler, convention }
+    }
+
+    /// Writes the mask of one channel, or that of zeros.
+    ///
+    /// - `Paper`: `(u − min) / (max − min)`.
+    /// - `Article`: `u / (max − min)`, the minimum is not subtracted; a flat channel is used as it is.
+    /// - `PytorchGradCam`: `(u − min) / (max − min + 10⁻⁸)`.
+    pub fn write(&self, channel: Option<usize>, mut out: ArrayViewMut2<'_, f32>) {
+        let Some(channel) = channel else {
+            out.fill(0.0);
+            return;
+        };
+        self.upsampler.apply(self.activation.index_axis(Axis(0), channel), out.view_mut());
+        let (low, high) = extremes(out.view());
+        let (shift, range) = match self.convention {
+            Convention::Paper => (low, high - low),
+            Convention::Article => (0.0, high - low),
+            Convention::PytorchGradCam => (low, high - low + 1e-8),
+        };
+        // What is not flat at layer size can't be flat here, but for rounding.
+        let range = if range > 0.0 { range } else { 1.0 };
+        out.mapv_inplace(|value| (value - shift) / range);
+    }
+}
+
+/// Turns the answers to the passes, `[K, classes]`, into weights `[C]`.
+///
+/// - `Paper`: the class's probability for the masked image.
+/// - `Article`: a softmax is taken over the model's probabilities, once more.
+/// - `PytorchGradCam`: a softmax over the channels of the class's logit.
+///
+/// `score` replaces what the convention weighs by: the logit or the probability.
+#[must_use]
+pub fn weights(
+    plan: &Plan,
+    scores: ArrayView2<'_, f32>,
+    probabilities: ArrayView2<'_, f32>,
+    class: usize,
+    convention: Convention,
+    score: Option<ScoreKind>,
+) -> Array1<f32> {
+    let column = |kind: ScoreKind| match kind {
+        ScoreKind::Logit => scores.column(class).to_owned(),
+        ScoreKind::Probability => probabilities.column(class).to_owned(),
+    };
+    let answers: Array1<f32> = match (convention, score) {
+        (Convention::Paper, kind) => column(kind.unwrap_or(ScoreKind::Probability)),
+        (Convention::Article, kind) => {
+            let vector = match kind.unwrap_or(ScoreKind::Probability) {
+                ScoreKind::Logit => scores,
+                ScoreKind::Probability => probabilities,
+            };
+            vector.outer_iter().map(|row| softmax(row)[class]).collect()
+        }
+        (Convention::PytorchGradCam, kind) => column(kind.unwrap_or(ScoreKind::Logit)),
+    };
+    let mut weights: Array1<f32> =
+        plan.answered_by.iter().map(|pass| pass.map_or(f32::NEG_INFINITY, |pass| answers[pass])).collect();
+    if convention == Convention::PytorchGradCam {
+        // A channel that was left out weighs e^−∞ = 0.
+        weights = softmax(weights.view());
+    }
+    weights.mapv_into(|weight| if weight == f32::NEG_INFINITY { 0.0 } else { weight })
+}
+
+fn softmax(values: ArrayView1<'_, f32>) -> Array1<f32> {
+    let largest = values.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let exponentials = values.mapv(|value| (f64::from(value) - f64::from(largest)).exp());
+    let total = exponentials.sum();
+    exponentials.mapv(|value| (value / total) as f32)
+}
+
+/// The masks of a whole plan, `[K, H, W]`: for tests and small activations only.
+#[must_use]
+pub fn all_masks(plan: &Plan, mask: &Mask<'_>, size: (usize, usize)) -> Vec<Array2<f32>> {
+    let write = |channel: &Option<usize>| {
+        let mut out = Array2::zeros(size);
+        mask.write(*channel, out.view_mut());
+        out
+    };
+    plan.passes.iter().map(write).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ndarray::{Array3, array};
+
+    /// Channels: lively, zero, flat but not zero, weaker, zero.
+    fn activation() -> Array3<f32> {
+        array![
+            [[0.0, 4.0], [2.0, 8.0]],
+            [[0.0, 0.0], [0.0, 0.0]],
+            [[3.0, 3.0], [3.0, 3.0]],
+            [[1.0, 2.0], [1.0, 2.0]],
+            [[0.0, 0.0], [0.0, 0.0]]
+        ]
+    }
+
+    #[test]
+    fn channels_that_cannot_count_get_no_pass() {
+        let of = |convention| plan(activation().view(), convention, None);
+        assert_eq!(of(Convention::Paper).passes, [Some(0), Some(3)]);
+        assert_eq!(of(Convention::Article).passes, [Some(0), Some(2), Some(3)]);
+        let shared = of(Convention::PytorchGradCam);
+        assert_eq!(shared.passes, [Some(0), None, Some(2), Some(3)]);
+        assert_eq!(shared.answered_by, [Some(0), Some(1), Some(2), Some(3), Some(1)]);
+        assert_eq!(shared.skipped(), 1);
+    }
+
+    #[test]
+    fn the_liveliest_channels_are_kept() {
+        assert_eq!(plan(activation().view(), Convention::Paper, Some(1)).passes, [Some(0)]);
+        assert_eq!(plan(activation().view(), Convention::Paper, Some(99)).passes, [Some(0), Some(3)]);
+    }
+
+    #[test]
+    fn the_article_keeps_the_minimum_in_its_masks() {
+        let activation = array![[[1.0, 3.0]]];
+        let at_layer_size = |convention| {
+            let plan = Plan { passes: vec![Some(0)], answered_by: vec![Some(0)] };
+            all_masks(&plan, &Mask::new(activation.view(), (1, 2), convention), (1, 2)).remove(0)
+        };
+        assert_eq!(at_layer_size(Convention::Paper), array![[0.0, 1.0]]);
+        assert_eq!(at_layer_size(Convention::Article), array![[0.5, 1.5]]);
+    }
+
+    #[test]
+    fn pytorch_grad_cam_takes_a_softmax_over_the_channels() {
+        let plan = plan(activation().view(), Convention::PytorchGradCam, None);
+        let scores = array![[1.0, 0.0], [0.0, 0.0], [2.0, 0.0], [1.0, 0.0]];
+        let weights = weights(&plan, scores.view(), scores.view(), 0, Convention::PytorchGradCam, None);
+        assert!((weights.sum() - 1.0).abs() < 1e-6);
+        assert_eq!(weights[1], weights[4]);
+        assert!((weights[2] / weights[0] - 1.0_f32.exp()).abs() < 1e-5);
+    }
+
+    #[test]
+    fn the_article_takes_its_softmax_twice() {
+        let plan = plan(activation().view(), Convention::Article, None);
+        let probabilities = array![[1.0, 0.0], [0.5, 0.5], [0.0, 1.0]];
+        let weights =
+            weights(&plan, probabilities.view(), probabilities.view(), 0, Convention::Article, None);
+        let e = 1.0_f32.exp();
+        assert!((weights[0] - e / (e + 1.0)).abs() < 1e-6);
+        assert!((weights[2] - 0.5).abs() < 1e-6);
+        assert_eq!(weights[1], 0.0);
+    }
+}

@@ -1,0 +1,144 @@
+//! The backward pass, built out of standard ONNX operators.
+//!
+//! [`backward`] walks the nodes between the score and a target tensor in reverse
+//! and lets the [`rules`] write, for each, the nodes that carry the gradient from
+//! its outputs to its inputs: reverse-mode differentiation as graph rewriting. A
+//! tensor that is read twice receives the sum. Nothing outside the paths from the
+//! target to the score is touched, so a late layer costs little.
+//!
+//! Where a function has a kink, the rules choose as PyTorch does: ReLU and ReLU6
+//! pass nothing at the kink, max-pooling picks the first of equal values, `Max` of
+//! two tensors halves a tie, `ReduceMax` shares it evenly.
+
+mod emit;
+pub mod rules;
+
+use std::collections::{HashMap, HashSet};
+
+pub use emit::Emit;
+
+use super::probe::Shapes;
+use super::proto::{NodeProto, TensorProto};
+use super::topology::Topology;
+
+/// The nodes and constants of a backward pass, and the name of its result.
+#[derive(Debug)]
+pub struct Backward {
+    /// The nodes, in topological order; they read tensors of the forward graph.
+    pub nodes: Vec<NodeProto>,
+    /// Constants that the nodes read.
+    pub initializers: Vec<TensorProto>,
+    /// The gradient of the score with respect to the target, of the target's shape.
+    pub gradient: String,
+}
+
+/// One step of the walk: a node of the forward graph, and the gradients that have arrived at its outputs.
+#[derive(Debug)]
+pub struct Step<'a> {
+    /// The node to be differentiated.
+    pub node: &'a NodeProto,
+    /// The gradient of each output; `None` where none flows.
+    pub outputs: Vec<Option<String>>,
+    /// Which inputs depend on the target; only they need a gradient.
+    pub wanted: Vec<bool>,
+}
+
+impl Step<'_> {
+    /// The gradient of the first output. The walk only calls rules when one has arrived somewhere.
+    ///
+    /// # Errors
+    /// When it has arrived at another output only, one that the rule does not know.
+    pub fn gradient(&self) -> Result<&str, String> {
+        self.outputs
+            .first()
+            .and_then(Option::as_deref)
+            .ok_or_else(|| self.refuse("is used by its second output"))
+    }
+
+    /// The name of input `index`.
+    ///
+    /// # Errors
+    /// When the node leaves it out although its operator needs it.
+    pub fn input(&self, index: usize) -> Result<&str, String> {
+        self.node.input_name(index).ok_or_else(|| self.refuse(&format!("has no input {index}")))
+    }
+
+    /// The name of the first output.
+    #[must_use]
+    pub fn output(&self) -> &str {
+        self.node.output.first().map_or("", String::as_str)
+    }
+
+    /// True when input `index` depends on the target.
+    #[must_use]
+    pub fn wants(&self, index: usize) -> bool {
+        self.wanted.get(index).copied().unwrap_or(false)
+    }
+
+    /// A gradient for the first input alone.
+    #[must_use]
+    pub fn only_first(&self, gradient: String) -> Vec<Option<String>> {
+        let mut gradients = vec![None; self.node.input.len()];
+        gradients[0] = Some(gradient);
+        gradients
+    }
+
+    /// Why this node can't be differentiated, with the operator and the node named.
+    #[must_use]
+    pub fn refuse(&self, why: &str) -> String {
+        format!("operator {} (node '{}') {why}", self.node.op(), self.node.label())
+    }
+}
+
+/// Writes the backward pass from `score` to `target`.
+///
+/// `seed` is the gradient at the score: the name of a tensor of the score's shape that the caller makes.
+///
+/// # Errors
+/// The sentence that names the operator and the node that stand in the way.
+pub fn backward(
+    topology: &Topology<'_>,
+    shapes: &Shapes,
+    score: &str,
+    target: &str,
+    seed: &str,
+) -> Result<Backward, String> {
+    let dependents = topology.dependents(target);
+    if !dependents.contains(score) {
+        return Err(format!("the score does not depend on '{target}'"));
+    }
+    let ancestors = topology.ancestors(score);
+    let between: HashSet<&str> = dependents.intersection(&ancestors).copied().collect();
+
+    let mut emit = Emit::named(topology, shapes, "camlens/gradient/");
+    let mut arrived: HashMap<&str, Vec<String>> = HashMap::from([(score, vec![seed.to_owned()])]);
+    let first = topology.position(target).map_or(0, |position| position + 1);
+    let last = topology.position(score).map_or(0, |position| position + 1);
+    for node in topology.graph.node[first..last.max(first)].iter().rev() {
+        let outputs: Vec<_> =
+            node.output.iter().map(|name| sum(&mut emit, arrived.remove(name.as_str()))).collect();
+        let wanted: Vec<_> = node.input.iter().map(|name| between.contains(name.as_str())).collect();
+        if outputs.iter().all(Option::is_none) || !wanted.contains(&true) {
+            continue;
+        }
+        let step = Step { node, outputs, wanted };
+        let rule = rules::find(node).ok_or_else(|| step.refuse("has no gradient rule"))?;
+        let gradients = rule(&mut emit, &step)?;
+        for (index, gradient) in gradients.into_iter().enumerate().filter(|&(index, _)| step.wants(index)) {
+            if let Some(gradient) = gradient {
+                arrived.entry(node.input[index].as_str()).or_default().push(gradient);
+            }
+        }
+    }
+    let gradient = sum(&mut emit, arrived.remove(target))
+        .ok_or_else(|| format!("no gradient flows from the score to '{target}'"))?;
+    let (nodes, initializers) = emit.finish();
+    Ok(Backward { nodes, initializers, gradient })
+}
+
+/// The sum of all gradients that have arrived at one tensor.
+fn sum(emit: &mut Emit<'_>, parts: Option<Vec<String>>) -> Option<String> {
+    let mut parts = parts?.into_iter();
+    let first = parts.next()?;
+    Some(parts.fold(first, |total, part| emit.op("Add", &[&total, &part])))
+}

@@ -1,0 +1,117 @@
+//! Arithmetic of tensors, broadcast as NumPy does: what was broadcast is summed on the way back.
+
+use super::{Emit, Gradients, Step};
+
+/// Puts together the gradients of the inputs that need one.
+fn each(
+    emit: &mut Emit<'_>,
+    step: &Step<'_>,
+    mut gradient: impl FnMut(&mut Emit<'_>, usize) -> Result<String, String>,
+) -> Gradients {
+    (0..step.node.input.len())
+        .map(|index| {
+            if !step.wants(index) {
+                return Ok(None);
+            }
+            let full = gradient(emit, index)?;
+            emit.unbroadcast(&full, step.input(index)?, step.output()).map(Some)
+        })
+        .collect()
+}
+
+pub(super) fn add(emit: &mut Emit<'_>, step: &Step<'_>) -> Gradients {
+    each(emit, step, |_, _| Ok(step.gradient()?.to_owned()))
+}
+
+pub(super) fn sum(emit: &mut Emit<'_>, step: &Step<'_>) -> Gradients {
+    add(emit, step)
+}
+
+pub(super) fn mean(emit: &mut Emit<'_>, step: &Step<'_>) -> Gradients {
+    let share = emit.scale(step.gradient()?, 1.0 / step.node.input.len() as f32);
+    each(emit, step, |_, _| Ok(share.clone()))
+}
+
+pub(super) fn sub(emit: &mut Emit<'_>, step: &Step<'_>) -> Gradients {
+    each(emit, step, |emit, index| {
+        let gradient = step.gradient()?;
+        Ok(if index == 0 { gradient.to_owned() } else { emit.op("Neg", &[gradient]) })
+    })
+}
+
+pub(super) fn mul(emit: &mut Emit<'_>, step: &Step<'_>) -> Gradients {
+    each(emit, step, |emit, index| Ok(emit.mul(step.gradient()?, step.input(1 - index)?)))
+}
+
+/// ∂(a/b) = ∂y/b for a, −∂y·y/b for b.
+pub(super) fn div(emit: &mut Emit<'_>, step: &Step<'_>) -> Gradients {
+    each(emit, step, |emit, index| {
+        let over = emit.div(step.gradient()?, step.input(1)?);
+        if index == 0 {
+            return Ok(over);
+        }
+        let product = emit.mul(&over, step.output());
+        Ok(emit.op("Neg", &[&product]))
+    })
+}
+
+/// ∂(a^b) = ∂y·b·a^(b−1) for a, ∂y·y·ln a for b.
+pub(super) fn pow(emit: &mut Emit<'_>, step: &Step<'_>) -> Gradients {
+    each(emit, step, |emit, index| {
+        let (base, exponent) = (step.input(0)?, step.input(1)?);
+        let derivative = if index == 0 {
+            let one = emit.scalar(1.0);
+            let one = emit.op("CastLike", &[&one, exponent]);
+            let reduced = emit.sub(exponent, &one);
+            let power = emit.op("Pow", &[base, &reduced]);
+            let factor = emit.op("CastLike", &[exponent, base]);
+            emit.mul(&factor, &power)
+        } else {
+            let logarithm = emit.op("Log", &[base]);
+            emit.mul(step.output(), &logarithm)
+        };
+        Ok(emit.mul(step.gradient()?, &derivative))
+    })
+}
+
+/// The larger of two takes the gradient; equal ones share it, as in PyTorch.
+pub(super) fn max(emit: &mut Emit<'_>, step: &Step<'_>) -> Gradients {
+    extreme(emit, step, "Greater")
+}
+
+/// The smaller of two takes the gradient; equal ones share it, as in PyTorch.
+pub(super) fn min(emit: &mut Emit<'_>, step: &Step<'_>) -> Gradients {
+    extreme(emit, step, "Less")
+}
+
+fn extreme(emit: &mut Emit<'_>, step: &Step<'_>, wins: &str) -> Gradients {
+    if step.node.input.len() == 1 {
+        return Ok(step.only_first(step.gradient()?.to_owned()));
+    }
+    if step.node.input.len() > 2 {
+        return Err(step.refuse("has more than two inputs"));
+    }
+    each(emit, step, |emit, index| {
+        let (own, other) = (step.input(index)?, step.input(1 - index)?);
+        let won = emit.op(wins, &[own, other]);
+        let tied = emit.op("Equal", &[own, other]);
+        let won = emit.to_float(&won);
+        let tied = emit.to_float(&tied);
+        let half = emit.scale(&tied, 0.5);
+        let share = emit.add(&won, &half);
+        Ok(emit.mul(step.gradient()?, &share))
+    })
+}
+
+/// `Where(condition, a, b)`: each branch takes the gradient of the places that it filled.
+pub(super) fn choose(emit: &mut Emit<'_>, step: &Step<'_>) -> Gradients {
+    let condition = step.input(0)?.to_owned();
+    each(emit, step, |emit, index| {
+        let zero = emit.scalar(0.0);
+        let gradient = step.gradient()?;
+        Ok(match index {
+            1 => emit.op("Where", &[&condition, gradient, &zero]),
+            _ => emit.op("Where", &[&condition, &zero, gradient]),
+        })
+    })
+}

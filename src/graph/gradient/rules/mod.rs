@@ -1,0 +1,136 @@
+//! The table of gradient rules: one small function an operator.
+//!
+//! A rule gets a [`Step`], the node with the gradients of its outputs, and writes
+//! nodes that make the gradients of its inputs: one entry an input, `None` where
+//! none flows. To teach camlens an operator, write its rule, name it in [`find`],
+//! and add its case to `tests/it/rules.rs`, where every rule is held against
+//! finite differences.
+
+mod activation;
+mod arithmetic;
+mod convolution;
+mod indexing;
+mod linear;
+mod normalization;
+mod pooling;
+mod reduction;
+mod shape;
+
+use super::{Emit, Step};
+use crate::graph::proto::NodeProto;
+
+/// What a rule gives: the gradient of each input.
+pub type Gradients = Result<Vec<Option<String>>, String>;
+
+/// A rule: from the gradients of a node's outputs to those of its inputs.
+pub type Rule = fn(&mut Emit<'_>, &Step<'_>) -> Gradients;
+
+/// The rule for a node; `None` when its operator has none.
+#[must_use]
+pub fn find(node: &NodeProto) -> Option<Rule> {
+    let standard = node.is_standard();
+    TABLE.iter().find(|(op, _)| standard && *op == node.op()).map(|&(_, rule)| rule)
+}
+
+/// Every operator with a rule.
+pub const TABLE: &[(&str, Rule)] = &[
+    // activation functions
+    ("Abs", activation::abs),
+    ("Celu", activation::celu),
+    ("Clip", activation::clip),
+    ("Cos", activation::cos),
+    ("Elu", activation::elu),
+    ("Erf", activation::erf),
+    ("Exp", activation::exp),
+    ("Gelu", activation::gelu),
+    ("HardSigmoid", activation::hard_sigmoid),
+    ("HardSwish", activation::hard_swish),
+    ("LeakyRelu", activation::leaky_relu),
+    ("Log", activation::log),
+    ("Mish", activation::mish),
+    ("Neg", activation::neg),
+    ("PRelu", activation::prelu),
+    ("Reciprocal", activation::reciprocal),
+    ("Relu", activation::relu),
+    ("Selu", activation::selu),
+    ("Sigmoid", activation::sigmoid),
+    ("Sin", activation::sin),
+    ("Softplus", activation::softplus),
+    ("Softsign", activation::softsign),
+    ("Sqrt", activation::sqrt),
+    ("Tanh", activation::tanh),
+    // arithmetic of two or more tensors
+    ("Add", arithmetic::add),
+    ("Div", arithmetic::div),
+    ("Max", arithmetic::max),
+    ("Mean", arithmetic::mean),
+    ("Min", arithmetic::min),
+    ("Mul", arithmetic::mul),
+    ("Pow", arithmetic::pow),
+    ("Sub", arithmetic::sub),
+    ("Sum", arithmetic::sum),
+    ("Where", arithmetic::choose),
+    // convolution
+    ("Conv", convolution::conv),
+    ("ConvTranspose", convolution::conv_transpose),
+    // taking parts and putting them back
+    ("Concat", indexing::concat),
+    ("Gather", indexing::scatter_back),
+    ("GatherElements", indexing::scatter_back),
+    ("GatherND", indexing::scatter_back),
+    ("Pad", indexing::pad),
+    ("Slice", indexing::slice),
+    ("Split", indexing::split),
+    ("Tile", indexing::scatter_back),
+    // matrix products
+    ("Gemm", linear::gemm),
+    ("MatMul", linear::matmul),
+    // normalisation
+    ("BatchNormalization", normalization::batch),
+    ("GroupNormalization", normalization::group),
+    ("InstanceNormalization", normalization::instance),
+    ("LayerNormalization", normalization::layer),
+    ("LogSoftmax", normalization::log_softmax),
+    ("Softmax", normalization::softmax),
+    // pooling
+    ("AveragePool", pooling::average),
+    ("GlobalAveragePool", pooling::global_average),
+    ("GlobalMaxPool", pooling::global_max),
+    ("MaxPool", pooling::max),
+    // reduction
+    ("ReduceL2", reduction::l2),
+    ("ReduceMax", reduction::max),
+    ("ReduceMean", reduction::mean),
+    ("ReduceSum", reduction::sum),
+    // another shape, the same numbers
+    ("Cast", shape::cast),
+    ("DepthToSpace", shape::depth_to_space),
+    ("Dropout", shape::identity),
+    ("Expand", shape::expand),
+    ("Flatten", shape::reshape),
+    ("Identity", shape::identity),
+    ("Reshape", shape::reshape),
+    ("SpaceToDepth", shape::space_to_depth),
+    ("Squeeze", shape::reshape),
+    ("Transpose", shape::transpose),
+    ("Unsqueeze", shape::reshape),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_operator_stands_twice_in_the_table() {
+        let mut names: Vec<_> = TABLE.iter().map(|(op, _)| op).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), TABLE.len());
+    }
+
+    #[test]
+    fn operators_of_other_domains_have_no_rule() {
+        let node = NodeProto { domain: Some("com.example".into()), ..NodeProto::new("Relu", &["x"], &["y"]) };
+        assert!(find(&node).is_none());
+    }
+}

@@ -1,0 +1,144 @@
+//! From a model file to a graph that camlens can work on.
+//!
+//! Exporters agree on what a network computes and on little else. Here their
+//! dialects become one: constants are initializers and initializers are no
+//! inputs, the opset is recent enough for the gradient rules, the batch dimension
+//! is free. Nothing that the graph computes changes.
+
+use std::collections::HashSet;
+
+use super::proto::{
+    Dimension, DimensionValue, GraphProto, ModelProto, TensorProto, TypeValue, ValueInfoProto,
+    attribute_type, data_type,
+};
+use super::upgrade;
+use crate::error::{Error, Kind, Result};
+
+/// The one image input of a classifier.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Input {
+    /// Its name in the graph.
+    pub name: String,
+    /// Its four sizes; `None` where the model leaves one free.
+    pub sizes: [Option<i64>; 4],
+}
+
+/// A model in the one dialect that the rest of the crate reads.
+#[derive(Clone, Debug)]
+pub struct Prepared {
+    /// The model; large weights still are windows into the file.
+    pub model: ModelProto,
+    /// The image input.
+    pub input: Input,
+    /// Why no gradient can be built for this model at all, if so.
+    pub obstacle: Option<String>,
+}
+
+impl Prepared {
+    /// Reads a model into the common dialect.
+    ///
+    /// # Errors
+    /// [`Kind::Setup`] when the model does not take just one batch of images of 32-bit floats.
+    pub fn new(original: &ModelProto) -> Result<Self> {
+        let mut model = original.clone();
+        let graph = model.graph.get_or_insert_default();
+        constants_to_initializers(graph);
+        initializers_are_no_inputs(graph);
+        let input = image_input(graph)?;
+        free_batch(graph);
+        Ok(Self { model, input, obstacle: None })
+    }
+
+    /// The same model in an opset that the gradient rules speak, or as it is with the reason why not.
+    #[must_use]
+    pub fn upgraded(self) -> Self {
+        let mut model = self.model.clone();
+        match upgrade::upgrade(&mut model) {
+            Ok(()) => Self { model, ..self },
+            Err(reason) => Self { obstacle: Some(reason), ..self },
+        }
+    }
+
+    /// The graph itself.
+    #[must_use]
+    pub fn graph(&self) -> &GraphProto {
+        self.model.graph.as_ref().unwrap_or_else(|| unreachable!("decode() refuses a model without a graph"))
+    }
+
+    /// The graph, to be changed.
+    pub fn graph_mut(&mut self) -> &mut GraphProto {
+        self.model.graph.get_or_insert_default()
+    }
+}
+
+fn constants_to_initializers(graph: &mut GraphProto) {
+    let (constants, nodes) = std::mem::take(&mut graph.node)
+        .into_iter()
+        .partition(|node| node.is_standard() && node.op() == "Constant");
+    graph.node = nodes;
+    for node in constants {
+        let name = node.output.first().cloned().unwrap_or_default();
+        match node.attribute.first().and_then(|attribute| constant(attribute, &name)) {
+            Some(tensor) => graph.initializer.push(tensor),
+            // Strings and sparse tensors: they have no inputs, so they may come first.
+            None => graph.node.insert(0, node),
+        }
+    }
+}
+
+fn constant(attribute: &super::proto::AttributeProto, name: &str) -> Option<TensorProto> {
+    match (attribute.name(), attribute.r#type()) {
+        ("value", _) => Some(TensorProto { name: Some(name.to_owned()), ..attribute.t.clone()? }),
+        ("value_int", _) => Some(TensorProto::int64(name, &[], &[attribute.i()])),
+        ("value_ints", _) => Some(TensorProto::int64(name, &[attribute.ints.len() as i64], &attribute.ints)),
+        ("value_float", attribute_type::FLOAT) => Some(TensorProto::float32(name, &[], &[attribute.f()])),
+        ("value_floats", _) => {
+            Some(TensorProto::float32(name, &[attribute.floats.len() as i64], &attribute.floats))
+        }
+        _ => None,
+    }
+}
+
+/// Before IR version 4 every weight had to be listed as an input, which keeps the runtime from folding it.
+fn initializers_are_no_inputs(graph: &mut GraphProto) {
+    let initializers: HashSet<&str> = graph.initializer.iter().map(|tensor| tensor.name()).collect();
+    graph.input.retain(|input| !initializers.contains(input.name()));
+}
+
+fn image_input(graph: &GraphProto) -> Result<Input> {
+    let setup = |what: String| Err(Error::new(Kind::Setup, what));
+    let [input] = graph.input.as_slice() else {
+        let names: Vec<_> = graph.input.iter().map(ValueInfoProto::name).collect();
+        return setup(format!(
+            "a classifier takes one image, this model takes {}: {}",
+            names.len(),
+            names.join(", ")
+        ));
+    };
+    let name = input.name().to_owned();
+    match input.tensor() {
+        Some((data_type::FLOAT, sizes)) => match <[Option<i64>; 4]>::try_from(sizes) {
+            Ok(sizes) => Ok(Input { name, sizes }),
+            Err(sizes) => setup(format!("input '{name}' has {} dimensions, images have 4", sizes.len())),
+        },
+        Some((other, _)) => setup(format!("input '{name}' has element type {other}, not 32-bit float")),
+        None => setup(format!("input '{name}' has no shape")),
+    }
+}
+
+/// Exports with a batch of 1 often compute every batch; the engine proves it before it relies on it.
+fn free_batch(graph: &mut GraphProto) {
+    for value in graph.input.iter_mut().chain(&mut graph.output) {
+        if let Some(TypeValue::Tensor(tensor)) =
+            value.r#type.as_mut().and_then(|r#type| r#type.value.as_mut())
+            && let Some(first) = tensor.shape.as_mut().and_then(|shape| shape.dim.first_mut())
+        {
+            *first = Dimension {
+                value: Some(DimensionValue::Name("N".into())),
+                denotation: first.denotation.take(),
+            };
+        }
+    }
+    // Shapes noted inside would contradict the freed one; the runtime infers them anew.
+    graph.value_info.clear();
+}

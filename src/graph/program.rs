@@ -1,0 +1,232 @@
+//! The graph that the engine runs: forward pass, activation and gradient in one.
+//!
+//! The backward pass stands in the branch of an `If`, so a run that does not ask
+//! for it does not pay for it; asking the runtime for fewer outputs would not skip
+//! a node. The branch reads activations and weights of the forward graph where
+//! they are. Which class is explained is an input of every run.
+
+use super::gradient::{Backward, Emit, backward};
+use super::layers::spatial;
+use super::prepare::Prepared;
+use super::probe::Shapes;
+use super::proto::{
+    AttributeProto, Dimension, DimensionValue, GraphProto, ModelProto, NodeProto, TensorProto,
+    TensorShapeProto, TensorType, TypeProto, TypeValue, ValueInfoProto, data_type,
+};
+use super::score::{Link, Score};
+use super::topology::Topology;
+
+/// Names of what a program takes and gives.
+pub mod names {
+    /// Input, int64 `[N]`: the class to explain, −1 for the predicted one.
+    pub const TARGET: &str = "camlens/target";
+    /// Input, int64 `[1]`: which gradient is wanted, a [`super::Wanted`].
+    pub const WANTED: &str = "camlens/wanted";
+    /// Output, float `[N, classes]`: the scores; logits but for models that hide them.
+    pub const SCORES: &str = "camlens/scores";
+    /// Output, float `[N, classes]`: the probabilities.
+    pub const PROBABILITIES: &str = "camlens/probabilities";
+    /// Output, float, of the layer's shape: ∂score/∂activation; empty when none is wanted.
+    pub const GRADIENT: &str = "camlens/gradient";
+    /// Output: the activation of the layer.
+    pub const ACTIVATION: &str = "camlens/activation";
+}
+
+/// The gradient that a run is to give.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    /// None: a plain forward pass.
+    Nothing = 0,
+    /// Of the class's logit.
+    Logit = 1,
+    /// Of the class's probability.
+    Probability = 2,
+}
+
+/// Writes the program for one layer, or for predictions alone.
+///
+/// # Errors
+/// Why there can be no gradient for this layer; [`forward`] still works then.
+pub fn explain(
+    prepared: &Prepared,
+    shapes: &Shapes,
+    score: &Score,
+    layer: &str,
+) -> Result<ModelProto, String> {
+    if let Some(obstacle) = &prepared.obstacle {
+        return Err(obstacle.clone());
+    }
+    let topology = Topology::new(prepared.graph());
+    let backward = gradient_of(&topology, shapes, score, layer)?;
+    let mut model = forward(prepared, shapes, score, Some(layer));
+    let graph = model.graph.get_or_insert_default();
+    graph.input.push(int64_input(names::TARGET, DimensionValue::Name("N".into())));
+    graph.input.push(int64_input(names::WANTED, DimensionValue::Size(1)));
+    graph.output.push(float_output(names::GRADIENT));
+
+    let (Backward { nodes, initializers, gradient }, constants) = backward;
+    graph.initializer.extend(initializers);
+    graph.initializer.extend(constants);
+    let then_branch = GraphProto {
+        name: Some("backward".into()),
+        output: vec![float_output(&gradient)],
+        node: nodes,
+        ..GraphProto::default()
+    };
+    let nothing = "camlens/nothing";
+    let else_branch = GraphProto {
+        name: Some("forward only".into()),
+        node: vec![NodeProto::new("ConstantOfShape", &[NO_SIZE], &[nothing])],
+        output: vec![float_output(nothing)],
+        ..GraphProto::default()
+    };
+    graph.initializer.push(TensorProto::int64(NO_SIZE, &[1], &[0]));
+    graph.initializer.push(TensorProto::int64(NOTHING_WANTED, &[1], &[Wanted::Nothing as i64]));
+    graph.node.push(NodeProto::new(
+        "Greater",
+        &[names::WANTED, NOTHING_WANTED],
+        &["camlens/gradient_wanted"],
+    ));
+    graph.node.push(
+        NodeProto::new("If", &["camlens/gradient_wanted"], &[names::GRADIENT])
+            .with(AttributeProto::graph("then_branch", then_branch))
+            .with(AttributeProto::graph("else_branch", else_branch)),
+    );
+    Ok(model)
+}
+
+/// Writes the program of a forward pass: scores, probabilities and, if asked for, one layer's activation.
+#[must_use]
+pub fn forward(prepared: &Prepared, shapes: &Shapes, score: &Score, layer: Option<&str>) -> ModelProto {
+    let mut model = prepared.model.clone();
+    let graph = model.graph.get_or_insert_default();
+    // Not asked for, the model's own outputs fall away, and with them a softmax that would run twice.
+    graph.output.clear();
+    let classes = classes(shapes, score);
+    graph.initializer.push(TensorProto::int64(ROWS, &[2], &[-1, classes]));
+    graph.node.push(NodeProto::new("Reshape", &[&score.tensor, ROWS], &[names::SCORES]));
+    let link = match score.link {
+        Link::Softmax => NodeProto::new("Softmax", &[names::SCORES], &[names::PROBABILITIES])
+            .with(AttributeProto::int("axis", 1)),
+        Link::Sigmoid => NodeProto::new("Sigmoid", &[names::SCORES], &[names::PROBABILITIES]),
+        Link::Hidden => NodeProto::new("Identity", &[names::SCORES], &[names::PROBABILITIES]),
+    };
+    graph.node.push(link);
+    graph.output.push(float_output(names::SCORES));
+    graph.output.push(float_output(names::PROBABILITIES));
+    if let Some(layer) = layer {
+        graph.node.push(NodeProto::new("Identity", &[layer], &[names::ACTIVATION]));
+        graph.output.push(float_output(names::ACTIVATION));
+    }
+    model
+}
+
+const ROWS: &str = "camlens/rows";
+const NO_SIZE: &str = "camlens/no_size";
+const NOTHING_WANTED: &str = "camlens/nothing_wanted";
+
+/// How many classes the scores tell apart.
+#[must_use]
+pub fn classes(shapes: &Shapes, score: &Score) -> i64 {
+    shapes.get(&score.tensor).map_or(0, |sizes| sizes.iter().skip(1).product())
+}
+
+/// Why a layer has no gradient, if it has none.
+///
+/// # Errors
+/// The sentence that names the operator and node in the way.
+pub fn check(prepared: &Prepared, shapes: &Shapes, score: &Score, layer: &str) -> Result<(), String> {
+    if let Some(obstacle) = &prepared.obstacle {
+        return Err(obstacle.clone());
+    }
+    gradient_of(&Topology::new(prepared.graph()), shapes, score, layer).map(drop)
+}
+
+/// The seed (the gradient at the score, by class and by what is wanted) and the backward pass from it.
+fn gradient_of(
+    topology: &Topology<'_>,
+    shapes: &Shapes,
+    score: &Score,
+    layer: &str,
+) -> Result<(Backward, Vec<TensorProto>), String> {
+    if spatial(shapes, layer).is_none() {
+        return Err(format!("'{layer}' is no map of features"));
+    }
+    let (mut nodes, constants, seed) = seed(topology, shapes, score);
+    let mut backward = backward(topology, shapes, &score.tensor, layer, &seed)?;
+    // The seed's nodes come first: the rules' nodes read them.
+    nodes.append(&mut backward.nodes);
+    Ok((Backward { nodes, ..backward }, constants))
+}
+
+/// One-hot for a logit; for a probability its own gradient with respect to the logits.
+fn seed(
+    topology: &Topology<'_>,
+    shapes: &Shapes,
+    score: &Score,
+) -> (Vec<NodeProto>, Vec<TensorProto>, String) {
+    let classes = classes(shapes, score);
+    let mut emit = Emit::named(topology, shapes, "camlens/seed/");
+    let zero = emit.int64(0);
+    let predicted = emit.op_with(
+        "ArgMax",
+        &[names::SCORES],
+        vec![AttributeProto::int("axis", 1), AttributeProto::int("keepdims", 0)],
+    );
+    let is_unset = emit.op("Less", &[names::TARGET, &zero]);
+    let class = emit.op("Where", &[&is_unset, &predicted, names::TARGET]);
+    let column = emit.reshape(&class, &[-1, 1]);
+    let every: Vec<i64> = (0..classes).collect();
+    let every = emit.int64s(&every);
+    let hit = emit.op("Equal", &[&column, &every]);
+    let one_hot = emit.to_float(&hit);
+    let of_probability = match score.link {
+        Link::Softmax => softmax_seed(&mut emit, &one_hot),
+        Link::Sigmoid => sigmoid_seed(&mut emit, &one_hot),
+        Link::Hidden => one_hot.clone(),
+    };
+    let probability = emit.int64(Wanted::Probability as i64);
+    let is_probability = emit.op("Equal", &[names::WANTED, &probability]);
+    let rows = emit.op("Where", &[&is_probability, &of_probability, &one_hot]);
+    let seed = emit.reshape_like(&rows, &score.tensor);
+    let (nodes, constants) = emit.finish();
+    (nodes, constants, seed)
+}
+
+/// `p_c·(1_c − p)`. For the class itself 1 − p_c is taken as the sum of all others: where p_c is nearly 1,
+/// the subtraction would leave only rounding.
+fn softmax_seed(emit: &mut Emit<'_>, one_hot: &str) -> String {
+    let chosen = emit.mul(one_hot, names::PROBABILITIES);
+    let p = emit.reduce_sum(&chosen, &[1], true);
+    let others = emit.sub(names::PROBABILITIES, &chosen);
+    let rest = emit.reduce_sum(&others, &[1], true);
+    let own = emit.mul(one_hot, &rest);
+    let contrast = emit.sub(&own, &others);
+    emit.mul(&p, &contrast)
+}
+
+/// `p_c·(1 − p_c)`, with 1 − σ(y) as σ(−y) for the same reason.
+fn sigmoid_seed(emit: &mut Emit<'_>, one_hot: &str) -> String {
+    let negative = emit.op("Neg", &[names::SCORES]);
+    let rest = emit.op("Sigmoid", &[&negative]);
+    let slope = emit.mul(names::PROBABILITIES, &rest);
+    emit.mul(one_hot, &slope)
+}
+
+fn int64_input(name: &str, size: DimensionValue) -> ValueInfoProto {
+    let dim = vec![Dimension { value: Some(size), denotation: None }];
+    typed(name, data_type::INT64, Some(TensorShapeProto { dim }))
+}
+
+/// A float output whose shape the runtime finds.
+fn float_output(name: &str) -> ValueInfoProto {
+    typed(name, data_type::FLOAT, None)
+}
+
+fn typed(name: &str, elem_type: i32, shape: Option<TensorShapeProto>) -> ValueInfoProto {
+    let tensor = TensorType { elem_type: Some(elem_type), shape };
+    ValueInfoProto {
+        r#type: Some(TypeProto { value: Some(TypeValue::Tensor(tensor)), denotation: None }),
+        ..ValueInfoProto::untyped(name)
+    }
+}

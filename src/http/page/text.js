@@ -1,0 +1,44 @@
+// How numbers and names read on the page.
+
+const METHODS = {
+  "gradcam": "Grad-CAM",
+  "gradcam++": "Grad-CAM++",
+  "scorecam": "Score-CAM",
+  "layercam": "LayerCAM",
+  "hirescam": "HiResCAM",
+  "xgradcam": "XGrad-CAM",
+  "eigencam": "Eigen-CAM",
+  "ablationcam": "Ablation-CAM",
+};
+
+export const methodName = (method) => METHODS[method] ?? method;
+
+export const sentence = (text) => text && text[0].toUpperCase() + text.slice(1) + (/[.!?]$/.test(text) ? "" : ".");
+
+export function duration(ms) {
+  if (ms < 1000) return `${Math.max(1, Math.round(ms))} ms`;
+  if (ms < 10_000) return `${(ms / 1000).toFixed(1)} s`;
+  if (ms < 90_000) return `${Math.round(ms / 1000)} s`;
+  return `${Math.round(ms / 60_000)} min`;
+}
+
+export function percent(share) {
+  const value = share * 100;
+  if (value > 0 && value < 0.1) return "< 0.1 %";
+  return `${value.toFixed(1)} %`;
+}
+
+export function className({ index, label: text }) {
+  return text ?? `class ${index}`;
+}
+
+export function passText({ forward, masked, skipped }) {
+  const parts = [`${forward} forward`];
+  if (masked) parts.push(`${masked} masked`);
+  if (skipped) parts.push(`${skipped} skipped`);
+  return parts.join(", ");
+}
+
+export function emptySentence({ layer, target }) {
+  return `Nothing in ${layer} speaks for “${className(target)}”: no value is above zero, so there is no map to draw. Another layer, class or method may show more.`;
+}
