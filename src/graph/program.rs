@@ -159,8 +159,7 @@ fn gradient_of(
     Ok((Backward { nodes, ..backward }, constants))
 }
 
-/// One-hot for a logit; for a probability its own gradient, p_c·(1_c − p) behind a softmax and
-/// p_c·(1 − p_c) behind a sigmoid.
+/// One-hot for a logit; for a probability its own gradient with respect to the logits.
 fn seed(
     topology: &Topology<'_>,
     shapes: &Shapes,
@@ -181,17 +180,9 @@ fn seed(
     let every = emit.int64s(&every);
     let hit = emit.op("Equal", &[&column, &every]);
     let one_hot = emit.to_float(&hit);
-    let chosen = emit.mul(&one_hot, names::PROBABILITIES);
     let of_probability = match score.link {
-        Link::Softmax => {
-            let p = emit.reduce_sum(&chosen, &[1], true);
-            let contrast = emit.sub(&one_hot, names::PROBABILITIES);
-            emit.mul(&p, &contrast)
-        }
-        Link::Sigmoid => {
-            let rest = emit.sub(&one_hot, names::PROBABILITIES);
-            emit.mul(&chosen, &rest)
-        }
+        Link::Softmax => softmax_seed(&mut emit, &one_hot),
+        Link::Sigmoid => sigmoid_seed(&mut emit, &one_hot),
         Link::Hidden => one_hot.clone(),
     };
     let probability = emit.int64(Wanted::Probability as i64);
@@ -200,6 +191,26 @@ fn seed(
     let seed = emit.reshape_like(&rows, &score.tensor);
     let (nodes, constants) = emit.finish();
     (nodes, constants, seed)
+}
+
+/// `p_c·(1_c − p)`. For the class itself 1 − p_c is taken as the sum of all others: where p_c is nearly 1,
+/// the subtraction would leave only rounding.
+fn softmax_seed(emit: &mut Emit<'_>, one_hot: &str) -> String {
+    let chosen = emit.mul(one_hot, names::PROBABILITIES);
+    let p = emit.reduce_sum(&chosen, &[1], true);
+    let others = emit.sub(names::PROBABILITIES, &chosen);
+    let rest = emit.reduce_sum(&others, &[1], true);
+    let own = emit.mul(one_hot, &rest);
+    let contrast = emit.sub(&own, &others);
+    emit.mul(&p, &contrast)
+}
+
+/// `p_c·(1 − p_c)`, with 1 − σ(y) as σ(−y) for the same reason.
+fn sigmoid_seed(emit: &mut Emit<'_>, one_hot: &str) -> String {
+    let negative = emit.op("Neg", &[names::SCORES]);
+    let rest = emit.op("Sigmoid", &[&negative]);
+    let slope = emit.mul(names::PROBABILITIES, &rest);
+    emit.mul(one_hot, &slope)
 }
 
 fn int64_input(name: &str, size: DimensionValue) -> ValueInfoProto {

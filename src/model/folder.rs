@@ -148,7 +148,7 @@ mod tests {
         let folder = models.path().join("mine");
         std::fs::create_dir(&folder).unwrap();
         std::fs::write(folder.join("net.onnx"), b"").unwrap();
-        assert_eq!(ModelFolder::list(models.path()).unwrap(), [folder.clone()]);
+        assert_eq!(ModelFolder::list(models.path()).unwrap(), std::slice::from_ref(&folder));
         let read = ModelFolder::read(&folder).unwrap();
         assert_eq!(read.onnx(), folder.join("net.onnx"));
         assert!(read.warnings[0].contains("no model.toml"));

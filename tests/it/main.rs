@@ -1,4 +1,8 @@
-//! camlens from outside, one file a behaviour.
+//! What camlens does, seen from outside: one file a behaviour.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop where it is")]
 
+mod dialects;
+mod efficientnet_lite0;
 mod pictures;
+mod support;
+mod vgg16_mri;
