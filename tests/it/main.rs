@@ -3,6 +3,7 @@
 
 mod dialects;
 mod efficientnet_lite0;
+mod http;
 mod pictures;
 mod support;
 mod vgg16_mri;

@@ -1,0 +1,76 @@
+//! Models, health, metrics, and the id that every answer has.
+
+use axum::body::Body;
+use axum::http::Request;
+
+use super::*;
+
+#[tokio::test]
+async fn models_are_listed_with_their_status() {
+    let service = service();
+    insta::assert_snapshot!(format!("{:#}", get(&service, "/v1/models").await.json()), @"");
+    insta::assert_snapshot!(get(&service, "/v1/models/none").await.problem(), @"");
+    insta::assert_snapshot!(get(&service, "/v1/models/broken").await.problem(), @"");
+}
+
+#[tokio::test]
+async fn a_model_tells_what_it_takes_and_what_can_be_explained() {
+    let mut model = get(&service(), "/v1/models/tiny").await.json();
+    let layers = model["layers"].take();
+    assert_eq!(model["labels"].take().as_array().unwrap().len(), 10);
+    assert!(layers.as_array().unwrap().iter().any(|layer| layer["alias"] == model["default_layer"]));
+    insta::assert_snapshot!(layers[0].to_string(), @"");
+    insta::assert_snapshot!(format!("{model:#}"), @"");
+}
+
+#[tokio::test]
+async fn it_is_alive_and_ready() {
+    let (service, state) = service_with(models(), Default::default());
+    insta::assert_snapshot!(get(&service, "/health/live").await.json().to_string(), @"");
+    let ready = get(&service, "/health/ready").await;
+    assert_eq!((ready.status.as_u16(), &ready.json()["status"]), (200, &Value::from("ready")));
+    state.admission().drain();
+    insta::assert_snapshot!(get(&service, "/health/ready").await.problem(), @"");
+    assert_eq!(get(&service, "/health/live").await.status, 200);
+}
+
+#[tokio::test]
+async fn it_is_not_ready_when_the_default_model_is_broken() {
+    let folder = tempfile::tempdir().unwrap();
+    model(folder.path(), "broken", b"nothing", "", "");
+    let (service, _) = service_with(start(folder.path(), "broken"), Default::default());
+    insta::assert_snapshot!(get(&service, "/health/ready").await.problem(), @"");
+    assert_eq!(get(&service, "/health/live").await.status, 200);
+}
+
+#[tokio::test]
+async fn requests_and_passes_are_counted() {
+    let service = service();
+    post_image(&service, "/v1/explain?method=scorecam&max_channels=3&layer=features.29", chelsea()).await;
+    post_image(&service, "/v1/explain?metod=x", chelsea()).await;
+    get(&service, "/a/scanner/s/path").await;
+    let answered = get(&service, "/metrics").await;
+    assert_eq!(answered.header("content-type"), "text/plain; version=0.0.4; charset=utf-8");
+    let text = String::from_utf8(answered.body.to_vec()).unwrap();
+    let mut counts: Vec<&str> = text
+        .lines()
+        .filter(|line| line.starts_with("camlens_") && !line.contains("_bucket") && !line.contains("_sum"))
+        .collect();
+    counts.sort_unstable();
+    insta::assert_snapshot!(counts.join("\n"), @"");
+}
+
+#[tokio::test]
+async fn every_answer_has_the_client_s_id_or_one_of_ours() {
+    let service = service();
+    let ask = async |id: &str| {
+        let request = Request::get("/health/live").header("x-request-id", id).body(Body::empty()).unwrap();
+        send(&service, request).await.header("x-request-id").to_owned()
+    };
+    assert_eq!(ask("job-7.a_B").await, "job-7.a_B");
+    for invalid in ["", "two words", "a\"b", &"x".repeat(129)] {
+        let id = ask(invalid).await;
+        assert!(id.len() == 36 && id != invalid, "{id}");
+    }
+    assert!(!get(&service, "/nowhere").await.header("x-request-id").is_empty());
+}
