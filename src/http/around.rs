@@ -91,7 +91,7 @@ impl Watch {
     fn record(&self, status: u16, error: Option<&Error>) {
         let _entered = self.span.enter();
         let elapsed = self.started.elapsed();
-        let duration_ms = elapsed.as_millis();
+        let duration_ms = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
         self.app.metrics.answered(self.route.clone(), status, elapsed);
         match error {
             Some(error) if status == 500 => tracing::error!(status, duration_ms, ?error, "failed"),

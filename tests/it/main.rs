@@ -1,6 +1,7 @@
 //! What camlens does, seen from outside: one file a behaviour.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop where it is")]
 
+mod cli;
 mod dialects;
 mod efficientnet_lite0;
 mod http;

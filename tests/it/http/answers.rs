@@ -38,7 +38,7 @@ async fn json_has_what_the_contract_promises() {
         assert!((0.0..=1.0).contains(&probability) && prediction["logit"].take().is_f64());
     }
     body["heatmap"]["max"].take().as_f64().unwrap();
-    insta::assert_snapshot!(body.to_string(), @"");
+    insta::assert_snapshot!(body.to_string(), @r#"{"convention":"paper","heatmap":{"data":"…","empty":false,"max":null,"shape":[4,4]},"image":{"height":300,"width":451},"layer":"features.29","method":"gradcam++","model":"tiny","passes":{"forward":1,"masked":0,"skipped":0},"predictions":[{"index":8,"label":"thing 8","logit":null,"probability":null}],"target":{"index":8,"label":"thing 8","logit":null,"probability":null}}"#);
 }
 
 #[tokio::test]
@@ -47,7 +47,7 @@ async fn a_picture_carries_the_facts_in_its_headers() {
     let answered = post_image(&service, "/v1/explain?layer=features.29&target=thing%204", chelsea()).await;
     assert_eq!(picture(&answered).dimensions(), (451, 300));
     let names = ["camlens-model", "camlens-method", "camlens-layer", "camlens-target"];
-    insta::assert_snapshot!(names.map(|name| answered.header(name)).join(" "), @"");
+    insta::assert_snapshot!(names.map(|name| answered.header(name)).join(" "), @"tiny gradcam++ features.29 4");
     let probability: f32 = answered.header("camlens-probability").parse().unwrap();
     assert!((0.0..=1.0).contains(&probability));
     assert!(["true", "false"].contains(&answered.header("camlens-empty")));

@@ -58,12 +58,33 @@ async fn two_values_for_one_option_are_refused_wherever_they_stand() {
     let service = service();
     let image = chelsea();
     let twice = post_image(&service, "/v1/explain?method=gradcam&method=scorecam", image.clone()).await;
-    insta::assert_snapshot!(twice.problem(), @"");
+    insta::assert_snapshot!(twice.problem(), @r"
+    400
+    detail: option 'method' is given twice, with different values; give one
+    instance: /v1/explain
+    option: method
+    title: An option is not valid
+    type: /docs#problem-invalid-option
+    ");
     let across = post_form(&service, "/v1/explain?top_k=1", &[("top_k", "2")], Some(&image)).await;
-    insta::assert_snapshot!(across.problem(), @"");
+    insta::assert_snapshot!(across.problem(), @r"
+    400
+    detail: option 'top_k' is given twice, with different values; give one
+    instance: /v1/explain
+    option: top_k
+    title: An option is not valid
+    type: /docs#problem-invalid-option
+    ");
     let json = "{\"image\": \"\", \"target\": 1, \"target\": 2}";
     let members = send(&service, post("/v1/explain", "application/json", json)).await;
-    insta::assert_snapshot!(members.problem(), @"");
+    insta::assert_snapshot!(members.problem(), @r"
+    400
+    detail: option 'target' is given twice, with different values; give one
+    instance: /v1/explain
+    option: target
+    title: An option is not valid
+    type: /docs#problem-invalid-option
+    ");
     let same = post_form(&service, "/v1/explain?top_k=2", &[("top_k", "2")], Some(&image)).await;
     assert_eq!(same.status, 200);
     still_answers(&service).await;
@@ -74,10 +95,31 @@ async fn an_unknown_option_or_value_is_refused_wherever_it_stands() {
     let service = service();
     let image = chelsea();
     let query = post_image(&service, "/v1/explain?colour=jet", image.clone()).await;
-    insta::assert_snapshot!(query.problem(), @"");
+    insta::assert_snapshot!(query.problem(), @r"
+    400
+    detail: there is no option 'colour' here; there are model, method, layer, target, score, convention, max_channels, normalize, output, size, colormap, blend, weight, emphasize, top_k
+    instance: /v1/explain
+    option: colour
+    title: An option is not valid
+    type: /docs#problem-invalid-option
+    ");
     let field = post_form(&service, "/v1/explain", &[("colormap", "rainbow")], Some(&image)).await;
-    insta::assert_snapshot!(field.problem(), @"");
+    insta::assert_snapshot!(field.problem(), @r"
+    400
+    detail: option 'colormap' can't be 'rainbow'; it takes jet, turbo, viridis, inferno, magma, plasma, cividis, gray
+    instance: /v1/explain
+    option: colormap
+    title: An option is not valid
+    type: /docs#problem-invalid-option
+    ");
     let other = post_image(&service, "/v1/predict?layer=features.22", image).await;
-    insta::assert_snapshot!(other.problem(), @"");
+    insta::assert_snapshot!(other.problem(), @r"
+    400
+    detail: there is no option 'layer' here; there are model, top_k
+    instance: /v1/predict
+    option: layer
+    title: An option is not valid
+    type: /docs#problem-invalid-option
+    ");
     still_answers(&service).await;
 }

@@ -32,7 +32,13 @@ async fn a_full_queue_is_told_at_once() {
         .map(|_| tokio::spawn(service.clone().oneshot(post("/v1/explain", "image/png", endless()))))
         .collect();
     until("the queue fills", || state.admission().queued() == 2).await;
-    insta::assert_snapshot!(post_image(&service, "/v1/explain", chelsea()).await.problem(), @"");
+    insta::assert_snapshot!(post_image(&service, "/v1/explain", chelsea()).await.problem(), @r"
+    503 retry-after: 1
+    detail: 2 requests are waiting or worked on already
+    instance: /v1/explain
+    title: The service is busy
+    type: /docs#problem-busy
+    ");
     // Whoever watches over the service is answered all the same.
     assert_eq!(get(&service, "/health/ready").await.status, 200);
     waiting.iter().for_each(tokio::task::JoinHandle::abort);
@@ -46,7 +52,13 @@ async fn a_deadline_stops_the_work() {
     let (service, state) = service_with(slow_models(), server);
     let started = Instant::now();
     let answered = post_image(&service, "/v1/explain?method=scorecam", chelsea()).await;
-    insta::assert_snapshot!(answered.problem(), @"");
+    insta::assert_snapshot!(answered.problem(), @r"
+    504
+    detail: the limit of 300 ms is over
+    instance: /v1/explain
+    title: The request took too long
+    type: /docs#problem-deadline
+    ");
     assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
     nothing_is_left(&state).await;
 }
@@ -54,7 +66,13 @@ async fn a_deadline_stops_the_work() {
 #[tokio::test]
 async fn a_body_that_never_comes_is_not_waited_for() {
     let (service, state) = service_with(models(), Server { body_timeout_ms: 50, ..Server::default() });
-    insta::assert_snapshot!(send(&service, post("/v1/explain", "image/png", endless())).await.problem(), @"");
+    insta::assert_snapshot!(send(&service, post("/v1/explain", "image/png", endless())).await.problem(), @r"
+    504
+    detail: the request did not arrive within 50 ms
+    instance: /v1/explain
+    title: The request took too long
+    type: /docs#problem-deadline
+    ");
     nothing_is_left(&state).await;
     still_answers(&service).await;
 }
@@ -76,10 +94,22 @@ async fn a_shutdown_refuses_what_comes_and_stops_what_is_left() {
     let client = tokio::spawn(service.clone().oneshot(request));
     until("the work begins", || state.admission().working() == 1).await;
     state.admission().drain();
-    insta::assert_snapshot!(post_image(&service, "/v1/predict", chelsea()).await.problem(), @"");
+    insta::assert_snapshot!(post_image(&service, "/v1/predict", chelsea()).await.problem(), @r"
+    503 retry-after: 5
+    detail: the service is shutting down
+    instance: /v1/predict
+    title: The service is shutting down
+    type: /docs#problem-draining
+    ");
     state.admission().stop_all();
     let stopped = Answered::from(client.await.unwrap().unwrap()).await;
-    insta::assert_snapshot!(stopped.problem(), @"");
+    insta::assert_snapshot!(stopped.problem(), @r"
+    503 retry-after: 5
+    detail: the service is shutting down
+    instance: /v1/explain
+    title: The service is shutting down
+    type: /docs#problem-draining
+    ");
     nothing_is_left(&state).await;
 }
 
