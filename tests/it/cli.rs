@@ -134,7 +134,7 @@ fn a_service_says_where_it_is_and_goes_when_it_is_told() {
     let first = lines.next().unwrap().unwrap();
     let address = first.split("http://").nth(1).unwrap().split('/').next().unwrap().to_owned();
     let try_it = lines.next().unwrap().unwrap();
-    assert!(try_it.starts_with("Try: curl -s -F image=@photo.jpg 'http://127.0.0.1:"), "{try_it}");
+    assert!(try_it.starts_with("Try: curl -fsS -F image=@photo.jpg 'http://127.0.0.1:"), "{try_it}");
 
     let health = || run(folder.path(), &["health", "--url", &format!("http://{address}")]).status.success();
     while !health() {
