@@ -4,5 +4,6 @@
 mod dialects;
 mod efficientnet_lite0;
 mod pictures;
+mod rules;
 mod support;
 mod vgg16_mri;
