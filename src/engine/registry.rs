@@ -9,6 +9,9 @@ use super::settings::Settings;
 use crate::error::{Error, Kind, Result};
 use crate::model::ModelFolder;
 
+/// The model that camlens ships as its first: it answers where nobody chose another.
+const SHIPPED: &str = "vgg16-mri";
+
 /// How far a model is.
 #[derive(Clone)]
 pub enum Status {
@@ -40,7 +43,8 @@ impl Shared {
 
 impl Models {
     /// Loads the runtime, and begins to load every model below `folder` on a thread of its own, one after
-    /// another, the default first. `default` names the model that answers requests that name none.
+    /// another, the default first. `default` names the model that answers requests that name none; without it,
+    /// that is `vgg16-mri` where it is there, else the first by name.
     ///
     /// # Errors
     /// [`Kind::Setup`]: no runtime, no models, no such default.
@@ -61,7 +65,7 @@ impl Models {
                 );
                 return Err(Error::new(Kind::Setup, detail));
             }
-            None => ids.first().cloned().ok_or_else(|| {
+            None => ids.iter().find(|id| *id == SHIPPED).or(ids.first()).cloned().ok_or_else(|| {
                 Error::new(
                     Kind::Setup,
                     format!("there is no model in {}; `make setup` fetches two", folder.display()),

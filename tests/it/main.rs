@@ -4,7 +4,10 @@
 mod cli;
 mod dialects;
 mod efficientnet_lite0;
+mod engine;
 mod http;
+mod onnx_file;
 mod pictures;
+mod rules;
 mod support;
 mod vgg16_mri;
