@@ -296,3 +296,15 @@ fn percent_encoded(text: &str) -> String {
         })
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_header_takes_any_name() {
+        assert_eq!(percent_encoded("block5_conv3/Relu:0 100%"), "block5_conv3/Relu:0 100%");
+        assert_eq!(percent_encoded("слой\n1%"), "%D1%81%D0%BB%D0%BE%D0%B9%0A1%25");
+        assert!(HeaderValue::from_str(&percent_encoded("\u{0}\u{7f}é")).is_ok());
+    }
+}

@@ -341,6 +341,30 @@ async fn what_the_model_does_not_have() {
 }
 
 #[tokio::test]
+async fn what_a_model_does_not_allow() {
+    let folder = tempfile::tempdir().unwrap();
+    let hides = "[output]\nkind = \"probabilities\"\n";
+    model(folder.path(), "hides", &onnx("tinyvgg-torchscript"), hides, "");
+    let (service, _) = service_with(start(folder.path(), "hides"), Server::default());
+    insta::assert_snapshot!(post_image(&service, "/v1/explain?method=gradcam", chelsea()).await.problem(), @r"
+    422
+    detail: model 'hides' gives probabilities and hides their logits; score=probability works
+    instance: /v1/explain
+    title: The model does not allow this explanation
+    type: /docs#problem-impossible
+    ");
+    for instead in ["method=gradcam&score=probability", "method=scorecam"] {
+        let answered = post_image(&service, &format!("/v1/explain?{instead}"), chelsea()).await;
+        assert_eq!(answered.status, 200, "{instead}");
+    }
+}
+
+/// A JPEG of 16 × 8 pixels in CMYK, by Pillow: `Image.new("CMYK", (16, 8), (0, 200, 200, 0))`.
+const CMYK_JPEG: &str = "/9j/7gAOQWRvYmUAZAAAAAAA/9sAQwANCQoLCggNCwoLDg4NDxMgFRMSEhMnHB4XIC4pMTAuKS0sMzpKPjM2RjcsLUBXQUZMTlJT\
+    UjI+WmFaUGBKUVJP/8AAFAgACAAQBEMRAE0RAFkRAEsRAP/EABYAAQEBAAAAAAAAAAAAAAAAAAAGB//EABQQAQAAAAAAAAAAAAAA\
+    AAAAAAD/2gAOBEMATQBZAEsAAD8A05JJJpwA/9k=";
+
+#[tokio::test]
 async fn unusual_images_are_no_errors() {
     let service = service();
     let mut deep = Vec::new();
@@ -352,7 +376,8 @@ async fn unusual_images_are_no_errors() {
     image::codecs::png::PngEncoder::new(&mut dot)
         .write_image(&[9, 9, 9, 0], 1, 1, ExtendedColorType::Rgba8)
         .unwrap();
-    for file in [deep, dot] {
+    let cmyk = base64::engine::general_purpose::STANDARD.decode(CMYK_JPEG).unwrap();
+    for file in [deep, dot, cmyk] {
         let answered = post_image(&service, "/v1/explain", file).await;
         assert_eq!(answered.status, 200, "{:?}", answered.body);
     }
