@@ -74,7 +74,7 @@ impl Model {
         let default_layer = default_layer(&layers, folder.manifest.default_layer.as_deref(), &obstacles)?;
 
         let source = {
-            let input = prepared.input.name.clone();
+            let (input, weights) = (prepared.input.name.clone(), file.folder().to_owned());
             let score = score.clone();
             let compile = move |layer: &str| {
                 // A layer without a gradient still has an activation, which is all that Score-CAM needs.
@@ -82,15 +82,8 @@ impl Model {
                     .unwrap_or_else(|_| program::forward(&prepared, &shapes, &score, Some(layer)));
                 Ok(file.reference_weights(model))
             };
-            let folder = folder.onnx().canonicalize().ok().and_then(|path| Some(path.parent()?.to_owned()));
-            let folder = folder.unwrap_or_default();
-            Source {
-                runtime: runtime.clone(),
-                folder,
-                input,
-                compile: Box::new(compile),
-                keep: settings.layer_sessions,
-            }
+            let (runtime, keep) = (runtime.clone(), settings.layer_sessions);
+            Source { runtime, folder: weights, input, compile: Box::new(compile), keep }
         };
         let input_name = source.input.clone();
         let worker = Worker::start(&folder.id, source, &layers[default_layer].tensor)?;

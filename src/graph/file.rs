@@ -37,6 +37,8 @@ impl OnnxFile {
     /// [`Kind::Setup`] when the file can't be read, is no ONNX model, or refers to weights outside its folder.
     pub fn open(path: &Path) -> Result<Self> {
         let setup = |what: &str| Error::new(Kind::Setup, format!("{}: {what}", path.display()));
+        // References to weights must not lead out of the folder, so a link is followed before, not by them.
+        let path = &path.canonicalize().map_err(|error| setup(&error.to_string()))?;
         let file = File::open(path).map_err(|error| setup(&error.to_string()))?;
         // SAFETY: the mapping is read-only. A model folder is not to be written to while it is
         // served; whoever truncates the file under us gets the fault that any mapped program gets.
@@ -205,6 +207,20 @@ mod tests {
         std::fs::write(&path, escaping.encode_to_vec()).unwrap();
         let error = OnnxFile::open(&path).unwrap_err();
         assert_eq!(error.to_string(), "the external data of tensor 'w' is outside the model's folder");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_link_to_a_model_is_followed() {
+        let (folder, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let target = elsewhere.path().join("real.onnx");
+        std::fs::write(&target, model(1000).encode_to_vec()).unwrap();
+        let link = folder.path().join("model.onnx");
+        std::os::unix::fs::symlink(&target, &link).unwrap();
+        let file = OnnxFile::open(&link).unwrap();
+        assert_eq!(file.folder(), elsewhere.path().canonicalize().unwrap());
+        let derived = decode(file.reference_weights(file.model.clone()).into()).unwrap();
+        assert_eq!(derived.graph.unwrap().initializer[0].external("location"), Some("real.onnx"));
     }
 
     #[test]

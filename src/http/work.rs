@@ -8,10 +8,10 @@ use std::time::Instant;
 use image::RgbImage;
 
 use super::answer::{self, Answer, ImageSize, TimingMs};
-use super::options::{Endpoint, Output, Question};
+use super::options::{Endpoint, Output, Question, Rendering, Size};
 use super::render;
 use crate::engine::{Cancel, Model};
-use crate::error::Result;
+use crate::error::{Error, Kind, Result};
 use crate::explain::{self, Explanation, Progress};
 use crate::picture::decode::{Limits, decode};
 use crate::picture::encode::{png, png_gray};
@@ -34,11 +34,28 @@ pub fn answer(
     let image = decode(file, &limits)?;
     let job = Job { model, question, image, decode_ms: ms_since(started), cancel, progress };
     cancel.check()?;
+    refuse_endless_json(question, &job.image)?;
     match endpoint {
         Endpoint::Explain => job.explain(),
         Endpoint::Compare => job.compare(),
         Endpoint::Predict => job.predict(),
     }
+}
+
+/// Numbers of a map that JSON may hold: some 20 MB of text. A whole photograph would be hundreds.
+const JSON_NUMBERS: u64 = 2_000_000;
+
+/// Told before the model runs, not after.
+fn refuse_endless_json(question: &Question, image: &RgbImage) -> Result<()> {
+    let Rendering { output, size, .. } = question.rendering;
+    let numbers = u64::from(image.width()) * u64::from(image.height());
+    if output == Output::Json && size == Size::Image && numbers > JSON_NUMBERS {
+        let detail = format!(
+            "size=image would be {numbers} numbers here, and JSON holds at most {JSON_NUMBERS}; output=npy holds them all"
+        );
+        return Err(Error::new(Kind::Option, detail).about("size"));
+    }
+    Ok(())
 }
 
 struct Job<'a> {

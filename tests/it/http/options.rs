@@ -123,3 +123,17 @@ async fn an_unknown_option_or_value_is_refused_wherever_it_stands() {
     ");
     still_answers(&service).await;
 }
+
+#[tokio::test]
+async fn a_map_too_long_for_json_is_refused_before_the_model_runs() {
+    let service = service();
+    let wide = image::RgbImage::new(2001, 1000);
+    let picture = camlens::picture::encode::png(&wide).unwrap();
+    let path = "/v1/explain?output=json&size=image";
+    let refused = post_image(&service, path, picture.clone()).await;
+    assert_eq!(refused.status, 400);
+    assert_eq!(refused.json()["option"], "size");
+    assert!(refused.json()["detail"].as_str().unwrap().contains("output=npy"));
+    let whole = post_image(&service, "/v1/explain?output=npy&size=image", picture).await;
+    assert_eq!(whole.status, 200);
+}
