@@ -138,7 +138,7 @@ class Bench:
         """Ours against batches of 8 of as many channels as ours passes, and against the peer's 512."""
         options = {"max_channels": args.max_channels} if args.max_channels else {}
         options.update(method="scorecam", output="json")
-        say(f"{self.model.id}: Score-CAM, {args.score_rounds} rounds, each takes minutes")
+        say(f"{self.model.id}: Score-CAM, rounds: {args.score_rounds}")
         _, first = self.ask("scorecam", **dict(options, max_channels=8))
         channels = first["passes"]["masked"] + first["passes"]["skipped"]
         passes = {}

@@ -114,8 +114,18 @@ class Service:
             time.sleep(0.1)
         raise Failure(f"camlens was not ready after {READY_TIMEOUT_S} s: {tail(self.name)}")
 
+    def connect(self):
+        """Opens the connection anew where the server has closed it for idleness."""
+        try:
+            self.connection.request("GET", "/health/live")
+            self.connection.getresponse().read()
+        except (OSError, http.client.HTTPException):
+            self.connection.close()  # the next request opens it
+            self.connection.connect()
+
     def post(self, path, picture):
         """One request, from its first byte out to its last byte in: milliseconds, and the body."""
+        self.connect()
         start = time.perf_counter()
         self.connection.request("POST", path, body=picture, headers={"Content-Type": "image/png"})
         response = self.connection.getresponse()

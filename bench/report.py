@@ -90,8 +90,9 @@ def speed_table(speed):
 
 def quiet(part):
     others = max(item["others"] for item in part["rounds"])
-    return (f"{len(part['rounds'])} rounds; in the least quiet turn of them other processes took "
-            f"{others:.0%} of the CPU, and {part['disturbed']} rounds were disturbed (over 5 %).")
+    count = len(part["rounds"])
+    return (f"{count} round{'s' * (count != 1)}, in whose least quiet turn other processes took {others:.0%} of the "
+            f"CPU; rounds disturbed, over 5 %, and repeated where time allowed: {part['disturbed']}.")
 
 
 def score_cam_table(parts):
