@@ -130,13 +130,14 @@ impl Kind {
 pub struct Error {
     kind: Kind,
     detail: Cow<'static, str>,
+    option: Option<String>,
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
 impl Error {
     /// An error with the words that the client will read.
     pub fn new(kind: Kind, detail: impl Into<Cow<'static, str>>) -> Self {
-        Self { kind, detail: detail.into(), source: None }
+        Self { kind, detail: detail.into(), option: None, source: None }
     }
 
     /// A fault of ours: `doing` and the cause are for the log, the client reads only the title.
@@ -144,7 +145,7 @@ impl Error {
         doing: impl Into<Cow<'static, str>>,
         source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
     ) -> Self {
-        Self { kind: Kind::Internal, detail: doing.into(), source: Some(source.into()) }
+        Self { kind: Kind::Internal, detail: doing.into(), option: None, source: Some(source.into()) }
     }
 
     /// The same error with its cause, which is logged but never sent.
@@ -152,6 +153,19 @@ impl Error {
     pub fn caused_by(mut self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         self.source = Some(source.into());
         self
+    }
+
+    /// The same error with the option that is at fault.
+    #[must_use]
+    pub fn about(mut self, option: impl Into<String>) -> Self {
+        self.option = Some(option.into());
+        self
+    }
+
+    /// The option that is at fault, where one is.
+    #[must_use]
+    pub fn option(&self) -> Option<&str> {
+        self.option.as_deref()
     }
 
     /// The case of the table.

@@ -14,9 +14,13 @@
 //!
 //! [`model`] (what a model folder says) and [`picture`] (decode, resize, colour) are used from above.
 
+pub mod cli;
+pub mod config;
 pub mod engine;
 pub mod error;
 pub mod explain;
 pub mod graph;
+pub mod http;
 pub mod model;
 pub mod picture;
+pub mod telemetry;

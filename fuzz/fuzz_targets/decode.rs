@@ -11,9 +11,8 @@ fuzz_target!(|bytes: &[u8]| {
     let limits = Limits { max_pixels: 1 << 16 };
     match decode(bytes, &limits) {
         Ok(image) => assert!(u64::from(image.width()) * u64::from(image.height()) <= limits.max_pixels),
-        Err(error) => assert!(matches!(
-            error.kind(),
-            Kind::UnsupportedImage | Kind::ImageTooLarge | Kind::CorruptImage
-        )),
+        Err(error) => {
+            assert!(matches!(error.kind(), Kind::UnsupportedImage | Kind::ImageTooLarge | Kind::CorruptImage))
+        }
     }
 });

@@ -33,8 +33,8 @@ pub(super) fn probe(
     let refused = |error: ort::Error| {
         Error::new(Kind::Setup, format!("ONNX Runtime refuses the model: {}", first_line(&error)))
     };
-    let (model, asked) = shape_probe(prepared);
-    let encoded = file.reference_weights(model);
+    let asked = shape_probe(prepared);
+    let encoded = file.reference_weights(asked.model);
     let mut session = runtime.session(&encoded, file.folder(), false).map_err(refused)?;
     let input = prepared.input.name.clone();
     let (first, second) = (noise(shape, 1), noise(shape, 2));
@@ -52,16 +52,17 @@ pub(super) fn probe(
         Some(both) if takes_batches => both,
         _ => alone,
     };
-    let tensor_of =
-        |output: &str| asked.iter().find(|(name, _)| name == output).map(|(_, tensor)| tensor.clone());
-    let shapes = measured
-        .into_iter()
-        .filter_map(|(name, raw)| match raw {
-            RawOutput::Sizes(sizes) => Some((tensor_of(&name)?, sizes)),
-            RawOutput::Numbers(_) => None,
-        })
-        .chain(constant_shapes(prepared))
-        .collect();
+    let mut sizes = Vec::new();
+    let mut values = Vec::new();
+    for (name, raw) in measured {
+        let RawOutput::Integers(integers) = raw else { continue };
+        if let Some(tensor) = asked.shapes.get(&name) {
+            sizes.push((tensor.clone(), integers));
+        } else if asked.values.contains(&name) {
+            values.push((name, integers));
+        }
+    }
+    let shapes = sizes.into_iter().chain(constant_shapes(prepared)).collect::<Shapes>().with_values(values);
     Ok(Probe { shapes, takes_batches, upgrade_is_sound })
 }
 
@@ -101,7 +102,7 @@ fn is_joined(
     let numbers = |outputs: &[(String, RawOutput)]| {
         outputs.iter().find_map(|(_, raw)| match raw {
             RawOutput::Numbers(array) => Some(array.clone()),
-            RawOutput::Sizes(_) => None,
+            RawOutput::Integers(_) => None,
         })
     };
     let (Some(both), Some(first), Some(second)) = (numbers(both), numbers(first), numbers(second)) else {

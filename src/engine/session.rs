@@ -123,7 +123,7 @@ pub(super) fn run_raw(
         .filter_map(|name| {
             let value = outputs.get(&name)?;
             let raw = match value.try_extract_array::<i64>() {
-                Ok(sizes) => RawOutput::Sizes(sizes.iter().copied().collect()),
+                Ok(values) => RawOutput::Integers(values.iter().copied().collect()),
                 Err(_) => RawOutput::Numbers(value.try_extract_array::<f32>().ok()?.to_owned()),
             };
             Some((name, raw))
@@ -133,8 +133,8 @@ pub(super) fn run_raw(
 
 /// An output of a probe.
 pub(super) enum RawOutput {
-    /// A shape.
-    Sizes(Vec<i64>),
+    /// A shape, axes, pads.
+    Integers(Vec<i64>),
     /// A tensor of floats.
     Numbers(ArrayD<f32>),
 }

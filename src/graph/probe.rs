@@ -3,28 +3,47 @@
 //! Instead of inferring shapes a second time beside ONNX Runtime, camlens lets it
 //! run the model once with a `Shape` node behind every tensor. Only those short
 //! vectors leave the graph, so the probe holds no activation longer than the
-//! forward pass does.
+//! forward pass does. Axes and pads that an exporter left to be computed from
+//! constants are read off the same run.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::prepare::Prepared;
-use super::proto::{ModelProto, NodeProto, ValueInfoProto};
+use super::proto::{GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto};
+
+/// Constants of more numbers than this are weights, not axes or pads.
+const SMALL: i64 = 1024;
 
 /// The sizes of tensors by name, as measured with one batch size.
 #[derive(Clone, Debug, Default)]
-pub struct Shapes(HashMap<String, Vec<i64>>);
+pub struct Shapes {
+    sizes: HashMap<String, Vec<i64>>,
+    values: HashMap<String, Vec<i64>>,
+}
 
 impl Shapes {
     /// The sizes of a tensor; `None` when it was not measured.
     #[must_use]
     pub fn get(&self, tensor: &str) -> Option<&[i64]> {
-        self.0.get(tensor).map(Vec::as_slice)
+        self.sizes.get(tensor).map(Vec::as_slice)
+    }
+
+    /// The integers of a small tensor that does not depend on the image, though the graph computes it.
+    #[must_use]
+    pub fn value(&self, tensor: &str) -> Option<&[i64]> {
+        self.values.get(tensor).map(Vec::as_slice)
+    }
+
+    /// The same shapes with the values of such tensors.
+    #[must_use]
+    pub fn with_values(self, values: impl IntoIterator<Item = (String, Vec<i64>)>) -> Self {
+        Self { values: values.into_iter().collect(), ..self }
     }
 }
 
 impl FromIterator<(String, Vec<i64>)> for Shapes {
     fn from_iter<T: IntoIterator<Item = (String, Vec<i64>)>>(iter: T) -> Self {
-        Self(iter.into_iter().collect())
+        Self { sizes: iter.into_iter().collect(), values: HashMap::new() }
     }
 }
 
@@ -35,27 +54,56 @@ fn makes_tensors(node: &NodeProto) -> bool {
         && !matches!(node.op(), "SplitToSequence" | "If" | "Loop" | "Scan" | "SequenceMap" | "StringSplit")
 }
 
-/// The model with a `Shape` behind every tensor, and what each of these outputs speaks of.
-///
-/// The model's own outputs come first, unchanged.
+/// The model with a `Shape` behind every tensor, and how to read what it gives.
+#[derive(Debug)]
+pub struct ShapeProbe {
+    /// The model; its own outputs come first, unchanged.
+    pub model: ModelProto,
+    /// Outputs that are shapes, each with the tensor that it speaks of.
+    pub shapes: HashMap<String, String>,
+    /// Outputs that are small constants which the graph computes.
+    pub values: HashSet<String>,
+}
+
+/// Writes the probe of a model.
 #[must_use]
-pub fn shape_probe(prepared: &Prepared) -> (ModelProto, Vec<(String, String)>) {
+pub fn shape_probe(prepared: &Prepared) -> ShapeProbe {
     let mut model = prepared.model.clone();
     let graph = model.graph.get_or_insert_default();
+    let values = computed_constants(graph);
     let tensors: Vec<String> = (graph.node.iter().filter(|node| makes_tensors(node)))
         .flat_map(|node| &node.output)
         .filter(|name| !name.is_empty())
         .cloned()
         .chain([prepared.input.name.clone()])
         .collect();
-    let mut asked = Vec::with_capacity(tensors.len());
+    let mut shapes = HashMap::new();
     for (index, tensor) in tensors.into_iter().enumerate() {
         let output = format!("camlens/shape/{index}");
         graph.node.push(NodeProto::new("Shape", &[&tensor], &[&output]));
         graph.output.push(ValueInfoProto::untyped(&output));
-        asked.push((output, tensor));
+        shapes.insert(output, tensor);
     }
-    (model, asked)
+    graph.output.extend(values.iter().map(|name| ValueInfoProto::untyped(name)));
+    ShapeProbe { model, shapes, values }
+}
+
+/// Tensors that nodes make of small constants alone.
+fn computed_constants(graph: &GraphProto) -> HashSet<String> {
+    let is_small = |tensor: &&TensorProto| tensor.dims.iter().product::<i64>() <= SMALL;
+    let mut known: HashSet<&str> =
+        graph.initializer.iter().filter(is_small).map(|tensor| tensor.name()).collect();
+    let mut computed = HashSet::new();
+    for node in graph.node.iter().filter(|node| makes_tensors(node) && !node.input.is_empty()) {
+        if node.input.iter().all(|input| input.is_empty() || known.contains(input.as_str())) {
+            known.extend(node.output.iter().map(String::as_str));
+            computed.extend(node.output.iter().filter(|name| !name.is_empty()).cloned());
+        }
+    }
+    for output in &graph.output {
+        computed.remove(output.name());
+    }
+    computed
 }
 
 /// The shapes of the constants, which need no run.

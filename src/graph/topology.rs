@@ -76,13 +76,14 @@ impl<'g> Topology<'g> {
             || self.graph.input.iter().any(|input| input.name() == tensor)
     }
 
-    /// Every tensor whose value depends on `tensor`, itself included.
+    /// Every tensor whose value depends on `tensor`, itself included. Nodes that `cuts` says yes to pass
+    /// nothing on.
     #[must_use]
-    pub fn dependents(&self, tensor: &'g str) -> HashSet<&'g str> {
+    pub fn dependents(&self, tensor: &'g str, cuts: impl Fn(&NodeProto) -> bool) -> HashSet<&'g str> {
         let mut found = HashSet::from([tensor]);
         let from = self.position(tensor).map_or(0, |position| position + 1);
         for node in &self.graph.node[from..] {
-            if reads(node).any(|input| found.contains(input)) {
+            if !cuts(node) && reads(node).any(|input| found.contains(input)) {
                 found.extend(node.output.iter().map(String::as_str).filter(|name| !name.is_empty()));
             }
         }
@@ -141,11 +142,18 @@ mod tests {
     fn dependents_and_ancestors_follow_the_edges() {
         let graph = diamond();
         let topology = Topology::new(&graph);
-        assert_eq!(topology.dependents("b"), HashSet::from(["b", "y"]));
+        assert_eq!(topology.dependents("b", |_| false), HashSet::from(["b", "y"]));
         assert_eq!(topology.ancestors("b"), HashSet::from(["b", "a", "x"]));
         assert_eq!(topology.readers("a").len(), 2);
         assert!(topology.only_reader("a").is_none());
         assert_eq!(topology.only_reader("b").map(NodeProto::op), Some("Add"));
+    }
+
+    #[test]
+    fn a_node_that_cuts_passes_nothing_on() {
+        let graph = diamond();
+        let found = Topology::new(&graph).dependents("a", |node| node.op() == "Exp");
+        assert_eq!(found, HashSet::from(["a", "c", "y"]));
     }
 
     #[test]
@@ -160,7 +168,7 @@ mod tests {
             NodeProto::new("If", &["condition"], &["z"]).with(AttributeProto::graph("then_branch", branch)),
         );
         let topology = Topology::new(&graph);
-        assert!(topology.dependents("a").contains("z"));
-        assert!(!topology.dependents("b").contains("z"));
+        assert!(topology.dependents("a", |_| false).contains("z"));
+        assert!(!topology.dependents("b", |_| false).contains("z"));
     }
 }

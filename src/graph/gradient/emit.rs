@@ -46,16 +46,11 @@ impl<'g> Emit<'g> {
         self.shapes.get(tensor).ok_or_else(|| format!("the shape of tensor '{tensor}' is unknown"))
     }
 
-    /// The values of an integer constant of the forward graph; `None` when it is computed.
+    /// The values of an integer tensor that does not depend on the image; `None` when it does.
     #[must_use]
     pub fn known_int64s(&self, tensor: &str) -> Option<Vec<i64>> {
-        self.topology.constant(tensor)?.to_int64s()
-    }
-
-    /// The values of a float constant of the forward graph; `None` when it is computed or large and external.
-    #[must_use]
-    pub fn known_float32s(&self, tensor: &str) -> Option<Vec<f32>> {
-        self.topology.constant(tensor)?.to_float32s()
+        let constant = self.topology.constant(tensor).and_then(TensorProto::to_int64s);
+        constant.or_else(|| self.shapes.value(tensor).map(<[i64]>::to_vec))
     }
 
     /// Writes a node without attributes.

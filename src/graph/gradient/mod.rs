@@ -103,7 +103,7 @@ pub fn backward(
     target: &str,
     seed: &str,
 ) -> Result<Backward, String> {
-    let dependents = topology.dependents(target);
+    let dependents = topology.dependents(target, rules::cuts);
     if !dependents.contains(score) {
         return Err(format!("the score does not depend on '{target}'"));
     }

@@ -25,7 +25,7 @@ const PANEL_MAX_PX: u32 = 360;
 /// The same for a small one, which would drown below its title.
 const PANEL_MIN_PX: u32 = 180;
 /// A column for pictures that are narrower still; room for a title.
-const COLUMN_MIN_PX: u32 = 120;
+const COLUMN_MIN_PX: u32 = 136;
 const MARGIN_PX: u32 = 28;
 const GAP_PX: u32 = 24;
 /// From a row's top to its pictures, where the row has titles.

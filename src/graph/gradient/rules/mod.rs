@@ -32,6 +32,21 @@ pub fn find(node: &NodeProto) -> Option<Rule> {
     TABLE.iter().find(|(op, _)| standard && *op == node.op()).map(|&(_, rule)| rule)
 }
 
+/// True for operators through which no gradient flows: they look at shapes, places or signs, and what they
+/// give stays the same when their input moves a little.
+#[must_use]
+pub fn cuts(node: &NodeProto) -> bool {
+    const INTEGER_OR_BOOLEAN: [i64; 9] = [2, 3, 4, 5, 6, 7, 9, 12, 13];
+    node.is_standard()
+        && match node.op() {
+            "Shape" | "Size" | "ArgMax" | "ArgMin" | "NonZero" | "Equal" | "Greater" | "GreaterOrEqual"
+            | "Less" | "LessOrEqual" | "Not" | "And" | "Or" | "Xor" | "IsNaN" | "IsInf" | "Sign"
+            | "Floor" | "Ceil" | "Round" | "ConstantOfShape" | "Range" | "EyeLike" | "OneHot" => true,
+            "Cast" => INTEGER_OR_BOOLEAN.contains(&node.int("to", 0)),
+            _ => false,
+        }
+}
+
 /// Every operator with a rule.
 pub const TABLE: &[(&str, Rule)] = &[
     // activation functions
@@ -126,6 +141,14 @@ mod tests {
         names.sort_unstable();
         names.dedup();
         assert_eq!(names.len(), TABLE.len());
+    }
+
+    #[test]
+    fn a_shape_carries_no_gradient_and_a_cast_to_float_does() {
+        use crate::graph::proto::AttributeProto;
+        let cast = |to| NodeProto::new("Cast", &["x"], &["y"]).with(AttributeProto::int("to", to));
+        assert!(cuts(&NodeProto::new("Shape", &["x"], &["y"])));
+        assert!(cuts(&cast(7)) && !cuts(&cast(1)));
     }
 
     #[test]

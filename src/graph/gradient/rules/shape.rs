@@ -1,7 +1,7 @@
 //! Operators that give the same numbers another shape: the way back is the other way round.
 
 use super::{Emit, Gradients, Step};
-use crate::graph::proto::{AttributeProto, data_type};
+use crate::graph::proto::AttributeProto;
 
 pub(super) fn identity(_: &mut Emit<'_>, step: &Step<'_>) -> Gradients {
     Ok(step.only_first(step.gradient()?.to_owned()))
@@ -12,12 +12,8 @@ pub(super) fn reshape(emit: &mut Emit<'_>, step: &Step<'_>) -> Gradients {
     Ok(step.only_first(gradient))
 }
 
-/// A cast between float types passes the gradient; one to integers or booleans cuts it.
+/// Between float types; a cast to integers cuts the gradient and never gets here.
 pub(super) fn cast(emit: &mut Emit<'_>, step: &Step<'_>) -> Gradients {
-    let to = step.node.int("to", 0) as i32;
-    if !matches!(to, data_type::FLOAT | data_type::DOUBLE | data_type::FLOAT16) {
-        return Ok(vec![None; step.node.input.len()]);
-    }
     let gradient = emit.op("CastLike", &[step.gradient()?, step.input(0)?]);
     Ok(step.only_first(gradient))
 }

@@ -1,0 +1,88 @@
+//! `camlens inspect MODEL`: what a model takes and gives, and what of it can be explained.
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::Source;
+use super::explain::{load, quiet};
+use crate::engine::{Model, Models};
+use crate::error::{Error, Kind, Result};
+use crate::http::models::describe;
+use crate::model::ModelFolder;
+
+#[derive(Args, Debug)]
+pub(super) struct Inspect {
+    /// An .onnx file, a model's folder, or the id of a model in the models folder
+    model: PathBuf,
+    /// As JSON, the same as GET /v1/models/{id}
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    source: Source,
+}
+
+impl Inspect {
+    pub(super) fn run(&self) -> Result<()> {
+        let config = self.source.load()?;
+        crate::telemetry::start(&quiet(&config));
+        let settings = config.engine.clone().into();
+        let model = if self.model.is_dir() {
+            Models::load_one(ModelFolder::read(&self.model)?, &settings)?
+        } else if self.model.is_file() {
+            Models::load_one(of_file(&self.model)?, &settings)?
+        } else {
+            load(&config, Some(&self.model.to_string_lossy()))?
+        };
+        let text = if self.json { format!("{:#}\n", describe(&model)) } else { report(&model) };
+        let mut out = std::io::stdout().lock();
+        out.write_all(text.as_bytes())
+            .and_then(|()| out.flush())
+            .map_err(|error| Error::new(Kind::Malformed, format!("standard output: {error}")))
+    }
+}
+
+/// A file beside a `model.toml` that names it is that model; any other stands for itself.
+fn of_file(file: &std::path::Path) -> Result<ModelFolder> {
+    let folder = file.parent().filter(|folder| folder.join("model.toml").is_file());
+    let named = folder.and_then(|folder| ModelFolder::read(folder).ok());
+    match named {
+        Some(found) if found.onnx().file_name() == file.file_name() => Ok(found),
+        _ => ModelFolder::of_file(file),
+    }
+}
+
+fn report(model: &Model) -> String {
+    let preprocess = model.preprocess();
+    let mut lines = vec![
+        format!("model    {}", model.id()),
+        format!(
+            "input    {}: {} × {} (height × width), {:?}, {:?}",
+            model.input_name(),
+            preprocess.height,
+            preprocess.width,
+            preprocess.layout,
+            preprocess.input.color
+        )
+        .to_lowercase(),
+        format!("output   {}: {} classes, {:?}", model.output_name(), model.classes(), model.link()),
+        format!("labels   {}", model.labels().all().len()),
+        format!("default  {}", model.default_layer().name),
+        String::new(),
+    ];
+    let layers = model.layers();
+    let widest = |length: fn(&crate::graph::layers::Layer) -> usize| {
+        layers.iter().map(length).max().unwrap_or(0).max("alias".len())
+    };
+    let (alias, node) =
+        (widest(|layer| layer.name.chars().count()), widest(|layer| layer.node.chars().count()));
+    lines.push(format!("{:alias$}  {:node$}  {:>16}  gradients", "alias", "node", "shape"));
+    for layer in layers {
+        let [channels, height, width] = layer.shape;
+        let shape = format!("{channels} × {height} × {width}");
+        let gradients = model.gradient_obstacle(layer).unwrap_or("yes");
+        lines.push(format!("{:alias$}  {:node$}  {shape:>16}  {gradients}", layer.name, layer.node));
+    }
+    lines.join("\n") + "\n"
+}

@@ -1,0 +1,114 @@
+//! The command line: `serve`, `explain`, `inspect`, `health`.
+//!
+//! Options of an explanation are the server's own, read by the same parser, so what works
+//! in a URL works here. An error is one line on standard error; the exit code is 1, or 2 for
+//! a command that could not be understood.
+
+mod asked;
+mod explain;
+mod health;
+mod inspect;
+mod serve;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::Config;
+use crate::error::{Error, Kind, Result};
+
+/// Where did it look? Grad-CAM, Grad-CAM++ and Score-CAM for any ONNX image classifier.
+#[derive(Debug, Parser)]
+#[command(name = "camlens", version, max_term_width = 100)]
+#[command(
+    after_help = "Every setting is explained in config/default.toml, and is also an environment variable \
+                        CAMLENS_….\n\nFirst steps: `make setup` fetches ONNX Runtime and two models, \
+                        `camlens serve` starts the service and prints a line to try it."
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Answer HTTP requests, with a web page at /
+    Serve(serve::Serve),
+    /// Explain one image, without a server
+    Explain(explain::Explain),
+    /// Show what a model takes and which of its layers can be explained
+    Inspect(inspect::Inspect),
+    /// Ask a running service whether it is ready; for health checks
+    Health(health::Health),
+}
+
+/// Where settings come from; all commands take these.
+#[derive(Args, Debug)]
+struct Source {
+    /// A file of settings; config/default.toml explains them all
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// The folder that holds one folder a model [default: models]
+    #[arg(long, value_name = "DIR")]
+    models: Option<PathBuf>,
+}
+
+impl Source {
+    /// Defaults, file, environment, flags.
+    fn load(&self) -> Result<Config> {
+        let named = std::env::var_os("CAMLENS_CONFIG").filter(|name| !name.is_empty()).map(PathBuf::from);
+        let path = self.config.clone().or(named);
+        let text = path.as_ref().map(|path| {
+            std::fs::read_to_string(path)
+                .map_err(|error| Error::new(Kind::Setup, format!("{}: {error}", path.display())))
+        });
+        let text = text.transpose()?;
+        let file = path.as_deref().zip(text.as_deref());
+        let text_of = |text: OsString| text.to_string_lossy().into_owned();
+        let environment = std::env::vars_os().map(|(name, value)| (text_of(name), text_of(value)));
+        let mut config = Config::load(file, environment)?;
+        if let Some(models) = &self.models {
+            config.models.folder.clone_from(models);
+        }
+        Ok(config)
+    }
+}
+
+/// Runs the command of this process.
+#[must_use]
+pub fn run() -> ExitCode {
+    let outcome = match Cli::parse().command {
+        Command::Serve(command) => command.run(),
+        Command::Explain(command) => command.run(),
+        Command::Inspect(command) => command.run(),
+        Command::Health(command) => command.run(),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            complain(&error);
+            ExitCode::from(if error.kind() == Kind::Option { 2 } else { 1 })
+        }
+    }
+}
+
+/// One line, with the cause where it is ours.
+#[expect(clippy::print_stderr, reason = "a command speaks to its terminal")]
+fn complain(error: &Error) {
+    let cause = std::error::Error::source(error).filter(|_| error.kind() == Kind::Internal);
+    let cause = cause.map(|cause| format!(": {cause}")).unwrap_or_default();
+    eprintln!("camlens: {}", format!("{error}{cause}").replace('\n', " "));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+}

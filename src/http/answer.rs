@@ -1,0 +1,298 @@
+//! The bytes and headers of an answer, ready to be sent or written to a file.
+//!
+//! JSON is written as openapi.yaml describes it; a picture or an array carries the same
+//! facts in its headers. All of it happens on the worker's thread: fifty megapixels as
+//! text take longer than the threads of the network may be held.
+
+use std::io::Cursor;
+
+use axum::http::HeaderValue;
+use axum::http::header::{CONTENT_TYPE, HeaderName};
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use ndarray::{Array2, ArrayView2, Axis};
+use ndarray_npy::WriteNpyExt;
+use serde::Serialize;
+use serde::ser::{SerializeMap, Serializer};
+
+use crate::error::{Error, Result};
+use crate::explain::options::Choice;
+use crate::explain::{Explanation, Passes, Prediction, Predictions};
+
+/// An answer.
+#[derive(Debug)]
+pub struct Answer {
+    /// Its media type.
+    pub content_type: &'static str,
+    /// Its body.
+    pub body: Bytes,
+    /// What its headers say besides: name and value.
+    pub facts: Vec<(&'static str, String)>,
+    /// The model that was asked.
+    pub model: String,
+    /// How often it ran.
+    pub passes: Passes,
+}
+
+/// The size of an image.
+#[derive(Clone, Copy, Serialize)]
+pub(super) struct ImageSize {
+    pub(super) width: u32,
+    pub(super) height: u32,
+}
+
+/// Where the time went, in milliseconds.
+#[derive(Clone, Copy, Serialize)]
+pub(super) struct TimingMs {
+    pub(super) decode: f64,
+    pub(super) forward: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) explain: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) render: Option<f64>,
+}
+
+impl TimingMs {
+    /// To the microsecond: more digits would say nothing.
+    fn rounded(self) -> Self {
+        let round = |ms: f64| (ms * 1000.0).round() / 1000.0;
+        let Self { decode, forward, explain, render } = self;
+        Self {
+            decode: round(decode),
+            forward: round(forward),
+            explain: explain.map(round),
+            render: render.map(round),
+        }
+    }
+
+    /// As the header `server-timing` has it.
+    fn header(self) -> String {
+        let Self { decode, forward, explain, render } = self.rounded();
+        let parts =
+            [("decode", Some(decode)), ("forward", Some(forward)), ("explain", explain), ("render", render)];
+        let part = |(name, ms): (&str, Option<f64>)| ms.map(|ms| format!("{name};dur={ms}"));
+        parts.into_iter().filter_map(part).collect::<Vec<_>>().join(", ")
+    }
+}
+
+/// A map as JSON has it: rows of numbers.
+struct Rows<'a>(ArrayView2<'a, f32>);
+
+impl Serialize for Rows<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.0.axis_iter(Axis(0)).map(|row| row.to_vec()))
+    }
+}
+
+#[derive(Serialize)]
+struct Heatmap<'a> {
+    shape: [usize; 2],
+    data: Rows<'a>,
+    max: f32,
+    empty: bool,
+}
+
+impl<'a> Heatmap<'a> {
+    fn new(explanation: &Explanation, map: &'a Array2<f32>) -> Self {
+        let (height, width) = map.dim();
+        let Explanation { max, empty, .. } = *explanation;
+        Self { shape: [height, width], data: Rows(map.view()), max, empty }
+    }
+}
+
+#[derive(Serialize)]
+struct ExplanationBody<'a> {
+    model: &'a str,
+    method: &'a str,
+    convention: &'a str,
+    layer: &'a str,
+    target: &'a Prediction,
+    predictions: &'a [Prediction],
+    heatmap: Heatmap<'a>,
+    image: ImageSize,
+    passes: Passes,
+    timing_ms: TimingMs,
+}
+
+#[derive(Serialize)]
+struct ComparisonBody<'a> {
+    model: &'a str,
+    layer: &'a str,
+    convention: &'a str,
+    target: &'a Prediction,
+    predictions: &'a [Prediction],
+    image: ImageSize,
+    maps: Maps<'a>,
+    timing_ms: TimingMs,
+}
+
+/// One member a method, in the order in which they were asked for.
+struct Maps<'a>(&'a [Explanation], &'a [Array2<f32>]);
+
+#[derive(Serialize)]
+struct ComparedMap<'a> {
+    convention: &'a str,
+    heatmap: Heatmap<'a>,
+    passes: Passes,
+}
+
+impl Serialize for Maps<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        let mut members = serializer.serialize_map(Some(self.0.len()))?;
+        for (explanation, map) in self.0.iter().zip(self.1) {
+            let member = ComparedMap {
+                convention: explanation.convention.name(),
+                heatmap: Heatmap::new(explanation, map),
+                passes: explanation.passes,
+            };
+            members.serialize_entry(explanation.method.name(), &member)?;
+        }
+        members.end()
+    }
+}
+
+#[derive(Serialize)]
+struct PredictionsBody<'a> {
+    model: &'a str,
+    predictions: &'a [Prediction],
+    image: ImageSize,
+    timing_ms: TimingMs,
+}
+
+/// One map, as JSON.
+pub(super) fn explanation_json(
+    explanation: &Explanation,
+    map: &Array2<f32>,
+    image: ImageSize,
+    timing: TimingMs,
+) -> Result<Answer> {
+    let body = json(&ExplanationBody {
+        model: &explanation.model,
+        method: explanation.method.name(),
+        convention: explanation.convention.name(),
+        layer: &explanation.layer,
+        target: &explanation.target,
+        predictions: &explanation.predictions,
+        heatmap: Heatmap::new(explanation, map),
+        image,
+        passes: explanation.passes,
+        timing_ms: timing.rounded(),
+    })?;
+    Ok(with_facts("application/json", body, std::slice::from_ref(explanation), timing))
+}
+
+/// Several maps, as JSON. There is at least one.
+pub(super) fn comparison_json(
+    explanations: &[Explanation],
+    maps: &[Array2<f32>],
+    image: ImageSize,
+    timing: TimingMs,
+) -> Result<Answer> {
+    let first =
+        explanations.first().ok_or_else(|| Error::internal("writing a comparison", "no method was run"))?;
+    let body = json(&ComparisonBody {
+        model: &first.model,
+        layer: &first.layer,
+        convention: first.convention.name(),
+        target: &first.target,
+        predictions: &first.predictions,
+        image,
+        maps: Maps(explanations, maps),
+        timing_ms: timing.rounded(),
+    })?;
+    Ok(with_facts("application/json", body, explanations, timing))
+}
+
+/// Predictions, as JSON.
+pub(super) fn predictions_json(
+    predictions: Predictions,
+    image: ImageSize,
+    timing: TimingMs,
+) -> Result<Answer> {
+    let body = json(&PredictionsBody {
+        model: &predictions.model,
+        predictions: &predictions.predictions,
+        image,
+        timing_ms: timing.rounded(),
+    })?;
+    Ok(Answer {
+        content_type: "application/json",
+        body,
+        facts: vec![("camlens-model", predictions.model.clone()), ("server-timing", timing.header())],
+        model: predictions.model,
+        passes: Passes { forward: 1, ..Passes::default() },
+    })
+}
+
+/// A picture of one map or of several.
+pub(super) fn picture(png: Vec<u8>, explanations: &[Explanation], timing: TimingMs) -> Answer {
+    with_facts("image/png", png.into(), explanations, timing)
+}
+
+/// A map as a NumPy file: float32, `[h, w]`.
+pub(super) fn array(map: &Array2<f32>, explanation: &Explanation, timing: TimingMs) -> Result<Answer> {
+    let mut file = Cursor::new(Vec::with_capacity(map.len() * 4 + 128));
+    map.write_npy(&mut file).map_err(|error| Error::internal("writing a NumPy array", error))?;
+    Ok(with_facts("application/x-npy", file.into_inner().into(), std::slice::from_ref(explanation), timing))
+}
+
+fn json(body: &impl Serialize) -> Result<Bytes> {
+    Ok(serde_json::to_vec(body).map_err(|error| Error::internal("writing JSON", error))?.into())
+}
+
+/// The facts of the first explanation, without those in which others differ.
+fn with_facts(
+    content_type: &'static str,
+    body: Bytes,
+    explanations: &[Explanation],
+    timing: TimingMs,
+) -> Answer {
+    let mut answer =
+        Answer { content_type, body, facts: Vec::new(), model: String::new(), passes: Passes::default() };
+    if let Some(first) = explanations.first() {
+        answer.model.clone_from(&first.model);
+        answer.facts = vec![
+            ("camlens-model", first.model.clone()),
+            ("camlens-layer", first.layer.clone()),
+            ("camlens-target", first.target.index.to_string()),
+            ("camlens-probability", first.target.probability.to_string()),
+        ];
+    }
+    if let [only] = explanations {
+        answer.facts.push(("camlens-method", only.method.name().to_owned()));
+        answer.facts.push(("camlens-empty", only.empty.to_string()));
+    }
+    answer.facts.push(("server-timing", timing.header()));
+    // They share the passes of the image itself.
+    answer.passes.forward = explanations.iter().map(|one| one.passes.forward).max().unwrap_or(0);
+    answer.passes.masked = explanations.iter().map(|one| one.passes.masked).sum();
+    answer.passes.skipped = explanations.iter().map(|one| one.passes.skipped).sum();
+    answer
+}
+
+impl IntoResponse for Answer {
+    fn into_response(self) -> Response {
+        let mut response = self.body.into_response();
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(self.content_type));
+        for (name, value) in self.facts {
+            if let Ok(value) = HeaderValue::from_str(&percent_encoded(&value)) {
+                headers.insert(HeaderName::from_static(name), value);
+            }
+        }
+        response
+    }
+}
+
+/// A layer may have any name; a header takes visible ASCII.
+fn percent_encoded(text: &str) -> String {
+    if text.bytes().all(|byte| (b' '..=b'~').contains(&byte)) {
+        return text.to_owned();
+    }
+    text.bytes()
+        .map(|byte| match byte {
+            b'!'..=b'$' | b'&'..=b'~' => char::from(byte).to_string(),
+            _ => format!("%{byte:02X}"),
+        })
+        .collect()
+}

@@ -1,0 +1,118 @@
+//! What happens around every request: its id, its span in the log, its count, its problem.
+//!
+//! The promise: every answer has an `x-request-id` and the headers that keep a browser
+//! from guessing; every request is one line of the log and one count in the metrics,
+//! also when the client goes away before there is an answer; an error is logged here, once.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::extract::{MatchedPath, Request, State};
+use axum::http::header::{CONTENT_SECURITY_POLICY, HeaderName, X_CONTENT_TYPE_OPTIONS};
+use axum::http::{HeaderMap, HeaderValue, Method};
+use axum::middleware::Next;
+use axum::response::Response;
+use tracing::{Instrument, Span};
+
+use super::App;
+use super::metrics::Route;
+use super::problem::{self, Refused};
+use crate::error::{Error, Kind};
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// The outermost layer.
+pub(super) async fn around(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+    let id = request_id(request.headers());
+    let path = request.uri().path().to_owned();
+    let route = Route {
+        // Only paths of the router: a scanner must not fill the metrics with names of its own.
+        route: request.extensions().get::<MatchedPath>().map_or("none", MatchedPath::as_str).to_owned(),
+        method: known(request.method()),
+    };
+    let span = tracing::info_span!("request", id, method = %request.method(), path);
+    let watch = Watch { app, route, span: span.clone(), started: Instant::now(), is_answered: false };
+
+    let mut response = next.run(request).instrument(span).await;
+    let refused = response.extensions_mut().remove::<Refused>();
+    if let Some(Refused(error)) = &refused {
+        problem::write(&mut response, error, &path, &id);
+    }
+    let headers = response.headers_mut();
+    // An id is made of characters that a header takes.
+    headers.insert(REQUEST_ID, HeaderValue::from_str(&id).unwrap_or(HeaderValue::from_static("invalid")));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(
+        CONTENT_SECURITY_POLICY,
+        HeaderValue::from_static("default-src 'self'; img-src 'self' blob: data:"),
+    );
+    watch.answered(response.status().as_u16(), refused.as_ref().map(|Refused(error)| &**error));
+    response
+}
+
+/// The client's id for a request, if it is one that can be logged and sent back as it is.
+fn request_id(headers: &HeaderMap) -> String {
+    let is_valid = |id: &&str| {
+        (1..=128).contains(&id.len())
+            && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'))
+    };
+    let theirs = headers.get(REQUEST_ID).and_then(|id| id.to_str().ok()).filter(is_valid);
+    theirs.map_or_else(|| uuid::Uuid::new_v4().to_string(), str::to_owned)
+}
+
+fn known(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "GET",
+        Method::HEAD => "HEAD",
+        Method::POST => "POST",
+        Method::PUT => "PUT",
+        Method::DELETE => "DELETE",
+        Method::OPTIONS => "OPTIONS",
+        Method::PATCH => "PATCH",
+        _ => "OTHER",
+    }
+}
+
+/// Sees a request to its end, whichever it is.
+struct Watch {
+    app: Arc<App>,
+    route: Route,
+    span: Span,
+    started: Instant,
+    is_answered: bool,
+}
+
+impl Watch {
+    fn answered(mut self, status: u16, error: Option<&Error>) {
+        self.is_answered = true;
+        self.record(status, error);
+    }
+
+    fn record(&self, status: u16, error: Option<&Error>) {
+        let _entered = self.span.enter();
+        let elapsed = self.started.elapsed();
+        let duration_ms = elapsed.as_millis();
+        self.app.metrics.answered(self.route.clone(), status, elapsed);
+        match error {
+            Some(error) if status == 500 => tracing::error!(status, duration_ms, ?error, "failed"),
+            Some(error) if status > 500 => {
+                tracing::warn!(status, duration_ms, detail = error.detail(), "refused");
+            }
+            Some(error) => tracing::info!(status, duration_ms, detail = error.detail(), "refused"),
+            // Whoever asks every ten seconds whether we live need not be in every log.
+            None if self.route.route.starts_with("/health") || self.route.route == "/metrics" => {
+                tracing::debug!(status, duration_ms, "answered");
+            }
+            None => tracing::info!(status, duration_ms, "answered"),
+        }
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        if !self.is_answered {
+            let gone = Error::new(Kind::Cancelled, "the client went away");
+            self.record(Kind::Cancelled.row().status, Some(&gone));
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! `GET /v1/models` and `GET /v1/models/{id}`: what can be asked, and what each model is.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Path, State};
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+
+use super::App;
+use crate::engine::{Model, Status};
+use crate::error::{Error, Kind, Result};
+use crate::explain::options::{Choice, Method};
+use crate::graph::score::Link;
+use crate::model::manifest::Layout;
+
+/// One line of the list.
+#[derive(Serialize)]
+pub(super) struct Summary {
+    id: String,
+    ready: bool,
+    status: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+}
+
+/// Every model with its status.
+pub(super) fn summaries(app: &App) -> Vec<Summary> {
+    let summary = |(id, status)| {
+        let (ready, status, error) = match status {
+            Status::Ready(_) => (true, "ready", None),
+            Status::Loading => (false, "loading", None),
+            Status::Failed(why) => (false, "failed", Some(why)),
+        };
+        Summary { id, ready, status, error }
+    };
+    app.models.list().into_iter().map(summary).collect()
+}
+
+/// `GET /v1/models`.
+pub(super) async fn list(State(app): State<Arc<App>>) -> Json<Value> {
+    Json(json!({ "default": app.models.default_id(), "models": summaries(&app) }))
+}
+
+/// `GET /v1/models/{id}`.
+pub(super) async fn one(
+    State(app): State<Arc<App>>,
+    id: Result<Path<String>, axum::extract::rejection::PathRejection>,
+) -> Result<Json<Value>> {
+    let Path(id) =
+        id.map_err(|error| Error::new(Kind::Malformed, "the path is not UTF-8").caused_by(error))?;
+    let model = app.models.get(Some(&id))?;
+    Ok(Json(describe(&model)))
+}
+
+/// All that there is to know of a model before it is asked.
+pub(crate) fn describe(model: &Model) -> Value {
+    let preprocess = model.preprocess();
+    let input = &preprocess.input;
+    let (height, width) = (preprocess.height, preprocess.width);
+    // The batch is free: camlens frees it where the file has it fixed.
+    let (layout, shape) = match preprocess.layout {
+        Layout::Nchw => ("nchw", json!([null, 3, height, width])),
+        Layout::Nhwc => ("nhwc", json!([null, height, width, 3])),
+    };
+    let layers: Vec<Value> = model
+        .layers()
+        .iter()
+        .map(|layer| {
+            json!({
+                "name": layer.node,
+                "alias": layer.name,
+                "tensor": layer.tensor,
+                "shape": layer.shape,
+                "gradients": model.gradient_obstacle(layer).is_none(),
+            })
+        })
+        .collect();
+    json!({
+        "id": model.id(),
+        "status": "ready",
+        "file": model.folder().manifest.file,
+        "input": {
+            "name": model.input_name(),
+            "shape": shape,
+            "size": [height, width],
+            "layout": layout,
+            "color": input.color,
+            "resize": input.resize,
+            "fit": input.fit,
+            "crop_ratio": input.crop_ratio,
+            "scale": input.scale,
+            "mean": input.mean,
+            "std": input.std,
+        },
+        "output": { "name": model.output_name(), "kind": kind(model.link()), "classes": model.classes() },
+        "labels": model.labels().all(),
+        "layers": layers,
+        "default_layer": model.default_layer().name,
+        "methods": methods(model),
+    })
+}
+
+/// What can be had of a class: logits behind a softmax or a sigmoid, or only probabilities.
+fn kind(link: Link) -> &'static str {
+    match link {
+        Link::Softmax => "logits",
+        Link::Sigmoid => "sigmoid",
+        Link::Hidden => "probabilities",
+    }
+}
+
+/// Which methods work on the default layer, and if not, why.
+fn methods(model: &Model) -> Map<String, Value> {
+    let obstacle = model.gradient_obstacle(model.default_layer());
+    let support = |method: Method| match obstacle {
+        Some(reason) if method.needs_gradient() => json!({ "available": false, "reason": reason }),
+        _ => json!({ "available": true }),
+    };
+    Method::ARTICLE.iter().map(|&method| (method.name().to_owned(), support(method))).collect()
+}

@@ -1,0 +1,146 @@
+//! From a map to a picture or an array of the size that was asked for.
+//!
+//! A model whose input is a crop saw only the middle of an image. Its map is laid over
+//! just that part: beyond it an array is 0, and an overlay shows the plain image, because
+//! a tint there would say "looked, and found nothing". For the same reason the overlay
+//! of an empty map is the plain image.
+
+use image::{RgbImage, imageops};
+use ndarray::{Array2, s};
+
+use super::options::{Rendering, Size};
+use crate::explain::Explanation;
+use crate::model::preprocess::Preprocess;
+use crate::picture::figure::{Panel, figure};
+use crate::picture::overlay::{emphasize, overlay};
+use crate::picture::resize::{Filter, resize, upsample};
+
+/// A part of a picture in whole pixels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Area {
+    left: usize,
+    top: usize,
+    width: usize,
+    height: usize,
+}
+
+impl Area {
+    /// The part that the model saw, rounded to pixels; never empty, never outside.
+    fn seen(seen: [f32; 4], width: usize, height: usize) -> Self {
+        let [left, top, across, down] = seen;
+        let span = |start: f32, length: f32, limit: usize| {
+            let first = (start.round().max(0.0) as usize).min(limit.saturating_sub(1));
+            let last = ((start + length).round().max(0.0) as usize).clamp(first + 1, limit.max(first + 1));
+            (first, last - first)
+        };
+        let ((left, width), (top, height)) = (span(left, across, width), span(top, down, height));
+        Self { left, top, width, height }
+    }
+}
+
+/// The map as it is asked for: `[height, width]` of the image, of the model's input, or of the layer.
+pub(super) fn map(explanation: &Explanation, image: &RgbImage, rendering: &Rendering) -> Array2<f32> {
+    let layer = explanation.map.view();
+    let map = match rendering.size {
+        Size::Layer => layer.to_owned(),
+        Size::Input => upsample(layer, explanation.input_size[0], explanation.input_size[1]),
+        Size::Image => {
+            let (width, height) = (image.width() as usize, image.height() as usize);
+            let area = Area::seen(explanation.seen, width, height);
+            let inner = upsample(layer, area.height, area.width);
+            if (area.width, area.height) == (width, height) {
+                inner
+            } else {
+                let mut outer = Array2::zeros((height, width));
+                let (bottom, right) = (area.top + area.height, area.left + area.width);
+                outer.slice_mut(s![area.top..bottom, area.left..right]).assign(&inner);
+                outer
+            }
+        }
+    };
+    // The sigmoid of 0 is not quite 0, and an empty map promises zeros.
+    if rendering.emphasize && !explanation.empty { emphasize(map.view()) } else { map }
+}
+
+/// The coloured map over the image.
+pub(super) fn overlaid(
+    explanation: &Explanation,
+    image: &RgbImage,
+    preprocess: &Preprocess,
+    rendering: &Rendering,
+) -> RgbImage {
+    let below = match rendering.size {
+        Size::Image => image.clone(),
+        Size::Input => preprocess.fit(image),
+        Size::Layer => {
+            let (height, width) = explanation.map.dim();
+            resize(&preprocess.fit(image), width as u32, height as u32, Filter::Bilinear)
+        }
+    };
+    if explanation.empty {
+        return below;
+    }
+    let (width, height) = (below.width() as usize, below.height() as usize);
+    let area = match rendering.size {
+        Size::Image => Area::seen(explanation.seen, width, height),
+        Size::Input | Size::Layer => Area { left: 0, top: 0, width, height },
+    };
+    let mut map = upsample(explanation.map.view(), area.height, area.width);
+    if rendering.emphasize {
+        map = emphasize(map.view());
+    }
+    let Rendering { colormap, blend, weight, .. } = *rendering;
+    if (area.width, area.height) == (width, height) {
+        return overlay(&below, map.view(), colormap, blend, weight);
+    }
+    let (left, top) = (area.left as u32, area.top as u32);
+    let part = imageops::crop_imm(&below, left, top, area.width as u32, area.height as u32).to_image();
+    let mut out = below;
+    imageops::replace(
+        &mut out,
+        &overlay(&part, map.view(), colormap, blend, weight),
+        left.into(),
+        top.into(),
+    );
+    out
+}
+
+/// The article's figure: the image, then each method; below, the same with raised contrast.
+pub(super) fn figure_of(
+    explanations: &[Explanation],
+    image: &RgbImage,
+    preprocess: &Preprocess,
+    rendering: &Rendering,
+) -> RgbImage {
+    let (small, scale) = shrunk(image);
+    let draw = |explanation: &Explanation, emphasize: bool| {
+        let scaled = Explanation { seen: explanation.seen.map(|side| side * scale), ..explanation.clone() };
+        overlaid(&scaled, &small, preprocess, &Rendering { emphasize, ..*rendering })
+    };
+    let rows = [false, true].map(|raised| {
+        let title = |name: &str| if raised { format!("{name}, emphasised") } else { name.to_owned() };
+        let first = (if raised { "" } else { "Input" }.to_owned(), small.clone());
+        let others = explanations.iter().map(|one| (title(one.method.title()), draw(one, raised)));
+        std::iter::once(first).chain(others).collect::<Vec<_>>()
+    });
+    let panels: Vec<Vec<_>> = rows
+        .iter()
+        .map(|row| row.iter().map(|(title, image)| Some(Panel { title, image })).collect())
+        .collect();
+    figure(&panels)
+}
+
+/// A picture of the figure is small: drawing it at the size of a photograph would be work for nothing.
+fn shrunk(image: &RgbImage) -> (RgbImage, f32) {
+    const ENOUGH_PX: u32 = 720;
+    let longer = image.width().max(image.height());
+    if longer <= ENOUGH_PX {
+        return (image.clone(), 1.0);
+    }
+    let scale = ENOUGH_PX as f32 / longer as f32;
+    let side = |length: u32| ((length as f32 * scale).round() as u32).max(1);
+    (resize(image, side(image.width()), side(image.height()), Filter::Bilinear), scale)
+}
+
+#[cfg(test)]
+mod tests;

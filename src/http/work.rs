@@ -1,0 +1,125 @@
+//! What is done for a request once it has been read: decode, ask the model, write the answer.
+//!
+//! Everything here blocks and looks at its [`Cancel`] between steps. The server calls it
+//! from threads that may block, the command line from its only one.
+
+use std::time::Instant;
+
+use image::RgbImage;
+
+use super::answer::{self, Answer, ImageSize, TimingMs};
+use super::options::{Endpoint, Output, Question};
+use super::render;
+use crate::engine::{Cancel, Model};
+use crate::error::Result;
+use crate::explain::{self, Explanation, Progress};
+use crate::picture::decode::{Limits, decode};
+use crate::picture::encode::{png, png_gray};
+use crate::picture::overlay::{gray, heatmap};
+
+/// Answers one question about one image file.
+///
+/// # Errors
+/// Those of the contract's table.
+pub fn answer(
+    endpoint: Endpoint,
+    model: &Model,
+    file: &[u8],
+    question: &Question,
+    limits: Limits,
+    cancel: &Cancel,
+    progress: Progress<'_>,
+) -> Result<Answer> {
+    let started = Instant::now();
+    let image = decode(file, &limits)?;
+    let job = Job { model, question, image, decode_ms: ms_since(started), cancel, progress };
+    cancel.check()?;
+    match endpoint {
+        Endpoint::Explain => job.explain(),
+        Endpoint::Compare => job.compare(),
+        Endpoint::Predict => job.predict(),
+    }
+}
+
+struct Job<'a> {
+    model: &'a Model,
+    question: &'a Question,
+    image: RgbImage,
+    decode_ms: f64,
+    cancel: &'a Cancel,
+    progress: Progress<'a>,
+}
+
+impl Job<'_> {
+    fn explain(&self) -> Result<Answer> {
+        let Self { model, image, .. } = self;
+        let asked = &self.question.explain;
+        let explanation = explain::explain(model, image, asked, self.cancel, self.progress)?;
+        self.cancel.check()?;
+        let rendering = &self.question.rendering;
+        let started = Instant::now();
+        let one = std::slice::from_ref(&explanation);
+        let timing = || self.timing(one, started);
+        if rendering.output == Output::Overlay {
+            let picture = png(&render::overlaid(&explanation, image, model.preprocess(), rendering))?;
+            return Ok(answer::picture(picture, one, timing()));
+        }
+        let map = render::map(&explanation, image, rendering);
+        match rendering.output {
+            Output::Gray => Ok(answer::picture(png_gray(&gray(map.view()))?, one, timing())),
+            Output::Npy => answer::array(&map, &explanation, timing()),
+            Output::Json => answer::explanation_json(&explanation, &map, self.size(), timing()),
+            Output::Heatmap | Output::Overlay | Output::Figure => {
+                let picture = png(&heatmap(map.view(), rendering.colormap))?;
+                Ok(answer::picture(picture, one, timing()))
+            }
+        }
+    }
+
+    fn compare(&self) -> Result<Answer> {
+        let Self { model, image, question, .. } = self;
+        let Question { methods, explain: asked, rendering, .. } = question;
+        let explanations = explain::compare(model, image, methods, asked, self.cancel, self.progress)?;
+        self.cancel.check()?;
+        let started = Instant::now();
+        if rendering.output == Output::Json {
+            let maps: Vec<_> = explanations.iter().map(|one| render::map(one, image, rendering)).collect();
+            let timing = self.timing(&explanations, started);
+            return answer::comparison_json(&explanations, &maps, self.size(), timing);
+        }
+        let figure = png(&render::figure_of(&explanations, image, model.preprocess(), rendering))?;
+        Ok(answer::picture(figure, &explanations, self.timing(&explanations, started)))
+    }
+
+    fn predict(&self) -> Result<Answer> {
+        let top_k = self.question.explain.top_k;
+        let predictions = explain::predict(self.model, &self.image, top_k, self.cancel)?;
+        let timing = TimingMs {
+            decode: self.decode_ms + predictions.timing.preprocess_ms,
+            forward: predictions.timing.forward_ms,
+            explain: None,
+            render: None,
+        };
+        answer::predictions_json(predictions, self.size(), timing)
+    }
+
+    fn size(&self) -> ImageSize {
+        ImageSize { width: self.image.width(), height: self.image.height() }
+    }
+
+    /// Making the picture ready counts as decoding; methods share the passes of the image itself.
+    fn timing(&self, explanations: &[Explanation], rendering_since: Instant) -> TimingMs {
+        let timings = || explanations.iter().map(|explanation| explanation.timing);
+        let first = timings().next().unwrap_or_default();
+        TimingMs {
+            decode: self.decode_ms + first.preprocess_ms,
+            forward: first.forward_ms,
+            explain: Some(timings().map(|timing| timing.explain_ms).sum()),
+            render: Some(ms_since(rendering_since)),
+        }
+    }
+}
+
+fn ms_since(started: Instant) -> f64 {
+    started.elapsed().as_secs_f64() * 1e3
+}

@@ -1,0 +1,125 @@
+//! The engine under real use: turns, cancellation, deadlines, sessions that come and go.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use camlens::engine::{Cancel, Pass, Reason};
+use camlens::error::Kind;
+use camlens::explain::explain_input;
+use camlens::explain::options::{Method, Options};
+use camlens::graph::program::Wanted;
+use ndarray::Array4;
+
+use crate::support::{dialect, fetched};
+
+fn picture(height: usize, width: usize) -> Array4<f32> {
+    Array4::from_shape_fn((1, 3, height, width), |(_, c, y, x)| ((c * 7 + y * 3 + x * 5) % 11) as f32 / 11.0)
+}
+
+fn score_cam() -> Options {
+    Options { method: Method::ScoreCam, ..Options::default() }
+}
+
+#[test]
+fn a_cancelled_score_cam_stops_before_its_next_batch() {
+    let model = fetched("efficientnet-lite0");
+    let cancel = Cancel::default();
+    let (batches, total) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    let progress = |_done: usize, all: usize| {
+        total.store(all, Ordering::SeqCst);
+        if batches.fetch_add(1, Ordering::SeqCst) == 1 {
+            cancel.cancel(Reason::ClientGone);
+        }
+    };
+    let input = picture(224, 224);
+    let error =
+        explain_input(&model, &input, &[Method::ScoreCam], &score_cam(), &cancel, &progress).unwrap_err();
+    assert_eq!(error.kind(), Kind::Cancelled);
+    assert_eq!(batches.load(Ordering::SeqCst), 2);
+    assert!(total.load(Ordering::SeqCst) > 2 * model.batch());
+    // The flag was the request's, not the model's: the next one is answered.
+    model.forward(input, &Cancel::default()).unwrap();
+}
+
+#[test]
+fn a_pass_in_progress_is_stopped_between_two_kernels() {
+    let model = fetched("vgg16-mri");
+    let cancel = Cancel::default();
+    // A batch that takes far longer than the thread that raises the flag.
+    let input = Array4::zeros((32, 240, 240, 3));
+    let raiser = cancel.clone();
+    let error = std::thread::scope(|scope| {
+        scope.spawn(move || {
+            std::thread::sleep(Duration::from_millis(300));
+            raiser.cancel(Reason::Draining);
+        });
+        model.forward(input, &cancel).unwrap_err()
+    });
+    assert_eq!(error.kind(), Kind::Draining);
+}
+
+#[test]
+fn a_deadline_stops_the_work() {
+    let model = fetched("efficientnet-lite0");
+    let cancel = Cancel::new(Some(Instant::now() + Duration::from_millis(400)));
+    let input = picture(224, 224);
+    let error =
+        explain_input(&model, &input, &[Method::ScoreCam], &score_cam(), &cancel, &|_, _| {}).unwrap_err();
+    assert_eq!(error.kind(), Kind::Deadline);
+}
+
+#[test]
+fn a_short_request_gets_its_turn_between_two_batches_of_a_long_one() {
+    let model = fetched("efficientnet-lite0");
+    let (started, begun) = std::sync::mpsc::channel();
+    let (done, all) = (AtomicUsize::new(0), AtomicUsize::new(usize::MAX));
+    std::thread::scope(|scope| {
+        let long = scope.spawn(|| {
+            let progress = |passes: usize, total: usize| {
+                done.store(passes, Ordering::SeqCst);
+                all.store(total, Ordering::SeqCst);
+                let _ = started.send(());
+            };
+            let input = picture(224, 224);
+            explain_input(&model, &input, &[Method::ScoreCam], &score_cam(), &Cancel::default(), &progress)
+                .unwrap();
+        });
+        begun.recv().unwrap();
+        model.forward(picture(224, 224), &Cancel::default()).unwrap();
+        assert!(
+            done.load(Ordering::SeqCst) < all.load(Ordering::SeqCst),
+            "the short request waited for the long one"
+        );
+        long.join().unwrap();
+    });
+}
+
+#[test]
+fn more_layers_than_sessions_are_kept_all_answer() {
+    let model = dialect("tinyvgg-torchscript", [64, 64]);
+    let run = |layer: &camlens::graph::layers::Layer| {
+        let pass = Pass { input: picture(64, 64), target: Some(3), wanted: Wanted::Logit, activation: true };
+        model.run(layer, pass, &Cancel::default()).unwrap().gradient.unwrap()
+    };
+    let first: Vec<_> = model.layers().iter().map(run).collect();
+    let again: Vec<_> = model.layers().iter().map(run).collect();
+    assert_eq!(first, again);
+    for (layer, gradient) in model.layers().iter().zip(first) {
+        assert_eq!(gradient.shape()[1..], layer.shape);
+    }
+}
+
+#[test]
+fn a_pass_that_wants_no_gradient_gets_none() {
+    let model = dialect("tinyvgg-torchscript", [64, 64]);
+    let pass = Pass { input: picture(64, 64), target: None, wanted: Wanted::Nothing, activation: true };
+    let outcome = model.run(model.default_layer(), pass, &Cancel::default()).unwrap();
+    assert!(outcome.gradient.is_none());
+    assert_eq!(outcome.activation.unwrap().shape()[1..], model.default_layer().shape);
+}
+
+#[test]
+fn the_default_layer_is_the_last_convolution_not_the_pool_behind_it() {
+    assert_eq!(dialect("tinyvgg-torchscript", [64, 64]).default_layer().name, "features.29");
+    assert_eq!(dialect("tinyvgg-keras", [64, 64]).default_layer().name, "block5_conv3");
+}

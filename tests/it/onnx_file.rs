@@ -1,0 +1,85 @@
+//! Reading and writing ONNX files: nothing is lost, and no bytes bring the reader down.
+
+use bytes::Bytes;
+use camlens::graph::file::{OnnxFile, decode};
+use camlens::graph::prepare::Prepared;
+use camlens::graph::topology::Topology;
+use proptest::prelude::*;
+use prost::Message;
+
+use crate::support::repository;
+
+fn golden_models() -> Vec<std::path::PathBuf> {
+    let folder = repository("tests/golden/dialects");
+    let entries =
+        std::fs::read_dir(folder).expect("the golden models").map(|entry| entry.expect("an entry").path());
+    let models: Vec<_> = entries.filter(|path| path.extension().is_some_and(|end| end == "onnx")).collect();
+    assert!(models.len() >= 8, "{models:?}");
+    models
+}
+
+#[test]
+fn a_file_survives_the_round_trip_to_the_byte() {
+    let fetched = ["models/vgg16-mri/model.onnx", "models/efficientnet-lite0/model.onnx"].map(repository);
+    for path in golden_models().into_iter().chain(fetched) {
+        let bytes = Bytes::from(std::fs::read(&path).expect("a model"));
+        let written = decode(bytes.clone()).expect("an ONNX model").encode_to_vec();
+        assert!(written == bytes, "{} changed", path.display());
+        assert_eq!(OnnxFile::open(&path).expect("an ONNX model").unknown_bytes(), 0, "{}", path.display());
+    }
+}
+
+#[test]
+fn fields_of_a_later_schema_are_noticed() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("later.onnx");
+    let mut bytes = std::fs::read(repository("tests/golden/dialects/tinymix.onnx")).expect("a model");
+    // Field 1000, a string of three bytes.
+    bytes.extend([0xC2, 0x3E, 3, b'n', b'e', b'w']);
+    std::fs::write(&path, bytes).expect("a file");
+    assert_eq!(OnnxFile::open(&path).expect("still an ONNX model").unknown_bytes(), 6);
+}
+
+/// A byte of a real file changed, or the file cut short.
+fn damaged() -> impl Strategy<Value = Vec<u8>> {
+    let models: Vec<Vec<u8>> = golden_models()
+        .iter()
+        .map(|path| std::fs::read(path).expect("a model"))
+        .filter(|m| m.len() < 120_000)
+        .collect();
+    let changes = proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..8);
+    (prop::sample::select(models), changes, any::<prop::sample::Index>(), any::<bool>()).prop_map(
+        |(mut bytes, changes, end, cut)| {
+            for (place, value) in changes {
+                let place = place.index(bytes.len());
+                bytes[place] = value;
+            }
+            if cut {
+                bytes.truncate(end.index(bytes.len()));
+            }
+            bytes
+        },
+    )
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn no_bytes_bring_the_reader_down(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
+        let _ = decode(bytes.into());
+    }
+
+    #[test]
+    fn damaged_models_are_read_or_refused(bytes in damaged()) {
+        if let Ok(model) = decode(bytes.into())
+            && let Ok(prepared) = Prepared::new(&model)
+        {
+            let prepared = prepared.upgraded();
+            let topology = Topology::new(prepared.graph());
+            for output in &prepared.graph().output {
+                let _ = topology.ancestors(output.name());
+            }
+        }
+    }
+}

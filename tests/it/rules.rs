@@ -1,0 +1,542 @@
+//! Every gradient rule against finite differences.
+//!
+//! A case is a small network from a layer `[N, 3, H, W]` to a tensor with the batch in front. Its score is
+//! a sum of all numbers with weights that look like nothing. camlens differentiates it, and so do
+//! we: every number of the layer is moved a little up and down, and the model run on each.
+
+use camlens::engine::{Cancel, Models, Pass};
+use camlens::graph::gradient::rules;
+use camlens::graph::program::Wanted;
+use camlens::graph::proto::{
+    AttributeProto, Dimension, DimensionValue, GraphProto, ModelProto, NodeProto, OperatorSetIdProto,
+    TensorProto, TensorShapeProto, TensorType, TypeProto, TypeValue, ValueInfoProto,
+};
+use camlens::model::ModelFolder;
+use ndarray::{Array4, Axis};
+use prost::Message;
+
+use crate::support::settings;
+
+const HEIGHT: usize = 6;
+const WIDTH: usize = 5;
+/// How far a number is moved. No kink lies nearer to any number than this.
+const STEP: f32 = 4e-3;
+/// Largest difference, as a part of the largest derivative: 32-bit differences are no better.
+const TOLERANCE: f32 = 5e-3;
+
+/// A network under construction.
+#[derive(Default)]
+struct Net {
+    nodes: Vec<NodeProto>,
+    constants: Vec<TensorProto>,
+}
+
+impl Net {
+    fn fresh(&self) -> String {
+        format!("t{}", self.nodes.len() + self.constants.len())
+    }
+
+    fn op(&mut self, op: &str, inputs: &[&str]) -> String {
+        self.with(op, inputs, vec![])
+    }
+
+    fn with(&mut self, op: &str, inputs: &[&str], attributes: Vec<AttributeProto>) -> String {
+        let output = self.fresh();
+        self.nodes.push(NodeProto { attribute: attributes, ..NodeProto::new(op, inputs, &[&output]) });
+        output
+    }
+
+    fn ints(&mut self, values: &[i64]) -> String {
+        let name = self.fresh();
+        self.constants.push(TensorProto::int64(&name, &[values.len() as i64], values));
+        name
+    }
+
+    fn int(&mut self, value: i64) -> String {
+        let name = self.fresh();
+        self.constants.push(TensorProto::int64(&name, &[], &[value]));
+        name
+    }
+
+    fn float(&mut self, value: f32) -> String {
+        let name = self.fresh();
+        self.constants.push(TensorProto::float32(&name, &[], &[value]));
+        name
+    }
+
+    /// Numbers between −1 and 1, other ones for every constant.
+    fn weights(&mut self, dims: &[i64]) -> String {
+        let name = self.fresh();
+        let count = dims.iter().product::<i64>() as usize;
+        let offset = self.constants.len() as f32;
+        let values: Vec<f32> =
+            (0..count).map(|index| (index as f32 * 1.37 + offset * 0.71 + 0.4).sin()).collect();
+        self.constants.push(TensorProto::float32(&name, dims, &values));
+        name
+    }
+
+    /// Numbers between 0.5 and 1.5.
+    fn positive(&mut self, dims: &[i64]) -> String {
+        let weights = self.weights(dims);
+        let (half, one) = (self.float(0.5), self.float(1.0));
+        let halved = self.op("Mul", &[&weights, &half]);
+        self.op("Add", &[&halved, &one])
+    }
+}
+
+fn ints(name: &str, values: &[i64]) -> AttributeProto {
+    AttributeProto::ints(name, values)
+}
+
+fn int(name: &str, value: i64) -> AttributeProto {
+    AttributeProto::int(name, value)
+}
+
+/// The network as a model: `x` is the layer itself, times one.
+fn model(build: impl FnOnce(&mut Net) -> String) -> ModelProto {
+    let mut net = Net::default();
+    let one = net.float(1.0);
+    net.nodes.push(NodeProto::new("Mul", &["x", &one], &["layer"]));
+    let y = build(&mut net);
+    let rows = net.ints(&[0, -1]);
+    let flat = net.op("Reshape", &[&y, &rows]);
+    let shape = net.op("Shape", &[&flat]);
+    let (axis, start, step) = (net.int(1), net.int(0), net.int(1));
+    let size = net.op("Gather", &[&shape, &axis]);
+    let count = net.op("Range", &[&start, &size, &step]);
+    let count = net.with("Cast", &[&count], vec![int("to", 1)]);
+    let (stretch, shift) = (net.float(1.7), net.float(0.3));
+    let angle = net.op("Mul", &[&count, &stretch]);
+    let angle = net.op("Add", &[&angle, &shift]);
+    let weights = net.op("Sin", &[&angle]);
+    let weighted = net.op("Mul", &[&flat, &weights]);
+    let axes = net.ints(&[1]);
+    let score = net.op("ReduceSum", &[&weighted, &axes]);
+    let other = net.op("Neg", &[&score]);
+    let output = net.with("Concat", &[&score, &other], vec![int("axis", 1)]);
+
+    let dim = |value| Dimension { value: Some(value), denotation: None };
+    let sizes = [3, HEIGHT as i64, WIDTH as i64].map(|size| dim(DimensionValue::Size(size)));
+    let shape =
+        TensorShapeProto { dim: [vec![dim(DimensionValue::Name("N".into()))], sizes.into()].concat() };
+    let tensor = TensorType { elem_type: Some(1), shape: Some(shape) };
+    let input = ValueInfoProto {
+        r#type: Some(TypeProto { value: Some(TypeValue::Tensor(tensor)), denotation: None }),
+        ..ValueInfoProto::untyped("x")
+    };
+    let result = TensorType { elem_type: Some(1), shape: None };
+    let result = ValueInfoProto {
+        r#type: Some(TypeProto { value: Some(TypeValue::Tensor(result)), denotation: None }),
+        ..ValueInfoProto::untyped(&output)
+    };
+    ModelProto {
+        ir_version: Some(9),
+        opset_import: vec![OperatorSetIdProto { domain: None, version: Some(20) }],
+        graph: Some(GraphProto {
+            name: Some("case".into()),
+            node: net.nodes,
+            initializer: net.constants,
+            input: vec![input],
+            output: vec![result],
+            ..Default::default()
+        }),
+        ..Default::default()
+    }
+}
+
+/// Distinct numbers on a grid much coarser than a step, none near a kink at 0, ±1, ±3 or 6.
+fn image(low: f32, high: f32) -> Array4<f32> {
+    let count = 3 * HEIGHT * WIDTH;
+    let values = (0..count).map(|index| {
+        let shuffled = (index * 37) % count;
+        low + (high - low) * (shuffled as f32 + 0.37) / count as f32
+    });
+    Array4::from_shape_vec((1, 3, HEIGHT, WIDTH), values.collect()).expect("as many numbers as places")
+}
+
+fn check(case: &str, low: f32, high: f32, build: impl FnOnce(&mut Net) -> String) {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    std::fs::write(folder.path().join("case.onnx"), model(build).encode_to_vec()).expect("the model");
+    let manifest = "file = \"case.onnx\"\ndefault_layer = \"probe\"\n[layers]\nprobe = \"layer\"\n";
+    std::fs::write(folder.path().join("model.toml"), manifest).expect("a manifest");
+    let model = Models::load_one(ModelFolder::read(folder.path()).expect("the folder"), &settings())
+        .unwrap_or_else(|error| panic!("{case}: {error:?}"));
+    let layer = model.default_layer();
+    assert_eq!(model.gradient_obstacle(layer), None, "{case}");
+
+    let x = image(low, high);
+    let pass = Pass { input: x.clone(), target: Some(0), wanted: Wanted::Logit, activation: true };
+    let outcome =
+        model.run(layer, pass, &Cancel::default()).unwrap_or_else(|error| panic!("{case}: {error:?}"));
+    let found = outcome.gradient.expect("asked for");
+
+    let count = x.len();
+    let moved = |by: f32| {
+        let mut batch = x.broadcast((count, 3, HEIGHT, WIDTH)).expect("one image").to_owned();
+        for (index, mut image) in batch.outer_iter_mut().enumerate() {
+            image.as_slice_mut().expect("contiguous")[index] += by;
+        }
+        // Models that take no batches are run image by image.
+        let size = if model.batch() > 1 { count } else { 1 };
+        let mut scores = Vec::with_capacity(count);
+        for chunk in batch.axis_chunks_iter(Axis(0), size) {
+            let outcome = model.forward(chunk.to_owned(), &Cancel::default()).expect("a pass");
+            scores.extend(outcome.scores.column(0).iter().copied());
+        }
+        scores
+    };
+    let expected: Vec<f32> =
+        moved(STEP).iter().zip(moved(-STEP)).map(|(up, down)| (up - down) / (2.0 * STEP)).collect();
+    let largest = expected.iter().fold(0.0_f32, |largest, value| largest.max(value.abs()));
+    assert!(largest > 1e-3, "{case}: the score does not depend on the layer");
+    for (place, (found, expected)) in found.iter().zip(&expected).enumerate() {
+        let difference = (found - expected).abs() / largest;
+        assert!(difference <= TOLERANCE, "{case}, place {place}: {found}, by differences {expected}");
+    }
+}
+
+/// Each rule with the networks that exercise it: range of the input, then the network.
+type Build = fn(&mut Net) -> String;
+const CASES: &[(&str, f32, f32, Build)] = &[
+    ("Abs", -2.0, 2.0, |n| n.op("Abs", &["layer"])),
+    ("Celu", -2.0, 2.0, |n| n.with("Celu", &["layer"], vec![AttributeProto::float("alpha", 0.7)])),
+    ("Clip", -2.0, 8.0, |n| {
+        let (low, high) = (n.float(0.0), n.float(6.0));
+        n.op("Clip", &["layer", &low, &high])
+    }),
+    ("Clip", -2.0, 2.0, |n| {
+        let high = n.float(1.0);
+        n.op("Clip", &["layer", "", &high])
+    }),
+    ("Cos", -2.0, 2.0, |n| n.op("Cos", &["layer"])),
+    ("Elu", -2.0, 2.0, |n| n.with("Elu", &["layer"], vec![AttributeProto::float("alpha", 1.3)])),
+    ("Erf", -2.0, 2.0, |n| n.op("Erf", &["layer"])),
+    ("Exp", -2.0, 1.0, |n| n.op("Exp", &["layer"])),
+    ("Gelu", -3.0, 3.0, |n| n.op("Gelu", &["layer"])),
+    ("Gelu", -3.0, 3.0, |n| n.with("Gelu", &["layer"], vec![AttributeProto::string("approximate", "tanh")])),
+    ("HardSigmoid", -4.0, 4.0, |n| n.op("HardSigmoid", &["layer"])),
+    ("HardSwish", -5.0, 5.0, |n| n.op("HardSwish", &["layer"])),
+    ("LeakyRelu", -2.0, 2.0, |n| n.with("LeakyRelu", &["layer"], vec![AttributeProto::float("alpha", 0.2)])),
+    ("Log", 0.5, 3.0, |n| n.op("Log", &["layer"])),
+    ("Mish", -3.0, 3.0, |n| n.op("Mish", &["layer"])),
+    ("Neg", -2.0, 2.0, |n| n.op("Neg", &["layer"])),
+    ("PRelu", -2.0, 2.0, |n| {
+        let slope = n.weights(&[3, 1, 1]);
+        n.op("PRelu", &["layer", &slope])
+    }),
+    ("Reciprocal", 0.5, 3.0, |n| n.op("Reciprocal", &["layer"])),
+    ("Relu", -2.0, 2.0, |n| n.op("Relu", &["layer"])),
+    ("Selu", -2.0, 2.0, |n| n.op("Selu", &["layer"])),
+    ("Sigmoid", -3.0, 3.0, |n| n.op("Sigmoid", &["layer"])),
+    ("Sin", -2.0, 2.0, |n| n.op("Sin", &["layer"])),
+    ("Softplus", -3.0, 3.0, |n| n.op("Softplus", &["layer"])),
+    ("Softsign", -3.0, 3.0, |n| n.op("Softsign", &["layer"])),
+    ("Sqrt", 0.5, 3.0, |n| n.op("Sqrt", &["layer"])),
+    ("Tanh", -2.0, 2.0, |n| n.op("Tanh", &["layer"])),
+    ("Add", -2.0, 2.0, |n| {
+        let mean = n.op("GlobalAveragePool", &["layer"]);
+        n.op("Add", &["layer", &mean])
+    }),
+    ("Sub", -2.0, 2.0, |n| {
+        let mean = n.op("GlobalAveragePool", &["layer"]);
+        n.op("Sub", &[&mean, "layer"])
+    }),
+    ("Mul", -2.0, 2.0, |n| {
+        // Squeeze and excite: the gate is broadcast over the places.
+        let mean = n.op("GlobalAveragePool", &["layer"]);
+        n.op("Mul", &["layer", &mean])
+    }),
+    ("Mul", -2.0, 2.0, |n| n.op("Mul", &["layer", "layer"])),
+    ("Div", 1.0, 3.0, |n| {
+        let mean = n.op("GlobalAveragePool", &["layer"]);
+        n.op("Div", &["layer", &mean])
+    }),
+    ("Pow", 0.5, 2.0, |n| {
+        let exponent = n.float(2.5);
+        n.op("Pow", &["layer", &exponent])
+    }),
+    ("Pow", 0.5, 2.0, |n| {
+        let mean = n.op("GlobalAveragePool", &["layer"]);
+        n.op("Pow", &["layer", &mean])
+    }),
+    ("Sum", -2.0, 2.0, |n| {
+        let bias = n.weights(&[3, 1, 1]);
+        n.op("Sum", &["layer", &bias, "layer"])
+    }),
+    ("Mean", -2.0, 2.0, |n| {
+        let bias = n.weights(&[3, 1, 1]);
+        n.op("Mean", &["layer", &bias, "layer"])
+    }),
+    ("Max", -2.0, 2.0, |n| {
+        let bound = n.weights(&[3, 1, 1]);
+        n.op("Max", &["layer", &bound])
+    }),
+    ("Min", -2.0, 2.0, |n| {
+        let bound = n.weights(&[3, 1, 1]);
+        n.op("Min", &[&bound, "layer"])
+    }),
+    ("Where", -2.0, 2.0, |n| {
+        let (bound, other) = (n.weights(&[3, 1, 1]), n.weights(&[1]));
+        let doubled = n.op("Add", &["layer", "layer"]);
+        let chosen = n.op("Greater", &["layer", &bound]);
+        let first = n.op("Where", &[&chosen, &doubled, &other]);
+        let second = n.op("Where", &[&chosen, &other, &doubled]);
+        let half = n.float(0.3);
+        let second = n.op("Mul", &[&second, &half]);
+        n.op("Add", &[&first, &second])
+    }),
+    ("Conv", -1.0, 1.0, |n| {
+        let (weight, bias) = (n.weights(&[4, 3, 3, 3]), n.weights(&[4]));
+        n.with("Conv", &["layer", &weight, &bias], vec![ints("pads", &[1, 1, 1, 1])])
+    }),
+    ("Conv", -1.0, 1.0, |n| {
+        // Stride, dilation, lopsided padding, a kernel that is not square.
+        let weight = n.weights(&[4, 3, 2, 3]);
+        let window = vec![ints("strides", &[2, 1]), ints("dilations", &[1, 2]), ints("pads", &[1, 2, 0, 1])];
+        n.with("Conv", &["layer", &weight], window)
+    }),
+    ("Conv", -1.0, 1.0, |n| {
+        // Depthwise, SAME_UPPER, stride 2.
+        let weight = n.weights(&[3, 1, 3, 3]);
+        let same = AttributeProto::string("auto_pad", "SAME_UPPER");
+        n.with("Conv", &["layer", &weight], vec![int("group", 3), ints("strides", &[2, 2]), same])
+    }),
+    ("Conv", -1.0, 1.0, |n| {
+        // Groups of several channels, stride 1, the last rows and columns out of every window's reach.
+        let up = n.weights(&[6, 3, 1, 1]);
+        let wide = n.with("Conv", &["layer", &up], vec![]);
+        let weight = n.weights(&[4, 3, 3, 1]);
+        n.with("Conv", &[&wide, &weight], vec![int("group", 2), ints("pads", &[0, 1, 2, 0])])
+    }),
+    ("Conv", -1.0, 1.0, |n| {
+        let weight = n.weights(&[2, 3, 2, 2]);
+        n.with("Conv", &["layer", &weight], vec![ints("strides", &[3, 3])])
+    }),
+    ("ConvTranspose", -1.0, 1.0, |n| {
+        let weight = n.weights(&[3, 2, 3, 3]);
+        let window =
+            vec![ints("strides", &[2, 2]), ints("pads", &[1, 1, 1, 1]), ints("output_padding", &[1, 0])];
+        n.with("ConvTranspose", &["layer", &weight], window)
+    }),
+    ("Concat", -2.0, 2.0, |n| {
+        let doubled = n.op("Mul", &["layer", "layer"]);
+        n.with("Concat", &["layer", &doubled, "layer"], vec![int("axis", -3)])
+    }),
+    ("Gather", -2.0, 2.0, |n| {
+        let places = n.ints(&[2, 0, 2]);
+        n.with("Gather", &["layer", &places], vec![int("axis", 1)])
+    }),
+    ("GatherElements", -2.0, 2.0, |n| {
+        let rows = n.with("Flatten", &["layer"], vec![int("axis", 1)]);
+        let shape = n.op("Shape", &[&rows]);
+        let first = n.int(0);
+        let count = n.op("Gather", &[&shape, &first]);
+        let places = n.ints(&[5, 7, 5]);
+        let axes = n.ints(&[0]);
+        let places = n.op("Unsqueeze", &[&places, &axes]);
+        let width = n.ints(&[3]);
+        let count = n.op("Unsqueeze", &[&count, &axes]);
+        let wanted = n.with("Concat", &[&count, &width], vec![int("axis", 0)]);
+        let places = n.op("Expand", &[&places, &wanted]);
+        n.with("GatherElements", &[&rows, &places], vec![int("axis", 1)])
+    }),
+    ("GatherND", -2.0, 2.0, |n| {
+        // Rows and columns of every channel of every image, with the channels counted as batch.
+        let order = ints("perm", &[2, 3, 0, 1]);
+        let places_first = n.with("Transpose", &["layer"], vec![order]);
+        let flat = n.ints(&[1, 2, 3, 3, 5, 0, 1, 2]);
+        let pairs = n.ints(&[4, 2]);
+        let places = n.op("Reshape", &[&flat, &pairs]);
+        let picked = n.op("GatherND", &[&places_first, &places]);
+        n.with("Transpose", &[&picked], vec![ints("perm", &[1, 2, 0])])
+    }),
+    ("Pad", -2.0, 2.0, |n| {
+        let pads = n.ints(&[0, 0, 1, 2, 0, 0, 0, 1]);
+        n.op("Pad", &["layer", &pads])
+    }),
+    ("Pad", -2.0, 2.0, |n| {
+        let pads = n.ints(&[0, 0, 1, 2, 0, 0, 3, 1]);
+        n.with("Pad", &["layer", &pads], vec![AttributeProto::string("mode", "reflect")])
+    }),
+    ("Slice", -2.0, 2.0, |n| {
+        let (from, to, axes) = (n.ints(&[1, -4]), n.ints(&[i64::MAX, -1]), n.ints(&[2, 3]));
+        n.op("Slice", &["layer", &from, &to, &axes])
+    }),
+    ("Slice", -2.0, 2.0, |n| {
+        // Every second column, from behind.
+        let (from, to, axes, step) = (n.ints(&[-1]), n.ints(&[i64::MIN]), n.ints(&[3]), n.ints(&[-2]));
+        n.op("Slice", &["layer", &from, &to, &axes, &step])
+    }),
+    ("Split", -2.0, 2.0, |n| {
+        // One part is not used.
+        let sizes = n.ints(&[2, 1, 3]);
+        let names = ["part0", "part1", "part2"];
+        n.nodes.push(NodeProto::new("Split", &["layer", &sizes], &names).with(int("axis", 2)));
+        let first = n.op("Mul", &["part0", "part0"]);
+        n.with("Concat", &[&first, "part2"], vec![int("axis", 2)])
+    }),
+    ("Tile", -2.0, 2.0, |n| {
+        let repeats = n.ints(&[1, 2, 1, 3]);
+        n.op("Tile", &["layer", &repeats])
+    }),
+    ("Gemm", -1.0, 1.0, |n| {
+        let rows = n.with("Flatten", &["layer"], vec![int("axis", 1)]);
+        let (weight, bias) = (n.weights(&[(3 * HEIGHT * WIDTH) as i64, 7]), n.weights(&[7]));
+        let scale = AttributeProto::float("alpha", 0.7);
+        let hidden = n.with("Gemm", &[&rows, &weight, &bias], vec![scale]);
+        let weight = n.weights(&[4, 7]);
+        n.with("Gemm", &[&hidden, &weight], vec![int("transB", 1)])
+    }),
+    ("Gemm", -1.0, 1.0, |n| {
+        // Both sides and the bias depend on the layer; run one by one, as the batch is turned.
+        let shape = n.ints(&[-1, 6]);
+        let rows = n.op("Reshape", &["layer", &shape]);
+        let both = n.with("Gemm", &[&rows, &rows], vec![int("transA", 1)]);
+        let other = n.with("Gemm", &[&rows, &both, &rows], vec![AttributeProto::float("beta", 0.5)]);
+        let weight = n.weights(&[3, 6]);
+        let last = n.with("Gemm", &[&weight, &other], vec![int("transB", 1)]);
+        let turned = n.with("Gemm", &[&other, &weight], vec![int("transB", 1)]);
+        let shape = n.ints(&[1, -1]);
+        let (last, turned) = (n.op("Reshape", &[&last, &shape]), n.op("Reshape", &[&turned, &shape]));
+        n.with("Concat", &[&last, &turned], vec![int("axis", 1)])
+    }),
+    ("MatMul", -1.0, 1.0, |n| {
+        let weight = n.weights(&[WIDTH as i64, 4]);
+        n.op("MatMul", &["layer", &weight])
+    }),
+    ("MatMul", -1.0, 1.0, |n| {
+        // Attention's product of a tensor with itself, and a weight that is broadcast from the left.
+        let turned = n.with("Transpose", &["layer"], vec![ints("perm", &[0, 1, 3, 2])]);
+        let product = n.op("MatMul", &["layer", &turned]);
+        let weight = n.weights(&[4, HEIGHT as i64]);
+        n.op("MatMul", &[&weight, &product])
+    }),
+    ("BatchNormalization", -2.0, 2.0, |n| {
+        let (scale, bias, mean) = (n.weights(&[3]), n.weights(&[3]), n.weights(&[3]));
+        let variance = n.positive(&[3]);
+        n.op("BatchNormalization", &["layer", &scale, &bias, &mean, &variance])
+    }),
+    ("GroupNormalization", -2.0, 2.0, |n| {
+        let squared = n.op("Mul", &["layer", "layer"]);
+        let wide = n.with("Concat", &["layer", &squared, "layer", "layer"], vec![int("axis", 1)]);
+        let (scale, bias) = (n.weights(&[2]), n.weights(&[2]));
+        n.with("GroupNormalization", &[&wide, &scale, &bias], vec![int("num_groups", 2)])
+    }),
+    ("InstanceNormalization", -2.0, 2.0, |n| {
+        let (scale, bias) = (n.weights(&[3]), n.weights(&[3]));
+        n.op("InstanceNormalization", &["layer", &scale, &bias])
+    }),
+    ("LayerNormalization", -2.0, 2.0, |n| {
+        let (scale, bias) = (n.weights(&[WIDTH as i64]), n.weights(&[WIDTH as i64]));
+        n.op("LayerNormalization", &["layer", &scale, &bias])
+    }),
+    ("Softmax", -2.0, 2.0, |n| n.with("Softmax", &["layer"], vec![int("axis", 1)])),
+    ("LogSoftmax", -2.0, 2.0, |n| n.with("LogSoftmax", &["layer"], vec![int("axis", -1)])),
+    ("AveragePool", -2.0, 2.0, |n| {
+        let window =
+            vec![ints("kernel_shape", &[3, 2]), ints("strides", &[2, 1]), ints("pads", &[1, 0, 1, 1])];
+        n.with("AveragePool", &["layer"], window)
+    }),
+    ("AveragePool", -2.0, 2.0, |n| {
+        let window = vec![
+            ints("kernel_shape", &[3, 3]),
+            ints("strides", &[2, 2]),
+            ints("pads", &[1, 1, 1, 1]),
+            int("count_include_pad", 1),
+        ];
+        n.with("AveragePool", &["layer"], window)
+    }),
+    ("AveragePool", -2.0, 2.0, |n| {
+        let window = vec![ints("kernel_shape", &[2, 2]), ints("strides", &[2, 2]), int("ceil_mode", 1)];
+        n.with("AveragePool", &["layer"], window)
+    }),
+    ("GlobalAveragePool", -2.0, 2.0, |n| n.op("GlobalAveragePool", &["layer"])),
+    ("GlobalMaxPool", -2.0, 2.0, |n| n.op("GlobalMaxPool", &["layer"])),
+    ("MaxPool", -2.0, 2.0, |n| {
+        n.with("MaxPool", &["layer"], vec![ints("kernel_shape", &[2, 2]), ints("strides", &[2, 2])])
+    }),
+    ("MaxPool", -2.0, 2.0, |n| {
+        let window =
+            vec![ints("kernel_shape", &[3, 3]), ints("strides", &[2, 2]), ints("pads", &[1, 1, 1, 1])];
+        n.with("MaxPool", &["layer"], [window, vec![int("ceil_mode", 1)]].concat())
+    }),
+    ("MaxPool", -2.0, 2.0, |n| {
+        n.with("MaxPool", &["layer"], vec![ints("kernel_shape", &[3, 3]), ints("pads", &[1, 1, 1, 1])])
+    }),
+    ("ReduceL2", 0.5, 2.0, |n| {
+        let axes = n.ints(&[-1]);
+        n.with("ReduceL2", &["layer", &axes], vec![int("keepdims", 0)])
+    }),
+    ("ReduceMax", -2.0, 2.0, |n| {
+        let axes = n.ints(&[2, 3]);
+        n.op("ReduceMax", &["layer", &axes])
+    }),
+    ("ReduceMean", -2.0, 2.0, |n| {
+        let axes = n.ints(&[2, -1]);
+        n.with("ReduceMean", &["layer", &axes], vec![int("keepdims", 0)])
+    }),
+    ("ReduceSum", -2.0, 2.0, |n| {
+        let axes = n.ints(&[1]);
+        let squared = n.op("Mul", &["layer", "layer"]);
+        n.op("ReduceSum", &[&squared, &axes])
+    }),
+    ("Cast", -2.0, 2.0, |n| {
+        let wide = n.with("Cast", &["layer"], vec![int("to", 11)]);
+        let squared = n.op("Mul", &[&wide, &wide]);
+        n.with("Cast", &[&squared], vec![int("to", 1)])
+    }),
+    ("DepthToSpace", -2.0, 2.0, |n| {
+        let weight = n.weights(&[8, 3, 1, 1]);
+        let wide = n.op("Conv", &["layer", &weight]);
+        n.with("DepthToSpace", &[&wide], vec![int("blocksize", 2)])
+    }),
+    ("DepthToSpace", -2.0, 2.0, |n| {
+        let weight = n.weights(&[8, 3, 1, 1]);
+        let wide = n.op("Conv", &["layer", &weight]);
+        n.with("DepthToSpace", &[&wide], vec![int("blocksize", 2), AttributeProto::string("mode", "CRD")])
+    }),
+    ("Dropout", -2.0, 2.0, |n| n.op("Dropout", &["layer"])),
+    ("Expand", -2.0, 2.0, |n| {
+        let mean = n.op("GlobalAveragePool", &["layer"]);
+        let shape = n.ints(&[1, 3, 4, 2]);
+        n.op("Expand", &[&mean, &shape])
+    }),
+    ("Flatten", -2.0, 2.0, |n| n.with("Flatten", &["layer"], vec![int("axis", 1)])),
+    ("Identity", -2.0, 2.0, |n| n.op("Identity", &["layer"])),
+    ("Reshape", -2.0, 2.0, |n| {
+        let shape = n.ints(&[0, 5, -1]);
+        n.op("Reshape", &["layer", &shape])
+    }),
+    ("SpaceToDepth", -2.0, 2.0, |n| {
+        let (from, to, axes) = (n.ints(&[0]), n.ints(&[4]), n.ints(&[3]));
+        let even = n.op("Slice", &["layer", &from, &to, &axes]);
+        n.with("SpaceToDepth", &[&even], vec![int("blocksize", 2)])
+    }),
+    ("Squeeze", -2.0, 2.0, |n| {
+        let axes = n.ints(&[2, 3]);
+        let mean = n.op("GlobalAveragePool", &["layer"]);
+        n.op("Squeeze", &[&mean, &axes])
+    }),
+    ("Transpose", -2.0, 2.0, |n| n.with("Transpose", &["layer"], vec![ints("perm", &[0, 2, 3, 1])])),
+    ("Unsqueeze", -2.0, 2.0, |n| {
+        let axes = n.ints(&[-1, 1]);
+        n.op("Unsqueeze", &["layer", &axes])
+    }),
+];
+
+#[test]
+fn every_rule_has_a_case() {
+    let missing: Vec<_> = rules::TABLE
+        .iter()
+        .map(|(op, _)| *op)
+        .filter(|op| !CASES.iter().any(|(case, ..)| case == op))
+        .collect();
+    assert!(missing.is_empty(), "rules without a case: {missing:?}");
+}
+
+#[test]
+fn every_rule_agrees_with_finite_differences() {
+    for (case, low, high, build) in CASES {
+        check(case, *low, *high, build);
+    }
+}
