@@ -50,8 +50,8 @@ demo: quiet-setup build ## write the README's pictures into docs/images
 			-o docs/images/chelsea-$$method.png || exit 1; \
 	done
 
-bench: quiet-setup build ## measure latency, throughput and memory
-	@$(PYTHON) bench/bench.py
+bench: quiet-setup build ## measure speed and memory beside plain ONNX Runtime (BENCH=--peers: and others)
+	@$(PYTHON) bench/bench.py $(BENCH)
 
 fuzz: ## fuzz each target for SECONDS_PER_FUZZ_TARGET (needs a nightly toolchain and cargo-fuzz)
 	@cargo fuzz --version >/dev/null 2>&1 || { echo "make: cargo-fuzz is missing: cargo install cargo-fuzz" >&2; exit 2; }
