@@ -8,7 +8,7 @@ IMAGES := downloads/images
 SECONDS_PER_FUZZ_TARGET ?= 60
 
 .DEFAULT_GOAL := help
-.PHONY: help setup quiet-setup run test openapi lint build demo bench fuzz clean distclean
+.PHONY: help setup quiet-setup run test openapi lint build demo bench page fuzz clean distclean
 
 help: ## print this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1|/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-16s %s\n", $$1, $$2}'
@@ -45,13 +45,17 @@ $(VENV)/ready: scripts/requirements-dev.txt
 
 demo: quiet-setup build ## write the README's pictures into docs/images
 	@mkdir -p docs/images
-	@for method in gradcam gradcam++ scorecam; do \
-		$(BINARY) explain $(IMAGES)/chelsea.png --model efficientnet-lite0 --method $$method \
-			-o docs/images/chelsea-$$method.png || exit 1; \
-	done
+	@$(BINARY) explain $(IMAGES)/chelsea.png --model efficientnet-lite0 --compare -o docs/images/chelsea-figure.png
+	@$(BINARY) explain $(IMAGES)/phantom.png --model vgg16-mri --compare -o docs/images/phantom-figure.png
 
 bench: quiet-setup build ## measure speed and memory beside plain ONNX Runtime (BENCH=--peers: and others)
 	@$(PYTHON) bench/bench.py $(BENCH)
+
+page: quiet-setup build ## test the page in Chromium against the real service (needs Debian's chromium)
+	@cd tests/page && npm ci --silent
+	@$(BINARY) serve --listen 127.0.0.1:18090 >/dev/null & server=$$!; trap "kill $$server" EXIT; \
+	for second in $$(seq 60); do $(BINARY) health --url http://127.0.0.1:18090 >/dev/null 2>&1 && break; sleep 1; done; \
+	cd tests/page && CAMLENS_URL=http://127.0.0.1:18090 CAMLENS_IMAGE=../../$(IMAGES)/chelsea.png node --test
 
 fuzz: ## fuzz each target for SECONDS_PER_FUZZ_TARGET (needs a nightly toolchain and cargo-fuzz)
 	@cargo fuzz --version >/dev/null 2>&1 || { echo "make: cargo-fuzz is missing: cargo install cargo-fuzz" >&2; exit 2; }

@@ -15,6 +15,7 @@ use crate::http::answer::Answer;
 use crate::http::options::{Endpoint, Output, Question};
 use crate::http::work;
 use crate::model::ModelFolder;
+use crate::model::folder::available;
 use crate::picture::decode::Limits;
 
 #[derive(Args, Debug)]
@@ -122,22 +123,9 @@ impl Explain {
 
 /// Only the model that is asked: loading the others would be time for nothing.
 pub(super) fn load(config: &Config, id: Option<&str>) -> Result<Model> {
-    let folders = ModelFolder::list(&config.models.folder)?;
-    let name = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let id = id.or(config.models.default.as_deref());
-    let is_fetched = |path: &PathBuf| ModelFolder::read(path).is_ok_and(|folder| folder.onnx().is_file());
-    let found = folders.iter().find(|path| match id {
-        Some(id) => name(path) == id,
-        None => is_fetched(path),
-    });
-    let Some(path) = found else {
-        let known: Vec<_> = folders.iter().map(|path| name(path)).collect();
-        let what = id.map_or_else(|| "no model that is fetched".to_owned(), |id| format!("no model '{id}'"));
-        let detail =
-            format!("there is {what} in {}; there are: {}", config.models.folder.display(), known.join(", "));
-        return Err(Error::new(Kind::UnknownModel, detail));
-    };
-    Models::load_one(ModelFolder::read(path)?, &config.engine.clone().into())
+    let folder = &config.models.folder;
+    let (_, id) = available(folder, id.or(config.models.default.as_deref()))?;
+    Models::load_one(ModelFolder::read(&folder.join(id))?, &config.engine.clone().into())
 }
 
 /// A command that does one thing says only what went wrong, unless more is asked for.

@@ -65,7 +65,7 @@ async fn serve(config: Config) -> Result<()> {
 fn greet(address: SocketAddr, model: &str) {
     let image = if Path::new(DEMO_IMAGE).is_file() { DEMO_IMAGE } else { "photo.jpg" };
     println!("camlens is at http://{address}/ and its API at http://{address}/docs");
-    println!("Try: curl -s -F image=@{image} 'http://{address}/v1/explain?model={model}' -o heatmap.png");
+    println!("Try: curl -fsS -F image=@{image} 'http://{address}/v1/explain?model={model}' -o heatmap.png");
     // A pipe is no terminal: without this the lines would wait for company.
     let _ = std::io::stdout().flush();
 }

@@ -1,6 +1,6 @@
 //! Every setting once: its key in the file, its variable, how it is set and what it may be.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::{Config, LogFormat};
 
@@ -77,12 +77,10 @@ fn number<T: std::str::FromStr>(text: &str) -> Result<T, String> {
     text.parse().map_err(|_| "must be a whole number".to_owned())
 }
 
-#[expect(clippy::unnecessary_wraps, reason = "one signature for every parser")]
 fn text(text: &str) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
-#[expect(clippy::unnecessary_wraps, reason = "one signature for every parser")]
 fn path(text: &str) -> Result<PathBuf, String> {
     Ok(PathBuf::from(text))
 }
@@ -108,7 +106,6 @@ fn optional_number(value: &str) -> Result<Option<usize>, String> {
     optional(value, number)
 }
 
-#[expect(clippy::unnecessary_wraps, reason = "one signature for every parser")]
 fn list(text: &str) -> Result<Vec<String>, String> {
     Ok(text.split(',').map(str::trim).filter(|item| !item.is_empty()).map(str::to_owned).collect())
 }
@@ -121,7 +118,6 @@ fn log_format(text: &str) -> Result<LogFormat, String> {
     }
 }
 
-#[expect(clippy::unnecessary_wraps, reason = "one signature for every check")]
 fn any<T>(_: &T) -> Result<(), String> {
     Ok(())
 }
@@ -148,11 +144,11 @@ fn timeout(value: &u64) -> Result<(), String> {
     must((1..=86_400_000).contains(value), "from 1 to 86400000")
 }
 
-fn not_empty_path(value: &PathBuf) -> Result<(), String> {
+fn not_empty_path(value: &Path) -> Result<(), String> {
     must(!value.as_os_str().is_empty(), "a folder")
 }
 
-fn origins(value: &Vec<String>) -> Result<(), String> {
+fn origins(value: &[String]) -> Result<(), String> {
     let is_origin = |origin: &String| {
         let address = origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://"));
         origin == "*" || address.is_some_and(|address| !address.is_empty() && !address.contains('/'))
@@ -160,7 +156,7 @@ fn origins(value: &Vec<String>) -> Result<(), String> {
     must(value.iter().all(is_origin), "origins such as https://example.org, without a path, or *")
 }
 
-fn level(value: &String) -> Result<(), String> {
+fn level(value: &str) -> Result<(), String> {
     must(
         tracing_subscriber::EnvFilter::try_new(value).is_ok() && !value.trim().is_empty(),
         "error, warn, info, debug, trace or a filter such as info,camlens=debug",

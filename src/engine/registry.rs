@@ -8,6 +8,7 @@ use super::runtime::Runtime;
 use super::settings::Settings;
 use crate::error::{Error, Kind, Result};
 use crate::model::ModelFolder;
+use crate::model::folder::{available, folder_id};
 
 /// How far a model is.
 #[derive(Clone)]
@@ -40,35 +41,16 @@ impl Shared {
 
 impl Models {
     /// Loads the runtime, and begins to load every model below `folder` on a thread of its own, one after
-    /// another, the default first. `default` names the model that answers requests that name none.
+    /// another, the default first. `default` names the model that answers requests that name none; without it
+    /// [`available`] chooses.
     ///
     /// # Errors
     /// [`Kind::Setup`]: no runtime, no models, no such default.
     pub fn start(folder: &Path, default: Option<&str>, settings: &Settings) -> Result<Self> {
         let runtime = Runtime::load(settings)?;
-        let mut folders = ModelFolder::list(folder)?;
-        let id = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        // A folder whose ONNX file was never fetched is no model of this service, unless it is asked for.
-        folders.retain(|path| Some(id(path).as_str()) == default || is_fetched(path));
-        let ids: Vec<String> = folders.iter().map(|path| id(path)).collect();
-        let default = match default {
-            Some(name) if ids.iter().any(|id| id == name) => name.to_owned(),
-            Some(name) => {
-                let detail = format!(
-                    "default model '{name}' is not in {}; there are: {}",
-                    folder.display(),
-                    ids.join(", ")
-                );
-                return Err(Error::new(Kind::Setup, detail));
-            }
-            None => ids.first().cloned().ok_or_else(|| {
-                Error::new(
-                    Kind::Setup,
-                    format!("there is no model in {}; `make setup` fetches two", folder.display()),
-                )
-            })?,
-        };
-        folders.sort_by_key(|path| id(path) != default);
+        let (mut folders, default) = available(folder, default)?;
+        let ids: Vec<String> = folders.iter().map(|path| folder_id(path)).collect();
+        folders.sort_by_key(|path| folder_id(path) != default);
 
         let models = ids.into_iter().map(|id| (id, Status::Loading)).collect();
         let shared = Arc::new(Shared { models: Mutex::new(models), changed: Condvar::new() });
@@ -79,7 +61,7 @@ impl Models {
                 for path in folders {
                     let status = load(&path, &runtime, &settings);
                     let mut models = loader.lock();
-                    if let Some(entry) = models.iter_mut().find(|(known, _)| *known == id(&path)) {
+                    if let Some(entry) = models.iter_mut().find(|(known, _)| *known == folder_id(&path)) {
                         entry.1 = status;
                     }
                     drop(models);
@@ -144,10 +126,6 @@ impl Models {
         };
         drop(self.shared.changed.wait_while(models, loading).unwrap_or_else(PoisonError::into_inner));
     }
-}
-
-fn is_fetched(path: &Path) -> bool {
-    ModelFolder::read(path).map_or(true, |folder| folder.onnx().is_file())
 }
 
 fn load(path: &Path, runtime: &Runtime, settings: &Settings) -> Status {

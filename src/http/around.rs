@@ -91,18 +91,17 @@ impl Watch {
     fn record(&self, status: u16, error: Option<&Error>) {
         let _entered = self.span.enter();
         let elapsed = self.started.elapsed();
-        let duration_ms = elapsed.as_millis();
+        let duration_ms = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
         self.app.metrics.answered(self.route.clone(), status, elapsed);
+        // Whoever asks every ten seconds how we are need not be in every log.
+        let is_watching = self.route.route.starts_with("/health") || self.route.route == "/metrics";
         match error {
             Some(error) if status == 500 => tracing::error!(status, duration_ms, ?error, "failed"),
+            _ if is_watching => tracing::debug!(status, duration_ms, "answered"),
             Some(error) if status > 500 => {
                 tracing::warn!(status, duration_ms, detail = error.detail(), "refused");
             }
             Some(error) => tracing::info!(status, duration_ms, detail = error.detail(), "refused"),
-            // Whoever asks every ten seconds whether we live need not be in every log.
-            None if self.route.route.starts_with("/health") || self.route.route == "/metrics" => {
-                tracing::debug!(status, duration_ms, "answered");
-            }
             None => tracing::info!(status, duration_ms, "answered"),
         }
     }

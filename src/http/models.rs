@@ -26,15 +26,23 @@ pub(super) struct Summary {
 
 /// Every model with its status.
 pub(super) fn summaries(app: &App) -> Vec<Summary> {
-    let summary = |(id, status)| {
+    let summary = |(id, status): (String, Status)| {
         let (ready, status, error) = match status {
             Status::Ready(_) => (true, "ready", None),
             Status::Loading => (false, "loading", None),
-            Status::Failed(why) => (false, "failed", Some(why)),
+            Status::Failed(why) => (false, "failed", Some(from_folder(&why, &id))),
         };
         Summary { id, ready, status, error }
     };
     app.models.list().into_iter().map(summary).collect()
+}
+
+/// What is wrong with a model, its files named from its own folder on: where that lies on the disk
+/// is nobody's business.
+fn from_folder(why: &str, id: &str) -> String {
+    let Some(folder) = why.find(&format!("/{id}/")) else { return why.to_owned() };
+    let path = why[..folder].rfind(' ').map_or(0, |space| space + 1);
+    format!("{}{}", &why[..path], &why[folder + 1..])
 }
 
 /// `GET /v1/models`.
@@ -88,10 +96,10 @@ pub(crate) fn describe(model: &Model) -> Value {
             "color": input.color,
             "resize": input.resize,
             "fit": input.fit,
-            "crop_ratio": input.crop_ratio,
-            "scale": input.scale,
-            "mean": input.mean,
-            "std": input.std,
+            "crop_ratio": decimal(input.crop_ratio),
+            "scale": decimal(input.scale),
+            "mean": input.mean.map(decimal),
+            "std": input.std.map(decimal),
         },
         "output": { "name": model.output_name(), "kind": kind(model.link()), "classes": model.classes() },
         "labels": model.labels().all(),
@@ -99,6 +107,11 @@ pub(crate) fn describe(model: &Model) -> Value {
         "default_layer": model.default_layer().name,
         "methods": methods(model),
     })
+}
+
+/// The number as somebody would write it: 0.485, not the 0.48500001430511475 of its 32 bits.
+fn decimal(value: f32) -> f64 {
+    value.to_string().parse().unwrap_or_else(|_| value.into())
 }
 
 /// What can be had of a class: logits behind a softmax or a sigmoid, or only probabilities.
@@ -118,4 +131,16 @@ fn methods(model: &Model) -> Map<String, Value> {
         _ => json!({ "available": true }),
     };
     Method::ARTICLE.iter().map(|&method| (method.name().to_owned(), support(method))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn where_a_model_lies_on_the_disk_is_not_told() {
+        assert_eq!(from_folder("/srv/models/a/model.onnx: no file", "a"), "a/model.onnx: no file");
+        assert_eq!(from_folder("cannot read /srv/a/m.toml", "a"), "cannot read a/m.toml");
+        assert_eq!(from_folder("a/m.toml: line 1", "a"), "a/m.toml: line 1");
+    }
 }

@@ -43,7 +43,6 @@ pub fn paths() -> Vec<&'static str> {
 }
 
 /// The service as a function from requests to answers; it needs no socket.
-#[must_use]
 pub fn app(app: Arc<App>) -> Router {
     let mut router = table()
         .into_iter()

@@ -49,7 +49,7 @@ impl ModelFolder {
     /// # Errors
     /// [`Kind::Setup`] naming the file that is missing or wrong.
     pub fn read(path: &Path) -> Result<Self> {
-        let id = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let id = folder_id(path);
         let manifest_path = path.join("model.toml");
         let mut warnings = Vec::new();
         let manifest = if manifest_path.is_file() {
@@ -116,6 +116,51 @@ impl ModelFolder {
     }
 }
 
+/// The model that camlens ships as its first.
+const SHIPPED: &str = "vgg16-mri";
+
+/// The folders of the models that can be served, and the id of the one that is meant.
+///
+/// # Errors
+/// [`Kind::Setup`] when the folder can't be read, [`Kind::UnknownModel`] when the model is not in it.
+pub fn available(models: &Path, asked: Option<&str>) -> Result<(Vec<PathBuf>, String)> {
+    let mut folders = ModelFolder::list(models)?;
+    // A folder whose ONNX file was never fetched is no model yet, unless it is asked for.
+    folders.retain(|path| Some(folder_id(path).as_str()) == asked || is_fetched(path));
+    let ids: Vec<String> = folders.iter().map(|path| folder_id(path)).collect();
+    let unknown =
+        |what| Error::new(Kind::UnknownModel, format!("models folder {}: {what}", models.display()));
+    let chosen = choose(&ids, asked).map_err(unknown)?.to_owned();
+    Ok((folders, chosen))
+}
+
+/// The model that is meant: the one asked for, else `vgg16-mri` where it is there, else the first.
+///
+/// # Errors
+/// The sentence that says which there are.
+fn choose<'a>(ids: &'a [String], asked: Option<&str>) -> Result<&'a str, String> {
+    let found = match asked {
+        Some(asked) => ids.iter().find(|id| *id == asked),
+        None => ids.iter().find(|id| *id == SHIPPED).or(ids.first()),
+    };
+    found.map(String::as_str).ok_or_else(|| match asked {
+        Some(asked) => format!("there is no model '{asked}'; there are: {}", ids.join(", ")),
+        None => "there is no model; `make setup` fetches two".to_owned(),
+    })
+}
+
+/// The id of the model in a folder: the folder's name.
+#[must_use]
+pub fn folder_id(path: &Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+/// False for a folder that has a manifest and not yet the ONNX file that it names.
+fn is_fetched(path: &Path) -> bool {
+    // What can't be read is there to be reported, not to be passed over.
+    ModelFolder::read(path).map_or(true, |folder| folder.onnx().is_file())
+}
+
 /// The only `.onnx` file of a folder.
 fn only_onnx(folder: &Path) -> Option<String> {
     let mut files = std::fs::read_dir(folder)
@@ -152,6 +197,18 @@ mod tests {
         let read = ModelFolder::read(&folder).unwrap();
         assert_eq!(read.onnx(), folder.join("net.onnx"));
         assert!(read.warnings[0].contains("no model.toml"));
+    }
+
+    #[test]
+    fn the_shipped_model_answers_where_nobody_chose() {
+        let ids = ["alpha", "vgg16-mri"].map(str::to_owned);
+        assert_eq!(choose(&ids, None), Ok("vgg16-mri"));
+        assert_eq!(choose(&ids[..1], None), Ok("alpha"));
+        assert_eq!(
+            choose(&ids, Some("beta")).unwrap_err(),
+            "there is no model 'beta'; there are: alpha, vgg16-mri"
+        );
+        assert_eq!(choose(&[], None).unwrap_err(), "there is no model; `make setup` fetches two");
     }
 
     #[test]

@@ -1,9 +1,11 @@
 //! What camlens does, seen from outside: one file a behaviour.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop where it is")]
 
+mod cli;
 mod dialects;
 mod efficientnet_lite0;
 mod engine;
+mod http;
 mod onnx_file;
 mod pictures;
 mod rules;

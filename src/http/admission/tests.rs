@@ -66,15 +66,15 @@ async fn the_deadline_answers_and_stops_the_work() {
 async fn the_work_of_a_client_that_goes_is_stopped() {
     let admission = admission(1, 1, 60_000);
     let (told, reason) = mpsc::channel();
+    let (begun, begins) = tokio::sync::oneshot::channel();
     let place = admission.enter().unwrap();
     let handler = tokio::spawn(place.work(move |cancel| {
+        begun.send(()).unwrap();
         let outcome = endless(cancel);
         let _ = told.send(outcome.as_ref().unwrap_err().kind());
         outcome
     }));
-    while admission.working() == 0 {
-        tokio::task::yield_now().await;
-    }
+    begins.await.unwrap();
     handler.abort();
     settled(&admission).await;
     assert_eq!(reason.recv().unwrap(), Kind::Cancelled);

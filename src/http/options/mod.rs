@@ -231,7 +231,14 @@ fn output(endpoint: Endpoint, value: &str) -> Result<Output> {
 fn methods(value: &str) -> Result<Vec<Method>> {
     let mut methods: Vec<Method> = Vec::new();
     for name in value.split(',') {
-        let method = Method::parse(name).map_err(|detail| invalid("methods", detail))?;
+        let method = Method::parse(name).map_err(|_| {
+            let known: Vec<_> = Method::CHOICES.iter().map(|(name, _)| *name).collect();
+            let detail = format!(
+                "option 'methods' can't name '{name}'; it takes {}, separated by commas",
+                known.join(", ")
+            );
+            invalid("methods", detail)
+        })?;
         if methods.contains(&method) {
             return Err(invalid("methods", format!("option 'methods' names {method} twice")));
         }

@@ -38,26 +38,26 @@ fn no_options_are_the_contract_s_defaults() {
 fn the_same_said_twice_is_no_contradiction() {
     let pairs = [("method", "gradcampp"), ("method", "Grad-CAM++"), ("weight", ".5"), ("weight", "0.50")];
     assert!(parse(Explain, &pairs).is_ok());
-    insta::assert_snapshot!(refusal(Explain, &[("top_k", "1"), ("top_k", "2")]), @"");
+    insta::assert_snapshot!(refusal(Explain, &[("top_k", "1"), ("top_k", "2")]), @"top_k: option 'top_k' is given twice, with different values; give one");
 }
 
 #[test]
 fn what_is_wrong_is_named_with_what_would_be_right() {
-    insta::assert_snapshot!(refusal(Explain, &[("method", "gradcan")]), @"");
-    insta::assert_snapshot!(refusal(Explain, &[("metod", "gradcam")]), @"");
-    insta::assert_snapshot!(refusal(Explain, &[("methods", "gradcam")]), @"");
-    insta::assert_snapshot!(refusal(Compare, &[("emphasize", "true")]), @"");
-    insta::assert_snapshot!(refusal(Compare, &[("output", "overlay")]), @"");
-    insta::assert_snapshot!(refusal(Compare, &[("methods", "gradcam,")]), @"");
-    insta::assert_snapshot!(refusal(Compare, &[("methods", "gradcam,Grad-CAM")]), @"");
-    insta::assert_snapshot!(refusal(Explain, &[("output", "figure")]), @"");
-    insta::assert_snapshot!(refusal(Explain, &[("weight", "NaN")]), @"");
-    insta::assert_snapshot!(refusal(Explain, &[("weight", "1.01")]), @"");
-    insta::assert_snapshot!(refusal(Explain, &[("max_channels", "0")]), @"");
-    insta::assert_snapshot!(refusal(Explain, &[("top_k", "101")]), @"");
-    insta::assert_snapshot!(refusal(Explain, &[("emphasize", "maybe")]), @"");
-    insta::assert_snapshot!(refusal(Explain, &[("layer", "")]), @"");
-    insta::assert_snapshot!(refusal(Explain, &[("colormap", "rainbow")]), @"");
+    insta::assert_snapshot!(refusal(Explain, &[("method", "gradcan")]), @"method: option 'method' can't be 'gradcan'; it takes gradcam++, gradcam, scorecam");
+    insta::assert_snapshot!(refusal(Explain, &[("metod", "gradcam")]), @"metod: there is no option 'metod' here; there are model, method, layer, target, score, convention, max_channels, normalize, output, size, colormap, blend, weight, emphasize, top_k");
+    insta::assert_snapshot!(refusal(Explain, &[("methods", "gradcam")]), @"methods: there is no option 'methods' here; there are model, method, layer, target, score, convention, max_channels, normalize, output, size, colormap, blend, weight, emphasize, top_k");
+    insta::assert_snapshot!(refusal(Compare, &[("emphasize", "true")]), @"emphasize: there is no option 'emphasize' here; there are model, methods, layer, target, score, convention, max_channels, normalize, output, size, colormap, blend, weight, top_k");
+    insta::assert_snapshot!(refusal(Compare, &[("output", "overlay")]), @"output: option 'output' can't be 'overlay' here; it takes figure, json");
+    insta::assert_snapshot!(refusal(Compare, &[("methods", "gradcam,")]), @"methods: option 'methods' can't name ''; it takes gradcam++, gradcam, scorecam, separated by commas");
+    insta::assert_snapshot!(refusal(Compare, &[("methods", "gradcam,Grad-CAM")]), @"methods: option 'methods' names gradcam twice");
+    insta::assert_snapshot!(refusal(Explain, &[("output", "figure")]), @"output: option 'output' can't be 'figure' here; it takes overlay, heatmap, gray, json, npy");
+    insta::assert_snapshot!(refusal(Explain, &[("weight", "NaN")]), @"weight: option 'weight' can't be 'NaN'; it takes a number from 0 to 1");
+    insta::assert_snapshot!(refusal(Explain, &[("weight", "1.01")]), @"weight: option 'weight' can't be '1.01'; it takes a number from 0 to 1");
+    insta::assert_snapshot!(refusal(Explain, &[("max_channels", "0")]), @"max_channels: option 'max_channels' can't be '0'; it takes a whole number from 1");
+    insta::assert_snapshot!(refusal(Explain, &[("top_k", "101")]), @"top_k: option 'top_k' can't be '101'; it takes a whole number from 0 to 100");
+    insta::assert_snapshot!(refusal(Explain, &[("emphasize", "maybe")]), @"emphasize: option 'emphasize' can't be 'maybe'; it takes true or false");
+    insta::assert_snapshot!(refusal(Explain, &[("layer", "")]), @"layer: option 'layer' is empty; leave it out for the default");
+    insta::assert_snapshot!(refusal(Explain, &[("colormap", "rainbow")]), @"colormap: option 'colormap' can't be 'rainbow'; it takes jet, turbo, viridis, inferno, magma, plasma, cividis, gray");
 }
 
 proptest! {

@@ -1,0 +1,359 @@
+//! The rows of the contract's error table, each with its words; and the service goes on after each.
+
+use axum::body::Body;
+use axum::http::{Method, Request};
+use base64::Engine;
+use camlens::config::Server;
+use image::{ExtendedColorType, ImageEncoder};
+use serde_json::json;
+
+use super::*;
+
+async fn refused(path: &str, image: Vec<u8>) -> String {
+    let service = service();
+    let problem = post_image(&service, path, image).await.problem();
+    still_answers(&service).await;
+    problem
+}
+
+async fn refused_body(content_type: &str, body: &'static str) -> String {
+    let service = service();
+    let problem = send(&service, post("/v1/explain", content_type, body)).await.problem();
+    still_answers(&service).await;
+    problem
+}
+
+#[tokio::test]
+async fn paths_and_methods_that_are_not_there() {
+    let service = service();
+    insta::assert_snapshot!(get(&service, "/v2/explain").await.problem(), @r"
+    404
+    detail: there is nothing at /v2/explain; /docs lists what there is
+    instance: /v2/explain
+    title: There is nothing at this path
+    type: /docs#problem-not-found
+    ");
+    insta::assert_snapshot!(get(&service, "/v1/explain").await.problem(), @r"
+    405 allow: POST
+    detail: /v1/explain can't be asked with GET; the header 'allow' says how
+    instance: /v1/explain
+    title: The path does not take this method
+    type: /docs#problem-method-not-allowed
+    ");
+    let request = Request::builder().method(Method::DELETE).uri("/v1/models/tiny");
+    let answered = send(&service, request.body(Body::empty()).unwrap()).await;
+    insta::assert_snapshot!(answered.problem(), @r"
+    405 allow: GET,HEAD
+    detail: /v1/models/tiny can't be asked with DELETE; the header 'allow' says how
+    instance: /v1/models/tiny
+    title: The path does not take this method
+    type: /docs#problem-method-not-allowed
+    ");
+    insta::assert_snapshot!(get(&service, "/assets/../secret").await.problem(), @r"
+    404
+    detail: there is nothing at /assets/../secret; /docs lists what there is
+    instance: /assets/../secret
+    title: There is nothing at this path
+    type: /docs#problem-not-found
+    ");
+}
+
+#[tokio::test]
+async fn bodies_that_cannot_be_read() {
+    insta::assert_snapshot!(refused_body("application/json", "{\"image\": \"iVBOR").await, @r"
+    400
+    detail: the JSON could not be read: EOF while parsing a string at line 1 column 16
+    instance: /v1/explain
+    title: The request could not be read
+    type: /docs#problem-malformed-request
+    ");
+    insta::assert_snapshot!(refused_body("application/json", "[1]").await, @r"
+    400
+    detail: the JSON could not be read: invalid type: sequence, expected an object with a member 'image' at line 1 column 0
+    instance: /v1/explain
+    title: The request could not be read
+    type: /docs#problem-malformed-request
+    ");
+    insta::assert_snapshot!(refused_body("application/json", "{\"image\": \"not base64!\"}").await, @r"
+    400
+    detail: 'image' is not base64: Invalid symbol 33, offset 9.
+    instance: /v1/explain
+    option: image
+    title: The request could not be read
+    type: /docs#problem-malformed-request
+    ");
+    insta::assert_snapshot!(refused_body("application/json", "{\"image\": \"data:image/png,abc\"}").await, @r"
+    400
+    detail: the data: address in 'image' has no ';base64,'
+    instance: /v1/explain
+    option: image
+    title: The request could not be read
+    type: /docs#problem-malformed-request
+    ");
+    insta::assert_snapshot!(refused_body("application/json", "{\"image\": 7}").await, @r"
+    400
+    detail: 'image' must be a string: the file in base64
+    instance: /v1/explain
+    option: image
+    title: The request could not be read
+    type: /docs#problem-malformed-request
+    ");
+    insta::assert_snapshot!(refused_body("application/json", "{\"image\": \"\", \"image\": \"\"}").await, @r"
+    400
+    detail: the JSON has two images; send one
+    instance: /v1/explain
+    option: image
+    title: The request could not be read
+    type: /docs#problem-malformed-request
+    ");
+    insta::assert_snapshot!(refused_body("application/json", "{\"image\": \"\", \"layer\": [\"a\"]}").await, @r"
+    400
+    detail: option 'layer' must be a string, a number or a boolean
+    instance: /v1/explain
+    option: layer
+    title: An option is not valid
+    type: /docs#problem-invalid-option
+    ");
+    insta::assert_snapshot!(refused_body("multipart/form-data", "x").await, @r"
+    400
+    detail: Content-Type: multipart boundary not found in Content-Type
+    instance: /v1/explain
+    title: The request could not be read
+    type: /docs#problem-malformed-request
+    ");
+    insta::assert_snapshot!(refused_body("multipart/form-data; boundary=b", "--b\r\nthis is no form").await, @r"
+    400
+    detail: the form could not be read: incomplete multipart stream
+    instance: /v1/explain
+    title: The request could not be read
+    type: /docs#problem-malformed-request
+    ");
+}
+
+#[tokio::test]
+async fn bodies_without_an_image() {
+    let service = service();
+    insta::assert_snapshot!(refused_body("application/json", "{}").await, @r"
+    400
+    detail: there is no image: send it as the field 'image', or as the body itself
+    instance: /v1/explain
+    option: image
+    title: The request could not be read
+    type: /docs#problem-malformed-request
+    ");
+    insta::assert_snapshot!(post_form(&service, "/v1/explain", &[("method", "gradcam")], None).await.problem(), @r"
+    400
+    detail: there is no image: send it as the field 'image', or as the body itself
+    instance: /v1/explain
+    option: image
+    title: The request could not be read
+    type: /docs#problem-malformed-request
+    ");
+    insta::assert_snapshot!(refused("/v1/explain", Vec::new()).await, @r"
+    415
+    detail: The image is empty: 0 bytes arrived. PNG, JPEG, WebP, GIF, BMP and TIFF are accepted.
+    instance: /v1/explain
+    title: The image type is not accepted
+    type: /docs#problem-unsupported-image
+    ");
+    insta::assert_snapshot!(post_form(&service, "/v1/explain", &[], Some(b"")).await.problem(), @r"
+    415
+    detail: The image is empty: 0 bytes arrived. PNG, JPEG, WebP, GIF, BMP and TIFF are accepted.
+    instance: /v1/explain
+    title: The image type is not accepted
+    type: /docs#problem-unsupported-image
+    ");
+}
+
+#[tokio::test]
+async fn bodies_of_another_kind() {
+    insta::assert_snapshot!(refused_body("application/x-www-form-urlencoded", "image=x").await, @r"
+    415
+    detail: Content-Type 'application/x-www-form-urlencoded' is not taken; send multipart/form-data, application/json, image/* or application/octet-stream
+    instance: /v1/explain
+    title: The image type is not accepted
+    type: /docs#problem-unsupported-image
+    ");
+    let request = Request::post("/v1/explain").body(Body::from("x")).unwrap();
+    insta::assert_snapshot!(send(&service(), request).await.problem(), @r"
+    415
+    detail: the request has no Content-Type; send multipart/form-data, application/json, image/* or application/octet-stream
+    instance: /v1/explain
+    title: The image type is not accepted
+    type: /docs#problem-unsupported-image
+    ");
+}
+
+#[tokio::test]
+async fn what_is_no_image_whatever_it_is_called() {
+    insta::assert_snapshot!(refused("/v1/predict", b"%PDF-1.7 and so on".to_vec()).await, @r"
+    415
+    detail: This is a PDF. PNG, JPEG, WebP, GIF, BMP and TIFF are accepted.
+    instance: /v1/predict
+    title: The image type is not accepted
+    type: /docs#problem-unsupported-image
+    ");
+    let service = service();
+    let answered = post_form(&service, "/v1/explain", &[], Some(b"<svg xmlns='x'/>")).await;
+    insta::assert_snapshot!(answered.problem(), @r"
+    415
+    detail: This is HTML, SVG or XML. PNG, JPEG, WebP, GIF, BMP and TIFF are accepted.
+    instance: /v1/explain
+    title: The image type is not accepted
+    type: /docs#problem-unsupported-image
+    ");
+}
+
+#[tokio::test]
+async fn images_that_break_off() {
+    let whole = chelsea();
+    let mut jpeg = Vec::new();
+    let picture = image::load_from_memory(&whole).unwrap().into_rgb8();
+    image::codecs::jpeg::JpegEncoder::new(&mut jpeg)
+        .write_image(picture.as_raw(), picture.width(), picture.height(), ExtendedColorType::Rgb8)
+        .unwrap();
+    insta::assert_snapshot!(refused("/v1/explain", jpeg[..jpeg.len() / 2].to_vec()).await, @r"
+    422
+    detail: The JPEG could not be decoded: it ends too early.
+    instance: /v1/explain
+    title: The image could not be decoded
+    type: /docs#problem-corrupt-image
+    ");
+    insta::assert_snapshot!(refused("/v1/explain", whole[..whole.len() - 20_000].to_vec()).await, @r"
+    422
+    detail: The PNG could not be decoded: it is truncated or damaged.
+    instance: /v1/explain
+    title: The image could not be decoded
+    type: /docs#problem-corrupt-image
+    ");
+}
+
+/// A PNG of hundred bytes that claims 3.6 gigapixels.
+fn claiming(width: u32, height: u32) -> Vec<u8> {
+    let mut file = b"\x89PNG\r\n\x1a\n".to_vec();
+    let mut chunk = |name: &[u8; 4], data: &[u8]| {
+        file.extend_from_slice(&(data.len() as u32).to_be_bytes());
+        let from = file.len();
+        file.extend_from_slice(name);
+        file.extend_from_slice(data);
+        let sum = crc32(&file[from..]);
+        file.extend_from_slice(&sum.to_be_bytes());
+    };
+    let header = [&width.to_be_bytes()[..], &height.to_be_bytes()[..], &[8, 2, 0, 0, 0]].concat();
+    chunk(b"IHDR", &header);
+    chunk(b"IDAT", &[0x78, 0x9c, 3, 0, 0, 0, 0, 1]);
+    chunk(b"IEND", &[]);
+    file
+}
+
+fn crc32(bytes: &[u8]) -> u32 {
+    !bytes.iter().fold(!0_u32, |sum, &byte| {
+        (0..8).fold(
+            sum ^ u32::from(byte),
+            |sum, _| if sum & 1 == 1 { 0xedb8_8320 ^ (sum >> 1) } else { sum >> 1 },
+        )
+    })
+}
+
+#[tokio::test]
+async fn an_image_that_claims_too_many_pixels_is_not_decoded() {
+    let file = claiming(60_000, 60_000);
+    assert!(file.len() <= 100);
+    insta::assert_snapshot!(refused("/v1/explain", file).await, @r"
+    413
+    detail: The image has 60000 × 60000 = 3600000000 pixels; the limit is 50000000 pixels.
+    instance: /v1/explain
+    title: The image has too many pixels
+    type: /docs#problem-image-too-large
+    ");
+}
+
+#[tokio::test]
+async fn bodies_over_the_limit_however_they_come() {
+    let (service, _) = service_with(models(), Server { body_bytes: 200_000, ..Server::default() });
+    let large = vec![0; 200_001];
+    insta::assert_snapshot!(post_image(&service, "/v1/explain", large.clone()).await.problem(), @r"
+    413
+    detail: the body is over the limit of 200000 bytes
+    instance: /v1/explain
+    title: The request body is too large
+    type: /docs#problem-body-too-large
+    ");
+    assert_eq!(post_form(&service, "/v1/explain", &[], Some(&large)).await.status, 413);
+    let text = json!({ "image": base64::engine::general_purpose::STANDARD.encode(&large) }).to_string();
+    assert_eq!(send(&service, post("/v1/explain", "application/json", text)).await.status, 413);
+    // In chunks there is no length to refuse it by.
+    let chunks = futures_util::stream::iter((0..30).map(|_| Ok::<_, std::io::Error>(vec![0_u8; 10_000])));
+    let body = Body::from_stream(chunks);
+    assert_eq!(send(&service, post("/v1/explain", "image/png", body)).await.status, 413);
+    let small = vec![0; 200_000];
+    assert_eq!(post_image(&service, "/v1/explain", small).await.status, 415);
+}
+
+#[tokio::test]
+async fn what_the_model_does_not_have() {
+    insta::assert_snapshot!(refused("/v1/explain?model=vgg61", chelsea()).await, @r"
+    404
+    detail: there is no model 'vgg61'; there are: broken, cropped, nan, tiny
+    instance: /v1/explain
+    option: model
+    title: There is no such model
+    type: /docs#problem-unknown-model
+    ");
+    insta::assert_snapshot!(refused("/v1/explain?model=broken", chelsea()).await, @r"
+    503 retry-after: 2
+    detail: model 'broken' could not be loaded; the service's log says why
+    instance: /v1/explain
+    title: The model is not ready
+    type: /docs#problem-not-ready
+    ");
+    insta::assert_snapshot!(refused("/v1/explain?target=10", chelsea()).await, @r"
+    422
+    detail: there is no class 10; the model has classes 0 to 9
+    instance: /v1/explain
+    option: target
+    title: The model has no such class
+    type: /docs#problem-unknown-class
+    ");
+    insta::assert_snapshot!(refused("/v1/explain?target=thing", chelsea()).await, @r"
+    422
+    detail: there is no class with the label 'thing'; near it: 'thing 0', 'thing 1', 'thing 2'
+    instance: /v1/explain
+    option: target
+    title: The model has no such class
+    type: /docs#problem-unknown-class
+    ");
+    insta::assert_snapshot!(refused("/v1/explain?layer=features.99", chelsea()).await, @r"
+    422
+    detail: model 'tiny' has no layer 'features.99'; its last ones are avgpool, features.30, features.29, GET /v1/models/tiny lists all
+    instance: /v1/explain
+    option: layer
+    title: The model has no such layer
+    type: /docs#problem-unknown-layer
+    ");
+    insta::assert_snapshot!(refused("/v1/explain?model=nan", chelsea()).await, @r"
+    422
+    detail: model 'nan' gives NaN or infinity for this image, so there is nothing to explain
+    instance: /v1/explain
+    title: The model's answer is not a number
+    type: /docs#problem-not-a-number
+    ");
+}
+
+#[tokio::test]
+async fn unusual_images_are_no_errors() {
+    let service = service();
+    let mut deep = Vec::new();
+    let samples: Vec<u8> = (0..40_u16 * 30).flat_map(|value| (value * 50).to_ne_bytes()).collect();
+    image::codecs::png::PngEncoder::new(&mut deep)
+        .write_image(&samples, 40, 30, ExtendedColorType::L16)
+        .unwrap();
+    let mut dot = Vec::new();
+    image::codecs::png::PngEncoder::new(&mut dot)
+        .write_image(&[9, 9, 9, 0], 1, 1, ExtendedColorType::Rgba8)
+        .unwrap();
+    for file in [deep, dot] {
+        let answered = post_image(&service, "/v1/explain", file).await;
+        assert_eq!(answered.status, 200, "{:?}", answered.body);
+    }
+}

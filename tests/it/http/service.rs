@@ -1,0 +1,197 @@
+//! Models, health, metrics, and the id that every answer has.
+
+use axum::body::Body;
+use axum::http::Request;
+
+use super::*;
+
+#[tokio::test]
+async fn models_are_listed_with_their_status() {
+    let service = service();
+    insta::assert_snapshot!(format!("{:#}", get(&service, "/v1/models").await.json()), @r#"
+    {
+      "default": "tiny",
+      "models": [
+        {
+          "error": "broken/model.onnx: not an ONNX model",
+          "id": "broken",
+          "ready": false,
+          "status": "failed"
+        },
+        {
+          "id": "cropped",
+          "ready": true,
+          "status": "ready"
+        },
+        {
+          "id": "nan",
+          "ready": true,
+          "status": "ready"
+        },
+        {
+          "id": "tiny",
+          "ready": true,
+          "status": "ready"
+        }
+      ]
+    }
+    "#);
+    insta::assert_snapshot!(get(&service, "/v1/models/none").await.problem(), @r"
+    404
+    detail: there is no model 'none'; there are: broken, cropped, nan, tiny
+    instance: /v1/models/none
+    option: model
+    title: There is no such model
+    type: /docs#problem-unknown-model
+    ");
+    insta::assert_snapshot!(get(&service, "/v1/models/broken").await.problem(), @r"
+    503 retry-after: 2
+    detail: model 'broken' could not be loaded; the service's log says why
+    instance: /v1/models/broken
+    title: The model is not ready
+    type: /docs#problem-not-ready
+    ");
+}
+
+#[tokio::test]
+async fn a_model_tells_what_it_takes_and_what_can_be_explained() {
+    let mut model = get(&service(), "/v1/models/tiny").await.json();
+    let layers = model["layers"].take();
+    assert_eq!(model["labels"].take().as_array().unwrap().len(), 10);
+    assert!(layers.as_array().unwrap().iter().any(|layer| layer["alias"] == model["default_layer"]));
+    insta::assert_snapshot!(layers[0].to_string(), @r#"{"alias":"features.1","gradients":true,"name":"/features/features.1/Relu","shape":[4,64,64],"tensor":"/features/features.1/Relu_output_0"}"#);
+    insta::assert_snapshot!(format!("{model:#}"), @r#"
+    {
+      "default_layer": "features.29",
+      "file": "model.onnx",
+      "id": "tiny",
+      "input": {
+        "color": "rgb",
+        "crop_ratio": 1.0,
+        "fit": "stretch",
+        "layout": "nchw",
+        "mean": [
+          0.485,
+          0.456,
+          0.406
+        ],
+        "name": "input",
+        "resize": "bilinear",
+        "scale": 0.003921569,
+        "shape": [
+          null,
+          3,
+          64,
+          64
+        ],
+        "size": [
+          64,
+          64
+        ],
+        "std": [
+          0.229,
+          0.224,
+          0.225
+        ]
+      },
+      "labels": null,
+      "layers": null,
+      "methods": {
+        "gradcam": {
+          "available": true
+        },
+        "gradcam++": {
+          "available": true
+        },
+        "scorecam": {
+          "available": true
+        }
+      },
+      "output": {
+        "classes": 10,
+        "kind": "logits",
+        "name": "output"
+      },
+      "status": "ready"
+    }
+    "#);
+}
+
+#[tokio::test]
+async fn it_is_alive_and_ready() {
+    let (service, state) = service_with(models(), Default::default());
+    insta::assert_snapshot!(get(&service, "/health/live").await.json().to_string(), @r#"{"status":"ok"}"#);
+    let ready = get(&service, "/health/ready").await;
+    assert_eq!((ready.status.as_u16(), &ready.json()["status"]), (200, &Value::from("ready")));
+    state.admission().drain();
+    insta::assert_snapshot!(get(&service, "/health/ready").await.problem(), @r"
+    503 retry-after: 5
+    detail: the service is shutting down
+    instance: /health/ready
+    title: The service is shutting down
+    type: /docs#problem-draining
+    ");
+    assert_eq!(get(&service, "/health/live").await.status, 200);
+}
+
+#[tokio::test]
+async fn it_is_not_ready_when_the_default_model_is_broken() {
+    let folder = tempfile::tempdir().unwrap();
+    model(folder.path(), "broken", b"nothing", "", "");
+    let (service, _) = service_with(start(folder.path(), "broken"), Default::default());
+    insta::assert_snapshot!(get(&service, "/health/ready").await.problem(), @r"
+    503 retry-after: 2
+    detail: model 'broken' could not be loaded; the service's log says why
+    instance: /health/ready
+    title: The model is not ready
+    type: /docs#problem-not-ready
+    ");
+    assert_eq!(get(&service, "/health/live").await.status, 200);
+}
+
+#[tokio::test]
+async fn requests_and_passes_are_counted() {
+    let service = service();
+    post_image(&service, "/v1/explain?method=scorecam&max_channels=3&layer=features.29", chelsea()).await;
+    post_image(&service, "/v1/explain?metod=x", chelsea()).await;
+    get(&service, "/a/scanner/s/path").await;
+    let answered = get(&service, "/metrics").await;
+    assert_eq!(answered.header("content-type"), "text/plain; version=0.0.4; charset=utf-8");
+    let text = String::from_utf8(answered.body.to_vec()).unwrap();
+    let mut counts: Vec<&str> = text
+        .lines()
+        .filter(|line| line.starts_with("camlens_") && !line.contains("_bucket") && !line.contains("_sum"))
+        .collect();
+    counts.sort_unstable();
+    insta::assert_snapshot!(counts.join("\n"), @r#"
+    camlens_model_ready{model="broken"} 0
+    camlens_model_ready{model="cropped"} 1
+    camlens_model_ready{model="nan"} 1
+    camlens_model_ready{model="tiny"} 1
+    camlens_passes_total{model="tiny",kind="forward"} 1
+    camlens_passes_total{model="tiny",kind="masked"} 3
+    camlens_passes_total{model="tiny",kind="skipped"} 7
+    camlens_queue 0
+    camlens_request_duration_seconds_count{route="/v1/explain",method="POST"} 2
+    camlens_request_duration_seconds_count{route="none",method="GET"} 1
+    camlens_requests_total{route="/v1/explain",method="POST",status="200"} 1
+    camlens_requests_total{route="/v1/explain",method="POST",status="400"} 1
+    camlens_requests_total{route="none",method="GET",status="404"} 1
+    camlens_working 0
+    "#);
+}
+
+#[tokio::test]
+async fn every_answer_has_the_client_s_id_or_one_of_ours() {
+    let service = service();
+    let ask = async |id: &str| {
+        let request = Request::get("/health/live").header("x-request-id", id).body(Body::empty()).unwrap();
+        send(&service, request).await.header("x-request-id").to_owned()
+    };
+    assert_eq!(ask("job-7.a_B").await, "job-7.a_B");
+    for invalid in ["", "two words", "a\"b", &"x".repeat(129)] {
+        let id = ask(invalid).await;
+        assert!(id.len() == 36 && id != invalid, "{id}");
+    }
+    assert!(!get(&service, "/nowhere").await.header("x-request-id").is_empty());
+}

@@ -1,0 +1,145 @@
+//! Over real sockets: clients that are slow, that go, and a shutdown.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use camlens::config::Server;
+use camlens::http::{App, server};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+use super::*;
+
+struct Running {
+    address: SocketAddr,
+    state: Arc<App>,
+    stop: oneshot::Sender<()>,
+    ended: JoinHandle<()>,
+}
+
+async fn serve(models: Models, limits: Server) -> Running {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let state = App::new(models, limits);
+    let (stop, stopped) = oneshot::channel();
+    let stopped = async move { stopped.await.unwrap_or(()) };
+    let ended = tokio::spawn(server::serve(listener, Arc::clone(&state), stopped));
+    Running { address, state, stop, ended }
+}
+
+async fn ask(address: SocketAddr, request: &[u8]) -> String {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(request).await.unwrap();
+    let mut answer = Vec::new();
+    // A connection that is cut off still gave what it gave.
+    let _ = stream.read_to_end(&mut answer).await;
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+fn get_request(path: &str) -> Vec<u8> {
+    format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").into_bytes()
+}
+
+fn post_request(path: &str, image: &[u8]) -> Vec<u8> {
+    let head = format!(
+        "POST {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-type: image/png\r\ncontent-length: {}\r\n\r\n",
+        image.len()
+    );
+    [head.as_bytes(), image].concat()
+}
+
+async fn until(what: &str, holds: impl Fn() -> bool) {
+    let started = Instant::now();
+    while !holds() {
+        assert!(started.elapsed() < Duration::from_secs(20), "{what}");
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_sends_no_head_is_not_waited_for() {
+    let running = serve(models(), Server { header_timeout_ms: 200, ..Server::default() }).await;
+    for beginning in ["", "P", "PRI * HTTP/2.0\r\n", "GET / HTTP/1.1\r\nhost: x\r\nx-slow: "] {
+        let mut stream = TcpStream::connect(running.address).await.unwrap();
+        stream.write_all(beginning.as_bytes()).await.unwrap();
+        let closed = async {
+            let mut rest = Vec::new();
+            let _ = stream.read_to_end(&mut rest).await;
+        };
+        let waited = tokio::time::timeout(Duration::from_secs(5), closed).await;
+        assert!(waited.is_ok(), "{beginning:?} holds its connection");
+    }
+    assert!(ask(running.address, &get_request("/health/live")).await.starts_with("HTTP/1.1 200"));
+}
+
+#[tokio::test]
+async fn a_request_may_take_longer_than_its_head() {
+    let running = serve(models(), Server { header_timeout_ms: 100, ..Server::default() }).await;
+    let request = post_request("/v1/predict", &chelsea());
+    let mut stream = TcpStream::connect(running.address).await.unwrap();
+    let (beginning, rest) = request.split_at(request.len() / 2);
+    stream.write_all(beginning).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(400)).await;
+    stream.write_all(rest).await.unwrap();
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).await.unwrap();
+    assert!(answer.starts_with(b"HTTP/1.1 200"));
+}
+
+#[tokio::test]
+async fn the_work_of_a_client_that_hangs_up_is_stopped() {
+    let running = serve(slow_models(), Server::default()).await;
+    let mut stream = TcpStream::connect(running.address).await.unwrap();
+    stream.write_all(&post_request("/v1/explain?method=scorecam", &chelsea())).await.unwrap();
+    let admission = Arc::clone(running.state.admission());
+    until("the work begins", || admission.working() == 1).await;
+    drop(stream);
+    until("the work ends", || admission.queued() == 0 && admission.working() == 0).await;
+    let metrics = ask(running.address, &get_request("/metrics")).await;
+    assert!(metrics.contains(r#"route="/v1/explain",method="POST",status="499"} 1"#), "{metrics}");
+}
+
+#[tokio::test]
+async fn a_body_over_the_limit_is_answered_although_the_client_sends_it_all() {
+    let running = serve(models(), Server { body_bytes: 1000, ..Server::default() }).await;
+    let answer = ask(running.address, &post_request("/v1/explain", &[0; 3000])).await;
+    assert!(answer.starts_with("HTTP/1.1 413") && answer.contains("body-too-large"), "{answer}");
+}
+
+#[tokio::test]
+async fn a_shutdown_lets_work_end_and_tells_others() {
+    let running = serve(slow_models(), Server::default()).await;
+    let request = post_request("/v1/predict", &chelsea());
+    let address = running.address;
+    let working = tokio::spawn(async move { ask(address, &request).await });
+    let admission = Arc::clone(running.state.admission());
+    until("the work begins", || admission.queued() == 1).await;
+    running.stop.send(()).unwrap();
+    until("the shutdown begins", || admission.is_draining()).await;
+    assert!(working.await.unwrap().starts_with("HTTP/1.1 200"));
+    running.ended.await.unwrap();
+    assert!(TcpStream::connect(address).await.is_err());
+}
+
+#[tokio::test]
+async fn a_shutdown_stops_work_that_does_not_end_in_time() {
+    let running = serve(slow_models(), Server { drain_timeout_ms: 300, ..Server::default() }).await;
+    let request = post_request("/v1/explain?method=scorecam", &chelsea());
+    let address = running.address;
+    let working = tokio::spawn(async move { ask(address, &request).await });
+    let admission = Arc::clone(running.state.admission());
+    until("the work begins", || admission.working() == 1).await;
+    // A client that holds its connection and says nothing does not hold the shutdown.
+    let _silent = TcpStream::connect(address).await.unwrap();
+    let started = Instant::now();
+    running.stop.send(()).unwrap();
+    until("the shutdown begins", || admission.is_draining()).await;
+    let told = ask(address, &get_request("/health/ready")).await;
+    assert!(told.starts_with("HTTP/1.1 503") && told.contains("retry-after: 5"), "{told}");
+    let answer = working.await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 503") && answer.contains("draining"), "{answer}");
+    running.ended.await.unwrap();
+    assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());
+}
