@@ -59,7 +59,7 @@ def lines(found):
         yield ""
         yield "## Score-CAM"
         yield ""
-        yield from score_cam_table(found["score_cam"])
+        yield from score_cam_table(found["score_cam"], found["all_channels"])
     if found["speed"]:
         yield ""
         yield "## Where the request's time goes"
@@ -77,13 +77,14 @@ def load(averages):
 
 
 def speed_table(speed):
-    yield "| contestant | median, ms | quartiles | ratio to plain | quartiles |"
-    yield "|---|---:|---:|---:|---:|"
+    yield "| contestant | median, ms | quartiles | ratio to plain | quartiles | ratio of CPU time |"
+    yield "|---|---:|---:|---:|---:|---:|"
     for key in NAMES:
         if key in speed["summary"]:
             ms, ratio = speed["summary"][key]["ms"], speed["summary"][key]["ratio"]
             yield (f"| {NAMES[key]} | {ms['median']:.1f} | {ms['low']:.1f} – {ms['high']:.1f} "
-                   f"| {ratio['median']:.2f} | {ratio['low']:.2f} – {ratio['high']:.2f} |")
+                   f"| {ratio['median']:.2f} | {ratio['low']:.2f} – {ratio['high']:.2f} "
+                   f"| {speed['summary'][key]['cpu_ratio']['median']:.2f} |")
     yield ""
     yield f"1.00 is {NAMES[speed['denominator']]}, the faster of the two. {quiet(speed)}"
 
@@ -95,35 +96,37 @@ def quiet(part):
             f"CPU; rounds disturbed, over 5 %, and repeated where time allowed: {part['disturbed']}.")
 
 
-def score_cam_table(parts):
-    yield "| model | contestant | passes | median, s | ratio to plain |"
-    yield "|---|---|---:|---:|---:|"
+def score_cam_table(parts, all_channels):
+    yield "| model | contestant | passes | median, s | ratio to plain | ratio of CPU time |"
+    yield "|---|---|---:|---:|---:|---:|"
     for model, part in parts.items():
         masked = part["passes"]["masked"]
         for key in ("plain, batches of 8", "camlens scorecam"):
             entry = part["summary"][key]
             passes = masked + part["passes"]["forward"] if key.startswith("camlens") else masked
-            yield f"| {model} | {NAMES[key]} | {passes} | {entry['ms']['median'] / 1e3:.2f} | {entry['ratio']['median']:.3f} |"
+            yield (f"| {model} | {NAMES[key]} | {passes} | {entry['ms']['median'] / 1e3:.2f} "
+                   f"| {entry['ratio']['median']:.3f} | {entry['cpu_ratio']['median']:.3f} |")
         if "peer" in part:
             peer = part["peer"]
             yield (f"| {model} | pytorch-grad-cam, Score-CAM | {part['channels'] + 1} | {peer['ms'] / 1e3:.2f} "
-                   f"| {peer['ratio']:.2f} |")
+                   f"| {peer['ratio']:.2f} | |")
     for model, part in parts.items():
+        masked, channels = part["passes"]["masked"], part["channels"]
+        which = (f"{masked} of {channels} channels need a pass; the others are 0 everywhere" if all_channels
+                 else f"only {masked} of {channels} channels, as asked for")
         yield ""
-        yield (f"{model}: {part['passes']['masked']} of {part['channels']} channels need a pass; the others are 0 "
-               f"everywhere. {quiet(part)}")
+        yield f"{model}: {which}. {quiet(part)}"
 
 
 def timing_table(speeds):
     steps = list(dict.fromkeys(step for speed in speeds.values() for entry in speed["server_timing_ms"].values()
                                for step in entry))
-    yield f"| model | request | {' | '.join(steps)} | the rest |"
-    yield "|---|---|" + "---:|" * (len(steps) + 1)
+    yield f"| model | request | {' | '.join(steps)} |"
+    yield "|---|---|" + "---:|" * len(steps)
     for model, speed in speeds.items():
         for key, entry in speed["server_timing_ms"].items():
-            rest = speed["summary"][key]["ms"]["median"] - sum(entry.values())
             cells = " | ".join(f"{entry.get(step, 0):.1f}" for step in steps)
-            yield f"| {model} | {key.replace('camlens ', '')} | {cells} | {rest:.1f} |"
+            yield f"| {model} | {key.replace('camlens ', '')} | {cells} |"
     yield ""
     yield "Medians of the answers' own `timing_ms`; the rest is HTTP, queueing and writing the answer."
 
@@ -138,8 +141,8 @@ def memory_tables(memory):
                f"{ours['VmHWM'] / plain['VmHWM']:.2f} |")
     yield ""
     yield ("MiB. camlens: the whole process with that model alone, after 5 Grad-CAM++ requests. Plain session: what the "
-           "same ONNX Runtime library and one session of the untouched model add to a process, after 5 passes. The peak "
-           "is from the start on, loading included.")
+           "same ONNX Runtime library and one session of the untouched model add to a process, after 5 passes. Each is the middle one of three "
+           "processes. The peak is from the start on, loading included.")
     yield ""
     yield "| model | of camlens' RSS: private | mapped files | PSS | after a batch of 8: camlens, plain, ratio |"
     yield "|---|---:|---:|---:|---:|"

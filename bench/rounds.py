@@ -2,7 +2,8 @@
 
 On a shared machine a figure is worth what the quiet around it was worth. Each turn is therefore
 watched: what share of the CPU other processes took while it ran. A round with a disturbed turn
-is repeated, a limited number of times, and the report says how many were.
+is repeated, a limited number of times, and the report says how many were. The CPU time that a
+contestant itself took is counted beside the clock's: waiting for a core has no part in it.
 """
 
 import os
@@ -44,6 +45,12 @@ class Watch:
         return max(0.0, others / elapsed)
 
 
+def cpu_ms(pid):
+    """CPU time of all threads of a process so far; the kernel counts it in nanoseconds."""
+    tasks = pathlib.Path(f"/proc/{pid}/task")
+    return sum(int((task / "schedstat").read_text(encoding="ascii").split()[0]) for task in tasks.iterdir()) / 1e6
+
+
 def machine_ticks():
     """Busy ticks of all CPUs, those stolen by the hypervisor included."""
     with open("/proc/stat", encoding="ascii") as file:
@@ -52,7 +59,7 @@ def machine_ticks():
 
 
 def alternate(contestants, rounds, watch, say, warm=True, attempts=3):
-    """Returns the rounds, each `{"ms": {key: ms}, "others": share}`, and how many were disturbed.
+    """Returns the rounds, each `{"ms": {key: ms}, "cpu": {key: ms}, "others": share}`, and how many were disturbed.
 
     A turn is one call to fill the caches, if `warm`, and one that counts. When `attempts` times
     the wanted rounds did not bring enough quiet ones, the least disturbed of the others fill up.
@@ -61,15 +68,17 @@ def alternate(contestants, rounds, watch, say, warm=True, attempts=3):
     quiet, disturbed = [], []
     while len(quiet) < rounds and len(quiet) + len(disturbed) < rounds * attempts:
         generator.shuffle(order)
-        taken, worst = {}, 0.0
+        taken, cpu, worst = {}, {}, 0.0
         for contestant in order:
             time.sleep(SETTLE_S)
             watch.start()
             if warm:
                 contestant.call()
+            before = cpu_ms(contestant.pid)
             taken[contestant.key] = contestant.call()
+            cpu[contestant.key] = cpu_ms(contestant.pid) - before
             worst = max(worst, watch.share_of_others())
-        (quiet if worst <= DISTURBED else disturbed).append({"ms": taken, "others": worst})
+        (quiet if worst <= DISTURBED else disturbed).append({"ms": taken, "cpu": cpu, "others": worst})
         say(f"round {len(quiet)}/{rounds}, {len(disturbed)} disturbed")
     disturbed.sort(key=lambda item: item["others"])
     return quiet + disturbed[:rounds - len(quiet)], len(disturbed)
@@ -85,11 +94,12 @@ def spread(values):
 
 
 def summary(rounds, denominator):
-    """For every contestant its milliseconds and its ratio to the denominator of the same round."""
+    """For every contestant its milliseconds, and its ratios to the denominator of the same round."""
     return {
         key: {
             "ms": spread(item["ms"][key] for item in rounds),
             "ratio": spread(item["ms"][key] / item["ms"][denominator] for item in rounds),
+            "cpu_ratio": spread(item["cpu"][key] / item["cpu"][denominator] for item in rounds),
         }
         for key in rounds[0]["ms"]
     }
