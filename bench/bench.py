@@ -120,7 +120,7 @@ class Bench:
             contestants += [self.peer(action) for action in self.peers.hello["actions"] if "scorecam" not in action]
         say(f"{self.model.id}: {args.rounds} rounds of {len(contestants)} contestants")
         self.timings = {key: [] for key in OURS}
-        taken, disturbed = rounds.alternate(contestants, args.rounds, self.watch(), progress)
+        taken, disturbed = rounds.alternate(contestants, args.rounds, self.watch(), progress, attempts=args.patience)
         plain = min(PLAIN, key=lambda key: rounds.spread(item["ms"][key] for item in taken)["median"])
         return {"rounds": taken, "disturbed": disturbed, "denominator": plain,
                 "summary": rounds.summary(taken, plain), "server_timing_ms": self.server_timing()}
@@ -156,7 +156,7 @@ class Bench:
                               lambda: self.plain[plain].ask("masked", count=passes["masked"])),
         ]
         taken, disturbed = rounds.alternate(contestants, args.score_rounds, self.watch(), progress,
-                                            warm=False, attempts=2)
+                                            warm=False, attempts=args.patience)
         found = {"passes": passes, "channels": channels, "rounds": taken, "disturbed": disturbed,
                  "denominator": "plain, batches of 8"}
         found["summary"] = rounds.summary(taken, found["denominator"])
@@ -262,6 +262,7 @@ def parse():
     parser.add_argument("--binary", type=pathlib.Path, default=BINARY, help="the camlens to measure")
     parser.add_argument("--rounds", type=int, help="rounds that count (21; --quick: 3)")
     parser.add_argument("--score-rounds", type=int, help="rounds of Score-CAM (3; --quick: 1; 0: none)")
+    parser.add_argument("--patience", type=int, default=2, help="times the rounds, at most, to find quiet ones (2)")
     parser.add_argument("--max-channels", type=int, help="Score-CAM's channels (all; --quick: 16)")
     parser.add_argument("--full", action="store_true", help="Score-CAM on the full-size VGG16, too")
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)), help="for every contestant")
@@ -272,8 +273,8 @@ def parse():
     for name, usual, short in (("rounds", 21, 3), ("score_rounds", 3, 1), ("max_channels", None, 16)):
         if getattr(args, name) is None:
             setattr(args, name, short if quick else usual)
-    if args.rounds < 1 or args.score_rounds < 0 or args.threads < 1 or (args.max_channels or 1) < 1:
-        parser.error("rounds, threads and channels are counted from 1")
+    if args.rounds < 1 or args.score_rounds < 0 or args.threads < 1 or args.patience < 1 or (args.max_channels or 1) < 1:
+        parser.error("rounds, patience, threads and channels are counted from 1")
     return args
 
 
