@@ -48,8 +48,8 @@ demo: quiet-setup build ## write the README's pictures into docs/images
 	@$(BINARY) explain $(IMAGES)/chelsea.png --model efficientnet-lite0 --compare -o docs/images/chelsea-figure.png
 	@$(BINARY) explain $(IMAGES)/phantom.png --model vgg16-mri --compare -o docs/images/phantom-figure.png
 
-bench: quiet-setup build ## measure latency, throughput and memory
-	@$(PYTHON) bench/bench.py
+bench: quiet-setup build ## measure speed and memory beside plain ONNX Runtime (BENCH=--peers: and others)
+	@$(PYTHON) bench/bench.py $(BENCH)
 
 page: quiet-setup build ## test the page in Chromium against the real service (needs Debian's chromium)
 	@cd tests/page && npm ci --silent

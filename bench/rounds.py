@@ -1,0 +1,105 @@
+"""Taking turns: every contestant once a round, in a new order each round, one at a time.
+
+On a shared machine a figure is worth what the quiet around it was worth. Each turn is therefore
+watched: what share of the CPU other processes took while it ran. A round with a disturbed turn
+is repeated, a limited number of times, and the report says how many were. The CPU time that a
+contestant itself took is counted beside the clock's: waiting for a core has no part in it.
+"""
+
+import os
+import pathlib
+import random
+import statistics
+import time
+from collections import namedtuple
+
+SETTLE_S = 0.05  # until the threads of the one before have gone to sleep
+DISTURBED = 0.05  # the share of all CPU time taken by others from which a turn counts as disturbed
+TICKS_PER_S = os.sysconf("SC_CLK_TCK")
+
+Contestant = namedtuple("Contestant", "key pid call")
+
+
+class Watch:
+    """Counts the CPU time that went to others than `pids` and this process."""
+
+    def __init__(self, pids):
+        self.pids = [*pids, os.getpid()]
+        self.start()
+
+    def start(self):
+        self.busy, self.ours, self.clock = machine_ticks(), self.our_ticks(), time.monotonic()
+
+    def our_ticks(self):
+        total = 0
+        for pid in self.pids:
+            # The name, in brackets, may hold spaces; the fields are counted after it.
+            fields = pathlib.Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+            total += int(fields[11]) + int(fields[12])
+        return total
+
+    def share_of_others(self):
+        """Of what all CPUs could have given since `start`; the tick is 10 ms, so keep turns longer."""
+        elapsed = max(time.monotonic() - self.clock, 1e-3) * (os.cpu_count() or 1) * TICKS_PER_S
+        others = (machine_ticks() - self.busy) - (self.our_ticks() - self.ours)
+        return max(0.0, others / elapsed)
+
+
+def cpu_ms(pid):
+    """CPU time of all threads of a process so far; the kernel counts it in nanoseconds."""
+    tasks = pathlib.Path(f"/proc/{pid}/task")
+    return sum(int((task / "schedstat").read_text(encoding="ascii").split()[0]) for task in tasks.iterdir()) / 1e6
+
+
+def machine_ticks():
+    """Busy ticks of all CPUs, those stolen by the hypervisor included."""
+    with open("/proc/stat", encoding="ascii") as file:
+        user, nice, system, _idle, _iowait, irq, softirq, steal = map(int, file.readline().split()[1:9])
+    return user + nice + system + irq + softirq + steal
+
+
+def alternate(contestants, rounds, watch, say, warm=True, attempts=3):
+    """Returns the rounds, each `{"ms": {key: ms}, "cpu": {key: ms}, "others": share}`, and how many were disturbed.
+
+    A turn is one call to fill the caches, if `warm`, and one that counts. When `attempts` times
+    the wanted rounds did not bring enough quiet ones, the least disturbed of the others fill up.
+    """
+    order, generator = list(contestants), random.Random(0)
+    quiet, disturbed = [], []
+    while len(quiet) < rounds and len(quiet) + len(disturbed) < rounds * attempts:
+        generator.shuffle(order)
+        taken, cpu, worst = {}, {}, 0.0
+        for contestant in order:
+            time.sleep(SETTLE_S)
+            watch.start()
+            if warm:
+                contestant.call()
+            before = cpu_ms(contestant.pid)
+            taken[contestant.key] = contestant.call()
+            cpu[contestant.key] = cpu_ms(contestant.pid) - before
+            worst = max(worst, watch.share_of_others())
+        (quiet if worst <= DISTURBED else disturbed).append({"ms": taken, "cpu": cpu, "others": worst})
+        say(f"round {len(quiet)}/{rounds}, {len(disturbed)} disturbed")
+    disturbed.sort(key=lambda item: item["others"])
+    return quiet + disturbed[:rounds - len(quiet)], len(disturbed)
+
+
+def spread(values):
+    """Median and quartiles."""
+    values = list(values)
+    if len(values) == 1:
+        return {"median": values[0], "low": values[0], "high": values[0]}
+    low, median, high = statistics.quantiles(values, n=4, method="inclusive")
+    return {"median": median, "low": low, "high": high}
+
+
+def summary(rounds, denominator):
+    """For every contestant its milliseconds, and its ratios to the denominator of the same round."""
+    return {
+        key: {
+            "ms": spread(item["ms"][key] for item in rounds),
+            "ratio": spread(item["ms"][key] / item["ms"][denominator] for item in rounds),
+            "cpu_ratio": spread(item["cpu"][key] / item["cpu"][denominator] for item in rounds),
+        }
+        for key in rounds[0]["ms"]
+    }
