@@ -66,7 +66,9 @@ fn main() -> Fallible<ExitCode> {
             }
         }
     }
-    println!("\n| architecture | exporter | operators between the early layer and the logits |\n|---|---|---|");
+    println!(
+        "\n| architecture | exporter | operators between the early layer and the logits |\n|---|---|---|"
+    );
     for (title, operators) in &operators {
         println!("| {title} | {} |", operators.iter().cloned().collect::<Vec<_>>().join(" "));
     }
@@ -157,9 +159,9 @@ fn operators(folder: &Path, tensor: &str) -> Fallible<BTreeSet<String>> {
     let prepared = Prepared::new(&file.model)?.upgraded();
     let score = score::find(prepared.graph(), None, OutputKind::Auto)?;
     let topology = Topology::new(prepared.graph());
-    let (below, above) =
-        (topology.dependents(tensor, rules::cuts), topology.ancestors(&score.tensor));
-    let on_the_way = |name: &String| name != tensor && below.contains(name.as_str()) && above.contains(name.as_str());
+    let (below, above) = (topology.dependents(tensor, rules::cuts), topology.ancestors(&score.tensor));
+    let on_the_way =
+        |name: &String| name != tensor && below.contains(name.as_str()) && above.contains(name.as_str());
     let nodes = prepared.graph().node.iter().filter(|node| node.output.iter().any(on_the_way));
     Ok(nodes.map(|node| node.op().to_owned()).collect())
 }
