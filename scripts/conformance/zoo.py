@@ -50,7 +50,7 @@ ZOO = {
     "vit_b_16": (96, ["conv_proj"]),
     "swin_v2_t": (224, ["features.0", "features.3", "features.7"]),
     "maxvit_t": (224, ["stem", "blocks.1", "blocks.3"]),
-    "densenet121": (96, ["features.pool0", "features.transition2", "features.norm5"]),
+    "densenet121": (64, ["features.pool0", "features.transition2", "features.norm5"]),
     "googlenet": (96, ["conv3", "inception4a", "inception5b"]),
     "inception_v3": (139, ["Conv2d_2b_3x3", "Mixed_5d", "Mixed_7c"]),
     "mobilenet_v3_large": (96, ["features.1", "features.8", "features.16"]),

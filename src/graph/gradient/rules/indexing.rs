@@ -122,10 +122,20 @@ pub(super) fn pad(emit: &mut Emit<'_>, step: &Step<'_>) -> Gradients {
         Some(pads) => emit.int64s(&pads.iter().map(|pad| -pad).collect::<Vec<_>>()),
         None => emit.op("Neg", &[pads]),
     };
-    let gradient = match step.node.input_name(3) {
-        Some(axes) => emit.op("Pad", &[step.gradient()?, &opposite, "", axes]),
-        None => emit.op("Pad", &[step.gradient()?, &opposite]),
+    let pads = match step.node.input_name(3) {
+        Some(axes) => {
+            // One entry an axis at both ends, for the same reason as in `gather`.
+            let rank = emit.shape(step.input(0)?)?.len() as i64;
+            let axes = emit.known_int64s(axes).ok_or_else(|| step.refuse("computes its axes"))?;
+            let begin = axes.iter().map(|&axis| if axis < 0 { axis + rank } else { axis });
+            let places: Vec<i64> = begin.clone().chain(begin.map(|axis| axis + rank)).collect();
+            let (places, none) = (emit.int64s(&places), emit.int64s(&vec![0; 2 * rank as usize]));
+            let axis = vec![AttributeProto::int("axis", 0)];
+            emit.op_with("ScatterElements", &[&none, &places, &opposite], axis)
+        }
+        None => opposite,
     };
+    let gradient = emit.op("Pad", &[step.gradient()?, &pads]);
     Ok(step.only_first(gradient))
 }
 
@@ -154,8 +164,14 @@ pub(super) fn gather(emit: &mut Emit<'_>, step: &Step<'_>) -> Gradients {
         let (before, own) = (emit.int64s(&[place]), emit.int64s(&[place + 1]));
         (before, emit.sub(&size, &own))
     };
-    let pads = emit.op_with("Concat", &[&before, &after], vec![AttributeProto::int("axis", 0)]);
-    let gradient = emit.op("Pad", &[&gradient, &pads, "", &axes]);
+    // One entry an axis at both ends. `Pad` would take this axis alone, but ONNX Runtime 1.32 mixes up such
+    // pads when it moves a `Transpose` past them.
+    let zeros = |emit: &mut Emit<'_>, count: i64| emit.int64s(&vec![0; count as usize]);
+    let (first, between) = (zeros(emit, axis), zeros(emit, rank - 1));
+    let last = zeros(emit, rank - 1 - axis);
+    let pads = [&first, &before, &between, &after, &last].map(String::as_str);
+    let pads = emit.op_with("Concat", &pads, vec![AttributeProto::int("axis", 0)]);
+    let gradient = emit.op("Pad", &[&gradient, &pads]);
     Ok(step.only_first(gradient))
 }
 
