@@ -9,3 +9,4 @@ mod pictures;
 mod rules;
 mod support;
 mod vgg16_mri;
+mod zoo;
