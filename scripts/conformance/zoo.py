@@ -59,11 +59,11 @@ ZOO = {
     "efficientnet_b0": (96, ["features.1", "features.4", "features.8"]),
     "efficientnet_v2_s": (96, ["features.1", "features.4", "features.7"]),
     "mnasnet1_0": (96, ["layers.8", "layers.10", "layers.16"]),
-    "regnet_y_400mf": (96, ["stem", "trunk_output.block2", "trunk_output.block4"]),
-    "regnet_x_400mf": (96, ["stem", "trunk_output.block2", "trunk_output.block4"]),
-    "resnet50": (96, ["layer1", "layer2", "layer4"]),
-    "resnext50_32x4d": (96, ["layer1", "layer2", "layer4"]),
-    "wide_resnet50_2": (96, ["layer1", "layer2", "layer4"]),
+    "regnet_y_400mf": (64, ["stem", "trunk_output.block2", "trunk_output.block4"]),
+    "regnet_x_400mf": (64, ["stem", "trunk_output.block2", "trunk_output.block4"]),
+    "resnet50": (64, ["layer1", "layer2", "layer4"]),
+    "resnext50_32x4d": (64, ["layer1", "layer2", "layer4"]),
+    "wide_resnet50_2": (64, ["layer1", "layer2", "layer4"]),
     "alexnet": (224, ["features.1", "features.7", "features.11"]),
     "vgg16_bn": (224, ["features.5", "features.22", "features.42"]),
 }
@@ -75,8 +75,8 @@ torch.backends.mha.set_fastpath_enabled(False)
 
 def build(name, size):
     torch.manual_seed(SEED)
-    options = {"vit_b_16": {"image_size": size}, "inception_v3": {"aux_logits": False, "init_weights": True}}
-    options["googlenet"] = options["inception_v3"]
+    options = {"vit_b_16": {"image_size": size}, "googlenet": {"aux_logits": False, "init_weights": True}}
+    options["inception_v3"] = {"aux_logits": False, "init_weights": False}
     return prepare(torchvision.models.get_model(name, weights=None, **options.get(name, {})), size)
 
 
