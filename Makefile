@@ -6,9 +6,11 @@ VENV := .venv
 BINARY := target/release/camlens
 IMAGES := downloads/images
 SECONDS_PER_FUZZ_TARGET ?= 60
+# Made by scripts/conformance/zoo.py; several gigabytes, so not in the repository.
+ZOO ?= target/zoo
 
 .DEFAULT_GOAL := help
-.PHONY: help setup quiet-setup run test openapi lint build demo bench page fuzz clean distclean
+.PHONY: help setup quiet-setup run test openapi lint build demo bench page fuzz conformance clean distclean
 
 help: ## print this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1|/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-16s %s\n", $$1, $$2}'
@@ -62,6 +64,10 @@ fuzz: ## fuzz each target for SECONDS_PER_FUZZ_TARGET (needs a nightly toolchain
 	@for target in $$(cargo +nightly fuzz list); do \
 		cargo +nightly fuzz run $$target -- -max_total_time=$(SECONDS_PER_FUZZ_TARGET) || exit 1; \
 	done
+
+conformance: quiet-setup ## hold gradients of torchvision's classifiers against autograd (see docs/conformance.md)
+	@test -d $(ZOO) || { echo "make: there is no $(ZOO): make it with scripts/conformance/zoo.py --into $(ZOO)" >&2; exit 2; }
+	@cargo run --quiet --release --example conformance -- $(ZOO)
 
 clean: ## remove what was built; keep what was fetched
 	@cargo clean --quiet

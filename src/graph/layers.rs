@@ -32,16 +32,22 @@ pub struct Layer {
 pub fn find(graph: &GraphProto, shapes: &Shapes, score: &str) -> Vec<Layer> {
     let topology = Topology::new(graph);
     let upstream = topology.ancestors(score);
+    let input = graph.input.first().map_or("", |input| input.name());
+    let of_image = topology.dependents(input, |_| false);
+    // Windows of attention stand where the images stand: their maps are no maps of an image.
+    let images = shapes.get(input).map(|sizes| sizes[0]);
+    let has_batch =
+        |tensor: &str| images.is_none_or(|images| shapes.get(tensor).is_some_and(|s| s[0] == images));
     let mut seen = HashSet::new();
     let mut found: Vec<(usize, Layer)> = Vec::new();
     for node in graph.node.iter().filter(|node| node.is_standard()) {
-        if !starts_layer(&topology, node) {
+        if !starts_layer(node, &of_image) {
             continue;
         }
         let Some(first) = node.output.first() else { continue };
         let end = follow(&topology, first);
         let Some(shape) = spatial(shapes, end) else { continue };
-        if !upstream.contains(end) || end == score || !seen.insert(end) {
+        if !upstream.contains(end) || !has_batch(end) || end == score || !seen.insert(end) {
             continue;
         }
         let last = topology.producer(end).unwrap_or(node);
@@ -70,12 +76,12 @@ pub fn spatial(shapes: &Shapes, tensor: &str) -> Option<[usize; 3]> {
     }
 }
 
-fn starts_layer(topology: &Topology<'_>, node: &NodeProto) -> bool {
+fn starts_layer(node: &NodeProto, of_image: &HashSet<&str>) -> bool {
     match node.op() {
         "Conv" | "MaxPool" | "AveragePool" | "Concat" => true,
-        // A residual sum joins two computed tensors; a bias has a constant on one side.
+        // A residual sum joins two tensors made of the image; a bias, which may be computed, is not.
         "Add" | "Sum" => {
-            node.input.len() > 1 && node.input.iter().all(|input| topology.constant(input).is_none())
+            node.input.len() > 1 && node.input.iter().all(|input| of_image.contains(input.as_str()))
         }
         _ => false,
     }

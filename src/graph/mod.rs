@@ -8,6 +8,7 @@
 
 pub mod file;
 pub mod gradient;
+pub mod inline;
 pub mod layers;
 pub mod node;
 pub mod prepare;

@@ -1,7 +1,7 @@
 //! From a model file to a graph that camlens can work on.
 //!
 //! Exporters agree on what a network computes and on little else. Here their
-//! dialects become one: constants are initializers and initializers are no
+//! dialects become one: functions are written out, constants are initializers and initializers are no
 //! inputs, the opset is recent enough for the gradient rules, the batch dimension
 //! is free. Nothing that the graph computes changes.
 
@@ -11,7 +11,7 @@ use super::proto::{
     Dimension, DimensionValue, GraphProto, ModelProto, TensorProto, TypeValue, ValueInfoProto,
     attribute_type, data_type,
 };
-use super::upgrade;
+use super::{inline, upgrade};
 use crate::error::{Error, Kind, Result};
 
 /// The one image input of a classifier.
@@ -41,6 +41,7 @@ impl Prepared {
     /// [`Kind::Setup`] when the model does not take just one batch of images of 32-bit floats.
     pub fn new(original: &ModelProto) -> Result<Self> {
         let mut model = original.clone();
+        inline::inline(&mut model);
         let graph = model.graph.get_or_insert_default();
         constants_to_initializers(graph);
         initializers_are_no_inputs(graph);

@@ -97,6 +97,11 @@ impl Upgrade {
                 self.float_to_input(&mut node, "value");
             }
             "Scatter" => node.op_type = Some("ScatterElements".into()),
+            "TopK" if from < 10 => {
+                let k = node.take_attribute("k").map_or(1, |k| k.i());
+                let k = self.constant(&node, "k", |name| TensorProto::int64(name, &[1], &[k]));
+                node.input.push(k);
+            }
             "Upsample" | "Resize" if from < 11 => self.resize(&mut node),
             "Squeeze" | "Unsqueeze" | "ReduceSum" if from < 13 => self.list_to_input(&mut node, "axes"),
             "ReduceMean" | "ReduceMax" | "ReduceMin" | "ReduceProd" | "ReduceL1" | "ReduceL2"

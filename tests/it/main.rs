@@ -11,3 +11,4 @@ mod pictures;
 mod rules;
 mod support;
 mod vgg16_mri;
+mod zoo;

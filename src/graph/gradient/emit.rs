@@ -176,6 +176,12 @@ impl<'g> Emit<'g> {
         self.op_with("ReduceMean", &[a, &axes], vec![AttributeProto::int("keepdims", 1)])
     }
 
+    /// The size that tensor `a` has along an axis at run time, as a vector of one.
+    pub fn size_along(&mut self, a: &str, axis: i64) -> String {
+        let attributes = vec![AttributeProto::int("start", axis), AttributeProto::int("end", axis + 1)];
+        self.op_with("Shape", &[a], attributes)
+    }
+
     /// Zeros of the shape that tensor `like` has at run time.
     pub fn zeros_like(&mut self, like: &str) -> String {
         let shape = self.op("Shape", &[like]);

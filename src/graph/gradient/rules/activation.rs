@@ -55,6 +55,12 @@ pub(super) fn relu(emit: &mut Emit<'_>, step: &Step<'_>) -> Gradients {
     gate(emit, step, &open)
 }
 
+/// What lies above the threshold passes.
+pub(super) fn thresholded_relu(emit: &mut Emit<'_>, step: &Step<'_>) -> Gradients {
+    let open = greater(emit, step.input(0)?, step.node.float("alpha", 1.0));
+    gate(emit, step, &open)
+}
+
 /// Clip passes what lies strictly between its bounds, as `ReLU6` does in PyTorch.
 pub(super) fn clip(emit: &mut Emit<'_>, step: &Step<'_>) -> Gradients {
     if step.wants(1) || step.wants(2) {

@@ -74,33 +74,18 @@ pub(super) fn pow(emit: &mut Emit<'_>, step: &Step<'_>) -> Gradients {
     })
 }
 
-/// The larger of two takes the gradient; equal ones share it, as in PyTorch.
-pub(super) fn max(emit: &mut Emit<'_>, step: &Step<'_>) -> Gradients {
-    extreme(emit, step, "Greater")
-}
-
-/// The smaller of two takes the gradient; equal ones share it, as in PyTorch.
-pub(super) fn min(emit: &mut Emit<'_>, step: &Step<'_>) -> Gradients {
-    extreme(emit, step, "Less")
-}
-
-fn extreme(emit: &mut Emit<'_>, step: &Step<'_>, wins: &str) -> Gradients {
-    if step.node.input.len() == 1 {
-        return Ok(step.only_first(step.gradient()?.to_owned()));
-    }
-    if step.node.input.len() > 2 {
-        return Err(step.refuse("has more than two inputs"));
-    }
-    each(emit, step, |emit, index| {
-        let (own, other) = (step.input(index)?, step.input(1 - index)?);
-        let won = emit.op(wins, &[own, other]);
-        let tied = emit.op("Equal", &[own, other]);
-        let won = emit.to_float(&won);
-        let tied = emit.to_float(&tied);
-        let half = emit.scale(&tied, 0.5);
-        let share = emit.add(&won, &half);
-        Ok(emit.mul(step.gradient()?, &share))
-    })
+/// The largest takes the gradient, and so the smallest of `Min`; equal ones share it, as in PyTorch.
+pub(super) fn extreme(emit: &mut Emit<'_>, step: &Step<'_>) -> Gradients {
+    let wins: Vec<String> = (0..step.node.input.len())
+        .map(|index| {
+            let won = emit.op("Equal", &[step.input(index)?, step.output()]);
+            Ok(emit.to_float(&won))
+        })
+        .collect::<Result<_, String>>()?;
+    let Some((first, others)) = wins.split_first() else { return Err(step.refuse("has no input")) };
+    let count = others.iter().fold(first.clone(), |count, won| emit.add(&count, won));
+    let share = emit.div(step.gradient()?, &count);
+    each(emit, step, |emit, index| Ok(emit.mul(&share, &wins[index])))
 }
 
 /// `Where(condition, a, b)`: each branch takes the gradient of the places that it filled.

@@ -47,8 +47,11 @@ fn slice_as_padding(emit: &Emit<'_>, step: &Step<'_>) -> Result<Option<Vec<i64>>
     for ((&start, &end), &axis) in starts.iter().zip(&ends).zip(&axes) {
         let axis = (if axis < 0 { axis + rank as i64 } else { axis }) as usize;
         let size = *sizes.get(axis).ok_or_else(|| step.refuse("has an impossible axis"))?;
-        // The batch is another size at run time than it was when it was measured.
+        // The batch is another size at run time than it was when it was measured; all of it is all of it.
         if axis == 0 {
+            if start == 0 && end >= i64::from(i32::MAX) {
+                continue;
+            }
             return Ok(None);
         }
         let place = |at: i64| if at < 0 { (at.saturating_add(size)).max(0) } else { at.min(size) };
@@ -64,7 +67,7 @@ pub(super) fn concat(emit: &mut Emit<'_>, step: &Step<'_>) -> Gradients {
     let axis = step.node.int("axis", 0);
     let axis = if axis < 0 { axis + rank } else { axis };
     if axis == 0 {
-        return Err(step.refuse("joins along the batch"));
+        return concat_first(emit, step);
     }
     let axis_name = emit.int64s(&[axis]);
     let mut gradients = Vec::with_capacity(step.node.input.len());
@@ -82,6 +85,21 @@ pub(super) fn concat(emit: &mut Emit<'_>, step: &Step<'_>) -> Gradients {
     Ok(gradients)
 }
 
+/// The first axis may be the batch, whose size is known at run time only.
+fn concat_first(emit: &mut Emit<'_>, step: &Step<'_>) -> Gradients {
+    let axis = emit.int64s(&[0]);
+    let mut start = emit.int64s(&[0]);
+    let mut gradients = Vec::with_capacity(step.node.input.len());
+    for index in 0..step.node.input.len() {
+        let size = emit.size_along(step.input(index)?, 0);
+        let end = emit.add(&start, &size);
+        let part = step.wants(index).then(|| step.gradient()).transpose()?;
+        gradients.push(part.map(|gradient| emit.op("Slice", &[gradient, &start, &end, &axis])));
+        start = end;
+    }
+    Ok(gradients)
+}
+
 /// The parts are joined again, zeros where a part has no gradient.
 pub(super) fn split(emit: &mut Emit<'_>, step: &Step<'_>) -> Gradients {
     let parts: Vec<String> = (step.node.output.iter().zip(&step.outputs))
@@ -93,29 +111,127 @@ pub(super) fn split(emit: &mut Emit<'_>, step: &Step<'_>) -> Gradients {
     Ok(step.only_first(gradient))
 }
 
-/// What was added is cut off again. Reflected and repeated edges go back place by place.
+/// What was added is cut off again, and what was cut off comes back as zeros: a `Pad` by as much the other
+/// way. Reflected and repeated edges go back place by place.
 pub(super) fn pad(emit: &mut Emit<'_>, step: &Step<'_>) -> Gradients {
     if step.node.string("mode", "constant") != "constant" {
         return scatter_back(emit, step);
     }
-    let sizes = emit.shape(step.input(0)?)?;
-    let rank = sizes.len();
-    let pads = emit.known_int64s(step.input(1)?).ok_or_else(|| step.refuse("computes its pads"))?;
-    let axes: Vec<i64> = match step.node.input_name(3) {
-        Some(axes) => emit.known_int64s(axes).ok_or_else(|| step.refuse("computes its axes"))?,
-        None => (0..rank as i64).collect(),
+    let pads = step.input(1)?;
+    let opposite = match emit.known_int64s(pads) {
+        Some(pads) => emit.int64s(&pads.iter().map(|pad| -pad).collect::<Vec<_>>()),
+        None => emit.op("Neg", &[pads]),
     };
-    let count = axes.len();
-    if pads.len() != 2 * count || pads.iter().any(|&pad| pad < 0) {
-        return Err(step.refuse("cuts instead of padding"));
+    let pads = match step.node.input_name(3) {
+        Some(axes) => {
+            // One entry an axis at both ends, for the same reason as in `gather`.
+            let rank = emit.shape(step.input(0)?)?.len() as i64;
+            let axes = emit.known_int64s(axes).ok_or_else(|| step.refuse("computes its axes"))?;
+            let begin = axes.iter().map(|&axis| if axis < 0 { axis + rank } else { axis });
+            let places: Vec<i64> = begin.clone().chain(begin.map(|axis| axis + rank)).collect();
+            let (places, none) = (emit.int64s(&places), emit.int64s(&vec![0; 2 * rank as usize]));
+            let axis = vec![AttributeProto::int("axis", 0)];
+            emit.op_with("ScatterElements", &[&none, &places, &opposite], axis)
+        }
+        None => opposite,
+    };
+    let gradient = emit.op("Pad", &[step.gradient()?, &pads]);
+    Ok(step.only_first(gradient))
+}
+
+/// `Gather` of one place, as exporters take a token or one of q, k and v apart: zeros around its gradient.
+/// Several places go back one by one.
+pub(super) fn gather(emit: &mut Emit<'_>, step: &Step<'_>) -> Gradients {
+    let (input, places) = (step.input(0)?, step.input(1)?);
+    let place = match (emit.known_int64s(places).as_deref(), emit.shape(places)) {
+        (Some(&[place]), Ok([] | [1])) => place,
+        _ => return scatter_back(emit, step),
+    };
+    let rank = emit.shape(input)?.len() as i64;
+    let axis = step.node.int("axis", 0);
+    let axis = if axis < 0 { axis + rank } else { axis };
+    let axes = emit.int64s(&[axis]);
+    let gradient = match emit.shape(places)? {
+        [] => emit.op("Unsqueeze", &[step.gradient()?, &axes]),
+        _ => step.gradient()?.to_owned(),
+    };
+    // Taken at run time, since the axis may be the batch's.
+    let size = emit.size_along(input, axis);
+    let (before, after) = if place < 0 {
+        let (offset, after) = (emit.int64s(&[place]), emit.int64s(&[-1 - place]));
+        (emit.add(&size, &offset), after)
+    } else {
+        let (before, own) = (emit.int64s(&[place]), emit.int64s(&[place + 1]));
+        (before, emit.sub(&size, &own))
+    };
+    // One entry an axis at both ends. `Pad` would take this axis alone, but ONNX Runtime 1.32 mixes up such
+    // pads when it moves a `Transpose` past them.
+    let zeros = |emit: &mut Emit<'_>, count: i64| emit.int64s(&vec![0; count as usize]);
+    let (first, between) = (zeros(emit, axis), zeros(emit, rank - 1));
+    let last = zeros(emit, rank - 1 - axis);
+    let pads = [&first, &before, &between, &after, &last].map(String::as_str);
+    let pads = emit.op_with("Concat", &pads, vec![AttributeProto::int("axis", 0)]);
+    let gradient = emit.op("Pad", &[&gradient, &pads]);
+    Ok(step.only_first(gradient))
+}
+
+/// `TopK`'s values came from the places that its second output names.
+pub(super) fn top_k(emit: &mut Emit<'_>, step: &Step<'_>) -> Gradients {
+    let places = step.node.output.get(1).filter(|name| !name.is_empty());
+    let places = places.ok_or_else(|| step.refuse("hides its places"))?;
+    let zeros = emit.zeros_like(step.input(0)?);
+    let axis = vec![AttributeProto::int("axis", step.node.int("axis", -1))];
+    let gradient = emit.op_with("ScatterElements", &[&zeros, places, step.gradient()?], axis);
+    Ok(step.only_first(gradient))
+}
+
+/// Updates take the gradient of the places that they went to; the data keep the rest, or with
+/// `reduction="add"` all of it.
+fn scatter(emit: &mut Emit<'_>, step: &Step<'_>, gather: &str, attributes: &[AttributeProto]) -> Gradients {
+    let gradient = step.gradient()?;
+    let places = step.input(1)?;
+    let adds = match step.node.string("reduction", "none") {
+        "none" => false,
+        "add" => true,
+        _ => return Err(step.refuse("reduces in a way that has no rule")),
+    };
+    let mut gradients = vec![None; step.node.input.len()];
+    if step.wants(0) {
+        gradients[0] = Some(if adds {
+            gradient.to_owned()
+        } else {
+            let zeros = emit.zeros_like(step.input(2)?);
+            emit.op_with(step.node.op(), &[gradient, places, &zeros], attributes.to_vec())
+        });
     }
-    let padded: Vec<usize> =
-        (0..count).filter(|&index| pads[index] != 0 || pads[index + count] != 0).collect();
-    let axis_of = |index: usize| if axes[index] < 0 { axes[index] + rank as i64 } else { axes[index] };
-    let starts: Vec<i64> = padded.iter().map(|&index| pads[index]).collect();
-    let ends: Vec<i64> = padded.iter().map(|&index| pads[index] + sizes[axis_of(index) as usize]).collect();
-    let cut: Vec<i64> = padded.iter().map(|&index| axis_of(index)).collect();
-    let (starts, ends, cut) = (emit.int64s(&starts), emit.int64s(&ends), emit.int64s(&cut));
-    let gradient = emit.op("Slice", &[step.gradient()?, &starts, &ends, &cut]);
+    if step.wants(2) {
+        gradients[2] = Some(emit.op_with(gather, &[gradient, places], attributes.to_vec()));
+    }
+    Ok(gradients)
+}
+
+pub(super) fn scatter_elements(emit: &mut Emit<'_>, step: &Step<'_>) -> Gradients {
+    scatter(emit, step, "GatherElements", &[AttributeProto::int("axis", step.node.int("axis", 0))])
+}
+
+pub(super) fn scatter_nd(emit: &mut Emit<'_>, step: &Step<'_>) -> Gradients {
+    scatter(emit, step, "GatherND", &[])
+}
+
+/// The part of a matrix that was kept gets its gradient, the rest zero.
+pub(super) fn trilu(emit: &mut Emit<'_>, step: &Step<'_>) -> Gradients {
+    let mut inputs = vec![step.gradient()?];
+    inputs.extend(step.node.input_name(1));
+    let gradient = emit.op_with("Trilu", &inputs, step.node.attribute.clone());
+    Ok(step.only_first(gradient))
+}
+
+/// A number takes part in all sums after it, so its gradient is the sum from behind.
+pub(super) fn cumulative_sum(emit: &mut Emit<'_>, step: &Step<'_>) -> Gradients {
+    let attributes = vec![
+        AttributeProto::int("exclusive", step.node.int("exclusive", 0)),
+        AttributeProto::int("reverse", 1 - step.node.int("reverse", 0)),
+    ];
+    let gradient = emit.op_with("CumSum", &[step.gradient()?, step.input(1)?], attributes);
     Ok(step.only_first(gradient))
 }

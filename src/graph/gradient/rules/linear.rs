@@ -51,6 +51,13 @@ pub(super) fn matmul(emit: &mut Emit<'_>, step: &Step<'_>) -> Gradients {
     let gradient = step.gradient()?;
     let (a, b) = (step.input(0)?, step.input(1)?);
     let (a_rank, b_rank) = (emit.shape(a)?.len(), emit.shape(b)?.len());
+    if a_rank >= 2 && b_rank == 1 && !step.wants(1) {
+        // A vector of weights: one number a row, each row's gradient a multiple of the vector.
+        let last = emit.int64s(&[-1]);
+        let column = emit.op("Unsqueeze", &[gradient, &last]);
+        let gradient = emit.mul(&column, b);
+        return Ok(step.only_first(gradient));
+    }
     if a_rank < 2 || b_rank < 2 {
         return Err(step.refuse("multiplies a vector, not a matrix"));
     }

@@ -9,11 +9,13 @@
 mod activation;
 mod arithmetic;
 mod convolution;
+mod einsum;
 mod indexing;
 mod linear;
 mod normalization;
 mod pooling;
 mod reduction;
+mod resize;
 mod shape;
 
 use super::{Emit, Step};
@@ -41,7 +43,9 @@ pub fn cuts(node: &NodeProto) -> bool {
         && match node.op() {
             "Shape" | "Size" | "ArgMax" | "ArgMin" | "NonZero" | "Equal" | "Greater" | "GreaterOrEqual"
             | "Less" | "LessOrEqual" | "Not" | "And" | "Or" | "Xor" | "IsNaN" | "IsInf" | "Sign"
-            | "Floor" | "Ceil" | "Round" | "ConstantOfShape" | "Range" | "EyeLike" | "OneHot" => true,
+            | "Floor" | "Ceil" | "Round" | "ConstantOfShape" | "Range" | "EyeLike" | "OneHot" | "Hardmax" => {
+                true
+            }
             "Cast" => INTEGER_OR_BOOLEAN.contains(&node.int("to", 0)),
             _ => false,
         }
@@ -74,12 +78,13 @@ pub const TABLE: &[(&str, Rule)] = &[
     ("Softsign", activation::softsign),
     ("Sqrt", activation::sqrt),
     ("Tanh", activation::tanh),
+    ("ThresholdedRelu", activation::thresholded_relu),
     // arithmetic of two or more tensors
     ("Add", arithmetic::add),
     ("Div", arithmetic::div),
-    ("Max", arithmetic::max),
+    ("Max", arithmetic::extreme),
     ("Mean", arithmetic::mean),
-    ("Min", arithmetic::min),
+    ("Min", arithmetic::extreme),
     ("Mul", arithmetic::mul),
     ("Pow", arithmetic::pow),
     ("Sub", arithmetic::sub),
@@ -90,22 +95,32 @@ pub const TABLE: &[(&str, Rule)] = &[
     ("ConvTranspose", convolution::conv_transpose),
     // taking parts and putting them back
     ("Concat", indexing::concat),
-    ("Gather", indexing::scatter_back),
+    ("CumSum", indexing::cumulative_sum),
+    ("Gather", indexing::gather),
     ("GatherElements", indexing::scatter_back),
     ("GatherND", indexing::scatter_back),
     ("Pad", indexing::pad),
+    ("ScatterElements", indexing::scatter_elements),
+    ("ScatterND", indexing::scatter_nd),
     ("Slice", indexing::slice),
     ("Split", indexing::split),
     ("Tile", indexing::scatter_back),
+    ("TopK", indexing::top_k),
+    ("Trilu", indexing::trilu),
     // matrix products
+    ("Einsum", einsum::einsum),
     ("Gemm", linear::gemm),
     ("MatMul", linear::matmul),
     // normalisation
     ("BatchNormalization", normalization::batch),
     ("GroupNormalization", normalization::group),
     ("InstanceNormalization", normalization::instance),
+    ("LRN", normalization::local_response),
     ("LayerNormalization", normalization::layer),
     ("LogSoftmax", normalization::log_softmax),
+    ("LpNormalization", normalization::lp),
+    ("MeanVarianceNormalization", normalization::mean_variance),
+    ("RMSNormalization", normalization::root_mean_square),
     ("Softmax", normalization::softmax),
     // pooling
     ("AveragePool", pooling::average),
@@ -113,10 +128,18 @@ pub const TABLE: &[(&str, Rule)] = &[
     ("GlobalMaxPool", pooling::global_max),
     ("MaxPool", pooling::max),
     // reduction
+    ("ReduceL1", reduction::l1),
     ("ReduceL2", reduction::l2),
-    ("ReduceMax", reduction::max),
+    ("ReduceLogSum", reduction::log_sum),
+    ("ReduceLogSumExp", reduction::log_sum_exp),
+    ("ReduceMax", reduction::extreme),
     ("ReduceMean", reduction::mean),
+    ("ReduceMin", reduction::extreme),
+    ("ReduceProd", reduction::product),
     ("ReduceSum", reduction::sum),
+    ("ReduceSumSquare", reduction::sum_square),
+    // another size
+    ("Resize", resize::resize),
     // another shape, the same numbers
     ("Cast", shape::cast),
     ("DepthToSpace", shape::depth_to_space),

@@ -8,7 +8,9 @@ use crate::graph::proto::AttributeProto;
 /// pass pays for them, the forward pass keeps the runtime's fastest kernel. Of equal values the first is taken.
 pub(super) fn max(emit: &mut Emit<'_>, step: &Step<'_>) -> Gradients {
     let input = step.input(0)?;
-    let indices = emit.second_output("MaxPool", &[input], step.node.attribute.clone());
+    // Its own order of storage is for the indices that the forward pass may hand out.
+    let attributes = step.node.attribute.iter().filter(|attribute| attribute.name() != "storage_order");
+    let indices = emit.second_output("MaxPool", &[input], attributes.cloned().collect());
     let places = emit.reshape(&indices, &[-1]);
     let gradient = scatter_add(emit, step.gradient()?, &places, input);
     Ok(step.only_first(gradient))

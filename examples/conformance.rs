@@ -1,0 +1,195 @@
+//! Holds camlens's raw gradients against autograd for a zoo of classifiers.
+//!
+//! `cargo run --release --example conformance -- FOLDER` reads every
+//! `FOLDER/<architecture>/<exporter>/` that `scripts/conformance/zoo.py` made and
+//! prints two Markdown tables: the error of each layer's gradient, and the operators
+//! that were differentiated. It fails when a layer has no gradient or a wrong one.
+#![expect(clippy::print_stdout, reason = "the tables are what it is for")]
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use camlens::engine::{Cancel, Model, Models, Pass, Settings};
+use camlens::graph::file::OnnxFile;
+use camlens::graph::gradient::rules;
+use camlens::graph::prepare::Prepared;
+use camlens::graph::program::Wanted;
+use camlens::graph::score::{self, OutputKind};
+use camlens::graph::topology::Topology;
+use camlens::model::ModelFolder;
+use ndarray::{Array4, ArrayD, Axis, OwnedRepr, concatenate};
+use ndarray_npy::NpzReader;
+
+type Fallible<T> = Result<T, Box<dyn std::error::Error>>;
+
+/// Largest difference that passes, as a part of the largest gradient.
+const TOLERANCE: f32 = 1e-4;
+
+/// What `zoo.py` notes beside the arrays.
+#[derive(serde::Deserialize)]
+struct Note {
+    layers: Vec<NotedLayer>,
+}
+
+#[derive(serde::Deserialize)]
+struct NotedLayer {
+    module: String,
+    tensor: String,
+    /// How far torch's own 32-bit gradient is from its 64-bit one.
+    torch_error: f32,
+}
+
+fn main() -> Fallible<ExitCode> {
+    let mut arguments = std::env::args_os().skip(1);
+    let folder = PathBuf::from(arguments.next().ok_or("usage: conformance FOLDER [ARCHITECTURE ...]")?);
+    let only: Vec<_> = arguments.collect();
+    println!("| architecture | exporter | layer | shape | error | torch float32 | |");
+    println!("|---|---|---|---|---|---|---|");
+    let (mut operators, mut holes, mut rows) = (Vec::new(), 0, 0);
+    for architecture in folders(&folder)? {
+        if !only.is_empty() && !only.iter().any(|name| architecture.ends_with(name)) {
+            continue;
+        }
+        for exporter in folders(&architecture)? {
+            let title = format!("{} | {}", file_name(&architecture), file_name(&exporter));
+            match one(&exporter, &title, &mut rows) {
+                Ok(report) => {
+                    holes += report.holes;
+                    operators.push((title, report.operators));
+                }
+                Err(error) => {
+                    holes += 1;
+                    println!("| {title} | | | | | {error} |");
+                }
+            }
+        }
+    }
+    println!(
+        "\n| architecture | exporter | operators between the early layer and the logits |\n|---|---|---|"
+    );
+    for (title, operators) in &operators {
+        println!("| {title} | {} |", operators.iter().cloned().collect::<Vec<_>>().join(" "));
+    }
+    println!("\n{rows} gradients, {holes} holes.");
+    Ok(if holes == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+struct Report {
+    operators: BTreeSet<String>,
+    holes: usize,
+}
+
+/// One exported model: prints a row for each layer.
+fn one(folder: &Path, title: &str, rows: &mut usize) -> Fallible<Report> {
+    if let Ok(reason) = std::fs::read_to_string(folder.join("failed.txt")) {
+        return Err(format!("the exporter fails: {}", reason.lines().next().unwrap_or_default()).into());
+    }
+    let note: Note = serde_json::from_reader(File::open(folder.join("layers.json"))?)?;
+    let mut arrays = NpzReader::new(File::open(folder.join("reference.npz"))?)?;
+    let x: Array4<f32> = arrays.by_name::<OwnedRepr<f32>, _>("x.npy")?;
+    let targets: ndarray::Array1<i64> = arrays.by_name::<OwnedRepr<i64>, _>("target.npy")?;
+    let settings = Settings { layer_sessions: 1, ..Settings::default() };
+    let model = Models::load_one(ModelFolder::read(folder)?, &settings)?;
+    let mut report = Report { operators: operators(folder, &note.layers[0].tensor)?, holes: 0 };
+    for NotedLayer { module, tensor, torch_error } in &note.layers {
+        let layer = model.layer(Some(tensor))?;
+        let expected: ArrayD<f32> = arrays.by_name::<OwnedRepr<f32>, _>(&format!("grad|{module}.npy"))?;
+        let act: ArrayD<f32> = arrays.by_name::<OwnedRepr<f32>, _>(&format!("act|{module}.npy"))?;
+        let shape = expected.shape()[1..].iter().map(usize::to_string).collect::<Vec<_>>().join("×");
+        let start = format!("| {title} | {module} | {shape}");
+        *rows += 1;
+        if let Some(obstacle) = model.gradient_obstacle(layer) {
+            println!("{start} | | {torch_error:.0e} | {obstacle} |");
+            report.holes += 1;
+            continue;
+        }
+        let (found, activation) = run(&model, layer, &x, &targets)?;
+        let error = relative(&found, &expected);
+        let mut remarks = Vec::new();
+        if model.batch() == 1 {
+            remarks.push("images one by one".to_owned());
+        }
+        if relative(&activation, &act) > TOLERANCE {
+            remarks.push(format!("the activation differs by {:.0e}", relative(&activation, &act)));
+        }
+        if error > TOLERANCE {
+            remarks.push("**wrong**".to_owned());
+            report.holes += 1;
+        }
+        println!("{start} | {error:.0e} | {torch_error:.0e} | {} |", remarks.join(", "));
+    }
+    Ok(report)
+}
+
+/// Gradient and activation of all images, in one pass where the model takes batches.
+fn run(
+    model: &Model,
+    layer: &camlens::graph::layers::Layer,
+    x: &Array4<f32>,
+    targets: &ndarray::Array1<i64>,
+) -> Fallible<(ArrayD<f32>, ArrayD<f32>)> {
+    let mut gradients = Vec::new();
+    let mut activations = Vec::new();
+    // A pass explains one class; the predicted one differs from image to image.
+    let together = model.batch() > 1;
+    let passes = if together {
+        vec![(x.clone(), None)]
+    } else {
+        let target = |&target: &i64| usize::try_from(target).ok();
+        x.axis_chunks_iter(Axis(0), 1).map(|image| image.to_owned()).zip(targets.iter().map(target)).collect()
+    };
+    for (input, target) in passes {
+        let pass = Pass { input, target, wanted: Wanted::Logit, activation: true };
+        let outcome = model.run(layer, pass, &Cancel::default())?;
+        gradients.push(outcome.gradient.ok_or("the pass gave no gradient")?.into_dyn());
+        activations.push(outcome.activation.ok_or("the pass gave no activation")?.into_dyn());
+    }
+    let join = |parts: &[ArrayD<f32>]| {
+        concatenate(Axis(0), &parts.iter().map(|part| part.view()).collect::<Vec<_>>())
+    };
+    Ok((join(&gradients)?, join(&activations)?))
+}
+
+/// The operators that a gradient passes on its way from the score to a tensor.
+fn operators(folder: &Path, tensor: &str) -> Fallible<BTreeSet<String>> {
+    let file = OnnxFile::open(&folder.join("model.onnx"))?;
+    let prepared = Prepared::new(&file.model)?.upgraded();
+    let score = score::find(prepared.graph(), None, OutputKind::Auto)?;
+    let topology = Topology::new(prepared.graph());
+    let (below, above) = (topology.dependents(tensor, rules::cuts), topology.ancestors(&score.tensor));
+    let on_the_way =
+        |name: &String| name != tensor && below.contains(name.as_str()) && above.contains(name.as_str());
+    let nodes = prepared.graph().node.iter().filter(|node| node.output.iter().any(on_the_way));
+    Ok(nodes.map(|node| node.op().to_owned()).collect())
+}
+
+/// The largest difference, as a part of the largest value expected.
+fn relative(found: &ArrayD<f32>, expected: &ArrayD<f32>) -> f32 {
+    if found.shape() != expected.shape() {
+        return f32::INFINITY;
+    }
+    let largest = expected.iter().fold(0.0_f32, |largest, value| largest.max(value.abs()));
+    found.iter().zip(expected).fold(0.0_f32, |worst, (a, b)| {
+        let difference = (a - b).abs() / largest;
+        // max() would pass over a NaN, which is as wrong as can be.
+        if difference.is_nan() { f32::INFINITY } else { worst.max(difference) }
+    })
+}
+
+fn folders(folder: &Path) -> Fallible<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            found.push(path);
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+fn file_name(path: &Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}

@@ -1,0 +1,282 @@
+"""torchvision's classifiers as ONNX files, with gradients by autograd at three layers.
+
+    python scripts/conformance/zoo.py [--into FOLDER] [ARCHITECTURE ...]
+
+Writes FOLDER/<architecture>/<exporter>/, a model folder of camlens with the arrays
+beside it, for `examples/conformance.rs` (`make conformance`). The files are big, so FOLDER lies outside the repository. What
+is there already stays, so a run that was cut off goes on where it stopped.
+
+The weights are random with a fixed seed. The reference is autograd in float64: in
+float32 an activation within rounding of a ReLU's kink may open in one library and
+stay shut in another, and then neither is wrong. For the same reason the two images
+are the first whose exact gradients stay when noise as small as rounding is added to
+the input: images at which rounding decides prove nothing. How far torch's own
+float32 gradients are from the reference stands in the table.
+"""
+
+import argparse
+import json
+import time
+import traceback
+import warnings
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import torch
+import torchvision
+from torch import nn
+
+SEED = 5
+BATCH = 2
+IMAGES_TRIED = 16
+# Large inputs have so many activations that another image hardly helps, and take long.
+LARGE_IMAGES_TRIED = 4
+# Noise on the input about as large as what rounding does to the activations.
+ROUNDING = 5e-7
+# An image is taken when the noise changes its gradients by less.
+HEALTHY = 1e-5
+# A layer's tensor in the ONNX file holds what the module gives, up to rounding.
+SAME = 1e-4
+
+# The size of the input (less than 224 where the architecture takes it) and modules: early, middle, last.
+ZOO = {
+    "squeezenet1_1": (96, ["features.3", "features.7", "features.12"]),
+    "resnet18": (96, ["layer1", "layer2", "layer4"]),
+    "shufflenet_v2_x1_0": (96, ["stage2", "stage3", "conv5"]),
+    "mobilenet_v2": (64, ["features.2", "features.10", "features.18"]),
+    "mobilenet_v3_small": (96, ["features.1", "features.6", "features.12"]),
+    "swin_t": (224, ["features.0", "features.3", "features.7"]),
+    "convnext_tiny": (96, ["features.0", "features.3", "features.7"]),
+    "vit_b_16": (96, ["conv_proj"]),
+    "swin_v2_t": (224, ["features.0", "features.3", "features.7"]),
+    "maxvit_t": (224, ["stem", "blocks.1", "blocks.3"]),
+    "densenet121": (64, ["features.pool0", "features.transition2", "features.norm5"]),
+    "googlenet": (96, ["conv3", "inception4a", "inception5b"]),
+    "inception_v3": (107, ["Conv2d_2b_3x3", "Mixed_5d", "Mixed_7c"]),
+    "mobilenet_v3_large": (96, ["features.1", "features.8", "features.16"]),
+    "efficientnet_b0": (96, ["features.1", "features.4", "features.8"]),
+    "efficientnet_v2_s": (96, ["features.1", "features.4", "features.7"]),
+    "mnasnet1_0": (96, ["layers.8", "layers.10", "layers.16"]),
+    "regnet_y_400mf": (64, ["stem", "trunk_output.block2", "trunk_output.block4"]),
+    "regnet_x_400mf": (64, ["stem", "trunk_output.block2", "trunk_output.block4"]),
+    "resnet50": (64, ["layer1", "layer2", "layer4"]),
+    "resnext50_32x4d": (64, ["layer1", "layer2", "layer4"]),
+    "wide_resnet50_2": (64, ["layer1", "layer2", "layer4"]),
+    "alexnet": (224, ["features.1", "features.7", "features.11"]),
+    "vgg16_bn": (224, ["features.5", "features.22", "features.42"]),
+}
+# The same with SiLU for ReLU, which has no kink: for architectures so deep that rounding opens another gate
+# somewhere for every image.
+SMOOTH = "-smooth"
+for name in ("regnet_x_400mf", "regnet_y_400mf", "resnet50", "resnext50_32x4d", "wide_resnet50_2"):
+    ZOO[name + SMOOTH] = ZOO[name]
+EXPORTERS = ("torchscript", "dynamo")
+
+# Attention's fused kernel has no ONNX counterpart.
+torch.backends.mha.set_fastpath_enabled(False)
+
+
+def build(name, size):
+    torch.manual_seed(SEED)
+    options = {"vit_b_16": {"image_size": size}, "googlenet": {"aux_logits": False, "init_weights": True}}
+    options["inception_v3"] = {"aux_logits": False, "init_weights": False}
+    base = name.removesuffix(SMOOTH)
+    model = torchvision.models.get_model(base, weights=None, **options.get(base, {}))
+    for parent in list(model.modules()) if name != base else []:
+        for child, module in parent.named_children():
+            if isinstance(module, nn.ReLU):
+                setattr(parent, child, nn.SiLU())
+    return prepare(model, size)
+
+
+def prepare(model, size):
+    """Random weights under which every parameter takes part: torchvision starts some at zero or one."""
+    for path, value in model.named_parameters():
+        if "layer_scale" in path:
+            nn.init.uniform_(value, 0.2, 0.6)
+        elif value.min() == value.max() and value.max() == 1:
+            nn.init.uniform_(value, 0.7, 1.4)
+        elif value.min() == value.max():
+            nn.init.normal_(value, 0.0, 0.1)
+    model.eval()
+    settle(model, size)
+    # The layers' gradients are wanted, not the weights'.
+    return model.requires_grad_(False)
+
+
+@torch.no_grad()
+def settle(model, size):
+    """Running statistics of what really flows, layer by layer; all else stays as in evaluation."""
+    norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
+    for norm in norms:
+        norm.momentum = None
+        norm.train()
+    if norms:
+        random = torch.Generator().manual_seed(SEED + 1)
+        for _ in range(2):
+            model(torch.randn(4, 3, size, size, generator=random))
+    model.eval()
+
+
+def gradients(model, x, modules, target=None):
+    """Logits, target, and the activation and gradient of every module's output."""
+    kept, hooks = {}, []
+    for path in modules:
+        def keep(_module, _inputs, output, path=path):
+            kept[path] = output.clone()
+            kept[path].retain_grad()
+            # A clone again, since the ReLU after it may work in place.
+            return kept[path].clone()
+        hooks.append(model.get_submodule(path).register_forward_hook(keep))
+    logits = model(x.requires_grad_())
+    target = logits.argmax(1) if target is None else target
+    logits.gather(1, target[:, None]).sum().backward()
+    for hook in hooks:
+        hook.remove()
+    acts = {path: value.detach().numpy() for path, value in kept.items()}
+    grads = {path: value.grad.numpy() for path, value in kept.items()}
+    return logits.detach().numpy(), target, acts, grads
+
+
+def relative(a, b):
+    return float(np.abs(a - b).max() / np.abs(b).max())
+
+
+def reference(model, size, modules):
+    """The first images whose gradients rounding does not change; their activations and gradients."""
+    random = torch.Generator().manual_seed(SEED + 2)
+    tried = []
+    for _ in range(LARGE_IMAGES_TRIED if size > 112 else IMAGES_TRIED):
+        tried.append(probe(model, torch.randn(1, 3, size, size, generator=random), modules, random))
+        tried.sort(key=lambda image: image["conditioning"])
+        del tried[BATCH:]
+        if len(tried) == BATCH and tried[-1]["conditioning"] <= HEALTHY:
+            break
+    found = {key: np.concatenate([image[key] for image in tried]) for key in ("x", "logits", "target")}
+    for key in ("acts", "grads", "single"):
+        found[key] = {path: np.concatenate([image[key][path] for image in tried]) for path in modules}
+    found["conditioning"] = tried[-1]["conditioning"]
+    found["errors"] = {path: relative(found["single"][path], found["grads"][path]) for path in modules}
+    return found
+
+
+def probe(model, x, modules, random):
+    """One image: what float64 makes of it, and how much less exact numbers change that."""
+    _, target, _, single = gradients(model, x, modules)
+    model.double()
+    logits, _, acts, grads = gradients(model, x.double(), modules, target)
+    others = [single]
+    for _ in range(2):
+        noise = ROUNDING * torch.randn(x.shape, generator=random, dtype=torch.float64)
+        others.append(gradients(model, x.double() + noise, modules, target)[3])
+    model.float()
+    worst = max(relative(other[path], grads[path]) for other in others for path in modules)
+    return {
+        "x": x.detach().numpy(), "logits": logits, "target": target.numpy(), "acts": acts, "grads": grads,
+        "single": single, "conditioning": worst,
+    }  # fmt: skip
+
+
+def export(model, x, exporter, path):
+    if exporter == "torchscript":
+        torch.onnx.export(
+            model, (x,), path, dynamo=False, opset_version=17, input_names=["input"], output_names=["output"],
+            dynamic_axes={"input": {0: "N"}, "output": {0: "N"}},
+        )  # fmt: skip
+    else:
+        torch.onnx.export(
+            model, (x,), path, dynamo=True, input_names=["input"], output_names=["output"],
+            dynamic_shapes=({0: torch.export.Dim("batch")},), external_data=False, verbose=False,
+        )  # fmt: skip
+
+
+def tie(path, x, acts):
+    """{module: tensor}: exporters name tensors as they please, so a layer is found by what it holds."""
+    model = onnx.load(path)
+    names = [name for node in model.graph.node for name in node.output if name and node.op_type != "Constant"]
+    known = {output.name for output in model.graph.output}
+    model.graph.output.extend(onnx.helper.make_empty_tensor_value_info(n) for n in names if n not in known)
+    options = onnxruntime.SessionOptions()
+    # Fusions would remove tensors that are asked for.
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.intra_op_num_threads = 1
+    session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    del model
+    values = session.run(names, {session.get_inputs()[0].name: x[:1]})
+    tied = {}
+    for module, act in acts.items():
+        same = (n for n, v in zip(names, values) if v.shape == (1, *act.shape[1:]) and v.dtype == np.float32
+                and relative(v, act[:1]) <= SAME)  # fmt: skip
+        tied[module] = next(same, None)
+    return tied
+
+
+def manifest(size, layers):
+    """Preprocessing that changes nothing, and the early layer as the one that is ready."""
+    return (
+        f'file = "model.onnx"\ndefault_layer = "{layers[0]["module"]}"\n'
+        f"[input]\nsize = [{size}, {size}]\nscale = 1.0\nmean = [0.0, 0.0, 0.0]\nstd = [1.0, 1.0, 1.0]\n"
+        "[layers]\n" + "".join(f'"{layer["module"]}" = "{layer["tensor"]}"\n' for layer in layers)
+    )
+
+
+def write(folder, size, found, tied):
+    """The arrays, the manifest, and last the note whose presence says that all is there."""
+    layers = [
+        {"module": module, "tensor": tensor, "torch_error": found["errors"][module]}
+        for module, tensor in tied.items() if tensor is not None
+    ]  # fmt: skip
+    arrays = {"x": found["x"], "target": found["target"]}
+    arrays["logits"] = found["logits"].astype(np.float32)
+    for module in (layer["module"] for layer in layers):
+        arrays[f"grad|{module}"] = found["grads"][module].astype(np.float32)
+        arrays[f"act|{module}"] = found["acts"][module].astype(np.float32)
+    np.savez(folder / "reference.npz", **arrays)
+    (folder / "model.toml").write_text(manifest(size, layers))
+    (folder / "layers.json").write_text(json.dumps({"layers": layers}, indent=1) + "\n")
+
+
+def make(name, into):
+    size, modules = ZOO[name]
+    missing = [exporter for exporter in EXPORTERS if not (into / name / exporter / "layers.json").exists()]
+    if not missing:
+        return
+    started = time.time()
+    model = build(name, size)
+    found = reference(model, size, modules)
+    print(f"{name}: rounding changes the gradients by {found['conditioning']:.1e}", flush=True)
+    for exporter in missing:
+        folder = into / name / exporter
+        folder.mkdir(parents=True, exist_ok=True)
+        unfinished = folder / "unfinished.onnx"
+        try:
+            # The weights come from a seed: a file that is there holds the same.
+            if not (folder / "model.onnx").exists():
+                export(model, torch.from_numpy(found["x"]), exporter, unfinished)
+                unfinished.rename(folder / "model.onnx")
+        except Exception as error:  # An exporter's failure is a row of the table, not the end of it.
+            traceback.print_exc()
+            (folder / "failed.txt").write_text(f"{type(error).__name__}: {error}\n")
+            continue
+        (folder / "failed.txt").unlink(missing_ok=True)
+        tied = tie(folder / "model.onnx", found["x"], found["acts"])
+        for module in (module for module, tensor in tied.items() if tensor is None):
+            print(f"{name}, {exporter}: no tensor holds {module}", flush=True)
+        write(folder, size, found, tied)
+        print(f"{name}, {exporter}: {time.time() - started:.0f} s", flush=True)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--into", type=Path, default=Path("/opt/camlens-ref/zoo"))
+    parser.add_argument("architecture", nargs="*", default=list(ZOO))
+    arguments = parser.parse_args()
+    warnings.filterwarnings("ignore")
+    for name in arguments.architecture:
+        make(name, arguments.into)
+
+
+if __name__ == "__main__":
+    main()
