@@ -38,7 +38,7 @@ def gates(name, folder):
         differ = (single > 0) != (double > 0)
         total += differ.sum()
         if differ.any():
-            print(f"{name}: {tensor}: {differ.sum()} of {differ.size}, images {sorted(set(np.argwhere(differ)[:, 0]))}")
+            print(f"{name}: {tensor}: {differ.sum()} of {differ.size}, images {sorted(set(np.argwhere(differ)[:, 0].tolist()))}")
     print(f"{name}: {total} gates differ")
 
 

@@ -70,7 +70,7 @@ ZOO = {
 # The same with SiLU for ReLU, which has no kink: for architectures so deep that rounding opens another gate
 # somewhere for every image.
 SMOOTH = "-smooth"
-for name in ("regnet_x_400mf", "regnet_y_400mf", "resnet50", "resnext50_32x4d", "wide_resnet50_2"):
+for name in ("regnet_x_400mf", "regnet_y_400mf", "resnet50", "resnext50_32x4d", "wide_resnet50_2", "vgg16_bn"):
     ZOO[name + SMOOTH] = ZOO[name]
 EXPORTERS = ("torchscript", "dynamo")
 
