@@ -44,7 +44,7 @@ def gates(name, folder):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--into", type=Path, default=Path("/opt/camlens-ref/zoo"))
+    parser.add_argument("--into", type=Path, default=Path("target/zoo"))
     parser.add_argument("architecture", nargs="+")
     arguments = parser.parse_args()
     for name in arguments.architecture:

@@ -270,7 +270,7 @@ def make(name, into):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--into", type=Path, default=Path("/opt/camlens-ref/zoo"))
+    parser.add_argument("--into", type=Path, default=Path("target/zoo"))
     parser.add_argument("architecture", nargs="*", default=list(ZOO))
     arguments = parser.parse_args()
     warnings.filterwarnings("ignore")
