@@ -6,7 +6,7 @@
 //! weight a channel. What the three sources do differently stands side by side in
 //! each of them.
 
-use ndarray::{Array1, Array2, ArrayView1, ArrayView2, ArrayView3, ArrayViewMut2, Axis};
+use ndarray::{Array1, ArrayView1, ArrayView2, ArrayView3, ArrayViewMut2, Axis};
 
 use super::options::{Convention, ScoreKind};
 use crate::picture::resize::Upsampler;
@@ -175,21 +175,10 @@ fn softmax(values: ArrayView1<'_, f32>) -> Array1<f32> {
     exponentials.mapv(|value| (value / total) as f32)
 }
 
-/// The masks of a whole plan, `[K, H, W]`: for tests and small activations only.
-#[must_use]
-pub fn all_masks(plan: &Plan, mask: &Mask<'_>, size: (usize, usize)) -> Vec<Array2<f32>> {
-    let write = |channel: &Option<usize>| {
-        let mut out = Array2::zeros(size);
-        mask.write(*channel, out.view_mut());
-        out
-    };
-    plan.passes.iter().map(write).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ndarray::{Array3, array};
+    use ndarray::{Array2, Array3, array};
 
     /// Channels: lively, zero, flat but not zero, weaker, zero.
     fn activation() -> Array3<f32> {
@@ -223,8 +212,9 @@ mod tests {
     fn the_article_keeps_the_minimum_in_its_masks() {
         let activation = array![[[1.0, 3.0]]];
         let at_layer_size = |convention| {
-            let plan = Plan { passes: vec![Some(0)], answered_by: vec![Some(0)] };
-            all_masks(&plan, &Mask::new(activation.view(), (1, 2), convention), (1, 2)).remove(0)
+            let mut out = Array2::zeros((1, 2));
+            Mask::new(activation.view(), (1, 2), convention).write(Some(0), out.view_mut());
+            out
         };
         assert_eq!(at_layer_size(Convention::Paper), array![[0.0, 1.0]]);
         assert_eq!(at_layer_size(Convention::Article), array![[0.5, 1.5]]);
