@@ -121,6 +121,7 @@ def score_cam_table(parts, all_channels):
 def timing_table(speeds):
     steps = list(dict.fromkeys(step for speed in speeds.values() for entry in speed["server_timing_ms"].values()
                                for step in entry))
+    steps = [step for step in steps if step != "rest"] + ["rest"]
     yield f"| model | request | {' | '.join(steps)} |"
     yield "|---|---|" + "---:|" * len(steps)
     for model, speed in speeds.items():
