@@ -292,6 +292,8 @@ def main():
     models = [mri]
     try:
         models.append(Model("vgg16", full_size_vgg16(args, python), PICTURES / "chelsea.png"))
+        if "--weights none" in (models[1].folder / "model.toml").read_text(encoding="utf-8"):
+            found["notes"].append("the full-size VGG16 has random weights, which cost the same time")
     except Skipped as skipped:
         found["notes"].append(f"the full-size VGG16 is skipped: {skipped}")
 

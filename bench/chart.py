@@ -31,7 +31,7 @@ BARS = {
     "pytorch-grad-cam gradcam": ("pytorch-grad-cam, Grad-CAM", "peer"),
     "pytorch-grad-cam gradcam++": ("pytorch-grad-cam, Grad-CAM++", "peer"),
 }
-GROUPS = {"vgg16-mri": "VGG16 of brain MRI, 240×240", "vgg16": "VGG16 of ImageNet, full size"}
+GROUPS = {"vgg16-mri": "VGG16 of brain MRI, 240×240", "vgg16": "VGG16, full size, 224×224"}
 
 
 def draw(found):
@@ -63,7 +63,7 @@ def draw(found):
         '<title id="title">Time as a multiple of a plain ONNX Runtime pass</title>',
         f'<desc id="about">{escape(described(groups))}</desc>',
         f"<style>{STYLE}\n</style>",
-        f'<text class="title" x="16" y="30">Time of one explanation, as a multiple of plain ONNX Runtime</text>',
+        '<text class="title" x="16" y="30">Time of one explanation, as a multiple of plain ONNX Runtime</text>',
         f'<text class="quiet" x="16" y="52">shorter is better; camlens: the whole HTTP request; '
         f'medians, whiskers are quartiles; {escape(command)}</text>',
         *body, "</svg>", ""])
