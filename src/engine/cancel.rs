@@ -43,12 +43,6 @@ impl Cancel {
         Self { state: Arc::default(), deadline }
     }
 
-    /// Until when the work must be done.
-    #[must_use]
-    pub fn deadline(&self) -> Option<Instant> {
-        self.deadline
-    }
-
     /// Raises the flag and stops the run in progress. The first reason stays.
     pub fn cancel(&self, reason: Reason) {
         let _ = self.state.reason.compare_exchange(0, reason as u8, Ordering::SeqCst, Ordering::SeqCst);

@@ -1,8 +1,8 @@
 //! Masked passes: the model's answers to many versions of one image, each seen through a mask.
 //!
-//! The masked inputs of one batch are made just before they run and overwritten by
-//! the next batch's, so however many masks there are, one batch is all that is
-//! ever held.
+//! The masked inputs of one batch are made just before they run and dropped
+//! before the next batch's are made, so however many masks there are, one batch is
+//! all that is ever held.
 
 use ndarray::{Array2, Array4, ArrayViewMut2, Axis, s};
 

@@ -6,7 +6,7 @@ use super::runtime::Runtime;
 use super::session::{RawOutput, first_line, run_raw};
 use crate::error::{Error, Kind, Result};
 use crate::graph::file::OnnxFile;
-use crate::graph::prepare::Prepared;
+use crate::graph::prepare::{Prepared, initializers_are_no_inputs};
 use crate::graph::probe::{Shapes, constant_shapes, shape_probe};
 use crate::graph::upgrade::opset;
 
@@ -79,9 +79,7 @@ fn same_as_the_file(
     }
     let mut model = file.model.clone();
     if let Some(graph) = &mut model.graph {
-        let constants: Vec<String> =
-            graph.initializer.iter().map(|tensor| tensor.name().to_owned()).collect();
-        graph.input.retain(|input| !constants.iter().any(|name| name == input.name()));
+        initializers_are_no_inputs(graph);
     }
     runtime
         .session(&file.reference_weights(model), file.folder(), false)

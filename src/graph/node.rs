@@ -131,12 +131,6 @@ impl AttributeProto {
     pub fn graph(name: &str, value: GraphProto) -> Self {
         Self { g: Some(value), ..Self::named(name, attribute_type::GRAPH) }
     }
-
-    /// A constant tensor.
-    #[must_use]
-    pub fn tensor(name: &str, value: TensorProto) -> Self {
-        Self { t: Some(value), ..Self::named(name, attribute_type::TENSOR) }
-    }
 }
 
 impl TensorProto {

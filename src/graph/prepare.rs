@@ -65,11 +65,6 @@ impl Prepared {
     pub fn graph(&self) -> &GraphProto {
         self.model.graph.as_ref().unwrap_or_else(|| unreachable!("decode() refuses a model without a graph"))
     }
-
-    /// The graph, to be changed.
-    pub fn graph_mut(&mut self) -> &mut GraphProto {
-        self.model.graph.get_or_insert_default()
-    }
 }
 
 fn constants_to_initializers(graph: &mut GraphProto) {
@@ -101,7 +96,7 @@ fn constant(attribute: &super::proto::AttributeProto, name: &str) -> Option<Tens
 }
 
 /// Before IR version 4 every weight had to be listed as an input, which keeps the runtime from folding it.
-fn initializers_are_no_inputs(graph: &mut GraphProto) {
+pub(crate) fn initializers_are_no_inputs(graph: &mut GraphProto) {
     let initializers: HashSet<&str> = graph.initializer.iter().map(|tensor| tensor.name()).collect();
     graph.input.retain(|input| !initializers.contains(input.name()));
 }
