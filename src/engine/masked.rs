@@ -23,17 +23,18 @@ pub struct Answers {
 /// Runs `input ∘ mask` for `count` masks in batches.
 ///
 /// `input` is one image as the model takes it; `mask(k, out)` writes mask k, `[H, W]`, and every channel
-/// is multiplied by it. `progress` hears after each batch how many masks are done.
+/// is multiplied by it. `progress` hears after each batch how many masks are done, and sees the
+/// answers so far: the rows of masks to come are zeros.
 ///
 /// # Errors
-/// Those of [`Model::forward`]; the batch in progress is the last that runs.
+/// Those of [`Model::forward`] and of `progress`; the batch in progress is the last that runs.
 pub fn masked_passes(
     model: &Model,
     input: &Array4<f32>,
     count: usize,
     mut mask: impl FnMut(usize, ArrayViewMut2<'_, f32>),
     cancel: &Cancel,
-    progress: &dyn Fn(usize),
+    progress: &dyn Fn(usize, &Answers) -> Result<()>,
 ) -> Result<Answers> {
     let (height, width) = (model.preprocess().height as usize, model.preprocess().width as usize);
     let mut answers = Answers {
@@ -59,7 +60,7 @@ pub fn masked_passes(
         answers.scores.slice_mut(s![done..done + size, ..]).assign(&outcome.scores);
         answers.probabilities.slice_mut(s![done..done + size, ..]).assign(&outcome.probabilities);
         done += size;
-        progress(done);
+        progress(done, &answers)?;
     }
     Ok(answers)
 }

@@ -15,7 +15,7 @@ mod settings;
 mod worker;
 
 pub use cancel::{Cancel, Reason};
-pub use masked::masked_passes;
+pub use masked::{Answers, masked_passes};
 pub use model::Model;
 pub use registry::{Models, Status};
 pub use session::{Outcome, Pass};

@@ -12,9 +12,11 @@ pub mod options;
 pub mod result;
 mod run;
 pub mod scorecam;
+mod watch;
 
 pub use result::{Explanation, Passes, Prediction, Predictions, Timing};
-pub use run::{Progress, compare, explain, explain_input, predict};
+pub use run::{compare, explain, explain_input, predict};
+pub use watch::Watch;
 
 use ndarray::{Array2, ArrayView1, ArrayView3, Axis, Zip};
 

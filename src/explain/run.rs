@@ -7,15 +7,13 @@ use ndarray::{Array1, Array4, ArrayView1, ArrayView3, ArrayViewMut2, Axis};
 
 use super::options::{Convention, Method, Options, ScoreKind};
 use super::result::{Explanation, Passes, Prediction, Predictions, Timing};
+use super::watch::Watch;
 use super::{gradcam, gradcam_plus_plus, normalize, scorecam, weighted_sum};
-use crate::engine::{Cancel, Model, Outcome, Pass, masked_passes};
+use crate::engine::{Answers, Cancel, Model, Outcome, Pass, masked_passes};
 use crate::error::{Error, Kind, Result};
 use crate::graph::layers::Layer;
 use crate::graph::program::Wanted;
 use crate::graph::score::Link;
-
-/// Told after each batch of masked passes: passes done, passes in all.
-pub type Progress<'a> = &'a (dyn Fn(usize, usize) + Sync);
 
 /// Explains one image with one method.
 ///
@@ -26,9 +24,9 @@ pub fn explain(
     image: &RgbImage,
     options: &Options,
     cancel: &Cancel,
-    progress: Progress<'_>,
+    watch: &dyn Watch,
 ) -> Result<Explanation> {
-    let mut explanations = compare(model, image, &[options.method], options, cancel, progress)?;
+    let mut explanations = compare(model, image, &[options.method], options, cancel, watch)?;
     explanations.pop().ok_or_else(|| Error::internal("explaining", "no method was run"))
 }
 
@@ -42,16 +40,15 @@ pub fn compare(
     methods: &[Method],
     options: &Options,
     cancel: &Cancel,
-    progress: Progress<'_>,
+    watch: &dyn Watch,
 ) -> Result<Vec<Explanation>> {
     let started = Instant::now();
     let input = model.preprocess().tensor(image);
     let preprocess_ms = ms_since(started);
     let seen = model.preprocess().seen(image.width(), image.height());
-    let mut explanations = explain_input(model, &input, methods, options, cancel, progress)?;
+    let mut explanations = Job::new(model, &input, seen, options, cancel, watch)?.run(methods)?;
     for explanation in &mut explanations {
         explanation.timing.preprocess_ms = preprocess_ms;
-        explanation.seen = seen;
     }
     Ok(explanations)
 }
@@ -66,41 +63,11 @@ pub fn explain_input(
     methods: &[Method],
     options: &Options,
     cancel: &Cancel,
-    progress: Progress<'_>,
+    watch: &dyn Watch,
 ) -> Result<Vec<Explanation>> {
-    let layer = model.layer(options.layer.as_deref())?;
-    let target = options
-        .target
-        .as_deref()
-        .map(|target| model.labels().resolve(target, model.classes()))
-        .transpose()?;
-    let job = Job { model, layer, input, target, options, cancel, progress };
-    let wanted: Vec<Wanted> = methods.iter().map(|&method| job.wanted(method)).collect::<Result<_>>()?;
-
-    // A pass with a gradient serves the methods that need none, too.
-    let main = wanted.iter().copied().find(|wanted| *wanted != Wanted::Nothing).unwrap_or(Wanted::Nothing);
-    let mut passes: Vec<(Wanted, Outcome, f64)> = Vec::new();
-    let mut explanations = Vec::with_capacity(methods.len());
-    for (&method, wanted) in methods.iter().zip(wanted) {
-        let wanted = if wanted == Wanted::Nothing { main } else { wanted };
-        let index = match passes.iter().position(|(known, ..)| *known == wanted) {
-            Some(index) => index,
-            None => {
-                let started = Instant::now();
-                let pass = Pass { input: input.clone(), target, wanted, activation: true };
-                let outcome = model.run(layer, pass, cancel)?;
-                passes.push((wanted, outcome, ms_since(started)));
-                passes.len() - 1
-            }
-        };
-        let (_, outcome, forward_ms) = &passes[index];
-        let started = Instant::now();
-        let mut explanation = job.explain(method, outcome)?;
-        explanation.timing =
-            Timing { preprocess_ms: 0.0, forward_ms: *forward_ms, explain_ms: ms_since(started) };
-        explanations.push(explanation);
-    }
-    Ok(explanations)
+    let preprocess = model.preprocess();
+    let seen = [0.0, 0.0, preprocess.width as f32, preprocess.height as f32];
+    Job::new(model, input, seen, options, cancel, watch)?.run(methods)
 }
 
 /// One request with its names resolved.
@@ -108,13 +75,63 @@ struct Job<'a> {
     model: &'a Model,
     layer: &'a Layer,
     input: &'a Array4<f32>,
+    /// The part of the image that the input shows.
+    seen: [f32; 4],
     target: Option<usize>,
     options: &'a Options,
     cancel: &'a Cancel,
-    progress: Progress<'a>,
+    watch: &'a dyn Watch,
 }
 
-impl Job<'_> {
+impl<'a> Job<'a> {
+    fn new(
+        model: &'a Model,
+        input: &'a Array4<f32>,
+        seen: [f32; 4],
+        options: &'a Options,
+        cancel: &'a Cancel,
+        watch: &'a dyn Watch,
+    ) -> Result<Self> {
+        let layer = model.layer(options.layer.as_deref())?;
+        let target = options
+            .target
+            .as_deref()
+            .map(|target| model.labels().resolve(target, model.classes()))
+            .transpose()?;
+        Ok(Self { model, layer, input, seen, target, options, cancel, watch })
+    }
+
+    fn run(&self, methods: &[Method]) -> Result<Vec<Explanation>> {
+        let wanted: Vec<Wanted> = methods.iter().map(|&method| self.wanted(method)).collect::<Result<_>>()?;
+
+        // A pass with a gradient serves the methods that need none, too.
+        let main =
+            wanted.iter().copied().find(|wanted| *wanted != Wanted::Nothing).unwrap_or(Wanted::Nothing);
+        let mut passes: Vec<(Wanted, Outcome, f64)> = Vec::new();
+        let mut explanations = Vec::with_capacity(methods.len());
+        for (&method, wanted) in methods.iter().zip(wanted) {
+            let wanted = if wanted == Wanted::Nothing { main } else { wanted };
+            let index = match passes.iter().position(|(known, ..)| *known == wanted) {
+                Some(index) => index,
+                None => {
+                    let started = Instant::now();
+                    let pass =
+                        Pass { input: self.input.clone(), target: self.target, wanted, activation: true };
+                    let outcome = self.model.run(self.layer, pass, self.cancel)?;
+                    passes.push((wanted, outcome, ms_since(started)));
+                    passes.len() - 1
+                }
+            };
+            let (_, outcome, forward_ms) = &passes[index];
+            let started = Instant::now();
+            let mut explanation = self.explain(method, outcome)?;
+            explanation.timing =
+                Timing { preprocess_ms: 0.0, forward_ms: *forward_ms, explain_ms: ms_since(started) };
+            explanations.push(explanation);
+        }
+        Ok(explanations)
+    }
+
     /// The gradient that a method needs, or why it can't be had.
     fn wanted(&self, method: Method) -> Result<Wanted> {
         let impossible = |why: String| Err(Error::new(Kind::Impossible, why));
@@ -143,7 +160,7 @@ impl Job<'_> {
 
     /// From a pass to a finished map.
     fn explain(&self, method: Method, outcome: &Outcome) -> Result<Explanation> {
-        let (model, options) = (self.model, self.options);
+        let options = self.options;
         let class = self.target.unwrap_or_else(|| argmax(outcome.scores.row(0)));
         let activation = first(outcome.activation.as_ref(), "activation")?;
         let mut passes = Passes { forward: 1, ..Passes::default() };
@@ -156,9 +173,27 @@ impl Job<'_> {
             Method::ScoreCam => {
                 let plan = scorecam::plan(activation, options.convention, options.max_channels);
                 (passes.masked, passes.skipped) = (plan.passes.len(), plan.skipped());
-                self.score_cam(activation, &plan, class)?
+                let unfinished = |weights: Array1<f32>, done: usize| {
+                    let passes = Passes { masked: done, ..passes };
+                    self.explanation(method, outcome, class, weights, passes)
+                };
+                self.score_cam(activation, &plan, class, &unfinished)?
             }
         };
+        self.explanation(method, outcome, class, weights, passes)
+    }
+
+    /// From weights to a finished map.
+    fn explanation(
+        &self,
+        method: Method,
+        outcome: &Outcome,
+        class: usize,
+        weights: Array1<f32>,
+        passes: Passes,
+    ) -> Result<Explanation> {
+        let (model, options) = (self.model, self.options);
+        let activation = first(outcome.activation.as_ref(), "activation")?;
         let map = weighted_sum(weights.view(), activation);
         let normalized =
             normalize::normalize(map, options.normalize.unwrap_or(options.convention.normalize()));
@@ -174,7 +209,7 @@ impl Job<'_> {
             max: normalized.max,
             empty: normalized.empty,
             input_size: [preprocess.height as usize, preprocess.width as usize],
-            seen: [0.0, 0.0, preprocess.width as f32, preprocess.height as f32],
+            seen: self.seen,
             passes,
             timing: Timing::default(),
         })
@@ -185,6 +220,7 @@ impl Job<'_> {
         activation: ArrayView3<'_, f32>,
         plan: &scorecam::Plan,
         class: usize,
+        unfinished: &dyn Fn(Array1<f32>, usize) -> Result<Explanation>,
     ) -> Result<Array1<f32>> {
         let preprocess = self.model.preprocess();
         let size = (preprocess.height as usize, preprocess.width as usize);
@@ -192,10 +228,19 @@ impl Job<'_> {
         let mask = scorecam::Mask::new(activation, size, convention);
         let count = plan.passes.len();
         let write = |pass: usize, out: ArrayViewMut2<'_, f32>| mask.write(plan.passes[pass], out);
-        let progress = |done| (self.progress)(done, count);
+        let weights = |plan: &scorecam::Plan, answers: &Answers| {
+            let (scores, probabilities) = (answers.scores.view(), answers.probabilities.view());
+            scorecam::weights(plan, scores, probabilities, class, convention, self.options.score)
+        };
+        let progress = |done: usize, answers: &Answers| {
+            self.watch.progress(Method::ScoreCam, done, count);
+            if done < count && self.watch.wants_partial() {
+                self.watch.partial(&unfinished(weights(&plan.first(done), answers), done)?, count);
+            }
+            Ok(())
+        };
         let answers = masked_passes(self.model, self.input, count, write, self.cancel, &progress)?;
-        let (scores, probabilities) = (answers.scores.view(), answers.probabilities.view());
-        Ok(scorecam::weights(plan, scores, probabilities, class, convention, self.options.score))
+        Ok(weights(plan, &answers))
     }
 }
 

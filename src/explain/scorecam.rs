@@ -26,6 +26,14 @@ impl Plan {
     pub fn skipped(&self) -> usize {
         self.answered_by.len() - self.passes.len()
     }
+
+    /// The plan as if it ended after the first `count` passes.
+    #[must_use]
+    pub fn first(&self, count: usize) -> Self {
+        let passes = self.passes.iter().copied().take(count).collect();
+        let is_first = |pass: &usize| *pass < count;
+        Self { passes, answered_by: self.answered_by.iter().map(|pass| pass.filter(is_first)).collect() }
+    }
 }
 
 /// Plans the passes for an activation `[C, h, w]`.
@@ -206,6 +214,15 @@ mod tests {
     fn the_liveliest_channels_are_kept() {
         assert_eq!(plan(activation().view(), Convention::Paper, Some(1)).passes, [Some(0)]);
         assert_eq!(plan(activation().view(), Convention::Paper, Some(99)).passes, [Some(0), Some(3)]);
+    }
+
+    #[test]
+    fn the_first_passes_of_a_plan_answer_for_their_channels_alone() {
+        let plan = plan(activation().view(), Convention::PytorchGradCam, None);
+        let first = plan.first(2);
+        assert_eq!(first.passes, [Some(0), None]);
+        assert_eq!(first.answered_by, [Some(0), Some(1), None, None, Some(1)]);
+        assert_eq!(plan.first(99), plan);
     }
 
     #[test]

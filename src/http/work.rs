@@ -12,7 +12,7 @@ use super::options::{Endpoint, Output, Question, Rendering, Size};
 use super::render;
 use crate::engine::{Cancel, Model};
 use crate::error::{Error, Kind, Result};
-use crate::explain::{self, Explanation, Progress};
+use crate::explain::{self, Explanation, Watch};
 use crate::picture::decode::{Limits, decode};
 use crate::picture::encode::{png, png_gray};
 use crate::picture::overlay::{gray, heatmap};
@@ -28,11 +28,11 @@ pub fn answer(
     question: &Question,
     limits: Limits,
     cancel: &Cancel,
-    progress: Progress<'_>,
+    watch: &dyn Watch,
 ) -> Result<Answer> {
     let started = Instant::now();
     let image = decode(file, &limits)?;
-    let job = Job { model, question, image, decode_ms: ms_since(started), cancel, progress };
+    let job = Job { model, question, image, decode_ms: ms_since(started), cancel, watch };
     cancel.check()?;
     refuse_endless_json(question, &job.image)?;
     match endpoint {
@@ -64,14 +64,14 @@ struct Job<'a> {
     image: RgbImage,
     decode_ms: f64,
     cancel: &'a Cancel,
-    progress: Progress<'a>,
+    watch: &'a dyn Watch,
 }
 
 impl Job<'_> {
     fn explain(&self) -> Result<Answer> {
         let Self { model, image, .. } = self;
         let asked = &self.question.explain;
-        let explanation = explain::explain(model, image, asked, self.cancel, self.progress)?;
+        let explanation = explain::explain(model, image, asked, self.cancel, self.watch)?;
         self.cancel.check()?;
         let rendering = &self.question.rendering;
         let started = Instant::now();
@@ -96,7 +96,7 @@ impl Job<'_> {
     fn compare(&self) -> Result<Answer> {
         let Self { model, image, question, .. } = self;
         let Question { methods, explain: asked, rendering, .. } = question;
-        let explanations = explain::compare(model, image, methods, asked, self.cancel, self.progress)?;
+        let explanations = explain::compare(model, image, methods, asked, self.cancel, self.watch)?;
         self.cancel.check()?;
         let started = Instant::now();
         if rendering.output == Output::Json {

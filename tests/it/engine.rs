@@ -1,12 +1,13 @@
 //! The engine under real use: turns, cancellation, deadlines, sessions that come and go.
 
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use camlens::engine::{Cancel, Pass, Reason};
 use camlens::error::Kind;
-use camlens::explain::explain_input;
-use camlens::explain::options::{Method, Options};
+use camlens::explain::options::{Method, Normalize, Options};
+use camlens::explain::{Explanation, Watch, explain_input};
 use camlens::graph::program::Wanted;
 use ndarray::Array4;
 
@@ -39,6 +40,46 @@ fn a_cancelled_score_cam_stops_before_its_next_batch() {
     assert!(total.load(Ordering::SeqCst) > 2 * model.batch());
     // The flag was the request's, not the model's: the next one is answered.
     model.forward(input, &Cancel::default()).unwrap();
+}
+
+/// Looks at every unfinished map.
+#[derive(Default)]
+struct Curious(Mutex<Vec<Explanation>>);
+
+impl Watch for Curious {
+    fn progress(&self, method: Method, done: usize, of: usize) {
+        assert!(method == Method::ScoreCam && done <= of);
+    }
+
+    fn wants_partial(&self) -> bool {
+        true
+    }
+
+    fn partial(&self, unfinished: &Explanation, of: usize) {
+        assert!(unfinished.passes.masked < of);
+        self.0.lock().unwrap().push(unfinished.clone());
+    }
+}
+
+/// Every pass adds a channel without negative numbers, weighed by a probability.
+#[test]
+fn a_map_grows_with_its_passes() {
+    let model = dialect("tinyvgg-torchscript", [64, 64]);
+    let options = Options { normalize: Some(Normalize::None), ..score_cam() };
+    let curious = Curious::default();
+    let methods = [Method::ScoreCam];
+    let input = picture(64, 64);
+    let finished =
+        explain_input(&model, &input, &methods, &options, &Cancel::default(), &curious).unwrap().remove(0);
+    let mut maps = curious.0.into_inner().unwrap();
+    assert!(!maps.is_empty() && maps.len() == (finished.passes.masked - 1) / model.batch());
+    maps.push(finished);
+    for (index, pair) in maps.windows(2).enumerate() {
+        assert_eq!(pair[0].passes.masked, (index + 1) * model.batch());
+        assert!(pair[0].map.iter().zip(&pair[1].map).all(|(before, after)| before <= after));
+        assert!(pair[0].max > 0.0 && pair[0].map != pair[1].map);
+        assert_eq!(pair[0].target, pair[1].target);
+    }
 }
 
 #[test]

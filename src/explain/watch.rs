@@ -1,0 +1,29 @@
+//! Watching a map grow.
+//!
+//! A method of many passes takes seconds to minutes. Whoever asked may [`Watch`]: hear how
+//! far it is, and see the map that the passes so far would give.
+
+use super::options::Method;
+use super::result::Explanation;
+
+/// Somebody who watches; called on the thread that explains, which waits for it.
+///
+/// A function of two numbers, passes done and passes in all, watches without looking at maps.
+pub trait Watch: Sync {
+    /// Told after each batch of passes: whose they are, how many are done, how many there are.
+    fn progress(&self, method: Method, done: usize, of: usize);
+
+    /// Whether [`Watch::partial`] would look at an unfinished map now; only then is one made.
+    fn wants_partial(&self) -> bool {
+        false
+    }
+
+    /// Shows the map as if the passes so far were all; `passes.masked` says how many they are of `of`.
+    fn partial(&self, _unfinished: &Explanation, _of: usize) {}
+}
+
+impl<F: Fn(usize, usize) + Sync> Watch for F {
+    fn progress(&self, _method: Method, done: usize, of: usize) {
+        self(done, of);
+    }
+}
