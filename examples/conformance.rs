@@ -14,12 +14,13 @@ use std::process::ExitCode;
 use camlens::engine::{Cancel, Model, Models, Pass, Settings};
 use camlens::graph::file::OnnxFile;
 use camlens::graph::gradient::rules;
+use camlens::graph::layers::{Layer, Layout, Tokens};
 use camlens::graph::prepare::Prepared;
 use camlens::graph::program::Wanted;
 use camlens::graph::score::{self, OutputKind};
 use camlens::graph::topology::Topology;
 use camlens::model::ModelFolder;
-use ndarray::{Array4, ArrayD, Axis, OwnedRepr, concatenate};
+use ndarray::{Array4, ArrayD, Axis, OwnedRepr, concatenate, s};
 use ndarray_npy::NpzReader;
 
 type Fallible<T> = Result<T, Box<dyn std::error::Error>>;
@@ -97,7 +98,8 @@ fn one(folder: &Path, title: &str, rows: &mut usize) -> Fallible<Report> {
         let layer = model.layer(Some(tensor))?;
         let expected: ArrayD<f32> = arrays.by_name::<OwnedRepr<f32>, _>(&format!("grad|{module}.npy"))?;
         let act: ArrayD<f32> = arrays.by_name::<OwnedRepr<f32>, _>(&format!("act|{module}.npy"))?;
-        let shape = expected.shape()[1..].iter().map(usize::to_string).collect::<Vec<_>>().join("×");
+        let (expected, act) = (as_maps(layer, expected)?, as_maps(layer, act)?);
+        let shape = layer.shape.iter().map(usize::to_string).collect::<Vec<_>>().join("×");
         let start = format!("| {title} | {module} | {shape}");
         *rows += 1;
         if let Some(obstacle) = model.gradient_obstacle(layer) {
@@ -127,7 +129,7 @@ fn one(folder: &Path, title: &str, rows: &mut usize) -> Fallible<Report> {
 /// Gradient and activation of all images, in one pass where the model takes batches.
 fn run(
     model: &Model,
-    layer: &camlens::graph::layers::Layer,
+    layer: &Layer,
     x: &Array4<f32>,
     targets: &ndarray::Array1<i64>,
 ) -> Fallible<(ArrayD<f32>, ArrayD<f32>)> {
@@ -151,6 +153,20 @@ fn run(
         concatenate(Axis(0), &parts.iter().map(|part| part.view()).collect::<Vec<_>>())
     };
     Ok((join(&gradients)?, join(&activations)?))
+}
+
+/// An array in the layer's own layout as the engine gives it: `[N, C, h, w]`.
+fn as_maps(layer: &Layer, array: ArrayD<f32>) -> Fallible<ArrayD<f32>> {
+    Ok(match layer.layout {
+        Layout::Maps => array,
+        Layout::ChannelsLast => array.permuted_axes(vec![0, 3, 1, 2]),
+        Layout::Tokens(Tokens { skip, grid: [rows, columns] }) => {
+            let places = array.slice(s![.., skip..skip + rows * columns, ..]).permuted_axes([0, 2, 1]);
+            let [images, channels, _] = <[usize; 3]>::try_from(places.shape())?;
+            let maps = places.as_standard_layout().into_owned();
+            maps.into_shape_with_order((images, channels, rows, columns))?.into_dyn()
+        }
+    })
 }
 
 /// The operators that a gradient passes on its way from the score to a tensor.

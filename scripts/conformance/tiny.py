@@ -1,13 +1,14 @@
 """A small zoo for every test run: torchvision's own classes with few channels and tiny inputs.
 
-    python scripts/conformance/tiny.py
+    python scripts/conformance/tiny.py [MODEL ...]
 
 Writes tests/golden/zoo/<model>-<exporter>.onnx and .npz. Weights, images and reference
 are made as in zoo.py; the architectures are those whose operators the other golden
-models lack: windows that are shifted and padded, relative attention, channel
+models lack: tokens, windows that are shifted and padded, relative attention, channel
 shuffles, dense concatenations, local response normalisation, resizing.
 """
 
+import sys
 import warnings
 from pathlib import Path
 
@@ -16,6 +17,11 @@ import onnx
 import torch
 import torch.nn.functional as F
 import zoo
+from pytorch_grad_cam import GradCAM
+from pytorch_grad_cam.utils.image import scale_cam_image
+from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
+from timm.models.deit import VisionTransformerDistilled
+from timm.models.vision_transformer import VisionTransformer as TimmVisionTransformer
 from torch import nn
 from torchvision.models.convnext import CNBlockConfig, ConvNeXt
 from torchvision.models.densenet import DenseNet
@@ -54,23 +60,60 @@ class Patchwork(nn.Module):
 
 
 def models():
-    yield "patchwork", Patchwork(), 32, ["stem", "act", "last"]
-    yield "swin", SwinTransformer(
+    yield "patchwork", lambda: Patchwork(), 32, ["stem", "act", "last"]
+    yield "swin", lambda: SwinTransformer(
         [2, 2], 8, [2, 1], [2, 4], [4, 4], stochastic_depth_prob=0.0, num_classes=CLASSES,
-    ), 24, ["features.0", "features.1", "features.3"]  # fmt: skip
-    yield "maxvit", MaxVit(
+    ), 24, ["features.0", "features.1", "features.3", "norm"]  # fmt: skip
+    yield "maxvit", lambda: MaxVit(
         (32, 32), 8, 2, [8, 16], [1, 1], 4, 0.0, num_classes=CLASSES,
     ), 32, ["stem", "blocks.0", "blocks.1"]  # fmt: skip
-    yield "vit", VisionTransformer(32, 8, 2, 2, 16, 32, num_classes=CLASSES), 32, ["conv_proj"]
-    yield "convnext", ConvNeXt(
+    yield "vit", lambda: VisionTransformer(32, 8, 2, 2, 16, 32, num_classes=CLASSES), 32, [
+        "conv_proj", "encoder.layers.encoder_layer_0", "encoder.layers.encoder_layer_1.ln_1",
+    ]  # fmt: skip
+    yield "convnext", lambda: ConvNeXt(
         [CNBlockConfig(8, 16, 1), CNBlockConfig(16, None, 2)], num_classes=CLASSES
     ), 32, ["features.0", "features.1", "features.3"]  # fmt: skip
-    yield "densenet", DenseNet(
+    yield "densenet", lambda: DenseNet(
         4, (2, 2), 8, num_classes=CLASSES
     ), 64, ["features.pool0", "features.transition1", "features.norm5"]  # fmt: skip
-    yield "shufflenet", ShuffleNetV2(
+    yield "shufflenet", lambda: ShuffleNetV2(
         [2, 2, 1], [8, 16, 32, 32, 48], num_classes=CLASSES
     ), 64, ["stage2", "stage3", "conv5"]  # fmt: skip
+    # timm's transformers: two tokens before the places, and five; patches that are not as many in rows as in columns.
+    tiny = {"patch_size": 8, "embed_dim": 16, "depth": 2, "num_heads": 2, "mlp_ratio": 2, "num_classes": CLASSES}
+    blocks = ["blocks.0", "blocks.1.norm1"]
+    yield "deit", lambda: VisionTransformerDistilled(img_size=(32, 24), **tiny), (32, 24), blocks
+    yield "registers", lambda: TimmVisionTransformer(
+        img_size=(24, 32), reg_tokens=4, global_pool="avg", **tiny
+    ), (24, 32), ["blocks.0", "blocks.1.norm1", "blocks.1"]  # fmt: skip
+
+
+# The layer that pytorch-grad-cam's documentation advises for each kind, and the tokens before the places.
+ADVISED = {"vit": ("encoder.layers.encoder_layer_1.ln_1", 1), "deit": ("blocks.1.norm1", 2), "swin": ("norm", None)}
+
+
+def grad_cam(model, found, module, skip, size):
+    """grad-cam's own maps at layer size, [N, h, w], by its reshape_transform; without a resize."""
+    patches = [side // 8 for side in zoo.pair(size)]
+
+    def tokens(tensor):
+        places = tensor[:, skip:].reshape(len(tensor), *patches, tensor.shape[-1])
+        return places.permute(0, 3, 1, 2)
+
+    def channels_last(tensor):
+        return tensor.permute(0, 3, 1, 2)
+
+    layer = model.get_submodule(module)
+    model.requires_grad_(True)
+    x = torch.from_numpy(found["x"])
+    targets = [ClassifierOutputTarget(int(target)) for target in found["target"]]
+    with GradCAM(model, [layer], reshape_transform=channels_last if skip is None else tokens) as cam:
+        cam(x, targets)
+        stores = cam.activations_and_grads
+        act, grads = stores.activations[0].numpy(), stores.gradients[0].numpy()
+        raw = np.maximum(cam.get_cam_image(x, layer, targets, act, grads), 0)
+    model.requires_grad_(False)
+    return scale_cam_image(raw).astype(np.float32)
 
 
 def without_notes(path):
@@ -87,9 +130,11 @@ def without_notes(path):
 def main():
     warnings.filterwarnings("ignore")
     GOLDEN.mkdir(parents=True, exist_ok=True)
-    torch.manual_seed(zoo.SEED)
-    for name, model, size, modules in models():
-        model = zoo.prepare(model, size)
+    for name, build, size, modules in models():
+        if len(sys.argv) > 1 and name not in sys.argv[1:]:
+            continue
+        torch.manual_seed(zoo.SEED)
+        model = zoo.prepare(build(), size)
         found = zoo.reference(model, size, modules)
         for exporter in zoo.EXPORTERS:
             path = GOLDEN / f"{name}-{exporter}.onnx"
@@ -102,6 +147,9 @@ def main():
                 escaped = tensor.replace("/", "|")
                 arrays[f"act|{escaped}"] = found["acts"][module].astype(np.float32)
                 arrays[f"grad|{escaped}"] = found["grads"][module].astype(np.float32)
+            if name in ADVISED:
+                module, skip = ADVISED[name]
+                arrays[f"gradcam|{tied[module].replace('/', '|')}"] = grad_cam(model, found, module, skip, size)
             np.savez_compressed(path.with_suffix(".npz"), **arrays)
             print(f"{path.name}: {path.stat().st_size:,} bytes, {tied}, rounding {found['conditioning']:.0e}", flush=True)
 

@@ -1,4 +1,4 @@
-"""torchvision's classifiers as ONNX files, with gradients by autograd at three layers.
+"""torchvision's and timm's classifiers as ONNX files, with gradients by autograd at three layers.
 
     python scripts/conformance/zoo.py [--into FOLDER] [ARCHITECTURE ...]
 
@@ -24,6 +24,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import onnxruntime
+import timm
 import torch
 import torchvision
 from torch import nn
@@ -49,7 +50,7 @@ ZOO = {
     "mobilenet_v3_small": (96, ["features.1", "features.6", "features.12"]),
     "swin_t": (224, ["features.0", "features.3", "features.7"]),
     "convnext_tiny": (96, ["features.0", "features.3", "features.7"]),
-    "vit_b_16": (96, ["conv_proj"]),
+    "vit_b_16": (96, ["conv_proj", "encoder.layers.encoder_layer_5", "encoder.layers.encoder_layer_11.ln_1"]),
     "swin_v2_t": (224, ["features.0", "features.3", "features.7"]),
     "maxvit_t": (224, ["stem", "blocks.1", "blocks.3"]),
     "densenet121": (64, ["features.pool0", "features.transition2", "features.norm5"]),
@@ -66,6 +67,13 @@ ZOO = {
     "wide_resnet50_2": (64, ["layer1", "layer2", "layer4"]),
     "alexnet": (224, ["features.1", "features.7", "features.11"]),
     "vgg16_bn": (224, ["features.5", "features.22", "features.42"]),
+    # timm's; the last layer of one with a class token is the one that pytorch-grad-cam advises.
+    "mobilenetv1_100": (64, ["blocks.0", "blocks.2", "blocks.4"]),
+    "vit_tiny_patch16_224": (224, ["patch_embed", "blocks.5", "blocks.11.norm1"]),
+    "deit_tiny_distilled_patch16_224": (224, ["patch_embed", "blocks.5", "blocks.11.norm1"]),
+    "vit_small_patch14_reg4_dinov2": (126, ["patch_embed", "blocks.5", "blocks.11.norm1"]),
+    "swin_tiny_patch4_window7_224": (224, ["layers.0", "layers.1", "norm"]),
+    "maxvit_nano_rw_256": (256, ["stem", "stages.1", "stages.3"]),
 }
 # The same with SiLU for ReLU, which has no kink: for architectures so deep that rounding opens another gate
 # somewhere for every image.
@@ -82,8 +90,12 @@ def build(name, size):
     torch.manual_seed(SEED)
     options = {"vit_b_16": {"image_size": size}, "googlenet": {"aux_logits": False, "init_weights": True}}
     options["inception_v3"] = {"aux_logits": False, "init_weights": False}
+    options["vit_small_patch14_reg4_dinov2"] = {"img_size": size, "num_classes": 1000}
     base = name.removesuffix(SMOOTH)
-    model = torchvision.models.get_model(base, weights=None, **options.get(base, {}))
+    if base in torchvision.models.list_models():
+        model = torchvision.models.get_model(base, weights=None, **options.get(base, {}))
+    else:
+        model = timm.create_model(base, pretrained=False, **options.get(base, {}))
     for parent in list(model.modules()) if name != base else []:
         for child, module in parent.named_children():
             if isinstance(module, nn.ReLU):
@@ -116,7 +128,7 @@ def settle(model, size):
     if norms:
         random = torch.Generator().manual_seed(SEED + 1)
         for _ in range(2):
-            model(torch.randn(4, 3, size, size, generator=random))
+            model(torch.randn(4, 3, *pair(size), generator=random))
     model.eval()
 
 
@@ -140,6 +152,11 @@ def gradients(model, x, modules, target=None):
     return logits.detach().numpy(), target, acts, grads
 
 
+def pair(size):
+    """Height and width."""
+    return size if isinstance(size, tuple) else (size, size)
+
+
 def relative(a, b):
     return float(np.abs(a - b).max() / np.abs(b).max())
 
@@ -148,8 +165,8 @@ def reference(model, size, modules):
     """The first images whose gradients rounding does not change; their activations and gradients."""
     random = torch.Generator().manual_seed(SEED + 2)
     tried = []
-    for _ in range(LARGE_IMAGES_TRIED if size > 112 else IMAGES_TRIED):
-        tried.append(probe(model, torch.randn(1, 3, size, size, generator=random), modules, random))
+    for _ in range(LARGE_IMAGES_TRIED if max(pair(size)) > 112 else IMAGES_TRIED):
+        tried.append(probe(model, torch.randn(1, 3, *pair(size), generator=random), modules, random))
         tried.sort(key=lambda image: image["conditioning"])
         del tried[BATCH:]
         if len(tried) == BATCH and tried[-1]["conditioning"] <= HEALTHY:

@@ -12,7 +12,7 @@ use super::settings::Settings;
 use super::worker::{Source, Worker};
 use crate::error::{Error, Kind, Result};
 use crate::graph::file::OnnxFile;
-use crate::graph::layers::{self, Layer};
+use crate::graph::layers::{self, Finder, Hints, Layer};
 use crate::graph::prepare::Prepared;
 use crate::graph::program::{self, Wanted};
 use crate::graph::score::{self, Link, Score};
@@ -61,13 +61,19 @@ impl Model {
             return Err(setup(format!("output '{}' has no classes", score.output)));
         }
 
-        let mut layers = layers::find(graph, &shapes, &score.tensor);
+        let image = match preprocess.layout {
+            Layout::Nchw => layers::Layout::Maps,
+            Layout::Nhwc => layers::Layout::ChannelsLast,
+        };
+        let hints = Hints { image, tokens: folder.manifest.tokens };
+        let finder = Finder::new(graph, &shapes, &score.tensor, hints);
+        let mut layers = finder.find();
         for (alias, target) in &folder.manifest.layers {
-            layers::name(&mut layers, graph, &shapes, alias, target).map_err(setup)?;
+            finder.name(&mut layers, alias, target).map_err(setup)?;
         }
         let obstacles: HashMap<String, String> = (layers.iter())
             .filter_map(|layer| {
-                let obstacle = program::check(&prepared, &shapes, &score, &layer.tensor).err()?;
+                let obstacle = program::check(&prepared, &shapes, &score, layer).err()?;
                 Some((layer.tensor.clone(), obstacle))
             })
             .collect();
@@ -75,8 +81,11 @@ impl Model {
 
         let source = {
             let (input, weights) = (prepared.input.name.clone(), file.folder().to_owned());
-            let score = score.clone();
+            let (score, layers) = (score.clone(), layers.clone());
             let compile = move |layer: &str| {
+                let layer = layers.iter().find(|known| known.tensor == layer).ok_or_else(|| {
+                    Error::internal("writing a program", format!("there is no layer '{layer}'"))
+                })?;
                 // A layer without a gradient still has an activation, which is all that Score-CAM needs.
                 let model = program::explain(&prepared, &shapes, &score, layer)
                     .unwrap_or_else(|_| program::forward(&prepared, &shapes, &score, Some(layer)));
@@ -315,5 +324,5 @@ fn default_layer(
         .or_else(|| best(true, false))
         .or_else(|| best(false, true))
         .or_else(|| best(false, false))
-        .ok_or_else(|| setup("the model has no layer [N, C, H, W] to explain".into()))
+        .ok_or_else(|| setup("the model has no layer that holds maps: [N, C, h, w], [N, h, w, C], or tokens [N, T, C] of a known grid".into()))
 }

@@ -6,7 +6,7 @@
 //! they are. Which class is explained is an input of every run.
 
 use super::gradient::{Backward, Emit, backward};
-use super::layers::spatial;
+use super::layers::Layer;
 use super::prepare::Prepared;
 use super::probe::Shapes;
 use super::proto::{
@@ -26,9 +26,9 @@ pub mod names {
     pub const SCORES: &str = "camlens/scores";
     /// Output, float `[N, classes]`: the probabilities.
     pub const PROBABILITIES: &str = "camlens/probabilities";
-    /// Output, float, of the layer's shape: ∂score/∂activation; empty when none is wanted.
+    /// Output, float `[N, C, h, w]`: ∂score/∂activation; empty when none is wanted.
     pub const GRADIENT: &str = "camlens/gradient";
-    /// Output: the activation of the layer.
+    /// Output, float `[N, C, h, w]`: the activation of the layer.
     pub const ACTIVATION: &str = "camlens/activation";
 }
 
@@ -51,7 +51,7 @@ pub fn explain(
     prepared: &Prepared,
     shapes: &Shapes,
     score: &Score,
-    layer: &str,
+    layer: &Layer,
 ) -> Result<ModelProto, String> {
     if let Some(obstacle) = &prepared.obstacle {
         return Err(obstacle.clone());
@@ -67,10 +67,13 @@ pub fn explain(
     let (Backward { nodes, initializers, gradient }, constants) = backward;
     graph.initializer.extend(initializers);
     graph.initializer.extend(constants);
+    let maps = "camlens/gradient/maps";
+    let (arranging, sizes) = layer.layout.to_maps(layer.shape, &gradient, maps);
+    graph.initializer.extend(sizes);
     let then_branch = GraphProto {
         name: Some("backward".into()),
-        output: vec![float_output(&gradient)],
-        node: nodes,
+        output: vec![float_output(maps)],
+        node: [nodes, arranging].concat(),
         ..GraphProto::default()
     };
     let nothing = "camlens/nothing";
@@ -97,7 +100,7 @@ pub fn explain(
 
 /// Writes the program of a forward pass: scores, probabilities and, if asked for, one layer's activation.
 #[must_use]
-pub fn forward(prepared: &Prepared, shapes: &Shapes, score: &Score, layer: Option<&str>) -> ModelProto {
+pub fn forward(prepared: &Prepared, shapes: &Shapes, score: &Score, layer: Option<&Layer>) -> ModelProto {
     let mut model = prepared.model.clone();
     let graph = model.graph.get_or_insert_default();
     // Not asked for, the model's own outputs fall away, and with them a softmax that would run twice.
@@ -115,7 +118,9 @@ pub fn forward(prepared: &Prepared, shapes: &Shapes, score: &Score, layer: Optio
     graph.output.push(float_output(names::SCORES));
     graph.output.push(float_output(names::PROBABILITIES));
     if let Some(layer) = layer {
-        graph.node.push(NodeProto::new("Identity", &[layer], &[names::ACTIVATION]));
+        let (nodes, constants) = layer.layout.to_maps(layer.shape, &layer.tensor, names::ACTIVATION);
+        graph.node.extend(nodes);
+        graph.initializer.extend(constants);
         graph.output.push(float_output(names::ACTIVATION));
     }
     model
@@ -135,11 +140,17 @@ pub fn classes(shapes: &Shapes, score: &Score) -> i64 {
 ///
 /// # Errors
 /// The sentence that names the operator and node in the way.
-pub fn check(prepared: &Prepared, shapes: &Shapes, score: &Score, layer: &str) -> Result<(), String> {
+pub fn check(prepared: &Prepared, shapes: &Shapes, score: &Score, layer: &Layer) -> Result<(), String> {
     if let Some(obstacle) = &prepared.obstacle {
         return Err(obstacle.clone());
     }
-    gradient_of(&Topology::new(prepared.graph()), shapes, score, layer).map(drop)
+    gradient_of(&Topology::new(prepared.graph()), shapes, score, layer)?;
+    if layer.places_count {
+        return Ok(());
+    }
+    Err("behind it the score is made of the class token alone, so that its places have no gradient; \
+         the last layer that has one is the normalisation before the last attention"
+        .into())
 }
 
 /// The seed (the gradient at the score, by class and by what is wanted) and the backward pass from it.
@@ -147,13 +158,10 @@ fn gradient_of(
     topology: &Topology<'_>,
     shapes: &Shapes,
     score: &Score,
-    layer: &str,
+    layer: &Layer,
 ) -> Result<(Backward, Vec<TensorProto>), String> {
-    if spatial(shapes, layer).is_none() {
-        return Err(format!("'{layer}' is no map of features"));
-    }
     let (mut nodes, constants, seed) = seed(topology, shapes, score);
-    let mut backward = backward(topology, shapes, &score.tensor, layer, &seed)?;
+    let mut backward = backward(topology, shapes, &score.tensor, &layer.tensor, &seed)?;
     // The seed's nodes come first: the rules' nodes read them.
     nodes.append(&mut backward.nodes);
     Ok((Backward { nodes, ..backward }, constants))

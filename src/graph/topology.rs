@@ -76,6 +76,12 @@ impl<'g> Topology<'g> {
             || self.graph.input.iter().any(|input| input.name() == tensor)
     }
 
+    /// The graph's own copy of a computed tensor's name.
+    #[must_use]
+    pub fn own_name(&self, tensor: &str) -> Option<&'g str> {
+        self.producer.get_key_value(tensor).map(|(name, _)| *name)
+    }
+
     /// Every tensor whose value depends on `tensor`, itself included. Nodes that `cuts` says yes to pass
     /// nothing on.
     #[must_use]

@@ -11,6 +11,7 @@ use super::App;
 use crate::engine::{Model, Status};
 use crate::error::{Error, Kind, Result};
 use crate::explain::options::{Choice, Method};
+use crate::graph::layers::Layer;
 use crate::graph::score::Link;
 use crate::model::manifest::Layout;
 
@@ -71,19 +72,7 @@ pub(crate) fn describe(model: &Model) -> Value {
         Layout::Nchw => ("nchw", json!([null, 3, height, width])),
         Layout::Nhwc => ("nhwc", json!([null, height, width, 3])),
     };
-    let layers: Vec<Value> = model
-        .layers()
-        .iter()
-        .map(|layer| {
-            json!({
-                "name": layer.node,
-                "alias": layer.name,
-                "tensor": layer.tensor,
-                "shape": layer.shape,
-                "gradients": model.gradient_obstacle(layer).is_none(),
-            })
-        })
-        .collect();
+    let layers: Vec<Value> = model.layers().iter().map(|layer| describe_layer(model, layer)).collect();
     json!({
         "id": model.id(),
         "status": "ready",
@@ -107,6 +96,27 @@ pub(crate) fn describe(model: &Model) -> Value {
         "default_layer": model.default_layer().name,
         "methods": methods(model),
     })
+}
+
+/// One layer: its names, how it holds its maps, and what can be done with it.
+fn describe_layer(model: &Model, layer: &Layer) -> Value {
+    let obstacle = model.gradient_obstacle(layer);
+    let works = |method: &Method| obstacle.is_none() || !method.needs_gradient();
+    let methods: Vec<&str> =
+        Method::CHOICES.iter().map(|(_, method)| method).filter(|m| works(m)).map(|m| m.name()).collect();
+    let mut described = json!({
+        "name": layer.node,
+        "alias": layer.name,
+        "tensor": layer.tensor,
+        "shape": layer.shape,
+        "layout": layer.layout.name(),
+        "gradients": obstacle.is_none(),
+        "methods": methods,
+    });
+    if let Some(obstacle) = obstacle {
+        described["reason"] = json!(obstacle);
+    }
+    described
 }
 
 /// The number as somebody would write it: 0.485, not the 0.48500001430511475 of its 32 bits.

@@ -6,6 +6,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Kind, Result};
+use crate::graph::layers::Tokens;
 use crate::graph::score::OutputKind;
 use crate::picture::resize::Filter;
 
@@ -24,6 +25,8 @@ pub struct Manifest {
     /// Friendly names of nodes or tensors.
     #[serde(default)]
     pub layers: BTreeMap<String, String>,
+    /// Where the places of the image stand among tokens; found from the graph when absent.
+    pub tokens: Option<Tokens>,
     /// How an image becomes the input tensor.
     #[serde(default)]
     pub input: Input,
@@ -148,6 +151,7 @@ impl Manifest {
             labels: None,
             default_layer: None,
             layers: BTreeMap::new(),
+            tokens: None,
             input: Input::default(),
             output: Output::default(),
         }
@@ -166,6 +170,9 @@ impl Manifest {
         }
         if !(input.crop_ratio > 0.0 && input.crop_ratio <= 1.0) {
             return Err("input.crop_ratio must lie above 0 and at most at 1".into());
+        }
+        if self.tokens.is_some_and(|tokens| tokens.grid.contains(&0)) {
+            return Err("tokens.grid must be [rows, columns], each at least 1".into());
         }
         if !input.scale.is_finite() {
             return Err("input.scale must be finite".into());
@@ -209,6 +216,15 @@ mod tests {
     fn a_misspelt_key_is_named_with_its_line() {
         let error = Manifest::parse("file = \"m.onnx\"\n[input]\nsise = [1, 2]\n").unwrap_err();
         assert!(error.starts_with("line 3: unknown field `sise`"), "{error}");
+    }
+
+    #[test]
+    fn tokens_are_read() {
+        let read = |text: &str| Manifest::parse(&format!("file = \"m.onnx\"\n[tokens]\n{text}"));
+        let tokens = read("grid = [14, 12]\nskip = 5").unwrap().tokens;
+        assert_eq!(tokens, Some(Tokens { skip: 5, grid: [14, 12] }));
+        assert_eq!(read("grid = [7, 7]").unwrap().tokens.unwrap().skip, 0);
+        assert!(read("grid = [0, 7]").unwrap_err().starts_with("tokens.grid"));
     }
 
     #[test]

@@ -2,10 +2,11 @@
 
 use bytes::Bytes;
 use camlens::graph::file::{OnnxFile, decode};
+use camlens::graph::layers::{Finder, Hints, Layout};
 use camlens::graph::prepare::Prepared;
 use camlens::graph::probe::{Shapes, constant_shapes, shape_probe};
+use camlens::graph::program;
 use camlens::graph::score::{self, OutputKind};
-use camlens::graph::{layers, program};
 use proptest::prelude::*;
 use prost::Message;
 
@@ -81,8 +82,9 @@ proptest! {
         let measured = shape_probe(&prepared).shapes.into_values().map(|tensor| (tensor, vec![2, 3, 4, 5]));
         let shapes: Shapes = measured.chain(constant_shapes(&prepared)).collect();
         let Ok(score) = score::find(prepared.graph(), None, OutputKind::Auto) else { return Ok(()) };
-        for layer in layers::find(prepared.graph(), &shapes, &score.tensor) {
-            let _ = program::explain(&prepared, &shapes, &score, &layer.tensor);
+        let hints = Hints { image: Layout::Maps, tokens: None };
+        for layer in Finder::new(prepared.graph(), &shapes, &score.tensor, hints).find() {
+            let _ = program::explain(&prepared, &shapes, &score, &layer);
         }
     }
 }

@@ -4,8 +4,9 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use camlens::engine::{Model, Models, Settings};
+use camlens::graph::layers::{Layer, Layout, Tokens};
 use camlens::model::ModelFolder;
-use ndarray::{Array, ArrayD, Dimension, OwnedRepr};
+use ndarray::{Array, ArrayD, Dimension, OwnedRepr, s};
 use ndarray_npy::{NpzReader, ReadableElement};
 
 /// A path below the repository's root.
@@ -64,6 +65,20 @@ impl Golden {
     pub(crate) fn names(&mut self) -> Vec<String> {
         let names = self.0.names().expect("names");
         names.into_iter().map(|name| name.trim_end_matches(".npy").to_owned()).collect()
+    }
+}
+
+/// An array in a layer's own layout as the engine gives it: `[N, C, h, w]`.
+pub(crate) fn as_maps(layer: &Layer, array: ArrayD<f32>) -> ArrayD<f32> {
+    match layer.layout {
+        Layout::Maps => array,
+        Layout::ChannelsLast => array.permuted_axes(vec![0, 3, 1, 2]),
+        Layout::Tokens(Tokens { skip, grid: [rows, columns] }) => {
+            let places = array.slice(s![.., skip..skip + rows * columns, ..]).permuted_axes([0, 2, 1]);
+            let [images, channels, _] = places.shape().try_into().expect("three axes");
+            let maps = places.as_standard_layout().into_owned();
+            maps.into_shape_with_order((images, channels, rows, columns)).expect("a grid").into_dyn()
+        }
     }
 }
 

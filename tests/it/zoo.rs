@@ -5,24 +5,32 @@
 use std::path::PathBuf;
 
 use camlens::engine::{Cancel, Model, Models, Pass};
+use camlens::explain::explain_input;
+use camlens::explain::options::{Convention, Method, Options};
+use camlens::graph::layers::Layout;
 use camlens::graph::program::Wanted;
 use camlens::model::ModelFolder;
-use ndarray::{Array4, ArrayD};
+use ndarray::{Array3, Array4, ArrayD, Axis};
 
-use crate::support::{Golden, relative_difference, repository, settings};
+use crate::support::{Golden, as_maps, difference, relative_difference, repository, settings};
 
 const TOLERANCE: f32 = 1e-4;
 
 /// A model of `tests/golden/zoo`, in a folder of its own whose manifest names the tensors.
 fn load(name: &str, size: [usize; 2], tensors: &[String]) -> Model {
+    let layers: String =
+        tensors.iter().enumerate().map(|(index, tensor)| format!("layer{index} = \"{tensor}\"\n")).collect();
+    load_with(name, size, &format!("[layers]\n{layers}"))
+}
+
+/// A model of `tests/golden/zoo`, whose manifest says this besides its size.
+fn load_with(name: &str, size: [usize; 2], manifest: &str) -> Model {
     let folder: PathBuf = tempfile::tempdir().unwrap().keep();
     let file = format!("{name}.onnx");
     std::fs::copy(repository("tests/golden/zoo").join(&file), folder.join(&file)).unwrap();
-    let layers: String =
-        tensors.iter().enumerate().map(|(index, tensor)| format!("layer{index} = \"{tensor}\"\n")).collect();
     let manifest = format!(
         "file = \"{file}\"\n[input]\nsize = {size:?}\nscale = 1.0\nmean = [0.0, 0.0, 0.0]\n\
-         std = [1.0, 1.0, 1.0]\n[layers]\n{layers}"
+         std = [1.0, 1.0, 1.0]\n{manifest}"
     );
     std::fs::write(folder.join("model.toml"), manifest).unwrap();
     // The session maps the file: the folder is left to the system's cleaning.
@@ -49,7 +57,9 @@ fn agrees_with_autograd(name: &str) {
             let outcome = model.run(layer, pass, &Cancel::default()).unwrap();
             let escaped = tensor.replace('/', "|");
             let mut holds = |what: &str, found: ArrayD<f32>, key: &str| {
-                let difference = relative_difference(&found, &golden.get(key));
+                let expected: ArrayD<f32> = golden.get(key);
+                let expected = if key == "logits" { expected } else { as_maps(layer, expected) };
+                let difference = relative_difference(&found, &expected);
                 assert!(difference <= TOLERANCE, "{name}, {tensor}: {what} differs by {difference}");
             };
             holds("the scores", outcome.scores.into_dyn(), "logits");
@@ -80,6 +90,16 @@ fn tokens_and_attention() {
 }
 
 #[test]
+fn two_tokens_before_more_rows_than_columns() {
+    agrees_with_autograd("deit");
+}
+
+#[test]
+fn registers_and_a_mean_over_the_places() {
+    agrees_with_autograd("registers");
+}
+
+#[test]
 fn shifted_windows_with_padding() {
     agrees_with_autograd("swin");
 }
@@ -92,4 +112,71 @@ fn block_and_grid_attention_by_einsum() {
 #[test]
 fn local_response_resizing_and_other_rare_operators() {
     agrees_with_autograd("patchwork");
+}
+
+/// A model as somebody brings it: nothing is named.
+fn unnamed(name: &str) -> Model {
+    let x: Array4<f32> = Golden::open(&format!("zoo/{name}.npz")).get("x");
+    load(name, [x.shape()[2], x.shape()[3]], &[])
+}
+
+#[test]
+fn grad_cam_at_the_default_layer_is_pytorch_grad_cam_s_with_a_reshape_transform() {
+    for name in ["vit", "deit", "swin"] {
+        for exporter in ["torchscript", "dynamo"] {
+            let name = format!("{name}-{exporter}");
+            let model = unnamed(&name);
+            let mut golden = Golden::open(&format!("zoo/{name}.npz"));
+            let x: Array4<f32> = golden.get("x");
+            let key = format!("gradcam|{}", model.default_layer().tensor.replace('/', "|"));
+            // The default layer is the one that grad-cam's documentation advises, or there is no such array.
+            let expected: Array3<f32> = golden.get(&key);
+            let options = Options { convention: Convention::PytorchGradCam, ..Options::default() };
+            for (image, expected) in x.axis_chunks_iter(Axis(0), 1).zip(expected.outer_iter()) {
+                let image = image.to_owned();
+                let cancel = Cancel::default();
+                let found =
+                    explain_input(&model, &image, &[Method::GradCam], &options, &cancel, &|_, _| {}).unwrap();
+                let difference =
+                    difference(&found[0].map.clone().into_dyn(), &expected.to_owned().into_dyn());
+                assert!(difference <= TOLERANCE, "{name}: the map differs by {difference}");
+            }
+        }
+    }
+}
+
+#[test]
+fn behind_the_last_attention_of_a_class_token_there_is_no_gradient_and_that_is_said() {
+    let model = unnamed("vit-torchscript");
+    let last = model.layers().last().unwrap();
+    assert_eq!((last.name.as_str(), last.layout.name(), last.shape), ("encoder.ln", "tokens", [16, 4, 4]));
+    insta::assert_snapshot!(
+        model.gradient_obstacle(last).unwrap(),
+        @"behind it the score is made of the class token alone, so that its places have no gradient; the last layer that has one is the normalisation before the last attention"
+    );
+    // Where the score is made of all places, it is there.
+    let model = unnamed("registers-torchscript");
+    let last = model.layers().last().unwrap();
+    assert_eq!((last.name.as_str(), last.shape), ("blocks.1.add_1", [16, 3, 4]));
+    assert_eq!(model.gradient_obstacle(last), None);
+    assert_eq!(model.default_layer(), last);
+}
+
+#[test]
+fn a_manifest_can_say_where_the_places_are() {
+    let model = load_with("vit-torchscript", [32, 32], "[tokens]\ngrid = [2, 8]\nskip = 1\n");
+    let Layout::Tokens(tokens) = model.default_layer().layout else { panic!("{:?}", model.default_layer()) };
+    assert_eq!((tokens.skip, tokens.grid), (1, [2, 8]));
+    assert_eq!(model.default_layer().shape, [16, 2, 8]);
+}
+
+#[test]
+fn windows_of_attention_are_no_maps() {
+    for exporter in ["torchscript", "dynamo"] {
+        let model = unnamed(&format!("maxvit-{exporter}"));
+        for layer in model.layers() {
+            assert!(layer.shape[1] == layer.shape[2], "{layer:?}");
+        }
+        assert_eq!(model.default_layer().shape, [16, 4, 4], "{:?}", model.default_layer());
+    }
 }

@@ -1,0 +1,135 @@
+//! How a layer's tensor holds its maps, and the nodes that bring it into `[N, C, h, w]`.
+
+use serde::Deserialize;
+
+use crate::graph::proto::{AttributeProto, NodeProto, TensorProto};
+
+/// How a layer's tensor holds its maps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Layout {
+    /// `[N, C, h, w]`, as convolutions give it.
+    Maps,
+    /// `[N, h, w, C]`.
+    ChannelsLast,
+    /// `[N, T, C]`: a vector for each place of a grid, row by row.
+    Tokens(Tokens),
+}
+
+/// Where the places of the image stand among tokens; `[tokens]` of a manifest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tokens {
+    /// Tokens before the first place: the class token, a distillation token, registers.
+    #[serde(default)]
+    pub skip: usize,
+    /// Rows and columns of the places; tokens behind the last place are no places either.
+    pub grid: [usize; 2],
+}
+
+impl Tokens {
+    /// True when a tensor of so many tokens holds these places.
+    #[must_use]
+    pub fn fits(&self, count: usize) -> bool {
+        self.skip + self.grid[0] * self.grid[1] <= count
+    }
+}
+
+impl Layout {
+    /// The name that clients read.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Maps => "nchw",
+            Self::ChannelsLast => "nhwc",
+            Self::Tokens(_) => "tokens",
+        }
+    }
+
+    /// `[C, h, w]` of a tensor with this layout and these sizes; `None` when they don't fit, or when there is
+    /// no more than one place.
+    #[must_use]
+    pub fn shape(&self, sizes: &[i64]) -> Option<[usize; 3]> {
+        let size = |axis: usize| usize::try_from(sizes[axis]).ok().filter(|&size| size > 0);
+        let shape = match (self, sizes.len()) {
+            (Self::Maps, 4) => [size(1)?, size(2)?, size(3)?],
+            (Self::ChannelsLast, 4) => [size(3)?, size(1)?, size(2)?],
+            (Self::Tokens(tokens), 3) if tokens.fits(size(1)?) => [size(2)?, tokens.grid[0], tokens.grid[1]],
+            _ => return None,
+        };
+        (shape[1] * shape[2] > 1).then_some(shape)
+    }
+
+    /// Nodes that write `from`, which has this layout, as maps of `shape` = `[C, h, w]` to `to`,
+    /// and the constants that they read.
+    #[must_use]
+    pub fn to_maps(&self, shape: [usize; 3], from: &str, to: &str) -> (Vec<NodeProto>, Vec<TensorProto>) {
+        let order = |perm: &[i64]| AttributeProto::ints("perm", perm);
+        let tokens = match self {
+            Self::Maps => return (vec![NodeProto::new("Identity", &[from], &[to])], Vec::new()),
+            Self::ChannelsLast => {
+                let turn = NodeProto::new("Transpose", &[from], &[to]).with(order(&[0, 3, 1, 2]));
+                return (vec![turn], Vec::new());
+            }
+            Self::Tokens(tokens) => tokens,
+        };
+        let named = |what: &str| format!("{to}/{what}");
+        let (places, turned) = (named("places"), named("turned"));
+        let (first, end, axis, sizes) = (named("first"), named("end"), named("axis"), named("sizes"));
+        let [channels, height, width] = shape.map(|size| size as i64);
+        let skip = tokens.skip as i64;
+        let constants = vec![
+            TensorProto::int64(&first, &[1], &[skip]),
+            TensorProto::int64(&end, &[1], &[skip + height * width]),
+            TensorProto::int64(&axis, &[1], &[1]),
+            TensorProto::int64(&sizes, &[4], &[-1, channels, height, width]),
+        ];
+        let nodes = vec![
+            NodeProto::new("Slice", &[from, &first, &end, &axis], &[&places]),
+            NodeProto::new("Transpose", &[&places], &[&turned]).with(order(&[0, 2, 1])),
+            NodeProto::new("Reshape", &[&turned, &sizes], &[to]),
+        ];
+        (nodes, constants)
+    }
+}
+
+/// The places of `[N, T, C]` by their number alone, for tensors that can't be traced: the image cut into
+/// square patches, with none, one (a class token), two (and one for distillation) or five (and four registers)
+/// tokens before them.
+#[must_use]
+pub(super) fn guess_tokens(count: usize, image: [usize; 2]) -> Option<Tokens> {
+    const BEFORE: [usize; 4] = [0, 1, 2, 5];
+    let [height, width] = image;
+    let grids = (2..=height.min(width))
+        .filter(|patch| height.is_multiple_of(*patch) && width.is_multiple_of(*patch))
+        .map(|patch| [height / patch, width / patch])
+        .filter(|[rows, columns]| rows * columns > 1);
+    BEFORE.iter().find_map(|&skip| {
+        let grid = grids.clone().find(|[rows, columns]| skip + rows * columns == count)?;
+        Some(Tokens { skip, grid })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_grid_goes_by_the_image_s_proportions() {
+        let found = |count, image| guess_tokens(count, image).map(|tokens| (tokens.skip, tokens.grid));
+        assert_eq!(found(197, [224, 224]), Some((1, [14, 14])));
+        assert_eq!(found(198, [224, 224]), Some((2, [14, 14])));
+        assert_eq!(found(196, [224, 224]), Some((0, [14, 14])));
+        assert_eq!(found(261, [224, 224]), Some((5, [16, 16])));
+        assert_eq!(found(1 + 12 * 8, [192, 128]), Some((1, [12, 8])));
+        assert_eq!(found(77, [224, 224]), None);
+    }
+
+    #[test]
+    fn a_tensor_without_two_places_is_no_layer() {
+        assert_eq!(Layout::Maps.shape(&[2, 8, 1, 1]), None);
+        assert_eq!(Layout::ChannelsLast.shape(&[2, 4, 5, 8]), Some([8, 4, 5]));
+        let tokens = Layout::Tokens(Tokens { skip: 1, grid: [2, 3] });
+        assert_eq!(tokens.shape(&[2, 7, 8]), Some([8, 2, 3]));
+        assert_eq!(tokens.shape(&[2, 6, 8]), None);
+    }
+}
