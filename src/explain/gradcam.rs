@@ -7,6 +7,21 @@
 
 use ndarray::{Array1, ArrayView3, Axis};
 
+use super::methods::Row;
+use super::options::{Convention, Method};
+use super::weighted_sum;
+
+pub(super) const ROW: Row = Row {
+    method: Method::GradCam,
+    name: "gradcam",
+    title: "Grad-CAM",
+    conventions: &[Convention::Paper, Convention::Article, Convention::PytorchGradCam],
+    maps: |stage| {
+        stage.of_gradients(|gradient, activation| weighted_sum(weights(gradient).view(), activation))
+    },
+    ..Row::GRADIENT
+};
+
 /// `w_k = mean_xy g_k` for a gradient `[C, h, w]`.
 #[must_use]
 pub fn weights(gradient: ArrayView3<'_, f32>) -> Array1<f32> {
@@ -20,15 +35,14 @@ pub fn weights(gradient: ArrayView3<'_, f32>) -> Array1<f32> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::explain::weighted_sum;
     use ndarray::array;
 
     #[test]
-    fn the_map_is_the_weighted_sum_of_what_speaks_for_the_class() {
+    fn channels_weigh_by_their_mean_gradient() {
         let gradient = array![[[1.0, 3.0]], [[-1.0, -1.0]]];
         let activation = array![[[1.0, 0.0]], [[0.0, 5.0]]];
         let weights = weights(gradient.view());
         assert_eq!(weights, array![2.0, -1.0]);
-        assert_eq!(weighted_sum(weights.view(), activation.view()), array![[2.0, 0.0]]);
+        assert_eq!(weighted_sum(weights.view(), activation.view()), array![[2.0, -5.0]]);
     }
 }

@@ -10,7 +10,23 @@
 
 use ndarray::{Array1, ArrayView2, ArrayView3, Axis};
 
-use super::options::Convention;
+use super::methods::Row;
+use super::options::{Convention, Method};
+use super::weighted_sum;
+
+pub(super) const ROW: Row = Row {
+    method: Method::GradCamPlusPlus,
+    name: "gradcam++",
+    also: &["gradcampp", "gradcamplusplus"],
+    title: "Grad-CAM++",
+    conventions: &[Convention::Paper, Convention::Article, Convention::PytorchGradCam],
+    maps: |stage| {
+        stage.of_gradients(|gradient, activation| {
+            weighted_sum(weights(gradient, activation, stage.options.convention).view(), activation)
+        })
+    },
+    ..Row::GRADIENT
+};
 
 /// The weights `[C]` for a gradient and an activation `[C, h, w]`.
 ///

@@ -2,7 +2,7 @@
 
 use ndarray::Array2;
 
-use super::options::{Convention, Normalize};
+use super::options::Normalize;
 
 /// A map brought to 0..1.
 #[derive(Clone, Debug, PartialEq)]
@@ -15,23 +15,13 @@ pub struct Normalized {
     pub empty: bool,
 }
 
-impl Convention {
-    /// The normalisation that the source ends with.
-    #[must_use]
-    pub const fn normalize(self) -> Normalize {
-        match self {
-            Self::Paper | Self::Article => Normalize::Max,
-            Self::PytorchGradCam => Normalize::MinMax,
-        }
-    }
-}
-
-/// Normalises a map of numbers ≥ 0.
+/// Cuts a map at 0, `ReLU(map)`, and normalises it.
 ///
 /// `Max` divides by the maximum; `MinMax` is pytorch-grad-cam's `(x − min) / (10⁻⁷ + max(x − min))`.
 /// A map without a positive number stays zero in both: it has no shape to bring out.
 #[must_use]
 pub fn normalize(map: Array2<f32>, how: Normalize) -> Normalized {
+    let map = map.mapv_into(|value| value.max(0.0));
     let max = map.iter().copied().fold(0.0_f32, f32::max);
     if max <= 0.0 || max.is_nan() {
         return Normalized { map: Array2::zeros(map.raw_dim()), max: 0.0, empty: true };

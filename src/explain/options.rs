@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use super::methods::{self, METHODS, Row};
+
 /// Parses an option's value, or says what would be right.
 pub trait Choice: Copy + 'static {
     /// What the option is called.
@@ -30,56 +32,47 @@ pub trait Choice: Copy + 'static {
     }
 }
 
-/// How the map is computed.
+/// How the map is computed. What each needs and does is in its row of [`METHODS`](super::methods::METHODS).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Method {
-    /// Grad-CAM, arXiv 1610.02391.
-    GradCam,
     /// Grad-CAM++, arXiv 1710.11063.
     GradCamPlusPlus,
+    /// Grad-CAM, arXiv 1610.02391.
+    GradCam,
     /// Score-CAM, arXiv 1910.01279.
     ScoreCam,
-}
-
-impl Method {
-    /// The methods that the article compares, in its order.
-    pub const ARTICLE: [Self; 3] = [Self::GradCam, Self::GradCamPlusPlus, Self::ScoreCam];
-
-    /// True for methods that need the backward pass.
-    #[must_use]
-    pub const fn needs_gradient(self) -> bool {
-        matches!(self, Self::GradCam | Self::GradCamPlusPlus)
-    }
-
-    /// The name as papers write it.
-    #[must_use]
-    pub const fn title(self) -> &'static str {
-        match self {
-            Self::GradCam => "Grad-CAM",
-            Self::GradCamPlusPlus => "Grad-CAM++",
-            Self::ScoreCam => "Score-CAM",
-        }
-    }
+    /// LayerCAM, IEEE TIP 2021.
+    LayerCam,
+    /// HiResCAM, arXiv 2011.08891.
+    HiResCam,
+    /// XGrad-CAM, arXiv 2008.02312.
+    XGradCam,
+    /// Element-wise Grad-CAM, of pytorch-grad-cam.
+    GradCamElementWise,
+    /// Eigen-CAM, arXiv 2008.00299.
+    EigenCam,
+    /// Eigen-Grad-CAM, of pytorch-grad-cam.
+    EigenGradCam,
+    /// Channels weighted by chance: what any method must be better than.
+    Random,
 }
 
 impl Choice for Method {
     const OPTION: &'static str = "method";
-    const CHOICES: &'static [(&'static str, Self)] =
-        &[("gradcam++", Self::GradCamPlusPlus), ("gradcam", Self::GradCam), ("scorecam", Self::ScoreCam)];
+    const CHOICES: &'static [(&'static str, Self)] = &methods::CHOICES;
 
     /// Takes the spellings in use too: `gradcampp`, `Grad-CAM++`, `score_cam`.
     fn parse(name: &str) -> Result<Self, String> {
-        let plain: String = name.chars().filter(|c| !matches!(c, '-' | '_' | ' ')).collect();
-        match plain.to_ascii_lowercase().as_str() {
-            "gradcam" => Ok(Self::GradCam),
+        let plain = |name: &str| -> String {
             // A `+` in a query string that was not escaped arrives as a space, and is gone by now.
-            "gradcam++" | "gradcampp" | "gradcamplusplus" => Ok(Self::GradCamPlusPlus),
-            "scorecam" => Ok(Self::ScoreCam),
-            _ => {
-                let names: Vec<_> = Self::CHOICES.iter().map(|(name, _)| *name).collect();
-                Err(format!("option 'method' can't be '{name}'; it takes {}", names.join(", ")))
-            }
-        }
+            name.chars().filter(|c| !matches!(c, '-' | '_' | ' ')).collect::<String>().to_ascii_lowercase()
+        };
+        let asked = plain(name);
+        let known = |row: &&&Row| plain(row.name) == asked || row.also.contains(&asked.as_str());
+        METHODS.iter().find(known).map(|row| row.method).ok_or_else(|| {
+            let names: Vec<_> = Self::CHOICES.iter().map(|(name, _)| *name).collect();
+            format!("option 'method' can't be '{name}'; it takes {}", names.join(", "))
+        })
     }
 }
 
@@ -148,6 +141,8 @@ pub struct Options {
     pub score: Option<ScoreKind>,
     /// Score-CAM: only this many channels, those with the largest standard deviation.
     pub max_channels: Option<usize>,
+    /// What chance starts from, in methods that use it.
+    pub seed: u64,
     /// The final normalisation; else the convention's.
     pub normalize: Option<Normalize>,
     /// How many predictions to report.
@@ -163,6 +158,7 @@ impl Default for Options {
             target: None,
             score: None,
             max_channels: None,
+            seed: 0,
             normalize: None,
             top_k: 5,
         }

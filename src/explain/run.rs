@@ -1,15 +1,19 @@
 //! One request from picture to map.
 
+use std::cell::Cell;
 use std::time::Instant;
 
 use image::RgbImage;
-use ndarray::{Array1, Array4, ArrayView1, ArrayView3, ArrayViewMut2, Axis};
+use ndarray::{Array2, Array4, ArrayView1, ArrayView3, Axis};
 
-use super::options::{Convention, Method, Options, ScoreKind};
+use super::goal::Goal;
+use super::methods::Row;
+use super::normalize;
+use super::options::{Method, Options, ScoreKind};
 use super::result::{Explanation, Passes, Prediction, Predictions, Timing};
+use super::stage::Stage;
 use super::watch::Watch;
-use super::{gradcam, gradcam_plus_plus, normalize, scorecam, weighted_sum};
-use crate::engine::{Answers, Cancel, Model, Outcome, Pass, masked_passes};
+use crate::engine::{Cancel, Model, Outcome, Pass};
 use crate::error::{Error, Kind, Result};
 use crate::graph::layers::Layer;
 use crate::graph::program::Wanted;
@@ -124,32 +128,38 @@ impl<'a> Job<'a> {
             };
             let (_, outcome, forward_ms) = &passes[index];
             let started = Instant::now();
-            let mut explanation = self.explain(method, outcome)?;
-            explanation.timing =
-                Timing { preprocess_ms: 0.0, forward_ms: *forward_ms, explain_ms: ms_since(started) };
-            explanations.push(explanation);
+            for mut explanation in self.explain(method.row(), outcome)? {
+                explanation.timing =
+                    Timing { preprocess_ms: 0.0, forward_ms: *forward_ms, explain_ms: ms_since(started) };
+                explanations.push(explanation);
+            }
         }
         Ok(explanations)
+    }
+
+    /// The score that a method explains.
+    fn score(&self, row: &Row) -> ScoreKind {
+        self.options.score.unwrap_or(row.score(self.options.convention))
     }
 
     /// The gradient that a method needs, or why it can't be had.
     fn wanted(&self, method: Method) -> Result<Wanted> {
         let impossible = |why: String| Err(Error::new(Kind::Impossible, why));
-        let score = self.options.score.unwrap_or(self.options.convention.score(method));
-        if score == ScoreKind::Logit && self.model.link() == Link::Hidden {
+        let row = method.row();
+        let score = self.score(row);
+        if row.sees_class && score == ScoreKind::Logit && self.model.link() == Link::Hidden {
             return impossible(format!(
                 "model '{}' gives probabilities and hides their logits; score=probability works",
                 self.model.id()
             ));
         }
-        if !method.needs_gradient() {
+        if !row.needs.gradient() {
             return Ok(Wanted::Nothing);
         }
         if let Some(obstacle) = self.model.gradient_obstacle(self.layer) {
             return impossible(format!(
                 "{} needs a gradient, and layer '{}' has none: {obstacle}; scorecam works without",
-                method.title(),
-                self.layer.name
+                row.title, self.layer.name
             ));
         }
         Ok(match score {
@@ -158,52 +168,54 @@ impl<'a> Job<'a> {
         })
     }
 
-    /// From a pass to a finished map.
-    fn explain(&self, method: Method, outcome: &Outcome) -> Result<Explanation> {
-        let options = self.options;
-        let class = self.target.unwrap_or_else(|| argmax(outcome.scores.row(0)));
-        let activation = first(outcome.activation.as_ref(), "activation")?;
-        let mut passes = Passes { forward: 1, ..Passes::default() };
-        let weights = match method {
-            Method::GradCam => gradcam::weights(first(outcome.gradient.as_ref(), "gradient")?),
-            Method::GradCamPlusPlus => {
-                let gradient = first(outcome.gradient.as_ref(), "gradient")?;
-                gradcam_plus_plus::weights(gradient, activation, options.convention)
-            }
-            Method::ScoreCam => {
-                let plan = scorecam::plan(activation, options.convention, options.max_channels);
-                (passes.masked, passes.skipped) = (plan.passes.len(), plan.skipped());
-                let unfinished = |weights: Array1<f32>, done: usize| {
-                    let passes = Passes { masked: done, ..passes };
-                    self.explanation(method, outcome, class, weights, passes)
-                };
-                self.score_cam(activation, &plan, class, &unfinished)?
-            }
+    /// From a pass to a method's finished maps.
+    fn explain(&self, row: &Row, outcome: &Outcome) -> Result<Vec<Explanation>> {
+        let goals = [Goal::of(self.target.unwrap_or_else(|| argmax(outcome.scores.row(0))))];
+        let gradients = if row.needs.gradient() {
+            vec![first(outcome.gradient.as_ref(), "gradient")?.to_owned()]
+        } else {
+            Vec::new()
         };
-        self.explanation(method, outcome, class, weights, passes)
+        let finish =
+            |map: Array2<f32>, goal: &Goal, passes: Passes| self.explanation(row, outcome, map, goal, passes);
+        let stage = Stage {
+            activation: first(outcome.activation.as_ref(), "activation")?,
+            gradients,
+            goals: &goals,
+            score: self.score(row),
+            options: self.options,
+            method: row.method,
+            model: self.model,
+            input: self.input,
+            cancel: self.cancel,
+            watch: self.watch,
+            finish: &finish,
+            passes: Cell::new(Passes { forward: 1, ..Passes::default() }),
+        };
+        let maps = (row.maps)(&stage)?;
+        let passes = stage.passes.get();
+        Ok(maps.into_iter().zip(&goals).map(|(map, goal)| finish(map, goal, passes)).collect())
     }
 
-    /// From weights to a finished map.
+    /// A finished map with all that belongs to it.
     fn explanation(
         &self,
-        method: Method,
+        row: &Row,
         outcome: &Outcome,
-        class: usize,
-        weights: Array1<f32>,
+        map: Array2<f32>,
+        goal: &Goal,
         passes: Passes,
-    ) -> Result<Explanation> {
+    ) -> Explanation {
         let (model, options) = (self.model, self.options);
-        let activation = first(outcome.activation.as_ref(), "activation")?;
-        let map = weighted_sum(weights.view(), activation);
-        let normalized =
-            normalize::normalize(map, options.normalize.unwrap_or(options.convention.normalize()));
+        let how = options.normalize.unwrap_or(row.normalize(options.convention));
+        let normalized = normalize::normalize(map, how);
         let preprocess = model.preprocess();
-        Ok(Explanation {
+        Explanation {
             model: model.id().to_owned(),
-            method,
+            method: row.method,
             convention: options.convention,
             layer: self.layer.name.clone(),
-            target: prediction(model, outcome, class),
+            target: prediction(model, outcome, goal.target),
             predictions: top(model, outcome, options.top_k),
             map: normalized.map,
             max: normalized.max,
@@ -212,45 +224,6 @@ impl<'a> Job<'a> {
             seen: self.seen,
             passes,
             timing: Timing::default(),
-        })
-    }
-
-    fn score_cam(
-        &self,
-        activation: ArrayView3<'_, f32>,
-        plan: &scorecam::Plan,
-        class: usize,
-        unfinished: &dyn Fn(Array1<f32>, usize) -> Result<Explanation>,
-    ) -> Result<Array1<f32>> {
-        let preprocess = self.model.preprocess();
-        let size = (preprocess.height as usize, preprocess.width as usize);
-        let convention = self.options.convention;
-        let mask = scorecam::Mask::new(activation, size, convention);
-        let count = plan.passes.len();
-        let write = |pass: usize, out: ArrayViewMut2<'_, f32>| mask.write(plan.passes[pass], out);
-        let weights = |plan: &scorecam::Plan, answers: &Answers| {
-            let (scores, probabilities) = (answers.scores.view(), answers.probabilities.view());
-            scorecam::weights(plan, scores, probabilities, class, convention, self.options.score)
-        };
-        let progress = |done: usize, answers: &Answers| {
-            self.watch.progress(Method::ScoreCam, done, count);
-            if done < count && self.watch.wants_partial() {
-                self.watch.partial(&unfinished(weights(&plan.first(done), answers), done)?, count);
-            }
-            Ok(())
-        };
-        let answers = masked_passes(self.model, self.input, count, write, self.cancel, &progress)?;
-        Ok(weights(plan, &answers))
-    }
-}
-
-impl Convention {
-    /// The score that the source differentiates, or weighs masked images by.
-    #[must_use]
-    pub const fn score(self, method: Method) -> ScoreKind {
-        match (self, method) {
-            (Self::Article, _) | (Self::Paper, Method::ScoreCam) => ScoreKind::Probability,
-            (Self::Paper, _) | (Self::PytorchGradCam, _) => ScoreKind::Logit,
         }
     }
 }

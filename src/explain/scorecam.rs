@@ -6,10 +6,46 @@
 //! weight a channel. What the three sources do differently stands side by side in
 //! each of them.
 
-use ndarray::{Array1, ArrayView1, ArrayView2, ArrayView3, ArrayViewMut2, Axis};
+use ndarray::{Array1, Array2, ArrayView1, ArrayView2, ArrayView3, ArrayViewMut2, Axis};
 
-use super::options::{Convention, ScoreKind};
+use super::goal::Goal;
+use super::methods::{Needs, Row};
+use super::options::{Convention, Method, ScoreKind};
+use super::stage::Stage;
+use super::weighted_sum;
+use crate::engine::Answers;
+use crate::error::Result;
 use crate::picture::resize::Upsampler;
+
+pub(super) const ROW: Row = Row {
+    method: Method::ScoreCam,
+    name: "scorecam",
+    title: "Score-CAM",
+    needs: Needs::Masked,
+    conventions: &[Convention::Paper, Convention::Article, Convention::PytorchGradCam],
+    paper_score: ScoreKind::Probability,
+    options: &["max_channels"],
+    maps,
+    ..Row::GRADIENT
+};
+
+/// One set of masked passes serves all goals: the model's answers tell every class.
+fn maps(stage: &Stage<'_>) -> Result<Vec<Array2<f32>>> {
+    let (activation, options) = (stage.activation, stage.options);
+    let plan = plan(activation, options.convention, options.max_channels);
+    let mask = Mask::new(activation, stage.input_size(), options.convention);
+    stage.skip(plan.skipped());
+    let map = |plan: &Plan, answers: &Answers, goal: &Goal| {
+        let weights = weights(plan, stage.scores(answers), goal, options.convention);
+        weighted_sum(weights.view(), activation)
+    };
+    let answers = stage.masked(
+        plan.passes.len(),
+        |pass, out| mask.write(plan.passes[pass], out),
+        |done, answers| map(&plan.first(done), answers, &stage.goals[0]),
+    )?;
+    Ok(stage.goals.iter().map(|goal| map(&plan, &answers, goal)).collect())
+}
 
 /// Which masked passes are run, and for which channels.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -136,36 +172,24 @@ impl<'a> Mask<'a> {
     }
 }
 
-/// Turns the answers to the passes, `[K, classes]`, into weights `[C]`.
+/// Turns the answers to the passes, `[K, classes]`, into weights `[C]`. The answers are probabilities in the
+/// first two conventions and logits in the third, unless a request said otherwise.
 ///
-/// - `Paper`: the class's probability for the masked image.
-/// - `Article`: a softmax is taken over the model's probabilities, once more.
-/// - `PytorchGradCam`: a softmax over the channels of the class's logit.
+/// - `Paper`: the class's answer for the masked image.
+/// - `Article`: a softmax is taken over the model's answers, once more.
+/// - `PytorchGradCam`: a softmax over the channels of the class's answer.
 ///
-/// `score` replaces what the convention weighs by: the logit or the probability.
+/// Of a goal with two classes it is the difference of their answers.
 #[must_use]
 pub fn weights(
     plan: &Plan,
-    scores: ArrayView2<'_, f32>,
-    probabilities: ArrayView2<'_, f32>,
-    class: usize,
+    answers: ArrayView2<'_, f32>,
+    goal: &Goal,
     convention: Convention,
-    score: Option<ScoreKind>,
 ) -> Array1<f32> {
-    let column = |kind: ScoreKind| match kind {
-        ScoreKind::Logit => scores.column(class).to_owned(),
-        ScoreKind::Probability => probabilities.column(class).to_owned(),
-    };
-    let answers: Array1<f32> = match (convention, score) {
-        (Convention::Paper, kind) => column(kind.unwrap_or(ScoreKind::Probability)),
-        (Convention::Article, kind) => {
-            let vector = match kind.unwrap_or(ScoreKind::Probability) {
-                ScoreKind::Logit => scores,
-                ScoreKind::Probability => probabilities,
-            };
-            vector.outer_iter().map(|row| softmax(row)[class]).collect()
-        }
-        (Convention::PytorchGradCam, kind) => column(kind.unwrap_or(ScoreKind::Logit)),
+    let answers: Array1<f32> = match convention {
+        Convention::Article => answers.outer_iter().map(|row| goal.score(softmax(row).view())).collect(),
+        _ => goal.scores(answers),
     };
     let mut weights: Array1<f32> =
         plan.answered_by.iter().map(|pass| pass.map_or(f32::NEG_INFINITY, |pass| answers[pass])).collect();
@@ -186,7 +210,7 @@ fn softmax(values: ArrayView1<'_, f32>) -> Array1<f32> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ndarray::{Array2, Array3, array};
+    use ndarray::{Array3, array};
 
     /// Channels: lively, zero, flat but not zero, weaker, zero.
     fn activation() -> Array3<f32> {
@@ -241,7 +265,7 @@ mod tests {
     fn pytorch_grad_cam_takes_a_softmax_over_the_channels() {
         let plan = plan(activation().view(), Convention::PytorchGradCam, None);
         let scores = array![[1.0, 0.0], [0.0, 0.0], [2.0, 0.0], [1.0, 0.0]];
-        let weights = weights(&plan, scores.view(), scores.view(), 0, Convention::PytorchGradCam, None);
+        let weights = weights(&plan, scores.view(), &Goal::of(0), Convention::PytorchGradCam);
         assert!((weights.sum() - 1.0).abs() < 1e-6);
         assert_eq!(weights[1], weights[4]);
         assert!((weights[2] / weights[0] - 1.0_f32.exp()).abs() < 1e-5);
@@ -251,8 +275,7 @@ mod tests {
     fn the_article_takes_its_softmax_twice() {
         let plan = plan(activation().view(), Convention::Article, None);
         let probabilities = array![[1.0, 0.0], [0.5, 0.5], [0.0, 1.0]];
-        let weights =
-            weights(&plan, probabilities.view(), probabilities.view(), 0, Convention::Article, None);
+        let weights = weights(&plan, probabilities.view(), &Goal::of(0), Convention::Article);
         let e = 1.0_f32.exp();
         assert!((weights[0] - e / (e + 1.0)).abs() < 1e-6);
         assert!((weights[2] - 0.5).abs() < 1e-6);

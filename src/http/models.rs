@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 use super::App;
 use crate::engine::{Model, Status};
 use crate::error::{Error, Kind, Result};
-use crate::explain::options::{Choice, Method};
+use crate::explain::methods::{METHODS, Row};
 use crate::graph::layers::Layer;
 use crate::graph::score::Link;
 use crate::model::manifest::Layout;
@@ -101,9 +101,8 @@ pub(crate) fn describe(model: &Model) -> Value {
 /// One layer: its names, how it holds its maps, and what can be done with it.
 fn describe_layer(model: &Model, layer: &Layer) -> Value {
     let obstacle = model.gradient_obstacle(layer);
-    let works = |method: &Method| obstacle.is_none() || !method.needs_gradient();
-    let methods: Vec<&str> =
-        Method::CHOICES.iter().map(|(_, method)| method).filter(|m| works(m)).map(|m| m.name()).collect();
+    let works = |row: &&&Row| obstacle.is_none() || !row.needs.gradient();
+    let methods: Vec<&str> = METHODS.iter().filter(works).map(|row| row.name).collect();
     let mut described = json!({
         "name": layer.node,
         "alias": layer.name,
@@ -136,11 +135,11 @@ fn kind(link: Link) -> &'static str {
 /// Which methods work on the default layer, and if not, why.
 fn methods(model: &Model) -> Map<String, Value> {
     let obstacle = model.gradient_obstacle(model.default_layer());
-    let support = |method: Method| match obstacle {
-        Some(reason) if method.needs_gradient() => json!({ "available": false, "reason": reason }),
+    let support = |row: &Row| match obstacle {
+        Some(reason) if row.needs.gradient() => json!({ "available": false, "reason": reason }),
         _ => json!({ "available": true }),
     };
-    Method::ARTICLE.iter().map(|&method| (method.name().to_owned(), support(method))).collect()
+    METHODS.iter().map(|row| (row.name.to_owned(), support(row))).collect()
 }
 
 #[cfg(test)]

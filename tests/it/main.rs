@@ -6,6 +6,7 @@ mod dialects;
 mod efficientnet_lite0;
 mod engine;
 mod http;
+mod methods;
 mod onnx_file;
 mod pictures;
 mod rules;

@@ -10,6 +10,7 @@ mod values;
 use std::str::FromStr;
 
 use crate::error::{Error, Kind, Result};
+use crate::explain::methods::{METHODS, Row};
 use crate::explain::options::{Choice, Convention, Method, Normalize, Options, ScoreKind};
 use crate::picture::colormap::Colormap;
 use crate::picture::overlay::Blend;
@@ -47,13 +48,14 @@ const MAPS: &[Endpoint] = &[Explain, Compare];
 #[rustfmt::skip]
 pub const OPTIONS: &[Described] = &[
     Described { name: "model", value: "ID", of: ALL, help: "The model to ask [default: the configured one]" },
-    Described { name: "method", value: "METHOD", of: &[Explain], help: "gradcam, gradcam++ (or gradcampp) or scorecam [default: gradcam++]" },
-    Described { name: "methods", value: "METHODS", of: &[Compare], help: "Methods to compare, separated by commas [default: all three]" },
+    Described { name: "method", value: "METHOD", of: &[Explain], help: "gradcam, gradcam++ (or gradcampp), scorecam, layercam, hirescam, xgradcam, gradcam-elementwise, eigencam, eigengradcam or random [default: gradcam++]" },
+    Described { name: "methods", value: "METHODS", of: &[Compare], help: "Methods to compare, separated by commas [default: gradcam,gradcam++,scorecam]" },
     Described { name: "layer", value: "LAYER", of: MAPS, help: "The layer to explain, by alias, node or tensor [default: the model's]" },
     Described { name: "target", value: "CLASS", of: MAPS, help: "The class to explain, by index or exact label [default: the predicted one]" },
     Described { name: "score", value: "SCORE", of: MAPS, help: "logit or probability [default: the convention's]" },
     Described { name: "convention", value: "NAME", of: MAPS, help: "paper, article or pytorch-grad-cam: whose formulas to follow [default: paper]" },
     Described { name: "max_channels", value: "N", of: MAPS, help: "Score-CAM: mask with only the N channels that vary most [default: all]" },
+    Described { name: "seed", value: "N", of: MAPS, help: "Random: what chance starts from, a whole number from 0 [default: 0]" },
     Described { name: "normalize", value: "HOW", of: MAPS, help: "max, minmax or none [default: the convention's]" },
     Described { name: "output", value: "FORM", of: MAPS, help: "overlay, heatmap, gray, json or npy; to compare: figure or json" },
     Described { name: "size", value: "SIZE", of: MAPS, help: "image, input or layer [default: image for pictures, layer for arrays]" },
@@ -88,6 +90,7 @@ struct Given {
     score: Option<ScoreKind>,
     convention: Option<Convention>,
     max_channels: Option<usize>,
+    seed: Option<u64>,
     normalize: Option<Normalize>,
     output: Option<Output>,
     size: Option<Size>,
@@ -118,7 +121,7 @@ impl Question {
             }
             given.take(endpoint, known.name, value)?;
         }
-        Ok(given.complete(endpoint, preferred))
+        given.complete(endpoint, preferred)
     }
 }
 
@@ -135,6 +138,10 @@ impl Given {
             "max_channels" => {
                 let count = number(name, value, |count| *count >= 1, "a whole number from 1")?;
                 once(&mut self.max_channels, name, count)
+            }
+            "seed" => {
+                let seed = number(name, value, |_| true, "a whole number from 0")?;
+                once(&mut self.seed, name, seed)
             }
             "normalize" => once(&mut self.normalize, name, choice(value)?),
             "output" => once(&mut self.output, name, output(endpoint, value)?),
@@ -155,26 +162,30 @@ impl Given {
         }
     }
 
-    fn complete(self, endpoint: Endpoint, preferred: Output) -> Question {
+    fn complete(self, endpoint: Endpoint, preferred: Output) -> Result<Question> {
         let usual = Options::default();
         let method = self.method.unwrap_or(usual.method);
         let output = self.output.unwrap_or(preferred);
         let is_array = matches!(output, Output::Json | Output::Npy);
         let blend = self.blend.unwrap_or_default();
-        Question {
+        let methods = match endpoint {
+            Compare => self.methods.clone().unwrap_or_else(|| Method::ARTICLE.to_vec()),
+            Explain => vec![method],
+            Predict => Vec::new(),
+        };
+        let convention = self.convention.unwrap_or(usual.convention);
+        self.fits(&methods, convention)?;
+        Ok(Question {
             model: self.model,
-            methods: match endpoint {
-                Compare => self.methods.unwrap_or_else(|| Method::ARTICLE.to_vec()),
-                Explain => vec![method],
-                Predict => Vec::new(),
-            },
+            methods,
             explain: Options {
                 method,
-                convention: self.convention.unwrap_or(usual.convention),
+                convention,
                 layer: self.layer,
                 target: self.target,
                 score: self.score,
                 max_channels: self.max_channels,
+                seed: self.seed.unwrap_or(usual.seed),
                 normalize: self.normalize,
                 top_k: self.top_k.unwrap_or(usual.top_k),
             },
@@ -186,7 +197,31 @@ impl Given {
                 weight: self.weight.unwrap_or(blend.default_weight()),
                 emphasize: self.emphasize.unwrap_or(false),
             },
+        })
+    }
+
+    /// Refuses what none of the methods would heed, and a source that knows one of them not.
+    fn fits(&self, methods: &[Method], convention: Convention) -> Result<()> {
+        if let Some(row) = methods.iter().map(|m| m.row()).find(|row| !row.conventions.contains(&convention))
+        {
+            let names: Vec<_> = row.conventions.iter().map(|known| known.name()).collect();
+            let detail = format!(
+                "there is no {} by convention '{convention}'; option 'convention' takes {} for it",
+                row.title,
+                names.join(", ")
+            );
+            return Err(invalid("convention", detail));
         }
+        let particular = [("max_channels", self.max_channels.is_some()), ("seed", self.seed.is_some())];
+        for (option, _) in particular.iter().filter(|(_, is_given)| *is_given) {
+            let heeds = |row: &Row| row.options.contains(option);
+            if !methods.iter().any(|method| heeds(method.row())) {
+                let names: Vec<_> = METHODS.iter().filter(|row| heeds(row)).map(|row| row.name).collect();
+                let detail = format!("option '{option}' means nothing here; it is for {}", names.join(", "));
+                return Err(invalid(option, detail));
+            }
+        }
+        Ok(())
     }
 }
 

@@ -35,6 +35,21 @@ fn no_options_are_the_contract_s_defaults() {
 }
 
 #[test]
+fn what_no_method_would_heed_is_refused() {
+    insta::assert_snapshot!(refusal(Explain, &[("seed", "1")]), @"seed: option 'seed' means nothing here; it is for random");
+    insta::assert_snapshot!(refusal(Explain, &[("max_channels", "9"), ("method", "gradcam")]), @"max_channels: option 'max_channels' means nothing here; it is for scorecam");
+    insta::assert_snapshot!(refusal(Compare, &[("methods", "gradcam,random"), ("convention", "article")]), @"convention: there is no Random weights by convention 'article'; option 'convention' takes paper, pytorch-grad-cam for it");
+    assert_eq!(parse(Explain, &[("method", "random"), ("seed", "3")]).unwrap().explain.seed, 3);
+    assert_eq!(parse(Compare, &[("max_channels", "9")]).unwrap().explain.max_channels, Some(9));
+}
+
+#[test]
+fn the_help_names_every_method() {
+    let help = OPTIONS.iter().find(|option| option.name == "method").unwrap().help;
+    assert!(METHODS.iter().all(|row| help.contains(row.name)), "{help}");
+}
+
+#[test]
 fn the_same_said_twice_is_no_contradiction() {
     let pairs = [("method", "gradcampp"), ("method", "Grad-CAM++"), ("weight", ".5"), ("weight", "0.50")];
     assert!(parse(Explain, &pairs).is_ok());
@@ -43,12 +58,12 @@ fn the_same_said_twice_is_no_contradiction() {
 
 #[test]
 fn what_is_wrong_is_named_with_what_would_be_right() {
-    insta::assert_snapshot!(refusal(Explain, &[("method", "gradcan")]), @"method: option 'method' can't be 'gradcan'; it takes gradcam++, gradcam, scorecam");
-    insta::assert_snapshot!(refusal(Explain, &[("metod", "gradcam")]), @"metod: there is no option 'metod' here; there are model, method, layer, target, score, convention, max_channels, normalize, output, size, colormap, blend, weight, emphasize, top_k");
-    insta::assert_snapshot!(refusal(Explain, &[("methods", "gradcam")]), @"methods: there is no option 'methods' here; there are model, method, layer, target, score, convention, max_channels, normalize, output, size, colormap, blend, weight, emphasize, top_k");
-    insta::assert_snapshot!(refusal(Compare, &[("emphasize", "true")]), @"emphasize: there is no option 'emphasize' here; there are model, methods, layer, target, score, convention, max_channels, normalize, output, size, colormap, blend, weight, top_k");
+    insta::assert_snapshot!(refusal(Explain, &[("method", "gradcan")]), @"method: option 'method' can't be 'gradcan'; it takes gradcam++, gradcam, scorecam, layercam, hirescam, xgradcam, gradcam-elementwise, eigencam, eigengradcam, random");
+    insta::assert_snapshot!(refusal(Explain, &[("metod", "gradcam")]), @"metod: there is no option 'metod' here; there are model, method, layer, target, score, convention, max_channels, seed, normalize, output, size, colormap, blend, weight, emphasize, top_k");
+    insta::assert_snapshot!(refusal(Explain, &[("methods", "gradcam")]), @"methods: there is no option 'methods' here; there are model, method, layer, target, score, convention, max_channels, seed, normalize, output, size, colormap, blend, weight, emphasize, top_k");
+    insta::assert_snapshot!(refusal(Compare, &[("emphasize", "true")]), @"emphasize: there is no option 'emphasize' here; there are model, methods, layer, target, score, convention, max_channels, seed, normalize, output, size, colormap, blend, weight, top_k");
     insta::assert_snapshot!(refusal(Compare, &[("output", "overlay")]), @"output: option 'output' can't be 'overlay' here; it takes figure, json");
-    insta::assert_snapshot!(refusal(Compare, &[("methods", "gradcam,")]), @"methods: option 'methods' can't name ''; it takes gradcam++, gradcam, scorecam, separated by commas");
+    insta::assert_snapshot!(refusal(Compare, &[("methods", "gradcam,")]), @"methods: option 'methods' can't name ''; it takes gradcam++, gradcam, scorecam, layercam, hirescam, xgradcam, gradcam-elementwise, eigencam, eigengradcam, random, separated by commas");
     insta::assert_snapshot!(refusal(Compare, &[("methods", "gradcam,Grad-CAM")]), @"methods: option 'methods' names gradcam twice");
     insta::assert_snapshot!(refusal(Explain, &[("output", "figure")]), @"output: option 'output' can't be 'figure' here; it takes overlay, heatmap, gray, json, npy");
     insta::assert_snapshot!(refusal(Explain, &[("weight", "NaN")]), @"weight: option 'weight' can't be 'NaN'; it takes a number from 0 to 1");

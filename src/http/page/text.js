@@ -7,8 +7,10 @@ const METHODS = {
   "layercam": "LayerCAM",
   "hirescam": "HiResCAM",
   "xgradcam": "XGrad-CAM",
+  "gradcam-elementwise": "Element-wise Grad-CAM",
   "eigencam": "Eigen-CAM",
-  "ablationcam": "Ablation-CAM",
+  "eigengradcam": "Eigen-Grad-CAM",
+  "random": "Random weights",
 };
 
 export const methodName = (method) => METHODS[method] ?? method;

@@ -1,0 +1,166 @@
+//! The table of methods: one row each, made by the file that is named after the method.
+//!
+//! A row says what the method is called, whose arithmetic of it there is, what it
+//! needs of the model, and how it makes its maps. Everything else reads the table:
+//! the parser of options, the list in `GET /v1/models/{id}`, the figure's titles. To
+//! add a method, write its file with a `ROW`, and name both here.
+
+use ndarray::Array2;
+
+use super::options::{Convention, Method, Normalize, ScoreKind};
+use super::stage::Stage;
+use super::{
+    eigencam, eigengradcam, gradcam, gradcam_elementwise, gradcam_plus_plus, hirescam, layercam, random,
+    scorecam, xgradcam,
+};
+use crate::error::Result;
+
+/// Every method, in the order of [`Method`].
+pub const METHODS: [&Row; 10] = [
+    &gradcam_plus_plus::ROW,
+    &gradcam::ROW,
+    &scorecam::ROW,
+    &layercam::ROW,
+    &hirescam::ROW,
+    &xgradcam::ROW,
+    &gradcam_elementwise::ROW,
+    &eigencam::ROW,
+    &eigengradcam::ROW,
+    &random::ROW,
+];
+
+/// What there is to know of a method.
+#[derive(Debug)]
+pub struct Row {
+    /// Its value.
+    pub method: Method,
+    /// The name that requests and answers use.
+    pub name: &'static str,
+    /// Other spellings, in small letters without hyphens.
+    pub also: &'static [&'static str],
+    /// The name as papers write it.
+    pub title: &'static str,
+    /// What it needs of the model besides the activation.
+    pub needs: Needs,
+    /// Whose arithmetic there is; for every one `Paper` stands first.
+    pub conventions: &'static [Convention],
+    /// The score that the paper explains.
+    pub paper_score: ScoreKind,
+    /// How the paper brings the finished map to 0..1.
+    pub paper_normalize: Normalize,
+    /// Whether the map depends on the class at all.
+    pub sees_class: bool,
+    /// Whether the map can fall below 0 before it is cut there.
+    pub has_sign: bool,
+    /// The options that mean something to this method and not to all.
+    pub options: &'static [&'static str],
+    /// Makes the maps `[h, w]`, one for each of the stage's goals, before anything below 0 is cut off.
+    pub maps: fn(&Stage<'_>) -> Result<Vec<Array2<f32>>>,
+}
+
+/// What a method needs of the model besides the activation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Needs {
+    /// Nothing.
+    Nothing,
+    /// The goal's gradient at the layer.
+    Gradient,
+    /// Passes of changed inputs.
+    Masked,
+}
+
+impl Needs {
+    /// True for methods that need the backward pass.
+    #[must_use]
+    pub const fn gradient(self) -> bool {
+        matches!(self, Self::Gradient)
+    }
+}
+
+impl Row {
+    /// A method of the class's gradient with nothing particular about it; rows change what differs.
+    pub(super) const GRADIENT: Self = Self {
+        method: Method::GradCam,
+        name: "",
+        also: &[],
+        title: "",
+        needs: Needs::Gradient,
+        conventions: &[Convention::Paper, Convention::PytorchGradCam],
+        paper_score: ScoreKind::Logit,
+        paper_normalize: Normalize::Max,
+        sees_class: true,
+        has_sign: true,
+        options: &[],
+        maps: |_| Ok(Vec::new()),
+    };
+
+    /// The score that a source differentiates, or weighs passes by.
+    #[must_use]
+    pub const fn score(&self, convention: Convention) -> ScoreKind {
+        match convention {
+            Convention::Paper => self.paper_score,
+            Convention::Article => ScoreKind::Probability,
+            Convention::PytorchGradCam => ScoreKind::Logit,
+        }
+    }
+
+    /// The normalisation that a source ends with.
+    #[must_use]
+    pub const fn normalize(&self, convention: Convention) -> Normalize {
+        match convention {
+            Convention::Paper => self.paper_normalize,
+            Convention::Article => Normalize::Max,
+            Convention::PytorchGradCam => Normalize::MinMax,
+        }
+    }
+}
+
+impl Method {
+    /// The methods that the article compares, in its order.
+    pub const ARTICLE: [Self; 3] = [Self::GradCam, Self::GradCamPlusPlus, Self::ScoreCam];
+
+    /// Its row of the table.
+    #[must_use]
+    pub const fn row(self) -> &'static Row {
+        METHODS[self as usize]
+    }
+
+    /// The name as papers write it.
+    #[must_use]
+    pub const fn title(self) -> &'static str {
+        self.row().title
+    }
+}
+
+/// The table is indexed by the method: its order must be the enum's.
+const _: () = {
+    let mut index = 0;
+    while index < METHODS.len() {
+        assert!(METHODS[index].method as usize == index);
+        index += 1;
+    }
+};
+
+/// Names with their values, for the parser.
+pub(super) const CHOICES: [(&str, Method); METHODS.len()] = {
+    let mut choices = [("", Method::GradCam); METHODS.len()];
+    let mut index = 0;
+    while index < METHODS.len() {
+        choices[index] = (METHODS[index].name, METHODS[index].method);
+        index += 1;
+    }
+    choices
+};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_row_is_whole() {
+        for row in METHODS {
+            assert!(!row.name.is_empty() && !row.title.is_empty(), "{row:?}");
+            assert_eq!(row.conventions[0], Convention::Paper, "{}", row.name);
+        }
+    }
+}

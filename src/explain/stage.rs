@@ -1,0 +1,114 @@
+//! What a method has to work with: the arrays of a pass, and ways to run more of them.
+//!
+//! A [`Stage`] is one method on one layer of one image. The gradients that the method
+//! said it needs are there already; masked passes it asks for itself, and the stage
+//! counts them, tells the progress, and stops when the request is given up.
+
+use std::cell::Cell;
+
+use ndarray::{Array2, Array3, Array4, ArrayView2, ArrayView3, ArrayViewMut2};
+
+use super::goal::Goal;
+use super::options::{Method, Options, ScoreKind};
+use super::result::{Explanation, Passes};
+use super::watch::Watch;
+use crate::engine::{Answers, Cancel, Model, masked_passes};
+use crate::error::Result;
+
+/// One method on one layer of one image.
+pub struct Stage<'a> {
+    /// The layer's activation, `[C, h, w]`.
+    pub activation: ArrayView3<'a, f32>,
+    /// For each goal its gradient at the layer, `[C, h, w]`; none for a method that needs none.
+    pub gradients: Vec<Array3<f32>>,
+    /// What is to be explained; there is at least one.
+    pub goals: &'a [Goal],
+    /// The score that goals are differences of.
+    pub score: ScoreKind,
+    /// What was asked for.
+    pub options: &'a Options,
+    pub(super) method: Method,
+    pub(super) model: &'a Model,
+    pub(super) input: &'a Array4<f32>,
+    pub(super) cancel: &'a Cancel,
+    pub(super) watch: &'a dyn Watch,
+    /// Makes an answer of a map, for whoever watches.
+    pub(super) finish: &'a dyn Fn(Array2<f32>, &Goal, Passes) -> Explanation,
+    pub(super) passes: Cell<Passes>,
+}
+
+impl Stage<'_> {
+    /// The maps of a method that needs a gradient and nothing else:
+    /// `map(gradient, activation)` for each goal, both `[C, h, w]`.
+    ///
+    /// # Errors
+    /// None; it has the type of every way to make maps.
+    pub fn of_gradients(
+        &self,
+        map: impl Fn(ArrayView3<'_, f32>, ArrayView3<'_, f32>) -> Array2<f32>,
+    ) -> Result<Vec<Array2<f32>>> {
+        Ok(self.gradients.iter().map(|gradient| map(gradient.view(), self.activation)).collect())
+    }
+
+    /// One map for all goals, of a method that looks at no class.
+    ///
+    /// # Errors
+    /// None, as above.
+    pub fn of_activation(&self, map: Array2<f32>) -> Result<Vec<Array2<f32>>> {
+        Ok(vec![map; self.goals.len()])
+    }
+
+    /// (height, width) of the model's input.
+    #[must_use]
+    pub fn input_size(&self) -> (usize, usize) {
+        let preprocess = self.model.preprocess();
+        (preprocess.height as usize, preprocess.width as usize)
+    }
+
+    /// The model's answers to the image seen through `count` masks; `mask(k, out)` writes mask k, `[H, W]`.
+    ///
+    /// `so_far(done, answers)` is the first goal's map as if the first passes were all, for whoever watches.
+    ///
+    /// # Errors
+    /// Those of the engine.
+    pub fn masked(
+        &self,
+        count: usize,
+        mask: impl FnMut(usize, ArrayViewMut2<'_, f32>),
+        so_far: impl Fn(usize, &Answers) -> Array2<f32>,
+    ) -> Result<Answers> {
+        let before = self.passes.get();
+        let progress = |done: usize, answers: &Answers| {
+            self.watch.progress(self.method, done, count);
+            if done < count && self.watch.wants_partial() {
+                let passes = Passes { masked: before.masked + done, ..before };
+                let map = so_far(done, answers);
+                self.watch.partial(&(self.finish)(map, &self.goals[0], passes), count);
+            }
+            Ok(())
+        };
+        let answers = masked_passes(self.model, self.input, count, mask, self.cancel, &progress)?;
+        self.count(|passes| passes.masked += count);
+        Ok(answers)
+    }
+
+    /// The part of the answers that goals are differences of, `[K, classes]`.
+    #[must_use]
+    pub fn scores<'b>(&self, answers: &'b Answers) -> ArrayView2<'b, f32> {
+        match self.score {
+            ScoreKind::Logit => answers.scores.view(),
+            ScoreKind::Probability => answers.probabilities.view(),
+        }
+    }
+
+    /// Notes passes that could not change the map and were left out.
+    pub fn skip(&self, count: usize) {
+        self.count(|passes| passes.skipped += count);
+    }
+
+    fn count(&self, change: impl FnOnce(&mut Passes)) {
+        let mut passes = self.passes.get();
+        change(&mut passes);
+        self.passes.set(passes);
+    }
+}

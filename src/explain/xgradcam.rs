@@ -1,0 +1,63 @@
+//! XGrad-CAM (Fu et al., arXiv 2008.02312).
+//!
+//! A channel's weight is its gradient, averaged with the activation as the weight:
+//! `w_k = Σ_xy (A_k / Σ_xy A_k) · g_k` (equation 8), which follows from two axioms,
+//! sensitivity and conservation. Where a channel sums up to 0 the fraction is not
+//! defined: `Paper` gives it no weight, `PytorchGradCam` adds 10⁻⁷ to every sum.
+
+use ndarray::{Array1, ArrayView3, Axis};
+
+use super::methods::Row;
+use super::options::{Convention, Method};
+use super::weighted_sum;
+
+pub(super) const ROW: Row = Row {
+    method: Method::XGradCam,
+    name: "xgradcam",
+    title: "XGrad-CAM",
+    maps: |stage| {
+        stage.of_gradients(|gradient, activation| {
+            weighted_sum(weights(gradient, activation, stage.options.convention).view(), activation)
+        })
+    },
+    ..Row::GRADIENT
+};
+
+/// The weights `[C]` for a gradient and an activation `[C, h, w]`.
+#[must_use]
+pub fn weights(
+    gradient: ArrayView3<'_, f32>,
+    activation: ArrayView3<'_, f32>,
+    convention: Convention,
+) -> Array1<f32> {
+    let channels = gradient.axis_iter(Axis(0)).zip(activation.axis_iter(Axis(0)));
+    channels
+        .map(|(gradient, activation)| {
+            let total: f64 = activation.iter().map(|&a| f64::from(a)).sum();
+            let pairs = gradient.iter().zip(&activation);
+            let product: f64 = pairs.map(|(&g, &a)| f64::from(g) * f64::from(a)).sum();
+            let weight = match convention {
+                Convention::PytorchGradCam => product / (total + 1e-7),
+                _ if total == 0.0 => 0.0,
+                _ => product / total,
+            };
+            weight as f32
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ndarray::array;
+
+    #[test]
+    fn the_activation_weighs_the_gradient() {
+        let gradient = array![[[1.0, 3.0]], [[5.0, 5.0]]];
+        let activation = array![[[1.0, 3.0]], [[0.0, 0.0]]];
+        for convention in [Convention::Paper, Convention::PytorchGradCam] {
+            let weights = weights(gradient.view(), activation.view(), convention);
+            assert!((weights[0] - 2.5).abs() < 1e-6 && weights[1] == 0.0, "{weights}");
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! The methods beyond the article's three, against the libraries' own code: `scripts/golden/methods_torch.py`
+//! made the arrays.
+
+use camlens::engine::{Cancel, Model};
+use camlens::explain::options::{Choice, Convention, Method, Normalize, Options};
+use camlens::explain::{Explanation, explain_input};
+use ndarray::{Array1, Array2, Array3, Array4, ArrayD, Axis};
+
+use crate::support::{Golden, dialect, difference, fetched, relative_difference};
+
+const TOLERANCE: f32 = 1e-4;
+
+/// The tiny models: the golden file, the ONNX file, the input's size, and layers by both of their names.
+type Tiny = (&'static str, &'static str, [usize; 2], &'static [(&'static str, &'static str)]);
+
+const TINY: [Tiny; 3] = [
+    (
+        "tinyvgg",
+        "tinyvgg-torchscript",
+        [64, 64],
+        &[("block3_conv3", "features.15"), ("block5_conv3", "features.29")],
+    ),
+    (
+        "tinymix",
+        "tinymix",
+        [50, 38],
+        &[
+            ("stem", "/act/Mul_output_0"),
+            ("residual", "/joined/Relu_output_0"),
+            ("last", "/last_act/Mul_output_0"),
+        ],
+    ),
+    (
+        "tinylite",
+        "tinylite",
+        [48, 48],
+        &[
+            ("block2_depthwise", "/blocks/blocks.1/depthwise/depthwise.2/Clip_output_0"),
+            ("block4", "/blocks/blocks.3/project/project.1/BatchNormalization_output_0"),
+        ],
+    ),
+];
+
+const OF_GRADIENTS: [Method; 6] = [
+    Method::LayerCam,
+    Method::HiResCam,
+    Method::XGradCam,
+    Method::GradCamElementWise,
+    Method::EigenCam,
+    Method::EigenGradCam,
+];
+
+fn explain(model: &Model, input: &Array4<f32>, options: &Options) -> Explanation {
+    let methods = [options.method];
+    let mut maps =
+        explain_input(model, input, &methods, options, &Cancel::default(), &|_, _| {}).expect("a map");
+    maps.remove(0)
+}
+
+fn class(golden: &mut Golden, name: &str) -> Option<String> {
+    let class: Array1<i64> = golden.get(name);
+    Some(class[0].to_string())
+}
+
+#[test]
+fn the_library_s_methods_agree_with_the_library() {
+    for (golden, onnx, size, layers) in TINY {
+        let mut golden = Golden::open(&format!("methods/{golden}.npz"));
+        let model = dialect(onnx, size);
+        let input: Array4<f32> = golden.get("x");
+        for (suffix, target) in [("", class(&mut golden, "target")), ("_other", class(&mut golden, "other"))]
+        {
+            for (layer, ours) in layers {
+                for method in OF_GRADIENTS {
+                    let options = Options {
+                        method,
+                        convention: Convention::PytorchGradCam,
+                        layer: Some((*ours).to_owned()),
+                        target: target.clone(),
+                        ..Options::default()
+                    };
+                    let key = format!("{}{suffix}|{layer}", method.name());
+                    let found = explain(&model, &input, &options).map.into_dyn();
+                    let scaled = difference(&found, &golden.get(&format!("{key}|pgc")));
+                    assert!(scaled <= TOLERANCE, "{onnx}, {key} differs by {scaled}");
+                    // Before it is scaled, too, as far as it is above 0.
+                    let raw = Options { normalize: Some(Normalize::None), ..options };
+                    let found = explain(&model, &input, &raw).map.into_dyn();
+                    let expected: ArrayD<f32> = golden.get(&format!("{key}|raw"));
+                    let raw = relative_difference(&found, &expected.mapv(|value| value.max(0.0)));
+                    assert!(raw <= TOLERANCE, "{onnx}, {key} differs by {raw} before it is scaled");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn the_papers_formulas_differ_from_the_library_s_where_the_docs_say() {
+    let papers = [Method::LayerCam, Method::HiResCam, Method::XGradCam];
+    for (golden, onnx, size, layers) in TINY {
+        let mut golden = Golden::open(&format!("methods/{golden}.npz"));
+        let model = dialect(onnx, size);
+        let input: Array4<f32> = golden.get("x");
+        for (layer, ours) in layers {
+            let options = |method| Options {
+                method,
+                layer: Some((*ours).to_owned()),
+                target: None,
+                ..Options::default()
+            };
+            // The same sums; the library adds 1e-7 to XGrad-CAM's denominators.
+            for method in papers {
+                let raw: ArrayD<f32> = golden.get(&format!("{}|{layer}|raw", method.name()));
+                let found = explain(&model, &input, &options(method));
+                let largest = raw.iter().copied().fold(0.0, f32::max);
+                let expected = raw.mapv(|value| value.max(0.0) / largest);
+                let off = difference(&found.map.into_dyn(), &expected);
+                assert!(off <= TOLERANCE, "{onnx}, {layer}, {method} differs by {off}");
+                assert!((found.max / largest - 1.0).abs() <= TOLERANCE);
+            }
+            // Eigen-CAM without centring.
+            let found = explain(&model, &input, &options(Method::EigenCam)).map.into_dyn();
+            let off = difference(&found, &golden.get(&format!("eigencam|{layer}|paper")));
+            assert!(off <= TOLERANCE, "{onnx}, {layer}, eigencam differs by {off}");
+        }
+    }
+}
+
+#[test]
+fn real_weights_agree_with_the_library() {
+    let mut golden = Golden::open("methods/vgg16-mri.npz");
+    let model = fetched("vgg16-mri");
+    let pixels: Array3<u8> = golden.get("input_u8");
+    let input = pixels.mapv(|value| f32::from(value) / 255.0).insert_axis(Axis(0));
+    let options = Options { convention: Convention::PytorchGradCam, ..Options::default() };
+    let cancel = Cancel::default();
+    let maps = explain_input(&model, &input, &OF_GRADIENTS, &options, &cancel, &|_, _| {}).expect("maps");
+    for explanation in maps {
+        let key = format!("{}|block5_conv3|pgc", explanation.method);
+        let off = difference(&explanation.map.into_dyn(), &golden.get(&key));
+        assert!(off <= TOLERANCE, "{key} differs by {off}");
+    }
+}
+
+#[test]
+fn chance_is_the_same_every_time_and_decided_by_its_seed() {
+    let mut golden = Golden::open("methods/tinymix.npz");
+    let (model, input) = (dialect("tinymix", [50, 38]), golden.get("x"));
+    let map = |seed| -> Array2<f32> {
+        explain(&model, &input, &Options { method: Method::Random, seed, ..Options::default() }).map
+    };
+    assert_eq!(map(1), map(1));
+    assert_ne!(map(1), map(2));
+}
