@@ -87,6 +87,7 @@ impl Stage<'_> {
             }
             Ok(())
         };
+        self.watch.progress(self.method, 0, count);
         let answers = masked_passes(self.model, self.input, count, mask, self.cancel, &progress)?;
         self.count(|passes| passes.masked += count);
         Ok(answers)

@@ -115,6 +115,16 @@ struct ExplanationBody<'a> {
 }
 
 #[derive(Serialize)]
+struct PartialBody<'a> {
+    partial: bool,
+    method: &'a str,
+    done: usize,
+    total: usize,
+    target: &'a Prediction,
+    heatmap: Heatmap<'a>,
+}
+
+#[derive(Serialize)]
 struct ComparisonBody<'a> {
     model: &'a str,
     layer: &'a str,
@@ -179,6 +189,18 @@ pub(super) fn explanation_json(
         timing_ms: timing.rounded(),
     })?;
     Ok(with_facts("application/json", body, std::slice::from_ref(explanation), timing))
+}
+
+/// A map that is not finished, after some passes of `total`.
+pub(super) fn partial_json(unfinished: &Explanation, total: usize) -> Result<Bytes> {
+    json(&PartialBody {
+        partial: true,
+        method: unfinished.method.name(),
+        done: unfinished.passes.masked,
+        total,
+        target: &unfinished.target,
+        heatmap: Heatmap::new(unfinished, &unfinished.map),
+    })
 }
 
 /// Several maps, as JSON. There is at least one.

@@ -7,23 +7,31 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use axum::body::Body;
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::header::{CONTENT_SECURITY_POLICY, HeaderName, X_CONTENT_TYPE_OPTIONS};
 use axum::http::{HeaderMap, HeaderValue, Method};
 use axum::middleware::Next;
 use axum::response::Response;
+use http_body_util::BodyExt;
 use tracing::{Instrument, Span};
 
 use super::App;
 use super::metrics::Route;
 use super::problem::{self, Refused};
+use super::stream::Ending;
 use crate::error::{Error, Kind};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
+/// A request's id, for whoever words a problem further in.
+#[derive(Clone)]
+pub(super) struct RequestId(pub(super) String);
+
 /// The outermost layer.
-pub(super) async fn around(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+pub(super) async fn around(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
     let id = request_id(request.headers());
+    request.extensions_mut().insert(RequestId(id.clone()));
     let path = request.uri().path().to_owned();
     let route = Route {
         // Only paths of the router: a scanner must not fill the metrics with names of its own.
@@ -31,7 +39,8 @@ pub(super) async fn around(State(app): State<Arc<App>>, request: Request, next: 
         method: known(request.method()),
     };
     let span = tracing::info_span!("request", id, method = %request.method(), path);
-    let watch = Watch { app, route, span: span.clone(), started: Instant::now(), is_answered: false };
+    let mut watch =
+        Watch { app, route, span: span.clone(), started: Instant::now(), is_answered: false, ending: None };
 
     let mut response = next.run(request).instrument(span).await;
     let refused = response.extensions_mut().remove::<Refused>();
@@ -46,8 +55,17 @@ pub(super) async fn around(State(app): State<Arc<App>>, request: Request, next: 
         CONTENT_SECURITY_POLICY,
         HeaderValue::from_static("default-src 'self'; img-src 'self' blob: data:"),
     );
-    watch.answered(response.status().as_u16(), refused.as_ref().map(|Refused(error)| &**error));
-    response
+    match response.extensions_mut().remove::<Ending>() {
+        Some(ending) => {
+            // The stream's end is the request's, so the watch goes along with the body.
+            watch.ending = Some(ending);
+            response.map(|body| Body::new(body.map_frame(move |frame| watch.passing(frame))))
+        }
+        None => {
+            watch.answered(response.status().as_u16(), refused.as_ref().map(|Refused(error)| &**error));
+            response
+        }
+    }
 }
 
 /// The client's id for a request, if it is one that can be logged and sent back as it is.
@@ -80,12 +98,19 @@ struct Watch {
     span: Span,
     started: Instant,
     is_answered: bool,
+    /// For a stream: how it ended, once it has.
+    ending: Option<Ending>,
 }
 
 impl Watch {
     fn answered(mut self, status: u16, error: Option<&Error>) {
         self.is_answered = true;
         self.record(status, error);
+    }
+
+    /// Holds the watch for as long as a body is sent.
+    fn passing<T>(&self, frame: T) -> T {
+        frame
     }
 
     fn record(&self, status: u16, error: Option<&Error>) {
@@ -109,7 +134,11 @@ impl Watch {
 
 impl Drop for Watch {
     fn drop(&mut self) {
-        if !self.is_answered {
+        if let Some(ending) = self.ending.as_ref().and_then(|Ending(ending)| ending.get()) {
+            // Counted by what it ended in: every stream begins with 200.
+            let status = ending.as_ref().map_or(200, |error| error.kind().row().status);
+            self.record(status, ending.as_ref());
+        } else if !self.is_answered {
             let gone = Error::new(Kind::Cancelled, "the client went away");
             self.record(Kind::Cancelled.row().status, Some(&gone));
         }

@@ -3,7 +3,7 @@
 //! A request passes through these rooms: [`server`] holds its connection, `around` gives
 //! it an id and a span, [`admission`] a place in the queue, [`request`] makes one typed
 //! struct of it, [`work`] does it on a thread that may block, [`answer`] words the result and
-//! [`problem`] what went wrong. Handlers only say the order.
+//! [`problem`] what went wrong; `stream` tells how it goes meanwhile. Handlers only say the order.
 //!
 //! [`app`] is the whole service as a function from requests to answers, which is how most
 //! tests call it.
@@ -21,6 +21,7 @@ mod render;
 pub mod request;
 mod routes;
 pub mod server;
+mod stream;
 mod v1;
 pub mod work;
 

@@ -43,8 +43,8 @@ impl IntoResponse for Error {
     }
 }
 
-/// Writes the problem into an answer that carries an error.
-pub(super) fn write(response: &mut Response, error: &Error, path: &str, request_id: &str) {
+/// The problem as JSON.
+pub(super) fn body(error: &Error, path: &str, request_id: &str) -> Vec<u8> {
     let row = error.kind().row();
     // What is ours to know alone stays out: the log has it under the request's id.
     let detail = (row.status != 500 && !error.detail().is_empty()).then(|| error.detail());
@@ -57,7 +57,11 @@ pub(super) fn write(response: &mut Response, error: &Error, path: &str, request_
         option: option(error),
         request_id,
     };
-    let body = serde_json::to_vec(&problem).unwrap_or_default();
+    serde_json::to_vec(&problem).unwrap_or_default()
+}
+
+/// Writes the problem into an answer that carries an error.
+pub(super) fn write(response: &mut Response, error: &Error, path: &str, request_id: &str) {
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
@@ -65,7 +69,7 @@ pub(super) fn write(response: &mut Response, error: &Error, path: &str, request_
         headers.insert(RETRY_AFTER, HeaderValue::from(after_s));
     }
     headers.remove(axum::http::header::CONTENT_LENGTH);
-    *response.body_mut() = Body::from(body);
+    *response.body_mut() = Body::from(body(error, path, request_id));
 }
 
 fn status(kind: Kind) -> StatusCode {

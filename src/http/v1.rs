@@ -3,33 +3,35 @@
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
+use axum::response::{IntoResponse, Response};
 
 use super::App;
-use super::answer::Answer;
 use super::options::Endpoint;
 use super::request::Asked;
 use super::request::body::discard;
-use super::work;
+use super::{stream, work};
+use crate::engine::Cancel;
 use crate::error::Result;
+use crate::explain::Watch;
 use crate::picture::decode::Limits;
 
-/// One image, one method, one target → picture, array or JSON.
-pub(super) async fn explain(State(app): State<Arc<App>>, request: Request) -> Result<Answer> {
+/// One image, one method, one target → picture, array, JSON or a stream of events.
+pub(super) async fn explain(State(app): State<Arc<App>>, request: Request) -> Result<Response> {
     run(app, Endpoint::Explain, request).await
 }
 
-/// One image, several methods → the article's figure, or JSON with every map.
-pub(super) async fn compare(State(app): State<Arc<App>>, request: Request) -> Result<Answer> {
+/// One image, several methods → the article's figure, or JSON with every map, or a stream of events.
+pub(super) async fn compare(State(app): State<Arc<App>>, request: Request) -> Result<Response> {
     run(app, Endpoint::Compare, request).await
 }
 
 /// The most probable classes.
-pub(super) async fn predict(State(app): State<Arc<App>>, request: Request) -> Result<Answer> {
+pub(super) async fn predict(State(app): State<Arc<App>>, request: Request) -> Result<Response> {
     run(app, Endpoint::Predict, request).await
 }
 
 /// Takes a place, reads the request, works, answers.
-async fn run(app: Arc<App>, endpoint: Endpoint, request: Request) -> Result<Answer> {
+async fn run(app: Arc<App>, endpoint: Endpoint, request: Request) -> Result<Response> {
     let place = match app.admission.enter() {
         Ok(place) => place,
         Err(refusal) => {
@@ -38,14 +40,18 @@ async fn run(app: Arc<App>, endpoint: Endpoint, request: Request) -> Result<Answ
             return Err(refusal);
         }
     };
+    let about = stream::About::of(&request);
     let asked = place.read(Asked::read(endpoint, request, app.server.body_bytes)).await?;
     let model = app.models.get(asked.question.model.as_deref())?;
     let limits = Limits { max_pixels: app.server.max_pixels };
-    let answer = place
-        .work(move |cancel| {
-            work::answer(endpoint, &model, &asked.image, &asked.question, limits, cancel, &|_, _| ())
-        })
-        .await?;
+    let is_streamed = asked.is_streamed;
+    let work = move |cancel: &Cancel, watch: &dyn Watch| {
+        work::answer(endpoint, &model, &asked.image, &asked.question, limits, cancel, watch)
+    };
+    if is_streamed {
+        return stream::answer(app, place, about, work).await;
+    }
+    let answer = place.work(move |cancel| work(cancel, &|_, _| ())).await?;
     app.metrics.passed(&answer.model, answer.passes);
-    Ok(answer)
+    Ok(answer.into_response())
 }

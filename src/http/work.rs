@@ -12,6 +12,7 @@ use super::options::{Endpoint, Output, Question, Rendering, Size};
 use super::render;
 use crate::engine::{Cancel, Model};
 use crate::error::{Error, Kind, Result};
+use crate::explain::options::Method;
 use crate::explain::{self, Explanation, Watch};
 use crate::picture::decode::{Limits, decode};
 use crate::picture::encode::{png, png_gray};
@@ -67,11 +68,27 @@ struct Job<'a> {
     watch: &'a dyn Watch,
 }
 
+/// An unfinished map gets the size that the finished one will have.
+impl Watch for Job<'_> {
+    fn progress(&self, method: Method, done: usize, of: usize) {
+        self.watch.progress(method, done, of);
+    }
+
+    fn wants_partial(&self) -> bool {
+        self.watch.wants_partial()
+    }
+
+    fn partial(&self, unfinished: &Explanation, of: usize) {
+        let map = render::map(unfinished, &self.image, &self.question.rendering);
+        self.watch.partial(&Explanation { map, ..unfinished.clone() }, of);
+    }
+}
+
 impl Job<'_> {
     fn explain(&self) -> Result<Answer> {
         let Self { model, image, .. } = self;
         let asked = &self.question.explain;
-        let explanation = explain::explain(model, image, asked, self.cancel, self.watch)?;
+        let explanation = explain::explain(model, image, asked, self.cancel, self)?;
         self.cancel.check()?;
         let rendering = &self.question.rendering;
         let started = Instant::now();
@@ -96,7 +113,7 @@ impl Job<'_> {
     fn compare(&self) -> Result<Answer> {
         let Self { model, image, question, .. } = self;
         let Question { methods, explain: asked, rendering, .. } = question;
-        let explanations = explain::compare(model, image, methods, asked, self.cancel, self.watch)?;
+        let explanations = explain::compare(model, image, methods, asked, self.cancel, self)?;
         self.cancel.check()?;
         let started = Instant::now();
         if rendering.output == Output::Json {

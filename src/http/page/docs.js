@@ -205,7 +205,8 @@ function tryForm(path, verb, operation, parameters) {
     const parts = ["curl", "-sS", `'${location.origin}${address()}'`];
     for (const [name, value] of Object.entries(headers())) parts.push("-H", shellWord(`${name}: ${value}`));
     if (file) parts.push("-F", curlFile(file.files[0]?.name ?? "picture.png"));
-    if (accepts.includes("image/png")) parts.push("-o", "answer");
+    if (accept?.value === "text/event-stream") parts.push("-N");
+    else if (accepts.includes("image/png")) parts.push("-o", "answer");
     line.textContent = parts.join(" ");
   };
 

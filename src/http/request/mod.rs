@@ -14,8 +14,10 @@ use axum::http::header::{ACCEPT, CONTENT_TYPE};
 use axum::http::request::Parts;
 use bytes::Bytes;
 
-use super::options::{Endpoint, Question};
+use self::accept::Preferred;
+use super::options::{Endpoint, Output, Question};
 use crate::error::{Error, Kind, Result};
+use crate::explain::options::Choice;
 
 /// One request, read.
 #[derive(Debug)]
@@ -24,6 +26,8 @@ pub struct Asked {
     pub image: Bytes,
     /// Everything else.
     pub question: Question,
+    /// Whether the answer is to tell how it goes while it is made.
+    pub is_streamed: bool,
 }
 
 /// What a body holds.
@@ -49,7 +53,7 @@ impl Asked {
         // The query is held against the table before the body is fetched, and again with it.
         let query = query(&parts);
         let preferred = accept::preferred(endpoint, parts.headers.get_all(ACCEPT));
-        let outcome = match (Question::parse(endpoint, text(&query), preferred), BodyKind::of(&parts)) {
+        let outcome = match (question(endpoint, &query, preferred), BodyKind::of(&parts)) {
             (Ok(_), Ok(kind)) => Ok(kind),
             (Err(error), _) | (_, Err(error)) => Err(error),
         };
@@ -68,7 +72,7 @@ impl Asked {
             BodyKind::Image => Contents { image: Some(bytes), options: Vec::new() },
         };
         let all = [query, contents.options].concat();
-        let question = Question::parse(endpoint, text(&all), preferred)?;
+        let question = question(endpoint, &all, preferred)?;
         let image = contents.image.ok_or_else(|| {
             Error::new(
                 Kind::Malformed,
@@ -76,12 +80,23 @@ impl Asked {
             )
             .about("image")
         })?;
-        Ok(Self { image, question })
+        Ok(Self { image, question, is_streamed: preferred.is_streamed })
     }
 }
 
-fn text(pairs: &[(String, String)]) -> impl Iterator<Item = (&str, &str)> {
-    pairs.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+/// The options as one struct; a stream carries JSON and nothing else.
+fn question(endpoint: Endpoint, pairs: &[(String, String)], preferred: Preferred) -> Result<Question> {
+    let pairs = pairs.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    let question = Question::parse(endpoint, pairs, preferred.output)?;
+    let output = question.rendering.output;
+    if preferred.is_streamed && output != Output::Json {
+        let detail = format!(
+            "option 'output' can't be '{}' in a stream; it takes json, or leave text/event-stream out of Accept",
+            output.name()
+        );
+        return Err(Error::new(Kind::Option, detail).about("output"));
+    }
+    Ok(question)
 }
 
 fn query(parts: &Parts) -> Vec<(String, String)> {

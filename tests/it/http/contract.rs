@@ -130,6 +130,14 @@ async fn answers_are_what_the_schemas_say() {
     check("Live", &get(&service, "/health/live").await.json());
     check("Ready", &get(&service, "/health/ready").await.json());
     check("Problem", &get(&service, "/nowhere").await.json());
+    for (event, data) in super::stream::a_score_cam().await {
+        match event.as_str() {
+            "progress" => check("StreamProgress", &data),
+            "partial" => check("StreamPartial", &data),
+            "result" => check("Explanation", &data),
+            _ => assert_eq!((event.as_str(), data), ("started", serde_json::json!({}))),
+        }
+    }
     check("Problem", &post_image(&service, "/v1/explain?metod=x", chelsea()).await.json());
 }
 

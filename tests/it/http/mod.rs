@@ -9,6 +9,7 @@ mod page;
 mod problems;
 mod service;
 mod sockets;
+mod stream;
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};

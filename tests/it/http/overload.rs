@@ -13,7 +13,7 @@ fn endless() -> Body {
     Body::from_stream(futures_util::stream::pending::<Result<Vec<u8>, std::io::Error>>())
 }
 
-async fn until(what: &str, holds: impl Fn() -> bool) {
+pub(crate) async fn until(what: &str, holds: impl Fn() -> bool) {
     let started = Instant::now();
     while !holds() {
         assert!(started.elapsed() < Duration::from_secs(20), "{what}");
@@ -21,7 +21,7 @@ async fn until(what: &str, holds: impl Fn() -> bool) {
     }
 }
 
-async fn nothing_is_left(state: &App) {
+pub(crate) async fn nothing_is_left(state: &App) {
     until("work goes on", || state.admission().queued() == 0 && state.admission().working() == 0).await;
 }
 
