@@ -131,12 +131,19 @@ function settle({ options, size }) {
   return { model, method, layer, target, predictions, image: size, convention: options.convention ?? "paper" };
 }
 
-async function explain(asked, signal) {
+async function explain(asked, signal, tell = () => {}) {
   const { model, method, layer, target, predictions, image, convention } = settle(asked);
   const channels = Math.min(layer.shape[0], Number(asked.options.max_channels ?? layer.shape[0]));
   const masked = method === "scorecam" ? Math.ceil(channels * 0.9) : 0;
   const ms = masked * Number(process.env.STUB_PASS_MS ?? 6) + 120;
-  await sleep(ms, signal);
+  tell("started", {});
+  for (let part = 0; masked && part < 8 && !signal.aborted; part++) {
+    const done = Math.round((masked * part) / 8);
+    tell("progress", { method, done, total: masked, remaining_s: done ? ((ms / 1000) * (masked - done)) / masked : null });
+    if (done) tell("partial", { partial: true, method, done, total: masked, target, heatmap: heatmap(method, target.index, layer.shape[1]) });
+    await sleep(ms / 8, signal);
+  }
+  await sleep(masked ? 0 : ms, signal);
   return {
     model: model.id, method, convention, layer: layer.alias, target, predictions,
     heatmap: heatmap(method, target.index, layer.shape[1]), image,
@@ -151,6 +158,7 @@ async function answer(request, url, signal) {
   const path = url.pathname;
   if (request.method === "POST" && path === "/v1/explain") {
     const asked = await read(request, url);
+    if (request.headers.accept?.startsWith("text/event-stream")) return { stream: (tell) => explain(asked, signal, tell) };
     const made = await explain(asked, signal);
     const output = wants(asked, request, "overlay");
     if (output === "json") return { json: made };
@@ -204,6 +212,14 @@ export function start(port = 0) {
     const common = { "x-request-id": id, "content-security-policy": "default-src 'self'; img-src 'self' blob: data:", "x-content-type-options": "nosniff" };
     try {
       const made = await answer(request, new URL(request.url, "http://stub"), gone.signal);
+      if (made.stream) {
+        response.writeHead(200, { ...common, "content-type": "text/event-stream", "cache-control": "no-store" });
+        const tell = (event, data) => response.write(`event: ${event}\ndata: ${JSON.stringify(data)}\n\n`);
+        const problem = ({ problem }) => ["problem", { ...problem, request_id: id }];
+        tell(...(await made.stream(tell).then((result) => ["result", result], problem)));
+        response.end();
+        return;
+      }
       const body = made.json ? JSON.stringify(made.json) : made.body;
       response.writeHead(200, { ...common, "content-type": made.json ? "application/json" : made.type, ...made.headers }).end(body);
     } catch (error) {

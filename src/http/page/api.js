@@ -42,9 +42,38 @@ function form(image, options) {
   return body;
 }
 
-export async function askJson(path, image, options, signal) {
+/**
+ * The JSON answer. The server is asked to tell how it goes, and what it tells is passed to
+ * `hear(event, data)`; where something on the way knows no streams, the answer just comes.
+ */
+export async function askJson(path, image, options, signal, hear) {
+  const headers = { accept: "text/event-stream, application/json;q=0.9" };
   const body = form(image, { ...options, output: "json" });
-  return (await send(path, { method: "POST", body, signal })).json();
+  const response = await send(path, { method: "POST", body, headers, signal });
+  const isStream = response.headers.get("content-type")?.startsWith("text/event-stream");
+  return isStream ? lastOf(response, signal, hear) : response.json();
+}
+
+/** Reads a stream of events to its end, which is the answer or a problem. */
+async function lastOf(response, signal, hear) {
+  const reader = response.body.getReader();
+  const decoder = new TextDecoder();
+  const next = () => reader.read().catch((error) => {
+    if (signal.aborted) throw error;
+    return { done: true };
+  });
+  let text = "";
+  for (let { done, value } = await next(); !done; { done, value } = await next()) {
+    const frames = (text + decoder.decode(value, { stream: true })).split("\n\n");
+    text = frames.pop();
+    for (const frame of frames) {
+      const [, event, data] = frame.match(/^event: (.*)\ndata: (.*)$/) ?? [];
+      if (event === "result") return JSON.parse(data);
+      if (event === "problem") throw new Problem(JSON.parse(data));
+      if (event) hear(event, JSON.parse(data));
+    }
+  }
+  throw new Problem({ title: "The answer broke off", detail: "The connection to the server was lost before the end." });
 }
 
 export async function askPicture(path, image, options, signal) {

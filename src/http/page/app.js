@@ -200,11 +200,17 @@ function question(method = state.method) {
   };
 }
 
-async function answerTo(asked, signal) {
+/** The answer to a question; `grow` is shown the map while it is unfinished. */
+async function answerTo(asked, signal, grow) {
   const key = JSON.stringify(asked);
   const known = state.answers.get(key);
   if (known) return known;
-  const answer = await askJson("/v1/explain", state.file, asked, signal);
+  const answer = await askJson("/v1/explain", state.file, asked, signal, (event, data) => {
+    if (event === "queued") runner.show("The server is busy with others first", 0);
+    if (event === "started") runner.show(label(asked.method), expectation(asked.method).ms);
+    if (event === "progress") runner.progress(data);
+    if (event === "partial" && !data.heatmap.empty) grow(data);
+  });
   signal.throwIfAborted();
   state.answers.set(key, answer);
   const { passes, timing_ms: timing } = answer;
@@ -237,7 +243,10 @@ function askOne() {
   const asked = question();
   return run(label(asked.method), expectation(asked.method).ms, async (signal) => {
     state.answer = null;
-    const answer = await answerTo(asked, signal);
+    const answer = await answerTo(asked, signal, ({ heatmap, target }) => {
+      single.setMap(heatmap, state.model.input);
+      ui.canvas.setAttribute("aria-label", `${methodName(asked.method)} of ${className(target)}, not finished yet`);
+    });
     state.answer = answer;
     if (!state.picture) await fetchPicture(signal);
     show(answer);
@@ -262,7 +271,7 @@ function askAll() {
       runner.show(label(method), ms);
       pane.note("At work …");
       try {
-        const answer = await answerTo(question(method), signal);
+        const answer = await answerTo(question(method), signal, ({ heatmap }) => pane.grow(heatmap));
         state.answer = answer;
         if (!state.picture) await fetchPicture(signal);
         pane.show(answer);
@@ -369,6 +378,7 @@ function makePanes(methods) {
     state.panes.set(method, {
       viewer,
       note: (text) => { note.textContent = text; },
+      grow: (heatmap) => viewer.setMap(heatmap, state.model.input),
       show(answer) {
         viewer.setMap(answer.heatmap.empty ? null : answer.heatmap, state.model.input);
         viewer.paint(style());

@@ -11,6 +11,7 @@ export class Runner {
   #ui;
   #current = null;
   #clock = 0;
+  #known = null;
 
   /** `ui` holds the elements: stage, status, run, runLabel, runTime and runBar. */
   constructor(ui) {
@@ -45,16 +46,35 @@ export class Runner {
     clearInterval(this.#clock);
     const ui = this.#ui;
     const start = performance.now();
-    const guess = expectedMs > WORTH_GUESSING_MS;
+    this.#known = null;
     ui.stage.setAttribute("aria-busy", "true");
     ui.runLabel.textContent = ui.status.textContent = label;
     this.#clock = setInterval(() => {
       const elapsed = performance.now() - start;
-      ui.runTime.textContent = elapsed < 1000 ? "" : `${duration(elapsed)}${guess ? ` of about ${duration(expectedMs)}` : ""}`;
-      if (guess) ui.runBar.value = Math.min(0.98, elapsed / expectedMs);
-      else ui.runBar.removeAttribute("value");
+      const [text, share] = this.#times(elapsed, expectedMs);
+      ui.runTime.textContent = elapsed < 1000 ? "" : text;
+      if (share === null) ui.runBar.removeAttribute("value");
+      else ui.runBar.value = share;
       ui.run.hidden = elapsed < SHOWN_AFTER_MS;
     }, 100);
+  }
+
+  /** What is said of the time, and how much of it is over; null when that cannot be told. */
+  #times(elapsed, expectedMs) {
+    if (this.#known) {
+      const { done, total, endsAt } = this.#known;
+      const left = endsAt - performance.now();
+      return [`${done} of ${total}${left > 500 ? `, ${duration(left)} left` : ""}`, done / total];
+    }
+    if (expectedMs > WORTH_GUESSING_MS) {
+      return [`${duration(elapsed)} of about ${duration(expectedMs)}`, Math.min(0.98, elapsed / expectedMs)];
+    }
+    return [duration(elapsed), null];
+  }
+
+  /** How far the job really is, as the server tells it. */
+  progress({ done, total, remaining_s: seconds }) {
+    if (seconds !== null) this.#known = { done, total, endsAt: performance.now() + seconds * 1000 };
   }
 
   #idle() {
