@@ -74,21 +74,21 @@ class Worker:
 class Service:
     """`camlens serve` on a free port with the models of one folder, asked over one kept connection."""
 
-    def __init__(self, binary, models, threads, name="camlens"):
+    def __init__(self, binary, models, threads, name="camlens", settings=None):
         self.name = name
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
-        settings = {"CAMLENS_THREADS": str(threads), "CAMLENS_LOG_LEVEL": "warn",
-                    "CAMLENS_REQUEST_TIMEOUT_MS": str(REQUEST_TIMEOUT_S * 1000),
-                    "CAMLENS_RUNTIME": str(ROOT / "runtime" / "libonnxruntime.so")}
+        usual = {"CAMLENS_THREADS": str(threads), "CAMLENS_LOG_LEVEL": "warn",
+                 "CAMLENS_REQUEST_TIMEOUT_MS": str(REQUEST_TIMEOUT_S * 1000),
+                 "CAMLENS_RUNTIME": str(ROOT / "runtime" / "libonnxruntime.so")}
         # Nobody's own CAMLENS_ variables may change what is measured.
         plain = {key: value for key, value in os.environ.items() if not key.startswith("CAMLENS_")}
         command = [str(binary), "serve", "--listen", f"127.0.0.1:{port}", "--models", str(models)]
         started = time.perf_counter()
         with open_log(name) as log:
             self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                                            cwd=ROOT, env={**plain, **settings})
+                                            cwd=ROOT, env={**plain, **usual, **(settings or {})})
         self.pid = self.process.pid
         self.connection = http.client.HTTPConnection("127.0.0.1", port, timeout=REQUEST_TIMEOUT_S)
         try:

@@ -42,7 +42,7 @@ const HOLD: Duration = Duration::from_secs(1);
 const SILENCE: Duration = Duration::from_secs(10);
 /// Between two events of progress: often enough for a bar.
 const PROGRESS_EVERY: Duration = Duration::from_millis(100);
-/// Between two unfinished maps.
+/// Between two unfinished maps; the first is shown as soon as there is one.
 const PARTIAL_EVERY: Duration = Duration::from_secs(1);
 /// Unfinished maps may take this part of the time: one that is large is shown more seldom.
 const PARTIAL_SHARE: u32 = 20;
@@ -223,8 +223,7 @@ struct Pace {
 impl Teller {
     fn new(events: mpsc::Sender<Event>) -> Self {
         let now = Instant::now();
-        let pace =
-            Pace { began: now, progress_after: now, partial_after: now + PARTIAL_EVERY, partial_since: now };
+        let pace = Pace { began: now, progress_after: now, partial_after: now, partial_since: now };
         Self { events, pace: Mutex::new(pace) }
     }
 

@@ -101,6 +101,50 @@ async fn the_work_of_a_client_that_hangs_up_is_stopped() {
     assert!(metrics.contains(r#"route="/v1/explain",method="POST",status="499"} 1"#), "{metrics}");
 }
 
+/// Reads a stream's events until one of this name is complete, and gives its data.
+async fn event(stream: &mut TcpStream, name: &str) -> Value {
+    let mut read = String::new();
+    loop {
+        let mut part = [0; 4096];
+        let length = stream.read(&mut part).await.unwrap();
+        assert!(length > 0, "the stream ended: {read}");
+        read.push_str(std::str::from_utf8(&part[..length]).unwrap());
+        let found =
+            read.split_once(&format!("event: {name}\ndata: ")).and_then(|(_, rest)| rest.split_once('\n'));
+        if let Some((data, _)) = found {
+            return serde_json::from_str(data).unwrap();
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_hangs_up_in_a_stream_stops_the_work_at_once() {
+    let running = serve(slow_models(), Server::default()).await;
+    let mut stream = TcpStream::connect(running.address).await.unwrap();
+    let request = post_request("/v1/explain?method=scorecam", &chelsea());
+    stream
+        .write_all(b"POST /v1/explain?method=scorecam HTTP/1.1\r\naccept: text/event-stream\r\n")
+        .await
+        .unwrap();
+    let after_its_line = request.iter().position(|&byte| byte == b'\n').unwrap() + 1;
+    stream.write_all(&request[after_its_line..]).await.unwrap();
+    let partial = event(&mut stream, "partial").await;
+    assert_eq!(partial["partial"], true);
+    let progress = event(&mut stream, "progress").await;
+    let admission = Arc::clone(running.state.admission());
+    assert_eq!(admission.working(), 1);
+    let gone = Instant::now();
+    drop(stream);
+    until("the work ends", || admission.queued() == 0 && admission.working() == 0).await;
+    // A pass of many is all that may still have been at work.
+    let (done, total) = (progress["done"].as_f64().unwrap(), progress["total"].as_f64().unwrap());
+    let remaining = Duration::from_secs_f64(progress["remaining_s"].as_f64().unwrap());
+    assert!(gone.elapsed() < remaining / 4, "{:?} of {remaining:?} at {done}/{total}", gone.elapsed());
+    let metrics = ask(running.address, &get_request("/metrics")).await;
+    assert!(metrics.contains(r#"route="/v1/explain",method="POST",status="499"} 1"#), "{metrics}");
+    assert!(!metrics.contains("camlens_passes_total{"), "an answer that nobody got was counted: {metrics}");
+}
+
 #[tokio::test]
 async fn a_body_over_the_limit_is_answered_although_the_client_sends_it_all() {
     let running = serve(models(), Server { body_bytes: 1000, ..Server::default() }).await;

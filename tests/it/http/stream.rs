@@ -71,10 +71,10 @@ async fn the_last_event_is_the_json_answer() {
     assert_eq!(compared.iter().find(|(name, _)| name == "progress").unwrap().1["method"], "scorecam");
 }
 
-/// Events of every kind that a stream without a problem has: it takes longer than a second.
+/// Events of every kind that a stream without a problem has.
 pub(crate) async fn a_score_cam() -> Vec<(String, Value)> {
     let (service, state) = service_with(slow_models(), Server::default());
-    let events = all(&service, "/v1/explain?method=scorecam&max_channels=48&normalize=none").await;
+    let events = all(&service, "/v1/explain?method=scorecam&max_channels=32&normalize=none").await;
     assert!(counted(&service, 200).await);
     nothing_is_left(&state).await;
     events
@@ -99,7 +99,7 @@ async fn progress_and_the_map_grow() {
     let largest = |event: &Value| event["heatmap"]["max"].as_f64().unwrap();
     let mut maps = partial.clone();
     maps.push(result[0]);
-    assert!(maps.len() >= 3, "{maps:?}");
+    assert!(maps.len() >= 2, "{maps:?}");
     // Every pass adds to a map that is not normalised.
     assert!(maps.is_sorted_by(|a, b| largest(a) < largest(b)));
     for partial in partial {
@@ -112,7 +112,7 @@ async fn progress_and_the_map_grow() {
 #[tokio::test]
 async fn an_unfinished_map_has_the_size_of_the_finished_one() {
     let (service, _) = service_with(slow_models(), Server::default());
-    let events = all(&service, "/v1/explain?method=scorecam&max_channels=32&size=input").await;
+    let events = all(&service, "/v1/explain?method=scorecam&max_channels=4&size=input").await;
     let shapes: Vec<&Value> = events
         .iter()
         .filter(|(name, _)| ["partial", "result"].contains(&name.as_str()))
