@@ -1,7 +1,7 @@
 //! Holds camlens's raw gradients against autograd for a zoo of classifiers.
 //!
 //! `cargo run --release --example conformance -- FOLDER` reads every
-//! `FOLDER/<architecture>/<exporter>/` that `scripts/conformance/zoo.py` made and
+//! `FOLDER/<architecture>/<exporter>/` that `zoo.py` and `keras_zoo.py` of `scripts/conformance` made and
 //! prints two Markdown tables: the error of each layer's gradient, and the operators
 //! that were differentiated. It fails when a layer has no gradient or a wrong one.
 #![expect(clippy::print_stdout, reason = "the tables are what it is for")]
@@ -28,7 +28,7 @@ type Fallible<T> = Result<T, Box<dyn std::error::Error>>;
 /// Largest difference that passes, as a part of the largest gradient.
 const TOLERANCE: f32 = 1e-4;
 
-/// What `zoo.py` notes beside the arrays.
+/// What the scripts note beside the arrays.
 #[derive(serde::Deserialize)]
 struct Note {
     layers: Vec<NotedLayer>,
@@ -38,15 +38,16 @@ struct Note {
 struct NotedLayer {
     module: String,
     tensor: String,
-    /// How far torch's own 32-bit gradient is from its 64-bit one.
-    torch_error: f32,
+    /// How far the framework's own 32-bit gradient is from its 64-bit one.
+    #[serde(alias = "torch_error")]
+    framework_error: f32,
 }
 
 fn main() -> Fallible<ExitCode> {
     let mut arguments = std::env::args_os().skip(1);
     let folder = PathBuf::from(arguments.next().ok_or("usage: conformance FOLDER [ARCHITECTURE ...]")?);
     let only: Vec<_> = arguments.collect();
-    println!("| architecture | exporter | layer | shape | error | torch float32 | |");
+    println!("| architecture | exporter | layer | shape | error | its own float32 | |");
     println!("|---|---|---|---|---|---|---|");
     let (mut operators, mut holes, mut rows) = (Vec::new(), 0, 0);
     for architecture in folders(&folder)? {
@@ -94,7 +95,7 @@ fn one(folder: &Path, title: &str, rows: &mut usize) -> Fallible<Report> {
     let settings = Settings { layer_sessions: 1, ..Settings::default() };
     let model = Models::load_one(ModelFolder::read(folder)?, &settings)?;
     let mut report = Report { operators: operators(folder, &note.layers[0].tensor)?, holes: 0 };
-    for NotedLayer { module, tensor, torch_error } in &note.layers {
+    for NotedLayer { module, tensor, framework_error } in &note.layers {
         let layer = model.layer(Some(tensor))?;
         let expected: ArrayD<f32> = arrays.by_name::<OwnedRepr<f32>, _>(&format!("grad|{module}.npy"))?;
         let act: ArrayD<f32> = arrays.by_name::<OwnedRepr<f32>, _>(&format!("act|{module}.npy"))?;
@@ -103,7 +104,7 @@ fn one(folder: &Path, title: &str, rows: &mut usize) -> Fallible<Report> {
         let start = format!("| {title} | {module} | {shape}");
         *rows += 1;
         if let Some(obstacle) = model.gradient_obstacle(layer) {
-            println!("{start} | | {torch_error:.0e} | {obstacle} |");
+            println!("{start} | | {framework_error:.0e} | {obstacle} |");
             report.holes += 1;
             continue;
         }
@@ -117,11 +118,11 @@ fn one(folder: &Path, title: &str, rows: &mut usize) -> Fallible<Report> {
             remarks.push(format!("the activation differs by {:.0e}", relative(&activation, &act)));
         }
         if error > TOLERANCE {
-            let too = if *torch_error > TOLERANCE { ", as torch's own float32 does" } else { "" };
+            let too = if *framework_error > TOLERANCE { ", as its own float32 does" } else { "" };
             remarks.push(format!("**over 1e-4**{too}"));
             report.holes += 1;
         }
-        println!("{start} | {error:.0e} | {torch_error:.0e} | {} |", remarks.join(", "));
+        println!("{start} | {error:.0e} | {framework_error:.0e} | {} |", remarks.join(", "));
     }
     Ok(report)
 }

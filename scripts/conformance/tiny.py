@@ -17,6 +17,8 @@ import onnx
 import torch
 import torch.nn.functional as F
 import zoo
+from onnxconverter_common.float16 import convert_float_to_float16
+from onnxruntime.quantization import CalibrationDataReader, QuantFormat, quantize_static
 from pytorch_grad_cam import GradCAM
 from pytorch_grad_cam.utils.image import scale_cam_image
 from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
@@ -59,6 +61,28 @@ class Patchwork(nn.Module):
         return self.head(F.normalize(x.amax(3) + x.logsumexp(3), dim=1).mean(2))
 
 
+class Quantised(nn.Module):
+    """Weights and activations rounded to 8 bits as in quantisation-aware training; the ranges clip some of both."""
+
+    def __init__(self):
+        super().__init__()
+        self.first = nn.Conv2d(3, 8, 3, padding=1)
+        self.second = nn.Conv2d(8, 12, 3, stride=2, padding=1)
+        self.pool = nn.MaxPool2d(2)
+        self.head = nn.Linear(12, CLASSES)
+        self.register_buffer("steps", torch.linspace(0.002, 0.004, 12))
+        self.register_buffer("zeros", torch.zeros(12, dtype=torch.int32))
+
+    def forward(self, x):
+        x = torch.fake_quantize_per_tensor_affine(F.silu(self.first(x)), 0.006, 40, 0, 255)
+        # Steps are 32-bit floats also where the rest is in 64 bits.
+        steps = self.steps.float()
+        weight = torch.fake_quantize_per_channel_affine(self.second.weight, steps, self.zeros, 0, -128, 127)
+        x = self.pool(F.conv2d(x, weight, self.second.bias, stride=2, padding=1))
+        x = torch.fake_quantize_per_tensor_affine(x, 0.003, 0, -128, 127)
+        return self.head(x.mean((2, 3)))
+
+
 def models():
     yield "patchwork", lambda: Patchwork(), 32, ["stem", "act", "last"]
     yield "swin", lambda: SwinTransformer(
@@ -86,6 +110,7 @@ def models():
     yield "registers", lambda: TimmVisionTransformer(
         img_size=(24, 32), reg_tokens=4, global_pool="avg", **tiny
     ), (24, 32), ["blocks.0", "blocks.1.norm1", "blocks.1"]  # fmt: skip
+    yield "quantised", lambda: Quantised(), 24, ["first", "pool"]
 
 
 # The layer that pytorch-grad-cam's documentation advises for each kind, and the tokens before the places.
@@ -116,6 +141,30 @@ def grad_cam(model, found, module, skip, size):
     return scale_cam_image(raw).astype(np.float32)
 
 
+def halve(name, keep_io_types):
+    """<name>-half.onnx: the same model in 16 bits; what it should give is in the float model's arrays."""
+    model = onnx.load(GOLDEN / f"{name}.onnx")
+    onnx.save(convert_float_to_float16(model, keep_io_types=keep_io_types), GOLDEN / f"{name}-half.onnx")
+
+
+class Images(CalibrationDataReader):
+    """The images of a model's arrays, one by one."""
+
+    def __init__(self, x):
+        self.images = iter(x)
+
+    def get_next(self):
+        image = next(self.images, None)
+        return None if image is None else {"input": image[None]}
+
+
+def quantise(name):
+    """<name>-qdq.onnx: the same model as ONNX Runtime's static quantisation rewrites it."""
+    source, target = GOLDEN / f"{name}-torchscript.onnx", GOLDEN / f"{name}-qdq.onnx"
+    images = Images(np.load(source.with_suffix(".npz"))["x"])
+    quantize_static(source, target, images, quant_format=QuantFormat.QDQ, per_channel=True)
+
+
 def without_notes(path):
     """The dynamo exporter's notes for debuggers hold this machine's paths."""
     model = onnx.load(path)
@@ -136,7 +185,8 @@ def main():
         torch.manual_seed(zoo.SEED)
         model = zoo.prepare(build(), size)
         found = zoo.reference(model, size, modules)
-        for exporter in zoo.EXPORTERS:
+        # The dynamo exporter has no FakeQuantize.
+        for exporter in zoo.EXPORTERS[:1] if name == "quantised" else zoo.EXPORTERS:
             path = GOLDEN / f"{name}-{exporter}.onnx"
             zoo.export(model, torch.from_numpy(found["x"]), exporter, path)
             without_notes(path)
@@ -152,6 +202,10 @@ def main():
                 arrays[f"gradcam|{tied[module].replace('/', '|')}"] = grad_cam(model, found, module, skip, size)
             np.savez_compressed(path.with_suffix(".npz"), **arrays)
             print(f"{path.name}: {path.stat().st_size:,} bytes, {tied}, rounding {found['conditioning']:.0e}", flush=True)
+    if len(sys.argv) == 1:
+        halve("vit-dynamo", keep_io_types=False)
+        halve("convnext-torchscript", keep_io_types=True)
+        quantise("convnext")
 
 
 if __name__ == "__main__":

@@ -15,32 +15,20 @@ float32 gradients are from the reference stands in the table.
 """
 
 import argparse
-import json
 import time
 import traceback
 import warnings
 from pathlib import Path
 
 import numpy as np
-import onnx
-import onnxruntime
+import shared
 import timm
 import torch
 import torchvision
+from shared import pair, relative, tie, write
 from torch import nn
 
 SEED = 5
-BATCH = 2
-IMAGES_TRIED = 16
-# Large inputs have so many activations that another image hardly helps, and take long.
-LARGE_IMAGES_TRIED = 4
-# Noise on the input about as large as what rounding does to the activations.
-ROUNDING = 5e-7
-# An image is taken when the noise changes its gradients by less.
-HEALTHY = 1e-5
-# A layer's tensor in the ONNX file holds what the module gives, up to rounding.
-SAME = 1e-4
-
 # The size of the input (less than 224 where the architecture takes it) and modules: early, middle, last.
 ZOO = {
     "squeezenet1_1": (96, ["features.3", "features.7", "features.12"]),
@@ -73,7 +61,7 @@ ZOO = {
     "deit_tiny_distilled_patch16_224": (224, ["patch_embed", "blocks.5", "blocks.11.norm1"]),
     "vit_small_patch14_reg4_dinov2": (126, ["patch_embed", "blocks.5", "blocks.11.norm1"]),
     "swin_tiny_patch4_window7_224": (224, ["layers.0", "layers.1", "norm"]),
-    "maxvit_nano_rw_256": (256, ["stem", "stages.1", "stages.3"]),
+    "maxvit_nano_rw_256": (256, ["stem", "stages.1", "norm"]),
 }
 # The same with SiLU for ReLU, which has no kink: for architectures so deep that rounding opens another gate
 # somewhere for every image.
@@ -152,44 +140,26 @@ def gradients(model, x, modules, target=None):
     return logits.detach().numpy(), target, acts, grads
 
 
-def pair(size):
-    """Height and width."""
-    return size if isinstance(size, tuple) else (size, size)
-
-
-def relative(a, b):
-    return float(np.abs(a - b).max() / np.abs(b).max())
-
-
 def reference(model, size, modules):
     """The first images whose gradients rounding does not change; their activations and gradients."""
     random = torch.Generator().manual_seed(SEED + 2)
-    tried = []
-    for _ in range(LARGE_IMAGES_TRIED if max(pair(size)) > 112 else IMAGES_TRIED):
-        tried.append(probe(model, torch.randn(1, 3, *pair(size), generator=random), modules, random))
-        tried.sort(key=lambda image: image["conditioning"])
-        del tried[BATCH:]
-        if len(tried) == BATCH and tried[-1]["conditioning"] <= HEALTHY:
-            break
-    found = {key: np.concatenate([image[key] for image in tried]) for key in ("x", "logits", "target")}
-    for key in ("acts", "grads", "single"):
-        found[key] = {path: np.concatenate([image[key][path] for image in tried]) for path in modules}
-    found["conditioning"] = tried[-1]["conditioning"]
-    found["errors"] = {path: relative(found["single"][path], found["grads"][path]) for path in modules}
-    return found
+    return shared.choose(size, lambda: probe(model, torch.randn(1, 3, *pair(size), generator=random), modules, random))
 
 
 def probe(model, x, modules, random):
     """One image: what float64 makes of it, and how much less exact numbers change that."""
-    _, target, _, single = gradients(model, x, modules)
+    _, target, *single = gradients(model, x, modules)
     model.double()
-    logits, _, acts, grads = gradients(model, x.double(), modules, target)
+    logits, _, *exact = gradients(model, x.double(), modules, target)
     others = [single]
     for _ in range(2):
-        noise = ROUNDING * torch.randn(x.shape, generator=random, dtype=torch.float64)
-        others.append(gradients(model, x.double() + noise, modules, target)[3])
+        noise = shared.ROUNDING * torch.randn(x.shape, generator=random, dtype=torch.float64)
+        others.append(gradients(model, x.double() + noise, modules, target)[2:])
     model.float()
-    worst = max(relative(other[path], grads[path]) for other in others for path in modules)
+    # Activations and gradients.
+    pairs = ((a[path], b[path]) for other in others for a, b in zip(other, exact) for path in modules)
+    worst = max(relative(a, b) for a, b in pairs)
+    acts, grads, single = *exact, single[1]
     return {
         "x": x.detach().numpy(), "logits": logits, "target": target.numpy(), "acts": acts, "grads": grads,
         "single": single, "conditioning": worst,
@@ -207,52 +177,6 @@ def export(model, x, exporter, path):
             model, (x,), path, dynamo=True, input_names=["input"], output_names=["output"],
             dynamic_shapes=({0: torch.export.Dim("batch")},), external_data=False, verbose=False,
         )  # fmt: skip
-
-
-def tie(path, x, acts):
-    """{module: tensor}: exporters name tensors as they please, so a layer is found by what it holds."""
-    model = onnx.load(path)
-    names = [name for node in model.graph.node for name in node.output if name and node.op_type != "Constant"]
-    known = {output.name for output in model.graph.output}
-    model.graph.output.extend(onnx.helper.make_empty_tensor_value_info(n) for n in names if n not in known)
-    options = onnxruntime.SessionOptions()
-    # Fusions would remove tensors that are asked for.
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    options.intra_op_num_threads = 1
-    session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
-    del model
-    values = session.run(names, {session.get_inputs()[0].name: x[:1]})
-    tied = {}
-    for module, act in acts.items():
-        same = (n for n, v in zip(names, values) if v.shape == (1, *act.shape[1:]) and v.dtype == np.float32
-                and relative(v, act[:1]) <= SAME)  # fmt: skip
-        tied[module] = next(same, None)
-    return tied
-
-
-def manifest(size, layers):
-    """Preprocessing that changes nothing, and the early layer as the one that is ready."""
-    return (
-        f'file = "model.onnx"\ndefault_layer = "{layers[0]["module"]}"\n'
-        f"[input]\nsize = [{size}, {size}]\nscale = 1.0\nmean = [0.0, 0.0, 0.0]\nstd = [1.0, 1.0, 1.0]\n"
-        "[layers]\n" + "".join(f'"{layer["module"]}" = "{layer["tensor"]}"\n' for layer in layers)
-    )
-
-
-def write(folder, size, found, tied):
-    """The arrays, the manifest, and last the note whose presence says that all is there."""
-    layers = [
-        {"module": module, "tensor": tensor, "torch_error": found["errors"][module]}
-        for module, tensor in tied.items() if tensor is not None
-    ]  # fmt: skip
-    arrays = {"x": found["x"], "target": found["target"]}
-    arrays["logits"] = found["logits"].astype(np.float32)
-    for module in (layer["module"] for layer in layers):
-        arrays[f"grad|{module}"] = found["grads"][module].astype(np.float32)
-        arrays[f"act|{module}"] = found["acts"][module].astype(np.float32)
-    np.savez(folder / "reference.npz", **arrays)
-    (folder / "model.toml").write_text(manifest(size, layers))
-    (folder / "layers.json").write_text(json.dumps({"layers": layers}, indent=1) + "\n")
 
 
 def make(name, into):

@@ -81,7 +81,8 @@ fn report(model: &Model) -> String {
     for layer in layers {
         let [channels, height, width] = layer.shape;
         let shape = format!("{channels} × {height} × {width}");
-        let gradients = model.gradient_obstacle(layer).unwrap_or("yes");
+        let found = if layer.is_estimated { "straight-through" } else { "yes" };
+        let gradients = model.gradient_obstacle(layer).unwrap_or(found);
         lines.push(format!("{:alias$}  {:node$}  {shape:>16}  {gradients}", layer.name, layer.node));
     }
     lines.join("\n") + "\n"

@@ -79,6 +79,8 @@ impl Model {
             .collect();
         let default_layer = default_layer(&layers, folder.manifest.default_layer.as_deref(), &obstacles)?;
 
+        // ONNX Runtime 1.32 may crash when it optimises a graph of 16-bit floats with all it has.
+        let optimise = !shapes.has_short_floats();
         let source = {
             let (input, weights) = (prepared.input.name.clone(), file.folder().to_owned());
             let (score, layers) = (score.clone(), layers.clone());
@@ -92,7 +94,7 @@ impl Model {
                 Ok(file.reference_weights(model))
             };
             let (runtime, keep) = (runtime.clone(), settings.layer_sessions);
-            Source { runtime, folder: weights, input, compile: Box::new(compile), keep }
+            Source { runtime, folder: weights, input, compile: Box::new(compile), optimise, keep }
         };
         let input_name = source.input.clone();
         let worker = Worker::start(&folder.id, source, &layers[default_layer].tensor)?;

@@ -6,8 +6,9 @@ use super::runtime::Runtime;
 use super::session::{RawOutput, first_line, run_raw};
 use crate::error::{Error, Kind, Result};
 use crate::graph::file::OnnxFile;
-use crate::graph::prepare::{Prepared, initializers_are_no_inputs};
+use crate::graph::prepare::{Prepared, initializers_are_no_inputs, single_precision_at_the_ends};
 use crate::graph::probe::{Shapes, constant_shapes, shape_probe};
+use crate::graph::types::element_types;
 use crate::graph::upgrade::opset;
 
 /// Two outputs count as equal when they differ by less than this part of the larger one's size.
@@ -62,7 +63,12 @@ pub(super) fn probe(
             values.push((name, integers));
         }
     }
-    let shapes = sizes.into_iter().chain(constant_shapes(prepared)).collect::<Shapes>().with_values(values);
+    let shapes = sizes
+        .into_iter()
+        .chain(constant_shapes(prepared))
+        .collect::<Shapes>()
+        .with_values(values)
+        .with_types(element_types(prepared.graph()));
     Ok(Probe { shapes, takes_batches, upgrade_is_sound })
 }
 
@@ -80,6 +86,7 @@ fn same_as_the_file(
     let mut model = file.model.clone();
     if let Some(graph) = &mut model.graph {
         initializers_are_no_inputs(graph);
+        single_precision_at_the_ends(graph);
     }
     runtime
         .session(&file.reference_weights(model), file.folder(), false)

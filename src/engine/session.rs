@@ -47,8 +47,14 @@ pub(super) struct Program {
 
 impl Program {
     /// Makes the session; `input` is the name of the image input.
-    pub(super) fn new(runtime: &Runtime, model: &[u8], folder: &Path, input: &str) -> Result<Self> {
-        let session = runtime.session(model, folder, true).map_err(|error| {
+    pub(super) fn new(
+        runtime: &Runtime,
+        model: &[u8],
+        folder: &Path,
+        input: &str,
+        optimise: bool,
+    ) -> Result<Self> {
+        let session = runtime.session(model, folder, optimise).map_err(|error| {
             Error::new(Kind::Setup, format!("ONNX Runtime refuses the model: {}", first_line(&error)))
         })?;
         Ok(Self { session, input: input.to_owned() })

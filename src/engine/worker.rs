@@ -22,6 +22,8 @@ pub(super) struct Source {
     pub(super) folder: std::path::PathBuf,
     pub(super) input: String,
     pub(super) compile: Box<Compile>,
+    /// Whether the runtime may rewrite the graph.
+    pub(super) optimise: bool,
     /// Sessions of other layers that are kept.
     pub(super) keep: usize,
 }
@@ -113,9 +115,9 @@ impl Source {
     fn program(&self, layer: &str) -> Result<Program> {
         let started = std::time::Instant::now();
         let model = (self.compile)(layer)?;
-        let program = Program::new(&self.runtime, &model, &self.folder, &self.input).map_err(|error| {
-            Error::new(Kind::Internal, format!("the session of layer '{layer}'")).caused_by(error)
-        })?;
+        let program = Program::new(&self.runtime, &model, &self.folder, &self.input, self.optimise).map_err(
+            |error| Error::new(Kind::Internal, format!("the session of layer '{layer}'")).caused_by(error),
+        )?;
         tracing::debug!(layer, duration_ms = started.elapsed().as_secs_f64() * 1e3, "made a session");
         Ok(program)
     }

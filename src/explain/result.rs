@@ -61,6 +61,8 @@ pub struct Explanation {
     pub max: f32,
     /// True when nothing in the layer speaks for the class: no value above 0.
     pub empty: bool,
+    /// True when the map comes from a straight-through estimate, since the model rounds to integers.
+    pub estimated: bool,
     /// `[H, W]` of the model's input.
     pub input_size: [usize; 2],
     /// The part of the image that the model saw, in the image's pixels: left, top, width, height.

@@ -220,6 +220,7 @@ impl<'a> Job<'a> {
             map: normalized.map,
             max: normalized.max,
             empty: normalized.empty,
+            estimated: row.needs.gradient() && self.layer.is_estimated,
             input_size: [preprocess.height as usize, preprocess.width as usize],
             seen: self.seen,
             passes,

@@ -17,4 +17,5 @@ pub mod program;
 pub mod proto;
 pub mod score;
 pub mod topology;
+pub mod types;
 pub mod upgrade;

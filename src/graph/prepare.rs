@@ -8,8 +8,8 @@
 use std::collections::HashSet;
 
 use super::proto::{
-    Dimension, DimensionValue, GraphProto, ModelProto, TensorProto, TypeValue, ValueInfoProto,
-    attribute_type, data_type,
+    AttributeProto, Dimension, DimensionValue, GraphProto, ModelProto, NodeProto, TensorProto, TypeValue,
+    ValueInfoProto, attribute_type, data_type,
 };
 use super::{inline, upgrade};
 use crate::error::{Error, Kind, Result};
@@ -38,13 +38,14 @@ impl Prepared {
     /// Reads a model into the common dialect.
     ///
     /// # Errors
-    /// [`Kind::Setup`] when the model does not take just one batch of images of 32-bit floats.
+    /// [`Kind::Setup`] when the model does not take just one batch of images of floats.
     pub fn new(original: &ModelProto) -> Result<Self> {
         let mut model = original.clone();
         inline::inline(&mut model);
         let graph = model.graph.get_or_insert_default();
         constants_to_initializers(graph);
         initializers_are_no_inputs(graph);
+        single_precision_at_the_ends(graph);
         let input = image_input(graph)?;
         free_batch(graph);
         Ok(Self { model, input, obstacle: None })
@@ -82,7 +83,7 @@ fn constants_to_initializers(graph: &mut GraphProto) {
     }
 }
 
-fn constant(attribute: &super::proto::AttributeProto, name: &str) -> Option<TensorProto> {
+fn constant(attribute: &AttributeProto, name: &str) -> Option<TensorProto> {
     match (attribute.name(), attribute.r#type()) {
         ("value", _) => Some(TensorProto { name: Some(name.to_owned()), ..attribute.t.clone()? }),
         ("value_int", _) => Some(TensorProto::int64(name, &[], &[attribute.i()])),
@@ -101,6 +102,62 @@ pub(crate) fn initializers_are_no_inputs(graph: &mut GraphProto) {
     graph.input.retain(|input| !initializers.contains(input.name()));
 }
 
+/// Images come and scores go as 32-bit floats, whatever the model computes in: casts stand at its ends.
+pub(crate) fn single_precision_at_the_ends(graph: &mut GraphProto) {
+    const OTHER_FLOATS: [i32; 3] = [data_type::FLOAT16, data_type::BFLOAT16, data_type::DOUBLE];
+    let other = |value: &ValueInfoProto| {
+        value.tensor().map(|(element, _)| element).filter(|element| OTHER_FLOATS.contains(element))
+    };
+    let cast = |from: &str, to: &str, element: i32| {
+        NodeProto::new("Cast", &[from], &[to]).with(AttributeProto::int("to", element.into()))
+    };
+    let inside = |name: &str| format!("{name}/camlens/inside");
+    let inputs: Vec<(String, i32)> =
+        graph.input.iter().filter_map(|input| Some((input.name().to_owned(), other(input)?))).collect();
+    for (name, element) in inputs {
+        for node in &mut graph.node {
+            rename(node, &name, &inside(&name), false);
+        }
+        graph.node.insert(0, cast(&name, &inside(&name), element));
+    }
+    let outputs: Vec<String> = (graph.output.iter().filter(|output| other(output).is_some()))
+        .map(|output| output.name().to_owned())
+        .filter(|name| graph.node.iter().any(|node| node.output.contains(name)))
+        .collect();
+    for name in outputs {
+        for node in &mut graph.node {
+            rename(node, &name, &inside(&name), true);
+        }
+        graph.node.push(cast(&inside(&name), &name, data_type::FLOAT));
+    }
+    for value in graph.input.iter_mut().chain(&mut graph.output) {
+        if let Some(TypeValue::Tensor(tensor)) =
+            value.r#type.as_mut().and_then(|r#type| r#type.value.as_mut())
+            && OTHER_FLOATS.contains(&tensor.elem_type())
+        {
+            tensor.elem_type = Some(data_type::FLOAT);
+        }
+    }
+}
+
+/// Gives a tensor another name in a node that reads it, or with `outputs` makes it; also in its sub-graphs.
+fn rename(node: &mut NodeProto, from: &str, to: &str, outputs: bool) {
+    let made = node.output.iter_mut().filter(|_| outputs);
+    for name in node.input.iter_mut().chain(made).filter(|name| *name == from) {
+        to.clone_into(name);
+    }
+    for attribute in &mut node.attribute {
+        for graph in attribute.g.iter_mut().chain(&mut attribute.graphs) {
+            for node in &mut graph.node {
+                rename(node, from, to, false);
+            }
+            for output in graph.output.iter_mut().filter(|output| output.name() == from) {
+                output.name = Some(to.to_owned());
+            }
+        }
+    }
+}
+
 fn image_input(graph: &GraphProto) -> Result<Input> {
     let setup = |what: String| Err(Error::new(Kind::Setup, what));
     let [input] = graph.input.as_slice() else {
@@ -117,7 +174,7 @@ fn image_input(graph: &GraphProto) -> Result<Input> {
             Ok(sizes) => Ok(Input { name, sizes }),
             Err(sizes) => setup(format!("input '{name}' has {} dimensions, images have 4", sizes.len())),
         },
-        Some((other, _)) => setup(format!("input '{name}' has element type {other}, not 32-bit float")),
+        Some((other, _)) => setup(format!("input '{name}' has element type {other}, which is no float")),
         None => setup(format!("input '{name}' has no shape")),
     }
 }

@@ -9,7 +9,8 @@
 use std::collections::{HashMap, HashSet};
 
 use super::prepare::Prepared;
-use super::proto::{GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto};
+use super::proto::{GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto, data_type};
+use super::types::is_short_float;
 
 /// Constants of more numbers than this are weights, not axes or pads.
 const SMALL: i64 = 1024;
@@ -19,6 +20,7 @@ const SMALL: i64 = 1024;
 pub struct Shapes {
     sizes: HashMap<String, Vec<i64>>,
     values: HashMap<String, Vec<i64>>,
+    types: HashMap<String, i32>,
 }
 
 impl Shapes {
@@ -34,6 +36,24 @@ impl Shapes {
         self.values.get(tensor).map(Vec::as_slice)
     }
 
+    /// The element type of a tensor; 32-bit floats where it is unknown.
+    #[must_use]
+    pub fn element_type(&self, tensor: &str) -> i32 {
+        self.types.get(tensor).copied().unwrap_or(data_type::FLOAT)
+    }
+
+    /// Whether anything is computed in floats of fewer than 32 bits.
+    #[must_use]
+    pub fn has_short_floats(&self) -> bool {
+        self.types.values().copied().any(is_short_float)
+    }
+
+    /// The same shapes with the element types of these tensors.
+    #[must_use]
+    pub fn with_types(self, types: HashMap<String, i32>) -> Self {
+        Self { types, ..self }
+    }
+
     /// The same shapes with the values of such tensors.
     #[must_use]
     pub fn with_values(self, values: impl IntoIterator<Item = (String, Vec<i64>)>) -> Self {
@@ -43,7 +63,7 @@ impl Shapes {
 
 impl FromIterator<(String, Vec<i64>)> for Shapes {
     fn from_iter<T: IntoIterator<Item = (String, Vec<i64>)>>(iter: T) -> Self {
-        Self { sizes: iter.into_iter().collect(), values: HashMap::new() }
+        Self { sizes: iter.into_iter().collect(), ..Self::default() }
     }
 }
 

@@ -107,7 +107,8 @@ pub fn forward(prepared: &Prepared, shapes: &Shapes, score: &Score, layer: Optio
     graph.output.clear();
     let classes = classes(shapes, score);
     graph.initializer.push(TensorProto::int64(ROWS, &[2], &[-1, classes]));
-    graph.node.push(NodeProto::new("Reshape", &[&score.tensor, ROWS], &[names::SCORES]));
+    let single = single_precision(graph, shapes, &score.tensor, "camlens/score");
+    graph.node.push(NodeProto::new("Reshape", &[&single, ROWS], &[names::SCORES]));
     let link = match score.link {
         Link::Softmax => NodeProto::new("Softmax", &[names::SCORES], &[names::PROBABILITIES])
             .with(AttributeProto::int("axis", 1)),
@@ -118,12 +119,23 @@ pub fn forward(prepared: &Prepared, shapes: &Shapes, score: &Score, layer: Optio
     graph.output.push(float_output(names::SCORES));
     graph.output.push(float_output(names::PROBABILITIES));
     if let Some(layer) = layer {
-        let (nodes, constants) = layer.layout.to_maps(layer.shape, &layer.tensor, names::ACTIVATION);
+        let single = single_precision(graph, shapes, &layer.tensor, "camlens/layer");
+        let (nodes, constants) = layer.layout.to_maps(layer.shape, &single, names::ACTIVATION);
         graph.node.extend(nodes);
         graph.initializer.extend(constants);
         graph.output.push(float_output(names::ACTIVATION));
     }
     model
+}
+
+/// A tensor in 32 bits: itself, or a cast of it that is called `name`.
+fn single_precision(graph: &mut GraphProto, shapes: &Shapes, tensor: &str, name: &str) -> String {
+    if shapes.element_type(tensor) == data_type::FLOAT {
+        return tensor.to_owned();
+    }
+    let to_single = AttributeProto::int("to", i64::from(data_type::FLOAT));
+    graph.node.push(NodeProto::new("Cast", &[tensor], &[name]).with(to_single));
+    name.to_owned()
 }
 
 const ROWS: &str = "camlens/rows";

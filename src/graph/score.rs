@@ -80,12 +80,22 @@ fn behind_rearranging<'a>(topology: &Topology<'a>, tensor: &'a str) -> &'a str {
     let mut tensor = tensor;
     while let Some(node) = topology.producer(tensor)
         && node.is_standard()
-        && matches!(node.op(), "Identity" | "Reshape" | "Flatten" | "Squeeze" | "Unsqueeze" | "Dropout")
+        && rearranges(node)
         && let Some(input) = node.input_name(0)
     {
         tensor = input;
     }
     tensor
+}
+
+/// Casts to other floats change nothing that matters: what is behind them is the score.
+fn rearranges(node: &NodeProto) -> bool {
+    const FLOATS: [i64; 4] = [1, 10, 11, 16];
+    match node.op() {
+        "Identity" | "Reshape" | "Flatten" | "Squeeze" | "Unsqueeze" | "Dropout" => true,
+        "Cast" => FLOATS.contains(&node.int("to", 0)),
+        _ => false,
+    }
 }
 
 #[cfg(test)]

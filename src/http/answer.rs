@@ -90,13 +90,19 @@ struct Heatmap<'a> {
     data: Rows<'a>,
     max: f32,
     empty: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    gradient: Option<&'static str>,
 }
+
+/// What an answer calls a gradient that is none.
+pub(super) const STRAIGHT_THROUGH: &str = "straight-through";
 
 impl<'a> Heatmap<'a> {
     fn new(explanation: &Explanation, map: &'a Array2<f32>) -> Self {
         let (height, width) = map.dim();
-        let Explanation { max, empty, .. } = *explanation;
-        Self { shape: [height, width], data: Rows(map.view()), max, empty }
+        let Explanation { max, empty, estimated, .. } = *explanation;
+        let gradient = estimated.then_some(STRAIGHT_THROUGH);
+        Self { shape: [height, width], data: Rows(map.view()), max, empty, gradient }
     }
 }
 
@@ -283,6 +289,9 @@ fn with_facts(
     if let [only] = explanations {
         answer.facts.push(("camlens-method", only.method.name().to_owned()));
         answer.facts.push(("camlens-empty", only.empty.to_string()));
+        if only.estimated {
+            answer.facts.push(("camlens-gradient", STRAIGHT_THROUGH.to_owned()));
+        }
     }
     answer.facts.push(("server-timing", timing.header()));
     // They share the passes of the image itself.

@@ -8,6 +8,7 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::App;
+use super::answer::STRAIGHT_THROUGH;
 use crate::engine::{Model, Status};
 use crate::error::{Error, Kind, Result};
 use crate::explain::methods::{METHODS, Row};
@@ -112,6 +113,9 @@ fn describe_layer(model: &Model, layer: &Layer) -> Value {
         "gradients": obstacle.is_none(),
         "methods": methods,
     });
+    if obstacle.is_none() {
+        described["gradient"] = json!(if layer.is_estimated { STRAIGHT_THROUGH } else { "exact" });
+    }
     if let Some(obstacle) = obstacle {
         described["reason"] = json!(obstacle);
     }

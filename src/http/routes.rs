@@ -93,6 +93,7 @@ fn cors(origins: &[String]) -> CorsLayer {
         "camlens-target",
         "camlens-probability",
         "camlens-empty",
+        "camlens-gradient",
         "server-timing",
         "x-request-id",
         "retry-after",

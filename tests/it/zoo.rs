@@ -41,31 +41,36 @@ fn load_with(name: &str, size: [usize; 2], manifest: &str) -> Model {
 fn agrees_with_autograd(name: &str) {
     for exporter in ["torchscript", "dynamo"] {
         let name = format!("{name}-{exporter}");
-        let mut golden = Golden::open(&format!("zoo/{name}.npz"));
-        let x: Array4<f32> = golden.get("x");
-        let tensors: Vec<String> = (golden.names().iter())
-            .filter_map(|name| Some(name.strip_prefix("grad|")?.replace('|', "/")))
-            .collect();
-        assert!(!tensors.is_empty());
-        let model = load(&name, [x.shape()[2], x.shape()[3]], &tensors);
-        // All of them compute any batch, and so must the backward pass.
-        assert!(model.batch() > 1, "{name} runs its images one by one");
-        for tensor in tensors {
-            let layer = model.layer(Some(&tensor)).unwrap();
-            assert_eq!(model.gradient_obstacle(layer), None, "{name}");
-            let pass = Pass { input: x.clone(), target: None, wanted: Wanted::Logit, activation: true };
-            let outcome = model.run(layer, pass, &Cancel::default()).unwrap();
-            let escaped = tensor.replace('/', "|");
-            let mut holds = |what: &str, found: ArrayD<f32>, key: &str| {
-                let expected: ArrayD<f32> = golden.get(key);
-                let expected = if key == "logits" { expected } else { as_maps(layer, expected) };
-                let difference = relative_difference(&found, &expected);
-                assert!(difference <= TOLERANCE, "{name}, {tensor}: {what} differs by {difference}");
-            };
-            holds("the scores", outcome.scores.into_dyn(), "logits");
-            holds("the activation", outcome.activation.unwrap().into_dyn(), &format!("act|{escaped}"));
-            holds("the gradient", outcome.gradient.unwrap().into_dyn(), &format!("grad|{escaped}"));
-        }
+        differs_less_than(TOLERANCE, &name, &name);
+    }
+}
+
+/// Holds a model against the arrays of `golden`.
+fn differs_less_than(tolerance: f32, name: &str, golden: &str) {
+    let mut golden = Golden::open(&format!("zoo/{golden}.npz"));
+    let x: Array4<f32> = golden.get("x");
+    let tensors: Vec<String> = (golden.names().iter())
+        .filter_map(|name| Some(name.strip_prefix("grad|")?.replace('|', "/")))
+        .collect();
+    assert!(!tensors.is_empty());
+    let model = load(name, [x.shape()[2], x.shape()[3]], &tensors);
+    // All of them compute any batch, and so must the backward pass.
+    assert!(model.batch() > 1, "{name} runs its images one by one");
+    for tensor in tensors {
+        let layer = model.layer(Some(&tensor)).unwrap();
+        assert_eq!(model.gradient_obstacle(layer), None, "{name}");
+        let pass = Pass { input: x.clone(), target: None, wanted: Wanted::Logit, activation: true };
+        let outcome = model.run(layer, pass, &Cancel::default()).unwrap();
+        let escaped = tensor.replace('/', "|");
+        let mut holds = |what: &str, found: ArrayD<f32>, key: &str| {
+            let expected: ArrayD<f32> = golden.get(key);
+            let expected = if key == "logits" { expected } else { as_maps(layer, expected) };
+            let difference = relative_difference(&found, &expected);
+            assert!(difference <= tolerance, "{name}, {tensor}: {what} differs by {difference}");
+        };
+        holds("the scores", outcome.scores.into_dyn(), "logits");
+        holds("the activation", outcome.activation.unwrap().into_dyn(), &format!("act|{escaped}"));
+        holds("the gradient", outcome.gradient.unwrap().into_dyn(), &format!("grad|{escaped}"));
     }
 }
 
@@ -116,7 +121,12 @@ fn local_response_resizing_and_other_rare_operators() {
 
 /// A model as somebody brings it: nothing is named.
 fn unnamed(name: &str) -> Model {
-    let x: Array4<f32> = Golden::open(&format!("zoo/{name}.npz")).get("x");
+    unnamed_as(name, name)
+}
+
+/// The same with the arrays of another.
+fn unnamed_as(name: &str, golden: &str) -> Model {
+    let x: Array4<f32> = Golden::open(&format!("zoo/{golden}.npz")).get("x");
     load(name, [x.shape()[2], x.shape()[3]], &[])
 }
 
@@ -179,4 +189,44 @@ fn windows_of_attention_are_no_maps() {
         }
         assert_eq!(model.default_layer().shape, [16, 4, 4], "{:?}", model.default_layer());
     }
+}
+
+/// A float of 16 bits has three digits; these models' sums lose some of the last one.
+const SIXTEEN_BITS: f32 = 5e-3;
+
+#[test]
+fn a_model_in_16_bits_has_its_gradient_in_32() {
+    differs_less_than(SIXTEEN_BITS, "vit-dynamo-half", "vit-dynamo");
+    assert!(unnamed_as("vit-dynamo-half", "vit-dynamo").layers().iter().all(|layer| !layer.is_estimated));
+}
+
+#[test]
+fn a_model_in_16_bits_but_for_its_ends() {
+    differs_less_than(SIXTEEN_BITS, "convnext-torchscript-half", "convnext-torchscript");
+}
+
+#[test]
+fn a_quantised_model_is_explained_as_its_training_saw_it() {
+    differs_less_than(TOLERANCE, "quantised-torchscript", "quantised-torchscript");
+    let model = unnamed("quantised-torchscript");
+    assert!(model.layers().iter().all(|layer| layer.is_estimated));
+    assert!(unnamed("vit-torchscript").layers().iter().all(|layer| !layer.is_estimated));
+}
+
+#[test]
+fn a_model_quantised_afterwards_points_where_it_did_before() {
+    let plain = unnamed("convnext-torchscript");
+    let rounded = unnamed_as("convnext-qdq", "convnext-torchscript");
+    let x: Array4<f32> = Golden::open("zoo/convnext-torchscript.npz").get("x");
+    let gradient = |model: &Model, layer: &str| {
+        let layer = model.layer(Some(layer)).unwrap();
+        assert_eq!(model.gradient_obstacle(layer), None);
+        let pass = Pass { input: x.clone(), target: Some(3), wanted: Wanted::Logit, activation: false };
+        model.run(layer, pass, &Cancel::default()).unwrap().gradient.unwrap()
+    };
+    let name = plain.default_layer().name.as_str();
+    assert!(rounded.layer(Some(name)).unwrap().is_estimated);
+    let (a, b) = (gradient(&plain, name), gradient(&rounded, name));
+    let cosine = (&a * &b).sum() / ((&a * &a).sum() * (&b * &b).sum()).sqrt();
+    assert!(cosine > 0.95, "{cosine}");
 }

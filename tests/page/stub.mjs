@@ -19,7 +19,7 @@ Object.assign(labels, { 281: "tabby", 282: "tiger cat", 283: "Persian cat", 285:
 const SCORES = [[285, 0.712, 15.2], [281, 0.161, 13.71], [282, 0.094, 13.17], [287, 0.011, 11.02], [904, 0.0006, 8.1], [283, 0.0004, 7.7]];
 
 const layers = [["block3_conv3", 256, 56], ["block4_conv3", 512, 28], ["block5_conv3", 512, 14]].map(([alias, channels, side]) => ({
-  name: `functional_1/${alias}_1/Relu`, alias, tensor: `functional_1/${alias}_1/Relu:0`, shape: [channels, side, side], layout: "nchw", gradients: true, methods: ["gradcam++", "gradcam", "scorecam"],
+  name: `functional_1/${alias}_1/Relu`, alias, tensor: `functional_1/${alias}_1/Relu:0`, shape: [channels, side, side], layout: "nchw", gradients: true, gradient: "exact", methods: ["gradcam++", "gradcam", "scorecam"],
 }));
 const available = { available: true };
 const MODELS = {

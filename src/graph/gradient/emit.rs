@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use crate::graph::probe::Shapes;
 use crate::graph::proto::{AttributeProto, NodeProto, TensorProto, data_type};
 use crate::graph::topology::Topology;
+use crate::graph::types::is_short_float;
 
 /// Collects the nodes of a backward pass. Every method that writes a node returns the name of its output.
 #[derive(Debug)]
@@ -16,6 +17,8 @@ pub struct Emit<'g> {
     nodes: Vec<NodeProto>,
     initializers: Vec<TensorProto>,
     constants: HashMap<(i32, Vec<i64>, Vec<u8>), String>,
+    /// Tensors of 16-bit floats, each with its cast to 32 bits.
+    casts: HashMap<String, String>,
 }
 
 impl<'g> Emit<'g> {
@@ -29,6 +32,7 @@ impl<'g> Emit<'g> {
             nodes: Vec::new(),
             initializers: Vec::new(),
             constants: HashMap::new(),
+            casts: HashMap::new(),
         }
     }
 
@@ -46,6 +50,12 @@ impl<'g> Emit<'g> {
         self.shapes.get(tensor).ok_or_else(|| format!("the shape of tensor '{tensor}' is unknown"))
     }
 
+    /// The element type of a forward tensor.
+    #[must_use]
+    pub fn element_type(&self, tensor: &str) -> i32 {
+        self.shapes.element_type(tensor)
+    }
+
     /// The values of an integer tensor that does not depend on the image; `None` when it does.
     #[must_use]
     pub fn known_int64s(&self, tensor: &str) -> Option<Vec<i64>> {
@@ -60,9 +70,26 @@ impl<'g> Emit<'g> {
 
     /// Writes a node with attributes.
     pub fn op_with(&mut self, op: &str, inputs: &[&str], attributes: Vec<AttributeProto>) -> String {
+        let single: Vec<String> = inputs.iter().map(|input| self.in_single_precision(op, input)).collect();
+        let inputs: Vec<&str> = single.iter().map(String::as_str).collect();
         let output = format!("{}{}", self.prefix, self.nodes.len());
-        let node = NodeProto { attribute: attributes, ..NodeProto::new(op, inputs, &[&output]) };
+        let node = NodeProto { attribute: attributes, ..NodeProto::new(op, &inputs, &[&output]) };
         self.nodes.push(NodeProto { name: Some(output.clone()), ..node });
+        output
+    }
+
+    /// Gradients are computed in 32 bits, so what a node reads of a model in 16 bits is cast; sizes are sizes.
+    fn in_single_precision(&mut self, op: &str, input: &str) -> String {
+        if matches!(op, "Shape" | "Size") || !is_short_float(self.shapes.element_type(input)) {
+            return input.to_owned();
+        }
+        if let Some(known) = self.casts.get(input) {
+            return known.clone();
+        }
+        let output = format!("{}single/{}", self.prefix, self.casts.len());
+        let to_single = AttributeProto::int("to", i64::from(data_type::FLOAT));
+        self.nodes.push(NodeProto::new("Cast", &[input], &[&output]).with(to_single));
+        self.casts.insert(input.to_owned(), output.clone());
         output
     }
 

@@ -15,6 +15,7 @@ pub use layout::{Layout, Tokens};
 
 use self::axes::Traced;
 use self::names::{drop_common_suffix, friendly, make_unique};
+use super::gradient::rules;
 use super::probe::Shapes;
 use super::proto::{GraphProto, NodeProto};
 use super::topology::Topology;
@@ -37,6 +38,9 @@ pub struct Layer {
     /// True when each place of the layer has a way of its own to the score. Behind a transformer's last
     /// attention only the class token has one.
     pub places_count: bool,
+    /// True when numbers are rounded to integers between the layer and the score, so that its gradient is
+    /// a straight-through estimate.
+    pub is_estimated: bool,
 }
 
 /// What is known of a model's tensors besides its graph.
@@ -105,6 +109,7 @@ impl<'g> Finder<'g> {
             layout,
             is_pooled: last.op().ends_with("Pool"),
             places_count: self.places_count(tensor, layout),
+            is_estimated: self.is_estimated(tensor),
         })
     }
 
@@ -141,21 +146,29 @@ impl<'g> Finder<'g> {
         if !matches!(layout, Layout::Tokens(tokens) if tokens.skip > 0) {
             return true;
         }
-        let Some(tensor) = self.topology.own_name(tensor) else { return true };
-        let (below, above) =
-            (self.topology.dependents(tensor, |_| false), self.topology.ancestors(self.score));
+        let (nodes, below) = self.way_to_score(tensor);
         let is_traced = self.traced.layout(tensor).is_some();
-        self.topology.graph.node.iter().any(|node| {
-            let between = node.output.iter().any(|output| {
-                output != tensor && below.contains(output.as_str()) && above.contains(output.as_str())
-            });
-            between
-                && match self.traced.mixes(node, |input| below.contains(input)) {
-                    Some(mixes) => mixes,
-                    // Attention is the one thing in which tokens surely meet.
-                    None => !is_traced && node.op() == "Softmax",
-                }
+        nodes.into_iter().any(|node| match self.traced.mixes(node, |input| below.contains(input)) {
+            Some(mixes) => mixes,
+            // Attention is the one thing in which tokens surely meet.
+            None => !is_traced && node.op() == "Softmax",
         })
+    }
+
+    /// The nodes between a tensor and the score, and all that depends on the tensor.
+    fn way_to_score(&self, tensor: &str) -> (Vec<&'g NodeProto>, HashSet<&'g str>) {
+        let Some(tensor) = self.topology.own_name(tensor) else { return Default::default() };
+        let below = self.topology.dependents(tensor, |_| false);
+        let above = self.topology.ancestors(self.score);
+        let between = |output: &String| {
+            output != tensor && below.contains(output.as_str()) && above.contains(output.as_str())
+        };
+        let nodes = &self.topology.graph.node;
+        (nodes.iter().filter(|node| node.output.iter().any(between)).collect(), below)
+    }
+
+    fn is_estimated(&self, tensor: &str) -> bool {
+        self.way_to_score(tensor).0.into_iter().any(|node| rules::is_estimate(node.op()))
     }
 
     /// Follows what is not in the order of an image, as windows of attention are, to where it is again.
@@ -211,6 +224,7 @@ impl<'g> Finder<'g> {
             layout,
             is_pooled: node.op().ends_with("Pool"),
             places_count: self.places_count(tensor, layout),
+            is_estimated: self.is_estimated(tensor),
         });
         Ok(())
     }
@@ -333,6 +347,7 @@ mod tests {
             layout: Layout::Maps,
             is_pooled: false,
             places_count: true,
+            is_estimated: false,
         };
         let layers = [layer("layer4.0.relu"), layer("layer4.1.relu"), layer("layer40.0")];
         assert_eq!(resolve(&layers, "layer4").map(|layer| layer.name.as_str()), Some("layer4.1.relu"));

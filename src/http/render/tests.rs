@@ -20,6 +20,7 @@ fn explanation(map: Array2<f32>, seen: [f32; 4]) -> Explanation {
         target: Prediction { index: 0, label: None, probability: 1.0, logit: None },
         predictions: Vec::new(),
         empty: map.iter().all(|&value| value <= 0.0),
+        estimated: false,
         map,
         max: 1.0,
         input_size: [4, 4],

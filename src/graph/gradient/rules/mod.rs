@@ -14,9 +14,12 @@ mod indexing;
 mod linear;
 mod normalization;
 mod pooling;
+mod quantization;
 mod reduction;
 mod resize;
 mod shape;
+
+pub use quantization::is_estimate;
 
 use super::{Emit, Step};
 use crate::graph::proto::NodeProto;
@@ -127,6 +130,9 @@ pub const TABLE: &[(&str, Rule)] = &[
     ("GlobalAveragePool", pooling::global_average),
     ("GlobalMaxPool", pooling::global_max),
     ("MaxPool", pooling::max),
+    // rounding to integers and back
+    ("DequantizeLinear", quantization::dequantize),
+    ("QuantizeLinear", quantization::quantize),
     // reduction
     ("ReduceL1", reduction::l1),
     ("ReduceL2", reduction::l2),

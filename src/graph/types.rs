@@ -1,0 +1,92 @@
+//! The element type of every tensor, followed from inputs and constants through the nodes.
+//!
+//! Most operators give what they take; the others are listed in [`output_type`].
+//! Types matter where a model computes in 16 bits: gradients do not.
+
+use std::collections::HashMap;
+
+use super::proto::{GraphProto, NodeProto, data_type};
+
+/// The element types of a graph's tensors, as far as they can be followed.
+#[must_use]
+pub fn element_types(graph: &GraphProto) -> HashMap<String, i32> {
+    let mut known: HashMap<String, i32> = HashMap::new();
+    for input in &graph.input {
+        if let Some((element, _)) = input.tensor() {
+            known.insert(input.name().to_owned(), element);
+        }
+    }
+    for constant in &graph.initializer {
+        known.insert(constant.name().to_owned(), constant.data_type());
+    }
+    for node in &graph.node {
+        for (index, output) in node.output.iter().enumerate().filter(|(_, output)| !output.is_empty()) {
+            if let Some(element) = output_type(node, index, &known) {
+                known.insert(output.clone(), element);
+            }
+        }
+    }
+    known
+}
+
+/// True for floats of fewer than 32 bits.
+#[must_use]
+pub fn is_short_float(element: i32) -> bool {
+    matches!(element, data_type::FLOAT16 | data_type::BFLOAT16)
+}
+
+fn output_type(node: &NodeProto, output: usize, known: &HashMap<String, i32>) -> Option<i32> {
+    let of = |index: usize| known.get(node.input_name(index)?).copied();
+    let attribute = |name: &str, default: i32| i32::try_from(node.int(name, default.into())).ok();
+    match node.op() {
+        "Cast" => attribute("to", data_type::FLOAT),
+        "CastLike" | "Where" | "OneHot" => of(if node.op() == "OneHot" { 2 } else { 1 }),
+        "Shape" | "Size" | "ArgMax" | "ArgMin" | "NonZero" => Some(data_type::INT64),
+        "TopK" | "MaxPool" | "Unique" if output > 0 => Some(data_type::INT64),
+        "Equal" | "Greater" | "GreaterOrEqual" | "Less" | "LessOrEqual" | "Not" | "And" | "Or" | "Xor"
+        | "IsNaN" | "IsInf" => Some(data_type::BOOL),
+        "Dropout" if output > 0 => Some(data_type::BOOL),
+        "ConstantOfShape" => {
+            let value = node.attribute("value").and_then(|value| value.t.as_ref());
+            Some(value.map_or(data_type::FLOAT, |tensor| tensor.data_type()))
+        }
+        "EyeLike" if node.attribute("dtype").is_some() => attribute("dtype", data_type::FLOAT),
+        "QuantizeLinear" => match (node.int("output_dtype", 0), of(2)) {
+            (0, Some(zero)) => Some(zero),
+            (0, None) => Some(data_type::UINT8),
+            (said, _) => i32::try_from(said).ok(),
+        },
+        "DequantizeLinear" => of(1),
+        // Sub-graphs have tensors of their own.
+        "If" | "Loop" | "Scan" | "SequenceMap" => None,
+        _ => of(0),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::graph::proto::{AttributeProto, TensorProto};
+
+    #[test]
+    fn types_follow_casts_and_constants() {
+        let half =
+            TensorProto { data_type: Some(data_type::FLOAT16), ..TensorProto::float32("w", &[0], &[]) };
+        let graph = GraphProto {
+            initializer: vec![half, TensorProto::int64("i", &[], &[3])],
+            node: vec![
+                NodeProto::new("Relu", &["w"], &["a"]),
+                NodeProto::new("Greater", &["a", "w"], &["b"]),
+                NodeProto::new("Where", &["b", "a", "w"], &["c"]),
+                NodeProto::new("Cast", &["c"], &["d"]).with(AttributeProto::int("to", 1)),
+                NodeProto::new("QuantizeLinear", &["d", "scale"], &["q"]),
+                NodeProto::new("DequantizeLinear", &["q", "w"], &["e"]),
+            ],
+            ..Default::default()
+        };
+        let types = element_types(&graph);
+        let of = |name: &str| types[name];
+        assert_eq!(["a", "b", "c", "d"].map(of), [10, 9, 10, 1]);
+        assert_eq!(["q", "e", "i"].map(of), [2, 10, 7]);
+    }
+}
