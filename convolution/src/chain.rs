@@ -1,0 +1,438 @@
+//! A chain of convolutions, run from the outer world's layout to the outer world's layout.
+
+use std::collections::HashMap;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::kernels::{Kernels, Size, Tile};
+use crate::lanes::Lanes;
+use crate::pool::{Pool, Shared};
+use crate::stage::{Means, Source, Stage, Stopped};
+use crate::support::{Outline, Places, Work, plan};
+use crate::weights::{Form, Weights};
+
+/// Stages with at least this many tiles an image are run image by image: their maps are large and their
+/// weights small. The others are run on the whole batch, which shares one reading of large weights.
+const MANY_TILES: usize = 256;
+
+/// One convolution of a chain, and what follows it.
+#[derive(Clone)]
+pub struct Link {
+    /// The convolution: 3×3, stride 1, padding 1.
+    pub weights: Arc<Weights>,
+    /// `max(0, x)` follows.
+    pub relu: bool,
+    /// A 2×2 maximum with stride 2 follows, after the ReLU.
+    pub pool: bool,
+}
+
+/// A place in a chain whose tensor is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tap {
+    /// The link.
+    pub link: usize,
+    /// Behind its pooling, if it has one, or before.
+    pub is_pooled: bool,
+}
+
+/// A batch of images, `[N, C, H, W]`.
+#[derive(Clone, Copy, Debug)]
+pub struct Batch<'a> {
+    /// The numbers.
+    pub data: &'a [f32],
+    /// N.
+    pub images: usize,
+    /// H.
+    pub height: usize,
+    /// W.
+    pub width: usize,
+}
+
+/// What is wanted besides the numbers.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings<'a> {
+    /// Raised to stop the work between two pieces of a stage.
+    pub stop: &'a AtomicBool,
+    /// Leave out what an image's zeros can't change.
+    pub skip_rest: bool,
+}
+
+/// A chain of convolutions, ready to run; shared by all who run it.
+pub struct Chain {
+    links: Vec<Link>,
+    kernels: Kernels,
+    /// The outputs of every stage for an image of zeros, by the image's size.
+    rest: Mutex<HashMap<(usize, usize), Arc<Rest>>>,
+    scratch: Mutex<Vec<Vec<Lanes>>>,
+    maps: Mutex<Vec<Vec<Lanes>>>,
+}
+
+/// `[1][out block][row][column]` of every stage.
+type Rest = Vec<Vec<Lanes>>;
+
+impl Chain {
+    /// Makes a chain.
+    ///
+    /// # Errors
+    /// When there is no link, or a link does not take what the one before it gives.
+    pub fn new(links: Vec<Link>) -> Result<Self, String> {
+        if links.is_empty() {
+            return Err("a chain without links".into());
+        }
+        for pair in links.windows(2) {
+            let (gives, takes) = (pair[0].weights.out_channels, pair[1].weights.in_channels);
+            if gives != takes || matches!(pair[1].weights.form, Form::Direct(_)) {
+                return Err(format!("a link of {takes} channels after one of {gives}"));
+            }
+        }
+        Ok(Self {
+            links,
+            kernels: Kernels::detect(),
+            rest: Mutex::default(),
+            scratch: Mutex::default(),
+            maps: Mutex::default(),
+        })
+    }
+
+    /// The instructions that this processor runs it with.
+    #[must_use]
+    pub fn instructions(&self) -> &'static str {
+        self.kernels.name
+    }
+
+    /// `[C, H, W]` at a tap, for images of this height and width.
+    #[must_use]
+    pub fn shape(&self, tap: Tap, height: usize, width: usize) -> [usize; 3] {
+        let mut size = Size { height, width };
+        for link in &self.links[..tap.link] {
+            size = if link.pool { size.pooled() } else { size };
+        }
+        if tap.is_pooled && self.links[tap.link].pool {
+            size = size.pooled();
+        }
+        [self.links[tap.link].weights.out_channels, size.height, size.width]
+    }
+
+    /// Runs the chain and writes the tensor of each tap, `[N, C, H, W]`.
+    ///
+    /// # Errors
+    /// [`Stopped`] when the settings' flag was raised.
+    ///
+    /// # Panics
+    /// When a slice is not as long as its shape says.
+    pub fn run(
+        &self,
+        batch: Batch<'_>,
+        taps: &mut [(Tap, &mut [f32])],
+        threads: &dyn Pool,
+        settings: Settings<'_>,
+    ) -> Result<(), Stopped> {
+        let size = Size { height: batch.height, width: batch.width };
+        let channels = self.links[0].weights.in_channels;
+        assert_eq!(batch.data.len(), batch.images * channels * size.area(), "the input's length");
+        for (tap, to) in taps.iter() {
+            let shape = self.shape(*tap, batch.height, batch.width);
+            assert_eq!(to.len(), batch.images * shape.iter().product::<usize>(), "a tap's length");
+        }
+        let means =
+            Means { kernels: self.kernels, threads, stop: settings.stop, scratch: &self.scratch };
+        let outlines = self.outlines(size, taps);
+        let works: Vec<Vec<Work>> = (batch.data.chunks_exact((channels * size.area()).max(1)))
+            .map(|image| {
+                let places = if settings.skip_rest {
+                    Places::not_zero(image, size)
+                } else {
+                    Places::all(size)
+                };
+                plan(&outlines, &places)
+            })
+            .collect();
+        let has_rest = works.iter().flatten().any(|work| !work.copy.is_empty());
+        let rest = if has_rest { Some(self.rest(size, threads, settings.stop)?) } else { None };
+        let run = Run { chain: self, outlines: &outlines, works: &works, rest: rest.as_deref(), means };
+        run.all(batch, taps)
+    }
+
+    /// Every stage as planning sees it. What is tapped before its pooling is stored unpooled and pooled after.
+    fn outlines(&self, size: Size, taps: &[(Tap, &mut [f32])]) -> Vec<Outline> {
+        let mut size = size;
+        let mut outlines = Vec::with_capacity(self.links.len());
+        for (index, link) in self.links.iter().enumerate() {
+            let mut of_link = taps.iter().filter(|(tap, _)| tap.link == index);
+            let is_last = index + 1 == self.links.len();
+            let is_read_unpooled = of_link.clone().any(|(tap, _)| link.pool && !tap.is_pooled);
+            // What the last stage stores is whole in any case.
+            let is_read_whole = is_read_unpooled || (!is_last && of_link.next().is_some());
+            outlines.push(Outline { size, pool: link.pool, is_read_whole, is_read_unpooled });
+            size = if link.pool { size.pooled() } else { size };
+        }
+        outlines
+    }
+
+    /// The state at rest, computed when it is first needed.
+    fn rest(&self, size: Size, threads: &dyn Pool, stop: &AtomicBool) -> Result<Arc<Rest>, Stopped> {
+        let key = (size.height, size.width);
+        if let Some(rest) = lock(&self.rest).get(&key) {
+            return Ok(Arc::clone(rest));
+        }
+        let zeros = vec![0.0; self.links[0].weights.in_channels * size.area()];
+        let batch = Batch { data: &zeros, images: 1, height: size.height, width: size.width };
+        let outlines = self.outlines(size, &[]);
+        let works = [plan(&outlines, &Places::all(size))];
+        let means = Means { kernels: self.kernels, threads, stop, scratch: &self.scratch };
+        let run = Run { chain: self, outlines: &outlines, works: &works, rest: None, means };
+        let rest = Arc::new(run.every_stage(batch)?);
+        lock(&self.rest).insert(key, Arc::clone(&rest));
+        Ok(rest)
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// One run of a chain.
+struct Run<'a> {
+    chain: &'a Chain,
+    outlines: &'a [Outline],
+    /// For each image, for each stage.
+    works: &'a [Vec<Work>],
+    rest: Option<&'a Rest>,
+    means: Means<'a>,
+}
+
+impl Run<'_> {
+    fn all(&self, batch: Batch<'_>, taps: &mut [(Tap, &mut [f32])]) -> Result<(), Stopped> {
+        let links = self.outlines.len();
+        let is_small = |outline: &Outline| {
+            let tiles = outline.size.tiles();
+            tiles.height * tiles.width < MANY_TILES
+        };
+        let split = self.outlines.iter().position(is_small).unwrap_or(links);
+        let mut between = self.take();
+        if split > 0 {
+            let blocks = self.stored_blocks(split - 1);
+            fit(&mut between, batch.images * blocks);
+            let image_len = batch.data.len() / batch.images.max(1);
+            for (image, planes) in batch.data.chunks_exact(image_len.max(1)).enumerate() {
+                let one = Batch { data: planes, images: 1, ..batch };
+                let to = &mut between[image * blocks..(image + 1) * blocks];
+                self.stages(0..split, Feed::Planes(one), image..image + 1, to, taps)?;
+            }
+        }
+        let result = if split < links {
+            let mut last = self.take();
+            fit(&mut last, batch.images * self.stored_blocks(links - 1));
+            let feed = if split > 0 { Feed::Blocks(&between) } else { Feed::Planes(batch) };
+            let result = self.stages(split..links, feed, 0..batch.images, &mut last, taps);
+            self.give(last);
+            result
+        } else {
+            Ok(())
+        };
+        self.give(between);
+        result
+    }
+
+    /// Runs some stages on some images; the last stage's output goes to `output`, tapped ones to `taps` too.
+    fn stages(
+        &self,
+        range: std::ops::Range<usize>,
+        feed: Feed<'_>,
+        images: std::ops::Range<usize>,
+        output: &mut [Lanes],
+        taps: &mut [(Tap, &mut [f32])],
+    ) -> Result<(), Stopped> {
+        let (mut from, mut to, mut unpooled) = (self.take(), self.take(), self.take());
+        let mut result = Ok(());
+        for index in range.clone() {
+            let is_first = index == range.start;
+            let link = &self.chain.links[index];
+            let outline = self.outlines[index];
+            if is_first
+                && let (Feed::Planes(batch), Form::Winograd(_)) = (feed, &link.weights.form)
+            {
+                fit(&mut from, batch.images * link.weights.in_blocks() * outline.size.area());
+                to_blocks(batch, link.weights.in_channels, &mut from, self.means.threads);
+            }
+            let source = match (is_first, feed, &link.weights.form) {
+                (true, Feed::Planes(batch), Form::Direct(_)) => Source::Planes(batch.data),
+                (true, Feed::Blocks(blocks), _) => Source::Blocks(blocks),
+                _ => Source::Blocks(&from),
+            };
+            let tiles = |pick: fn(&Work) -> &Vec<Tile>| -> Vec<Tile> {
+                images
+                    .clone()
+                    .enumerate()
+                    .flat_map(|(map, image)| {
+                        let place = move |tile: &Tile| Tile { map: map as u32, ..*tile };
+                        pick(&self.works[image][index]).iter().map(place)
+                    })
+                    .collect()
+            };
+            let (compute, copy) = (tiles(|work| &work.compute), tiles(|work| &work.copy));
+            let stage = Stage {
+                weights: &link.weights,
+                relu: link.relu,
+                pool: outline.stores_pooled(),
+                size: outline.size,
+                source,
+                compute: &compute,
+                copy: &copy,
+                rest: self.rest.map(|rest| rest[index].as_slice()),
+            };
+            let is_last = index + 1 == range.end;
+            let pools_after = outline.is_read_unpooled;
+            let blocks = images.len() * link.weights.out_blocks() * stage.stored().area();
+            let stored = match (pools_after, is_last) {
+                (true, _) => {
+                    fit(&mut unpooled, blocks);
+                    &mut unpooled[..]
+                }
+                (false, true) => &mut *output,
+                (false, false) => {
+                    fit(&mut to, blocks);
+                    &mut to[..]
+                }
+            };
+            result = stage.run(stored, &self.means);
+            if result.is_err() {
+                break;
+            }
+            let channels = link.weights.out_channels;
+            self.tap(Tap { link: index, is_pooled: !pools_after && link.pool }, stored, stage.stored(), channels, &images, taps);
+            if pools_after {
+                let pooled = if is_last {
+                    &mut *output
+                } else {
+                    fit(&mut to, images.len() * link.weights.out_blocks() * outline.size.pooled().area());
+                    &mut to[..]
+                };
+                pool_maps(&unpooled, outline.size, images.len() * link.weights.out_blocks(), pooled);
+                self.tap(Tap { link: index, is_pooled: true }, pooled, outline.size.pooled(), channels, &images, taps);
+            }
+            std::mem::swap(&mut from, &mut to);
+        }
+        [from, to, unpooled].into_iter().for_each(|buffer| self.give(buffer));
+        result
+    }
+
+    /// Runs one image through all stages and keeps what every one of them stores.
+    fn every_stage(&self, batch: Batch<'_>) -> Result<Rest, Stopped> {
+        let mut rest: Rest = Vec::with_capacity(self.outlines.len());
+        for index in 0..self.outlines.len() {
+            let mut stored = vec![Lanes::ZERO; self.stored_blocks(index)];
+            let feed = rest.last().map_or(Feed::Planes(batch), |blocks| Feed::Blocks(blocks));
+            self.stages(index..index + 1, feed, 0..1, &mut stored, &mut [])?;
+            rest.push(stored);
+        }
+        Ok(rest)
+    }
+
+    /// Blocks of one image that a stage hands to the next.
+    fn stored_blocks(&self, index: usize) -> usize {
+        let link = &self.chain.links[index];
+        let size = self.outlines[index].size;
+        link.weights.out_blocks() * if link.pool { size.pooled() } else { size }.area()
+    }
+
+    fn tap(
+        &self,
+        at: Tap,
+        blocks: &[Lanes],
+        size: Size,
+        channels: usize,
+        images: &std::ops::Range<usize>,
+        taps: &mut [(Tap, &mut [f32])],
+    ) {
+        let len = channels * size.area();
+        let has_pool = self.chain.links[at.link].pool;
+        for (tap, to) in taps.iter_mut().filter(|(tap, _)| tap.link == at.link) {
+            if !has_pool || tap.is_pooled == at.is_pooled {
+                let to = &mut to[images.start * len..images.end * len];
+                to_planes(blocks, size, channels, to, self.means.threads);
+            }
+        }
+    }
+
+    fn take(&self) -> Vec<Lanes> {
+        lock(&self.chain.maps).pop().unwrap_or_default()
+    }
+
+    fn give(&self, buffer: Vec<Lanes>) {
+        lock(&self.chain.maps).push(buffer);
+    }
+}
+
+/// The input of a range of stages.
+#[derive(Clone, Copy)]
+enum Feed<'a> {
+    Planes(Batch<'a>),
+    Blocks(&'a [Lanes]),
+}
+
+/// Makes a buffer at least so long; what it held is of no use.
+fn fit(buffer: &mut Vec<Lanes>, blocks: usize) {
+    if buffer.len() < blocks {
+        *buffer = vec![Lanes::ZERO; blocks];
+    }
+}
+
+/// `[map][channel][place]` to `[map][channel block][place]`, channels that are missing as zeros.
+fn to_blocks(batch: Batch<'_>, channels: usize, blocks: &mut [Lanes], threads: &dyn Pool) {
+    let area = batch.height * batch.width;
+    let per_map = Lanes::blocks(channels);
+    assert!(blocks.len() >= batch.images * per_map * area, "a short buffer");
+    let blocks = Shared::new(blocks);
+    threads.run(batch.images * per_map, &|piece| {
+        let (map, block) = (piece / per_map, piece % per_map);
+        // SAFETY: every piece has a block of its own, inside the buffer.
+        let to = unsafe { std::slice::from_raw_parts_mut(blocks.get().add(piece * area), area) };
+        let planes = &batch.data[map * channels * area..(map + 1) * channels * area];
+        let first = block * Lanes::COUNT;
+        let count = Lanes::COUNT.min(channels - first);
+        for (place, lanes) in to.iter_mut().enumerate() {
+            *lanes = Lanes(std::array::from_fn(|lane| {
+                if lane < count { planes[(first + lane) * area + place] } else { 0.0 }
+            }));
+        }
+    });
+}
+
+/// `[map][channel block][place]` to `[map][channel][place]`.
+fn to_planes(blocks: &[Lanes], size: Size, channels: usize, planes: &mut [f32], threads: &dyn Pool) {
+    let area = size.area();
+    let per_map = Lanes::blocks(channels);
+    let maps = planes.len() / (channels * area).max(1);
+    let planes = Shared::new(planes);
+    threads.run(maps * per_map, &|piece| {
+        let (map, block) = (piece / per_map, piece % per_map);
+        let from = &blocks[piece * area..(piece + 1) * area];
+        let first = block * Lanes::COUNT;
+        for lane in 0..Lanes::COUNT.min(channels - first) {
+            let start = (map * channels + first + lane) * area;
+            // SAFETY: every piece has channels of its own, inside the planes.
+            let to = unsafe { std::slice::from_raw_parts_mut(planes.get().add(start), area) };
+            for (value, lanes) in to.iter_mut().zip(from) {
+                *value = lanes.0[lane];
+            }
+        }
+    });
+}
+
+/// The 2×2 maximum with stride 2 of so many maps of blocks.
+fn pool_maps(from: &[Lanes], size: Size, maps: usize, to: &mut [Lanes]) {
+    let pooled = size.pooled();
+    for map in 0..maps {
+        let from = &from[map * size.area()..(map + 1) * size.area()];
+        let to = &mut to[map * pooled.area()..(map + 1) * pooled.area()];
+        for (place, value) in to.iter_mut().enumerate() {
+            let corner = 2 * (place / pooled.width) * size.width + 2 * (place % pooled.width);
+            let at = |step: usize, lane: usize| from[corner + step].0[lane];
+            *value = Lanes(std::array::from_fn(|lane| {
+                let above = at(0, lane).max(at(1, lane));
+                above.max(at(size.width, lane).max(at(size.width + 1, lane)))
+            }));
+        }
+    }
+}

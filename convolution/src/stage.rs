@@ -1,0 +1,353 @@
+//! One convolution of a chain, run on a list of tiles.
+//!
+//! Small weights stay in a core's cache, so each thread takes a few tiles through
+//! all three steps of Winograd's algorithm. Large ones are read from memory, so
+//! many tiles take each step together, and the weights are read once for all of them.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crate::kernels::{Direct, Finish, Gather, Kernels, Multiply, Scatter, Size, Strides, Tile};
+use crate::lanes::Lanes;
+use crate::pool::{Pool, Shared};
+use crate::weights::{Form, Weights};
+use crate::winograd::{POSITIONS, TILE};
+
+/// Weights of up to this many bytes stay in a core's cache.
+const CACHED_WEIGHTS_BYTES: usize = 3 << 20;
+/// What a thread's patches and products may take of it besides.
+const CACHED_SCRATCH_BYTES: usize = 640 << 10;
+/// Tiles that share one reading of large weights, at most: what is gained by more is little, the memory is not.
+const MOST_TILES: usize = 192;
+/// Tiles of a piece of direct convolution.
+const DIRECT_TILES: usize = 64;
+
+/// The work was told to stop; what it has written so far means nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stopped;
+
+/// A stage's input.
+#[derive(Clone, Copy)]
+pub(crate) enum Source<'a> {
+    /// `[map][channel][row][column]`, as the outer world stores maps.
+    Planes(&'a [f32]),
+    /// `[map][channel block][row][column]`.
+    Blocks(&'a [Lanes]),
+}
+
+/// One stage's work.
+pub(crate) struct Stage<'a> {
+    pub(crate) weights: &'a Weights,
+    pub(crate) relu: bool,
+    /// Store the output pooled.
+    pub(crate) pool: bool,
+    /// Of the convolution's input and output.
+    pub(crate) size: Size,
+    pub(crate) source: Source<'a>,
+    /// Tiles to compute.
+    pub(crate) compute: &'a [Tile],
+    /// Tiles to copy from the state at rest.
+    pub(crate) copy: &'a [Tile],
+    /// The output of an image of zeros: `[1][out block][row][column]`.
+    pub(crate) rest: Option<&'a [Lanes]>,
+}
+
+/// What running a stage needs besides.
+pub(crate) struct Means<'a> {
+    pub(crate) kernels: Kernels,
+    pub(crate) threads: &'a dyn Pool,
+    pub(crate) stop: &'a AtomicBool,
+    /// Scratch buffers that are free; they only grow.
+    pub(crate) scratch: &'a Mutex<Vec<Vec<Lanes>>>,
+}
+
+impl Means<'_> {
+    fn is_stopped(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+
+    fn with_scratch(&self, blocks: usize, work: impl FnOnce(&mut [Lanes])) {
+        let take = || self.scratch.lock().ok()?.pop();
+        let mut buffer = take().unwrap_or_default();
+        if buffer.len() < blocks {
+            // A new buffer, not a grown one: nothing of the old is worth copying.
+            buffer = vec![Lanes::ZERO; blocks];
+        }
+        work(&mut buffer[..blocks]);
+        if let Ok(mut free) = self.scratch.lock() {
+            free.push(buffer);
+        }
+    }
+}
+
+impl Stage<'_> {
+    /// Of what is stored.
+    pub(crate) fn stored(&self) -> Size {
+        if self.pool { self.size.pooled() } else { self.size }
+    }
+
+    /// Computes and copies its tiles of `output`, `[map][out block][row][column]`.
+    ///
+    /// # Panics
+    /// When a tile lies outside what the source or the output holds; the caller's fault.
+    pub(crate) fn run(&self, output: &mut [Lanes], means: &Means<'_>) -> Result<(), Stopped> {
+        let maps = 1 + self.compute.iter().chain(self.copy).map(|tile| tile.map as usize).max().unwrap_or(0);
+        let is_inside = |tile: &Tile| {
+            let tiles = self.size.tiles();
+            usize::from(tile.row) < tiles.height && usize::from(tile.column) < tiles.width
+        };
+        assert!(self.compute.iter().chain(self.copy).all(is_inside), "a tile outside its map");
+        assert!(output.len() >= maps * self.weights.out_blocks() * self.stored().area(), "a short output");
+        match self.source {
+            Source::Planes(input) => {
+                assert!(input.len() >= maps * self.weights.in_channels * self.size.area(), "a short input");
+            }
+            Source::Blocks(input) => {
+                assert!(input.len() >= maps * self.weights.in_blocks() * self.size.area(), "a short input");
+            }
+        }
+        self.copy_rest(output, maps);
+        let output = Shared::new(output);
+        match (&self.weights.form, self.source) {
+            (Form::Direct(weights), Source::Planes(input)) => self.direct(weights, input, output, means),
+            (Form::Winograd(weights), Source::Blocks(input)) => {
+                let bytes = size_of_val(weights.as_slice());
+                if bytes <= CACHED_WEIGHTS_BYTES {
+                    self.tile_by_tile(weights, input, output, means)
+                } else {
+                    self.step_by_step(weights, input, output, means)
+                }
+            }
+            _ => unreachable!("a stage is given its input in the form of its weights"),
+        }
+    }
+
+    fn copy_rest(&self, output: &mut [Lanes], maps: usize) {
+        let Some(rest) = self.rest.filter(|_| !self.copy.is_empty()) else { return };
+        let Size { height, width } = self.stored();
+        let side = if self.pool { TILE / 2 } else { TILE };
+        let area = height * width;
+        let out_blocks = self.weights.out_blocks();
+        debug_assert!(maps * out_blocks * area <= output.len());
+        for tile in self.copy {
+            let (top, left) = (side * usize::from(tile.row), side * usize::from(tile.column));
+            let columns = left.min(width)..(left + side).min(width);
+            for block in 0..out_blocks {
+                let map = (tile.map as usize * out_blocks + block) * area;
+                for row in top..(top + side).min(height) {
+                    let from = block * area + row * width;
+                    let to = map + row * width;
+                    output[to + columns.start..to + columns.end]
+                        .copy_from_slice(&rest[from + columns.start..from + columns.end]);
+                }
+            }
+        }
+    }
+
+    /// How tiles of one out block are finished.
+    fn finish(&self, block: usize, output: Shared<Lanes>) -> Finish {
+        let area = self.stored().area();
+        Finish {
+            bias: self.weights.bias[block],
+            relu: self.relu,
+            pool: self.pool,
+            size: self.size,
+            // Inside the output: `run` has checked its length.
+            output: output.get().wrapping_add(block * area),
+            map_stride: self.weights.out_blocks() * area,
+        }
+    }
+
+    fn direct(
+        &self,
+        weights: &[Lanes],
+        input: &[f32],
+        output: Shared<Lanes>,
+        means: &Means<'_>,
+    ) -> Result<(), Stopped> {
+        let channels = self.weights.in_channels;
+        let pieces = self.compute.len().div_ceil(DIRECT_TILES);
+        means.threads.run(pieces, &|piece| {
+            if means.is_stopped() {
+                return;
+            }
+            let first = piece * DIRECT_TILES;
+            let tiles = &self.compute[first..self.compute.len().min(first + DIRECT_TILES)];
+            for block in 0..self.weights.out_blocks() {
+                let job = Direct {
+                    tiles,
+                    input: input.as_ptr(),
+                    channels,
+                    weights: weights[block * channels * 9..].as_ptr(),
+                    finish: self.finish(block, output),
+                };
+                // SAFETY: `run` has checked both buffers; no two pieces have a tile in common.
+                unsafe { (means.kernels.direct)(&job) };
+            }
+        });
+        if means.is_stopped() { Err(Stopped) } else { Ok(()) }
+    }
+
+    /// Each piece takes some tiles from patches to outputs.
+    fn tile_by_tile(
+        &self,
+        weights: &[Lanes],
+        input: &[Lanes],
+        output: Shared<Lanes>,
+        means: &Means<'_>,
+    ) -> Result<(), Stopped> {
+        let (ins, outs) = (self.weights.in_blocks(), self.weights.out_blocks());
+        let room = CACHED_SCRATCH_BYTES / (POSITIONS * (ins + outs) * size_of::<Lanes>());
+        let most = (room / 12 * 12).clamp(12, 96);
+        let pieces = self.compute.len().div_ceil(most);
+        means.threads.run(pieces, &|piece| {
+            if means.is_stopped() {
+                return;
+            }
+            // Pieces of like size, so that none is left with a few tiles.
+            let count = self.compute.len();
+            let tiles = &self.compute[piece * count / pieces..(piece + 1) * count / pieces];
+            let (patches, products) = (strides(ins, tiles.len()), strides(outs, tiles.len()));
+            means.with_scratch(POSITIONS * (patches.position + products.position), |scratch| {
+                let (v, m) = scratch.split_at_mut(POSITIONS * patches.position);
+                let (v, m) = (Shared::new(v), Shared::new(m));
+                for block in 0..ins {
+                    self.gather(input, block, tiles, v, 0, patches, means);
+                }
+                for position in 0..POSITIONS {
+                    self.multiply(weights, position, 0..outs, tiles.len(), (v, patches), (m, products), means);
+                }
+                for block in 0..outs {
+                    self.scatter(block, tiles, m, 0, products, output, means);
+                }
+            });
+        });
+        if means.is_stopped() { Err(Stopped) } else { Ok(()) }
+    }
+
+    /// All pieces take one step of many tiles, then the next.
+    fn step_by_step(
+        &self,
+        weights: &[Lanes],
+        input: &[Lanes],
+        output: Shared<Lanes>,
+        means: &Means<'_>,
+    ) -> Result<(), Stopped> {
+        let (ins, outs) = (self.weights.in_blocks(), self.weights.out_blocks());
+        let rounds = self.compute.len().div_ceil(MOST_TILES);
+        for round in 0..rounds {
+            let count = self.compute.len();
+            let tiles = &self.compute[round * count / rounds..(round + 1) * count / rounds];
+            let (patches, products) = (strides(ins, tiles.len()), strides(outs, tiles.len()));
+            means.with_scratch(POSITIONS * (patches.position + products.position), |scratch| {
+                let (v, m) = scratch.split_at_mut(POSITIONS * patches.position);
+                let (v, m) = (Shared::new(v), Shared::new(m));
+                means.threads.run(ins, &|block| {
+                    if !means.is_stopped() {
+                        self.gather(input, block, tiles, v, 0, patches, means);
+                    }
+                });
+                // Few tiles leave little work a position: then two positions' worth is no piece too small.
+                let shares = if outs >= 2 * means.threads.threads() { means.threads.threads() } else { 1 };
+                means.threads.run(POSITIONS * shares, &|piece| {
+                    if !means.is_stopped() {
+                        let (position, share) = (piece / shares, piece % shares);
+                        // Pairs of out blocks stay together: the product takes them two at a time.
+                        let cut = |share: usize| (outs.div_ceil(2) * share / shares * 2).min(outs);
+                        let blocks = cut(share)..cut(share + 1);
+                        self.multiply(weights, position, blocks, tiles.len(), (v, patches), (m, products), means);
+                    }
+                });
+                means.threads.run(outs, &|block| {
+                    if !means.is_stopped() {
+                        self.scatter(block, tiles, m, 0, products, output, means);
+                    }
+                });
+            });
+            if means.is_stopped() {
+                return Err(Stopped);
+            }
+        }
+        Ok(())
+    }
+
+    #[expect(clippy::too_many_arguments)]
+    fn gather(
+        &self,
+        input: &[Lanes],
+        block: usize,
+        tiles: &[Tile],
+        scratch: Shared<Lanes>,
+        first: usize,
+        strides: Strides,
+        means: &Means<'_>,
+    ) {
+        let job = Gather {
+            tiles,
+            size: self.size,
+            input: input[block * self.size.area()..].as_ptr(),
+            map_stride: self.weights.in_blocks() * self.size.area(),
+            scratch: scratch.get().wrapping_add(block * strides.block + first),
+            strides,
+        };
+        // SAFETY: `run` has checked the input, the scratch was made for these strides, and no other
+        // piece has the same block and tiles.
+        unsafe { (means.kernels.gather)(&job) };
+    }
+
+    #[expect(clippy::too_many_arguments)]
+    fn multiply(
+        &self,
+        weights: &[Lanes],
+        position: usize,
+        blocks: std::ops::Range<usize>,
+        tiles: usize,
+        (patches, patches_strides): (Shared<Lanes>, Strides),
+        (products, products_strides): (Shared<Lanes>, Strides),
+        means: &Means<'_>,
+    ) {
+        let (ins, outs) = (self.weights.in_blocks(), self.weights.out_blocks());
+        let to = position * products_strides.position + blocks.start * products_strides.block;
+        let job = Multiply {
+            weights: weights[(position * outs + blocks.start) * ins * Lanes::COUNT..].as_ptr(),
+            in_blocks: ins,
+            out_blocks: blocks.len(),
+            tiles,
+            patches: patches.get().wrapping_add(position * patches_strides.position),
+            patches_stride: patches_strides.block,
+            products: products.get().wrapping_add(to),
+            products_stride: products_strides.block,
+        };
+        // SAFETY: the scratch was made for these strides, the weights for these channels, and no other
+        // piece has the same position and out blocks.
+        unsafe { (means.kernels.multiply)(&job) };
+    }
+
+    #[expect(clippy::too_many_arguments)]
+    fn scatter(
+        &self,
+        block: usize,
+        tiles: &[Tile],
+        products: Shared<Lanes>,
+        first: usize,
+        strides: Strides,
+        output: Shared<Lanes>,
+        means: &Means<'_>,
+    ) {
+        let job = Scatter {
+            tiles,
+            products: products.get().wrapping_add(block * strides.block + first),
+            position_stride: strides.position,
+            finish: self.finish(block, output),
+        };
+        // SAFETY: as for the other two; `run` has checked the output.
+        unsafe { (means.kernels.scatter)(&job) };
+    }
+}
+
+/// Strides for so many channel blocks and tiles. An odd number of cache lines between positions, and between
+/// blocks, keeps what is written together from meeting in one set of the cache.
+fn strides(blocks: usize, tiles: usize) -> Strides {
+    let block = tiles | 1;
+    Strides { position: (blocks * block) | 1, block }
+}
