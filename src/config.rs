@@ -84,6 +84,8 @@ pub struct Engine {
     pub batch: usize,
     /// Sessions for other layers than the default that a model keeps ready.
     pub layer_sessions: usize,
+    /// Compute chains of 3×3 convolutions by Winograd's algorithm, faster than the runtime does.
+    pub fast_convolution: bool,
 }
 
 /// `[log]`: what is logged, and how.
@@ -133,8 +135,9 @@ impl Default for Models {
 
 impl Default for Engine {
     fn default() -> Self {
-        let engine::Settings { runtime, threads, batch, layer_sessions } = engine::Settings::default();
-        Self { runtime, threads, batch, layer_sessions }
+        let engine::Settings { runtime, threads, batch, fast_convolution, layer_sessions } =
+            engine::Settings::default();
+        Self { runtime, threads, batch, fast_convolution, layer_sessions }
     }
 }
 
@@ -153,8 +156,8 @@ impl Server {
 }
 
 impl From<Engine> for engine::Settings {
-    fn from(Engine { runtime, threads, batch, layer_sessions }: Engine) -> Self {
-        Self { runtime, threads, batch, layer_sessions }
+    fn from(Engine { runtime, threads, batch, fast_convolution, layer_sessions }: Engine) -> Self {
+        Self { runtime, threads, batch, fast_convolution, layer_sessions }
     }
 }
 

@@ -134,22 +134,19 @@ impl Chain {
             let shape = self.shape(*tap, batch.height, batch.width);
             assert_eq!(to.len(), batch.images * shape.iter().product::<usize>(), "a tap's length");
         }
-        let means =
-            Means { kernels: self.kernels, threads, stop: settings.stop, scratch: &self.scratch };
+        let means = Means { kernels: self.kernels, stop: settings.stop, scratch: &self.scratch };
         let outlines = self.outlines(size, taps);
         let works: Vec<Vec<Work>> = (batch.data.chunks_exact((channels * size.area()).max(1)))
             .map(|image| {
-                let places = if settings.skip_rest {
-                    Places::not_zero(image, size)
-                } else {
-                    Places::all(size)
-                };
+                let places =
+                    if settings.skip_rest { Places::not_zero(image, size) } else { Places::all(size) };
                 plan(&outlines, &places)
             })
             .collect();
         let has_rest = works.iter().flatten().any(|work| !work.copy.is_empty());
         let rest = if has_rest { Some(self.rest(size, threads, settings.stop)?) } else { None };
-        let run = Run { chain: self, outlines: &outlines, works: &works, rest: rest.as_deref(), means };
+        let run =
+            Run { chain: self, outlines: &outlines, works: &works, rest: rest.as_deref(), means, threads };
         run.all(batch, taps)
     }
 
@@ -179,8 +176,8 @@ impl Chain {
         let batch = Batch { data: &zeros, images: 1, height: size.height, width: size.width };
         let outlines = self.outlines(size, &[]);
         let works = [plan(&outlines, &Places::all(size))];
-        let means = Means { kernels: self.kernels, threads, stop, scratch: &self.scratch };
-        let run = Run { chain: self, outlines: &outlines, works: &works, rest: None, means };
+        let means = Means { kernels: self.kernels, stop, scratch: &self.scratch };
+        let run = Run { chain: self, outlines: &outlines, works: &works, rest: None, means, threads };
         let rest = Arc::new(run.every_stage(batch)?);
         lock(&self.rest).insert(key, Arc::clone(&rest));
         Ok(rest)
@@ -199,6 +196,7 @@ struct Run<'a> {
     works: &'a [Vec<Work>],
     rest: Option<&'a Rest>,
     means: Means<'a>,
+    threads: &'a dyn Pool,
 }
 
 impl Run<'_> {
@@ -249,11 +247,9 @@ impl Run<'_> {
             let is_first = index == range.start;
             let link = &self.chain.links[index];
             let outline = self.outlines[index];
-            if is_first
-                && let (Feed::Planes(batch), Form::Winograd(_)) = (feed, &link.weights.form)
-            {
+            if is_first && let (Feed::Planes(batch), Form::Winograd(_)) = (feed, &link.weights.form) {
                 fit(&mut from, batch.images * link.weights.in_blocks() * outline.size.area());
-                to_blocks(batch, link.weights.in_channels, &mut from, self.means.threads);
+                to_blocks(batch, link.weights.in_channels, &mut from, self.threads);
             }
             let source = match (is_first, feed, &link.weights.form) {
                 (true, Feed::Planes(batch), Form::Direct(_)) => Source::Planes(batch.data),
@@ -295,12 +291,19 @@ impl Run<'_> {
                     &mut to[..]
                 }
             };
-            result = stage.run(stored, &self.means);
+            result = stage.run(stored, self.threads, &self.means);
             if result.is_err() {
                 break;
             }
             let channels = link.weights.out_channels;
-            self.tap(Tap { link: index, is_pooled: !pools_after && link.pool }, stored, stage.stored(), channels, &images, taps);
+            self.tap(
+                Tap { link: index, is_pooled: !pools_after && link.pool },
+                stored,
+                stage.stored(),
+                channels,
+                &images,
+                taps,
+            );
             if pools_after {
                 let pooled = if is_last {
                     &mut *output
@@ -309,7 +312,14 @@ impl Run<'_> {
                     &mut to[..]
                 };
                 pool_maps(&unpooled, outline.size, images.len() * link.weights.out_blocks(), pooled);
-                self.tap(Tap { link: index, is_pooled: true }, pooled, outline.size.pooled(), channels, &images, taps);
+                self.tap(
+                    Tap { link: index, is_pooled: true },
+                    pooled,
+                    outline.size.pooled(),
+                    channels,
+                    &images,
+                    taps,
+                );
             }
             std::mem::swap(&mut from, &mut to);
         }
@@ -350,7 +360,7 @@ impl Run<'_> {
         for (tap, to) in taps.iter_mut().filter(|(tap, _)| tap.link == at.link) {
             if !has_pool || tap.is_pooled == at.is_pooled {
                 let to = &mut to[images.start * len..images.end * len];
-                to_planes(blocks, size, channels, to, self.means.threads);
+                to_planes(blocks, size, channels, to, self.threads);
             }
         }
     }
@@ -399,6 +409,9 @@ fn to_blocks(batch: Batch<'_>, channels: usize, blocks: &mut [Lanes], threads: &
     });
 }
 
+/// Places that are brought to planes at a time.
+const PLACES: usize = 64;
+
 /// `[map][channel block][place]` to `[map][channel][place]`.
 fn to_planes(blocks: &[Lanes], size: Size, channels: usize, planes: &mut [f32], threads: &dyn Pool) {
     let area = size.area();
@@ -409,12 +422,16 @@ fn to_planes(blocks: &[Lanes], size: Size, channels: usize, planes: &mut [f32], 
         let (map, block) = (piece / per_map, piece % per_map);
         let from = &blocks[piece * area..(piece + 1) * area];
         let first = block * Lanes::COUNT;
-        for lane in 0..Lanes::COUNT.min(channels - first) {
-            let start = (map * channels + first + lane) * area;
-            // SAFETY: every piece has channels of its own, inside the planes.
-            let to = unsafe { std::slice::from_raw_parts_mut(planes.get().add(start), area) };
-            for (value, lanes) in to.iter_mut().zip(from) {
-                *value = lanes.0[lane];
+        let count = Lanes::COUNT.min(channels - first);
+        // A few places of all channels at a time: the blocks are read once, and the lines written stay at hand.
+        for (chunk, places) in from.chunks(PLACES).enumerate() {
+            for lane in 0..count {
+                let start = (map * channels + first + lane) * area + chunk * PLACES;
+                // SAFETY: every piece has channels of its own, inside the planes.
+                let to = unsafe { std::slice::from_raw_parts_mut(planes.get().add(start), places.len()) };
+                for (value, lanes) in to.iter_mut().zip(places) {
+                    *value = lanes.0[lane];
+                }
             }
         }
     });

@@ -8,6 +8,9 @@ use crate::lanes::Lanes;
 use crate::simd::{Portable, Simd};
 use crate::winograd::{PATCH, TILE, transform_patch, transform_tile};
 
+/// Convolutions of up to this many input channels are computed as written: most of a block would be empty.
+pub(crate) const FEW_CHANNELS: usize = 8;
+
 /// Where a tile of outputs lies: the map it belongs to and its row and column, in tiles.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Tile {
@@ -95,15 +98,20 @@ pub(crate) struct Scatter<'a> {
     pub(crate) finish: Finish,
 }
 
-/// Tiles of outputs from few input channels, computed as the convolution is written, for one channel block.
+// SAFETY: its pointer is shared by pieces of one stage, each of which writes tiles of its own.
+unsafe impl Sync for Finish {}
+
+/// Tiles of outputs from few input channels, computed as the convolution is written, for all out blocks.
 pub(crate) struct Direct<'a> {
     pub(crate) tiles: &'a [Tile],
     /// `[map][channel][row][column]`.
     pub(crate) input: *const f32,
     pub(crate) channels: usize,
-    /// `[channel][filter row][filter column]`.
+    /// `[out block][channel][filter row][filter column]`.
     pub(crate) weights: *const Lanes,
-    pub(crate) finish: Finish,
+    /// One for each out block.
+    pub(crate) finishes: &'a [Finish],
+    pub(crate) size: Size,
 }
 
 /// The inner loops for one kind of processor.
@@ -241,7 +249,9 @@ unsafe fn gather<S: Simd>(job: &Gather<'_>) {
                 )
             } else {
                 let mut padded = [[Lanes::ZERO; PATCH]; PATCH];
-                for (y, line) in padded.iter_mut().enumerate().filter(|(y, _)| (1..=height).contains(&(row + y))) {
+                for (y, line) in
+                    padded.iter_mut().enumerate().filter(|(y, _)| (1..=height).contains(&(row + y)))
+                {
                     for (x, place) in line.iter_mut().enumerate() {
                         if (1..=width).contains(&(column + x)) {
                             *place = *map.add((row + y - 1) * width + column + x - 1);
@@ -310,7 +320,7 @@ unsafe fn scatter<S: Simd>(job: &Scatter<'_>) {
         // SAFETY: the caller's promise.
         unsafe {
             let outputs = transform_tile::<S>(job.products.add(index), job.position_stride);
-            finish::<S>(&job.finish, *tile, outputs);
+            finish_tile::<S>(&job.finish, *tile, outputs);
         }
     }
 }
@@ -320,7 +330,7 @@ unsafe fn scatter<S: Simd>(job: &Scatter<'_>) {
 /// # Safety
 /// The processor has S's instructions; the output holds the tile's map.
 #[inline(always)]
-unsafe fn finish<S: Simd>(job: &Finish, tile: Tile, mut outputs: [[S::V; TILE]; TILE]) {
+unsafe fn finish_tile<S: Simd>(job: &Finish, tile: Tile, mut outputs: [[S::V; TILE]; TILE]) {
     // SAFETY: the caller's promise; what lies outside the map is not written.
     unsafe {
         let (bias, zero) = (S::load(&raw const job.bias), S::splat(0.0));
@@ -355,38 +365,47 @@ unsafe fn finish<S: Simd>(job: &Finish, tile: Tile, mut outputs: [[S::V; TILE]; 
 }
 
 /// # Safety
-/// The processor has S's instructions; `input` holds every map of `tiles`, `weights` nine blocks a channel.
+/// The processor has S's instructions; `input` holds every map of `tiles`, `weights` nine blocks for each
+/// channel and out block; there are at most [`FEW_CHANNELS`] channels.
 #[inline(always)]
 unsafe fn direct<S: Simd>(job: &Direct<'_>) {
-    let Size { height, width } = job.finish.size;
+    let Size { height, width } = job.size;
     for tile in job.tiles {
         let (row, column) = (TILE * usize::from(tile.row), TILE * usize::from(tile.column));
-        // SAFETY: the caller's promise; rows and columns outside the map are not read.
-        unsafe {
-            let mut sums = [[S::splat(0.0); TILE]; TILE];
-            for channel in 0..job.channels {
-                let map = job.input.add((tile.map as usize * job.channels + channel) * height * width);
-                let mut patch = [[0.0_f32; PATCH]; PATCH];
-                for (y, line) in patch.iter_mut().enumerate().filter(|(y, _)| (1..=height).contains(&(row + y))) {
-                    for (x, place) in line.iter_mut().enumerate() {
-                        if (1..=width).contains(&(column + x)) {
-                            *place = *map.add((row + y - 1) * width + column + x - 1);
-                        }
-                    }
-                }
-                for filter_y in 0..3 {
-                    for filter_x in 0..3 {
-                        let weight = S::load(job.weights.add(9 * channel + 3 * filter_y + filter_x));
-                        for y in 0..TILE {
-                            for x in 0..TILE {
-                                let value = S::splat(patch[y + filter_y][x + filter_x]);
-                                sums[y][x] = S::mul_add(weight, value, sums[y][x]);
+        // What lies outside the map stays zero, in every tile of it the same places.
+        let mut patch = [[[0.0_f32; PATCH]; PATCH]; FEW_CHANNELS];
+        let rows = row.saturating_sub(1)..(row + PATCH - 1).min(height);
+        let (left, right) = (column.saturating_sub(1), (column + PATCH - 1).min(width));
+        for (channel, plane) in patch.iter_mut().enumerate().take(job.channels) {
+            for from in rows.clone() {
+                // SAFETY: the caller's promise, and rows and columns inside the map.
+                let line = unsafe {
+                    let map = job.input.add((tile.map as usize * job.channels + channel) * height * width);
+                    std::slice::from_raw_parts(map.add(from * width + left), right - left)
+                };
+                plane[from + 1 - row][left + 1 - column..right + 1 - column].copy_from_slice(line);
+            }
+        }
+        for (block, finish) in job.finishes.iter().enumerate() {
+            // SAFETY: the caller's promise.
+            unsafe {
+                let mut sums = [[S::splat(0.0); TILE]; TILE];
+                for (channel, plane) in patch.iter().enumerate().take(job.channels) {
+                    let weights = job.weights.add(9 * (block * job.channels + channel));
+                    for filter_y in 0..3 {
+                        for filter_x in 0..3 {
+                            let weight = S::load(weights.add(3 * filter_y + filter_x));
+                            for y in 0..TILE {
+                                for x in 0..TILE {
+                                    let value = S::splat(plane[y + filter_y][x + filter_x]);
+                                    sums[y][x] = S::mul_add(weight, value, sums[y][x]);
+                                }
                             }
                         }
                     }
                 }
+                finish_tile::<S>(finish, *tile, sums);
             }
-            finish::<S>(&job.finish, *tile, sums);
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Who runs the pieces of a stage: the caller's threads.
 
 /// Runs pieces of work, on as many threads as it has.
-pub trait Pool: Sync {
+pub trait Pool {
     /// Calls `piece(0)` to `piece(count − 1)`, each once, in any order, and returns when all are done.
     fn run(&self, count: usize, piece: &(dyn Fn(usize) + Sync));
 

@@ -55,7 +55,6 @@ pub(crate) struct Stage<'a> {
 /// What running a stage needs besides.
 pub(crate) struct Means<'a> {
     pub(crate) kernels: Kernels,
-    pub(crate) threads: &'a dyn Pool,
     pub(crate) stop: &'a AtomicBool,
     /// Scratch buffers that are free; they only grow.
     pub(crate) scratch: &'a Mutex<Vec<Vec<Lanes>>>,
@@ -90,7 +89,12 @@ impl Stage<'_> {
     ///
     /// # Panics
     /// When a tile lies outside what the source or the output holds; the caller's fault.
-    pub(crate) fn run(&self, output: &mut [Lanes], means: &Means<'_>) -> Result<(), Stopped> {
+    pub(crate) fn run(
+        &self,
+        output: &mut [Lanes],
+        threads: &dyn Pool,
+        means: &Means<'_>,
+    ) -> Result<(), Stopped> {
         let maps = 1 + self.compute.iter().chain(self.copy).map(|tile| tile.map as usize).max().unwrap_or(0);
         let is_inside = |tile: &Tile| {
             let tiles = self.size.tiles();
@@ -109,13 +113,15 @@ impl Stage<'_> {
         self.copy_rest(output, maps);
         let output = Shared::new(output);
         match (&self.weights.form, self.source) {
-            (Form::Direct(weights), Source::Planes(input)) => self.direct(weights, input, output, means),
+            (Form::Direct(weights), Source::Planes(input)) => {
+                self.direct(weights, input, output, threads, means)
+            }
             (Form::Winograd(weights), Source::Blocks(input)) => {
                 let bytes = size_of_val(weights.as_slice());
                 if bytes <= CACHED_WEIGHTS_BYTES {
-                    self.tile_by_tile(weights, input, output, means)
+                    self.tile_by_tile(weights, input, output, threads, means)
                 } else {
-                    self.step_by_step(weights, input, output, means)
+                    self.step_by_step(weights, input, output, threads, means)
                 }
             }
             _ => unreachable!("a stage is given its input in the form of its weights"),
@@ -163,27 +169,29 @@ impl Stage<'_> {
         weights: &[Lanes],
         input: &[f32],
         output: Shared<Lanes>,
+        threads: &dyn Pool,
         means: &Means<'_>,
     ) -> Result<(), Stopped> {
         let channels = self.weights.in_channels;
         let pieces = self.compute.len().div_ceil(DIRECT_TILES);
-        means.threads.run(pieces, &|piece| {
+        let finishes: Vec<Finish> =
+            (0..self.weights.out_blocks()).map(|block| self.finish(block, output)).collect();
+        threads.run(pieces, &|piece| {
             if means.is_stopped() {
                 return;
             }
             let first = piece * DIRECT_TILES;
             let tiles = &self.compute[first..self.compute.len().min(first + DIRECT_TILES)];
-            for block in 0..self.weights.out_blocks() {
-                let job = Direct {
-                    tiles,
-                    input: input.as_ptr(),
-                    channels,
-                    weights: weights[block * channels * 9..].as_ptr(),
-                    finish: self.finish(block, output),
-                };
-                // SAFETY: `run` has checked both buffers; no two pieces have a tile in common.
-                unsafe { (means.kernels.direct)(&job) };
-            }
+            let job = Direct {
+                tiles,
+                input: input.as_ptr(),
+                channels,
+                weights: weights.as_ptr(),
+                finishes: &finishes,
+                size: self.size,
+            };
+            // SAFETY: `run` has checked both buffers; no two pieces have a tile in common.
+            unsafe { (means.kernels.direct)(&job) };
         });
         if means.is_stopped() { Err(Stopped) } else { Ok(()) }
     }
@@ -194,13 +202,14 @@ impl Stage<'_> {
         weights: &[Lanes],
         input: &[Lanes],
         output: Shared<Lanes>,
+        threads: &dyn Pool,
         means: &Means<'_>,
     ) -> Result<(), Stopped> {
         let (ins, outs) = (self.weights.in_blocks(), self.weights.out_blocks());
         let room = CACHED_SCRATCH_BYTES / (POSITIONS * (ins + outs) * size_of::<Lanes>());
         let most = (room / 12 * 12).clamp(12, 96);
         let pieces = self.compute.len().div_ceil(most);
-        means.threads.run(pieces, &|piece| {
+        threads.run(pieces, &|piece| {
             if means.is_stopped() {
                 return;
             }
@@ -215,7 +224,15 @@ impl Stage<'_> {
                     self.gather(input, block, tiles, v, 0, patches, means);
                 }
                 for position in 0..POSITIONS {
-                    self.multiply(weights, position, 0..outs, tiles.len(), (v, patches), (m, products), means);
+                    self.multiply(
+                        weights,
+                        position,
+                        0..outs,
+                        tiles.len(),
+                        (v, patches),
+                        (m, products),
+                        means,
+                    );
                 }
                 for block in 0..outs {
                     self.scatter(block, tiles, m, 0, products, output, means);
@@ -231,6 +248,7 @@ impl Stage<'_> {
         weights: &[Lanes],
         input: &[Lanes],
         output: Shared<Lanes>,
+        threads: &dyn Pool,
         means: &Means<'_>,
     ) -> Result<(), Stopped> {
         let (ins, outs) = (self.weights.in_blocks(), self.weights.out_blocks());
@@ -242,23 +260,31 @@ impl Stage<'_> {
             means.with_scratch(POSITIONS * (patches.position + products.position), |scratch| {
                 let (v, m) = scratch.split_at_mut(POSITIONS * patches.position);
                 let (v, m) = (Shared::new(v), Shared::new(m));
-                means.threads.run(ins, &|block| {
+                threads.run(ins, &|block| {
                     if !means.is_stopped() {
                         self.gather(input, block, tiles, v, 0, patches, means);
                     }
                 });
                 // Few tiles leave little work a position: then two positions' worth is no piece too small.
-                let shares = if outs >= 2 * means.threads.threads() { means.threads.threads() } else { 1 };
-                means.threads.run(POSITIONS * shares, &|piece| {
+                let shares = if outs >= 2 * threads.threads() { threads.threads() } else { 1 };
+                threads.run(POSITIONS * shares, &|piece| {
                     if !means.is_stopped() {
                         let (position, share) = (piece / shares, piece % shares);
                         // Pairs of out blocks stay together: the product takes them two at a time.
                         let cut = |share: usize| (outs.div_ceil(2) * share / shares * 2).min(outs);
                         let blocks = cut(share)..cut(share + 1);
-                        self.multiply(weights, position, blocks, tiles.len(), (v, patches), (m, products), means);
+                        self.multiply(
+                            weights,
+                            position,
+                            blocks,
+                            tiles.len(),
+                            (v, patches),
+                            (m, products),
+                            means,
+                        );
                     }
                 });
-                means.threads.run(outs, &|block| {
+                threads.run(outs, &|block| {
                     if !means.is_stopped() {
                         self.scatter(block, tiles, m, 0, products, output, means);
                     }

@@ -228,7 +228,9 @@ mod tests {
     fn rectangles_meet_places_on_either_side_of_a_word() {
         let places = spot(9, 64);
         assert!(places.meets(8..12, 60, 65) && places.meets(9..10, 64, 66) && places.meets(0..70, 0, 150));
-        assert!(!places.meets(8..12, 60, 64) && !places.meets(10..12, 60, 70) && !places.meets(8..12, 65, 150));
+        assert!(
+            !places.meets(8..12, 60, 64) && !places.meets(10..12, 60, 70) && !places.meets(8..12, 65, 150)
+        );
     }
 
     #[test]

@@ -1,10 +1,8 @@
 //! A convolution's weights in the form that the kernels read.
 
+use crate::kernels::FEW_CHANNELS;
 use crate::lanes::Lanes;
 use crate::winograd::{POSITIONS, transform_filter};
-
-/// With fewer input channels than this most of a block would be empty, and computing as written is faster.
-const FEW_CHANNELS: usize = 9;
 
 /// The weights and bias of one 3×3 convolution, made once and shared by whoever uses them.
 pub struct Weights {
@@ -48,26 +46,34 @@ impl Weights {
         for (channel, &value) in bias.unwrap_or_default().iter().enumerate() {
             biases[channel / Lanes::COUNT].0[channel % Lanes::COUNT] = value;
         }
-        let filters = weights.as_chunks::<9>().0.iter().enumerate();
-        let place = |index: usize| (index / in_channels, index % in_channels);
-        let form = if in_channels < FEW_CHANNELS {
+        let filters = weights.as_chunks::<9>().0;
+        // All of a block's filters at a time, so that whole blocks are written.
+        let of_block = |block: usize, channel: usize| {
+            let first = block * Lanes::COUNT;
+            let outs = first..out_channels.min(first + Lanes::COUNT);
+            outs.map(move |out| (out - first, &filters[out * in_channels + channel]))
+        };
+        let form = if in_channels <= FEW_CHANNELS {
             let mut blocks = vec![Lanes::ZERO; out_blocks * in_channels * 9];
-            for (index, filter) in filters {
-                let (out, channel) = place(index);
-                let first = ((out / Lanes::COUNT) * in_channels + channel) * 9;
-                for (block, &value) in blocks[first..first + 9].iter_mut().zip(filter) {
-                    block.0[out % Lanes::COUNT] = value;
+            for (index, places) in blocks.chunks_exact_mut(9).enumerate() {
+                for (lane, filter) in of_block(index / in_channels, index % in_channels) {
+                    places.iter_mut().zip(filter).for_each(|(place, &value)| place.0[lane] = value);
                 }
             }
             Form::Direct(blocks)
         } else {
             let channels = Lanes::blocks(in_channels) * Lanes::COUNT;
             let mut blocks = vec![Lanes::ZERO; POSITIONS * out_blocks * channels];
-            for (index, filter) in filters {
-                let (out, channel) = place(index);
-                for (position, value) in transform_filter(filter).into_iter().enumerate() {
-                    let block = (position * out_blocks + out / Lanes::COUNT) * channels + channel;
-                    blocks[block].0[out % Lanes::COUNT] = value;
+            for block in 0..out_blocks {
+                for channel in 0..in_channels {
+                    let mut transformed = [Lanes::ZERO; POSITIONS];
+                    for (lane, filter) in of_block(block, channel) {
+                        let values = transform_filter(filter);
+                        transformed.iter_mut().zip(values).for_each(|(place, value)| place.0[lane] = value);
+                    }
+                    for (position, value) in transformed.into_iter().enumerate() {
+                        blocks[(position * out_blocks + block) * channels + channel] = value;
+                    }
                 }
             }
             Form::Winograd(blocks)

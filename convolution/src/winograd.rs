@@ -146,7 +146,8 @@ pub(crate) unsafe fn transform_tile<S: Simd>(products: *const Lanes, stride: usi
         let at = |y: usize, x: usize| S::load(products.add((PATCH * y + x) * stride));
         let mut half = [[S::splat(0.0); PATCH]; TILE];
         for x in 0..PATCH {
-            let column = transform_products::<S>([at(0, x), at(1, x), at(2, x), at(3, x), at(4, x), at(5, x)]);
+            let column =
+                transform_products::<S>([at(0, x), at(1, x), at(2, x), at(3, x), at(4, x), at(5, x)]);
             for y in 0..TILE {
                 half[y][x] = column[y];
             }
@@ -180,8 +181,7 @@ mod tests {
         };
         for (y, row) in tile.iter().enumerate() {
             for (x, value) in row.iter().enumerate() {
-                let expected: f32 =
-                    (0..9).map(|i| filter[i] * input[y + i / 3][x + i % 3]).sum();
+                let expected: f32 = (0..9).map(|i| filter[i] * input[y + i / 3][x + i % 3]).sum();
                 assert!((value[5] - expected).abs() < 5e-6, "{y},{x}: {} against {expected}", value[5]);
             }
         }

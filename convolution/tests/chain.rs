@@ -14,10 +14,22 @@ fn noise(seed: usize) -> impl FnMut() -> f32 {
 
 /// One link as plain numbers.
 #[derive(Clone)]
-struct Plain { ins: usize, outs: usize, weights: Vec<f32>, bias: Vec<f32>, relu: bool, pool: bool }
+struct Plain {
+    ins: usize,
+    outs: usize,
+    weights: Vec<f32>,
+    bias: Vec<f32>,
+    relu: bool,
+    pool: bool,
+}
 
 /// `[C, H, W]` with its sides.
-struct Map { data: Vec<f32>, channels: usize, height: usize, width: usize }
+struct Map {
+    data: Vec<f32>,
+    channels: usize,
+    height: usize,
+    width: usize,
+}
 
 impl Plain {
     fn apply(&self, map: &Map) -> (Map, Map) {
@@ -48,8 +60,13 @@ impl Plain {
                 for x in 0..pw {
                     let at = |y: usize, x: usize| unpooled.data[(o * h + y) * w + x];
                     data[(o * ph + y) * pw + x] = if self.pool {
-                        at(2 * y, 2 * x).max(at(2 * y, 2 * x + 1)).max(at(2 * y + 1, 2 * x)).max(at(2 * y + 1, 2 * x + 1))
-                    } else { at(y, x) };
+                        at(2 * y, 2 * x)
+                            .max(at(2 * y, 2 * x + 1))
+                            .max(at(2 * y + 1, 2 * x))
+                            .max(at(2 * y + 1, 2 * x + 1))
+                    } else {
+                        at(y, x)
+                    };
                 }
             }
         }
@@ -59,26 +76,65 @@ impl Plain {
 
 fn chain(widths: &[usize], pools: &[bool], seed: usize) -> (Chain, Vec<Plain>) {
     let mut next = noise(seed);
-    let plain: Vec<Plain> = widths.windows(2).zip(pools).map(|(pair, &pool)| {
-        let (ins, outs) = (pair[0], pair[1]);
-        let scale = (6.0 / (9.0 * ins as f32)).sqrt();
-        Plain { ins, outs, weights: (0..ins * outs * 9).map(|_| scale * next()).collect(), bias: (0..outs).map(|_| 0.1 * next()).collect(), relu: true, pool }
-    }).collect();
-    let links = plain.iter().map(|p| Link {
-        weights: Arc::new(Weights::new(&p.weights, Some(&p.bias), p.outs, p.ins).unwrap()), relu: p.relu, pool: p.pool,
-    }).collect();
+    let plain: Vec<Plain> = widths
+        .windows(2)
+        .zip(pools)
+        .map(|(pair, &pool)| {
+            let (ins, outs) = (pair[0], pair[1]);
+            let scale = (6.0 / (9.0 * ins as f32)).sqrt();
+            Plain {
+                ins,
+                outs,
+                weights: (0..ins * outs * 9).map(|_| scale * next()).collect(),
+                bias: (0..outs).map(|_| 0.1 * next()).collect(),
+                relu: true,
+                pool,
+            }
+        })
+        .collect();
+    let links = plain
+        .iter()
+        .map(|p| Link {
+            weights: Arc::new(Weights::new(&p.weights, Some(&p.bias), p.outs, p.ins).unwrap()),
+            relu: p.relu,
+            pool: p.pool,
+        })
+        .collect();
     (Chain::new(links).unwrap(), plain)
 }
 
-fn run(chain: &Chain, data: &[f32], images: usize, height: usize, width: usize, taps: &[Tap], skip_rest: bool, threads: &dyn Pool) -> Vec<Vec<f32>> {
-    let mut outputs: Vec<Vec<f32>> = taps.iter().map(|tap| vec![f32::NAN; images * chain.shape(*tap, height, width).iter().product::<usize>()]).collect();
-    let mut wanted: Vec<(Tap, &mut [f32])> = taps.iter().copied().zip(outputs.iter_mut().map(Vec::as_mut_slice)).collect();
+fn run(
+    chain: &Chain,
+    data: &[f32],
+    images: usize,
+    height: usize,
+    width: usize,
+    taps: &[Tap],
+    skip_rest: bool,
+    threads: &dyn Pool,
+) -> Vec<Vec<f32>> {
+    let mut outputs: Vec<Vec<f32>> = taps
+        .iter()
+        .map(|tap| vec![f32::NAN; images * chain.shape(*tap, height, width).iter().product::<usize>()])
+        .collect();
+    let mut wanted: Vec<(Tap, &mut [f32])> =
+        taps.iter().copied().zip(outputs.iter_mut().map(Vec::as_mut_slice)).collect();
     let stop = AtomicBool::new(false);
-    chain.run(Batch { data, images, height, width }, &mut wanted, threads, Settings { stop: &stop, skip_rest }).unwrap();
+    chain
+        .run(Batch { data, images, height, width }, &mut wanted, threads, Settings { stop: &stop, skip_rest })
+        .unwrap();
     outputs
 }
 
-fn compare(widths: &[usize], pools: &[bool], images: usize, height: usize, width: usize, mask: bool, threads: &dyn Pool) {
+fn compare(
+    widths: &[usize],
+    pools: &[bool],
+    images: usize,
+    height: usize,
+    width: usize,
+    mask: bool,
+    threads: &dyn Pool,
+) {
     let (chain, plain) = chain(widths, pools, height * 31 + width);
     let mut next = noise(images + 7);
     let mut data: Vec<f32> = (0..images * widths[0] * height * width).map(|_| next()).collect();
@@ -86,17 +142,22 @@ fn compare(widths: &[usize], pools: &[bool], images: usize, height: usize, width
         for (index, value) in data.iter_mut().enumerate() {
             let (y, x) = (index / width % height, index % width);
             let image = index / (widths[0] * height * width);
-            if y > height / 4 + image || x < width / 2 { *value = 0.0; }
+            if y > height / 4 + image || x < width / 2 {
+                *value = 0.0;
+            }
         }
     }
-    let taps: Vec<Tap> = (0..plain.len()).flat_map(|link| [Tap { link, is_pooled: false }, Tap { link, is_pooled: true }]).collect();
+    let taps: Vec<Tap> = (0..plain.len())
+        .flat_map(|link| [Tap { link, is_pooled: false }, Tap { link, is_pooled: true }])
+        .collect();
     let last = [Tap { link: plain.len() - 1, is_pooled: true }];
     let all = run(&chain, &data, images, height, width, &taps, true, threads);
     let only = run(&chain, &data, images, height, width, &last, true, threads);
     let again = run(&chain, &data, images, height, width, &last, true, threads);
     for image in 0..images {
         let len = widths[0] * height * width;
-        let mut map = Map { data: data[image * len..(image + 1) * len].to_vec(), channels: widths[0], height, width };
+        let mut map =
+            Map { data: data[image * len..(image + 1) * len].to_vec(), channels: widths[0], height, width };
         for (index, link) in plain.iter().enumerate() {
             let (unpooled, pooled) = link.apply(&map);
             for (expected, output) in [(&unpooled, &all[2 * index]), (&pooled, &all[2 * index + 1])] {
@@ -113,7 +174,13 @@ fn compare(widths: &[usize], pools: &[bool], images: usize, height: usize, width
 fn close(expected: &Map, output: &[f32]) {
     let largest = expected.data.iter().fold(1e-6_f32, |l, v| l.max(v.abs()));
     for (index, (a, b)) in expected.data.iter().zip(output).enumerate() {
-        assert!((a - b).abs() <= 1e-5 * largest, "{index}: {a} against {b}, largest {largest}, {}x{}x{}", expected.channels, expected.height, expected.width);
+        assert!(
+            (a - b).abs() <= 1e-5 * largest,
+            "{index}: {a} against {b}, largest {largest}, {}x{}x{}",
+            expected.channels,
+            expected.height,
+            expected.width
+        );
     }
 }
 

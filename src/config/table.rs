@@ -68,6 +68,7 @@ pub const SETTINGS: &[Setting] = &[
     setting!(engine.runtime, "CAMLENS_RUNTIME", optional_path, any),
     setting!(engine.threads, "CAMLENS_THREADS", optional_number, positive_if_any),
     setting!(engine.batch, "CAMLENS_BATCH", number, positive),
+    setting!(engine.fast_convolution, "CAMLENS_FAST_CONVOLUTION", flag, any),
     setting!(engine.layer_sessions, "CAMLENS_LAYER_SESSIONS", number, any),
     setting!(log.format, "CAMLENS_LOG_FORMAT", log_format, any),
     setting!(log.level, "CAMLENS_LOG_LEVEL", text, level),
@@ -75,6 +76,10 @@ pub const SETTINGS: &[Setting] = &[
 
 fn number<T: std::str::FromStr>(text: &str) -> Result<T, String> {
     text.parse().map_err(|_| "must be a whole number".to_owned())
+}
+
+fn flag(text: &str) -> Result<bool, String> {
+    text.parse().map_err(|_| "must be true or false".to_owned())
 }
 
 fn text(text: &str) -> Result<String, String> {

@@ -7,6 +7,7 @@
 mod cancel;
 mod masked;
 mod model;
+mod operator;
 mod probe;
 mod registry;
 mod runtime;

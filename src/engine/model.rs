@@ -5,12 +5,14 @@ use std::collections::HashMap;
 use ndarray::Array4;
 
 use super::cancel::Cancel;
+use super::operator::Operators;
 use super::probe::{Probe, probe};
 use super::runtime::Runtime;
 use super::session::{Outcome, Pass};
 use super::settings::Settings;
 use super::worker::{Source, Worker};
 use crate::error::{Error, Kind, Result};
+use crate::graph::chain;
 use crate::graph::file::OnnxFile;
 use crate::graph::layers::{self, Finder, Hints, Layer};
 use crate::graph::prepare::Prepared;
@@ -84,17 +86,27 @@ impl Model {
         let source = {
             let (input, weights) = (prepared.input.name.clone(), file.folder().to_owned());
             let (score, layers) = (score.clone(), layers.clone());
+            let fast_convolution = settings.fast_convolution;
             let compile = move |layer: &str| {
                 let layer = layers.iter().find(|known| known.tensor == layer).ok_or_else(|| {
                     Error::internal("writing a program", format!("there is no layer '{layer}'"))
                 })?;
                 // A layer without a gradient still has an activation, which is all that Score-CAM needs.
-                let model = program::explain(&prepared, &shapes, &score, layer)
+                let mut model = program::explain(&prepared, &shapes, &score, layer)
                     .unwrap_or_else(|_| program::forward(&prepared, &shapes, &score, Some(layer)));
+                if fast_convolution {
+                    let count = chain::fuse(&mut model);
+                    tracing::debug!(
+                        layer = layer.name,
+                        count,
+                        "convolutions that need not run as they are written"
+                    );
+                }
                 Ok(file.reference_weights(model))
             };
             let (runtime, keep) = (runtime.clone(), settings.layer_sessions);
-            Source { runtime, folder: weights, input, compile: Box::new(compile), optimise, keep }
+            let operators = Operators::new(runtime.threads());
+            Source { runtime, folder: weights, input, compile: Box::new(compile), optimise, operators, keep }
         };
         let input_name = source.input.clone();
         let worker = Worker::start(&folder.id, source, &layers[default_layer].tensor)?;

@@ -36,7 +36,7 @@ pub(super) fn probe(
     };
     let asked = shape_probe(prepared);
     let encoded = file.reference_weights(asked.model);
-    let mut session = runtime.session(&encoded, file.folder(), false).map_err(refused)?;
+    let mut session = runtime.session(&encoded, file.folder(), false, None).map_err(refused)?;
     let input = prepared.input.name.clone();
     let (first, second) = (noise(shape, 1), noise(shape, 2));
     let alone = run_raw(&mut session, &input, &first).map_err(refused)?;
@@ -89,7 +89,7 @@ fn same_as_the_file(
         single_precision_at_the_ends(graph);
     }
     runtime
-        .session(&file.reference_weights(model), file.folder(), false)
+        .session(&file.reference_weights(model), file.folder(), false, None)
         .and_then(|mut session| run_raw(&mut session, &prepared.input.name, image))
         .is_ok_and(|original| {
             original.iter().all(|(name, raw)| match (raw, upgraded.iter().find(|(other, _)| other == name)) {

@@ -12,6 +12,7 @@ use ort::session::Session;
 use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
 
 use super::Settings;
+use super::operator::Operators;
 use crate::error::{Error, Kind, Result};
 
 /// The shared library's name.
@@ -27,20 +28,21 @@ const LIBRARY: &str = if cfg!(target_os = "macos") {
 #[derive(Clone)]
 pub(super) struct Runtime {
     environment: Environment,
+    threads: usize,
 }
 
 impl Runtime {
     /// Loads the runtime, or returns the one that this process has loaded.
     pub(super) fn load(settings: &Settings) -> Result<Self> {
-        static LOADED: OnceLock<std::result::Result<Environment, String>> = OnceLock::new();
+        static LOADED: OnceLock<std::result::Result<Runtime, String>> = OnceLock::new();
         let loaded = LOADED.get_or_init(|| Self::init(settings).map_err(|error| error.to_string()));
         match loaded {
-            Ok(environment) => Ok(Self { environment: environment.clone() }),
+            Ok(runtime) => Ok(runtime.clone()),
             Err(what) => Err(Error::new(Kind::Setup, what.clone())),
         }
     }
 
-    fn init(settings: &Settings) -> Result<Environment> {
+    fn init(settings: &Settings) -> Result<Self> {
         let path = find(settings.runtime.as_deref())?;
         let setup =
             |what: String| Error::new(Kind::Setup, format!("ONNX Runtime at {}: {what}", path.display()));
@@ -51,23 +53,40 @@ impl Runtime {
             .and_then(|pool| pool.with_inter_threads(1))
             .and_then(|pool| pool.with_spin_control(false))
             .map_err(|error| setup(error.to_string()))?;
-        builder
+        let environment = builder
             .with_name("camlens")
             .with_telemetry(false)
             .with_global_thread_pool(pool)
             .build()
-            .map_err(|error| setup(error.to_string()))
+            .map_err(|error| setup(error.to_string()))?;
+        Ok(Self { environment, threads })
+    }
+
+    /// How many threads compute.
+    pub(super) fn threads(&self) -> usize {
+        self.threads
     }
 
     /// Makes a session of an encoded model whose weights lie in files in `folder`.
     ///
     /// Pre-packing is off: it would copy every weight of every session, once a use. Without it the
     /// weights are the mapped pages of the model file, and it is no slower.
-    pub(super) fn session(&self, model: &[u8], folder: &Path, optimise: bool) -> ort::Result<Session> {
+    /// `operators` are those of camlens that the model may contain.
+    pub(super) fn session(
+        &self,
+        model: &[u8],
+        folder: &Path,
+        optimise: bool,
+        operators: Option<&Operators>,
+    ) -> ort::Result<Session> {
         let level = if optimise { GraphOptimizationLevel::All } else { GraphOptimizationLevel::Disable };
         let folder = folder.to_string_lossy();
         let recover = |error: ort::Error<SessionBuilder>| -> ort::Error { error.into() };
-        Session::builder(&self.environment)?
+        let mut builder = Session::builder(&self.environment)?;
+        if let Some(operators) = operators {
+            builder = builder.with_operators(operators.domain()?).map_err(recover)?;
+        }
+        builder
             .with_optimization_level(level)
             .map_err(recover)?
             .with_prepacking(false)

@@ -9,6 +9,7 @@ use ort::session::{RunOptions, Session, SessionInputValue, SessionOutputs};
 use ort::value::TensorRef;
 
 use super::cancel::Cancel;
+use super::operator::{Operators, Stop};
 use super::runtime::Runtime;
 use crate::error::{Error, Kind, Result};
 use crate::graph::program::{Wanted, names};
@@ -43,6 +44,7 @@ pub struct Outcome {
 pub(super) struct Program {
     session: Session,
     input: String,
+    stop: Stop,
 }
 
 impl Program {
@@ -53,14 +55,15 @@ impl Program {
         folder: &Path,
         input: &str,
         optimise: bool,
+        operators: &Operators,
     ) -> Result<Self> {
-        let session = runtime.session(model, folder, optimise).map_err(|error| {
+        let session = runtime.session(model, folder, optimise, Some(operators)).map_err(|error| {
             Error::new(Kind::Setup, format!("ONNX Runtime refuses the model: {}", first_line(&error)))
         })?;
-        Ok(Self { session, input: input.to_owned() })
+        Ok(Self { session, input: input.to_owned(), stop: operators.stop().clone() })
     }
 
-    /// Runs one pass. Raising `cancel` stops it between two kernels.
+    /// Runs one pass. Raising `cancel` stops it between two kernels, and within a chain of convolutions.
     pub(super) fn run(&mut self, pass: &Pass, cancel: &Cancel) -> Result<Outcome> {
         let fault = |error: ort::Error| Error::internal("running the model", error);
         let count = pass.input.shape()[0];
@@ -80,10 +83,12 @@ impl Program {
 
         cancel.check()?;
         let options = Arc::new(RunOptions::new().map_err(fault)?);
-        let stop = Arc::clone(&options);
+        let (stop_run, stop_chain) = (Arc::clone(&options), self.stop.clone());
+        self.stop.lower();
         let running = cancel.running(move || {
             // It fails only where there is no run to stop.
-            let _ = stop.terminate();
+            let _ = stop_run.terminate();
+            stop_chain.raise();
         });
         let result = self.session.run_with_options(inputs, &options);
         drop(running);

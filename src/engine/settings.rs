@@ -11,12 +11,14 @@ pub struct Settings {
     pub threads: Option<usize>,
     /// Masked images in one pass.
     pub batch: usize,
+    /// Compute chains of 3×3 convolutions by Winograd's algorithm, faster than the runtime does.
+    pub fast_convolution: bool,
     /// Sessions for other layers than the default that a model keeps ready.
     pub layer_sessions: usize,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { runtime: None, threads: None, batch: 8, layer_sessions: 2 }
+        Self { runtime: None, threads: None, batch: 8, fast_convolution: true, layer_sessions: 2 }
     }
 }

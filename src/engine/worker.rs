@@ -9,6 +9,7 @@ use std::sync::mpsc::{Receiver, SyncSender, channel, sync_channel};
 use std::thread::JoinHandle;
 
 use super::cancel::Cancel;
+use super::operator::Operators;
 use super::runtime::Runtime;
 use super::session::{Outcome, Pass, Program};
 use crate::error::{Error, Kind, Result};
@@ -24,6 +25,7 @@ pub(super) struct Source {
     pub(super) compile: Box<Compile>,
     /// Whether the runtime may rewrite the graph.
     pub(super) optimise: bool,
+    pub(super) operators: Operators,
     /// Sessions of other layers that are kept.
     pub(super) keep: usize,
 }
@@ -115,9 +117,11 @@ impl Source {
     fn program(&self, layer: &str) -> Result<Program> {
         let started = std::time::Instant::now();
         let model = (self.compile)(layer)?;
-        let program = Program::new(&self.runtime, &model, &self.folder, &self.input, self.optimise).map_err(
-            |error| Error::new(Kind::Internal, format!("the session of layer '{layer}'")).caused_by(error),
-        )?;
+        let (folder, input) = (&self.folder, &self.input);
+        let program = Program::new(&self.runtime, &model, folder, input, self.optimise, &self.operators)
+            .map_err(|error| {
+                Error::new(Kind::Internal, format!("the session of layer '{layer}'")).caused_by(error)
+            })?;
         tracing::debug!(layer, duration_ms = started.elapsed().as_secs_f64() * 1e3, "made a session");
         Ok(program)
     }

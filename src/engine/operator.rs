@@ -1,0 +1,205 @@
+//! The crate `convolution` as an operator of ONNX Runtime.
+//!
+//! [`crate::graph::chain`] puts the operator into a model's programs. All sessions
+//! of a model share its rearranged weights, and all threads are the runtime's own.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use convolution::{Batch, Chain, Link, Pool, Tap, Weights};
+use ort::operator::{
+    ComputeContext, Kernel, KernelContext, Operator, OperatorDomain, OperatorInput, OperatorOutput,
+};
+use ort::value::{DynTensorValueType, TensorElementType, ValueRef};
+
+use crate::graph::chain::{DOMAIN, OPERATOR, attributes};
+
+/// Stops the chain that runs now; the runtime's own flag is only looked at between two nodes.
+#[derive(Clone, Default)]
+pub(super) struct Stop(Arc<AtomicBool>);
+
+impl Stop {
+    /// Stops it.
+    pub(super) fn raise(&self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+
+    /// Called before each run.
+    pub(super) fn lower(&self) {
+        self.0.store(false, Ordering::SeqCst);
+    }
+}
+
+/// camlens's operators for the sessions of one model; clones share the model's rearranged weights.
+#[derive(Clone)]
+pub(super) struct Operators {
+    threads: usize,
+    stop: Stop,
+    store: Arc<Store>,
+}
+
+/// Weights and chains by name, for as long as a session uses them.
+#[derive(Default)]
+struct Store {
+    weights: Mutex<HashMap<String, Weak<Weights>>>,
+    chains: Mutex<HashMap<String, Weak<Chain>>>,
+}
+
+impl Operators {
+    /// Operators that run on so many of the runtime's threads.
+    pub(super) fn new(threads: usize) -> Self {
+        Self { threads, stop: Stop::default(), store: Arc::default() }
+    }
+
+    /// Them, as one session takes them.
+    pub(super) fn domain(&self) -> ort::Result<OperatorDomain> {
+        OperatorDomain::new(DOMAIN)?.add(ConvolutionChain(self.clone()))
+    }
+
+    /// What stops the chain that runs.
+    pub(super) fn stop(&self) -> &Stop {
+        &self.stop
+    }
+}
+
+struct ConvolutionChain(Operators);
+
+impl Operator for ConvolutionChain {
+    type Kernel<'attr> = ChainKernel;
+
+    fn name(&self) -> &str {
+        OPERATOR
+    }
+
+    fn inputs(&self) -> impl IntoIterator<Item = OperatorInput> {
+        [OperatorInput::variadic(2).homogenous(TensorElementType::Float32)]
+    }
+
+    fn outputs(&self) -> impl IntoIterator<Item = OperatorOutput> {
+        [OperatorOutput::variadic(1).homogenous(TensorElementType::Float32)]
+    }
+
+    fn create_kernel<'attr>(&self, context: &KernelContext<'attr>) -> ort::Result<ChainKernel> {
+        let integers = |name: &str| {
+            let absent = || ort::Error::new(format!("{OPERATOR} without its attribute {name}"));
+            context.get::<Vec<i64>>(name).ok_or_else(absent)
+        };
+        let (bias, relu) = (integers(attributes::BIAS)?, integers(attributes::RELU)?);
+        let (pool, taps) = (integers(attributes::POOL)?, integers(attributes::TAPS)?);
+        let inputs: Vec<String> = context.inputs()?.iter().map(|input| input.name().to_owned()).collect();
+        // The same weights with the same links between them are the same chain, whatever is read of it.
+        let signature = format!("{:?} {relu:?} {pool:?}", inputs.get(1..));
+        let chain = shared(&self.0.store.chains, &signature, || {
+            let mut links = Vec::with_capacity(bias.len());
+            let mut input = 1;
+            for ((&has_bias, &relu), &pool) in bias.iter().zip(&relu).zip(&pool) {
+                let bias = (has_bias != 0).then_some(input + 1);
+                let name = inputs.get(input).map_or("", String::as_str);
+                let weights = shared(&self.0.store.weights, name, || load(context, input, bias))?;
+                links.push(Link { weights, relu: relu != 0, pool: pool != 0 });
+                input += 1 + has_bias as usize;
+            }
+            Chain::new(links).map_err(ort::Error::new)
+        })?;
+        let taps = taps
+            .as_chunks()
+            .0
+            .iter()
+            .map(|&[link, is_pooled]| Tap { link: link as usize, is_pooled: is_pooled != 0 });
+        Ok(ChainKernel { chain, taps: taps.collect(), threads: self.0.threads, stop: self.0.stop.clone() })
+    }
+}
+
+/// What somebody uses under this name, or else a new one.
+fn shared<T>(
+    known: &Mutex<HashMap<String, Weak<T>>>,
+    name: &str,
+    make: impl FnOnce() -> ort::Result<T>,
+) -> ort::Result<Arc<T>> {
+    let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(value) = known.get(name).and_then(Weak::upgrade) {
+        return Ok(value);
+    }
+    let value = Arc::new(make()?);
+    known.insert(name.to_owned(), Arc::downgrade(&value));
+    Ok(value)
+}
+
+/// Rearranges a link's weights `[out, in, 3, 3]`, input `index` of the node, with its bias.
+fn load(context: &KernelContext<'_>, index: usize, bias: Option<usize>) -> ort::Result<Weights> {
+    let constant = |index: usize| -> ort::Result<(Vec<i64>, Vec<f32>)> {
+        let value: ValueRef<'_, DynTensorValueType> = context.constant_input(index)?;
+        if *value.data_type() != TensorElementType::Float32 {
+            return Err(ort::Error::new(format!("{OPERATOR} takes 32-bit floats")));
+        }
+        // SAFETY: the runtime keeps this many bytes there while the context lives. They are bytes to us: a
+        // weight lies in the mapped model file where its exporter put it, aligned to nothing.
+        let bytes = unsafe {
+            let count = value.shape().num_elements();
+            std::slice::from_raw_parts(value.data_ptr().cast::<u8>(), count * size_of::<f32>())
+        };
+        let data = bytes.as_chunks().0.iter().map(|bytes| f32::from_ne_bytes(*bytes)).collect();
+        Ok((value.shape().to_vec(), data))
+    };
+    let (shape, weights) = constant(index)?;
+    let bias = bias.map(|index| constant(index).map(|(_, values)| values)).transpose()?;
+    let [outs, ins, 3, 3] = shape[..] else {
+        return Err(ort::Error::new(format!("{OPERATOR} takes filters of 3x3, not {shape:?}")));
+    };
+    Weights::new(&weights, bias.as_deref(), outs as usize, ins as usize).map_err(ort::Error::new)
+}
+
+/// The operator in one session.
+struct ChainKernel {
+    chain: Arc<Chain>,
+    taps: Vec<Tap>,
+    threads: usize,
+    stop: Stop,
+}
+
+impl Kernel for ChainKernel {
+    fn compute(&mut self, context: &ComputeContext) -> ort::Result<()> {
+        let input = context.input(0)?.ok_or_else(|| ort::Error::new("no image"))?;
+        let (shape, data) = input.try_extract_tensor::<f32>()?;
+        let &[images, _, height, width] = &shape[..] else {
+            return Err(ort::Error::new(format!("{OPERATOR} takes [N, C, H, W], not {shape}")));
+        };
+        let (images, height, width) = (images as usize, height as usize, width as usize);
+        let mut outputs = Vec::with_capacity(self.taps.len());
+        for (index, tap) in self.taps.iter().enumerate() {
+            let [channels, h, w] = self.chain.shape(*tap, height, width).map(|size| size as i64);
+            let value = context.output(index, [images as i64, channels, h, w])?;
+            outputs.push(value.ok_or_else(|| ort::Error::new("an output that nobody reads"))?);
+        }
+        let mut taps = Vec::with_capacity(outputs.len());
+        for (tap, value) in self.taps.iter().zip(&mut outputs) {
+            taps.push((*tap, value.try_extract_tensor_mut::<f32>()?.1));
+        }
+        let batch = Batch { data, images, height, width };
+        let settings = convolution::Settings { stop: &self.stop.0, skip_rest: true };
+        let threads = RuntimeThreads { context, count: self.threads };
+        self.chain
+            .run(batch, &mut taps, &threads, settings)
+            .map_err(|convolution::Stopped| ort::Error::new("stopped"))
+    }
+}
+
+/// The runtime's own threads: others beside them would only take the cores from each other.
+struct RuntimeThreads<'a> {
+    context: &'a ComputeContext,
+    count: usize,
+}
+
+impl Pool for RuntimeThreads<'_> {
+    fn run(&self, count: usize, piece: &(dyn Fn(usize) + Sync)) {
+        // It fails only before the first piece, where the runtime has no threads to give.
+        if count < 2 || self.context.par_for(count, count, |index| piece(index)).is_err() {
+            (0..count).for_each(piece);
+        }
+    }
+
+    fn threads(&self) -> usize {
+        self.count
+    }
+}
