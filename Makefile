@@ -31,14 +31,14 @@ run: quiet-setup build ## serve on 127.0.0.1:8080 (or CAMLENS_LISTEN)
 
 # The lints come first, so that the last lines are the test runner's own summary.
 test: quiet-setup openapi lint ## run what CI runs: OpenAPI check, format, clippy, tests
-	@if cargo nextest --version >/dev/null 2>&1; then cargo nextest run; else cargo test; fi
+	@if cargo nextest --version >/dev/null 2>&1; then cargo nextest run --workspace; else cargo test --workspace; fi
 
 openapi: $(VENV)/ready
 	@$(VENV)/bin/openapi-spec-validator --errors all openapi.yaml
 
 lint:
-	@cargo fmt --check
-	@cargo clippy --all-targets -- -D warnings
+	@cargo fmt --all --check
+	@cargo clippy --workspace --all-targets -- -D warnings
 
 $(VENV)/ready: scripts/requirements-dev.txt
 	@$(PYTHON) -m venv $(VENV) >/dev/null 2>&1 || { rm -rf $(VENV); echo "make: $(PYTHON) cannot make a virtual environment (Debian: apt install python3-venv)" >&2; exit 2; }

@@ -453,3 +453,73 @@ fn pool_maps(from: &[Lanes], size: Size, maps: usize, to: &mut [Lanes]) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pool::Serial;
+
+    const SIZE: Size = Size { height: 24, width: 40 };
+
+    fn chain(kernels: Kernels) -> Chain {
+        let value = |index: usize| ((index * 37 % 101) as f32 / 101.0 - 0.5) / 6.0;
+        let link = |outs: usize, ins: usize, pool: bool| {
+            let weights: Vec<f32> = (0..outs * ins * 9).map(value).collect();
+            let bias: Vec<f32> = (0..outs).map(|index| 0.1 + value(index)).collect();
+            let weights = Weights::new(&weights, Some(&bias), outs, ins).unwrap();
+            Link { weights: Arc::new(weights), relu: true, pool }
+        };
+        let links = vec![link(16, 3, false), link(32, 16, true), link(16, 32, false)];
+        Chain { kernels, ..Chain::new(links).unwrap() }
+    }
+
+    /// Something between columns 10 and 20, and nothing elsewhere.
+    fn image() -> Vec<f32> {
+        let value = |index: usize| {
+            if (10..20).contains(&(index % SIZE.width)) { 1.0 + (index % 7) as f32 } else { 0.0 }
+        };
+        (0..3 * SIZE.area()).map(value).collect()
+    }
+
+    /// The end of the chain, planned as if these were the image's places that are not zero.
+    fn run(chain: &Chain, places: &Places) -> Vec<f32> {
+        let (data, stop) = (image(), AtomicBool::new(false));
+        let batch = Batch { data: &data, images: 1, height: SIZE.height, width: SIZE.width };
+        let tap = Tap { link: 2, is_pooled: false };
+        let mut output = vec![f32::NAN; chain.shape(tap, SIZE.height, SIZE.width).iter().product()];
+        let mut taps = [(tap, output.as_mut_slice())];
+        let outlines = chain.outlines(SIZE, &taps);
+        let works = [plan(&outlines, places)];
+        let rest = chain.rest(SIZE, &Serial, &stop).unwrap();
+        let means = Means { kernels: chain.kernels, stop: &stop, scratch: &chain.scratch };
+        let run =
+            Run { chain, outlines: &outlines, works: &works, rest: Some(&rest), means, threads: &Serial };
+        run.all(batch, &mut taps).unwrap();
+        output
+    }
+
+    fn difference(a: &[f32], b: &[f32]) -> f32 {
+        a.iter().zip(b).fold(0.0, |most, (a, b)| most.max((a - b).abs()))
+    }
+
+    #[test]
+    fn a_plan_that_misses_part_of_the_image_shows() {
+        let chain = chain(Kernels::detect());
+        let whole = run(&chain, &Places::all(SIZE));
+        assert!(difference(&whole, &run(&chain, &Places::not_zero(&image(), SIZE))) < 1e-5);
+        // The same image with its last columns taken for zeros: the control that must fail.
+        let cut: Vec<f32> =
+            image().iter().enumerate().map(|(i, &v)| if i % SIZE.width >= 14 { 0.0 } else { v }).collect();
+        assert!(difference(&whole, &run(&chain, &Places::not_zero(&cut, SIZE))) > 1e-2);
+    }
+
+    #[test]
+    fn all_kinds_of_instructions_give_the_same() {
+        let places = Places::not_zero(&image(), SIZE);
+        let portable = run(&chain(Kernels::all()[0]), &places);
+        for kernels in Kernels::all() {
+            let name = kernels.name;
+            assert!(difference(&portable, &run(&chain(kernels), &places)) < 1e-5, "{name}");
+        }
+    }
+}

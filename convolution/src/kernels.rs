@@ -4,6 +4,8 @@
 //! of one buffer. Each says in its `# Safety` what must hold; the callers in
 //! [`crate::run`] are the only ones.
 
+#![expect(clippy::needless_range_loop, reason = "short fixed ranges, whose indices are the algebra")]
+
 use crate::lanes::Lanes;
 use crate::simd::{Portable, Simd};
 use crate::winograd::{PATCH, TILE, transform_patch, transform_tile};

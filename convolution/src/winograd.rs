@@ -15,6 +15,8 @@
 //! 1803.10986, on what the choice of points costs). With M(x) = x(x²−½)(x²−2) = x⁵ − 2.5x³ + x, row p of Bᵀ has the
 //! coefficients of M(x)/(x−p), row p of G is (1, p, p²)/M′(p), column p of Aᵀ the powers of p.
 
+#![expect(clippy::needless_range_loop, reason = "short fixed ranges, whose indices are the algebra")]
+
 use crate::lanes::Lanes;
 use crate::simd::Simd;
 

@@ -194,7 +194,7 @@ struct RuntimeThreads<'a> {
 impl Pool for RuntimeThreads<'_> {
     fn run(&self, count: usize, piece: &(dyn Fn(usize) + Sync)) {
         // It fails only before the first piece, where the runtime has no threads to give.
-        if count < 2 || self.context.par_for(count, count, |index| piece(index)).is_err() {
+        if count < 2 || self.context.par_for(count, count, piece).is_err() {
             (0..count).for_each(piece);
         }
     }
