@@ -5,9 +5,9 @@
 
 Three reasons to stop: the client closes its connection, the request's time is over, the service is told
 to shut down. Each is raised while masked passes run, at another moment of a pass each round. The kernel
-counts the CPU time of every thread of the service; the last moment at which that still grew is the
-moment at which the cores are idle. What goes on after the reason was raised is also given as CPU time,
-which other processes on the machine do not lengthen.
+counts the CPU time of every thread of the service; the last moment at which that still grew, before
+half a second without, is the moment at which the cores are idle. The CPU time that is spent until then
+is given, too: other processes on the machine do not lengthen it.
 
 Exit codes: 0 done, 1 something failed.
 """
@@ -29,7 +29,8 @@ from processes import ROOT, Failure, Service
 
 WARM_UP_S = 2.0  # decoding and the first pass are over, masked passes run
 JITTER_S = 0.6  # longer than a kernel and shorter than a batch, so that rounds meet different kernels
-WATCH_S = 3.0  # how long the cores are watched after the reason was raised
+QUIET_S = 0.5  # cores that do nothing for so long are idle
+PATIENCE_S = 10.0
 NOISE_S = 0.0005  # a timer of the service's network threads needs less than this between two looks
 CASES = ("client closes the connection", "deadline passes", "service is told to shut down")
 
@@ -52,19 +53,18 @@ def watch(service, raised):
     """Milliseconds from `raised` until the cores are idle, and the CPU milliseconds until then."""
     last, spent_s = cpu_s(service.pid), 0.0
     idle_since = time.perf_counter()
-    while time.perf_counter() < raised + WATCH_S:
+    while (now := time.perf_counter()) < idle_since + QUIET_S:
+        if now > raised + PATIENCE_S:
+            raise Failure(f"the cores are not idle {PATIENCE_S} s after the reason to stop")
         time.sleep(0.001)
-        now, used = time.perf_counter(), cpu_s(service.pid)
+        used = cpu_s(service.pid)
         if used is None or service.process.poll() is not None:
             break
         # A thread that ended takes its time along, so the sum may fall.
         if used - last > NOISE_S:
-            idle_since = now
+            idle_since = time.perf_counter()
         spent_s += max(0.0, used - last)
         last = used
-    else:
-        if idle_since > raised + WATCH_S - 0.5:
-            raise Failure(f"the cores are not idle {WATCH_S} s after the reason to stop")
     return max(0.0, idle_since - raised) * 1e3, spent_s * 1e3
 
 
