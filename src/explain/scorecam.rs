@@ -6,6 +6,8 @@
 //! weight a channel. What the three sources do differently stands side by side in
 //! each of them.
 
+use std::collections::HashMap;
+
 use ndarray::{Array1, Array2, ArrayView1, ArrayView2, ArrayView3, ArrayViewMut2, Axis};
 
 use super::goal::Goal;
@@ -79,6 +81,10 @@ impl Plan {
 /// a softmax over the channels' scores, so that all weights hang together, but all channels of zeros
 /// have one and the same masked image: one pass answers for them all.
 ///
+/// Channels whose masks are the same share a pass, too. A mask is brought to 0..1, so it does not tell a
+/// channel from its multiple: channels that are active at one and the same place, and there are always some, have
+/// the same mask.
+///
 /// `max_channels` keeps the channels whose activation has the largest standard deviation (the article's
 /// `max_N`); of equal ones, the earlier.
 #[must_use]
@@ -86,25 +92,40 @@ pub fn plan(activation: ArrayView3<'_, f32>, convention: Convention, max_channel
     let channels = activation.len_of(Axis(0));
     let kept = strongest(activation, max_channels.unwrap_or(channels));
     let mut plan = Plan { passes: Vec::new(), answered_by: vec![None; channels] };
-    let mut of_zeros = None;
+    let mut seen = HashMap::new();
     for (index, channel) in activation.axis_iter(Axis(0)).enumerate().filter(|(index, _)| kept[*index]) {
         let (low, high) = extremes(channel);
         let is_zero = low == 0.0 && high == 0.0;
-        let pass = match convention {
+        let shown = match convention {
             Convention::Paper if low == high => continue,
             Convention::Article if is_zero => continue,
-            Convention::PytorchGradCam if is_zero => *of_zeros.get_or_insert_with(|| {
-                plan.passes.push(None);
-                plan.passes.len() - 1
-            }),
-            _ => {
-                plan.passes.push(Some(index));
-                plan.passes.len() - 1
-            }
+            Convention::PytorchGradCam if is_zero => None,
+            _ => Some(index),
         };
+        let pass = *seen.entry(identity(channel, convention)).or_insert_with(|| {
+            plan.passes.push(shown);
+            plan.passes.len() - 1
+        });
         plan.answered_by[index] = Some(pass);
     }
     plan
+}
+
+/// What the mask of a channel depends on: equal for channels whose masks differ by rounding at most.
+///
+/// `Paper` takes the minimum off and divides by the range, and enlarging changes neither the one nor the
+/// other, so that is what is left of a channel; `Article` only divides. `PytorchGradCam` adds 10⁻⁸ to the range:
+/// there a multiple is not the same.
+fn identity(channel: ArrayView2<'_, f32>, convention: Convention) -> Vec<u32> {
+    let (low, high) = extremes(channel);
+    let range = f64::from(high) - f64::from(low);
+    let (shift, scale) = match convention {
+        Convention::Paper if range > 0.0 => (f64::from(low), range),
+        Convention::Article if range > 0.0 => (0.0, range),
+        _ => (0.0, 1.0),
+    };
+    // The sum turns −0 into 0.
+    channel.iter().map(|&value| (((f64::from(value) - shift) / scale) as f32 + 0.0).to_bits()).collect()
 }
 
 /// Marks the `count` channels with the largest standard deviation.
@@ -232,6 +253,37 @@ mod tests {
         assert_eq!(shared.passes, [Some(0), None, Some(2), Some(3)]);
         assert_eq!(shared.answered_by, [Some(0), Some(1), Some(2), Some(3), Some(1)]);
         assert_eq!(shared.skipped(), 1);
+    }
+
+    /// Channels: one place, the same twice as strong, the same with something below it, another place, the first.
+    #[test]
+    fn channels_with_the_same_mask_share_a_pass() {
+        let activation = array![
+            [[0.0, 3.0], [0.0, 0.0]],
+            [[0.0, 6.1], [0.0, 0.0]],
+            [[1.0, 4.0], [1.0, 1.0]],
+            [[0.0, 0.0], [3.0, 0.0]],
+            [[-0.0, 3.0], [0.0, 0.0]]
+        ];
+        let of = |convention| plan(activation.view(), convention, None);
+        let paper = of(Convention::Paper);
+        assert_eq!(paper.passes, [Some(0), Some(3)]);
+        assert_eq!(paper.answered_by, [Some(0), Some(0), Some(0), Some(1), Some(0)]);
+        assert_eq!(paper.skipped(), 3);
+        assert_eq!(of(Convention::Article).answered_by, [Some(0), Some(0), Some(1), Some(2), Some(0)]);
+        assert_eq!(of(Convention::PytorchGradCam).answered_by, [Some(0), Some(1), Some(2), Some(3), Some(0)]);
+        for convention in [Convention::Paper, Convention::Article, Convention::PytorchGradCam] {
+            let plan = of(convention);
+            let mask = |channel: usize| {
+                let mut out = Array2::zeros((16, 16));
+                Mask::new(activation.view(), (16, 16), convention).write(Some(channel), out.view_mut());
+                out
+            };
+            for (channel, pass) in plan.answered_by.iter().enumerate() {
+                let shown = mask(plan.passes[pass.unwrap()].unwrap());
+                assert!(mask(channel).iter().zip(&shown).all(|(a, b)| (a - b).abs() <= f32::EPSILON));
+            }
+        }
     }
 
     #[test]
