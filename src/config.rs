@@ -86,6 +86,8 @@ pub struct Engine {
     pub layer_sessions: usize,
     /// Compute chains of 3×3 convolutions by Winograd's algorithm, faster than the runtime does.
     pub fast_convolution: bool,
+    /// Outcomes that are kept for who asks the same again; 0 keeps none.
+    pub cache_bytes: usize,
 }
 
 /// `[log]`: what is logged, and how.
@@ -135,9 +137,9 @@ impl Default for Models {
 
 impl Default for Engine {
     fn default() -> Self {
-        let engine::Settings { runtime, threads, batch, fast_convolution, layer_sessions } =
+        let engine::Settings { runtime, threads, batch, fast_convolution, layer_sessions, cache_bytes } =
             engine::Settings::default();
-        Self { runtime, threads, batch, fast_convolution, layer_sessions }
+        Self { runtime, threads, batch, fast_convolution, layer_sessions, cache_bytes }
     }
 }
 
@@ -156,8 +158,10 @@ impl Server {
 }
 
 impl From<Engine> for engine::Settings {
-    fn from(Engine { runtime, threads, batch, fast_convolution, layer_sessions }: Engine) -> Self {
-        Self { runtime, threads, batch, fast_convolution, layer_sessions }
+    fn from(
+        Engine { runtime, threads, batch, fast_convolution, layer_sessions, cache_bytes }: Engine,
+    ) -> Self {
+        Self { runtime, threads, batch, fast_convolution, layer_sessions, cache_bytes }
     }
 }
 

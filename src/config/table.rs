@@ -70,6 +70,7 @@ pub const SETTINGS: &[Setting] = &[
     setting!(engine.batch, "CAMLENS_BATCH", number, positive),
     setting!(engine.fast_convolution, "CAMLENS_FAST_CONVOLUTION", flag, any),
     setting!(engine.layer_sessions, "CAMLENS_LAYER_SESSIONS", number, any),
+    setting!(engine.cache_bytes, "CAMLENS_CACHE_BYTES", number, any),
     setting!(log.format, "CAMLENS_LOG_FORMAT", log_format, any),
     setting!(log.level, "CAMLENS_LOG_LEVEL", text, level),
 ];

@@ -2,10 +2,11 @@
 //!
 //! The masked inputs of one batch are made just before they run and dropped
 //! before the next batch's are made, so however many masks there are, one batch is
-//! all that is ever held.
+//! all that is ever held. A mask whose answer is known from before takes no part in a batch.
 
-use ndarray::{Array2, Array4, ArrayViewMut2, Axis, s};
+use ndarray::{Array2, Array4, ArrayViewMut2, Axis, Slice};
 
+use super::cache::Masked;
 use super::cancel::Cancel;
 use super::model::Model;
 use crate::error::Result;
@@ -18,6 +19,8 @@ pub struct Answers {
     pub scores: Array2<f32>,
     /// `[K, classes]`.
     pub probabilities: Array2<f32>,
+    /// How many of them the model gave; the others were known.
+    pub ran: usize,
 }
 
 /// Runs `input ∘ mask` for `count` masks in batches.
@@ -40,27 +43,49 @@ pub fn masked_passes(
     let mut answers = Answers {
         scores: Array2::zeros((count, model.classes())),
         probabilities: Array2::zeros((count, model.classes())),
+        ran: 0,
     };
+    let known = model.known(input);
     let mut factor = Array2::<f32>::zeros((height, width));
     let image = input.index_axis(Axis(0), 0);
-    let mut done = 0;
-    while done < count {
-        cancel.check()?;
-        let size = model.batch().min(count - done);
+    let mut next = 0;
+    while next < count {
+        let size = model.batch().min(count - next);
         let mut batch = Array4::zeros((size, input.shape()[1], input.shape()[2], input.shape()[3]));
-        for (slot, mut masked) in batch.outer_iter_mut().enumerate() {
-            mask(done + slot, factor.view_mut());
-            masked.assign(&image);
-            match model.preprocess().layout {
-                Layout::Nchw => masked.outer_iter_mut().for_each(|mut channel| channel *= &factor),
-                Layout::Nhwc => masked *= &factor.view().insert_axis(Axis(2)),
+        // Which mask each image of the batch is seen through.
+        let mut rows = Vec::with_capacity(size);
+        while next < count && rows.len() < size {
+            cancel.check()?;
+            mask(next, factor.view_mut());
+            let known = known.as_ref().map(|image| image.masked(factor.view()));
+            if let Some(answer) = known.as_ref().and_then(Masked::answer) {
+                answers.scores.row_mut(next).assign(&answer.row(0));
+                answers.probabilities.row_mut(next).assign(&answer.row(1));
+            } else {
+                let mut masked = batch.index_axis_mut(Axis(0), rows.len());
+                masked.assign(&image);
+                match model.preprocess().layout {
+                    Layout::Nchw => masked.outer_iter_mut().for_each(|mut channel| channel *= &factor),
+                    Layout::Nhwc => masked *= &factor.view().insert_axis(Axis(2)),
+                }
+                rows.push((next, known));
+            }
+            next += 1;
+        }
+        if !rows.is_empty() {
+            batch.slice_axis_inplace(Axis(0), Slice::from(..rows.len()));
+            let outcome = model.pass(batch, cancel)?;
+            answers.ran += rows.len();
+            for (slot, (row, known)) in rows.into_iter().enumerate() {
+                let (scores, probabilities) = (outcome.scores.row(slot), outcome.probabilities.row(slot));
+                answers.scores.row_mut(row).assign(&scores);
+                answers.probabilities.row_mut(row).assign(&probabilities);
+                if let Some(known) = known {
+                    known.keep(scores, probabilities);
+                }
             }
         }
-        let outcome = model.forward(batch, cancel)?;
-        answers.scores.slice_mut(s![done..done + size, ..]).assign(&outcome.scores);
-        answers.probabilities.slice_mut(s![done..done + size, ..]).assign(&outcome.probabilities);
-        done += size;
-        progress(done, &answers)?;
+        progress(next, &answers)?;
     }
     Ok(answers)
 }

@@ -4,6 +4,7 @@
 //! thread that owns its sessions and gives an [`Outcome`] of plain arrays. A
 //! [`Cancel`] that travels along stops it between two kernels.
 
+mod cache;
 mod cancel;
 mod masked;
 mod model;
@@ -15,6 +16,7 @@ mod session;
 mod settings;
 mod worker;
 
+pub use cache::{Cache, CacheUse};
 pub use cancel::{Cancel, Reason};
 pub use masked::{Answers, masked_passes};
 pub use model::Model;

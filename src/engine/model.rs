@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use ndarray::Array4;
 
+use super::cache::{Cache, Image};
 use super::cancel::Cancel;
 use super::operator::Operators;
 use super::probe::{Probe, probe};
@@ -34,6 +35,7 @@ pub struct Model {
     /// Why a layer has no gradient, by its tensor.
     obstacles: HashMap<String, String>,
     batch: usize,
+    cache: Cache,
     worker: Worker,
 }
 
@@ -42,7 +44,12 @@ impl Model {
     ///
     /// # Errors
     /// [`Kind::Setup`] with what is wrong with the folder or the model.
-    pub(super) fn load(folder: ModelFolder, runtime: &Runtime, settings: &Settings) -> Result<Self> {
+    pub(super) fn load(
+        folder: ModelFolder,
+        runtime: &Runtime,
+        settings: &Settings,
+        cache: Cache,
+    ) -> Result<Self> {
         folder.verify()?;
         let file = OnnxFile::open(&folder.onnx())?;
         if file.unknown_bytes() > 0 {
@@ -121,6 +128,7 @@ impl Model {
             default_layer,
             obstacles,
             batch,
+            cache,
             worker,
         };
         model.warm_up()?;
@@ -232,21 +240,42 @@ impl Model {
         self.obstacles.get(&layer.tensor).map(String::as_str)
     }
 
-    /// Runs a pass of `layer`'s program: forward, and what the pass wants besides.
+    /// Runs a pass of `layer`'s program: forward, and what the pass wants besides. What is known of one
+    /// image already is not computed again.
     ///
     /// # Errors
     /// [`Kind::NotANumber`], those of [`Cancel::check`], or a fault.
     pub fn run(&self, layer: &Layer, pass: Pass, cancel: &Cancel) -> Result<Outcome> {
-        self.finite(self.worker.run(Some(&layer.tensor), pass, cancel)?)
+        cancel.check()?;
+        let Some(image) = self.cache.image(self.id(), &layer.tensor, &pass.input) else {
+            return self.finite(self.worker.run(Some(&layer.tensor), pass, cancel)?);
+        };
+        if let Some(known) = image.outcome(&pass) {
+            return Ok(known);
+        }
+        let outcome = self.finite(self.worker.run(Some(&layer.tensor), pass.clone(), cancel)?)?;
+        image.keep(&pass, &outcome);
+        Ok(outcome)
     }
 
-    /// Runs a plain forward pass.
+    /// Runs a plain forward pass: one of the default layer's program that wants nothing besides.
     ///
     /// # Errors
     /// As [`Model::run`].
     pub fn forward(&self, input: Array4<f32>, cancel: &Cancel) -> Result<Outcome> {
         let pass = Pass { input, target: None, wanted: Wanted::Nothing, activation: false };
+        self.run(self.default_layer(), pass, cancel)
+    }
+
+    /// A plain forward pass of inputs that nobody asks for twice.
+    pub(super) fn pass(&self, input: Array4<f32>, cancel: &Cancel) -> Result<Outcome> {
+        let pass = Pass { input, target: None, wanted: Wanted::Nothing, activation: false };
         self.finite(self.worker.run(None, pass, cancel)?)
+    }
+
+    /// What is known of an image under the plain forward pass.
+    pub(super) fn known(&self, input: &Array4<f32>) -> Option<Image<'_>> {
+        self.cache.image(self.id(), &self.default_layer().tensor, input)
     }
 
     fn finite(&self, outcome: Outcome) -> Result<Outcome> {

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
+use super::cache::Cache;
 use super::model::Model;
 use super::runtime::Runtime;
 use super::settings::Settings;
@@ -26,6 +27,7 @@ pub enum Status {
 pub struct Models {
     default: String,
     shared: Arc<Shared>,
+    cache: Cache,
 }
 
 struct Shared {
@@ -54,12 +56,13 @@ impl Models {
 
         let models = ids.into_iter().map(|id| (id, Status::Loading)).collect();
         let shared = Arc::new(Shared { models: Mutex::new(models), changed: Condvar::new() });
-        let (loader, settings) = (Arc::clone(&shared), settings.clone());
+        let cache = Cache::new(settings.cache_bytes);
+        let (loader, settings, kept) = (Arc::clone(&shared), settings.clone(), cache.clone());
         std::thread::Builder::new()
             .name("loader".into())
             .spawn(move || {
                 for path in folders {
-                    let status = load(&path, &runtime, &settings);
+                    let status = load(&path, &runtime, &settings, kept.clone());
                     let mut models = loader.lock();
                     if let Some(entry) = models.iter_mut().find(|(known, _)| *known == folder_id(&path)) {
                         entry.1 = status;
@@ -69,7 +72,7 @@ impl Models {
                 }
             })
             .map_err(|error| Error::internal("starting the loader's thread", error))?;
-        Ok(Self { default, shared })
+        Ok(Self { default, shared, cache })
     }
 
     /// Loads the one model of a folder that is not below a models folder, as `inspect` does with a file.
@@ -77,13 +80,19 @@ impl Models {
     /// # Errors
     /// [`Kind::Setup`] with what is wrong.
     pub fn load_one(folder: ModelFolder, settings: &Settings) -> Result<Model> {
-        Model::load(folder, &Runtime::load(settings)?, settings)
+        Model::load(folder, &Runtime::load(settings)?, settings, Cache::new(settings.cache_bytes))
     }
 
     /// The id of the model that answers requests that name none.
     #[must_use]
     pub fn default_id(&self) -> &str {
         &self.default
+    }
+
+    /// What all models share of outcomes that are known.
+    #[must_use]
+    pub fn cache(&self) -> &Cache {
+        &self.cache
     }
 
     /// Every model by id, in order, with its status.
@@ -128,13 +137,13 @@ impl Models {
     }
 }
 
-fn load(path: &Path, runtime: &Runtime, settings: &Settings) -> Status {
+fn load(path: &Path, runtime: &Runtime, settings: &Settings, cache: Cache) -> Status {
     let started = std::time::Instant::now();
     let loaded = ModelFolder::read(path).and_then(|folder| {
         for warning in &folder.warnings {
             tracing::warn!("{warning}");
         }
-        Model::load(folder, runtime, settings)
+        Model::load(folder, runtime, settings, cache)
     });
     match loaded {
         Ok(model) => {

@@ -38,6 +38,8 @@ pub struct Outcome {
     pub activation: Option<Array4<f32>>,
     /// `[N, C, h, w]`, if asked for.
     pub gradient: Option<Array4<f32>>,
+    /// Whether it was known from an earlier run, and the model did not run.
+    pub is_known: bool,
 }
 
 /// A program that is ready to run.
@@ -107,6 +109,7 @@ impl Program {
                 Wanted::Nothing => None,
                 _ => Some(array(&outputs, names::GRADIENT)?),
             },
+            is_known: false,
         })
     }
 }

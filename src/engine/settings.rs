@@ -15,10 +15,19 @@ pub struct Settings {
     pub fast_convolution: bool,
     /// Sessions for other layers than the default that a model keeps ready.
     pub layer_sessions: usize,
+    /// Outcomes that are kept for who asks the same again, of all models together; 0 keeps none.
+    pub cache_bytes: usize,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { runtime: None, threads: None, batch: 8, fast_convolution: true, layer_sessions: 2 }
+        Self {
+            runtime: None,
+            threads: None,
+            batch: 8,
+            fast_convolution: true,
+            layer_sessions: 2,
+            cache_bytes: 0,
+        }
     }
 }

@@ -25,7 +25,7 @@ pub struct Passes {
     pub forward: usize,
     /// Passes of masked images.
     pub masked: usize,
-    /// Masked passes that could not change the map and were left out.
+    /// Masked passes that were left out: they could not change the map, or their answer was known.
     pub skipped: usize,
 }
 
@@ -80,6 +80,8 @@ pub struct Predictions {
     pub model: String,
     /// The top classes, most probable first.
     pub predictions: Vec<Prediction>,
+    /// How often the model ran.
+    pub passes: Passes,
     /// Where the time went.
     pub timing: Timing,
 }

@@ -190,7 +190,7 @@ impl<'a> Job<'a> {
             cancel: self.cancel,
             watch: self.watch,
             finish: &finish,
-            passes: Cell::new(Passes { forward: 1, ..Passes::default() }),
+            passes: Cell::new(Passes { forward: usize::from(!outcome.is_known), ..Passes::default() }),
         };
         let maps = (row.maps)(&stage)?;
         let passes = stage.passes.get();
@@ -248,6 +248,7 @@ pub fn predict(model: &Model, image: &RgbImage, top_k: usize, cancel: &Cancel) -
     Ok(Predictions {
         model: model.id().to_owned(),
         predictions: top(model, &outcome, top_k),
+        passes: Passes { forward: usize::from(!outcome.is_known), ..Passes::default() },
         timing: Timing { preprocess_ms, forward_ms: ms_since(started), explain_ms: 0.0 },
     })
 }

@@ -89,7 +89,10 @@ impl Stage<'_> {
         };
         self.watch.progress(self.method, 0, count);
         let answers = masked_passes(self.model, self.input, count, mask, self.cancel, &progress)?;
-        self.count(|passes| passes.masked += count);
+        self.count(|passes| {
+            passes.masked += answers.ran;
+            passes.skipped += count - answers.ran;
+        });
         Ok(answers)
     }
 

@@ -248,7 +248,7 @@ pub(super) fn predictions_json(
         body,
         facts: vec![("camlens-model", predictions.model.clone()), ("server-timing", timing.header())],
         model: predictions.model,
-        passes: Passes { forward: 1, ..Passes::default() },
+        passes: predictions.passes,
     })
 }
 

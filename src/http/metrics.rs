@@ -4,6 +4,7 @@
 //! counted when it happens. Labels take few values, whatever clients send.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use axum::extract::State;
@@ -19,7 +20,7 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 
 use super::App;
-use crate::engine::Status;
+use crate::engine::{CacheUse, Status};
 use crate::error::{Error, Result};
 use crate::explain::Passes;
 
@@ -44,6 +45,12 @@ struct PassLabels {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Looked {
+    kind: &'static str,
+    outcome: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ModelLabel {
     model: String,
 }
@@ -59,6 +66,8 @@ pub(super) struct Metrics {
     queued: Gauge,
     working: Gauge,
     ready: Family<ModelLabel, Gauge>,
+    cache: Family<Looked, Counter>,
+    cache_bytes: Gauge,
 }
 
 impl Default for Metrics {
@@ -81,7 +90,10 @@ impl Default for Metrics {
         registry.register("queue", "Requests that are read, wait or are worked on", queued.clone());
         registry.register("working", "Requests that are worked on", working.clone());
         registry.register("model_ready", "1 for a model that answers, else 0", ready.clone());
-        Self { registry, requests, durations, passes, queued, working, ready }
+        let (cache, cache_bytes) = (Family::default(), Gauge::default());
+        registry.register("cache", "Passes looked for among the known ones", cache.clone());
+        registry.register("cache_bytes", "What is kept of known passes", cache_bytes.clone());
+        Self { registry, requests, durations, passes, queued, working, ready, cache, cache_bytes }
     }
 }
 
@@ -109,6 +121,14 @@ impl Metrics {
         for (model, status) in app.models.list() {
             let is_ready = matches!(status, Status::Ready(_));
             self.ready.get_or_create(&ModelLabel { model }).set(i64::from(is_ready));
+        }
+        let CacheUse { forward, masked, bytes } = app.models.cache().usage();
+        self.cache_bytes.set(gauge(bytes));
+        for (kind, (hits, misses)) in [("forward", forward), ("masked", masked)] {
+            for (outcome, count) in [("hit", hits), ("miss", misses)] {
+                // The cache counts by itself; it only grows, as a counter should.
+                self.cache.get_or_create(&Looked { kind, outcome }).inner().store(count, Ordering::Relaxed);
+            }
         }
         let mut text = String::new();
         encode(&mut text, &self.registry).map_err(|error| Error::internal("writing the metrics", error))?;

@@ -27,6 +27,11 @@ pub(crate) fn fetched(id: &str) -> Model {
 
 /// A tiny model of `tests/golden/dialects`, in a folder of its own whose manifest changes no number.
 pub(crate) fn dialect(name: &str, size: [usize; 2]) -> Model {
+    dialect_with(name, size, &settings())
+}
+
+/// The same under other settings.
+pub(crate) fn dialect_with(name: &str, size: [usize; 2], settings: &Settings) -> Model {
     let temporary = tempfile::tempdir().expect("a temporary folder");
     let source = repository("tests/golden/dialects");
     for file in [format!("{name}.onnx"), format!("{name}.onnx.data")] {
@@ -41,7 +46,7 @@ pub(crate) fn dialect(name: &str, size: [usize; 2]) -> Model {
     let folder = ModelFolder::read(temporary.path()).expect("the model's folder");
     // The session maps the file: it must outlive the model, so the folder is left to the system's cleaning.
     let _ = temporary.keep();
-    Models::load_one(folder, &settings()).expect("the model")
+    Models::load_one(folder, settings).expect("the model")
 }
 
 /// Golden arrays of one file.

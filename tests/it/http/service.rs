@@ -185,6 +185,11 @@ async fn requests_and_passes_are_counted() {
         .collect();
     counts.sort_unstable();
     insta::assert_snapshot!(counts.join("\n"), @r#"
+    camlens_cache_bytes 0
+    camlens_cache_total{kind="forward",outcome="hit"} 0
+    camlens_cache_total{kind="forward",outcome="miss"} 0
+    camlens_cache_total{kind="masked",outcome="hit"} 0
+    camlens_cache_total{kind="masked",outcome="miss"} 0
     camlens_model_ready{model="broken"} 0
     camlens_model_ready{model="cropped"} 1
     camlens_model_ready{model="nan"} 1
@@ -200,6 +205,35 @@ async fn requests_and_passes_are_counted() {
     camlens_requests_total{route="none",method="GET",status="404"} 1
     camlens_working 0
     "#);
+}
+
+#[tokio::test]
+async fn what_is_known_is_counted_and_its_bytes_are() {
+    let folder = tempfile::tempdir().unwrap();
+    model(folder.path(), "tiny", &onnx("tinyvgg-torchscript"), "", "");
+    let settings = Settings { cache_bytes: 1 << 20, ..settings() };
+    let models = Models::start(folder.path(), None, &settings).unwrap();
+    models.wait();
+    let (service, _) = service_with(models, Default::default());
+    let path = "/v1/explain?method=scorecam&max_channels=3&output=json";
+    let first = post_image(&service, path, chelsea()).await.json();
+    let colours =
+        post_image(&service, "/v1/explain?method=scorecam&max_channels=3&colormap=viridis", chelsea()).await;
+    assert_eq!(colours.header("content-type"), "image/png");
+    let again = post_image(&service, path, chelsea()).await.json();
+    assert_eq!(first["heatmap"], again["heatmap"]);
+    insta::assert_snapshot!(first["passes"].to_string(), @r#"{"forward":1,"masked":3,"skipped":7}"#);
+    insta::assert_snapshot!(again["passes"].to_string(), @r#"{"forward":0,"masked":0,"skipped":10}"#);
+    let text = String::from_utf8(get(&service, "/metrics").await.body.to_vec()).unwrap();
+    let value = |name: &str| -> u64 {
+        let line = text.lines().find(|line| line.starts_with(name)).unwrap();
+        line.rsplit(' ').next().unwrap().parse().unwrap()
+    };
+    assert_eq!(value(r#"camlens_cache_total{kind="masked",outcome="hit"}"#), 6);
+    assert_eq!(value(r#"camlens_cache_total{kind="masked",outcome="miss"}"#), 3);
+    assert_eq!(value(r#"camlens_cache_total{kind="forward",outcome="hit"}"#), 2);
+    assert_eq!(value(r#"camlens_passes_total{model="tiny",kind="masked"}"#), 3);
+    assert!((1000..1 << 20).contains(&value("camlens_cache_bytes")));
 }
 
 #[tokio::test]

@@ -1,0 +1,339 @@
+//! Outcomes that are known already, for who asks the same again.
+//!
+//! What a model says depends on the model, the layer whose program runs, and the tensor that goes in, and on
+//! nothing else. So an outcome is kept under the SHA-256 of those: equal bytes in, the same bytes out. Who asks
+//! for another class, another convention or other colours finds the passes that both have in common, by
+//! whatever way it came to them. What is kept takes no more than the limit; what was used longest ago goes
+//! first. A limit of 0 keeps nothing and costs nothing.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use ndarray::{Array2, Array4, ArrayView1, ArrayView2, Axis};
+use sha2::{Digest, Sha256};
+
+use super::session::{Outcome, Pass};
+use crate::graph::program::Wanted;
+
+/// What an entry costs besides its numbers: its place in two maps.
+const ENTRY_BYTES: usize = 192;
+
+/// What is known of one question.
+type Key = [u8; 32];
+
+/// Known outcomes of all models. Clones share them.
+#[derive(Clone)]
+pub struct Cache {
+    limit_bytes: usize,
+    shared: Arc<Shared>,
+}
+
+#[derive(Default)]
+struct Shared {
+    kept: Mutex<Kept>,
+    forward: Counts,
+    masked: Counts,
+}
+
+#[derive(Default)]
+struct Counts {
+    hits: AtomicU64,
+    misses: AtomicU64,
+}
+
+impl Counts {
+    fn count(&self, is_hit: bool) {
+        if is_hit { &self.hits } else { &self.misses }.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn read(&self) -> (u64, u64) {
+        (self.hits.load(Ordering::Relaxed), self.misses.load(Ordering::Relaxed))
+    }
+}
+
+/// How the cache does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CacheUse {
+    /// Passes of images that were known, and that were not.
+    pub forward: (u64, u64),
+    /// Passes of masked images that were known, and that were not.
+    pub masked: (u64, u64),
+    /// What is kept.
+    pub bytes: usize,
+}
+
+/// One image as one model's program for one layer sees it.
+pub(super) struct Image<'a> {
+    cache: &'a Cache,
+    key: Key,
+}
+
+#[derive(Clone)]
+enum Value {
+    /// A pass of the image itself.
+    Forward(Arc<Forward>),
+    /// The gradient of one class's score.
+    Gradient(Arc<Array4<f32>>),
+    /// Scores and probabilities of the image seen through one mask, `[2, classes]`.
+    Masked(Arc<Array2<f32>>),
+}
+
+struct Forward {
+    /// `[1, classes]`.
+    scores: Array2<f32>,
+    /// `[1, classes]`.
+    probabilities: Array2<f32>,
+    /// If it was asked for.
+    activation: Option<Array4<f32>>,
+}
+
+impl Value {
+    fn bytes(&self) -> usize {
+        let numbers = match self {
+            Self::Forward(known) => {
+                let Forward { scores, probabilities, activation } = &**known;
+                scores.len() + probabilities.len() + activation.as_ref().map_or(0, Array4::len)
+            }
+            Self::Gradient(gradient) => gradient.len(),
+            Self::Masked(row) => row.len(),
+        };
+        ENTRY_BYTES + numbers * size_of::<f32>()
+    }
+}
+
+impl Cache {
+    /// An empty cache of at most so many bytes.
+    #[must_use]
+    pub fn new(limit_bytes: usize) -> Self {
+        Self { limit_bytes, shared: Arc::default() }
+    }
+
+    /// How it does.
+    #[must_use]
+    pub fn usage(&self) -> CacheUse {
+        let Shared { forward, masked, .. } = &*self.shared;
+        CacheUse { forward: forward.read(), masked: masked.read(), bytes: self.kept().bytes }
+    }
+
+    /// What is known of one image, `[1, …]`; `None` for a cache that keeps nothing.
+    pub(super) fn image(&self, model: &str, layer: &str, input: &Array4<f32>) -> Option<Image<'_>> {
+        if self.limit_bytes == 0 || input.shape()[0] != 1 {
+            return None;
+        }
+        let mut hash = Sha256::new();
+        for name in [model, layer] {
+            hash.update((name.len() as u64).to_le_bytes());
+            hash.update(name);
+        }
+        for length in input.shape() {
+            hash.update((*length as u64).to_le_bytes());
+        }
+        feed(&mut hash, input.iter());
+        Some(Image { cache: self, key: hash.finalize().into() })
+    }
+
+    fn kept(&self) -> MutexGuard<'_, Kept> {
+        self.shared.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn keep(&self, key: Key, value: Value) {
+        self.kept().insert(key, value, self.limit_bytes);
+    }
+}
+
+impl Image<'_> {
+    /// The outcome of a pass, if all of it is known.
+    pub(super) fn outcome(&self, pass: &Pass) -> Option<Outcome> {
+        let found = self.find(pass);
+        self.cache.shared.forward.count(found.is_some());
+        found
+    }
+
+    fn find(&self, pass: &Pass) -> Option<Outcome> {
+        // Two short looks: nobody waits for the lock while arrays are copied.
+        let Some(Value::Forward(known)) = self.cache.kept().get(&self.key) else { return None };
+        let Forward { scores, probabilities, activation } = &*known;
+        let gradient = if pass.wanted == Wanted::Nothing {
+            None
+        } else {
+            let key = self.gradient_key(pass.wanted, class(pass, scores.view()));
+            let Some(Value::Gradient(gradient)) = self.cache.kept().get(&key) else { return None };
+            Some((*gradient).clone())
+        };
+        let activation = if pass.activation { Some(activation.as_ref()?.clone()) } else { None };
+        let (scores, probabilities) = (scores.clone(), probabilities.clone());
+        Some(Outcome { scores, probabilities, activation, gradient, is_known: true })
+    }
+
+    /// Keeps the outcome of a pass.
+    pub(super) fn keep(&self, pass: &Pass, outcome: &Outcome) {
+        let class = class(pass, outcome.scores.view());
+        // A pass that asked for less must not take away what is known.
+        if outcome.activation.is_some()
+            || !matches!(self.cache.kept().get(&self.key), Some(Value::Forward(_)))
+        {
+            let Outcome { scores, probabilities, activation, .. } = outcome.clone();
+            self.cache
+                .keep(self.key, Value::Forward(Arc::new(Forward { scores, probabilities, activation })));
+        }
+        if let Some(gradient) = &outcome.gradient {
+            let key = self.gradient_key(pass.wanted, class);
+            self.cache.keep(key, Value::Gradient(Arc::new(gradient.clone())));
+        }
+    }
+
+    fn gradient_key(&self, wanted: Wanted, class: usize) -> Key {
+        let mut hash = Sha256::new();
+        hash.update(self.key);
+        hash.update((wanted as i64).to_le_bytes());
+        hash.update((class as u64).to_le_bytes());
+        hash.finalize().into()
+    }
+
+    /// The image seen through a mask `[H, W]`.
+    pub(super) fn masked(&self, mask: ArrayView2<'_, f32>) -> Masked<'_> {
+        let mut hash = Sha256::new();
+        hash.update(self.key);
+        feed(&mut hash, mask.iter());
+        Masked { cache: self.cache, key: hash.finalize().into() }
+    }
+}
+
+/// One image seen through one mask.
+pub(super) struct Masked<'a> {
+    cache: &'a Cache,
+    key: Key,
+}
+
+impl Masked<'_> {
+    /// Scores and probabilities, `[2, classes]`, if they are known.
+    pub(super) fn answer(&self) -> Option<Arc<Array2<f32>>> {
+        let found = match self.cache.kept().get(&self.key) {
+            Some(Value::Masked(row)) => Some(row),
+            _ => None,
+        };
+        self.cache.shared.masked.count(found.is_some());
+        found
+    }
+
+    /// Keeps an answer.
+    pub(super) fn keep(&self, scores: ArrayView1<'_, f32>, probabilities: ArrayView1<'_, f32>) {
+        let mut row = Array2::zeros((2, scores.len()));
+        row.index_axis_mut(Axis(0), 0).assign(&scores);
+        row.index_axis_mut(Axis(0), 1).assign(&probabilities);
+        self.cache.keep(self.key, Value::Masked(Arc::new(row)));
+    }
+}
+
+/// The class that a pass differentiates: the predicted one when it names none.
+fn class(pass: &Pass, scores: ArrayView2<'_, f32>) -> usize {
+    pass.target.unwrap_or_else(|| {
+        let row = scores.row(0);
+        (0..row.len()).fold(0, |best, class| if row[class] > row[best] { class } else { best })
+    })
+}
+
+/// Adds numbers to a hash, some thousand at a time: one by one would take longer than the hash.
+fn feed<'a>(hash: &mut Sha256, numbers: impl Iterator<Item = &'a f32>) {
+    let mut bytes = Vec::with_capacity(1 << 14);
+    for number in numbers {
+        bytes.extend_from_slice(&number.to_ne_bytes());
+        if bytes.len() == 1 << 14 {
+            hash.update(&bytes);
+            bytes.clear();
+        }
+    }
+    hash.update(&bytes);
+}
+
+/// Values by key, and keys by age.
+#[derive(Default)]
+struct Kept {
+    values: HashMap<Key, (Value, u64)>,
+    by_age: BTreeMap<u64, Key>,
+    clock: u64,
+    bytes: usize,
+}
+
+impl Kept {
+    fn get(&mut self, key: &Key) -> Option<Value> {
+        let (value, used) = self.values.get_mut(key)?;
+        self.by_age.remove(used);
+        self.clock += 1;
+        *used = self.clock;
+        self.by_age.insert(self.clock, *key);
+        Some(value.clone())
+    }
+
+    fn insert(&mut self, key: Key, value: Value, limit_bytes: usize) {
+        self.remove(&key);
+        if value.bytes() > limit_bytes {
+            return;
+        }
+        self.clock += 1;
+        self.bytes += value.bytes();
+        self.values.insert(key, (value, self.clock));
+        self.by_age.insert(self.clock, key);
+        while self.bytes > limit_bytes {
+            let Some((_, oldest)) = self.by_age.first_key_value() else { return };
+            let oldest = *oldest;
+            self.remove(&oldest);
+        }
+    }
+
+    fn remove(&mut self, key: &Key) {
+        if let Some((value, used)) = self.values.remove(key) {
+            self.by_age.remove(&used);
+            self.bytes -= value.bytes();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(length: usize) -> Value {
+        Value::Masked(Arc::new(Array2::zeros((1, length))))
+    }
+
+    #[test]
+    fn what_was_used_longest_ago_goes_first_and_the_limit_holds() {
+        let mut kept = Kept::default();
+        let limit = 3 * row(100).bytes();
+        for key in 0..3 {
+            kept.insert([key; 32], row(100), limit);
+        }
+        assert!(kept.get(&[0; 32]).is_some());
+        kept.insert([3; 32], row(100), limit);
+        let found = |kept: &mut Kept, key: u8| kept.values.contains_key(&[key; 32]);
+        assert_eq!([0, 1, 2, 3].map(|key| found(&mut kept, key)), [true, false, true, true]);
+        kept.insert([4; 32], row(300), limit);
+        assert!(kept.bytes <= limit && found(&mut kept, 4));
+        kept.insert([5; 32], row(100_000), limit);
+        assert!(!found(&mut kept, 5) && found(&mut kept, 4));
+        kept.insert([4; 32], row(100), limit);
+        assert_eq!((kept.bytes, kept.by_age.len()), (row(100).bytes(), 1));
+    }
+
+    #[test]
+    fn model_layer_and_every_number_count() {
+        let cache = Cache::new(1 << 20);
+        let input = Array4::zeros((1, 3, 2, 2));
+        let key = |model, layer, input: &Array4<f32>| cache.image(model, layer, input).unwrap().key;
+        let mut other = input.clone();
+        other[[0, 2, 1, 1]] = 1e-30;
+        let keys = [
+            key("a", "b", &input),
+            key("ab", "", &input),
+            key("a", "c", &input),
+            key("a", "b", &other),
+            key("a", "b", &Array4::zeros((1, 2, 3, 2))),
+        ];
+        let distinct: std::collections::HashSet<Key> = keys.into_iter().collect();
+        assert_eq!(distinct.len(), keys.len());
+        assert_eq!(keys[0], key("a", "b", &input.clone()));
+        assert!(Cache::new(0).image("a", "b", &input).is_none());
+    }
+}

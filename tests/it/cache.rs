@@ -1,0 +1,104 @@
+//! Equal work once: what is known of an image is not computed again, and changes no answer.
+
+use camlens::engine::{Cancel, Model, Settings};
+use camlens::explain::options::{Convention, Method, Options};
+use camlens::explain::{Explanation, Passes, explain_input};
+use ndarray::Array4;
+
+use crate::support::{dialect, dialect_with, settings};
+
+fn model(cache_bytes: usize) -> Model {
+    dialect_with("tinyvgg-torchscript", [64, 64], &Settings { cache_bytes, ..settings() })
+}
+
+fn picture(seed: usize) -> Array4<f32> {
+    Array4::from_shape_fn((1, 3, 64, 64), |(_, c, y, x)| ((c * 7 + y * 3 + x * 5 + seed) % 11) as f32 / 11.0)
+}
+
+fn asked(method: Method, target: Option<usize>) -> Options {
+    Options { method, target: target.map(|class| class.to_string()), ..Options::default() }
+}
+
+fn explain(model: &Model, image: &Array4<f32>, options: &Options) -> Explanation {
+    let methods = [options.method];
+    explain_input(model, image, &methods, options, &Cancel::default(), &|_, _| {}).unwrap().remove(0)
+}
+
+/// The passes that ran; the map is that of a model that knows nothing.
+fn passes(model: &Model, options: &Options) -> (usize, usize) {
+    let found = explain(model, &picture(0), options);
+    let expected = explain(&dialect("tinyvgg-torchscript", [64, 64]), &picture(0), options);
+    let difference = (&found.map - &expected.map).fold(0.0_f32, |largest, value| largest.max(value.abs()));
+    assert!(difference < 1e-6 && !expected.empty, "{options:?} differs by {difference}");
+    assert_eq!((found.target.index, &found.layer), (expected.target.index, &expected.layer));
+    let Passes { forward, masked, skipped } = found.passes;
+    assert_eq!(masked + skipped, expected.passes.masked + expected.passes.skipped);
+    (forward, masked)
+}
+
+#[test]
+fn score_cam_of_another_class_costs_nothing() {
+    let model = model(1 << 24);
+    let (forward, masked) = passes(&model, &asked(Method::ScoreCam, None));
+    assert!(forward == 1 && masked > model.batch());
+    for target in [None, Some(0), Some(7)] {
+        assert_eq!(passes(&model, &asked(Method::ScoreCam, target)), (0, 0));
+    }
+    let some = Options { max_channels: Some(4), ..asked(Method::ScoreCam, None) };
+    assert_eq!(passes(&model, &some), (0, 0));
+    let again = explain(&model, &picture(0), &asked(Method::ScoreCam, None));
+    assert_eq!(again.map, explain(&model, &picture(0), &asked(Method::ScoreCam, None)).map);
+}
+
+/// A mask whose lowest value is 0 is the same by the paper and by the article.
+#[test]
+fn conventions_share_the_passes_that_they_have_in_common() {
+    let model = model(1 << 24);
+    let of = |convention| Options { convention, ..asked(Method::ScoreCam, Some(3)) };
+    let (_, paper) = passes(&model, &of(Convention::Paper));
+    let (forward, article) = passes(&model, &of(Convention::Article));
+    assert!(forward == 0 && article < paper, "{article} of {paper}");
+    // There the corners of map and image coincide: no mask is the same.
+    let (forward, library) = passes(&model, &of(Convention::PytorchGradCam));
+    assert!(forward == 0 && library >= paper, "{library} of {paper}");
+}
+
+#[test]
+fn methods_share_the_image_s_own_pass() {
+    let model = model(1 << 24);
+    let predicted = explain(&model, &picture(0), &asked(Method::GradCam, None)).target.index;
+    assert_eq!(passes(&model, &asked(Method::GradCamPlusPlus, None)), (0, 0));
+    assert_eq!(passes(&model, &asked(Method::GradCam, Some(predicted))), (0, 0));
+    let other = (predicted + 1) % 10;
+    assert_eq!(passes(&model, &asked(Method::GradCam, Some(other))), (1, 0));
+    assert_eq!(passes(&model, &asked(Method::GradCam, Some(other))), (0, 0));
+    // The gradient of a probability is another one.
+    let article = Options { convention: Convention::Article, ..asked(Method::GradCam, None) };
+    assert_eq!(passes(&model, &article), (1, 0));
+    assert_eq!(passes(&model, &asked(Method::ScoreCam, None)).0, 0);
+    assert!(model.forward(picture(0), &Cancel::default()).unwrap().is_known);
+    assert!(!model.forward(picture(1), &Cancel::default()).unwrap().is_known);
+}
+
+#[test]
+fn another_image_or_layer_shares_nothing() {
+    let model = model(1 << 24);
+    let known = explain(&model, &picture(0), &asked(Method::ScoreCam, None));
+    let other = explain(&model, &picture(1), &asked(Method::ScoreCam, None));
+    assert!(other.passes.forward == 1 && other.passes.masked > 0 && other.map != known.map);
+    let earlier = model.layers()[0].name.clone();
+    assert_eq!(passes(&model, &Options { layer: Some(earlier), ..asked(Method::GradCam, None) }), (1, 0));
+}
+
+#[test]
+fn what_does_not_fit_is_computed_again() {
+    // Room for some of the masked passes, and for no activation.
+    let model = model(2000);
+    let first = passes(&model, &asked(Method::ScoreCam, None));
+    let second = passes(&model, &asked(Method::ScoreCam, None));
+    assert_eq!(first.0, 1);
+    assert!(second.0 == 1 && second.1 > 0 && second.1 <= first.1, "{second:?} of {first:?}");
+    let off = self::model(0);
+    assert_eq!(passes(&off, &asked(Method::ScoreCam, None)), first);
+    assert_eq!(passes(&off, &asked(Method::ScoreCam, None)), first);
+}
