@@ -31,6 +31,7 @@ WARM_UP_S = 2.0  # decoding and the first pass are over, masked passes run
 JITTER_S = 0.6  # longer than a kernel and shorter than a batch, so that rounds meet different kernels
 QUIET_S = 0.5  # cores that do nothing for so long are idle
 PATIENCE_S = 10.0
+GIVEN_UP = 12  # requests after which memory is looked at
 NOISE_S = 0.0005  # a timer of the service's network threads needs less than this between two looks
 CASES = ("client closes the connection", "deadline passes", "service is told to shut down")
 
@@ -85,7 +86,7 @@ def wait_until(moment):
 
 
 def one(case, args, models, picture, jitter):
-    """One round: how long, how much CPU time, and the memory before and after."""
+    """One round: how long, and how much CPU time."""
     limit_s = WARM_UP_S + jitter
     settings = {"CAMLENS_DRAIN_TIMEOUT_MS": "0"}
     if case == CASES[1]:
@@ -103,23 +104,25 @@ def one(case, args, models, picture, jitter):
                 service.process.send_signal(signal.SIGTERM)
                 raised = time.perf_counter()
             ms, cpu_ms = watch(service, raised)
-        found = {"ms": ms, "cpu_ms": cpu_ms}
-        if case == CASES[0]:
-            found["memory_mib"] = memory_after_more(service, args, picture)
-        return found
+        return {"ms": ms, "cpu_ms": cpu_ms}
     finally:
         service.stop()
 
 
-def memory_after_more(service, args, picture):
-    """Anonymous memory after the first request that was given up, and after three more."""
-    after_first = service.memory_mib()["RssAnon"]
-    for _ in range(3):
-        connection, sent = begin(service, args.model, picture)
-        wait_until(sent + WARM_UP_S)
-        connection.close()
-        time.sleep(1.0)
-    return [after_first, service.memory_mib()["RssAnon"]]
+def memory(args, models, picture):
+    """Anonymous memory, in MiB, after each of many requests that were given up."""
+    service = Service(args.binary, models, args.threads, name="cancellation")
+    try:
+        found = []
+        for _ in range(GIVEN_UP):
+            connection, sent = begin(service, args.model, picture)
+            wait_until(sent + WARM_UP_S)
+            connection.close()
+            time.sleep(1.0)
+            found.append(service.memory_mib()["RssAnon"])
+        return found
+    finally:
+        service.stop()
 
 
 def main():
@@ -140,6 +143,7 @@ def main():
                 found[case].append(one(case, args, models, picture, chance.uniform(0, JITTER_S)))
                 if sys.stderr.isatty():
                     print(f"\r\033[K  round {turn + 1} of {args.rounds}: {case}", end="", file=sys.stderr, flush=True)
+        after = memory(args, models, picture)
     if sys.stderr.isatty():
         print("\r\033[K", end="", file=sys.stderr)
     print(f"{args.model}, Score-CAM, {args.threads} threads, {machine.describe()['cpu']}, load {os.getloadavg()[0]:.1f}\n")
@@ -149,11 +153,10 @@ def main():
         times = [one["ms"] for one in rounds]
         cpu = statistics.median(one["cpu_ms"] for one in rounds)
         print(f"| {case} | {statistics.median(times):.0f} | {max(times):.0f} | {cpu:.0f} | {len(times)} |")
-    memory = [one["memory_mib"] for one in found[CASES[0]]]
-    after = [statistics.median(column) for column in zip(*memory)]
-    print(f"\nAnonymous memory after the first request that was given up: {after[0]:.0f} MiB; after three more: {after[1]:.0f} MiB.")
+    print(f"\nAnonymous memory after {GIVEN_UP // 2} requests that were given up: {after[GIVEN_UP // 2 - 1]:.0f} MiB; "
+          f"after {GIVEN_UP}: {after[-1]:.0f} MiB.")
     (ROOT / "bench" / "out").mkdir(exist_ok=True)
-    (ROOT / "bench" / "out" / "cancellation.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    (ROOT / "bench" / "out" / "cancellation.json").write_text(json.dumps({**found, "anonymous memory, MiB": after}, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
