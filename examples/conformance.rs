@@ -17,7 +17,6 @@ use camlens::graph::gradient::rules;
 use camlens::graph::layers::{Layer, Layout, Tokens};
 use camlens::graph::prepare::Prepared;
 use camlens::graph::program::Wanted;
-use camlens::graph::score::{self, OutputKind};
 use camlens::graph::topology::Topology;
 use camlens::model::ModelFolder;
 use ndarray::{Array4, ArrayD, Axis, OwnedRepr, concatenate, s};
@@ -174,9 +173,10 @@ fn as_maps(layer: &Layer, array: ArrayD<f32>) -> Fallible<ArrayD<f32>> {
 fn operators(folder: &Path, tensor: &str) -> Fallible<BTreeSet<String>> {
     let file = OnnxFile::open(&folder.join("model.onnx"))?;
     let prepared = Prepared::new(&file.model)?.upgraded();
-    let score = score::find(prepared.graph(), None, OutputKind::Auto)?;
     let topology = Topology::new(prepared.graph());
-    let (below, above) = (topology.dependents(tensor, rules::cuts), topology.ancestors(&score.tensor));
+    // All models of the zoo have one output, and it is the logits or a softmax of them.
+    let output = prepared.graph().output.first().map_or("", |output| output.name());
+    let (below, above) = (topology.dependents(tensor, rules::cuts), topology.ancestors(output));
     let on_the_way =
         |name: &String| name != tensor && below.contains(name.as_str()) && above.contains(name.as_str());
     let nodes = prepared.graph().node.iter().filter(|node| node.output.iter().any(on_the_way));

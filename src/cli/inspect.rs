@@ -67,10 +67,15 @@ fn report(model: &Model) -> String {
         )
         .to_lowercase(),
         format!("output   {}: {} classes, {:?}", model.output_name(), model.classes(), model.link()),
+    ];
+    if !model.other_outputs().is_empty() {
+        lines.push(format!("others   {}", model.other_outputs().join(", ")));
+    }
+    lines.extend([
         format!("labels   {}", model.labels().all().len()),
         format!("default  {}", model.default_layer().name),
         String::new(),
-    ];
+    ]);
     let layers = model.layers();
     let widest = |length: fn(&crate::graph::layers::Layer) -> usize| {
         layers.iter().map(length).max().unwrap_or(0).max("alias".len())

@@ -29,7 +29,6 @@ pub struct Model {
     preprocess: Preprocess,
     input_name: String,
     score: Score,
-    classes: usize,
     layers: Vec<Layer>,
     default_layer: usize,
     /// Why a layer has no gradient, by its tensor.
@@ -64,10 +63,20 @@ impl Model {
         let graph = prepared.graph();
         let output = &folder.manifest.output;
         let setup = |what: String| Error::new(Kind::Setup, what);
-        let score = score::find(graph, output.name.as_deref(), output.kind).map_err(setup)?;
-        let classes = usize::try_from(program::classes(&shapes, &score)).unwrap_or(0);
-        if classes == 0 {
-            return Err(setup(format!("output '{}' has no classes", score.output)));
+        let score =
+            score::find(graph, &shapes, output.name.as_deref(), output.kind, folder.labels.all().len())
+                .map_err(setup)?;
+        if output.name.is_none() && !score.others.is_empty() {
+            tracing::warn!(
+                model = folder.id,
+                output = score.output,
+                others = score.others.join(", "),
+                "the model has several outputs; [output] name in model.toml chooses another one"
+            );
+        }
+        let mut folder = folder;
+        if score.is_binary() {
+            folder.labels = folder.labels.of_two();
         }
 
         let image = match preprocess.layout {
@@ -123,7 +132,6 @@ impl Model {
             preprocess,
             input_name,
             score,
-            classes,
             layers,
             default_layer,
             obstacles,
@@ -169,7 +177,7 @@ impl Model {
     /// How many classes it tells apart.
     #[must_use]
     pub fn classes(&self) -> usize {
-        self.classes
+        self.score.classes()
     }
 
     /// How it wants its input.
@@ -188,6 +196,12 @@ impl Model {
     #[must_use]
     pub fn output_name(&self) -> &str {
         &self.score.output
+    }
+
+    /// The graph's other outputs.
+    #[must_use]
+    pub fn other_outputs(&self) -> &[String] {
+        &self.score.others
     }
 
     /// How its scores become probabilities.

@@ -6,7 +6,9 @@ use super::runtime::Runtime;
 use super::session::{RawOutput, first_line, run_raw};
 use crate::error::{Error, Kind, Result};
 use crate::graph::file::OnnxFile;
-use crate::graph::prepare::{Prepared, initializers_are_no_inputs, single_precision_at_the_ends};
+use crate::graph::prepare::{
+    Prepared, initializers_are_no_inputs, outputs_are_tensors, single_precision_at_the_ends,
+};
 use crate::graph::probe::{Shapes, constant_shapes, shape_probe};
 use crate::graph::types::element_types;
 use crate::graph::upgrade::opset;
@@ -86,6 +88,7 @@ fn same_as_the_file(
     let mut model = file.model.clone();
     if let Some(graph) = &mut model.graph {
         initializers_are_no_inputs(graph);
+        outputs_are_tensors(graph);
         single_precision_at_the_ends(graph);
     }
     runtime

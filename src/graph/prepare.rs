@@ -45,6 +45,7 @@ impl Prepared {
         let graph = model.graph.get_or_insert_default();
         constants_to_initializers(graph);
         initializers_are_no_inputs(graph);
+        outputs_are_tensors(graph);
         single_precision_at_the_ends(graph);
         let input = image_input(graph)?;
         free_batch(graph);
@@ -100,6 +101,18 @@ fn constant(attribute: &AttributeProto, name: &str) -> Option<TensorProto> {
 pub(crate) fn initializers_are_no_inputs(graph: &mut GraphProto) {
     let initializers: HashSet<&str> = graph.initializer.iter().map(|tensor| tensor.name()).collect();
     graph.input.retain(|input| !initializers.contains(input.name()));
+}
+
+/// What is handed out as a sequence or as a map from class to score is handed out as the tensors in it.
+pub(crate) fn outputs_are_tensors(graph: &mut GraphProto) {
+    let outputs = std::mem::take(&mut graph.output);
+    for output in outputs {
+        let node = graph.node.iter().find(|node| node.output.iter().any(|name| name == output.name()));
+        match node.filter(|node| matches!(node.op(), "SequenceConstruct" | "ZipMap" | "Optional")) {
+            Some(node) => graph.output.extend(node.input.iter().map(|name| ValueInfoProto::untyped(name))),
+            None => graph.output.push(output),
+        }
+    }
 }
 
 /// Images come and scores go as 32-bit floats, whatever the model computes in: casts stand at its ends.

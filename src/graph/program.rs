@@ -105,10 +105,20 @@ pub fn forward(prepared: &Prepared, shapes: &Shapes, score: &Score, layer: Optio
     let graph = model.graph.get_or_insert_default();
     // Not asked for, the model's own outputs fall away, and with them a softmax that would run twice.
     graph.output.clear();
-    let classes = classes(shapes, score);
-    graph.initializer.push(TensorProto::int64(ROWS, &[2], &[-1, classes]));
+    graph.initializer.push(TensorProto::int64(ROWS, &[2], &[-1, score.columns as i64]));
     let single = single_precision(graph, shapes, &score.tensor, "camlens/score");
-    graph.node.push(NodeProto::new("Reshape", &[&single, ROWS], &[names::SCORES]));
+    if score.is_binary() {
+        let (positive, negative) = ("camlens/score/positive", "camlens/score/negative");
+        graph.node.push(NodeProto::new("Reshape", &[&single, ROWS], &[positive]));
+        // −y for a logit; what is left of a probability.
+        let constant = if score.link == Link::Hidden { 1.0 } else { 0.0 };
+        graph.initializer.push(TensorProto::float32("camlens/score/from", &[], &[constant]));
+        graph.node.push(NodeProto::new("Sub", &["camlens/score/from", positive], &[negative]));
+        let both = NodeProto::new("Concat", &[negative, positive], &[names::SCORES]);
+        graph.node.push(both.with(AttributeProto::int("axis", 1)));
+    } else {
+        graph.node.push(NodeProto::new("Reshape", &[&single, ROWS], &[names::SCORES]));
+    }
     let link = match score.link {
         Link::Softmax => NodeProto::new("Softmax", &[names::SCORES], &[names::PROBABILITIES])
             .with(AttributeProto::int("axis", 1)),
@@ -141,12 +151,6 @@ fn single_precision(graph: &mut GraphProto, shapes: &Shapes, tensor: &str, name:
 const ROWS: &str = "camlens/rows";
 const NO_SIZE: &str = "camlens/no_size";
 const NOTHING_WANTED: &str = "camlens/nothing_wanted";
-
-/// How many classes the scores tell apart.
-#[must_use]
-pub fn classes(shapes: &Shapes, score: &Score) -> i64 {
-    shapes.get(&score.tensor).map_or(0, |sizes| sizes.iter().skip(1).product())
-}
 
 /// Why a layer has no gradient, if it has none.
 ///
@@ -185,7 +189,7 @@ fn seed(
     shapes: &Shapes,
     score: &Score,
 ) -> (Vec<NodeProto>, Vec<TensorProto>, String) {
-    let classes = classes(shapes, score);
+    let classes = score.classes() as i64;
     let mut emit = Emit::named(topology, shapes, "camlens/seed/");
     let zero = emit.int64(0);
     let predicted = emit.op_with(
@@ -208,6 +212,13 @@ fn seed(
     let probability = emit.int64(Wanted::Probability as i64);
     let is_probability = emit.op("Equal", &[names::WANTED, &probability]);
     let rows = emit.op("Where", &[&is_probability, &of_probability, &one_hot]);
+    let rows = if score.is_binary() {
+        // What speaks for the negative class speaks against the one score that there is.
+        let signs = emit.float32s(&[2, 1], &[-1.0, 1.0]);
+        emit.op("MatMul", &[&rows, &signs])
+    } else {
+        rows
+    };
     let seed = emit.reshape_like(&rows, &score.tensor);
     let (nodes, constants) = emit.finish();
     (nodes, constants, seed)

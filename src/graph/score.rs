@@ -5,7 +5,8 @@
 //! don't, multi-label models end in `Sigmoid`. [`find`] walks back from the
 //! output over operators that only rearrange, and looks.
 
-use super::proto::{GraphProto, NodeProto};
+use super::probe::Shapes;
+use super::proto::{GraphProto, NodeProto, data_type};
 use super::topology::Topology;
 
 /// How a model's logits become probabilities.
@@ -39,24 +40,53 @@ pub enum OutputKind {
 pub struct Score {
     /// The graph output that was looked at.
     pub output: String,
-    /// The tensor of scores, `[N, classes]` but for ones between: logits, or with [`Link::Hidden`] probabilities.
+    /// The model's other outputs.
+    pub others: Vec<String>,
+    /// The tensor of scores, `[N, columns]` but for ones between: logits, or with [`Link::Hidden`] probabilities.
     pub tensor: String,
     /// What makes probabilities of it.
     pub link: Link,
+    /// How many scores an image has.
+    pub columns: usize,
 }
 
-/// Finds the scores behind the graph output named `output`, or behind the first one.
+impl Score {
+    /// True for a model with one score an image: how much it is the one thing and not the other.
+    #[must_use]
+    pub fn is_binary(&self) -> bool {
+        self.columns == 1
+    }
+
+    /// How many classes there are. One score tells two classes apart, the negative and then the positive.
+    #[must_use]
+    pub fn classes(&self) -> usize {
+        if self.is_binary() { 2 } else { self.columns }
+    }
+}
+
+/// Finds the scores behind the graph output named `output`, or behind the one that looks like scores of
+/// classes; with `labels` classes, should there be several.
 ///
 /// # Errors
-/// The names of the outputs there are, when `output` is none of them.
-pub fn find(graph: &GraphProto, output: Option<&str>, kind: OutputKind) -> Result<Score, String> {
+/// The outputs there are, when `output` is none of them or none of them looks like scores.
+pub fn find(
+    graph: &GraphProto,
+    shapes: &Shapes,
+    output: Option<&str>,
+    kind: OutputKind,
+    labels: usize,
+) -> Result<Score, String> {
+    let topology = Topology::new(graph);
+    let images = graph.input.first().and_then(|input| shapes.get(input.name())?.first().copied());
+    let columns = |tensor: &str| columns(shapes.get(tensor)?, images);
     let names = || graph.output.iter().map(|output| output.name()).collect::<Vec<_>>().join(", ");
     let output = match output {
         Some(name) if graph.output.iter().any(|output| output.name() == name) => name,
         Some(name) => return Err(format!("the model has no output '{name}'; it has {}", names())),
-        None => graph.output.first().map(|output| output.name()).ok_or("the model has no output")?,
+        None => choose(&topology, shapes, labels, &columns).ok_or_else(|| {
+            format!("no output of the model holds a score for each class, [N, classes]; it has {}", names())
+        })?,
     };
-    let topology = Topology::new(graph);
     let end = behind_rearranging(&topology, output);
     let ending = topology.producer(end).filter(|node| node.is_standard());
     let behind =
@@ -72,7 +102,57 @@ pub fn find(graph: &GraphProto, output: Option<&str>, kind: OutputKind) -> Resul
         (OutputKind::Sigmoid, _) => (end.to_owned(), Link::Sigmoid),
         (OutputKind::Auto | OutputKind::Logits, _) => (end.to_owned(), Link::Softmax),
     };
-    Ok(Score { output: output.to_owned(), tensor, link })
+    // How the output holds its numbers is what counts; behind it they may be in another shape.
+    let columns = columns(output).and_then(|columns| usize::try_from(columns).ok()).ok_or_else(|| {
+        let sizes = shapes.get(output).unwrap_or_default();
+        format!("output '{output}' has the shape {sizes:?} and holds no score for each class, [N, classes]")
+    })?;
+    // A softmax over one number is always 1: who gives one logit means the logistic function.
+    let link = if columns == 1 && link == Link::Softmax { Link::Sigmoid } else { link };
+    let others = graph.output.iter().map(|other| other.name()).filter(|other| *other != output);
+    Ok(Score {
+        output: output.to_owned(),
+        others: others.map(str::to_owned).collect(),
+        tensor,
+        link,
+        columns,
+    })
+}
+
+/// Scores an image in a tensor of these sizes: all but the batch, of which only one may be more than 1.
+fn columns(sizes: &[i64], images: Option<i64>) -> Option<i64> {
+    match sizes {
+        // A batch of single scores, or the scores of a single image.
+        [count] if images.is_none_or(|images| images == *count) => Some(1),
+        [count] if images == Some(1) => Some(*count),
+        [first, rest @ ..] if !rest.is_empty() && images.is_none_or(|images| images == *first) => {
+            let long = rest.iter().filter(|&&size| size != 1).count();
+            (long <= 1).then(|| rest.iter().product()).filter(|&columns| columns > 0)
+        }
+        _ => None,
+    }
+}
+
+/// The output that looks like scores: floats `[N, classes]` that no other such output is made of, as features
+/// are; if possible as many as there are labels; else the first.
+fn choose<'g>(
+    topology: &Topology<'g>,
+    shapes: &Shapes,
+    labels: usize,
+    columns: &dyn Fn(&str) -> Option<i64>,
+) -> Option<&'g str> {
+    const FLOATS: [i32; 4] = [data_type::FLOAT, data_type::FLOAT16, data_type::DOUBLE, data_type::BFLOAT16];
+    let likely: Vec<&str> = (topology.graph.output.iter().map(|output| output.name()))
+        .filter(|name| columns(name).is_some() && FLOATS.contains(&shapes.element_type(name)))
+        .collect();
+    let last: Vec<&str> = (likely.iter().copied())
+        .filter(|name| {
+            let is_source = |other: &&str| other != name && topology.ancestors(other).contains(name);
+            !likely.iter().any(is_source)
+        })
+        .collect();
+    let labelled = |name: &&&str| labels > 0 && columns(name) == i64::try_from(labels).ok();
+    last.iter().find(labelled).or_else(|| last.first()).copied()
 }
 
 /// Walks back over operators that move numbers about and change none.
@@ -113,9 +193,70 @@ mod tests {
         }
     }
 
+    fn shapes(names: &[(&str, &[i64])]) -> Shapes {
+        names.iter().map(|(name, sizes)| ((*name).to_owned(), sizes.to_vec())).collect()
+    }
+
     fn found(ops: &[&str], kind: OutputKind) -> (String, Link) {
-        let score = find(&ending_in(ops), None, kind).unwrap();
+        let shapes = shapes(&[(&format!("t{}", ops.len()), &[2, 5])]);
+        let score = find(&ending_in(ops), &shapes, None, kind, 0).unwrap();
         (score.tensor, score.link)
+    }
+
+    /// Features and scores of two heads; the second head is the one with the softmax.
+    fn several(labels: usize) -> Score {
+        let node = |op: &str, from: &str, to: &str| NodeProto::new(op, &[from], &[to]);
+        let graph = GraphProto {
+            node: vec![
+                node("Relu", "x", "features"),
+                node("Gemm", "features", "colour"),
+                node("Gemm", "features", "kind"),
+                node("Softmax", "kind", "probabilities"),
+                node("ArgMax", "kind", "best"),
+            ],
+            input: vec![ValueInfoProto::untyped("x")],
+            output: ["features", "map", "best", "colour", "kind", "probabilities"]
+                .map(ValueInfoProto::untyped)
+                .into(),
+            ..Default::default()
+        };
+        let sizes: [(&str, &[i64]); 7] = [
+            ("x", &[2, 3, 8, 8]),
+            ("features", &[2, 16]),
+            ("map", &[2, 16, 4, 4]),
+            ("best", &[2]),
+            ("colour", &[2, 4]),
+            ("kind", &[2, 5]),
+            ("probabilities", &[2, 5]),
+        ];
+        let types = [("best".to_owned(), data_type::INT64)].into();
+        find(&graph, &shapes(&sizes).with_types(types), None, OutputKind::Auto, labels).unwrap()
+    }
+
+    #[test]
+    fn of_several_outputs_the_one_that_looks_like_scores_is_taken() {
+        let score = several(0);
+        assert_eq!((score.output.as_str(), score.columns), ("colour", 4));
+        assert_eq!(score.others, ["features", "map", "best", "kind", "probabilities"]);
+        let score = several(5);
+        assert_eq!((score.output.as_str(), score.tensor.as_str()), ("probabilities", "kind"));
+    }
+
+    #[test]
+    fn scores_may_have_ones_around_them_and_nothing_else() {
+        assert_eq!(columns(&[2, 7, 1, 1], Some(2)), Some(7));
+        assert_eq!(columns(&[2, 1, 7], Some(2)), Some(7));
+        assert_eq!(columns(&[2, 7, 4, 4], Some(2)), None);
+        assert_eq!(columns(&[2], Some(2)), Some(1));
+        assert_eq!(columns(&[7], Some(1)), Some(7));
+        assert_eq!(columns(&[7], Some(2)), None);
+    }
+
+    #[test]
+    fn one_logit_means_two_classes() {
+        let shapes = shapes(&[("t1", &[2, 1])]);
+        let score = find(&ending_in(&["Gemm"]), &shapes, None, OutputKind::Auto, 0).unwrap();
+        assert_eq!((score.link, score.classes(), score.is_binary()), (Link::Sigmoid, 2, true));
     }
 
     #[test]
@@ -150,7 +291,8 @@ mod tests {
 
     #[test]
     fn a_wrong_output_is_named_with_the_right_ones() {
-        let error = find(&ending_in(&["Gemm"]), Some("nope"), OutputKind::Auto).unwrap_err();
+        let error =
+            find(&ending_in(&["Gemm"]), &Shapes::default(), Some("nope"), OutputKind::Auto, 0).unwrap_err();
         assert_eq!(error, "the model has no output 'nope'; it has t1");
     }
 }

@@ -91,7 +91,12 @@ pub(crate) fn describe(model: &Model) -> Value {
             "mean": input.mean.map(decimal),
             "std": input.std.map(decimal),
         },
-        "output": { "name": model.output_name(), "kind": kind(model.link()), "classes": model.classes() },
+        "output": {
+            "name": model.output_name(),
+            "others": model.other_outputs(),
+            "kind": kind(model.link()),
+            "classes": model.classes(),
+        },
         "labels": model.labels().all(),
         "layers": layers,
         "default_layer": model.default_layer().name,

@@ -31,6 +31,16 @@ impl Labels {
         &self.0
     }
 
+    /// The names of the two classes of a model with one score: the negative first. One name is the positive's.
+    #[must_use]
+    pub fn of_two(&self) -> Self {
+        match self.0.as_slice() {
+            [] => Self(vec!["negative".to_owned(), "positive".to_owned()]),
+            [positive] => Self(vec![format!("not {positive}"), positive.clone()]),
+            _ => self.clone(),
+        }
+    }
+
     /// The class with exactly this name; the first, where several share it.
     #[must_use]
     pub fn find(&self, label: &str) -> Option<usize> {

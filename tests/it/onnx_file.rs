@@ -78,10 +78,11 @@ proptest! {
         let Ok(model) = decode(bytes.into()) else { return Ok(()) };
         let Ok(prepared) = Prepared::new(&model) else { return Ok(()) };
         let prepared = prepared.upgraded();
-        // Nothing is run here, so every tensor gets a shape that layers have.
+        // Nothing is run here, so every tensor gets a shape that layers have, and outputs one that scores have.
         let measured = shape_probe(&prepared).shapes.into_values().map(|tensor| (tensor, vec![2, 3, 4, 5]));
-        let shapes: Shapes = measured.chain(constant_shapes(&prepared)).collect();
-        let Ok(score) = score::find(prepared.graph(), None, OutputKind::Auto) else { return Ok(()) };
+        let outputs = prepared.graph().output.iter().map(|output| (output.name().to_owned(), vec![2, 5]));
+        let shapes: Shapes = measured.chain(constant_shapes(&prepared)).chain(outputs).collect();
+        let Ok(score) = score::find(prepared.graph(), &shapes, None, OutputKind::Auto, 0) else { return Ok(()) };
         let hints = Hints { image: Layout::Maps, tokens: None };
         for layer in Finder::new(prepared.graph(), &shapes, &score.tensor, hints).find() {
             let _ = program::explain(&prepared, &shapes, &score, &layer);

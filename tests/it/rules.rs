@@ -7,14 +7,12 @@
 use camlens::engine::{Cancel, Model, Models, Pass};
 use camlens::graph::gradient::rules;
 use camlens::graph::program::Wanted;
-use camlens::graph::proto::{
-    AttributeProto, Dimension, DimensionValue, GraphProto, ModelProto, NodeProto, OperatorSetIdProto,
-    TensorProto, TensorShapeProto, TensorType, TypeProto, TypeValue, ValueInfoProto,
-};
+use camlens::graph::proto::{AttributeProto, ModelProto, NodeProto, TensorProto};
 use camlens::model::ModelFolder;
 use ndarray::{Array4, Axis};
 use prost::Message;
 
+use crate::net::{Net, int, ints};
 use crate::support::settings;
 
 const HEIGHT: usize = 6;
@@ -23,80 +21,6 @@ const WIDTH: usize = 5;
 const STEP: f32 = 4e-3;
 /// Largest difference, as a part of the largest derivative: 32-bit differences are no better.
 const TOLERANCE: f32 = 5e-3;
-
-/// A network under construction.
-#[derive(Default)]
-struct Net {
-    nodes: Vec<NodeProto>,
-    constants: Vec<TensorProto>,
-}
-
-impl Net {
-    fn fresh(&self) -> String {
-        format!("t{}", self.nodes.len() + self.constants.len())
-    }
-
-    fn op(&mut self, op: &str, inputs: &[&str]) -> String {
-        self.with(op, inputs, vec![])
-    }
-
-    fn with(&mut self, op: &str, inputs: &[&str], attributes: Vec<AttributeProto>) -> String {
-        let output = self.fresh();
-        self.nodes.push(NodeProto { attribute: attributes, ..NodeProto::new(op, inputs, &[&output]) });
-        output
-    }
-
-    fn ints(&mut self, values: &[i64]) -> String {
-        let name = self.fresh();
-        self.constants.push(TensorProto::int64(&name, &[values.len() as i64], values));
-        name
-    }
-
-    fn int(&mut self, value: i64) -> String {
-        let name = self.fresh();
-        self.constants.push(TensorProto::int64(&name, &[], &[value]));
-        name
-    }
-
-    fn float(&mut self, value: f32) -> String {
-        let name = self.fresh();
-        self.constants.push(TensorProto::float32(&name, &[], &[value]));
-        name
-    }
-
-    fn floats(&mut self, values: &[f32]) -> String {
-        let name = self.fresh();
-        self.constants.push(TensorProto::float32(&name, &[values.len() as i64], values));
-        name
-    }
-
-    /// Numbers between −1 and 1, other ones for every constant.
-    fn weights(&mut self, dims: &[i64]) -> String {
-        let name = self.fresh();
-        let count = dims.iter().product::<i64>() as usize;
-        let offset = self.constants.len() as f32;
-        let values: Vec<f32> =
-            (0..count).map(|index| (index as f32 * 1.37 + offset * 0.71 + 0.4).sin()).collect();
-        self.constants.push(TensorProto::float32(&name, dims, &values));
-        name
-    }
-
-    /// Numbers between 0.5 and 1.5.
-    fn positive(&mut self, dims: &[i64]) -> String {
-        let weights = self.weights(dims);
-        let (half, one) = (self.float(0.5), self.float(1.0));
-        let halved = self.op("Mul", &[&weights, &half]);
-        self.op("Add", &[&halved, &one])
-    }
-}
-
-fn ints(name: &str, values: &[i64]) -> AttributeProto {
-    AttributeProto::ints(name, values)
-}
-
-fn int(name: &str, value: i64) -> AttributeProto {
-    AttributeProto::int(name, value)
-}
 
 /// The network as a model: `x` is the layer itself, times one.
 fn model(build: impl FnOnce(&mut Net) -> String) -> ModelProto {
@@ -121,38 +45,9 @@ fn model(build: impl FnOnce(&mut Net) -> String) -> ModelProto {
     let other = net.op("Neg", &[&score]);
     let output = net.with("Concat", &[&score, &other], vec![int("axis", 1)]);
 
-    let dim = |value| Dimension { value: Some(value), denotation: None };
-    let sizes = [3, HEIGHT as i64, WIDTH as i64].map(|size| dim(DimensionValue::Size(size)));
-    let shape =
-        TensorShapeProto { dim: [vec![dim(DimensionValue::Name("N".into()))], sizes.into()].concat() };
-    let tensor = TensorType { elem_type: Some(1), shape: Some(shape) };
-    let input = ValueInfoProto {
-        r#type: Some(TypeProto { value: Some(TypeValue::Tensor(tensor)), denotation: None }),
-        ..ValueInfoProto::untyped("x")
-    };
-    let result = TensorType { elem_type: Some(1), shape: None };
-    let result = ValueInfoProto {
-        r#type: Some(TypeProto { value: Some(TypeValue::Tensor(result)), denotation: None }),
-        ..ValueInfoProto::untyped(&output)
-    };
     // Operators that are younger than the opset of all other cases.
-    let is_young = net.nodes.iter().any(|node| node.op() == "RMSNormalization");
-    ModelProto {
-        ir_version: Some(if is_young { 11 } else { 9 }),
-        opset_import: vec![OperatorSetIdProto {
-            domain: None,
-            version: Some(if is_young { 23 } else { 20 }),
-        }],
-        graph: Some(GraphProto {
-            name: Some("case".into()),
-            node: net.nodes,
-            initializer: net.constants,
-            input: vec![input],
-            output: vec![result],
-            ..Default::default()
-        }),
-        ..Default::default()
-    }
+    let is_young = net.nodes.iter().any(|node| matches!(node.op(), "RMSNormalization" | "Attention"));
+    net.model([3, HEIGHT, WIDTH], &[&output], if is_young { 23 } else { 20 })
 }
 
 /// Distinct numbers on a grid much coarser than a step, none near a kink at 0, ±1, ±3 or 6.

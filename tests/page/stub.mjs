@@ -26,7 +26,7 @@ const MODELS = {
   vgg16: {
     id: "vgg16", status: "ready", file: "model.onnx",
     input: { name: "input_1", shape: [null, 3, 224, 224], size: [224, 224], layout: "nchw", color: "bgr", resize: "nearest", fit: "stretch", scale: 1, mean: [103.939, 116.779, 123.68], std: [1, 1, 1] },
-    output: { name: "predictions", kind: "logits", classes: 1000 },
+    output: { name: "predictions", others: [], kind: "logits", classes: 1000 },
     labels, layers, default_layer: "block5_conv3",
     methods: { "gradcam": available, "gradcam++": available, "scorecam": available },
   },

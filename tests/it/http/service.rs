@@ -131,7 +131,8 @@ async fn a_model_tells_what_it_takes_and_what_can_be_explained() {
       "output": {
         "classes": 10,
         "kind": "logits",
-        "name": "output"
+        "name": "output",
+        "others": []
       },
       "status": "ready"
     }
