@@ -11,7 +11,6 @@ use crate::graph::prepare::{
 };
 use crate::graph::probe::{Shapes, constant_shapes, shape_probe};
 use crate::graph::types::element_types;
-use crate::graph::upgrade::opset;
 
 /// Two outputs count as equal when they differ by less than this part of the larger one's size.
 const TOLERANCE: f32 = 1e-3;
@@ -74,7 +73,7 @@ pub(super) fn probe(
     Ok(Probe { shapes, takes_batches, upgrade_is_sound })
 }
 
-/// Holds the model in its newer opset against the file as it came.
+/// Holds a rewritten model against the file as it came.
 fn same_as_the_file(
     runtime: &Runtime,
     file: &OnnxFile,
@@ -82,7 +81,7 @@ fn same_as_the_file(
     image: &Array4<f32>,
     upgraded: &[(String, RawOutput)],
 ) -> bool {
-    if opset(&file.model) == opset(&prepared.model) {
+    if !prepared.is_rewritten {
         return true;
     }
     let mut model = file.model.clone();

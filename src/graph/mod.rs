@@ -8,6 +8,7 @@
 
 pub mod chain;
 pub mod file;
+pub mod fused;
 pub mod gradient;
 pub mod inline;
 pub mod layers;

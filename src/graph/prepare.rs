@@ -11,7 +11,7 @@ use super::proto::{
     AttributeProto, Dimension, DimensionValue, GraphProto, ModelProto, NodeProto, TensorProto, TypeValue,
     ValueInfoProto, attribute_type, data_type,
 };
-use super::{inline, upgrade};
+use super::{fused, inline, upgrade};
 use crate::error::{Error, Kind, Result};
 
 /// The one image input of a classifier.
@@ -32,6 +32,8 @@ pub struct Prepared {
     pub input: Input,
     /// Why no gradient can be built for this model at all, if so.
     pub obstacle: Option<String>,
+    /// Whether the model was rewritten in a way that has to be proven.
+    pub is_rewritten: bool,
 }
 
 impl Prepared {
@@ -49,15 +51,22 @@ impl Prepared {
         single_precision_at_the_ends(graph);
         let input = image_input(graph)?;
         free_batch(graph);
-        Ok(Self { model, input, obstacle: None })
+        Ok(Self { model, input, obstacle: None, is_rewritten: false })
     }
 
-    /// The same model in an opset that the gradient rules speak, or as it is with the reason why not.
+    /// The same model in an opset and in operators that the gradient rules speak, or as it is with the reason why not.
     #[must_use]
     pub fn upgraded(self) -> Self {
         let mut model = self.model.clone();
+        let before = upgrade::opset(&model);
         match upgrade::upgrade(&mut model) {
-            Ok(()) => Self { model, ..self },
+            Ok(()) => {
+                let written_out = fused::write_out(&mut model);
+                // Branches that were written out brought theirs.
+                model.graph.iter_mut().for_each(constants_to_initializers);
+                let is_rewritten = written_out || before != upgrade::opset(&model);
+                Self { model, is_rewritten, ..self }
+            }
             Err(reason) => Self { obstacle: Some(reason), ..self },
         }
     }

@@ -27,6 +27,15 @@ impl Net {
         output
     }
 
+    /// An operator of ONNX Runtime's own domain.
+    pub(crate) fn fused(&mut self, op: &str, inputs: &[&str], attributes: Vec<AttributeProto>) -> String {
+        let output = self.with(op, inputs, attributes);
+        if let Some(node) = self.nodes.last_mut() {
+            node.domain = Some("com.microsoft".into());
+        }
+        output
+    }
+
     pub(crate) fn ints(&mut self, values: &[i64]) -> String {
         let name = self.fresh();
         self.constants.push(TensorProto::int64(&name, &[values.len() as i64], values));

@@ -46,8 +46,14 @@ fn model(build: impl FnOnce(&mut Net) -> String) -> ModelProto {
     let output = net.with("Concat", &[&score, &other], vec![int("axis", 1)]);
 
     // Operators that are younger than the opset of all other cases.
-    let is_young = net.nodes.iter().any(|node| matches!(node.op(), "RMSNormalization" | "Attention"));
-    net.model([3, HEIGHT, WIDTH], &[&output], if is_young { 23 } else { 20 })
+    let youngest = |node: &NodeProto| match node.op() {
+        "Swish" => 24,
+        "RMSNormalization" => 23,
+        "Attention" if node.is_standard() => 23,
+        _ => 20,
+    };
+    let opset = net.nodes.iter().map(youngest).max().unwrap_or(20);
+    net.model([3, HEIGHT, WIDTH], &[&output], opset)
 }
 
 /// Distinct numbers on a grid much coarser than a step, none near a kink at 0, ±1, ±3 or 6.
@@ -153,6 +159,7 @@ const CASES: &[(&str, f32, f32, Build)] = &[
     ("Selu", -2.0, 2.0, |n| n.op("Selu", &["layer"])),
     ("Sigmoid", -3.0, 3.0, |n| n.op("Sigmoid", &["layer"])),
     ("Sin", -2.0, 2.0, |n| n.op("Sin", &["layer"])),
+    ("Swish", -3.0, 3.0, |n| n.with("Swish", &["layer"], vec![AttributeProto::float("alpha", 1.3)])),
     ("Softplus", -3.0, 3.0, |n| n.op("Softplus", &["layer"])),
     ("Softsign", -3.0, 3.0, |n| n.op("Softsign", &["layer"])),
     ("Sqrt", 0.5, 3.0, |n| n.op("Sqrt", &["layer"])),
@@ -165,6 +172,12 @@ const CASES: &[(&str, f32, f32, Build)] = &[
     ("Sub", -2.0, 2.0, |n| {
         let mean = n.op("GlobalAveragePool", &["layer"]);
         n.op("Sub", &[&mean, "layer"])
+    }),
+    ("Mod", 0.75, 1.35, |n| {
+        // Between one and two times the divisor; at its multiples there is a cliff.
+        let divisor = n.float(0.7);
+        let rest = n.with("Mod", &["layer", &divisor], vec![int("fmod", 1)]);
+        n.op("Mul", &[&rest, &rest])
     }),
     ("Mul", -2.0, 2.0, |n| {
         // Squeeze and excite: the gate is broadcast over the places.
@@ -578,6 +591,11 @@ const CASES: &[(&str, f32, f32, Build)] = &[
         let squared = n.op("Mul", &[&wide, &wide]);
         n.with("Cast", &[&squared], vec![int("to", 1)])
     }),
+    ("CastLike", -2.0, 2.0, |n| {
+        let wide = n.with("Cast", &["layer"], vec![int("to", 11)]);
+        let squared = n.op("Mul", &[&wide, &wide]);
+        n.op("CastLike", &[&squared, "layer"])
+    }),
     ("DepthToSpace", -2.0, 2.0, |n| {
         let weight = n.weights(&[8, 3, 1, 1]);
         let wide = n.op("Conv", &["layer", &weight]);
@@ -616,6 +634,103 @@ const CASES: &[(&str, f32, f32, Build)] = &[
         n.op("Unsqueeze", &["layer", &axes])
     }),
 ];
+
+/// The layer as `[N, 6, 15]` tokens.
+fn tokens(n: &mut Net) -> String {
+    let turned = n.with("Transpose", &["layer"], vec![ints("perm", &[0, 2, 1, 3])]);
+    let shape = n.ints(&[0, 6, 15]);
+    n.op("Reshape", &[&turned, &shape])
+}
+
+/// Fused operators, which are written out before they are differentiated. That the runtime's own
+/// operator gives the same is held at load, where a difference would take the gradient away.
+const FUSED: &[(&str, f32, f32, Build)] = &[
+    ("Gelu", -3.0, 3.0, |n| n.fused("Gelu", &["layer"], vec![])),
+    ("BiasGelu", -3.0, 3.0, |n| {
+        let bias = n.weights(&[WIDTH as i64]);
+        n.fused("BiasGelu", &["layer", &bias], vec![])
+    }),
+    ("FastGelu", -3.0, 3.0, |n| {
+        let bias = n.weights(&[WIDTH as i64]);
+        n.fused("FastGelu", &["layer", &bias], vec![])
+    }),
+    ("FastGelu", -3.0, 3.0, |n| n.fused("FastGelu", &["layer"], vec![])),
+    ("QuickGelu", -3.0, 3.0, |n| n.fused("QuickGelu", &["layer"], vec![AttributeProto::float("alpha", 1.5)])),
+    ("FusedConv", -1.0, 1.0, |n| {
+        let (weight, bias) = (n.weights(&[3, 3, 3, 3]), n.weights(&[3]));
+        let tanh = AttributeProto::string("activation", "Tanh");
+        n.fused("FusedConv", &["layer", &weight, &bias, "layer"], vec![ints("pads", &[1, 1, 1, 1]), tanh])
+    }),
+    ("FusedConv", -1.0, 1.0, |n| {
+        let (weight, bias) = (n.weights(&[4, 3, 2, 2]), n.weights(&[4]));
+        let leaky = AttributeProto::string("activation", "LeakyRelu");
+        let slope = AttributeProto { floats: vec![0.3], ..AttributeProto::float("activation_params", 0.0) };
+        let slope = AttributeProto { f: None, r#type: Some(6), ..slope };
+        n.fused("FusedConv", &["layer", &weight, &bias], vec![leaky, slope])
+    }),
+    ("FusedGemm", -1.0, 1.0, |n| {
+        let rows = n.with("Flatten", &["layer"], vec![int("axis", 1)]);
+        let (weight, bias) = (n.weights(&[4, (3 * HEIGHT * WIDTH) as i64]), n.weights(&[4]));
+        let sigmoid = AttributeProto::string("activation", "Sigmoid");
+        n.fused("FusedGemm", &[&rows, &weight, &bias], vec![int("transB", 1), sigmoid])
+    }),
+    ("FusedMatMul", -1.0, 1.0, |n| {
+        let half = AttributeProto::float("alpha", 0.5);
+        let product = n.fused("FusedMatMul", &["layer", "layer"], vec![int("transB", 1), half]);
+        let weight = n.weights(&[HEIGHT as i64, 4]);
+        n.fused("FusedMatMul", &[&product, &weight], vec![int("transA", 1)])
+    }),
+    ("SkipLayerNormalization", -2.0, 2.0, |n| {
+        let x = tokens(n);
+        let doubled = n.op("Mul", &[&x, &x]);
+        let (gamma, beta, bias) = (n.weights(&[15]), n.weights(&[15]), n.weights(&[15]));
+        let normal = n.fused("SkipLayerNormalization", &[&x, &doubled, &gamma, &beta, &bias], vec![]);
+        // The sum is the fourth output.
+        let sum = format!("{normal}/sum");
+        let outputs = &mut n.nodes.last_mut().expect("just written").output;
+        outputs.extend([String::new(), String::new(), sum.clone()]);
+        n.op("Add", &[&normal, &sum])
+    }),
+    ("SkipSimplifiedLayerNormalization", -2.0, 2.0, |n| {
+        let x = tokens(n);
+        let doubled = n.op("Mul", &[&x, &x]);
+        let gamma = n.weights(&[15]);
+        let epsilon = vec![AttributeProto::float("epsilon", 1e-4)];
+        n.fused("SkipSimplifiedLayerNormalization", &[&x, &doubled, &gamma], epsilon)
+    }),
+    ("SimplifiedLayerNormalization", -2.0, 2.0, |n| {
+        let gamma = n.weights(&[WIDTH as i64]);
+        n.op("SimplifiedLayerNormalization", &["layer", &gamma])
+    }),
+    ("MultiHeadAttention", -1.0, 1.0, |n| {
+        let x = tokens(n);
+        let (weight, bias) = (n.weights(&[15, 15]), n.weights(&[45]));
+        let key = n.op("MatMul", &[&x, &weight]);
+        n.fused("MultiHeadAttention", &[&x, &key, &x, &bias], vec![int("num_heads", 3)])
+    }),
+    ("Attention", -1.0, 1.0, |n| {
+        let x = tokens(n);
+        let (weight, bias) = (n.weights(&[15, 45]), n.weights(&[45]));
+        n.fused("Attention", &[&x, &weight, &bias], vec![int("num_heads", 3)])
+    }),
+    ("Attention of opset 23", -1.0, 1.0, |n| {
+        let x = tokens(n);
+        let weight = n.weights(&[15, 15]);
+        let key = n.op("MatMul", &[&x, &weight]);
+        let heads = vec![int("q_num_heads", 3), int("kv_num_heads", 3), AttributeProto::float("scale", 0.4)];
+        n.with("Attention", &[&x, &key, &x], heads)
+    }),
+    ("Attention of opset 23", -1.0, 1.0, |n| n.op("Attention", &["layer", "layer", "layer"])),
+];
+
+#[test]
+fn fused_operators_agree_with_finite_differences() {
+    let failed = |&&(case, low, high, build): &&(&str, f32, f32, Build)| {
+        std::panic::catch_unwind(|| check(case, low, high, build)).is_err()
+    };
+    let failed: Vec<_> = FUSED.iter().filter(failed).map(|(case, ..)| *case).collect();
+    assert!(failed.is_empty(), "these say above what is wrong: {failed:?}");
+}
 
 /// Rounding has no differences to speak of; these have tests of their own, here and in `zoo.rs`.
 const STRAIGHT_THROUGH: &[&str] = &["DequantizeLinear", "QuantizeLinear"];

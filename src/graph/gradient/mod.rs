@@ -86,7 +86,8 @@ impl Step<'_> {
     /// Why this node can't be differentiated, with the operator and the node named.
     #[must_use]
     pub fn refuse(&self, why: &str) -> String {
-        format!("operator {} (node '{}') {why}", self.node.op(), self.node.label())
+        let domain = if self.node.is_standard() { String::new() } else { format!("{}.", self.node.domain()) };
+        format!("operator {domain}{} (node '{}') {why}", self.node.op(), self.node.label())
     }
 }
 

@@ -214,6 +214,17 @@ pub(super) fn mish(emit: &mut Emit<'_>, step: &Step<'_>) -> Gradients {
     chain(emit, step, &derivative)
 }
 
+/// x·σ(αx): σ + αx·σ(1 − σ).
+pub(super) fn swish(emit: &mut Emit<'_>, step: &Step<'_>) -> Gradients {
+    let scaled = emit.scale(step.input(0)?, step.node.float("alpha", 1.0));
+    let sigmoid = emit.op("Sigmoid", &[&scaled]);
+    let rest = one_minus(emit, &sigmoid);
+    let bent = emit.mul(&scaled, &rest);
+    let level = one_plus(emit, &bent);
+    let derivative = emit.mul(&sigmoid, &level);
+    chain(emit, step, &derivative)
+}
+
 /// softplus′ = σ.
 pub(super) fn softplus(emit: &mut Emit<'_>, step: &Step<'_>) -> Gradients {
     let derivative = emit.op("Sigmoid", &[step.input(0)?]);

@@ -74,6 +74,14 @@ pub(super) fn pow(emit: &mut Emit<'_>, step: &Step<'_>) -> Gradients {
     })
 }
 
+/// The remainder rises with what is divided; where it falls back to 0 there is no slope.
+pub(super) fn modulo(_: &mut Emit<'_>, step: &Step<'_>) -> Gradients {
+    if step.wants(1) {
+        return Err(step.refuse("divides by what depends on the layer"));
+    }
+    Ok(step.only_first(step.gradient()?.to_owned()))
+}
+
 /// The largest takes the gradient, and so the smallest of `Min`; equal ones share it, as in PyTorch.
 pub(super) fn extreme(emit: &mut Emit<'_>, step: &Step<'_>) -> Gradients {
     let wins: Vec<String> = (0..step.node.input.len())

@@ -80,6 +80,7 @@ pub const TABLE: &[(&str, Rule)] = &[
     ("Softplus", activation::softplus),
     ("Softsign", activation::softsign),
     ("Sqrt", activation::sqrt),
+    ("Swish", activation::swish),
     ("Tanh", activation::tanh),
     ("ThresholdedRelu", activation::thresholded_relu),
     // arithmetic of two or more tensors
@@ -88,6 +89,7 @@ pub const TABLE: &[(&str, Rule)] = &[
     ("Max", arithmetic::extreme),
     ("Mean", arithmetic::mean),
     ("Min", arithmetic::extreme),
+    ("Mod", arithmetic::modulo),
     ("Mul", arithmetic::mul),
     ("Pow", arithmetic::pow),
     ("Sub", arithmetic::sub),
@@ -148,6 +150,7 @@ pub const TABLE: &[(&str, Rule)] = &[
     ("Resize", resize::resize),
     // another shape, the same numbers
     ("Cast", shape::cast),
+    ("CastLike", shape::cast),
     ("DepthToSpace", shape::depth_to_space),
     ("Dropout", shape::identity),
     ("Expand", shape::expand),

@@ -12,7 +12,8 @@ pub(super) fn reshape(emit: &mut Emit<'_>, step: &Step<'_>) -> Gradients {
     Ok(step.only_first(gradient))
 }
 
-/// Between float types; a cast to integers cuts the gradient and never gets here.
+/// Between float types; a cast to integers cuts the gradient and never gets here. Of `CastLike`'s second
+/// input nothing but the type is read.
 pub(super) fn cast(emit: &mut Emit<'_>, step: &Step<'_>) -> Gradients {
     let gradient = emit.op("CastLike", &[step.gradient()?, step.input(0)?]);
     Ok(step.only_first(gradient))
