@@ -144,7 +144,7 @@ fn run(
         x.axis_chunks_iter(Axis(0), 1).map(|image| image.to_owned()).zip(targets.iter().map(target)).collect()
     };
     for (input, target) in passes {
-        let pass = Pass { input, target, wanted: Wanted::Logit, activation: true };
+        let pass = Pass { target, wanted: Wanted::Logit, activation: true, ..Pass::of(input) };
         let outcome = model.run(layer, pass, &Cancel::default())?;
         gradients.push(outcome.gradient.ok_or("the pass gave no gradient")?.into_dyn());
         activations.push(outcome.activation.ok_or("the pass gave no activation")?.into_dyn());

@@ -157,13 +157,13 @@ impl Image<'_> {
         let gradient = if pass.wanted == Wanted::Nothing {
             None
         } else {
-            let key = self.gradient_key(pass.wanted, class(pass, scores.view()));
+            let key = self.gradient_key(pass, class(pass, scores.view()));
             let Some(Value::Gradient(gradient)) = self.cache.kept().get(&key) else { return None };
             Some((*gradient).clone())
         };
         let activation = if pass.activation { Some(activation.as_ref()?.clone()) } else { None };
         let (scores, probabilities) = (scores.clone(), probabilities.clone());
-        Some(Outcome { scores, probabilities, activation, gradient, is_known: true })
+        Some(Outcome { scores, probabilities, activation, gradient, carried: Vec::new(), is_known: true })
     }
 
     /// Keeps the outcome of a pass.
@@ -178,16 +178,17 @@ impl Image<'_> {
                 .keep(self.key, Value::Forward(Arc::new(Forward { scores, probabilities, activation })));
         }
         if let Some(gradient) = &outcome.gradient {
-            let key = self.gradient_key(pass.wanted, class);
+            let key = self.gradient_key(pass, class);
             self.cache.keep(key, Value::Gradient(Arc::new(gradient.clone())));
         }
     }
 
-    fn gradient_key(&self, wanted: Wanted, class: usize) -> Key {
+    fn gradient_key(&self, pass: &Pass, class: usize) -> Key {
         let mut hash = Sha256::new();
         hash.update(self.key);
-        hash.update((wanted as i64).to_le_bytes());
+        hash.update((pass.wanted as i64).to_le_bytes());
         hash.update((class as u64).to_le_bytes());
+        hash.update(pass.contrast.map_or(-1, |class| class as i64).to_le_bytes());
         hash.finalize().into()
     }
 

@@ -10,10 +10,12 @@ mod masked;
 mod model;
 mod operator;
 mod probe;
+mod programs;
 mod registry;
 mod runtime;
 mod session;
 mod settings;
+mod tail;
 mod worker;
 
 pub use cache::{Cache, CacheUse};
@@ -23,3 +25,4 @@ pub use model::Model;
 pub use registry::{Models, Status};
 pub use session::{Outcome, Pass};
 pub use settings::Settings;
+pub use tail::Behind;

@@ -1,6 +1,7 @@
 //! One model that is loaded and ready: what it is, and the passes it runs.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use ndarray::Array4;
 
@@ -8,17 +9,18 @@ use super::cache::{Cache, Image};
 use super::cancel::Cancel;
 use super::operator::Operators;
 use super::probe::{Probe, probe};
+use super::programs::Programs;
 use super::runtime::Runtime;
-use super::session::{Outcome, Pass};
+use super::session::{Call, Outcome, Pass};
 use super::settings::Settings;
-use super::worker::{Source, Worker};
+use super::worker::{Key, Part, Source, Worker};
 use crate::error::{Error, Kind, Result};
-use crate::graph::chain;
 use crate::graph::file::OnnxFile;
 use crate::graph::layers::{self, Finder, Hints, Layer};
 use crate::graph::prepare::Prepared;
 use crate::graph::program::{self, Wanted};
 use crate::graph::score::{self, Link, Score};
+use crate::graph::tail;
 use crate::model::manifest::Layout;
 use crate::model::preprocess::Preprocess;
 use crate::model::{Labels, ModelFolder};
@@ -35,6 +37,7 @@ pub struct Model {
     obstacles: HashMap<String, String>,
     batch: usize,
     cache: Cache,
+    programs: Arc<Programs>,
     worker: Worker,
 }
 
@@ -99,34 +102,25 @@ impl Model {
 
         // ONNX Runtime 1.32 may crash when it optimises a graph of 16-bit floats with all it has.
         let optimise = !shapes.has_short_floats();
+        let input_name = prepared.input.name.clone();
+        let batch = if takes_batches { settings.batch.max(1) } else { 1 };
+        let weights = file.folder().to_owned();
+        let programs = Arc::new(Programs {
+            file,
+            prepared,
+            shapes,
+            score: score.clone(),
+            layers: layers.clone(),
+            fast_convolution: settings.fast_convolution,
+        });
         let source = {
-            let (input, weights) = (prepared.input.name.clone(), file.folder().to_owned());
-            let (score, layers) = (score.clone(), layers.clone());
-            let fast_convolution = settings.fast_convolution;
-            let compile = move |layer: &str| {
-                let layer = layers.iter().find(|known| known.tensor == layer).ok_or_else(|| {
-                    Error::internal("writing a program", format!("there is no layer '{layer}'"))
-                })?;
-                // A layer without a gradient still has an activation, which is all that Score-CAM needs.
-                let mut model = program::explain(&prepared, &shapes, &score, layer)
-                    .unwrap_or_else(|_| program::forward(&prepared, &shapes, &score, Some(layer)));
-                if fast_convolution {
-                    let count = chain::fuse(&mut model);
-                    tracing::debug!(
-                        layer = layer.name,
-                        count,
-                        "convolutions that need not run as they are written"
-                    );
-                }
-                Ok(file.reference_weights(model))
-            };
+            let programs = Arc::clone(&programs);
+            let compile = Box::new(move |key: &Key| programs.compile(key));
             let (runtime, keep) = (runtime.clone(), settings.layer_sessions);
             let operators = Operators::new(runtime.threads());
-            Source { runtime, folder: weights, input, compile: Box::new(compile), optimise, operators, keep }
+            Source { runtime, folder: weights, compile, optimise, operators, keep }
         };
-        let input_name = source.input.clone();
         let worker = Worker::start(&folder.id, source, &layers[default_layer].tensor)?;
-        let batch = if takes_batches { settings.batch.max(1) } else { 1 };
         let model = Self {
             folder,
             preprocess,
@@ -137,6 +131,7 @@ impl Model {
             obstacles,
             batch,
             cache,
+            programs,
             worker,
         };
         model.warm_up()?;
@@ -152,8 +147,9 @@ impl Model {
         };
         let layer = &self.layers[self.default_layer];
         let wanted = if self.obstacles.contains_key(&layer.tensor) { Wanted::Nothing } else { Wanted::Logit };
-        let pass = Pass { input: Array4::zeros(shape), target: None, wanted, activation: true };
-        self.worker.run(Some(&layer.tensor), pass, &Cancel::default()).map(drop)
+        let pass = Pass { wanted, activation: true, ..Pass::of(Array4::zeros(shape)) };
+        let key = Key { layer: layer.tensor.clone(), part: Part::Whole };
+        self.worker.run(Some(key), pass.into(), &Cancel::default()).map(drop)
     }
 
     /// The model's id.
@@ -254,6 +250,12 @@ impl Model {
         self.obstacles.get(&layer.tensor).map(String::as_str)
     }
 
+    /// Why what stands behind a layer can't be run by itself, if it can't.
+    #[must_use]
+    pub fn tail_obstacle(&self, layer: &Layer) -> Option<String> {
+        tail::check(&self.programs.prepared, &self.programs.shapes, &self.score, layer).err()
+    }
+
     /// Runs a pass of `layer`'s program: forward, and what the pass wants besides. What is known of one
     /// image already is not computed again.
     ///
@@ -261,13 +263,17 @@ impl Model {
     /// [`Kind::NotANumber`], those of [`Cancel::check`], or a fault.
     pub fn run(&self, layer: &Layer, pass: Pass, cancel: &Cancel) -> Result<Outcome> {
         cancel.check()?;
-        let Some(image) = self.cache.image(self.id(), &layer.tensor, &pass.input) else {
-            return self.finite(self.worker.run(Some(&layer.tensor), pass, cancel)?);
-        };
+        // Most tails read nothing but the activation; then the layer's usual program will do.
+        let carries = pass.carry && self.programs.tail(layer).is_ok_and(|tail| !tail.carried.is_empty());
+        let part = if carries { Part::Head } else { Part::Whole };
+        let key = Some(Key { layer: layer.tensor.clone(), part });
+        // What is carried over is not kept.
+        let image = if carries { None } else { self.cache.image(self.id(), &layer.tensor, &pass.input) };
+        let Some(image) = image else { return self.call(key, pass.into(), cancel) };
         if let Some(known) = image.outcome(&pass) {
             return Ok(known);
         }
-        let outcome = self.finite(self.worker.run(Some(&layer.tensor), pass.clone(), cancel)?)?;
+        let outcome = self.call(key, pass.clone().into(), cancel)?;
         image.keep(&pass, &outcome);
         Ok(outcome)
     }
@@ -277,14 +283,20 @@ impl Model {
     /// # Errors
     /// As [`Model::run`].
     pub fn forward(&self, input: Array4<f32>, cancel: &Cancel) -> Result<Outcome> {
-        let pass = Pass { input, target: None, wanted: Wanted::Nothing, activation: false };
-        self.run(self.default_layer(), pass, cancel)
+        self.run(self.default_layer(), Pass::of(input), cancel)
     }
 
     /// A plain forward pass of inputs that nobody asks for twice.
     pub(super) fn pass(&self, input: Array4<f32>, cancel: &Cancel) -> Result<Outcome> {
-        let pass = Pass { input, target: None, wanted: Wanted::Nothing, activation: false };
-        self.finite(self.worker.run(None, pass, cancel)?)
+        self.call(None, Pass::of(input).into(), cancel)
+    }
+
+    pub(super) fn programs(&self) -> &Programs {
+        &self.programs
+    }
+
+    pub(super) fn call(&self, key: Option<Key>, call: Call, cancel: &Cancel) -> Result<Outcome> {
+        self.finite(self.worker.run(key, call, cancel)?)
     }
 
     /// What is known of an image under the plain forward pass.

@@ -21,10 +21,22 @@ pub struct Pass {
     pub input: Array4<f32>,
     /// The class to differentiate, the same for all N; the predicted one when absent.
     pub target: Option<usize>,
+    /// The class whose score is taken off it first.
+    pub contrast: Option<usize>,
     /// The gradient that is wanted.
     pub wanted: Wanted,
     /// Whether the layer's activation is wanted.
     pub activation: bool,
+    /// Whether what the layer's tail reads besides the activation is wanted.
+    pub carry: bool,
+}
+
+impl Pass {
+    /// A plain forward pass.
+    #[must_use]
+    pub fn of(input: Array4<f32>) -> Self {
+        Self { input, target: None, contrast: None, wanted: Wanted::Nothing, activation: false, carry: false }
+    }
 }
 
 /// What a run gave.
@@ -40,46 +52,91 @@ pub struct Outcome {
     pub gradient: Option<Array4<f32>>,
     /// Whether it was known from an earlier run, and the model did not run.
     pub is_known: bool,
+    /// What the layer's tail reads besides the activation, if asked for.
+    pub carried: Vec<ArrayD<f32>>,
+}
+
+/// A program, encoded, and what its inputs are.
+pub(super) struct Compiled {
+    pub(super) model: Vec<u8>,
+    /// Names of the float inputs, the first of which is the image or the activation.
+    pub(super) inputs: Vec<String>,
+    /// The output that holds the activation.
+    pub(super) activation: String,
+    /// The outputs that a tail reads besides the activation.
+    pub(super) carried: Vec<String>,
+}
+
+/// One run of a program: what goes in, and which outputs are wanted.
+pub(super) struct Call {
+    /// In the order of [`Compiled::inputs`]; all of them have the batch of the first.
+    pub(super) inputs: Vec<ArrayD<f32>>,
+    /// For each of the batch the class, −1 for the predicted one.
+    pub(super) target: Vec<i64>,
+    /// For each of the batch the class to take off, −1 for none.
+    pub(super) contrast: Vec<i64>,
+    pub(super) wanted: Wanted,
+    pub(super) activation: bool,
+}
+
+impl From<Pass> for Call {
+    fn from(pass: Pass) -> Self {
+        let count = pass.input.shape()[0];
+        let classes = |class: Option<usize>| vec![class.map_or(-1, |class| class as i64); count];
+        Self {
+            target: classes(pass.target),
+            contrast: classes(pass.contrast),
+            wanted: pass.wanted,
+            activation: pass.activation,
+            inputs: vec![pass.input.into_dyn()],
+        }
+    }
 }
 
 /// A program that is ready to run.
 pub(super) struct Program {
     session: Session,
-    input: String,
+    inputs: Vec<String>,
+    activation: String,
+    carried: Vec<String>,
     stop: Stop,
 }
 
 impl Program {
-    /// Makes the session; `input` is the name of the image input.
+    /// Makes the session.
     pub(super) fn new(
         runtime: &Runtime,
-        model: &[u8],
+        compiled: Compiled,
         folder: &Path,
-        input: &str,
         optimise: bool,
         operators: &Operators,
     ) -> Result<Self> {
-        let session = runtime.session(model, folder, optimise, Some(operators)).map_err(|error| {
-            Error::new(Kind::Setup, format!("ONNX Runtime refuses the model: {}", first_line(&error)))
-        })?;
-        Ok(Self { session, input: input.to_owned(), stop: operators.stop().clone() })
+        let session =
+            runtime.session(&compiled.model, folder, optimise, Some(operators)).map_err(|error| {
+                Error::new(Kind::Setup, format!("ONNX Runtime refuses the model: {}", first_line(&error)))
+            })?;
+        let Compiled { inputs, activation, carried, .. } = compiled;
+        Ok(Self { session, inputs, activation, carried, stop: operators.stop().clone() })
     }
 
-    /// Runs one pass. Raising `cancel` stops it between two kernels, and within a chain of convolutions.
-    pub(super) fn run(&mut self, pass: &Pass, cancel: &Cancel) -> Result<Outcome> {
+    /// Runs once. Raising `cancel` stops it between two kernels, and within a chain of convolutions.
+    pub(super) fn run(&mut self, call: &Call, cancel: &Cancel) -> Result<Outcome> {
         let fault = |error: ort::Error| Error::internal("running the model", error);
-        let count = pass.input.shape()[0];
-        let target = vec![pass.target.map_or(-1, |class| class as i64); count];
-        let wanted = [pass.wanted as i64];
+        let count = call.target.len();
+        let wanted = [call.wanted as i64];
         let has_gradient = self.session.inputs().iter().any(|input| input.name() == names::WANTED);
 
-        let image = TensorRef::from_array_view(pass.input.view()).map_err(fault)?;
-        let mut inputs: Vec<(Cow<'_, str>, SessionInputValue<'_>)> =
-            vec![(self.input.as_str().into(), image.into())];
+        let mut inputs: Vec<(Cow<'_, str>, SessionInputValue<'_>)> = Vec::new();
+        for (name, array) in self.inputs.iter().zip(&call.inputs) {
+            let value = TensorRef::from_array_view(array.view()).map_err(fault)?;
+            inputs.push((name.as_str().into(), value.into()));
+        }
         if has_gradient {
-            let target = TensorRef::from_array_view(([count], target.as_slice())).map_err(fault)?;
+            for (name, classes) in [(names::TARGET, &call.target), (names::CONTRAST, &call.contrast)] {
+                let value = TensorRef::from_array_view(([count], classes.as_slice())).map_err(fault)?;
+                inputs.push((name.into(), value.into()));
+            }
             let wanted = TensorRef::from_array_view(([1_usize], wanted.as_slice())).map_err(fault)?;
-            inputs.push((names::TARGET.into(), target.into()));
             inputs.push((names::WANTED.into(), wanted.into()));
         }
 
@@ -104,12 +161,13 @@ impl Program {
         Ok(Outcome {
             scores: array(&outputs, names::SCORES)?,
             probabilities: array(&outputs, names::PROBABILITIES)?,
-            activation: if pass.activation { Some(array(&outputs, names::ACTIVATION)?) } else { None },
-            gradient: match pass.wanted {
+            activation: if call.activation { Some(array(&outputs, &self.activation)?) } else { None },
+            gradient: match call.wanted {
                 Wanted::Nothing => None,
                 _ => Some(array(&outputs, names::GRADIENT)?),
             },
             is_known: false,
+            carried: self.carried.iter().map(|name| array(&outputs, name)).collect::<Result<_>>()?,
         })
     }
 }

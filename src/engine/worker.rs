@@ -2,7 +2,7 @@
 //!
 //! Requests wait in a channel, pass by pass, so a Grad-CAM gets its turn between
 //! two batches of somebody's Score-CAM. The session of the default layer stays;
-//! those of other layers are made when they are first asked for and the least
+//! those of other layers, and of tails, are made when they are first asked for and the least
 //! recently used goes when there are too many.
 
 use std::sync::mpsc::{Receiver, SyncSender, channel, sync_channel};
@@ -11,28 +11,46 @@ use std::thread::JoinHandle;
 use super::cancel::Cancel;
 use super::operator::Operators;
 use super::runtime::Runtime;
-use super::session::{Outcome, Pass, Program};
+use super::session::{Call, Compiled, Outcome, Program};
 use crate::error::{Error, Kind, Result};
 
-/// Writes the program for a layer: its encoded model.
-pub(super) type Compile = dyn Fn(&str) -> Result<Vec<u8>> + Send + Sync;
+/// Which program of a model: each has a session of its own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Key {
+    /// The layer's tensor.
+    pub(super) layer: String,
+    pub(super) part: Part,
+}
+
+/// How much of the model a program runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Part {
+    /// All of it, with the layer's activation and gradient.
+    Whole,
+    /// The same, and it gives what the layer's tail reads besides the activation.
+    Head,
+    /// Only what stands behind the layer.
+    Tail,
+}
+
+/// Writes a program.
+pub(super) type Compile = dyn Fn(&Key) -> Result<Compiled> + Send + Sync;
 
 /// What the worker needs to make sessions.
 pub(super) struct Source {
     pub(super) runtime: Runtime,
     pub(super) folder: std::path::PathBuf,
-    pub(super) input: String,
     pub(super) compile: Box<Compile>,
     /// Whether the runtime may rewrite the graph.
     pub(super) optimise: bool,
     pub(super) operators: Operators,
-    /// Sessions of other layers that are kept.
+    /// Sessions besides the default layer's that are kept.
     pub(super) keep: usize,
 }
 
 struct Job {
-    layer: Option<String>,
-    pass: Pass,
+    key: Option<Key>,
+    call: Call,
     cancel: Cancel,
     reply: SyncSender<Result<Outcome>>,
 }
@@ -47,8 +65,9 @@ impl Worker {
     /// Starts the thread with the session of the default layer, which is made before this returns.
     pub(super) fn start(name: &str, source: Source, default_layer: &str) -> Result<Self> {
         let (jobs, queue) = channel();
-        let main = source.program(default_layer)?;
-        let sessions = Sessions { source, default: (default_layer.to_owned(), main), others: Vec::new() };
+        let key = Key { layer: default_layer.to_owned(), part: Part::Whole };
+        let main = source.program(&key)?;
+        let sessions = Sessions { source, default: (key, main), others: Vec::new() };
         let thread = std::thread::Builder::new()
             .name(format!("model {name}"))
             .spawn(move || work(sessions, &queue))
@@ -56,10 +75,10 @@ impl Worker {
         Ok(Self { jobs: Some(jobs), thread: Some(thread) })
     }
 
-    /// Runs one pass with the program of `layer`, or with any that is at hand, and waits for the outcome.
-    pub(super) fn run(&self, layer: Option<&str>, pass: Pass, cancel: &Cancel) -> Result<Outcome> {
+    /// Runs this program, or any that is at hand, and waits for the outcome.
+    pub(super) fn run(&self, key: Option<Key>, call: Call, cancel: &Cancel) -> Result<Outcome> {
         let (reply, outcome) = sync_channel(1);
-        let job = Job { layer: layer.map(str::to_owned), pass, cancel: cancel.clone(), reply };
+        let job = Job { key, call, cancel: cancel.clone(), reply };
         let gone = || Error::internal("running a pass", "the model's thread has ended");
         self.jobs.as_ref().and_then(|jobs| jobs.send(job).ok()).ok_or_else(gone)?;
         outcome.recv().map_err(|_| gone())?
@@ -81,8 +100,8 @@ fn work(mut sessions: Sessions, queue: &Receiver<Job>) {
         let outcome = job
             .cancel
             .check()
-            .and_then(|()| sessions.program(job.layer.as_deref()))
-            .and_then(|program| program.run(&job.pass, &job.cancel));
+            .and_then(|()| sessions.program(job.key.as_ref()))
+            .and_then(|program| program.run(&job.call, &job.cancel));
         // Who asked may be gone by now; then nobody reads this.
         let _ = job.reply.send(outcome);
     }
@@ -90,22 +109,22 @@ fn work(mut sessions: Sessions, queue: &Receiver<Job>) {
 
 struct Sessions {
     source: Source,
-    default: (String, Program),
+    default: (Key, Program),
     /// Most recently used first.
-    others: Vec<(String, Program)>,
+    others: Vec<(Key, Program)>,
 }
 
 impl Sessions {
-    fn program(&mut self, layer: Option<&str>) -> Result<&mut Program> {
-        let Some(layer) = layer.filter(|layer| *layer != self.default.0) else {
+    fn program(&mut self, key: Option<&Key>) -> Result<&mut Program> {
+        let Some(key) = key.filter(|key| **key != self.default.0) else {
             return Ok(&mut self.default.1);
         };
-        let program = match self.others.iter().position(|(known, _)| known == layer) {
+        let program = match self.others.iter().position(|(known, _)| known == key) {
             Some(index) => self.others.remove(index),
             None => {
                 // The old one goes first, so that there are never more than are kept.
                 self.others.truncate(self.source.keep.max(1) - 1);
-                (layer.to_owned(), self.source.program(layer)?)
+                (key.clone(), self.source.program(key)?)
             }
         };
         self.others.insert(0, program);
@@ -114,15 +133,17 @@ impl Sessions {
 }
 
 impl Source {
-    fn program(&self, layer: &str) -> Result<Program> {
+    fn program(&self, key: &Key) -> Result<Program> {
         let started = std::time::Instant::now();
-        let model = (self.compile)(layer)?;
-        let (folder, input) = (&self.folder, &self.input);
-        let program = Program::new(&self.runtime, &model, folder, input, self.optimise, &self.operators)
+        let Key { layer, part } = key;
+        let compiled = (self.compile)(key)?;
+        let program = Program::new(&self.runtime, compiled, &self.folder, self.optimise, &self.operators)
             .map_err(|error| {
-                Error::new(Kind::Internal, format!("the session of layer '{layer}'")).caused_by(error)
+                Error::new(Kind::Internal, format!("the session of layer '{layer}' ({part:?})"))
+                    .caused_by(error)
             })?;
-        tracing::debug!(layer, duration_ms = started.elapsed().as_secs_f64() * 1e3, "made a session");
+        let duration_ms = started.elapsed().as_secs_f64() * 1e3;
+        tracing::debug!(layer, ?part, duration_ms, "made a session");
         Ok(program)
     }
 }

@@ -53,7 +53,7 @@ fn weight(gradient: ArrayView2<'_, f32>, activation: ArrayView2<'_, f32>, conven
             _ if g == 0.0 => 0.0,
             Convention::PytorchGradCam => square / (denominator + 1e-6),
             _ if denominator == 0.0 => square,
-            Convention::Paper | Convention::Article => square / denominator,
+            _ => square / denominator,
         }
     };
     let alphas = gradient.iter().map(|&g| alpha(f64::from(g)));
@@ -62,7 +62,7 @@ fn weight(gradient: ArrayView2<'_, f32>, activation: ArrayView2<'_, f32>, conven
             0.0 => 1.0,
             sum => sum,
         },
-        Convention::Paper | Convention::PytorchGradCam => 1.0,
+        _ => 1.0,
     };
     let sum: f64 = alphas.zip(&gradient).map(|(alpha, &g)| alpha / norm * f64::from(g).max(0.0)).sum();
     sum as f32

@@ -10,13 +10,13 @@ use ndarray::Array2;
 use super::options::{Convention, Method, Normalize, ScoreKind};
 use super::stage::Stage;
 use super::{
-    eigencam, eigengradcam, gradcam, gradcam_elementwise, gradcam_plus_plus, hirescam, layercam, random,
-    scorecam, xgradcam,
+    ablationcam, eigencam, eigengradcam, gradcam, gradcam_elementwise, gradcam_plus_plus, hirescam, layercam,
+    random, reciprocam, scorecam, xgradcam,
 };
 use crate::error::Result;
 
 /// Every method, in the order of [`Method`].
-pub const METHODS: [&Row; 10] = [
+pub const METHODS: [&Row; 12] = [
     &gradcam_plus_plus::ROW,
     &gradcam::ROW,
     &scorecam::ROW,
@@ -27,6 +27,8 @@ pub const METHODS: [&Row; 10] = [
     &eigencam::ROW,
     &eigengradcam::ROW,
     &random::ROW,
+    &ablationcam::ROW,
+    &reciprocam::ROW,
 ];
 
 /// What there is to know of a method.
@@ -50,6 +52,8 @@ pub struct Row {
     pub paper_normalize: Normalize,
     /// Whether the map depends on the class at all.
     pub sees_class: bool,
+    /// Whether what is below 0 is cut off before a map is stretched between its extremes.
+    pub cuts: bool,
     /// Whether the map can fall below 0 before it is cut there.
     pub has_sign: bool,
     /// The options that mean something to this method and not to all.
@@ -67,6 +71,8 @@ pub enum Needs {
     Gradient,
     /// Passes of changed inputs.
     Masked,
+    /// Passes of changed activations through what stands behind the layer.
+    Tail,
 }
 
 impl Needs {
@@ -74,6 +80,12 @@ impl Needs {
     #[must_use]
     pub const fn gradient(self) -> bool {
         matches!(self, Self::Gradient)
+    }
+
+    /// True for methods that run what stands behind the layer by itself.
+    #[must_use]
+    pub const fn tail(self) -> bool {
+        matches!(self, Self::Tail)
     }
 }
 
@@ -89,6 +101,7 @@ impl Row {
         paper_score: ScoreKind::Logit,
         paper_normalize: Normalize::Max,
         sees_class: true,
+        cuts: true,
         has_sign: true,
         options: &[],
         maps: |_| Ok(Vec::new()),
@@ -100,7 +113,7 @@ impl Row {
         match convention {
             Convention::Paper => self.paper_score,
             Convention::Article => ScoreKind::Probability,
-            Convention::PytorchGradCam => ScoreKind::Logit,
+            Convention::PytorchGradCam | Convention::OpenvinoXai => ScoreKind::Logit,
         }
     }
 
@@ -110,7 +123,7 @@ impl Row {
         match convention {
             Convention::Paper => self.paper_normalize,
             Convention::Article => Normalize::Max,
-            Convention::PytorchGradCam => Normalize::MinMax,
+            Convention::PytorchGradCam | Convention::OpenvinoXai => Normalize::MinMax,
         }
     }
 }

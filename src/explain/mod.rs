@@ -5,6 +5,7 @@
 //! gradient, and hand the arrays to the method. They block; the edge calls them
 //! from threads that may. [`methods`] is the table of all methods.
 
+pub mod ablationcam;
 pub mod chance;
 pub mod eigencam;
 pub mod eigengradcam;
@@ -19,6 +20,7 @@ pub mod normalize;
 pub mod options;
 pub mod principal;
 pub mod random;
+pub mod reciprocam;
 pub mod result;
 mod run;
 pub mod scorecam;

@@ -15,22 +15,38 @@ pub struct Normalized {
     pub empty: bool,
 }
 
-/// Cuts a map at 0, `ReLU(map)`, and normalises it.
+/// How a finished map is brought to 0..1.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Finish {
+    /// By its maximum, by minimum and maximum, or not at all.
+    pub how: Normalize,
+    /// What is added to the range in [`Normalize::MinMax`].
+    pub epsilon: f32,
+    /// Whether everything below 0 is cut off first. [`Normalize::MinMax`] can do without.
+    pub cut: bool,
+}
+
+/// Normalises a map.
 ///
-/// `Max` divides by the maximum; `MinMax` is pytorch-grad-cam's `(x − min) / (10⁻⁷ + max(x − min))`.
-/// A map without a positive number stays zero in both: it has no shape to bring out.
+/// `Max` divides by the maximum; `MinMax` is `(x − min) / (max(x − min) + ε)`. A map without a positive number
+/// stays zero in both: it has no shape to bring out. So does one that is not cut and flat.
 #[must_use]
-pub fn normalize(map: Array2<f32>, how: Normalize) -> Normalized {
-    let map = map.mapv_into(|value| value.max(0.0));
-    let max = map.iter().copied().fold(0.0_f32, f32::max);
-    if max <= 0.0 || max.is_nan() {
-        return Normalized { map: Array2::zeros(map.raw_dim()), max: 0.0, empty: true };
+pub fn normalize(map: Array2<f32>, finish: Finish) -> Normalized {
+    let is_cut = finish.cut || finish.how != Normalize::MinMax;
+    let map = if is_cut { map.mapv_into(|value| value.max(0.0)) } else { map };
+    let (min, max) = map
+        .iter()
+        .fold((f32::INFINITY, f32::NEG_INFINITY), |(min, max), &value| (min.min(value), max.max(value)));
+    if if is_cut { max <= 0.0 } else { max <= min } {
+        return Normalized { map: Array2::zeros(map.raw_dim()), max: max.max(0.0), empty: true };
     }
-    let map = match how {
+    let map = match finish.how {
         Normalize::Max => map.mapv_into(|value| value / max),
         Normalize::MinMax => {
-            let min = map.iter().copied().fold(f32::INFINITY, f32::min);
-            let range = 1e-7 + (max - min);
+            let range = match max - min + finish.epsilon {
+                0.0 => 1.0,
+                range => range,
+            };
             map.mapv_into(|value| (value - min) / range)
         }
         Normalize::None => map,
@@ -45,6 +61,7 @@ mod tests {
 
     #[test]
     fn the_largest_value_becomes_one() {
+        let normalize = |map, how| normalize(map, Finish { how, epsilon: 0.0, cut: true });
         let normalized = normalize(array![[1.0, 4.0]], Normalize::Max);
         assert_eq!(normalized, Normalized { map: array![[0.25, 1.0]], max: 4.0, empty: false });
         assert_eq!(normalize(array![[1.0, 3.0]], Normalize::MinMax).map[[0, 0]], 0.0);
@@ -53,10 +70,20 @@ mod tests {
 
     #[test]
     fn a_map_of_nothing_stays_zero_and_says_so() {
+        let normalize = |map, how| normalize(map, Finish { how, epsilon: 1e-7, cut: true });
         for how in [Normalize::Max, Normalize::MinMax, Normalize::None] {
             let normalized = normalize(array![[0.0, 0.0]], how);
             assert!(normalized.empty);
             assert_eq!(normalized.map, array![[0.0, 0.0]]);
         }
+    }
+
+    #[test]
+    fn a_map_that_is_not_cut_is_stretched_whole() {
+        let finish = Finish { how: Normalize::MinMax, epsilon: 0.0, cut: false };
+        assert_eq!(normalize(array![[-3.0, -1.0]], finish).map, array![[0.0, 1.0]]);
+        assert!(normalize(array![[-3.0, -3.0]], finish).empty);
+        let cut = Finish { cut: true, ..finish };
+        assert!(normalize(array![[-3.0, -1.0]], cut).empty);
     }
 }

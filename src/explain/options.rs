@@ -55,6 +55,10 @@ pub enum Method {
     EigenGradCam,
     /// Channels weighted by chance: what any method must be better than.
     Random,
+    /// Ablation-CAM, WACV 2020.
+    AblationCam,
+    /// Recipro-CAM, arXiv 2209.14074.
+    ReciproCam,
 }
 
 impl Choice for Method {
@@ -86,12 +90,30 @@ pub enum Convention {
     Article,
     /// The library pytorch-grad-cam 1.5.
     PytorchGradCam,
+    /// The library openvino-xai 1.1.
+    OpenvinoXai,
 }
 
 impl Choice for Convention {
     const OPTION: &'static str = "convention";
-    const CHOICES: &'static [(&'static str, Self)] =
-        &[("paper", Self::Paper), ("article", Self::Article), ("pytorch-grad-cam", Self::PytorchGradCam)];
+    const CHOICES: &'static [(&'static str, Self)] = &[
+        ("paper", Self::Paper),
+        ("article", Self::Article),
+        ("pytorch-grad-cam", Self::PytorchGradCam),
+        ("openvino-xai", Self::OpenvinoXai),
+    ];
+}
+
+impl Convention {
+    /// What the source adds to the range of a map that it stretches between minimum and maximum.
+    #[must_use]
+    pub const fn epsilon(self) -> f32 {
+        match self {
+            Self::Paper | Self::Article => 0.0,
+            Self::PytorchGradCam => 1e-7,
+            Self::OpenvinoXai => 1e-12,
+        }
+    }
 }
 
 /// The score that is differentiated, or that weighs a masked pass.
@@ -193,7 +215,7 @@ mod tests {
     fn a_wrong_value_is_answered_with_the_right_ones() {
         assert_eq!(
             Convention::parse("keras").unwrap_err(),
-            "option 'convention' can't be 'keras'; it takes paper, article, pytorch-grad-cam"
+            "option 'convention' can't be 'keras'; it takes paper, article, pytorch-grad-cam, openvino-xai"
         );
     }
 

@@ -25,7 +25,9 @@ pub struct Passes {
     pub forward: usize,
     /// Passes of masked images.
     pub masked: usize,
-    /// Masked passes that were left out: they could not change the map, or their answer was known.
+    /// Passes of changed activations through the part behind the layer.
+    pub tail: usize,
+    /// Masked and tail passes that were left out: they could not change the map, or their answer was known.
     pub skipped: usize,
 }
 

@@ -8,7 +8,7 @@ use ndarray::{Array2, Array4, ArrayView1, ArrayView3, Axis};
 
 use super::goal::Goal;
 use super::methods::Row;
-use super::normalize;
+use super::normalize::{Finish, normalize};
 use super::options::{Method, Options, ScoreKind};
 use super::result::{Explanation, Passes, Prediction, Predictions, Timing};
 use super::stage::Stage;
@@ -111,6 +111,7 @@ impl<'a> Job<'a> {
         // A pass with a gradient serves the methods that need none, too.
         let main =
             wanted.iter().copied().find(|wanted| *wanted != Wanted::Nothing).unwrap_or(Wanted::Nothing);
+        let carry = methods.iter().any(|method| method.row().needs.tail());
         let mut passes: Vec<(Wanted, Outcome, f64)> = Vec::new();
         let mut explanations = Vec::with_capacity(methods.len());
         for (&method, wanted) in methods.iter().zip(wanted) {
@@ -119,8 +120,13 @@ impl<'a> Job<'a> {
                 Some(index) => index,
                 None => {
                     let started = Instant::now();
-                    let pass =
-                        Pass { input: self.input.clone(), target: self.target, wanted, activation: true };
+                    let pass = Pass {
+                        target: self.target,
+                        wanted,
+                        activation: true,
+                        carry,
+                        ..Pass::of(self.input.clone())
+                    };
                     let outcome = self.model.run(self.layer, pass, self.cancel)?;
                     passes.push((wanted, outcome, ms_since(started)));
                     passes.len() - 1
@@ -151,6 +157,14 @@ impl<'a> Job<'a> {
             return impossible(format!(
                 "model '{}' gives probabilities and hides their logits; score=probability works",
                 self.model.id()
+            ));
+        }
+        if row.needs.tail()
+            && let Some(obstacle) = self.model.tail_obstacle(self.layer)
+        {
+            return impossible(format!(
+                "{} runs what stands behind layer '{}' by itself: {obstacle}; scorecam works without",
+                row.title, self.layer.name
             ));
         }
         if !row.needs.gradient() {
@@ -186,6 +200,8 @@ impl<'a> Job<'a> {
             options: self.options,
             method: row.method,
             model: self.model,
+            layer: self.layer,
+            carried: &outcome.carried,
             input: self.input,
             cancel: self.cancel,
             watch: self.watch,
@@ -208,7 +224,8 @@ impl<'a> Job<'a> {
     ) -> Explanation {
         let (model, options) = (self.model, self.options);
         let how = options.normalize.unwrap_or(row.normalize(options.convention));
-        let normalized = normalize::normalize(map, how);
+        let finish = Finish { how, epsilon: options.convention.epsilon(), cut: row.cuts };
+        let normalized = normalize(map, finish);
         let preprocess = model.preprocess();
         Explanation {
             model: model.id().to_owned(),

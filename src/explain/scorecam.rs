@@ -164,8 +164,8 @@ impl<'a> Mask<'a> {
     pub fn new(activation: ArrayView3<'a, f32>, size: (usize, usize), convention: Convention) -> Self {
         let (_, height, width) = activation.dim();
         let upsampler = match convention {
-            Convention::Paper | Convention::Article => Upsampler::half_pixel((height, width), size),
             Convention::PytorchGradCam => Upsampler::align_corners((height, width), size),
+            _ => Upsampler::half_pixel((height, width), size),
         };
         Self { activation, upsampler, convention }
     }
@@ -183,9 +183,9 @@ impl<'a> Mask<'a> {
         self.upsampler.apply(self.activation.index_axis(Axis(0), channel), out.view_mut());
         let (low, high) = extremes(out.view());
         let (shift, range) = match self.convention {
-            Convention::Paper => (low, high - low),
             Convention::Article => (0.0, high - low),
             Convention::PytorchGradCam => (low, high - low + 1e-8),
+            _ => (low, high - low),
         };
         // What is not flat at layer size can't be flat here, but for rounding.
         let range = if range > 0.0 { range } else { 1.0 };

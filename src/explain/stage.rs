@@ -6,14 +6,15 @@
 
 use std::cell::Cell;
 
-use ndarray::{Array2, Array3, Array4, ArrayView2, ArrayView3, ArrayViewMut2};
+use ndarray::{Array2, Array3, Array4, ArrayD, ArrayView2, ArrayView3, ArrayViewMut2, ArrayViewMut3};
 
 use super::goal::Goal;
 use super::options::{Method, Options, ScoreKind};
 use super::result::{Explanation, Passes};
 use super::watch::Watch;
-use crate::engine::{Answers, Cancel, Model, masked_passes};
+use crate::engine::{Answers, Behind, Cancel, Model, masked_passes};
 use crate::error::Result;
+use crate::graph::layers::Layer;
 
 /// One method on one layer of one image.
 pub struct Stage<'a> {
@@ -29,6 +30,9 @@ pub struct Stage<'a> {
     pub options: &'a Options,
     pub(super) method: Method,
     pub(super) model: &'a Model,
+    pub(super) layer: &'a Layer,
+    /// What the tail reads besides the activation.
+    pub(super) carried: &'a [ArrayD<f32>],
     pub(super) input: &'a Array4<f32>,
     pub(super) cancel: &'a Cancel,
     pub(super) watch: &'a dyn Watch,
@@ -77,23 +81,53 @@ impl Stage<'_> {
         mask: impl FnMut(usize, ArrayViewMut2<'_, f32>),
         so_far: impl Fn(usize, &Answers) -> Array2<f32>,
     ) -> Result<Answers> {
-        let before = self.passes.get();
-        let progress = |done: usize, answers: &Answers| {
-            self.watch.progress(self.method, done, count);
-            if done < count && self.watch.wants_partial() {
-                let passes = Passes { masked: before.masked + done, ..before };
-                let map = so_far(done, answers);
-                self.watch.partial(&(self.finish)(map, &self.goals[0], passes), count);
-            }
-            Ok(())
-        };
-        self.watch.progress(self.method, 0, count);
+        let progress = self.progress(count, |passes, done| passes.masked += done, so_far);
         let answers = masked_passes(self.model, self.input, count, mask, self.cancel, &progress)?;
         self.count(|passes| {
             passes.masked += answers.ran;
             passes.skipped += count - answers.ran;
         });
         Ok(answers)
+    }
+
+    /// The scores for `count` changed activations; `change(k, out)` writes activation k, `[C, h, w]`.
+    ///
+    /// `so_far` as in [`Stage::masked`].
+    ///
+    /// # Errors
+    /// Those of the engine.
+    pub fn tail(
+        &self,
+        count: usize,
+        change: impl FnMut(usize, ArrayViewMut3<'_, f32>),
+        so_far: impl Fn(usize, &Answers) -> Array2<f32>,
+    ) -> Result<Answers> {
+        let behind = Behind::new(self.model, self.layer, self.carried)?;
+        let progress = self.progress(count, |passes, done| passes.tail += done, so_far);
+        let answers = behind.passes(count, change, self.cancel, &progress)?;
+        self.count(|passes| passes.tail += count);
+        Ok(answers)
+    }
+
+    /// Tells whoever watches how far it is, and shows them the map so far.
+    fn progress<'b>(
+        &'b self,
+        count: usize,
+        counted: impl Fn(&mut Passes, usize) + 'b,
+        so_far: impl Fn(usize, &Answers) -> Array2<f32> + 'b,
+    ) -> impl Fn(usize, &Answers) -> Result<()> + 'b {
+        let before = self.passes.get();
+        self.watch.progress(self.method, 0, count);
+        move |done, answers| {
+            self.watch.progress(self.method, done, count);
+            if done < count && self.watch.wants_partial() {
+                let mut passes = before;
+                counted(&mut passes, done);
+                let map = so_far(done, answers);
+                self.watch.partial(&(self.finish)(map, &self.goals[0], passes), count);
+            }
+            Ok(())
+        }
     }
 
     /// The part of the answers that goals are differences of, `[K, classes]`.

@@ -18,6 +18,7 @@ pub mod probe;
 pub mod program;
 pub mod proto;
 pub mod score;
+pub mod tail;
 pub mod topology;
 pub mod types;
 pub mod upgrade;

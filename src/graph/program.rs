@@ -6,7 +6,7 @@
 //! they are. Which class is explained is an input of every run.
 
 use super::gradient::{Backward, Emit, backward};
-use super::layers::Layer;
+use super::layers::{Layer, Layout};
 use super::prepare::Prepared;
 use super::probe::Shapes;
 use super::proto::{
@@ -20,6 +20,8 @@ use super::topology::Topology;
 pub mod names {
     /// Input, int64 `[N]`: the class to explain, −1 for the predicted one.
     pub const TARGET: &str = "camlens/target";
+    /// Input, int64 `[N]`: the class whose score is taken off it, −1 for none.
+    pub const CONTRAST: &str = "camlens/contrast";
     /// Input, int64 `[1]`: which gradient is wanted, a [`super::Wanted`].
     pub const WANTED: &str = "camlens/wanted";
     /// Output, float `[N, classes]`: the scores; logits but for models that hide them.
@@ -61,6 +63,7 @@ pub fn explain(
     let mut model = forward(prepared, shapes, score, Some(layer));
     let graph = model.graph.get_or_insert_default();
     graph.input.push(int64_input(names::TARGET, DimensionValue::Name("N".into())));
+    graph.input.push(int64_input(names::CONTRAST, DimensionValue::Name("N".into())));
     graph.input.push(int64_input(names::WANTED, DimensionValue::Size(1)));
     graph.output.push(float_output(names::GRADIENT));
 
@@ -128,12 +131,39 @@ pub fn forward(prepared: &Prepared, shapes: &Shapes, score: &Score, layer: Optio
     graph.node.push(link);
     graph.output.push(float_output(names::SCORES));
     graph.output.push(float_output(names::PROBABILITIES));
-    if let Some(layer) = layer {
-        let single = single_precision(graph, shapes, &layer.tensor, "camlens/layer");
-        let (nodes, constants) = layer.layout.to_maps(layer.shape, &single, names::ACTIVATION);
-        graph.node.extend(nodes);
-        graph.initializer.extend(constants);
-        graph.output.push(float_output(names::ACTIVATION));
+    // A tail's own input needs no way out.
+    if let Some(layer) = layer.filter(|layer| layer.tensor != prepared.input.name) {
+        let output = activation(shapes, layer);
+        if output != layer.tensor {
+            let single = single_precision(graph, shapes, &layer.tensor, "camlens/layer");
+            let (nodes, constants) = layer.layout.to_maps(layer.shape, &single, output);
+            graph.node.extend(nodes);
+            graph.initializer.extend(constants);
+        }
+        graph.output.push(float_output(output));
+    }
+    model
+}
+
+/// The output that holds a layer's activation: the tensor itself where it is maps in 32 bits. An `Identity` behind it would
+/// do as well, but ONNX Runtime 1.32 refuses a model in which an `Identity`, a `Pad` and the branch of an `If`
+/// read one tensor: it drops the first two and forgets the third.
+#[must_use]
+pub fn activation<'a>(shapes: &Shapes, layer: &'a Layer) -> &'a str {
+    match layer.layout {
+        Layout::Maps if shapes.element_type(&layer.tensor) == data_type::FLOAT => &layer.tensor,
+        _ => names::ACTIVATION,
+    }
+}
+
+/// The same program, which gives these tensors of the graph, too, by their own names.
+#[must_use]
+pub fn carrying(mut model: ModelProto, tensors: &[String]) -> ModelProto {
+    let graph = model.graph.get_or_insert_default();
+    for tensor in tensors {
+        if !graph.output.iter().any(|output| output.name() == tensor) {
+            graph.output.push(float_output(tensor));
+        }
     }
     model
 }
@@ -183,7 +213,8 @@ fn gradient_of(
     Ok((Backward { nodes, ..backward }, constants))
 }
 
-/// One-hot for a logit; for a probability its own gradient with respect to the logits.
+/// One-hot for a logit; for a probability its own gradient with respect to the logits. With a contrast, the
+/// difference of two such rows.
 fn seed(
     topology: &Topology<'_>,
     shapes: &Shapes,
@@ -199,19 +230,26 @@ fn seed(
     );
     let is_unset = emit.op("Less", &[names::TARGET, &zero]);
     let class = emit.op("Where", &[&is_unset, &predicted, names::TARGET]);
-    let column = emit.reshape(&class, &[-1, 1]);
     let every: Vec<i64> = (0..classes).collect();
     let every = emit.int64s(&every);
-    let hit = emit.op("Equal", &[&column, &every]);
-    let one_hot = emit.to_float(&hit);
-    let of_probability = match score.link {
-        Link::Softmax => softmax_seed(&mut emit, &one_hot),
-        Link::Sigmoid => sigmoid_seed(&mut emit, &one_hot),
-        Link::Hidden => one_hot.clone(),
+    // −1 is no class: its row has no 1, and so no gradient.
+    let one_hot = |emit: &mut Emit<'_>, class: &str| {
+        let column = emit.reshape(class, &[-1, 1]);
+        let hit = emit.op("Equal", &[&column, &every]);
+        emit.to_float(&hit)
     };
+    let (target, contrast) = (one_hot(&mut emit, &class), one_hot(&mut emit, names::CONTRAST));
+    let of_probability = |emit: &mut Emit<'_>, one_hot: &str| match score.link {
+        Link::Softmax => softmax_seed(emit, one_hot),
+        Link::Sigmoid => sigmoid_seed(emit, one_hot),
+        Link::Hidden => one_hot.to_owned(),
+    };
+    let logits = emit.sub(&target, &contrast);
+    let (target, contrast) = (of_probability(&mut emit, &target), of_probability(&mut emit, &contrast));
+    let probabilities = emit.sub(&target, &contrast);
     let probability = emit.int64(Wanted::Probability as i64);
     let is_probability = emit.op("Equal", &[names::WANTED, &probability]);
-    let rows = emit.op("Where", &[&is_probability, &of_probability, &one_hot]);
+    let rows = emit.op("Where", &[&is_probability, &probabilities, &logits]);
     let rows = if score.is_binary() {
         // What speaks for the negative class speaks against the one score that there is.
         let signs = emit.float32s(&[2, 1], &[-1.0, 1.0]);

@@ -111,7 +111,7 @@ impl<'g> Topology<'g> {
 }
 
 /// What a node reads: its inputs, and what the sub-graphs in its attributes take from outside.
-fn reads(node: &NodeProto) -> impl Iterator<Item = &str> {
+pub(super) fn reads(node: &NodeProto) -> impl Iterator<Item = &str> {
     let graphs = node.attribute.iter().flat_map(|attribute| attribute.g.iter().chain(&attribute.graphs));
     let captured = graphs.flat_map(captures);
     node.input.iter().map(String::as_str).filter(|name| !name.is_empty()).chain(captured)

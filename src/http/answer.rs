@@ -297,6 +297,7 @@ fn with_facts(
     // They share the passes of the image itself.
     answer.passes.forward = explanations.iter().map(|one| one.passes.forward).max().unwrap_or(0);
     answer.passes.masked = explanations.iter().map(|one| one.passes.masked).sum();
+    answer.passes.tail = explanations.iter().map(|one| one.passes.tail).sum();
     answer.passes.skipped = explanations.iter().map(|one| one.passes.skipped).sum();
     answer
 }

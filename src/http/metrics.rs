@@ -105,8 +105,9 @@ impl Metrics {
     }
 
     pub(super) fn passed(&self, model: &str, passes: Passes) {
-        let Passes { forward, masked, skipped } = passes;
-        for (kind, count) in [("forward", forward), ("masked", masked), ("skipped", skipped)] {
+        let Passes { forward, masked, tail, skipped } = passes;
+        for (kind, count) in [("forward", forward), ("masked", masked), ("tail", tail), ("skipped", skipped)]
+        {
             if count > 0 {
                 let labels = PassLabels { model: model.to_owned(), kind };
                 self.passes.get_or_create(&labels).inc_by(count as u64);

@@ -11,7 +11,7 @@ use super::App;
 use super::answer::STRAIGHT_THROUGH;
 use crate::engine::{Model, Status};
 use crate::error::{Error, Kind, Result};
-use crate::explain::methods::{METHODS, Row};
+use crate::explain::methods::{METHODS, Needs, Row};
 use crate::graph::layers::Layer;
 use crate::graph::score::Link;
 use crate::model::manifest::Layout;
@@ -107,7 +107,7 @@ pub(crate) fn describe(model: &Model) -> Value {
 /// One layer: its names, how it holds its maps, and what can be done with it.
 fn describe_layer(model: &Model, layer: &Layer) -> Value {
     let obstacle = model.gradient_obstacle(layer);
-    let works = |row: &&&Row| obstacle.is_none() || !row.needs.gradient();
+    let works = |row: &&&Row| in_the_way(model, layer, row).is_none();
     let methods: Vec<&str> = METHODS.iter().filter(works).map(|row| row.name).collect();
     let mut described = json!({
         "name": layer.node,
@@ -143,12 +143,20 @@ fn kind(link: Link) -> &'static str {
 
 /// Which methods work on the default layer, and if not, why.
 fn methods(model: &Model) -> Map<String, Value> {
-    let obstacle = model.gradient_obstacle(model.default_layer());
-    let support = |row: &Row| match obstacle {
-        Some(reason) if row.needs.gradient() => json!({ "available": false, "reason": reason }),
-        _ => json!({ "available": true }),
+    let support = |row: &Row| match in_the_way(model, model.default_layer(), row) {
+        Some(reason) => json!({ "available": false, "reason": reason }),
+        None => json!({ "available": true }),
     };
     METHODS.iter().map(|row| (row.name.to_owned(), support(row))).collect()
+}
+
+/// Why a method does not work on a layer, if it doesn't.
+fn in_the_way(model: &Model, layer: &Layer, row: &Row) -> Option<String> {
+    match row.needs {
+        Needs::Nothing | Needs::Masked => None,
+        Needs::Gradient => model.gradient_obstacle(layer).map(str::to_owned),
+        Needs::Tail => model.tail_obstacle(layer),
+    }
 }
 
 #[cfg(test)]

@@ -22,7 +22,7 @@ fn agrees_with_autograd(name: &str) {
     for escaped in gradients {
         let tensor = escaped.replace('|', "/");
         let layer = model.layer(Some(&tensor)).unwrap_or_else(|error| panic!("{name}: {error}"));
-        let pass = Pass { input: x.clone(), target: None, wanted: Wanted::Logit, activation: true };
+        let pass = Pass { wanted: Wanted::Logit, activation: true, ..Pass::of(x.clone()) };
         let outcome = model.run(layer, pass, &Cancel::default()).expect("a pass");
         let mut holds = |what: &str, found: ArrayD<f32>, key: &str| {
             let difference = relative_difference(&found, &golden.get(key));

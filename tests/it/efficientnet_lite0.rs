@@ -33,7 +33,7 @@ fn logits_activations_and_gradients_agree_with_torch() {
     let (mut golden, input) = golden();
     for (place, layer) in PLACES {
         let layer = MODEL.layer(Some(layer)).expect("a layer");
-        let pass = Pass { input: input.clone(), target: None, wanted: Wanted::Logit, activation: true };
+        let pass = Pass { wanted: Wanted::Logit, activation: true, ..Pass::of(input.clone()) };
         let outcome = MODEL.run(layer, pass, &Cancel::default()).expect("a pass");
         let mut holds = |what: &str, found: ArrayD<f32>, key: &str| {
             let difference = relative_difference(&found, &golden.get(key));

@@ -139,7 +139,8 @@ fn a_short_request_gets_its_turn_between_two_batches_of_a_long_one() {
 fn more_layers_than_sessions_are_kept_all_answer() {
     let model = dialect("tinyvgg-torchscript", [64, 64]);
     let run = |layer: &camlens::graph::layers::Layer| {
-        let pass = Pass { input: picture(64, 64), target: Some(3), wanted: Wanted::Logit, activation: true };
+        let pass =
+            Pass { target: Some(3), wanted: Wanted::Logit, activation: true, ..Pass::of(picture(64, 64)) };
         model.run(layer, pass, &Cancel::default()).unwrap().gradient.unwrap()
     };
     let first: Vec<_> = model.layers().iter().map(run).collect();
@@ -153,7 +154,7 @@ fn more_layers_than_sessions_are_kept_all_answer() {
 #[test]
 fn a_pass_that_wants_no_gradient_gets_none() {
     let model = dialect("tinyvgg-torchscript", [64, 64]);
-    let pass = Pass { input: picture(64, 64), target: None, wanted: Wanted::Nothing, activation: true };
+    let pass = Pass { activation: true, ..Pass::of(picture(64, 64)) };
     let outcome = model.run(model.default_layer(), pass, &Cancel::default()).unwrap();
     assert!(outcome.gradient.is_none());
     assert_eq!(outcome.activation.unwrap().shape()[1..], model.default_layer().shape);

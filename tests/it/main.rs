@@ -14,5 +14,6 @@ mod outputs;
 mod pictures;
 mod rules;
 mod support;
+mod tails;
 mod vgg16_mri;
 mod zoo;

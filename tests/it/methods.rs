@@ -1,12 +1,17 @@
 //! The methods beyond the article's three, against the libraries' own code: `scripts/golden/methods_torch.py`
 //! made the arrays.
 
-use camlens::engine::{Cancel, Model};
+use camlens::engine::{Cancel, Model, Models};
+use camlens::error::Kind;
 use camlens::explain::options::{Choice, Convention, Method, Normalize, Options};
 use camlens::explain::{Explanation, explain_input};
+use camlens::graph::file::OnnxFile;
+use camlens::graph::proto::NodeProto;
+use camlens::model::ModelFolder;
 use ndarray::{Array1, Array2, Array3, Array4, ArrayD, Axis};
+use prost::Message;
 
-use crate::support::{Golden, dialect, difference, fetched, relative_difference};
+use crate::support::{Golden, dialect, difference, fetched, relative_difference, repository, settings};
 
 const TOLERANCE: f32 = 1e-4;
 
@@ -152,4 +157,76 @@ fn chance_is_the_same_every_time_and_decided_by_its_seed() {
     };
     assert_eq!(map(1), map(1));
     assert_ne!(map(1), map(2));
+}
+
+#[test]
+fn tail_passes_agree_with_their_sources() {
+    let sources = [
+        (Method::AblationCam, Convention::Paper, "paper"),
+        (Method::AblationCam, Convention::PytorchGradCam, "pgc"),
+        (Method::ReciproCam, Convention::Paper, "paper"),
+        (Method::ReciproCam, Convention::OpenvinoXai, "openvino-xai"),
+    ];
+    for (golden, onnx, size, layers) in TINY {
+        let mut golden = Golden::open(&format!("methods/{golden}.npz"));
+        let model = dialect(onnx, size);
+        let input: Array4<f32> = golden.get("x");
+        for (suffix, target) in [("", class(&mut golden, "target")), ("_other", class(&mut golden, "other"))]
+        {
+            for (layer, ours) in layers {
+                for (method, convention, source) in sources {
+                    // The package finds its layer by a part of its name, which can't name this one.
+                    if (onnx, *layer, convention) == ("tinymix", "stem", Convention::OpenvinoXai) {
+                        continue;
+                    }
+                    let options = Options {
+                        method,
+                        convention,
+                        layer: Some((*ours).to_owned()),
+                        target: target.clone(),
+                        ..Options::default()
+                    };
+                    let found = explain(&model, &input, &options);
+                    let key = format!("{}{suffix}|{layer}|{source}", method.name());
+                    let off = difference(&found.map.into_dyn(), &golden.get(&key));
+                    assert!(off <= TOLERANCE, "{onnx}, {key} differs by {off}");
+                    assert!(found.passes.forward == 1 && found.passes.masked == 0 && found.passes.tail > 0);
+                }
+            }
+        }
+    }
+}
+
+/// The tail of a model is run where its gradient can't be had, too.
+#[test]
+fn tail_passes_need_no_gradient() {
+    let mut golden = Golden::open("methods/tinyvgg.npz");
+    let input: Array4<f32> = golden.get("x");
+    let model = without_gradient();
+    for method in [Method::GradCam, Method::LayerCam] {
+        let options = Options { method, ..Options::default() };
+        let refused = explain_input(&model, &input, &[method], &options, &Cancel::default(), &|_, _| {});
+        assert_eq!(refused.unwrap_err().kind(), Kind::Impossible);
+    }
+    for method in
+        [Method::AblationCam, Method::ReciproCam, Method::EigenCam, Method::Random, Method::ScoreCam]
+    {
+        let options = Options { method, layer: Some("features.29".into()), ..Options::default() };
+        assert!(!explain(&model, &input, &options).empty, "{method}");
+    }
+}
+
+/// A tiny VGG16 whose scores go through an operator that has no gradient rule.
+fn without_gradient() -> Model {
+    let file = OnnxFile::open(&repository("tests/golden/dialects/tinyvgg-torchscript.onnx")).unwrap();
+    let mut model = file.model;
+    let graph = model.graph.as_mut().unwrap();
+    let output = graph.output[0].name().to_owned();
+    let last = graph.node.iter_mut().find(|node| node.output[0] == output).unwrap();
+    last.output[0] = "before".into();
+    graph.node.push(NodeProto::new("Sinh", &["before"], &[&output]));
+    let folder = tempfile::tempdir().unwrap().keep();
+    std::fs::write(folder.join("model.onnx"), model.encode_to_vec()).unwrap();
+    std::fs::write(folder.join("model.toml"), "file = \"model.onnx\"\n[input]\nsize = [64, 64]\n").unwrap();
+    Models::load_one(ModelFolder::read(&folder).unwrap(), &settings()).unwrap()
 }

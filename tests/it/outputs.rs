@@ -33,7 +33,7 @@ fn image() -> Array4<f32> {
 }
 
 fn gradient(model: &Model, target: usize, wanted: Wanted) -> Array4<f32> {
-    let pass = Pass { input: image(), target: Some(target), wanted, activation: false };
+    let pass = Pass { target: Some(target), wanted, ..Pass::of(image()) };
     model.run(model.default_layer(), pass, &Cancel::default()).unwrap().gradient.unwrap()
 }
 

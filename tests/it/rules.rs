@@ -80,7 +80,7 @@ fn load(case: &str, build: impl FnOnce(&mut Net) -> String) -> Model {
 
 /// camlens's gradient of the score for this layer.
 fn differentiate(model: &Model, x: Array4<f32>) -> Array4<f32> {
-    let pass = Pass { input: x, target: Some(0), wanted: Wanted::Logit, activation: true };
+    let pass = Pass { target: Some(0), wanted: Wanted::Logit, activation: true, ..Pass::of(x) };
     let outcome = model.run(model.default_layer(), pass, &Cancel::default()).expect("a pass");
     outcome.gradient.expect("asked for")
 }

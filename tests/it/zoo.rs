@@ -59,7 +59,7 @@ fn differs_less_than(tolerance: f32, name: &str, golden: &str) {
     for tensor in tensors {
         let layer = model.layer(Some(&tensor)).unwrap();
         assert_eq!(model.gradient_obstacle(layer), None, "{name}");
-        let pass = Pass { input: x.clone(), target: None, wanted: Wanted::Logit, activation: true };
+        let pass = Pass { wanted: Wanted::Logit, activation: true, ..Pass::of(x.clone()) };
         let outcome = model.run(layer, pass, &Cancel::default()).unwrap();
         let escaped = tensor.replace('/', "|");
         let mut holds = |what: &str, found: ArrayD<f32>, key: &str| {
@@ -221,7 +221,7 @@ fn a_model_quantised_afterwards_points_where_it_did_before() {
     let gradient = |model: &Model, layer: &str| {
         let layer = model.layer(Some(layer)).unwrap();
         assert_eq!(model.gradient_obstacle(layer), None);
-        let pass = Pass { input: x.clone(), target: Some(3), wanted: Wanted::Logit, activation: false };
+        let pass = Pass { target: Some(3), wanted: Wanted::Logit, ..Pass::of(x.clone()) };
         model.run(layer, pass, &Cancel::default()).unwrap().gradient.unwrap()
     };
     let name = plain.default_layer().name.as_str();

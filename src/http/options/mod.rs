@@ -48,12 +48,12 @@ const MAPS: &[Endpoint] = &[Explain, Compare];
 #[rustfmt::skip]
 pub const OPTIONS: &[Described] = &[
     Described { name: "model", value: "ID", of: ALL, help: "The model to ask [default: the configured one]" },
-    Described { name: "method", value: "METHOD", of: &[Explain], help: "gradcam, gradcam++ (or gradcampp), scorecam, layercam, hirescam, xgradcam, gradcam-elementwise, eigencam, eigengradcam or random [default: gradcam++]" },
+    Described { name: "method", value: "METHOD", of: &[Explain], help: "gradcam, gradcam++ (or gradcampp), scorecam, layercam, hirescam, xgradcam, gradcam-elementwise, eigencam, eigengradcam, random, ablationcam or reciprocam [default: gradcam++]" },
     Described { name: "methods", value: "METHODS", of: &[Compare], help: "Methods to compare, separated by commas [default: gradcam,gradcam++,scorecam]" },
     Described { name: "layer", value: "LAYER", of: MAPS, help: "The layer to explain, by alias, node or tensor [default: the model's]" },
     Described { name: "target", value: "CLASS", of: MAPS, help: "The class to explain, by index or exact label [default: the predicted one]" },
     Described { name: "score", value: "SCORE", of: MAPS, help: "logit or probability [default: the convention's]" },
-    Described { name: "convention", value: "NAME", of: MAPS, help: "paper, article or pytorch-grad-cam: whose formulas to follow [default: paper]" },
+    Described { name: "convention", value: "NAME", of: MAPS, help: "paper, article, pytorch-grad-cam or openvino-xai: whose formulas to follow [default: paper]" },
     Described { name: "max_channels", value: "N", of: MAPS, help: "Score-CAM: mask with only the N channels that vary most [default: all]" },
     Described { name: "seed", value: "N", of: MAPS, help: "Random: what chance starts from, a whole number from 0 [default: 0]" },
     Described { name: "normalize", value: "HOW", of: MAPS, help: "max, minmax or none [default: the convention's]" },

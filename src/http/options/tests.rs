@@ -58,12 +58,12 @@ fn the_same_said_twice_is_no_contradiction() {
 
 #[test]
 fn what_is_wrong_is_named_with_what_would_be_right() {
-    insta::assert_snapshot!(refusal(Explain, &[("method", "gradcan")]), @"method: option 'method' can't be 'gradcan'; it takes gradcam++, gradcam, scorecam, layercam, hirescam, xgradcam, gradcam-elementwise, eigencam, eigengradcam, random");
+    insta::assert_snapshot!(refusal(Explain, &[("method", "gradcan")]), @"method: option 'method' can't be 'gradcan'; it takes gradcam++, gradcam, scorecam, layercam, hirescam, xgradcam, gradcam-elementwise, eigencam, eigengradcam, random, ablationcam, reciprocam");
     insta::assert_snapshot!(refusal(Explain, &[("metod", "gradcam")]), @"metod: there is no option 'metod' here; there are model, method, layer, target, score, convention, max_channels, seed, normalize, output, size, colormap, blend, weight, emphasize, top_k");
     insta::assert_snapshot!(refusal(Explain, &[("methods", "gradcam")]), @"methods: there is no option 'methods' here; there are model, method, layer, target, score, convention, max_channels, seed, normalize, output, size, colormap, blend, weight, emphasize, top_k");
     insta::assert_snapshot!(refusal(Compare, &[("emphasize", "true")]), @"emphasize: there is no option 'emphasize' here; there are model, methods, layer, target, score, convention, max_channels, seed, normalize, output, size, colormap, blend, weight, top_k");
     insta::assert_snapshot!(refusal(Compare, &[("output", "overlay")]), @"output: option 'output' can't be 'overlay' here; it takes figure, json");
-    insta::assert_snapshot!(refusal(Compare, &[("methods", "gradcam,")]), @"methods: option 'methods' can't name ''; it takes gradcam++, gradcam, scorecam, layercam, hirescam, xgradcam, gradcam-elementwise, eigencam, eigengradcam, random, separated by commas");
+    insta::assert_snapshot!(refusal(Compare, &[("methods", "gradcam,")]), @"methods: option 'methods' can't name ''; it takes gradcam++, gradcam, scorecam, layercam, hirescam, xgradcam, gradcam-elementwise, eigencam, eigengradcam, random, ablationcam, reciprocam, separated by commas");
     insta::assert_snapshot!(refusal(Compare, &[("methods", "gradcam,Grad-CAM")]), @"methods: option 'methods' names gradcam twice");
     insta::assert_snapshot!(refusal(Explain, &[("output", "figure")]), @"output: option 'output' can't be 'figure' here; it takes overlay, heatmap, gray, json, npy");
     insta::assert_snapshot!(refusal(Explain, &[("weight", "NaN")]), @"weight: option 'weight' can't be 'NaN'; it takes a number from 0 to 1");

@@ -10,6 +10,8 @@ const METHODS = {
   "gradcam-elementwise": "Element-wise Grad-CAM",
   "eigencam": "Eigen-CAM",
   "eigengradcam": "Eigen-Grad-CAM",
+  "ablationcam": "Ablation-CAM",
+  "reciprocam": "Recipro-CAM",
   "random": "Random weights",
 };
 
@@ -34,9 +36,10 @@ export function className({ index, label: text }) {
   return text ?? `class ${index}`;
 }
 
-export function passText({ forward, masked, skipped }) {
+export function passText({ forward, masked, tail, skipped }) {
   const parts = [`${forward} forward`];
   if (masked) parts.push(`${masked} masked`);
+  if (tail) parts.push(`${tail} behind the layer`);
   if (skipped) parts.push(`${skipped} skipped`);
   return parts.join(", ");
 }

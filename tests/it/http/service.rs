@@ -59,7 +59,7 @@ async fn a_model_tells_what_it_takes_and_what_can_be_explained() {
     let layers = model["layers"].take();
     assert_eq!(model["labels"].take().as_array().unwrap().len(), 10);
     assert!(layers.as_array().unwrap().iter().any(|layer| layer["alias"] == model["default_layer"]));
-    insta::assert_snapshot!(layers[0].to_string(), @r#"{"alias":"features.1","gradient":"exact","gradients":true,"layout":"nchw","methods":["gradcam++","gradcam","scorecam","layercam","hirescam","xgradcam","gradcam-elementwise","eigencam","eigengradcam","random"],"name":"/features/features.1/Relu","shape":[4,64,64],"tensor":"/features/features.1/Relu_output_0"}"#);
+    insta::assert_snapshot!(layers[0].to_string(), @r#"{"alias":"features.1","gradient":"exact","gradients":true,"layout":"nchw","methods":["gradcam++","gradcam","scorecam","layercam","hirescam","xgradcam","gradcam-elementwise","eigencam","eigengradcam","random","ablationcam","reciprocam"],"name":"/features/features.1/Relu","shape":[4,64,64],"tensor":"/features/features.1/Relu_output_0"}"#);
     insta::assert_snapshot!(format!("{model:#}"), @r#"
     {
       "default_layer": "features.29",
@@ -97,6 +97,9 @@ async fn a_model_tells_what_it_takes_and_what_can_be_explained() {
       "labels": null,
       "layers": null,
       "methods": {
+        "ablationcam": {
+          "available": true
+        },
         "eigencam": {
           "available": true
         },
@@ -119,6 +122,9 @@ async fn a_model_tells_what_it_takes_and_what_can_be_explained() {
           "available": true
         },
         "random": {
+          "available": true
+        },
+        "reciprocam": {
           "available": true
         },
         "scorecam": {
@@ -223,8 +229,8 @@ async fn what_is_known_is_counted_and_its_bytes_are() {
     assert_eq!(colours.header("content-type"), "image/png");
     let again = post_image(&service, path, chelsea()).await.json();
     assert_eq!(first["heatmap"], again["heatmap"]);
-    insta::assert_snapshot!(first["passes"].to_string(), @r#"{"forward":1,"masked":3,"skipped":7}"#);
-    insta::assert_snapshot!(again["passes"].to_string(), @r#"{"forward":0,"masked":0,"skipped":10}"#);
+    insta::assert_snapshot!(first["passes"].to_string(), @r#"{"forward":1,"masked":3,"skipped":7,"tail":0}"#);
+    insta::assert_snapshot!(again["passes"].to_string(), @r#"{"forward":0,"masked":0,"skipped":10,"tail":0}"#);
     let text = String::from_utf8(get(&service, "/metrics").await.body.to_vec()).unwrap();
     let value = |name: &str| -> u64 {
         let line = text.lines().find(|line| line.starts_with(name)).unwrap();

@@ -1,0 +1,66 @@
+//! The programs of a model: written when a session of one is first needed.
+
+use crate::error::{Error, Result};
+use crate::graph::chain;
+use crate::graph::file::OnnxFile;
+use crate::graph::layers::Layer;
+use crate::graph::prepare::Prepared;
+use crate::graph::probe::Shapes;
+use crate::graph::program;
+use crate::graph::score::Score;
+use crate::graph::tail::Tail;
+
+use super::session::Compiled;
+use super::worker::{Key, Part};
+
+/// All that programs are written from.
+pub(super) struct Programs {
+    pub(super) file: OnnxFile,
+    pub(super) prepared: Prepared,
+    pub(super) shapes: Shapes,
+    pub(super) score: Score,
+    pub(super) layers: Vec<Layer>,
+    /// Whether chains of convolutions run through camlens's own operator.
+    pub(super) fast_convolution: bool,
+}
+
+impl Programs {
+    /// What stands behind a layer, or why that can't be run by itself.
+    pub(super) fn tail(&self, layer: &Layer) -> Result<Tail, String> {
+        Tail::new(&self.prepared, &self.shapes, &self.score, layer)
+    }
+
+    /// Writes a program.
+    pub(super) fn compile(&self, key: &Key) -> Result<Compiled> {
+        let fault = |what: String| Error::internal("writing a program", what);
+        let layer = self.layers.iter().find(|known| known.tensor == key.layer);
+        let layer = layer.ok_or_else(|| fault(format!("there is no layer '{}'", key.layer)))?;
+        let mut carried: Vec<String> = Vec::new();
+        let mut inputs = vec![self.prepared.input.name.clone()];
+        // A layer without a gradient still has an activation, which is all that some methods need.
+        let write = |prepared: &Prepared, layer: &Layer| {
+            program::explain(prepared, &self.shapes, &self.score, layer)
+                .unwrap_or_else(|_| program::forward(prepared, &self.shapes, &self.score, Some(layer)))
+        };
+        let mut model = match key.part {
+            Part::Whole => write(&self.prepared, layer),
+            Part::Head => {
+                carried = self.tail(layer).map_err(fault)?.carried.into_iter().map(|(_, it)| it).collect();
+                program::carrying(write(&self.prepared, layer), &carried)
+            }
+            Part::Tail => {
+                let tail = self.tail(layer).map_err(fault)?;
+                inputs = std::iter::once(tail.layer.tensor.clone())
+                    .chain(tail.carried.iter().map(|(name, _)| name.clone()))
+                    .collect();
+                write(&tail.prepared, &tail.layer)
+            }
+        };
+        if self.fast_convolution {
+            let count = chain::fuse(&mut model);
+            tracing::debug!(layer = layer.name, count, "convolutions that need not run as they are written");
+        }
+        let activation = program::activation(&self.shapes, layer).to_owned();
+        Ok(Compiled { model: self.file.reference_weights(model), inputs, activation, carried })
+    }
+}

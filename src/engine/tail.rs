@@ -1,0 +1,143 @@
+//! Tail passes: the scores for many changed activations of one layer.
+//!
+//! The head of the model ran once, with [`Pass::carry`](super::Pass); what changes is the layer's activation,
+//! so only what stands behind it runs, in batches. What the tail reads of the head
+//! besides the activation is the same for all and repeated along its batch axis.
+
+use ndarray::{Array2, Array4, ArrayD, ArrayViewMut3, Axis, concatenate, s};
+
+use super::cancel::Cancel;
+use super::masked::Answers;
+use super::model::Model;
+use super::session::{Call, Outcome};
+use super::worker::{Key, Part};
+use crate::error::{Error, Kind, Result};
+use crate::graph::layers::Layer;
+use crate::graph::program::Wanted;
+
+/// What stands behind one layer, for one image.
+pub struct Behind<'a> {
+    model: &'a Model,
+    layer: &'a Layer,
+    /// What the tail reads besides the activation, of the one image, with the axis to repeat it along.
+    carried: Vec<(&'a ArrayD<f32>, Option<usize>)>,
+}
+
+impl<'a> Behind<'a> {
+    /// The tail of `layer` for the image whose pass gave `carried`.
+    ///
+    /// # Errors
+    /// [`Kind::Impossible`] when the tail can't be run by itself.
+    pub fn new(model: &'a Model, layer: &'a Layer, carried: &'a [ArrayD<f32>]) -> Result<Self> {
+        let programs = model.programs();
+        let tail = programs.tail(layer).map_err(|why| Error::new(Kind::Impossible, why))?;
+        if tail.carried.len() != carried.len() {
+            return Err(Error::internal("running a tail", "the pass carried nothing over"));
+        }
+        let along = |((_, tensor), array): (&(String, String), &'a ArrayD<f32>)| {
+            let sizes = programs.shapes.get(tensor).unwrap_or_default();
+            Ok((array, batch_axis(sizes, array.shape()).ok_or_else(|| unclear(tensor))?))
+        };
+        let carried = tail.carried.iter().zip(carried).map(along).collect::<Result<_>>()?;
+        Ok(Self { model, layer, carried })
+    }
+
+    /// Runs a batch of activations `[B, C, h, w]`; for each of them the class to differentiate and the one to
+    /// take off, both as in [`Call`].
+    fn run(
+        &self,
+        batch: Array4<f32>,
+        classes: [Vec<i64>; 2],
+        wanted: Wanted,
+        cancel: &Cancel,
+    ) -> Result<Outcome> {
+        let count = batch.shape()[0];
+        let mut inputs = vec![batch.into_dyn()];
+        for (array, axis) in &self.carried {
+            inputs.push(match axis {
+                Some(axis) if count > 1 => {
+                    let copies = vec![array.view(); count];
+                    concatenate(Axis(*axis), &copies)
+                        .map_err(|error| Error::internal("repeating what a tail reads", error))?
+                }
+                _ => (*array).clone(),
+            });
+        }
+        let [target, contrast] = classes;
+        let call = Call { inputs, target, contrast, wanted, activation: false };
+        let key = Key { layer: self.layer.tensor.clone(), part: Part::Tail };
+        self.model.call(Some(key), call, cancel)
+    }
+
+    /// The scores for `count` activations; `change(k, out)` writes activation k, `[C, h, w]`.
+    ///
+    /// `progress` hears after each batch how many are done, and sees the answers so far.
+    ///
+    /// # Errors
+    /// Those of the engine and of `progress`; the batch in progress is the last that runs.
+    pub fn passes(
+        &self,
+        count: usize,
+        mut change: impl FnMut(usize, ArrayViewMut3<'_, f32>),
+        cancel: &Cancel,
+        progress: &dyn Fn(usize, &Answers) -> Result<()>,
+    ) -> Result<Answers> {
+        let classes = self.model.classes();
+        let mut answers = Answers {
+            scores: Array2::zeros((count, classes)),
+            probabilities: Array2::zeros((count, classes)),
+            ran: count,
+        };
+        let [channels, height, width] = self.layer.shape;
+        let mut done = 0;
+        while done < count {
+            cancel.check()?;
+            let size = self.model.batch().min(count - done);
+            let mut batch = Array4::zeros((size, channels, height, width));
+            for (slot, activation) in batch.outer_iter_mut().enumerate() {
+                change(done + slot, activation);
+            }
+            let none = || vec![-1; size];
+            let outcome = self.run(batch, [none(), none()], Wanted::Nothing, cancel)?;
+            answers.scores.slice_mut(s![done..done + size, ..]).assign(&outcome.scores);
+            answers.probabilities.slice_mut(s![done..done + size, ..]).assign(&outcome.probabilities);
+            done += size;
+            progress(done, &answers)?;
+        }
+        Ok(answers)
+    }
+}
+
+/// The axis that grew when the model was measured with two images: `Some(None)` if none did, `None` if it
+/// can't be told.
+fn batch_axis(measured: &[i64], alone: &[usize]) -> Option<Option<usize>> {
+    if measured.len() != alone.len() {
+        return None;
+    }
+    let mut grown = (0..alone.len()).filter(|&axis| measured[axis] != alone[axis] as i64);
+    match (grown.next(), grown.next()) {
+        (None, _) => Some(None),
+        (Some(axis), None) if measured[axis] == 2 * alone[axis] as i64 => Some(Some(axis)),
+        _ => None,
+    }
+}
+
+fn unclear(tensor: &str) -> Error {
+    let detail = format!("the part behind the layer reads '{tensor}', whose batch axis can't be told");
+    Error::new(Kind::Impossible, detail)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_batch_axis_is_the_one_that_grew() {
+        assert_eq!(batch_axis(&[2, 8, 4], &[1, 8, 4]), Some(Some(0)));
+        assert_eq!(batch_axis(&[50, 2, 8], &[50, 1, 8]), Some(Some(1)));
+        assert_eq!(batch_axis(&[18, 8], &[9, 8]), Some(Some(0)));
+        assert_eq!(batch_axis(&[3, 8], &[3, 8]), Some(None));
+        assert_eq!(batch_axis(&[2, 16], &[1, 8]), None);
+        assert_eq!(batch_axis(&[3, 8], &[1, 8]), None);
+    }
+}

@@ -1,0 +1,97 @@
+//! What stands behind a layer, run by itself, gives the whole model's scores: for every layer of every tiny model.
+
+use camlens::engine::{Behind, Cancel, Model, Models, Pass};
+use camlens::model::ModelFolder;
+use ndarray::{Array4, ArrayD, Axis, s};
+
+use crate::support::{Golden, relative_difference, repository, settings};
+
+fn load(folder: &str, name: &str, size: [usize; 2]) -> Model {
+    let temporary = tempfile::tempdir().unwrap().keep();
+    for file in [format!("{name}.onnx"), format!("{name}.onnx.data")] {
+        let source = repository(&format!("tests/golden/{folder}/{file}"));
+        if source.is_file() {
+            std::fs::copy(source, temporary.join(file)).unwrap();
+        }
+    }
+    let manifest = format!(
+        "file = \"{name}.onnx\"\n[input]\nsize = {size:?}\nscale = 1.0\nmean = [0.0, 0.0, 0.0]\nstd = [1.0, 1.0, 1.0]\n"
+    );
+    std::fs::write(temporary.join("model.toml"), manifest).unwrap();
+    Models::load_one(ModelFolder::read(&temporary).unwrap(), &settings()).unwrap()
+}
+
+/// Three times the image's own activation in one batch, with one of zeros between them, must give its scores
+/// three times. Returns how many layers were held, and how many of their tails read more than the activation.
+fn holds(folder: &str, name: &str) -> (usize, usize) {
+    holds_within(1e-5, folder, name, name)
+}
+
+fn holds_within(tolerance: f32, folder: &str, name: &str, golden: &str) -> (usize, usize) {
+    let mut golden = Golden::open(&format!("{folder}/{golden}.npz"));
+    let x: Array4<f32> = golden.get("x");
+    let x = x.slice(s![..1, .., .., ..]).to_owned();
+    let size = if x.shape()[3] == 3 { [x.shape()[1], x.shape()[2]] } else { [x.shape()[2], x.shape()[3]] };
+    let model = load(folder, name, size);
+    assert!(model.batch() >= 4, "{name} runs its images one by one");
+    let (mut held, mut shared) = (0, 0);
+    for layer in model.layers() {
+        assert_eq!(model.tail_obstacle(layer), None, "{name}, {}", layer.name);
+        let pass = Pass { activation: true, carry: true, ..Pass::of(x.clone()) };
+        let cancel = Cancel::default();
+        let outcome = model.run(layer, pass, &cancel).unwrap();
+        let activation = outcome.activation.unwrap();
+        let behind = Behind::new(&model, layer, &outcome.carried).unwrap();
+        let change = |k: usize, mut out: ndarray::ArrayViewMut3<'_, f32>| {
+            if k != 1 {
+                out.assign(&activation.index_axis(Axis(0), 0));
+            }
+        };
+        let answers = behind.passes(4, change, &cancel, &|_, _| Ok(())).unwrap();
+        let expected: ArrayD<f32> = outcome.scores.into_dyn();
+        for pass in [0, 2, 3] {
+            let found = answers.scores.slice(s![pass..=pass, ..]).to_owned().into_dyn();
+            let off = relative_difference(&found, &expected);
+            assert!(off <= tolerance, "{name}, {}: pass {pass} differs by {off}", layer.name);
+        }
+        held += 1;
+        shared += usize::from(!outcome.carried.is_empty());
+    }
+    (held, shared)
+}
+
+#[test]
+fn of_every_dialect() {
+    for name in [
+        "tinyvgg-torchscript",
+        "tinyvgg-dynamo",
+        "tinyvgg-opset7",
+        "tinyvgg-external",
+        "tinyvgg-batch1",
+        "tinyvgg-keras",
+    ] {
+        assert_eq!(holds("dialects", name).1, 0, "a chain carries nothing past a layer");
+    }
+    for name in ["tinylite", "tinymix"] {
+        let (held, shared) = holds("dialects", name);
+        assert!(0 < shared && shared < held, "{name}: {shared} of {held}");
+    }
+}
+
+#[test]
+fn of_every_architecture() {
+    for name in
+        ["convnext", "deit", "densenet", "maxvit", "patchwork", "registers", "shufflenet", "swin", "vit"]
+    {
+        for exporter in ["torchscript", "dynamo"] {
+            assert!(holds("zoo", &format!("{name}-{exporter}")).0 > 0);
+        }
+    }
+}
+
+/// In 16 bits the last digit is 1e-3; a quantised score moves by whole steps.
+#[test]
+fn of_models_in_fewer_bits() {
+    assert!(holds_within(5e-3, "zoo", "convnext-torchscript-half", "convnext-torchscript").0 > 0);
+    assert!(holds_within(5e-2, "zoo", "convnext-qdq", "convnext-torchscript").0 > 0);
+}
