@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use ndarray::{Array2, Array4, ArrayD};
+use ort::logging::LogLevel;
 use ort::session::{RunOptions, Session, SessionInputValue, SessionOutputs};
 use ort::value::TensorRef;
 
@@ -141,7 +142,10 @@ impl Program {
         }
 
         cancel.check()?;
-        let options = Arc::new(RunOptions::new().map_err(fault)?);
+        let mut options = RunOptions::new().map_err(fault)?;
+        // What goes wrong comes back as an error and is logged once; a run that is stopped is no error at all.
+        options.set_log_level(LogLevel::Fatal).map_err(fault)?;
+        let options = Arc::new(options);
         let (stop_run, stop_chain) = (Arc::clone(&options), self.stop.clone());
         self.stop.lower();
         let running = cancel.running(move || {
