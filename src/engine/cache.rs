@@ -77,6 +77,8 @@ enum Value {
     Gradient(Arc<Array4<f32>>),
     /// Scores and probabilities of the image seen through one mask, `[2, classes]`.
     Masked(Arc<Array2<f32>>),
+    /// The masks of a whole set: who asks for it again need not make them.
+    Set(Arc<[Key]>),
 }
 
 struct Forward {
@@ -90,15 +92,23 @@ struct Forward {
 
 impl Value {
     fn bytes(&self) -> usize {
-        let numbers = match self {
+        let bytes = match self {
+            Self::Set(keys) => size_of_val(&**keys),
+            _ => self.numbers() * size_of::<f32>(),
+        };
+        ENTRY_BYTES + bytes
+    }
+
+    fn numbers(&self) -> usize {
+        match self {
             Self::Forward(known) => {
                 let Forward { scores, probabilities, activation } = &**known;
                 scores.len() + probabilities.len() + activation.as_ref().map_or(0, Array4::len)
             }
             Self::Gradient(gradient) => gradient.len(),
             Self::Masked(row) => row.len(),
-        };
-        ENTRY_BYTES + numbers * size_of::<f32>()
+            Self::Set(_) => 0,
+        }
     }
 }
 
@@ -142,7 +152,7 @@ impl Cache {
     }
 }
 
-impl Image<'_> {
+impl<'a> Image<'a> {
     /// The outcome of a pass, if all of it is known.
     pub(super) fn outcome(&self, pass: &Pass) -> Option<Outcome> {
         let found = self.find(pass);
@@ -193,15 +203,36 @@ impl Image<'_> {
     }
 
     /// The image seen through a mask `[H, W]`.
-    pub(super) fn masked(&self, mask: ArrayView2<'_, f32>) -> Masked<'_> {
+    pub(super) fn masked(&self, mask: ArrayView2<'_, f32>) -> Masked<'a> {
         let mut hash = Sha256::new();
         hash.update(self.key);
         feed(&mut hash, mask.iter());
         Masked { cache: self.cache, key: hash.finalize().into() }
     }
+
+    /// The image seen through each mask of a set, if that is known.
+    pub(super) fn set(&self, name: &str) -> Option<Vec<Masked<'a>>> {
+        let Some(Value::Set(keys)) = self.cache.kept().get(&self.set_key(name)) else { return None };
+        Some(keys.iter().map(|&key| Masked { cache: self.cache, key }).collect())
+    }
+
+    /// Keeps which masks a set has.
+    pub(super) fn keep_set(&self, name: &str, masks: &[Masked<'_>]) {
+        let keys = masks.iter().map(|mask| mask.key).collect();
+        self.cache.keep(self.set_key(name), Value::Set(keys));
+    }
+
+    fn set_key(&self, name: &str) -> Key {
+        let mut hash = Sha256::new();
+        hash.update(self.key);
+        hash.update("a set of masks");
+        hash.update(name);
+        hash.finalize().into()
+    }
 }
 
 /// One image seen through one mask.
+#[derive(Clone, Copy)]
 pub(super) struct Masked<'a> {
     cache: &'a Cache,
     key: Key,
@@ -209,7 +240,7 @@ pub(super) struct Masked<'a> {
 
 impl Masked<'_> {
     /// Scores and probabilities, `[2, classes]`, if they are known.
-    pub(super) fn answer(&self) -> Option<Arc<Array2<f32>>> {
+    pub(super) fn answer(self) -> Option<Arc<Array2<f32>>> {
         let found = match self.cache.kept().get(&self.key) {
             Some(Value::Masked(row)) => Some(row),
             _ => None,
@@ -219,7 +250,7 @@ impl Masked<'_> {
     }
 
     /// Keeps an answer.
-    pub(super) fn keep(&self, scores: ArrayView1<'_, f32>, probabilities: ArrayView1<'_, f32>) {
+    pub(super) fn keep(self, scores: ArrayView1<'_, f32>, probabilities: ArrayView1<'_, f32>) {
         let mut row = Array2::zeros((2, scores.len()));
         row.index_axis_mut(Axis(0), 0).assign(&scores);
         row.index_axis_mut(Axis(0), 1).assign(&probabilities);

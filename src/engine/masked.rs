@@ -26,7 +26,8 @@ pub struct Answers {
 /// Runs `input ∘ mask` for `count` masks in batches.
 ///
 /// `input` is one image as the model takes it; `mask(k, out)` writes mask k, `[H, W]`, and every channel
-/// is multiplied by it. `progress` hears after each batch how many masks are done, and sees the
+/// is multiplied by it. `set` names the masks: with one image, one name must always mean the same masks in
+/// the same order, so that those whose answers are known need not be made. `progress` hears after each batch how many masks are done, and sees the
 /// answers so far: the rows of masks to come are zeros.
 ///
 /// # Errors
@@ -34,6 +35,7 @@ pub struct Answers {
 pub fn masked_passes(
     model: &Model,
     input: &Array4<f32>,
+    set: &str,
     count: usize,
     mut mask: impl FnMut(usize, ArrayViewMut2<'_, f32>),
     cancel: &Cancel,
@@ -46,6 +48,8 @@ pub fn masked_passes(
         ran: 0,
     };
     let known = model.known(input);
+    let remembered = known.as_ref().and_then(|image| image.set(set)).filter(|masks| masks.len() == count);
+    let mut seen = Vec::new();
     let mut factor = Array2::<f32>::zeros((height, width));
     let image = input.index_axis(Axis(0), 0);
     let mut next = 0;
@@ -56,19 +60,27 @@ pub fn masked_passes(
         let mut rows = Vec::with_capacity(size);
         while next < count && rows.len() < size {
             cancel.check()?;
-            mask(next, factor.view_mut());
-            let known = known.as_ref().map(|image| image.masked(factor.view()));
-            if let Some(answer) = known.as_ref().and_then(Masked::answer) {
+            let place = if let Some(masks) = &remembered {
+                Some(masks[next])
+            } else {
+                mask(next, factor.view_mut());
+                known.as_ref().map(|image| image.masked(factor.view()))
+            };
+            seen.extend(place);
+            if let Some(answer) = place.and_then(Masked::answer) {
                 answers.scores.row_mut(next).assign(&answer.row(0));
                 answers.probabilities.row_mut(next).assign(&answer.row(1));
             } else {
+                if remembered.is_some() {
+                    mask(next, factor.view_mut());
+                }
                 let mut masked = batch.index_axis_mut(Axis(0), rows.len());
                 masked.assign(&image);
                 match model.preprocess().layout {
                     Layout::Nchw => masked.outer_iter_mut().for_each(|mut channel| channel *= &factor),
                     Layout::Nhwc => masked *= &factor.view().insert_axis(Axis(2)),
                 }
-                rows.push((next, known));
+                rows.push((next, place));
             }
             next += 1;
         }
@@ -76,16 +88,19 @@ pub fn masked_passes(
             batch.slice_axis_inplace(Axis(0), Slice::from(..rows.len()));
             let outcome = model.pass(batch, cancel)?;
             answers.ran += rows.len();
-            for (slot, (row, known)) in rows.into_iter().enumerate() {
+            for (slot, (row, place)) in rows.into_iter().enumerate() {
                 let (scores, probabilities) = (outcome.scores.row(slot), outcome.probabilities.row(slot));
                 answers.scores.row_mut(row).assign(&scores);
                 answers.probabilities.row_mut(row).assign(&probabilities);
-                if let Some(known) = known {
-                    known.keep(scores, probabilities);
+                if let Some(place) = place {
+                    place.keep(scores, probabilities);
                 }
             }
         }
         progress(next, &answers)?;
+    }
+    if let (Some(image), None) = (&known, &remembered) {
+        image.keep_set(set, &seen);
     }
     Ok(answers)
 }

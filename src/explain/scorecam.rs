@@ -41,7 +41,9 @@ fn maps(stage: &Stage<'_>) -> Result<Vec<Array2<f32>>> {
         let weights = weights(plan, stage.scores(answers), goal, options.convention);
         weighted_sum(weights.view(), activation)
     };
+    let set = format!("{:?} {:?}", options.convention, options.max_channels);
     let answers = stage.masked(
+        &set,
         plan.passes.len(),
         |pass, out| mask.write(plan.passes[pass], out),
         |done, answers| map(&plan.first(done), answers, &stage.goals[0]),

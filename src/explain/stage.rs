@@ -70,6 +70,7 @@ impl Stage<'_> {
     }
 
     /// The model's answers to the image seen through `count` masks; `mask(k, out)` writes mask k, `[H, W]`.
+    /// `set` says what the masks depend on besides image, layer and method.
     ///
     /// `so_far(done, answers)` is the first goal's map as if the first passes were all, for whoever watches.
     ///
@@ -77,12 +78,14 @@ impl Stage<'_> {
     /// Those of the engine.
     pub fn masked(
         &self,
+        set: &str,
         count: usize,
         mask: impl FnMut(usize, ArrayViewMut2<'_, f32>),
         so_far: impl Fn(usize, &Answers) -> Array2<f32>,
     ) -> Result<Answers> {
         let progress = self.progress(count, |passes, done| passes.masked += done, so_far);
-        let answers = masked_passes(self.model, self.input, count, mask, self.cancel, &progress)?;
+        let set = format!("{} {} {set}", self.layer.tensor, self.method);
+        let answers = masked_passes(self.model, self.input, &set, count, mask, self.cancel, &progress)?;
         self.count(|passes| {
             passes.masked += answers.ran;
             passes.skipped += count - answers.ran;
@@ -124,7 +127,7 @@ impl Stage<'_> {
                 let mut passes = before;
                 counted(&mut passes, done);
                 let map = so_far(done, answers);
-                self.watch.partial(&(self.finish)(map, &self.goals[0], passes), count);
+                self.watch.partial(&(self.finish)(map, &self.goals[0], passes), done, count);
             }
             Ok(())
         }

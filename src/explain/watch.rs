@@ -19,8 +19,8 @@ pub trait Watch: Sync {
         false
     }
 
-    /// Shows the map as if the passes so far were all; `passes.masked` says how many they are of `of`.
-    fn partial(&self, _unfinished: &Explanation, _of: usize) {}
+    /// Shows the map as if the passes that are done were all.
+    fn partial(&self, _unfinished: &Explanation, _done: usize, _of: usize) {}
 }
 
 impl<F: Fn(usize, usize) + Sync> Watch for F {

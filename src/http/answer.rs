@@ -197,12 +197,12 @@ pub(super) fn explanation_json(
     Ok(with_facts("application/json", body, std::slice::from_ref(explanation), timing))
 }
 
-/// A map that is not finished, after some passes of `total`.
-pub(super) fn partial_json(unfinished: &Explanation, total: usize) -> Result<Bytes> {
+/// A map that is not finished, after `done` passes of `total`.
+pub(super) fn partial_json(unfinished: &Explanation, done: usize, total: usize) -> Result<Bytes> {
     json(&PartialBody {
         partial: true,
         method: unfinished.method.name(),
-        done: unfinished.passes.masked,
+        done,
         total,
         target: &unfinished.target,
         heatmap: Heatmap::new(unfinished, &unfinished.map),

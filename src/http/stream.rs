@@ -261,8 +261,8 @@ impl Watch for Teller {
         pace.partial_since >= pace.partial_after && self.events.capacity() > 0
     }
 
-    fn partial(&self, unfinished: &Explanation, of: usize) {
-        if let Ok(data) = answer::partial_json(unfinished, of) {
+    fn partial(&self, unfinished: &Explanation, done: usize, of: usize) {
+        if let Ok(data) = answer::partial_json(unfinished, done, of) {
             self.tell("partial", &data);
         }
         let mut pace = self.pace();

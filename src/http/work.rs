@@ -78,9 +78,9 @@ impl Watch for Job<'_> {
         self.watch.wants_partial()
     }
 
-    fn partial(&self, unfinished: &Explanation, of: usize) {
+    fn partial(&self, unfinished: &Explanation, done: usize, of: usize) {
         let map = render::map(unfinished, &self.image, &self.question.rendering);
-        self.watch.partial(&Explanation { map, ..unfinished.clone() }, of);
+        self.watch.partial(&Explanation { map, ..unfinished.clone() }, done, of);
     }
 }
 

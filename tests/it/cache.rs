@@ -1,6 +1,8 @@
 //! Equal work once: what is known of an image is not computed again, and changes no answer.
 
-use camlens::engine::{Cancel, Model, Settings};
+use std::cell::Cell;
+
+use camlens::engine::{Cancel, Model, Settings, masked_passes};
 use camlens::explain::options::{Convention, Method, Options};
 use camlens::explain::{Explanation, Passes, explain_input};
 use ndarray::Array4;
@@ -88,6 +90,28 @@ fn another_image_or_layer_shares_nothing() {
     assert!(other.passes.forward == 1 && other.passes.masked > 0 && other.map != known.map);
     let earlier = model.layers()[0].name.clone();
     assert_eq!(passes(&model, &Options { layer: Some(earlier), ..asked(Method::GradCam, None) }), (1, 0));
+}
+
+#[test]
+fn masks_whose_answers_are_known_are_not_even_made() {
+    let model = model(1 << 24);
+    let made = Cell::new(0);
+    let ask = |set: &str| {
+        made.set(0);
+        let mask = |k: usize, mut out: ndarray::ArrayViewMut2<'_, f32>| {
+            made.set(made.get() + 1);
+            out.fill(0.1 * (k + 1) as f32);
+        };
+        let answers =
+            masked_passes(&model, &picture(0), set, 5, mask, &Cancel::default(), &|_, _| Ok(())).unwrap();
+        (answers.ran, made.get(), answers.scores)
+    };
+    let (ran, made, scores) = ask("five greys");
+    assert_eq!((ran, made), (5, 5));
+    assert_eq!(ask("five greys"), (0, 0, scores.clone()));
+    // By another name they have to be made to be known.
+    assert_eq!(ask("the same greys"), (0, 5, scores.clone()));
+    assert_eq!(ask("the same greys"), (0, 0, scores));
 }
 
 #[test]
