@@ -36,12 +36,6 @@ impl Goal {
     pub fn scores(&self, rows: ArrayView2<'_, f32>) -> Array1<f32> {
         rows.outer_iter().map(|row| self.score(row)).collect()
     }
-
-    /// True when the number can't be below 0 for probabilities, so that its negative speaks for nothing.
-    #[must_use]
-    pub const fn is_one_sided(&self) -> bool {
-        self.contrast.is_none()
-    }
 }
 
 #[cfg(test)]

@@ -52,6 +52,8 @@ pub struct Row {
     pub paper_normalize: Normalize,
     /// Whether the map depends on the class at all.
     pub sees_class: bool,
+    /// Whether passes are weighed by the score itself, and not by what it gains or loses.
+    pub weighs_by_score: bool,
     /// Whether what is below 0 is cut off before a map is stretched between its extremes.
     pub cuts: bool,
     /// Whether the map can fall below 0 before it is cut there.
@@ -101,6 +103,7 @@ impl Row {
         paper_score: ScoreKind::Logit,
         paper_normalize: Normalize::Max,
         sees_class: true,
+        weighs_by_score: false,
         cuts: true,
         has_sign: true,
         options: &[],

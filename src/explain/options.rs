@@ -159,6 +159,10 @@ pub struct Options {
     pub layer: Option<String>,
     /// The class, by index or exact label; else the predicted one.
     pub target: Option<String>,
+    /// The class that it is explained against, by index or exact label.
+    pub contrast: Option<String>,
+    /// Whether what speaks against it is looked for.
+    pub negate: bool,
     /// The score; else the convention's.
     pub score: Option<ScoreKind>,
     /// Score-CAM: only this many channels, those with the largest standard deviation.
@@ -178,6 +182,8 @@ impl Default for Options {
             convention: Convention::Paper,
             layer: None,
             target: None,
+            contrast: None,
+            negate: false,
             score: None,
             max_channels: None,
             seed: 0,

@@ -25,6 +25,7 @@ pub(super) const ROW: Row = Row {
     needs: Needs::Tail,
     conventions: &[Convention::Paper, Convention::OpenvinoXai],
     paper_score: ScoreKind::Probability,
+    weighs_by_score: true,
     paper_normalize: Normalize::MinMax,
     cuts: false,
     maps,

@@ -55,6 +55,10 @@ pub struct Explanation {
     pub layer: String,
     /// The class that is explained.
     pub target: Prediction,
+    /// The class that it is explained against.
+    pub contrast: Option<Prediction>,
+    /// Whether the map shows what speaks against it.
+    pub negate: bool,
     /// The top classes, most probable first.
     pub predictions: Vec<Prediction>,
     /// The map `[h, w]` at layer size, normalised as asked; all zeros when `empty`, never NaN.

@@ -9,7 +9,7 @@ use ndarray::{Array2, Array4, ArrayView1, ArrayView3, Axis};
 use super::goal::Goal;
 use super::methods::Row;
 use super::normalize::{Finish, normalize};
-use super::options::{Method, Options, ScoreKind};
+use super::options::{Convention, Method, Options, ScoreKind};
 use super::result::{Explanation, Passes, Prediction, Predictions, Timing};
 use super::stage::Stage;
 use super::watch::Watch;
@@ -82,6 +82,7 @@ struct Job<'a> {
     /// The part of the image that the input shows.
     seen: [f32; 4],
     target: Option<usize>,
+    contrast: Option<usize>,
     options: &'a Options,
     cancel: &'a Cancel,
     watch: &'a dyn Watch,
@@ -97,12 +98,12 @@ impl<'a> Job<'a> {
         watch: &'a dyn Watch,
     ) -> Result<Self> {
         let layer = model.layer(options.layer.as_deref())?;
-        let target = options
-            .target
-            .as_deref()
-            .map(|target| model.labels().resolve(target, model.classes()))
-            .transpose()?;
-        Ok(Self { model, layer, input, seen, target, options, cancel, watch })
+        let class = |name: &Option<String>| {
+            name.as_deref().map(|name| model.labels().resolve(name, model.classes())).transpose()
+        };
+        let target = class(&options.target)?;
+        let contrast = class(&options.contrast).map_err(|error| error.about("contrast"))?;
+        Ok(Self { model, layer, input, seen, target, contrast, options, cancel, watch })
     }
 
     fn run(&self, methods: &[Method]) -> Result<Vec<Explanation>> {
@@ -122,6 +123,7 @@ impl<'a> Job<'a> {
                     let started = Instant::now();
                     let pass = Pass {
                         target: self.target,
+                        contrast: self.contrast,
                         wanted,
                         activation: true,
                         carry,
@@ -159,6 +161,7 @@ impl<'a> Job<'a> {
                 self.model.id()
             ));
         }
+        self.has_goal(row, score)?;
         if row.needs.tail()
             && let Some(obstacle) = self.model.tail_obstacle(self.layer)
         {
@@ -182,11 +185,50 @@ impl<'a> Job<'a> {
         })
     }
 
+    /// Refuses a goal that a method can't have.
+    fn has_goal(&self, row: &Row, score: ScoreKind) -> Result<()> {
+        let options = self.options;
+        let refuse = |option: &str, why: String| Err(Error::new(Kind::Impossible, why).about(option));
+        let asked = match (self.contrast, options.negate) {
+            (Some(_), _) => "contrast",
+            (None, true) => "negate",
+            (None, false) => return Ok(()),
+        };
+        if !row.sees_class {
+            return refuse(asked, format!("{} looks at no class; leave out {asked}", row.title));
+        }
+        // Its softmax over the channels makes weights of any number.
+        let is_relative = options.convention == Convention::PytorchGradCam;
+        let is_positive = score == ScoreKind::Probability || options.convention == Convention::Article;
+        if asked == "negate" && row.weighs_by_score && is_positive && !is_relative {
+            return refuse(
+                asked,
+                format!(
+                    "{} weighs by probabilities, and the negative of a probability speaks for nothing; \
+                     score=logit or contrast works",
+                    row.title
+                ),
+            );
+        }
+        Ok(())
+    }
+
+    /// What is explained, now that the predicted class is known.
+    fn goal(&self, outcome: &Outcome) -> Result<Goal> {
+        let target = self.target.unwrap_or_else(|| argmax(outcome.scores.row(0)));
+        if self.contrast == Some(target) {
+            let detail = format!("class {target} can't be told from itself; contrast takes another class");
+            return Err(Error::new(Kind::Impossible, detail).about("contrast"));
+        }
+        Ok(Goal { target, contrast: self.contrast, negate: self.options.negate })
+    }
+
     /// From a pass to a method's finished maps.
     fn explain(&self, row: &Row, outcome: &Outcome) -> Result<Vec<Explanation>> {
-        let goals = [Goal::of(self.target.unwrap_or_else(|| argmax(outcome.scores.row(0))))];
+        let goals = [self.goal(outcome)?];
         let gradients = if row.needs.gradient() {
-            vec![first(outcome.gradient.as_ref(), "gradient")?.to_owned()]
+            let gradient = first(outcome.gradient.as_ref(), "gradient")?.to_owned();
+            vec![if self.options.negate { -gradient } else { gradient }]
         } else {
             Vec::new()
         };
@@ -233,6 +275,8 @@ impl<'a> Job<'a> {
             convention: options.convention,
             layer: self.layer.name.clone(),
             target: prediction(model, outcome, goal.target),
+            contrast: goal.contrast.map(|class| prediction(model, outcome, class)),
+            negate: goal.negate,
             predictions: top(model, outcome, options.top_k),
             map: normalized.map,
             max: normalized.max,

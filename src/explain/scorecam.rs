@@ -26,6 +26,7 @@ pub(super) const ROW: Row = Row {
     needs: Needs::Masked,
     conventions: &[Convention::Paper, Convention::Article, Convention::PytorchGradCam],
     paper_score: ScoreKind::Probability,
+    weighs_by_score: true,
     options: &["max_channels"],
     maps,
     ..Row::GRADIENT

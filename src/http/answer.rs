@@ -113,6 +113,10 @@ struct ExplanationBody<'a> {
     convention: &'a str,
     layer: &'a str,
     target: &'a Prediction,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    contrast: Option<&'a Prediction>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    negate: bool,
     predictions: &'a [Prediction],
     heatmap: Heatmap<'a>,
     image: ImageSize,
@@ -136,6 +140,10 @@ struct ComparisonBody<'a> {
     layer: &'a str,
     convention: &'a str,
     target: &'a Prediction,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    contrast: Option<&'a Prediction>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    negate: bool,
     predictions: &'a [Prediction],
     image: ImageSize,
     maps: Maps<'a>,
@@ -188,6 +196,8 @@ pub(super) fn explanation_json(
         convention: explanation.convention.name(),
         layer: &explanation.layer,
         target: &explanation.target,
+        contrast: explanation.contrast.as_ref(),
+        negate: explanation.negate,
         predictions: &explanation.predictions,
         heatmap: Heatmap::new(explanation, map),
         image,
@@ -223,6 +233,8 @@ pub(super) fn comparison_json(
         layer: &first.layer,
         convention: first.convention.name(),
         target: &first.target,
+        contrast: first.contrast.as_ref(),
+        negate: first.negate,
         predictions: &first.predictions,
         image,
         maps: Maps(explanations, maps),
@@ -285,6 +297,12 @@ fn with_facts(
             ("camlens-target", first.target.index.to_string()),
             ("camlens-probability", first.target.probability.to_string()),
         ];
+        if let Some(contrast) = &first.contrast {
+            answer.facts.push(("camlens-contrast", contrast.index.to_string()));
+        }
+        if first.negate {
+            answer.facts.push(("camlens-negate", first.negate.to_string()));
+        }
     }
     if let [only] = explanations {
         answer.facts.push(("camlens-method", only.method.name().to_owned()));

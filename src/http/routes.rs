@@ -92,6 +92,8 @@ fn cors(origins: &[String]) -> CorsLayer {
         "camlens-layer",
         "camlens-target",
         "camlens-probability",
+        "camlens-contrast",
+        "camlens-negate",
         "camlens-empty",
         "camlens-gradient",
         "server-timing",

@@ -1,11 +1,12 @@
 //! The methods beyond the article's three, against the libraries' own code: `scripts/golden/methods_torch.py`
 //! made the arrays.
 
-use camlens::engine::{Cancel, Model, Models};
+use camlens::engine::{Cancel, Model, Models, Pass};
 use camlens::error::Kind;
 use camlens::explain::options::{Choice, Convention, Method, Normalize, Options};
 use camlens::explain::{Explanation, explain_input};
 use camlens::graph::file::OnnxFile;
+use camlens::graph::program::Wanted;
 use camlens::graph::proto::NodeProto;
 use camlens::model::ModelFolder;
 use ndarray::{Array1, Array2, Array3, Array4, ArrayD, Axis};
@@ -229,4 +230,84 @@ fn without_gradient() -> Model {
     std::fs::write(folder.join("model.onnx"), model.encode_to_vec()).unwrap();
     std::fs::write(folder.join("model.toml"), "file = \"model.onnx\"\n[input]\nsize = [64, 64]\n").unwrap();
     Models::load_one(ModelFolder::read(&folder).unwrap(), &settings()).unwrap()
+}
+
+/// HiResCAM's sum is linear in the score, so contrast and negation can be told from the library's own maps.
+#[test]
+fn a_contrast_is_the_difference_of_scores_and_a_negation_its_opposite() {
+    let mut held = 0;
+    for (golden, onnx, size, layers) in TINY {
+        let mut golden = Golden::open(&format!("methods/{golden}.npz"));
+        let model = dialect(onnx, size);
+        let input: Array4<f32> = golden.get("x");
+        let (target, other) = (class(&mut golden, "target"), class(&mut golden, "other"));
+        for (layer, ours) in layers {
+            let raw: ArrayD<f32> = golden.get(&format!("hirescam|{layer}|raw"));
+            let of_other: ArrayD<f32> = golden.get(&format!("hirescam_other|{layer}|raw"));
+            let options = |contrast: Option<String>, negate| Options {
+                method: Method::HiResCam,
+                layer: Some((*ours).to_owned()),
+                target: target.clone(),
+                contrast,
+                negate,
+                normalize: Some(Normalize::None),
+                ..Options::default()
+            };
+            let holds = |options: &Options, expected: ArrayD<f32>| {
+                let found = explain(&model, &input, options);
+                let expected = expected.mapv(|value| value.max(0.0));
+                if expected.iter().all(|&value| value == 0.0) {
+                    assert!(found.empty, "{onnx}, {layer}");
+                    return 0;
+                }
+                let off = relative_difference(&found.map.into_dyn(), &expected);
+                assert!(off <= TOLERANCE, "{onnx}, {layer}: differs by {off}");
+                1
+            };
+            held += holds(&options(None, true), -&raw);
+            held += holds(&options(other.clone(), false), &raw - &of_other);
+            held += holds(&options(other.clone(), true), &of_other - &raw);
+        }
+    }
+    // Of some layers nothing speaks against the class; most have something to compare.
+    assert!(held >= 14, "{held}");
+}
+
+#[test]
+fn a_goal_that_a_method_cannot_have_is_refused() {
+    let model = dialect("tinymix", [50, 38]);
+    let input: Array4<f32> = Golden::open("methods/tinymix.npz").get("x");
+    let ask = |method, contrast: Option<&str>, negate| {
+        let contrast = contrast.map(str::to_owned);
+        let options = Options { method, target: Some("1".into()), contrast, negate, ..Options::default() };
+        explain_input(&model, &input, &[method], &options, &Cancel::default(), &|_, _| {})
+            .map(|maps| maps[0].empty)
+            .map_err(|error| (error.kind(), error.option().map(str::to_owned)))
+    };
+    let refused = |option: &str| Err((Kind::Impossible, Some(option.to_owned())));
+    assert_eq!(ask(Method::EigenCam, Some("2"), false), refused("contrast"));
+    assert_eq!(ask(Method::Random, None, true), refused("negate"));
+    assert_eq!(ask(Method::ScoreCam, None, true), refused("negate"));
+    assert_eq!(ask(Method::ReciproCam, None, true), refused("negate"));
+    assert_eq!(ask(Method::GradCam, Some("1"), false), refused("contrast"));
+    assert_eq!(ask(Method::GradCam, Some("99"), false), Err((Kind::UnknownClass, Some("contrast".into()))));
+    for method in [Method::GradCam, Method::ScoreCam, Method::AblationCam, Method::ReciproCam] {
+        assert!(ask(method, Some("2"), false).is_ok(), "{method}");
+    }
+    assert_eq!(ask(Method::AblationCam, None, true).map(drop), Ok(()));
+}
+
+/// The gradient that ONNX Runtime gives for a contrast, of logits and of probabilities, for one and for a batch.
+#[test]
+fn the_gradient_of_a_contrast_is_the_difference_of_gradients() {
+    let model = dialect("tinymix", [50, 38]);
+    let x: Array4<f32> = Golden::open("dialects/tinymix.npz").get("x");
+    for wanted in [Wanted::Logit, Wanted::Probability] {
+        let gradient = |target, contrast| {
+            let pass = Pass { target: Some(target), contrast, wanted, ..Pass::of(x.clone()) };
+            model.run(model.default_layer(), pass, &Cancel::default()).unwrap().gradient.unwrap().into_dyn()
+        };
+        let off = relative_difference(&gradient(1, Some(4)), &(gradient(1, None) - gradient(4, None)));
+        assert!(off <= 1e-5, "{wanted:?} differs by {off}");
+    }
 }

@@ -196,6 +196,8 @@ function question(method = state.method) {
     target: state.target,
     convention: ui.convention.value,
     score: ui.score.value,
+    contrast: ui.contrast.value.trim(),
+    negate: ui.negate.checked || "",
     max_channels: method === "scorecam" ? ui.maxChannels.value : "",
   };
 }
@@ -512,7 +514,7 @@ ui.model.addEventListener("change", () => {
   run(`Reading ${ui.model.value}`, 0, async () => chooseModel(ui.model.value));
 });
 ui.methods.addEventListener("change", chooseMethod);
-for (const control of [ui.layer, ui.convention, ui.score]) control.addEventListener("change", ask);
+for (const control of [ui.layer, ui.convention, ui.score, ui.contrast, ui.negate]) control.addEventListener("change", ask);
 ui.maxChannels.addEventListener("change", () => {
   if (comparing() || state.method === "scorecam") ask();
 });

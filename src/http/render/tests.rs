@@ -18,6 +18,8 @@ fn explanation(map: Array2<f32>, seen: [f32; 4]) -> Explanation {
         convention: Convention::Paper,
         layer: "l".into(),
         target: Prediction { index: 0, label: None, probability: 1.0, logit: None },
+        contrast: None,
+        negate: false,
         predictions: Vec::new(),
         empty: map.iter().all(|&value| value <= 0.0),
         estimated: false,
