@@ -84,8 +84,8 @@ pub struct Engine {
     pub batch: usize,
     /// Sessions for other layers than the default that a model keeps ready.
     pub layer_sessions: usize,
-    /// Compute chains of 3×3 convolutions by Winograd's algorithm, faster than the runtime does.
-    pub fast_convolution: bool,
+    /// Let camlens's own kernels compute what they compute faster than the runtime.
+    pub fast_kernels: bool,
     /// Outcomes that are kept for who asks the same again; 0 keeps none.
     pub cache_bytes: usize,
 }
@@ -137,9 +137,9 @@ impl Default for Models {
 
 impl Default for Engine {
     fn default() -> Self {
-        let engine::Settings { runtime, threads, batch, fast_convolution, layer_sessions, cache_bytes } =
+        let engine::Settings { runtime, threads, batch, fast_kernels, layer_sessions, cache_bytes } =
             engine::Settings::default();
-        Self { runtime, threads, batch, fast_convolution, layer_sessions, cache_bytes }
+        Self { runtime, threads, batch, fast_kernels, layer_sessions, cache_bytes }
     }
 }
 
@@ -158,10 +158,8 @@ impl Server {
 }
 
 impl From<Engine> for engine::Settings {
-    fn from(
-        Engine { runtime, threads, batch, fast_convolution, layer_sessions, cache_bytes }: Engine,
-    ) -> Self {
-        Self { runtime, threads, batch, fast_convolution, layer_sessions, cache_bytes }
+    fn from(Engine { runtime, threads, batch, fast_kernels, layer_sessions, cache_bytes }: Engine) -> Self {
+        Self { runtime, threads, batch, fast_kernels, layer_sessions, cache_bytes }
     }
 }
 

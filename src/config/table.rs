@@ -68,7 +68,7 @@ pub const SETTINGS: &[Setting] = &[
     setting!(engine.runtime, "CAMLENS_RUNTIME", optional_path, any),
     setting!(engine.threads, "CAMLENS_THREADS", optional_number, positive_if_any),
     setting!(engine.batch, "CAMLENS_BATCH", number, positive),
-    setting!(engine.fast_convolution, "CAMLENS_FAST_CONVOLUTION", flag, any),
+    setting!(engine.fast_kernels, "CAMLENS_FAST_KERNELS", flag, any),
     setting!(engine.layer_sessions, "CAMLENS_LAYER_SESSIONS", number, any),
     setting!(engine.cache_bytes, "CAMLENS_CACHE_BYTES", number, any),
     setting!(log.format, "CAMLENS_LOG_FORMAT", log_format, any),

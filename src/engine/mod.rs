@@ -8,7 +8,7 @@ mod cache;
 mod cancel;
 mod masked;
 mod model;
-mod operator;
+mod operators;
 mod probe;
 mod programs;
 mod registry;

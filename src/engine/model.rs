@@ -7,7 +7,7 @@ use ndarray::Array4;
 
 use super::cache::{Cache, Image};
 use super::cancel::Cancel;
-use super::operator::Operators;
+use super::operators::Operators;
 use super::probe::{Probe, probe};
 use super::programs::Programs;
 use super::runtime::Runtime;
@@ -111,7 +111,7 @@ impl Model {
             shapes,
             score: score.clone(),
             layers: layers.clone(),
-            fast_convolution: settings.fast_convolution,
+            fast_kernels: settings.fast_kernels,
         });
         let source = {
             let programs = Arc::clone(&programs);

@@ -1,7 +1,7 @@
 //! The programs of a model: written when a session of one is first needed.
 
 use crate::error::{Error, Result};
-use crate::graph::chain;
+use crate::graph::fast;
 use crate::graph::file::OnnxFile;
 use crate::graph::layers::Layer;
 use crate::graph::prepare::Prepared;
@@ -20,8 +20,8 @@ pub(super) struct Programs {
     pub(super) shapes: Shapes,
     pub(super) score: Score,
     pub(super) layers: Vec<Layer>,
-    /// Whether chains of convolutions run through camlens's own operator.
-    pub(super) fast_convolution: bool,
+    /// Whether camlens's own operators compute what they compute faster than the runtime.
+    pub(super) fast_kernels: bool,
 }
 
 impl Programs {
@@ -56,9 +56,9 @@ impl Programs {
                 write(&tail.prepared, &tail.layer)
             }
         };
-        if self.fast_convolution {
-            let count = chain::fuse(&mut model);
-            tracing::debug!(layer = layer.name, count, "convolutions that need not run as they are written");
+        if self.fast_kernels {
+            let fused = fast::fuse(&mut model);
+            tracing::debug!(layer = layer.name, ?fused, "what the runtime need not compute");
         }
         let activation = program::activation(&self.shapes, layer).to_owned();
         Ok(Compiled { model: self.file.reference_weights(model), inputs, activation, carried })

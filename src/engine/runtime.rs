@@ -12,7 +12,7 @@ use ort::session::Session;
 use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
 
 use super::Settings;
-use super::operator::Operators;
+use super::operators::Operators;
 use crate::error::{Error, Kind, Result};
 
 /// The shared library's name.

@@ -10,7 +10,7 @@ use ort::session::{RunOptions, Session, SessionInputValue, SessionOutputs};
 use ort::value::TensorRef;
 
 use super::cancel::Cancel;
-use super::operator::{Operators, Stop};
+use super::operators::{Operators, Stop};
 use super::runtime::Runtime;
 use crate::error::{Error, Kind, Result};
 use crate::graph::program::{Wanted, names};

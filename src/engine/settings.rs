@@ -11,8 +11,8 @@ pub struct Settings {
     pub threads: Option<usize>,
     /// Masked images in one pass.
     pub batch: usize,
-    /// Compute chains of 3×3 convolutions by Winograd's algorithm, faster than the runtime does.
-    pub fast_convolution: bool,
+    /// Let camlens's own kernels compute what they compute faster than the runtime.
+    pub fast_kernels: bool,
     /// Sessions for other layers than the default that a model keeps ready.
     pub layer_sessions: usize,
     /// Outcomes that are kept for who asks the same again, of all models together; 0 keeps none.
@@ -21,13 +21,6 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self {
-            runtime: None,
-            threads: None,
-            batch: 8,
-            fast_convolution: true,
-            layer_sessions: 2,
-            cache_bytes: 0,
-        }
+        Self { runtime: None, threads: None, batch: 8, fast_kernels: true, layer_sessions: 2, cache_bytes: 0 }
     }
 }

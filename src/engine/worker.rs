@@ -9,7 +9,7 @@ use std::sync::mpsc::{Receiver, SyncSender, channel, sync_channel};
 use std::thread::JoinHandle;
 
 use super::cancel::Cancel;
-use super::operator::Operators;
+use super::operators::Operators;
 use super::runtime::Runtime;
 use super::session::{Call, Compiled, Outcome, Program};
 use crate::error::{Error, Kind, Result};

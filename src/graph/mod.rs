@@ -6,7 +6,7 @@
 //! [`program`] writes the graph that the engine runs: forward pass, activation and
 //! gradient in one, the gradient by the rules in [`gradient`].
 
-pub mod chain;
+pub mod fast;
 pub mod file;
 pub mod fused;
 pub mod gradient;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
-use convolution::{Batch, Chain, Link, Scoped, Settings, Tap, Weights};
+use kernels::{Batch, Chain, Link, Scoped, Settings, Tap, Weights};
 
 fn main() -> Result<(), String> {
     let mut numbers = std::env::args().skip(1).filter_map(|argument| argument.parse::<usize>().ok());

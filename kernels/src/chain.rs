@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::kernels::{Kernels, Size, Tile};
 use crate::lanes::Lanes;
+use crate::loops::{Kernels, Size, Tile};
 use crate::pool::{Pool, Shared};
 use crate::stage::{Means, Source, Stage, Stopped};
 use crate::support::{Outline, Places, Work, plan};

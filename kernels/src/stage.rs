@@ -7,8 +7,8 @@
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::kernels::{Direct, Finish, Gather, Kernels, Multiply, Scatter, Size, Strides, Tile};
 use crate::lanes::Lanes;
+use crate::loops::{Direct, Finish, Gather, Kernels, Multiply, Scatter, Size, Strides, Tile};
 use crate::pool::{Pool, Shared};
 use crate::weights::{Form, Weights};
 use crate::winograd::{POSITIONS, TILE};

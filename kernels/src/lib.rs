@@ -1,4 +1,4 @@
-//! Chains of 3×3 convolutions on the CPU, faster than computing them as written.
+//! What ONNX Runtime computes more of than it must: chains of 3×3 convolutions, and products with zeros.
 //!
 //! A [`Chain`] runs convolutions of stride 1 and padding 1, each with its ReLU and
 //! 2×2 pooling, one after another. It takes and gives ordinary `[N, C, H, W]`
@@ -9,18 +9,21 @@
 //! - Winograd's algorithm needs a quarter of the multiplications (`winograd`).
 //! - Where an image is zero, nothing is computed that zeros would not give anyway (`support`).
 //!
-//! It promises the convolution's result within a few parts in a million of its
+//! [`product_of_rows`] leaves out the rows of a matrix that are multiplied by zero.
+//!
+//! A chain promises the convolution's result within a few parts in a million of its
 //! largest value, for any size, any number of channels and any batch; that no thread but
 //! the caller's [`Pool`] is used; and that raising the stop flag ends a run within
-//! milliseconds. It knows nothing of ONNX.
+//! milliseconds. The crate knows nothing of ONNX.
 //!
-//! `unsafe` stands in `simd` (intrinsics), `kernels` (pointers into shared
-//! buffers) and where `stage` and `chain` hand disjoint parts of a buffer to threads.
+//! `unsafe` stands in `simd` (intrinsics), `loops` (pointers into shared
+//! buffers) and where `stage`, `chain` and `rows` hand disjoint parts of a buffer to threads.
 
 mod chain;
-mod kernels;
 mod lanes;
+mod loops;
 mod pool;
+mod rows;
 mod simd;
 mod stage;
 mod support;
@@ -30,5 +33,6 @@ mod winograd;
 pub use chain::{Batch, Chain, Link, Settings, Tap};
 pub use lanes::Lanes;
 pub use pool::{Pool, Scoped, Serial};
+pub use rows::{Matrix, product_of_rows};
 pub use stage::Stopped;
 pub use weights::Weights;

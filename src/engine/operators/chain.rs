@@ -1,69 +1,17 @@
-//! The crate `convolution` as an operator of ONNX Runtime.
-//!
-//! [`crate::graph::chain`] puts the operator into a model's programs. All sessions
-//! of a model share its rearranged weights, and all threads are the runtime's own.
+//! Chains of convolutions.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use convolution::{Batch, Chain, Link, Pool, Tap, Weights};
-use ort::operator::{
-    ComputeContext, Kernel, KernelContext, Operator, OperatorDomain, OperatorInput, OperatorOutput,
-};
+use kernels::{Batch, Chain, Link, Tap, Weights};
+use ort::operator::{ComputeContext, Kernel, KernelContext, Operator, OperatorInput, OperatorOutput};
 use ort::value::{DynTensorValueType, TensorElementType, ValueRef};
 
-use crate::graph::chain::{DOMAIN, OPERATOR, attributes};
+use super::{Operators, RuntimeThreads, Stop, bytes};
+use crate::graph::fast::chain::{OPERATOR, attributes};
 
-/// Stops the chain that runs now; the runtime's own flag is only looked at between two nodes.
-#[derive(Clone, Default)]
-pub(super) struct Stop(Arc<AtomicBool>);
-
-impl Stop {
-    /// Stops it.
-    pub(super) fn raise(&self) {
-        self.0.store(true, Ordering::SeqCst);
-    }
-
-    /// Called before each run.
-    pub(super) fn lower(&self) {
-        self.0.store(false, Ordering::SeqCst);
-    }
-}
-
-/// camlens's operators for the sessions of one model; clones share the model's rearranged weights.
-#[derive(Clone)]
-pub(super) struct Operators {
-    threads: usize,
-    stop: Stop,
-    store: Arc<Store>,
-}
-
-/// Weights and chains by name, for as long as a session uses them.
-#[derive(Default)]
-struct Store {
-    weights: Mutex<HashMap<String, Weak<Weights>>>,
-    chains: Mutex<HashMap<String, Weak<Chain>>>,
-}
-
-impl Operators {
-    /// Operators that run on so many of the runtime's threads.
-    pub(super) fn new(threads: usize) -> Self {
-        Self { threads, stop: Stop::default(), store: Arc::default() }
-    }
-
-    /// Them, as one session takes them.
-    pub(super) fn domain(&self) -> ort::Result<OperatorDomain> {
-        OperatorDomain::new(DOMAIN)?.add(ConvolutionChain(self.clone()))
-    }
-
-    /// What stops the chain that runs.
-    pub(super) fn stop(&self) -> &Stop {
-        &self.stop
-    }
-}
-
-struct ConvolutionChain(Operators);
+/// The operator; weights and chains that other sessions of the model use are found, not made.
+pub(super) struct ConvolutionChain(pub(super) Operators);
 
 impl Operator for ConvolutionChain {
     type Kernel<'attr> = ChainKernel;
@@ -130,16 +78,7 @@ fn shared<T>(
 fn load(context: &KernelContext<'_>, index: usize, bias: Option<usize>) -> ort::Result<Weights> {
     let constant = |index: usize| -> ort::Result<(Vec<i64>, Vec<f32>)> {
         let value: ValueRef<'_, DynTensorValueType> = context.constant_input(index)?;
-        if *value.data_type() != TensorElementType::Float32 {
-            return Err(ort::Error::new(format!("{OPERATOR} takes 32-bit floats")));
-        }
-        // SAFETY: the runtime keeps this many bytes there while the context lives. They are bytes to us: a
-        // weight lies in the mapped model file where its exporter put it, aligned to nothing.
-        let bytes = unsafe {
-            let count = value.shape().num_elements();
-            std::slice::from_raw_parts(value.data_ptr().cast::<u8>(), count * size_of::<f32>())
-        };
-        let data = bytes.as_chunks().0.iter().map(|bytes| f32::from_ne_bytes(*bytes)).collect();
+        let data = bytes(&value)?.as_chunks().0.iter().map(|bytes| f32::from_ne_bytes(*bytes)).collect();
         Ok((value.shape().to_vec(), data))
     };
     let (shape, weights) = constant(index)?;
@@ -151,7 +90,7 @@ fn load(context: &KernelContext<'_>, index: usize, bias: Option<usize>) -> ort::
 }
 
 /// The operator in one session.
-struct ChainKernel {
+pub(super) struct ChainKernel {
     chain: Arc<Chain>,
     taps: Vec<Tap>,
     threads: usize,
@@ -177,29 +116,10 @@ impl Kernel for ChainKernel {
             taps.push((*tap, value.try_extract_tensor_mut::<f32>()?.1));
         }
         let batch = Batch { data, images, height, width };
-        let settings = convolution::Settings { stop: &self.stop.0, skip_rest: true };
+        let settings = kernels::Settings { stop: &self.stop.0, skip_rest: true };
         let threads = RuntimeThreads { context, count: self.threads };
         self.chain
             .run(batch, &mut taps, &threads, settings)
-            .map_err(|convolution::Stopped| ort::Error::new("stopped"))
-    }
-}
-
-/// The runtime's own threads: others beside them would only take the cores from each other.
-struct RuntimeThreads<'a> {
-    context: &'a ComputeContext,
-    count: usize,
-}
-
-impl Pool for RuntimeThreads<'_> {
-    fn run(&self, count: usize, piece: &(dyn Fn(usize) + Sync)) {
-        // It fails only before the first piece, where the runtime has no threads to give.
-        if count < 2 || self.context.par_for(count, count, piece).is_err() {
-            (0..count).for_each(piece);
-        }
-    }
-
-    fn threads(&self) -> usize {
-        self.count
+            .map_err(|kernels::Stopped| ort::Error::new("stopped"))
     }
 }

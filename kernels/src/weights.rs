@@ -1,7 +1,7 @@
 //! A convolution's weights in the form that the kernels read.
 
-use crate::kernels::FEW_CHANNELS;
 use crate::lanes::Lanes;
+use crate::loops::FEW_CHANNELS;
 use crate::winograd::{POSITIONS, transform_filter};
 
 /// The weights and bias of one 3×3 convolution, made once and shared by whoever uses them.

@@ -1,19 +1,17 @@
-//! Finding the convolutions that the crate `convolution` computes faster than the runtime.
+//! Finding the convolutions that the crate `kernels` computes faster than the runtime.
 //!
 //! Convolutions of 3×3, stride 1 and padding 1 that follow one another, with
 //! nothing but ReLU and 2×2 pooling between them, become one node of
 //! camlens's own. What anybody else reads of the tensors inside, the
-//! backward pass or an answer, is an output of that node. Whatever does not fit
-//! stays as it is, so every model runs; [`fuse`] is the last thing that is done to a program.
+//! backward pass or an answer, is an output of that node.
 
 use std::collections::HashSet;
 
-use super::proto::{AttributeProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, data_type};
-use super::topology::Topology;
+use super::DOMAIN;
+use crate::graph::proto::{AttributeProto, GraphProto, NodeProto, data_type};
+use crate::graph::topology::Topology;
 
-/// The domain of the node.
-pub const DOMAIN: &str = "camlens";
-/// Its operator. Inputs: the image, then each link's weights and, if it has one, bias. Outputs: a tensor a tap.
+/// The operator. Inputs: the image, then each link's weights and, if it has one, bias. Outputs: a tensor a tap.
 pub const OPERATOR: &str = "ConvolutionChain";
 
 /// Names of the node's attributes; each is a list of integers.
@@ -56,22 +54,23 @@ impl Link<'_> {
     }
 }
 
-/// Replaces every chain of the model's graph by one node; returns how many convolutions went into them.
-pub fn fuse(model: &mut ModelProto) -> usize {
-    let Some(graph) = &mut model.graph else { return 0 };
-    let chains: Vec<(NodeProto, Vec<String>)> = {
+/// Replaces every chain of a graph by one node; returns how many convolutions went into each.
+pub(super) fn fuse(graph: &mut GraphProto) -> Vec<usize> {
+    let chains: Vec<(usize, NodeProto, Vec<String>)> = {
         let topology = Topology::new(graph);
-        chains(&topology).iter().map(|chain| replacement(&topology, chain)).collect()
+        let replacement = |chain: &Vec<Link<'_>>| {
+            let (node, replaced) = replacement(&topology, chain);
+            (chain.len(), node, replaced)
+        };
+        chains(&topology).iter().map(replacement).collect()
     };
-    if chains.is_empty() {
-        return 0;
-    }
-    let convolutions = chains.iter().map(|(_, replaced)| replaced.len()).sum();
-    for (node, replaced) in chains {
-        replace(graph, node, &replaced);
-    }
-    model.opset_import.push(OperatorSetIdProto { domain: Some(DOMAIN.into()), version: Some(1) });
-    convolutions
+    chains
+        .into_iter()
+        .map(|(convolutions, node, replaced)| {
+            replace(graph, node, &replaced);
+            convolutions
+        })
+        .collect()
 }
 
 /// Puts `node` where the first of the nodes that make `replaced` stands, and removes these.
@@ -234,8 +233,8 @@ mod tests {
     }
 
     /// Two convolutions with their ReLUs and a pooling, then a mean.
-    fn model() -> ModelProto {
-        let graph = GraphProto {
+    fn model() -> GraphProto {
+        GraphProto {
             node: vec![
                 conv(&["x", "w1", "b1"], "c1"),
                 NodeProto::new("Relu", &["c1"], &["r1"]),
@@ -251,31 +250,29 @@ mod tests {
             ],
             output: vec![ValueInfoProto::untyped("y")],
             ..Default::default()
-        };
-        ModelProto { graph: Some(graph), ..Default::default() }
+        }
     }
 
-    fn ops(model: &ModelProto) -> Vec<&str> {
-        model.graph.iter().flat_map(|graph| &graph.node).map(NodeProto::op).collect()
+    fn ops(graph: &GraphProto) -> Vec<&str> {
+        graph.node.iter().map(NodeProto::op).collect()
     }
 
     #[test]
     fn a_chain_becomes_one_node_with_what_is_read_as_outputs() {
         let mut plain = model();
-        assert_eq!(fuse(&mut plain), 5);
+        assert_eq!(fuse(&mut plain), [2]);
         assert_eq!(ops(&plain), [OPERATOR, "GlobalAveragePool"]);
-        let node = &plain.graph.as_ref().unwrap().node[0];
+        let node = &plain.node[0];
         assert_eq!(node.input, ["x", "w1", "b1", "w2"]);
         assert_eq!(node.output, ["p2"]);
         assert_eq!(node.ints(attributes::TAPS), Some(&[1, 1][..]));
         assert_eq!(node.ints(attributes::BIAS), Some(&[1, 0][..]));
 
         let mut tapped = model();
-        let graph = tapped.graph.as_mut().unwrap();
-        graph.node.push(NodeProto::new("Identity", &["r2"], &["activation"]));
-        graph.output.push(ValueInfoProto::untyped("activation"));
+        tapped.node.push(NodeProto::new("Identity", &["r2"], &["activation"]));
+        tapped.output.push(ValueInfoProto::untyped("activation"));
         fuse(&mut tapped);
-        let node = &tapped.graph.as_ref().unwrap().node[0];
+        let node = &tapped.node[0];
         assert_eq!(node.output, ["r2", "p2"]);
         assert_eq!(node.ints(attributes::TAPS), Some(&[1, 0, 1, 1][..]));
     }
@@ -283,7 +280,7 @@ mod tests {
     #[test]
     fn a_tensor_before_its_relu_ends_the_chain_where_others_read_it() {
         let mut model = model();
-        model.graph.as_mut().unwrap().output.push(ValueInfoProto::untyped("c1"));
+        model.output.push(ValueInfoProto::untyped("c1"));
         fuse(&mut model);
         assert_eq!(ops(&model), ["Conv", "Relu", OPERATOR, "GlobalAveragePool"]);
     }
@@ -292,7 +289,7 @@ mod tests {
     fn other_convolutions_stay() {
         let stays = |change: fn(&mut GraphProto)| {
             let mut model = model();
-            change(model.graph.as_mut().unwrap());
+            change(&mut model);
             fuse(&mut model);
             ops(&model).contains(&"Conv")
         };

@@ -5,7 +5,7 @@
 //! computed but copied, and of them only the ones that the next stage reads. The
 //! plan is made from the image's zeros alone, before anything is computed.
 
-use crate::kernels::{Size, Tile};
+use crate::loops::{Size, Tile};
 use crate::winograd::TILE;
 
 /// A set of places of a map, a bit each.

@@ -1,0 +1,99 @@
+//! The crate `kernels` as operators of ONNX Runtime.
+//!
+//! [`crate::graph::fast`] puts the operators into a model's programs. All sessions
+//! of a model share its rearranged weights, and all threads are the runtime's own.
+
+mod chain;
+mod rows;
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, Weak};
+
+use kernels::{Chain, Pool, Weights};
+use ort::operator::{ComputeContext, OperatorDomain};
+use ort::value::{DynTensorValueType, TensorElementType, ValueRef};
+
+use crate::graph::fast::DOMAIN;
+
+/// Stops the chain that runs now; the runtime's own flag is only looked at between two nodes.
+#[derive(Clone, Default)]
+pub(super) struct Stop(Arc<AtomicBool>);
+
+impl Stop {
+    /// Stops it.
+    pub(super) fn raise(&self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+
+    /// Called before each run.
+    pub(super) fn lower(&self) {
+        self.0.store(false, Ordering::SeqCst);
+    }
+}
+
+/// camlens's operators for the sessions of one model; clones share the model's rearranged weights.
+#[derive(Clone)]
+pub(super) struct Operators {
+    threads: usize,
+    stop: Stop,
+    store: Arc<Store>,
+}
+
+/// Weights and chains by name, for as long as a session uses them.
+#[derive(Default)]
+struct Store {
+    weights: Mutex<HashMap<String, Weak<Weights>>>,
+    chains: Mutex<HashMap<String, Weak<Chain>>>,
+}
+
+impl Operators {
+    /// Operators that run on so many of the runtime's threads.
+    pub(super) fn new(threads: usize) -> Self {
+        Self { threads, stop: Stop::default(), store: Arc::default() }
+    }
+
+    /// Them, as one session takes them.
+    pub(super) fn domain(&self) -> ort::Result<OperatorDomain> {
+        OperatorDomain::new(DOMAIN)?
+            .add(chain::ConvolutionChain(self.clone()))?
+            .add(rows::ProductOfRows { threads: self.threads })
+    }
+
+    /// What stops the chain that runs.
+    pub(super) fn stop(&self) -> &Stop {
+        &self.stop
+    }
+}
+
+/// The bytes of a tensor of 32-bit floats.
+///
+/// A weight lies in the mapped model file where its exporter put it, aligned to nothing, so it can't be
+/// taken as a slice of floats.
+fn bytes<'a>(tensor: &'a ValueRef<'_, DynTensorValueType>) -> ort::Result<&'a [u8]> {
+    if *tensor.data_type() != TensorElementType::Float32 {
+        return Err(ort::Error::new("a tensor of camlens's operators is not one of 32-bit floats"));
+    }
+    let len = tensor.shape().num_elements() * size_of::<f32>();
+    // SAFETY: the runtime keeps this many bytes there while the value lives.
+    Ok(unsafe { std::slice::from_raw_parts(tensor.data_ptr().cast::<u8>(), len) })
+}
+
+/// The runtime's own threads: others beside them would only take the cores from each other.
+struct RuntimeThreads<'a> {
+    context: &'a ComputeContext,
+    count: usize,
+}
+
+impl Pool for RuntimeThreads<'_> {
+    fn run(&self, count: usize, piece: &(dyn Fn(usize) + Sync)) {
+        // It fails only before the first piece, where the runtime has no threads to give.
+        if count < 2 || self.context.par_for(count, count, piece).is_err() {
+            (0..count).for_each(piece);
+        }
+    }
+
+    fn threads(&self) -> usize {
+        self.count
+    }
+}

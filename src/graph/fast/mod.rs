@@ -1,0 +1,32 @@
+//! What of a program camlens computes itself, because the runtime computes too much.
+//!
+//! [`fuse`] is the last thing that is done to a program: it puts operators of the
+//! domain [`DOMAIN`] in the place of those nodes that they compute faster. What
+//! does not fit stays as it is, so every model runs.
+
+pub mod chain;
+pub mod rows;
+
+use super::proto::{ModelProto, OperatorSetIdProto};
+
+/// The domain of camlens's own operators.
+pub const DOMAIN: &str = "camlens";
+
+/// What was replaced.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Fused {
+    /// The convolutions of each chain, in the graph's order.
+    pub chains: Vec<usize>,
+    /// Products that leave out zeros.
+    pub products: usize,
+}
+
+/// Replaces what camlens computes faster than the runtime.
+pub fn fuse(model: &mut ModelProto) -> Fused {
+    let Some(graph) = &mut model.graph else { return Fused::default() };
+    let fused = Fused { chains: chain::fuse(graph), products: rows::fuse(graph) };
+    if fused != Fused::default() {
+        model.opset_import.push(OperatorSetIdProto { domain: Some(DOMAIN.into()), version: Some(1) });
+    }
+    fused
+}
