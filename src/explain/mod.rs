@@ -9,6 +9,7 @@ pub mod ablationcam;
 pub mod chance;
 pub mod eigencam;
 pub mod eigengradcam;
+pub mod estimate;
 pub mod goal;
 pub mod gradcam;
 pub mod gradcam_elementwise;
