@@ -4,6 +4,8 @@
 //! before the next batch's are made, so however many masks there are, one batch is
 //! all that is ever held. A mask whose answer is known from before takes no part in a batch.
 
+use std::ops::ControlFlow;
+
 use ndarray::{Array2, Array4, ArrayViewMut2, Axis, Slice};
 
 use super::cache::Masked;
@@ -27,8 +29,9 @@ pub struct Answers {
 ///
 /// `input` is one image as the model takes it; `mask(k, out)` writes mask k, `[H, W]`, and every channel
 /// is multiplied by it. `set` names the masks: with one image, one name must always mean the same masks in
-/// the same order, so that those whose answers are known need not be made. `progress` hears after each batch how many masks are done, and sees the
-/// answers so far: the rows of masks to come are zeros.
+/// the same order, so that those whose answers are known need not be made. `progress` hears after each batch
+/// how many masks are done, and sees the answers so far: the rows of masks to come are zeros. Where it breaks
+/// off, the answers end there.
 ///
 /// # Errors
 /// Those of [`Model::forward`] and of `progress`; the batch in progress is the last that runs.
@@ -39,7 +42,7 @@ pub fn masked_passes(
     count: usize,
     mut mask: impl FnMut(usize, ArrayViewMut2<'_, f32>),
     cancel: &Cancel,
-    progress: &dyn Fn(usize, &Answers) -> Result<()>,
+    progress: &dyn Fn(usize, &Answers) -> Result<ControlFlow<()>>,
 ) -> Result<Answers> {
     let (height, width) = (model.preprocess().height as usize, model.preprocess().width as usize);
     let mut answers = Answers {
@@ -97,10 +100,16 @@ pub fn masked_passes(
                 }
             }
         }
-        progress(next, &answers)?;
+        if progress(next, &answers)?.is_break() {
+            break;
+        }
     }
-    if let (Some(image), None) = (&known, &remembered) {
+    if let (Some(image), None) = (&known, &remembered)
+        && seen.len() == count
+    {
         image.keep_set(set, &seen);
     }
+    answers.scores.slice_axis_inplace(Axis(0), Slice::from(..next));
+    answers.probabilities.slice_axis_inplace(Axis(0), Slice::from(..next));
     Ok(answers)
 }

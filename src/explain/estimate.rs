@@ -128,7 +128,7 @@ impl Estimator {
         let (known, spread) = (self.maps.select(Axis(0), first), self.spread.select(Axis(0), first));
         let shared = known.t().dot(&spread);
         let own = known.t().dot(among).dot(&known);
-        let prior = self.maps.t().dot(&self.spread) - &shared - &shared.t() + own;
+        let prior = self.maps.t().dot(&self.spread) - &shared - shared.t() + own;
         let learnt = spread.t().to_owned() - known.t().dot(among);
         let unknown = self.maps.sum_axis(Axis(0)) - known.sum_axis(Axis(0));
         let constant = (unknown - learnt.dot(&ones)).insert_axis(Axis(1));

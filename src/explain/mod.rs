@@ -25,6 +25,7 @@ pub mod reciprocam;
 pub mod result;
 mod run;
 pub mod scorecam;
+pub mod scorecam_estimate;
 mod stage;
 mod watch;
 pub mod xgradcam;

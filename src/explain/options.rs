@@ -167,6 +167,10 @@ pub struct Options {
     pub score: Option<ScoreKind>,
     /// Score-CAM: only this many channels, those with the largest standard deviation.
     pub max_channels: Option<usize>,
+    /// Score-CAM: only this many passes, and the other weights estimated from them.
+    pub budget: Option<usize>,
+    /// Score-CAM: only as many passes as bring the map so near to that of all, as 1 − correlation.
+    pub tolerance: Option<f32>,
     /// What chance starts from, in methods that use it.
     pub seed: u64,
     /// The final normalisation; else the convention's.
@@ -186,6 +190,8 @@ impl Default for Options {
             negate: false,
             score: None,
             max_channels: None,
+            budget: None,
+            tolerance: None,
             seed: 0,
             normalize: None,
             top_k: 5,

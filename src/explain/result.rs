@@ -3,6 +3,7 @@
 use ndarray::Array2;
 use serde::Serialize;
 
+use super::estimate::Confidence;
 use super::options::{Convention, Method};
 
 /// A class with its score and its probability.
@@ -69,6 +70,8 @@ pub struct Explanation {
     pub empty: bool,
     /// True when the map comes from a straight-through estimate, since the model rounds to integers.
     pub estimated: bool,
+    /// How far to trust a map that was made from some of its passes; absent where all were run.
+    pub confidence: Option<Confidence>,
     /// `[H, W]` of the model's input.
     pub input_size: [usize; 2],
     /// The part of the image that the model saw, in the image's pixels: left, top, width, height.

@@ -249,10 +249,13 @@ impl<'a> Job<'a> {
             watch: self.watch,
             finish: &finish,
             passes: Cell::new(Passes { forward: usize::from(!outcome.is_known), ..Passes::default() }),
+            confidence: Cell::new(None),
         };
         let maps = (row.maps)(&stage)?;
-        let passes = stage.passes.get();
-        Ok(maps.into_iter().zip(&goals).map(|(map, goal)| finish(map, goal, passes)).collect())
+        let (passes, confidence) = (stage.passes.get(), stage.confidence.get());
+        let finished =
+            |(map, goal): (Array2<f32>, &Goal)| Explanation { confidence, ..finish(map, goal, passes) };
+        Ok(maps.into_iter().zip(&goals).map(finished).collect())
     }
 
     /// A finished map with all that belongs to it.
@@ -282,6 +285,7 @@ impl<'a> Job<'a> {
             max: normalized.max,
             empty: normalized.empty,
             estimated: row.needs.gradient() && self.layer.is_estimated,
+            confidence: None,
             input_size: [preprocess.height as usize, preprocess.width as usize],
             seen: self.seen,
             passes,

@@ -14,7 +14,7 @@ use super::goal::Goal;
 use super::methods::{Needs, Row};
 use super::options::{Convention, Method, ScoreKind};
 use super::stage::Stage;
-use super::weighted_sum;
+use super::{scorecam_estimate, weighted_sum};
 use crate::engine::Answers;
 use crate::error::Result;
 use crate::picture::resize::Upsampler;
@@ -27,7 +27,7 @@ pub(super) const ROW: Row = Row {
     conventions: &[Convention::Paper, Convention::Article, Convention::PytorchGradCam],
     paper_score: ScoreKind::Probability,
     weighs_by_score: true,
-    options: &["max_channels"],
+    options: &["max_channels", "budget", "tolerance"],
     maps,
     ..Row::GRADIENT
 };
@@ -38,6 +38,9 @@ fn maps(stage: &Stage<'_>) -> Result<Vec<Array2<f32>>> {
     let plan = plan(activation, options.convention, options.max_channels);
     let mask = Mask::new(activation, stage.input_size(), options.convention);
     stage.skip(plan.skipped());
+    if scorecam_estimate::is_asked(options, plan.passes.len()) {
+        return scorecam_estimate::maps(stage, &plan, &mask);
+    }
     let map = |plan: &Plan, answers: &Answers, goal: &Goal| {
         let weights = weights(plan, stage.scores(answers), goal, options.convention);
         weighted_sum(weights.view(), activation)
@@ -211,10 +214,7 @@ pub fn weights(
     goal: &Goal,
     convention: Convention,
 ) -> Array1<f32> {
-    let answers: Array1<f32> = match convention {
-        Convention::Article => answers.outer_iter().map(|row| goal.score(softmax(row).view())).collect(),
-        _ => goal.scores(answers),
-    };
+    let answers = pass_answers(answers, goal, convention);
     let mut weights: Array1<f32> =
         plan.answered_by.iter().map(|pass| pass.map_or(f32::NEG_INFINITY, |pass| answers[pass])).collect();
     if convention == Convention::PytorchGradCam {
@@ -222,6 +222,14 @@ pub fn weights(
         weights = softmax(weights.view());
     }
     weights.mapv_into(|weight| if weight == f32::NEG_INFINITY { 0.0 } else { weight })
+}
+
+/// What each pass, a row of `[K, classes]`, says of the goal: `[K]`.
+pub(super) fn pass_answers(answers: ArrayView2<'_, f32>, goal: &Goal, convention: Convention) -> Array1<f32> {
+    match convention {
+        Convention::Article => answers.outer_iter().map(|row| goal.score(softmax(row).view())).collect(),
+        _ => goal.scores(answers),
+    }
 }
 
 fn softmax(values: ArrayView1<'_, f32>) -> Array1<f32> {

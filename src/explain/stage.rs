@@ -5,9 +5,11 @@
 //! counts them, tells the progress, and stops when the request is given up.
 
 use std::cell::Cell;
+use std::ops::ControlFlow;
 
 use ndarray::{Array2, Array3, Array4, ArrayD, ArrayView2, ArrayView3, ArrayViewMut2, ArrayViewMut3};
 
+use super::estimate::Confidence;
 use super::goal::Goal;
 use super::options::{Method, Options, ScoreKind};
 use super::result::{Explanation, Passes};
@@ -39,6 +41,8 @@ pub struct Stage<'a> {
     /// Makes an answer of a map, for whoever watches.
     pub(super) finish: &'a dyn Fn(Array2<f32>, &Goal, Passes) -> Explanation,
     pub(super) passes: Cell<Passes>,
+    /// How far to trust the maps, where they are estimates; of several the least.
+    pub(super) confidence: Cell<Option<Confidence>>,
 }
 
 impl Stage<'_> {
@@ -83,12 +87,31 @@ impl Stage<'_> {
         mask: impl FnMut(usize, ArrayViewMut2<'_, f32>),
         so_far: impl Fn(usize, &Answers) -> Array2<f32>,
     ) -> Result<Answers> {
-        let progress = self.progress(count, |passes, done| passes.masked += done, so_far);
+        self.masked_until(set, count, mask, so_far, |_, _| false)
+    }
+
+    /// As [`Stage::masked`], but no further than `is_enough(done, answers)`; the answers end there.
+    ///
+    /// # Errors
+    /// Those of the engine.
+    pub fn masked_until(
+        &self,
+        set: &str,
+        count: usize,
+        mask: impl FnMut(usize, ArrayViewMut2<'_, f32>),
+        so_far: impl Fn(usize, &Answers) -> Array2<f32>,
+        is_enough: impl Fn(usize, &Answers) -> bool,
+    ) -> Result<Answers> {
+        let tell = self.progress(count, |passes, done| passes.masked += done, so_far);
+        let progress = |done: usize, answers: &Answers| {
+            tell(done, answers)?;
+            Ok(if is_enough(done, answers) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+        };
         let set = format!("{} {} {set}", self.layer.tensor, self.method);
         let answers = masked_passes(self.model, self.input, &set, count, mask, self.cancel, &progress)?;
         self.count(|passes| {
             passes.masked += answers.ran;
-            passes.skipped += count - answers.ran;
+            passes.skipped += answers.scores.nrows() - answers.ran;
         });
         Ok(answers)
     }
@@ -145,6 +168,15 @@ impl Stage<'_> {
     /// Notes passes that could not change the map and were left out.
     pub fn skip(&self, count: usize) {
         self.count(|passes| passes.skipped += count);
+    }
+
+    /// Notes how far to trust a map that is an estimate.
+    pub fn trust(&self, confidence: Confidence) {
+        let least = match self.confidence.get() {
+            Some(known) if known.at_least <= confidence.at_least => known,
+            _ => confidence,
+        };
+        self.confidence.set(Some(least));
     }
 
     fn count(&self, change: impl FnOnce(&mut Passes)) {

@@ -16,6 +16,7 @@ use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 
 use crate::error::{Error, Result};
+use crate::explain::estimate::Confidence;
 use crate::explain::options::Choice;
 use crate::explain::{Explanation, Passes, Prediction, Predictions};
 
@@ -92,6 +93,8 @@ struct Heatmap<'a> {
     empty: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     gradient: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    estimate: Option<Confidence>,
 }
 
 /// What an answer calls a gradient that is none.
@@ -100,9 +103,9 @@ pub(super) const STRAIGHT_THROUGH: &str = "straight-through";
 impl<'a> Heatmap<'a> {
     fn new(explanation: &Explanation, map: &'a Array2<f32>) -> Self {
         let (height, width) = map.dim();
-        let Explanation { max, empty, estimated, .. } = *explanation;
+        let Explanation { max, empty, estimated, confidence: estimate, .. } = *explanation;
         let gradient = estimated.then_some(STRAIGHT_THROUGH);
-        Self { shape: [height, width], data: Rows(map.view()), max, empty, gradient }
+        Self { shape: [height, width], data: Rows(map.view()), max, empty, gradient, estimate }
     }
 }
 
@@ -307,6 +310,9 @@ fn with_facts(
     if let [only] = explanations {
         answer.facts.push(("camlens-method", only.method.name().to_owned()));
         answer.facts.push(("camlens-empty", only.empty.to_string()));
+        if let Some(estimate) = only.confidence {
+            answer.facts.push(("camlens-correlation", format!("{:.4}", estimate.correlation)));
+        }
         if only.estimated {
             answer.facts.push(("camlens-gradient", STRAIGHT_THROUGH.to_owned()));
         }

@@ -6,6 +6,7 @@ mod cli;
 mod dialects;
 mod efficientnet_lite0;
 mod engine;
+mod estimate;
 mod http;
 mod methods;
 mod net;

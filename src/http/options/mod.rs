@@ -12,6 +12,7 @@ use std::str::FromStr;
 use crate::error::{Error, Kind, Result};
 use crate::explain::methods::{METHODS, Row};
 use crate::explain::options::{Choice, Convention, Method, Normalize, Options, ScoreKind};
+use crate::explain::scorecam_estimate::LEAST_PASSES;
 use crate::picture::colormap::Colormap;
 use crate::picture::overlay::Blend;
 pub use values::{Output, Rendering, Size};
@@ -57,6 +58,8 @@ pub const OPTIONS: &[Described] = &[
     Described { name: "score", value: "SCORE", of: MAPS, help: "logit or probability [default: the convention's]" },
     Described { name: "convention", value: "NAME", of: MAPS, help: "paper, article, pytorch-grad-cam or openvino-xai: whose formulas to follow [default: paper]" },
     Described { name: "max_channels", value: "N", of: MAPS, help: "Score-CAM: mask with only the N channels that vary most [default: all]" },
+    Described { name: "budget", value: "N", of: MAPS, help: "Score-CAM: N masked passes at most, from 8; the other weights are estimated [default: all passes]" },
+    Described { name: "tolerance", value: "0..1", of: MAPS, help: "Score-CAM: stop when the map's correlation with that of all passes is 1 - tolerance or better [default: all passes]" },
     Described { name: "seed", value: "N", of: MAPS, help: "Random: what chance starts from, a whole number from 0 [default: 0]" },
     Described { name: "normalize", value: "HOW", of: MAPS, help: "max, minmax or none [default: the convention's]" },
     Described { name: "output", value: "FORM", of: MAPS, help: "overlay, heatmap, gray, json or npy; to compare: figure or json" },
@@ -94,6 +97,8 @@ struct Given {
     score: Option<ScoreKind>,
     convention: Option<Convention>,
     max_channels: Option<usize>,
+    budget: Option<usize>,
+    tolerance: Option<f32>,
     seed: Option<u64>,
     normalize: Option<Normalize>,
     output: Option<Output>,
@@ -145,6 +150,14 @@ impl Given {
                 let count = number(name, value, |count| *count >= 1, "a whole number from 1")?;
                 once(&mut self.max_channels, name, count)
             }
+            "budget" => {
+                let least = |count: &usize| *count >= LEAST_PASSES;
+                once(&mut self.budget, name, number(name, value, least, "a whole number from 8")?)
+            }
+            "tolerance" => {
+                let is_part = |part: &f32| *part > 0.0 && *part < 1.0;
+                once(&mut self.tolerance, name, number(name, value, is_part, "a number between 0 and 1")?)
+            }
             "seed" => {
                 let seed = number(name, value, |_| true, "a whole number from 0")?;
                 once(&mut self.seed, name, seed)
@@ -193,6 +206,8 @@ impl Given {
                 negate: self.negate.unwrap_or(false),
                 score: self.score,
                 max_channels: self.max_channels,
+                budget: self.budget,
+                tolerance: self.tolerance,
                 seed: self.seed.unwrap_or(usual.seed),
                 normalize: self.normalize,
                 top_k: self.top_k.unwrap_or(usual.top_k),
@@ -220,7 +235,12 @@ impl Given {
             );
             return Err(invalid("convention", detail));
         }
-        let particular = [("max_channels", self.max_channels.is_some()), ("seed", self.seed.is_some())];
+        let particular = [
+            ("max_channels", self.max_channels.is_some()),
+            ("budget", self.budget.is_some()),
+            ("tolerance", self.tolerance.is_some()),
+            ("seed", self.seed.is_some()),
+        ];
         for (option, _) in particular.iter().filter(|(_, is_given)| *is_given) {
             let heeds = |row: &Row| row.options.contains(option);
             if !methods.iter().any(|method| heeds(method.row())) {

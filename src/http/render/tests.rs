@@ -23,6 +23,7 @@ fn explanation(map: Array2<f32>, seen: [f32; 4]) -> Explanation {
         predictions: Vec::new(),
         empty: map.iter().all(|&value| value <= 0.0),
         estimated: false,
+        confidence: None,
         map,
         max: 1.0,
         input_size: [4, 4],
