@@ -102,8 +102,10 @@ fn masks_whose_answers_are_known_are_not_even_made() {
             made.set(made.get() + 1);
             out.fill(0.1 * (k + 1) as f32);
         };
-        let answers =
-            masked_passes(&model, &picture(0), set, 5, mask, &Cancel::default(), &|_, _| Ok(())).unwrap();
+        let answers = masked_passes(&model, &picture(0), set, 5, mask, &Cancel::default(), &|_, _| {
+            Ok(std::ops::ControlFlow::Continue(()))
+        })
+        .unwrap();
         (answers.ran, made.get(), answers.scores)
     };
     let (ran, made, scores) = ask("five greys");
