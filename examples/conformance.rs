@@ -27,6 +27,10 @@ type Fallible<T> = Result<T, Box<dyn std::error::Error>>;
 /// Largest difference that passes, as a part of the largest gradient.
 const TOLERANCE: f32 = 1e-4;
 
+/// Set to anything, this environment variable has the graph of each layer written beside the model, for
+/// `scripts/conformance/exact.py`.
+const PROGRAMS: &str = "CONFORMANCE_PROGRAMS";
+
 /// What the scripts note beside the arrays.
 #[derive(serde::Deserialize)]
 struct Note {
@@ -91,7 +95,7 @@ fn one(folder: &Path, title: &str, rows: &mut usize) -> Fallible<Report> {
     let mut arrays = NpzReader::new(File::open(folder.join("reference.npz"))?)?;
     let x: Array4<f32> = arrays.by_name::<OwnedRepr<f32>, _>("x.npy")?;
     let targets: ndarray::Array1<i64> = arrays.by_name::<OwnedRepr<i64>, _>("target.npy")?;
-    let settings = Settings { layer_sessions: 1, ..Settings::default() };
+    let settings = Settings { layer_sessions: 1, fast_convolution: false, ..Settings::default() };
     let model = Models::load_one(ModelFolder::read(folder)?, &settings)?;
     let mut report = Report { operators: operators(folder, &note.layers[0].tensor)?, holes: 0 };
     for NotedLayer { module, tensor, framework_error } in &note.layers {
@@ -106,6 +110,10 @@ fn one(folder: &Path, title: &str, rows: &mut usize) -> Fallible<Report> {
             println!("{start} | | {framework_error:.0e} | {obstacle} |");
             report.holes += 1;
             continue;
+        }
+        if std::env::var_os(PROGRAMS).is_some() {
+            let name = format!("program-{}.onnx", module.replace(['/', '.'], "-"));
+            std::fs::write(folder.join(name), model.program(layer)?)?;
         }
         let (found, activation) = run(&model, layer, &x, &targets)?;
         let error = relative(&found, &expected);

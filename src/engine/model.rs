@@ -250,6 +250,16 @@ impl Model {
         self.obstacles.get(&layer.tensor).map(String::as_str)
     }
 
+    /// The ONNX graph that [`Model::run`] runs for a layer, encoded; its large weights are references to
+    /// the model's own file.
+    ///
+    /// # Errors
+    /// A fault.
+    pub fn program(&self, layer: &Layer) -> Result<Vec<u8>> {
+        let key = Key { layer: layer.tensor.clone(), part: Part::Whole };
+        Ok(self.programs.compile(&key)?.model)
+    }
+
     /// Why what stands behind a layer can't be run by itself, if it can't.
     #[must_use]
     pub fn tail_obstacle(&self, layer: &Layer) -> Option<String> {

@@ -1,0 +1,164 @@
+"""Runs camlens's own backward graphs in float64 and holds them against autograd's float64.
+
+    CONFORMANCE_PROGRAMS=1 cargo run --release --example conformance -- target/zoo ARCHITECTURE
+    python scripts/conformance/exact.py [--into FOLDER] ARCHITECTURE ...
+
+For an architecture that is over 1e-4 in the conformance table: where the same graph
+agrees once every number in it has 64 bits, the rules are exact, and what is left in
+32 bits is rounding. ONNX Runtime has no double kernels for convolutions, so ONNX's
+reference implementation runs the graph, with torch's double convolutions and pools.
+The gradient is held against differences of the file's own scores, too: an exporter that
+folds a BatchNorm into 32-bit weights writes a slightly other network than the framework's.
+"""
+
+import argparse
+import json
+from pathlib import Path
+
+import numpy as np
+import onnx
+import torch
+import torch.nn.functional as F
+from onnx import TensorProto, helper, numpy_helper
+from onnx.reference import ReferenceEvaluator
+from onnx.reference.op_run import OpRun
+from shared import relative
+
+# How far the layer is moved for differences; in 64 bits, kinks on so short a way are rare.
+STEP = 1e-8
+
+
+def padded(x, pads, value):
+    """x with ONNX's pads (begins, then ends) of its last two axes."""
+    pads = pads or [0, 0, 0, 0]
+    return F.pad(torch.from_numpy(np.ascontiguousarray(x)), (pads[1], pads[3], pads[0], pads[2]), value=value)
+
+
+def same(auto_pad, x, kernel, strides, dilations, pads):
+    """The pads that `auto_pad` stands for."""
+    if auto_pad in (None, "", "NOTSET"):
+        return pads
+    if auto_pad == "VALID":
+        return None
+    found = []
+    for size, k, s, d in zip(x.shape[2:], kernel, strides, dilations):
+        total = max((-(-size // s) - 1) * s + (k - 1) * d + 1 - size, 0)
+        small = total // 2
+        found.append((small, total - small) if auto_pad == "SAME_UPPER" else (total - small, small))
+    return [found[0][0], found[1][0], found[0][1], found[1][1]]
+
+
+class Conv(OpRun):
+    def _run(self, x, w, b=None, auto_pad=None, dilations=None, group=None, kernel_shape=None, pads=None, strides=None):
+        strides, dilations = strides or [1, 1], dilations or [1, 1]
+        pads = same(auto_pad, x, w.shape[2:], strides, dilations, pads)
+        bias = None if b is None else torch.from_numpy(b)
+        x, w = padded(x, pads, 0.0), torch.from_numpy(np.ascontiguousarray(w))
+        return (F.conv2d(x, w, bias, strides, 0, dilations, group or 1).numpy(),)
+
+
+class ConvTranspose(OpRun):
+    def _run(
+        self, x, w, b=None, auto_pad=None, dilations=None, group=None, kernel_shape=None,
+        output_padding=None, output_shape=None, pads=None, strides=None,
+    ):  # fmt: skip
+        pads, extra = pads or [0, 0, 0, 0], output_padding or [0, 0]
+        x, w = torch.from_numpy(np.ascontiguousarray(x)), torch.from_numpy(np.ascontiguousarray(w))
+        full = F.conv_transpose2d(x, w, None, strides or [1, 1], 0, 0, group or 1, dilations or [1, 1])
+        full = F.pad(full, (0, extra[1], 0, extra[0]))
+        height, width = full.shape[2:]
+        return (full[:, :, pads[0] : height - pads[2], pads[1] : width - pads[3]].numpy().copy(),)
+
+
+class MaxPool(OpRun):
+    def _run(
+        self, x, auto_pad=None, ceil_mode=None, dilations=None, kernel_shape=None, pads=None,
+        storage_order=None, strides=None,
+    ):  # fmt: skip
+        strides, pads = strides or [1, 1], pads or [0, 0, 0, 0]
+        dilations = dilations or [1, 1]
+        pads = same(auto_pad, x, kernel_shape, strides, dilations, pads) or [0, 0, 0, 0]
+        height, width = x.shape[2:]
+        wide = padded(x, pads, -np.inf)
+        values, places = F.max_pool2d(wide, kernel_shape, strides, 0, dilations, bool(ceil_mode), return_indices=True)
+        # Places count in one channel of the padded image; ONNX counts in all of the input.
+        rows, columns = places // wide.shape[3] - pads[0], places % wide.shape[3] - pads[1]
+        offset = torch.arange(x.shape[0] * x.shape[1]).reshape(*x.shape[:2], 1, 1) * (height * width)
+        places = (rows * width + columns + offset).numpy()
+        return (values.numpy(), places) if len(self.onnx_node.output) > 1 else (values.numpy(),)
+
+
+def doubled(graph):
+    """Every float of a graph in 64 bits."""
+    for tensor in graph.initializer:
+        if tensor.data_type == TensorProto.FLOAT:
+            name = tensor.name
+            tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor).astype(np.float64), name))
+    for value in [*graph.input, *graph.output]:
+        if value.type.tensor_type.elem_type == TensorProto.FLOAT:
+            value.type.tensor_type.elem_type = TensorProto.DOUBLE
+    for node in graph.node:
+        if node.op_type == "ConstantOfShape" and not node.attribute:
+            node.attribute.append(helper.make_attribute("value", numpy_helper.from_array(np.zeros(1))))
+        for attribute in node.attribute:
+            if attribute.name in ("to", "dtype") and attribute.i == TensorProto.FLOAT:
+                attribute.i = TensorProto.DOUBLE
+            if attribute.type == onnx.AttributeProto.GRAPH:
+                doubled(attribute.g)
+
+
+def slope(model, tensor, act, gradient, targets):
+    """How far the gradient is from differences of the graph's own scores, along one direction, as a part of them.
+
+    Only what is above 0 is moved: at 0, where ReLUs and pools have their kinks, there is no slope to find.
+    """
+    kept, needed = [], {"camlens/scores"}
+    for node in reversed(model.graph.node):
+        if tensor not in node.output and needed.intersection(node.output):
+            kept.append(node)
+            needed.update(node.input)
+    constants = [constant for constant in model.graph.initializer if constant.name in needed]
+    value = lambda name: helper.make_tensor_value_info(name, TensorProto.DOUBLE, None)
+    graph = helper.make_graph(kept[::-1], "tail", [value(tensor)], [value("camlens/scores")], constants)
+    tail = helper.make_model(graph, opset_imports=model.opset_import, ir_version=model.ir_version)
+    session = ReferenceEvaluator(tail, new_ops=[Conv, ConvTranspose, MaxPool])
+    way = np.random.default_rng(0).standard_normal(act.shape) * (act > 0)
+    score = lambda moved: session.run(None, {tensor: moved})[0][np.arange(len(moved)), targets]
+    found = (score(act + STEP * way) - score(act - STEP * way)) / (2 * STEP)
+    expected = (gradient * way).sum((1, 2, 3))
+    return np.abs(found - expected).max() / np.abs(expected).max()
+
+
+def check(folder):
+    arrays = np.load(folder / "reference.npz")
+    for layer in json.loads((folder / "layers.json").read_text())["layers"]:
+        module = layer["module"]
+        path = folder / f"program-{module.replace('/', '-').replace('.', '-')}.onnx"
+        model = onnx.load(path)
+        doubled(model.graph)
+        session = ReferenceEvaluator(model, new_ops=[Conv, ConvTranspose, MaxPool])
+        image = next(value.name for value in model.graph.input if not value.name.startswith("camlens/"))
+        feeds = {
+            image: arrays["x"].astype(np.float64),
+            "camlens/target": arrays["target"].astype(np.int64),
+            "camlens/wanted": np.array([1], np.int64),
+        }
+        gradient, act = session.run(["camlens/gradient", "camlens/activation"], feeds)
+        expected = arrays[f"grad|{module}"]
+        differences = slope(model, layer["tensor"], act, gradient, arrays["target"])
+        title = f"{folder.parent.name} | {folder.name} | {module}"
+        print(f"{title} | {relative(gradient, expected):.0e} | by differences {differences:.0e}", flush=True)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--into", type=Path, default=Path("target/zoo"))
+    parser.add_argument("architecture", nargs="+")
+    arguments = parser.parse_args()
+    for name in arguments.architecture:
+        for folder in sorted(path.parent for path in (arguments.into / name).glob("*/layers.json")):
+            check(folder)
+
+
+if __name__ == "__main__":
+    main()
