@@ -92,7 +92,11 @@ pub(super) fn conv(emit: &mut Emit<'_>, step: &Step<'_>) -> Gradients {
     let gradient = step.gradient()?;
     let weight = step.input(1)?;
     let (input, output, kernel) =
-        (&emit.shape(step.input(0)?)?[2..], &emit.shape(step.output())?[2..], emit.shape(weight)?);
+        (emit.shape(step.input(0)?)?, emit.shape(step.output())?, emit.shape(weight)?);
+    if kernel.len() < 3 || input.len() != kernel.len() || output.len() != kernel.len() {
+        return Err(step.refuse("has shapes that are not a convolution's"));
+    }
+    let (input, output) = (&input[2..], &output[2..]);
     let window = Window::read(step.node, &kernel[2..], input, output);
     let group = step.node.int("group", 1);
     let back = match as_convolution(&window, input, output) {

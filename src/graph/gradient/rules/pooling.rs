@@ -31,6 +31,9 @@ pub(super) fn scatter_add(emit: &mut Emit<'_>, gradient: &str, places: &str, inp
 pub(super) fn average(emit: &mut Emit<'_>, step: &Step<'_>) -> Gradients {
     let (input, output) = (emit.shape(step.input(0)?)?, emit.shape(step.output())?);
     let kernel = step.node.ints("kernel_shape").ok_or_else(|| step.refuse("has no kernel_shape"))?;
+    if input.len() < 3 || output.len() != input.len() || kernel.len() + 2 != input.len() {
+        return Err(step.refuse("has shapes that are not a pooling's"));
+    }
     let (channels, input, output) = (input[1], &input[2..], &output[2..]);
     let window = Window::read(step.node, kernel, input, output);
     let padding_counts = step.node.int("count_include_pad", 0) != 0;
@@ -76,7 +79,7 @@ fn shares(window: &Window, input: &[i64], output: &[i64], padding_counts: bool) 
 }
 
 pub(super) fn global_average(emit: &mut Emit<'_>, step: &Step<'_>) -> Gradients {
-    let places: i64 = emit.shape(step.input(0)?)?[2..].iter().product();
+    let places: i64 = emit.shape(step.input(0)?)?.iter().skip(2).product();
     let share = emit.scale(step.gradient()?, 1.0 / places as f32);
     let gradient = emit.expand_like(&share, step.input(0)?);
     Ok(step.only_first(gradient))
