@@ -95,7 +95,7 @@ fn one(folder: &Path, title: &str, rows: &mut usize) -> Fallible<Report> {
     let mut arrays = NpzReader::new(File::open(folder.join("reference.npz"))?)?;
     let x: Array4<f32> = arrays.by_name::<OwnedRepr<f32>, _>("x.npy")?;
     let targets: ndarray::Array1<i64> = arrays.by_name::<OwnedRepr<i64>, _>("target.npy")?;
-    let settings = Settings { layer_sessions: 1, fast_convolution: false, ..Settings::default() };
+    let settings = Settings { layer_sessions: 1, fast_kernels: false, ..Settings::default() };
     let model = Models::load_one(ModelFolder::read(folder)?, &settings)?;
     let mut report = Report { operators: operators(folder, &note.layers[0].tensor)?, holes: 0 };
     for NotedLayer { module, tensor, framework_error } in &note.layers {
