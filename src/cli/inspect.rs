@@ -71,6 +71,14 @@ fn report(model: &Model) -> String {
     if !model.other_outputs().is_empty() {
         lines.push(format!("others   {}", model.other_outputs().join(", ")));
     }
+    let fused = model.fused();
+    lines.push(match (fused.chains.iter().sum::<usize>(), fused.products) {
+        (0, 0) => "faster   nothing: ONNX Runtime computes all of it".to_owned(),
+        (convolutions, products) => format!(
+            "faster   {convolutions} convolutions in {} chains, only where the image is not zero; {products} products without their zeros",
+            fused.chains.len()
+        ),
+    });
     lines.extend([
         format!("labels   {}", model.labels().all().len()),
         format!("default  {}", model.default_layer().name),

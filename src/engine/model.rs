@@ -15,6 +15,7 @@ use super::session::{Call, Outcome, Pass};
 use super::settings::Settings;
 use super::worker::{Key, Part, Source, Worker};
 use crate::error::{Error, Kind, Result};
+use crate::graph::fast::Fused;
 use crate::graph::file::OnnxFile;
 use crate::graph::layers::{self, Finder, Hints, Layer};
 use crate::graph::prepare::Prepared;
@@ -156,6 +157,12 @@ impl Model {
     #[must_use]
     pub fn id(&self) -> &str {
         &self.folder.id
+    }
+
+    /// What camlens's own operators compute of the default layer's program, the runtime being slower.
+    #[must_use]
+    pub fn fused(&self) -> Fused {
+        self.programs.fused(self.default_layer())
     }
 
     /// The folder that it was read from.

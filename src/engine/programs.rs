@@ -1,12 +1,13 @@
 //! The programs of a model: written when a session of one is first needed.
 
 use crate::error::{Error, Result};
-use crate::graph::fast;
+use crate::graph::fast::{self, Fused};
 use crate::graph::file::OnnxFile;
 use crate::graph::layers::Layer;
 use crate::graph::prepare::Prepared;
 use crate::graph::probe::Shapes;
 use crate::graph::program;
+use crate::graph::proto::ModelProto;
 use crate::graph::score::Score;
 use crate::graph::tail::Tail;
 
@@ -30,6 +31,17 @@ impl Programs {
         Tail::new(&self.prepared, &self.shapes, &self.score, layer)
     }
 
+    /// A layer without a gradient still has an activation, which is all that some methods need.
+    fn write(&self, prepared: &Prepared, layer: &Layer) -> ModelProto {
+        program::explain(prepared, &self.shapes, &self.score, layer)
+            .unwrap_or_else(|_| program::forward(prepared, &self.shapes, &self.score, Some(layer)))
+    }
+
+    /// What camlens's own operators compute of a layer's program.
+    pub(super) fn fused(&self, layer: &Layer) -> Fused {
+        if self.fast_kernels { fast::fuse(&mut self.write(&self.prepared, layer)) } else { Fused::default() }
+    }
+
     /// Writes a program.
     pub(super) fn compile(&self, key: &Key) -> Result<Compiled> {
         let fault = |what: String| Error::internal("writing a program", what);
@@ -37,11 +49,7 @@ impl Programs {
         let layer = layer.ok_or_else(|| fault(format!("there is no layer '{}'", key.layer)))?;
         let mut carried: Vec<String> = Vec::new();
         let mut inputs = vec![self.prepared.input.name.clone()];
-        // A layer without a gradient still has an activation, which is all that some methods need.
-        let write = |prepared: &Prepared, layer: &Layer| {
-            program::explain(prepared, &self.shapes, &self.score, layer)
-                .unwrap_or_else(|_| program::forward(prepared, &self.shapes, &self.score, Some(layer)))
-        };
+        let write = |prepared: &Prepared, layer: &Layer| self.write(prepared, layer);
         let mut model = match key.part {
             Part::Whole => write(&self.prepared, layer),
             Part::Head => {
