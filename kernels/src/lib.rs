@@ -17,15 +17,17 @@
 //! milliseconds. The crate knows nothing of ONNX.
 //!
 //! `unsafe` stands in `simd` (intrinsics), `loops` (pointers into shared
-//! buffers) and where `stage`, `chain` and `rows` hand disjoint parts of a buffer to threads.
+//! buffers) and where `stage`, `steps`, `layout` and `rows` hand disjoint parts of a buffer to threads.
 
 mod chain;
 mod lanes;
+mod layout;
 mod loops;
 mod pool;
 mod rows;
 mod simd;
 mod stage;
+mod steps;
 mod support;
 mod weights;
 mod winograd;

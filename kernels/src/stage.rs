@@ -8,8 +8,9 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::lanes::Lanes;
-use crate::loops::{Direct, Finish, Gather, Kernels, Multiply, Scatter, Size, Strides, Tile};
+use crate::loops::{Direct, Finish, Kernels, Size, Tile};
 use crate::pool::{Pool, Shared};
+use crate::steps::Steps;
 use crate::weights::{Form, Weights};
 use crate::winograd::{POSITIONS, TILE};
 
@@ -151,7 +152,7 @@ impl Stage<'_> {
     }
 
     /// How tiles of one out block are finished.
-    fn finish(&self, block: usize, output: Shared<Lanes>) -> Finish {
+    pub(crate) fn finish(&self, block: usize, output: Shared<Lanes>) -> Finish {
         let area = self.stored().area();
         Finish {
             bias: self.weights.bias[block],
@@ -216,27 +217,11 @@ impl Stage<'_> {
             // Pieces of like size, so that none is left with a few tiles.
             let count = self.compute.len();
             let tiles = &self.compute[piece * count / pieces..(piece + 1) * count / pieces];
-            let (patches, products) = (strides(ins, tiles.len()), strides(outs, tiles.len()));
-            means.with_scratch(POSITIONS * (patches.position + products.position), |scratch| {
-                let (v, m) = scratch.split_at_mut(POSITIONS * patches.position);
-                let (v, m) = (Shared::new(v), Shared::new(m));
-                for block in 0..ins {
-                    self.gather(input, block, tiles, v, 0, patches, means);
-                }
-                for position in 0..POSITIONS {
-                    self.multiply(
-                        weights,
-                        position,
-                        0..outs,
-                        tiles.len(),
-                        (v, patches),
-                        (m, products),
-                        means,
-                    );
-                }
-                for block in 0..outs {
-                    self.scatter(block, tiles, m, 0, products, output, means);
-                }
+            means.with_scratch(Steps::scratch(self, tiles), |scratch| {
+                let steps = Steps::new(self, weights, input, output, tiles, scratch, means.kernels);
+                (0..ins).for_each(|block| steps.gather(block));
+                (0..POSITIONS).for_each(|position| steps.multiply(position, 0..outs));
+                (0..outs).for_each(|block| steps.scatter(block));
             });
         });
         if means.is_stopped() { Err(Stopped) } else { Ok(()) }
@@ -256,39 +241,23 @@ impl Stage<'_> {
         for round in 0..rounds {
             let count = self.compute.len();
             let tiles = &self.compute[round * count / rounds..(round + 1) * count / rounds];
-            let (patches, products) = (strides(ins, tiles.len()), strides(outs, tiles.len()));
-            means.with_scratch(POSITIONS * (patches.position + products.position), |scratch| {
-                let (v, m) = scratch.split_at_mut(POSITIONS * patches.position);
-                let (v, m) = (Shared::new(v), Shared::new(m));
-                threads.run(ins, &|block| {
+            means.with_scratch(Steps::scratch(self, tiles), |scratch| {
+                let steps = Steps::new(self, weights, input, output, tiles, scratch, means.kernels);
+                let unless_stopped = |step: &(dyn Fn() + Sync)| {
                     if !means.is_stopped() {
-                        self.gather(input, block, tiles, v, 0, patches, means);
+                        step();
                     }
-                });
-                // Few tiles leave little work a position: then two positions' worth is no piece too small.
+                };
+                threads.run(ins, &|block| unless_stopped(&|| steps.gather(block)));
+                // Each thread takes its share of the out blocks; pairs stay together, since the product
+                // takes them two at a time.
                 let shares = if outs >= 2 * threads.threads() { threads.threads() } else { 1 };
+                let cut = |share: usize| (outs.div_ceil(2) * share / shares * 2).min(outs);
                 threads.run(POSITIONS * shares, &|piece| {
-                    if !means.is_stopped() {
-                        let (position, share) = (piece / shares, piece % shares);
-                        // Pairs of out blocks stay together: the product takes them two at a time.
-                        let cut = |share: usize| (outs.div_ceil(2) * share / shares * 2).min(outs);
-                        let blocks = cut(share)..cut(share + 1);
-                        self.multiply(
-                            weights,
-                            position,
-                            blocks,
-                            tiles.len(),
-                            (v, patches),
-                            (m, products),
-                            means,
-                        );
-                    }
+                    let (position, share) = (piece / shares, piece % shares);
+                    unless_stopped(&|| steps.multiply(position, cut(share)..cut(share + 1)));
                 });
-                threads.run(outs, &|block| {
-                    if !means.is_stopped() {
-                        self.scatter(block, tiles, m, 0, products, output, means);
-                    }
-                });
+                threads.run(outs, &|block| unless_stopped(&|| steps.scatter(block)));
             });
             if means.is_stopped() {
                 return Err(Stopped);
@@ -296,84 +265,4 @@ impl Stage<'_> {
         }
         Ok(())
     }
-
-    #[expect(clippy::too_many_arguments)]
-    fn gather(
-        &self,
-        input: &[Lanes],
-        block: usize,
-        tiles: &[Tile],
-        scratch: Shared<Lanes>,
-        first: usize,
-        strides: Strides,
-        means: &Means<'_>,
-    ) {
-        let job = Gather {
-            tiles,
-            size: self.size,
-            input: input[block * self.size.area()..].as_ptr(),
-            map_stride: self.weights.in_blocks() * self.size.area(),
-            scratch: scratch.get().wrapping_add(block * strides.block + first),
-            strides,
-        };
-        // SAFETY: `run` has checked the input, the scratch was made for these strides, and no other
-        // piece has the same block and tiles.
-        unsafe { (means.kernels.gather)(&job) };
-    }
-
-    #[expect(clippy::too_many_arguments)]
-    fn multiply(
-        &self,
-        weights: &[Lanes],
-        position: usize,
-        blocks: std::ops::Range<usize>,
-        tiles: usize,
-        (patches, patches_strides): (Shared<Lanes>, Strides),
-        (products, products_strides): (Shared<Lanes>, Strides),
-        means: &Means<'_>,
-    ) {
-        let (ins, outs) = (self.weights.in_blocks(), self.weights.out_blocks());
-        let to = position * products_strides.position + blocks.start * products_strides.block;
-        let job = Multiply {
-            weights: weights[(position * outs + blocks.start) * ins * Lanes::COUNT..].as_ptr(),
-            in_blocks: ins,
-            out_blocks: blocks.len(),
-            tiles,
-            patches: patches.get().wrapping_add(position * patches_strides.position),
-            patches_stride: patches_strides.block,
-            products: products.get().wrapping_add(to),
-            products_stride: products_strides.block,
-        };
-        // SAFETY: the scratch was made for these strides, the weights for these channels, and no other
-        // piece has the same position and out blocks.
-        unsafe { (means.kernels.multiply)(&job) };
-    }
-
-    #[expect(clippy::too_many_arguments)]
-    fn scatter(
-        &self,
-        block: usize,
-        tiles: &[Tile],
-        products: Shared<Lanes>,
-        first: usize,
-        strides: Strides,
-        output: Shared<Lanes>,
-        means: &Means<'_>,
-    ) {
-        let job = Scatter {
-            tiles,
-            products: products.get().wrapping_add(block * strides.block + first),
-            position_stride: strides.position,
-            finish: self.finish(block, output),
-        };
-        // SAFETY: as for the other two; `run` has checked the output.
-        unsafe { (means.kernels.scatter)(&job) };
-    }
-}
-
-/// Strides for so many channel blocks and tiles. An odd number of cache lines between positions, and between
-/// blocks, keeps what is written together from meeting in one set of the cache.
-fn strides(blocks: usize, tiles: usize) -> Strides {
-    let block = tiles | 1;
-    Strides { position: (blocks * block) | 1, block }
 }
