@@ -12,7 +12,7 @@ For each model and picture, in one run:
 
 The error curve: for `--curve` pictures and crops on efficientnet-lite0 the true correlation of
 `budget` and of `max_channels` (the channels that vary most) with the map of all passes. Writes
-docs/bench/scorecam.md and bench/out/scorecam.json. Exit codes: 0 done, 1 something failed.
+docs/bench/scorecam.md with its chart, and bench/out/scorecam.json. Exit codes: 0 done, 1 something failed.
 """
 
 import argparse
@@ -34,6 +34,7 @@ except ImportError:
     python = str(environment.interpreter(os.environ.get("BENCH_PYTHON"), False))
     os.execv(python, [python, *sys.argv])
 
+import curve as chart
 import machine
 from bench import BINARY, OUT, PICTURES, Model, models_folder, say
 from processes import ROOT, Failure, Service, Worker
@@ -153,6 +154,7 @@ def report(found):
     if found["curve"]:
         rows = found["curve"]
         lines += [f"## How far an estimate is off: efficientnet-lite0, {len(rows)} pictures and crops", "",
+                  "![Passes against correlation](scorecam.svg)", "",
                   "Pearson's correlation with the map of all passes. `told` is what the answer says of itself; the last",
                   "column is how often the truth was at least what is told to be exceeded nine times in ten.", "",
                   "| passes | true: median, lowest | told: median | truth ≥ at_least | the N strongest channels: median, lowest |",
@@ -186,6 +188,8 @@ def main():
     found["curve"] = curve(lite0, args) if args.curve else []
     OUT.mkdir(exist_ok=True)
     (OUT / "scorecam.json").write_text(json.dumps(found, indent=1), encoding="utf-8")
+    if found["curve"]:
+        (ROOT / "docs" / "bench" / "scorecam.svg").write_text(chart.draw(found["curve"], BUDGETS), encoding="utf-8")
     path = ROOT / "docs" / "bench" / "scorecam.md"
     path.write_text(report(found), encoding="utf-8")
     say(f"wrote {path.relative_to(ROOT)}")
