@@ -132,8 +132,9 @@ def curve(model, args):
 
 def report(found):
     told = found["machine"]
+    commands = dict.fromkeys(found[key] for key in ("command", "curve_command") if key in found)
     lines = ["# Score-CAM over natural pictures", "",
-             f"`{found['command']}` on {told['cpu']}, {told['cpus']} CPUs, {told['date']}, {found['threads']} threads. Made by bench/scorecam.py, which says",
+             f"{', '.join(f'`{command}`' for command in commands)} on {told['cpu']}, {told['cpus']} CPUs, {told['date']}, {found['threads']} threads. Made by bench/scorecam.py, which says",
              "what is measured; one round a picture, the plain loop's sample before and after ours.", ""]
     for model, part in found["speed"].items():
         rows = part["rows"]
@@ -174,7 +175,8 @@ def main():
     parser.add_argument("--python", default=sys.executable, help="a Python with onnxruntime")
     parser.add_argument("--vgg16", type=pathlib.Path, help="folder of a full-size VGG16, of bench/imagenet_vgg16.py for one")
     parser.add_argument("--pictures", type=lambda names: names.split(","), default=NATURAL)
-    parser.add_argument("--curve", type=int, default=36, help="pictures of the error curve (36; 0: none)")
+    parser.add_argument("--curve", type=int, default=36, help="pictures of the error curve (36)")
+    parser.add_argument("--only", choices=["speed", "curve"], help="just this part; the other one stays as it was last measured")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--binary", type=pathlib.Path, default=BINARY)
     args = parser.parse_args()
@@ -182,12 +184,17 @@ def main():
     if args.vgg16:
         models.insert(0, Model("vgg16", args.vgg16.absolute(), None))
     command = " ".join(["bench/scorecam.py", *(pathlib.Path(word).name if "/" in word else word for word in sys.argv[1:])])
-    found = {"command": command, "machine": machine.describe(), "threads": args.threads}
-    found["speed"] = {model.id: speed(model, args.python, args) for model in models}
-    lite0 = Model("efficientnet-lite0", ROOT / "models" / "efficientnet-lite0", None)
-    found["curve"] = curve(lite0, args) if args.curve else []
     OUT.mkdir(exist_ok=True)
-    (OUT / "scorecam.json").write_text(json.dumps(found, indent=1), encoding="utf-8")
+    kept = OUT / "scorecam.json"
+    found = json.loads(kept.read_text(encoding="utf-8")) if args.only and kept.is_file() else {"speed": {}, "curve": []}
+    if args.only != "curve":
+        found |= {"command": command, "machine": machine.describe(), "threads": args.threads}
+        found["speed"] = {model.id: speed(model, args.python, args) for model in models}
+    if args.only != "speed":
+        lite0 = Model("efficientnet-lite0", ROOT / "models" / "efficientnet-lite0", None)
+        found |= {"curve_command": command, "machine": machine.describe(), "threads": args.threads}
+        found["curve"] = curve(lite0, args)
+    kept.write_text(json.dumps(found, indent=1), encoding="utf-8")
     if found["curve"]:
         (ROOT / "docs" / "bench" / "scorecam.svg").write_text(chart.draw(found["curve"], BUDGETS), encoding="utf-8")
     path = ROOT / "docs" / "bench" / "scorecam.md"

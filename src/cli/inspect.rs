@@ -9,6 +9,7 @@ use super::Source;
 use super::explain::{load, quiet};
 use crate::engine::{Model, Models};
 use crate::error::{Error, Kind, Result};
+use crate::graph::fast::Fused;
 use crate::http::models::describe;
 use crate::model::ModelFolder;
 
@@ -71,14 +72,7 @@ fn report(model: &Model) -> String {
     if !model.other_outputs().is_empty() {
         lines.push(format!("others   {}", model.other_outputs().join(", ")));
     }
-    let fused = model.fused();
-    lines.push(match (fused.chains.iter().sum::<usize>(), fused.products) {
-        (0, 0) => "faster   nothing: ONNX Runtime computes all of it".to_owned(),
-        (convolutions, products) => format!(
-            "faster   {convolutions} convolutions in {} chains, only where the image is not zero; {products} products without their zeros",
-            fused.chains.len()
-        ),
-    });
+    lines.push(format!("faster   {}", faster(&model.fused())));
     lines.extend([
         format!("labels   {}", model.labels().all().len()),
         format!("default  {}", model.default_layer().name),
@@ -99,4 +93,20 @@ fn report(model: &Model) -> String {
         lines.push(format!("{:alias$}  {:node$}  {shape:>16}  {gradients}", layer.name, layer.node));
     }
     lines.join("\n") + "\n"
+}
+
+/// What camlens's own kernels compute, in words.
+fn faster(fused: &Fused) -> String {
+    let mut parts = Vec::new();
+    if !fused.chains.is_empty() {
+        let lengths: Vec<String> = fused.chains.iter().map(usize::to_string).collect();
+        parts.push(format!(
+            "3x3 convolutions in chains of {}, only where the image is not zero",
+            lengths.join(", ")
+        ));
+    }
+    if fused.products > 0 {
+        parts.push(format!("products of the backward pass without their zeros: {}", fused.products));
+    }
+    if parts.is_empty() { "nothing: ONNX Runtime computes all of it".to_owned() } else { parts.join("; ") }
 }

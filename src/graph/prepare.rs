@@ -47,6 +47,7 @@ impl Prepared {
         let graph = model.graph.get_or_insert_default();
         constants_to_initializers(graph);
         initializers_are_no_inputs(graph);
+        copies_are_constants(graph);
         outputs_are_tensors(graph);
         single_precision_at_the_ends(graph);
         let input = image_input(graph)?;
@@ -89,6 +90,23 @@ fn constants_to_initializers(graph: &mut GraphProto) {
             Some(tensor) => graph.initializer.push(tensor),
             // Strings and sparse tensors: they have no inputs, so they may come first.
             None => graph.node.insert(0, node),
+        }
+    }
+}
+
+/// Exporters that store equal weights once give the others as `Identity` of it. A constant's copy is a
+/// constant: it shares the bytes, and everybody sees that it does not depend on the image.
+fn copies_are_constants(graph: &mut GraphProto) {
+    let outputs: HashSet<String> = graph.output.iter().map(|output| output.name().to_owned()).collect();
+    for node in std::mem::take(&mut graph.node) {
+        let copy = node.output.first().filter(|output| !outputs.contains(*output));
+        let original = node.input_name(0).filter(|_| node.is_standard() && node.op() == "Identity");
+        let tensor = original.and_then(|name| graph.initializer.iter().find(|tensor| tensor.name() == name));
+        match (tensor.cloned(), copy) {
+            (Some(tensor), Some(copy)) => {
+                graph.initializer.push(TensorProto { name: Some(copy.clone()), ..tensor });
+            }
+            _ => graph.node.push(node),
         }
     }
 }
@@ -216,4 +234,31 @@ fn free_batch(graph: &mut GraphProto) {
     }
     // Shapes noted inside would contradict the freed one; the runtime infers them anew.
     graph.value_info.clear();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::graph::proto::NodeProto;
+
+    #[test]
+    fn a_copy_of_a_constant_is_a_constant() {
+        let mut graph = GraphProto {
+            node: vec![
+                NodeProto::new("Identity", &["b1"], &["b2"]),
+                NodeProto::new("Identity", &["b2"], &["b3"]),
+                NodeProto::new("Add", &["x", "b3"], &["y"]),
+                NodeProto::new("Identity", &["b1"], &["told"]),
+            ],
+            initializer: vec![TensorProto::float32("b1", &[1], &[2.0])],
+            output: vec![ValueInfoProto::untyped("y"), ValueInfoProto::untyped("told")],
+            ..Default::default()
+        };
+        copies_are_constants(&mut graph);
+        let ops: Vec<&str> = graph.node.iter().map(NodeProto::op).collect();
+        assert_eq!(ops, ["Add", "Identity"]);
+        let names: Vec<&str> = graph.initializer.iter().map(TensorProto::name).collect();
+        assert_eq!(names, ["b1", "b2", "b3"]);
+        assert_eq!(graph.initializer[2].to_float32s(), Some(vec![2.0]));
+    }
 }
