@@ -27,6 +27,13 @@ pub struct Link {
     pub pool: bool,
 }
 
+impl Link {
+    /// The size of what the next link reads, for a convolution of this size.
+    fn after(&self, size: Size) -> Size {
+        if self.pool { size.pooled() } else { size }
+    }
+}
+
 /// A place in a chain whose tensor is wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Tap {
@@ -106,10 +113,10 @@ impl Chain {
     pub fn shape(&self, tap: Tap, height: usize, width: usize) -> [usize; 3] {
         let mut size = Size { height, width };
         for link in &self.links[..tap.link] {
-            size = if link.pool { size.pooled() } else { size };
+            size = link.after(size);
         }
-        if tap.is_pooled && self.links[tap.link].pool {
-            size = size.pooled();
+        if tap.is_pooled {
+            size = self.links[tap.link].after(size);
         }
         [self.links[tap.link].weights.out_channels, size.height, size.width]
     }
@@ -162,7 +169,7 @@ impl Chain {
             // What the last stage stores is whole in any case.
             let is_read_whole = is_read_unpooled || (!is_last && of_link.next().is_some());
             outlines.push(Outline { size, pool: link.pool, is_read_whole, is_read_unpooled });
-            size = if link.pool { size.pooled() } else { size };
+            size = link.after(size);
         }
         outlines
     }
@@ -343,8 +350,7 @@ impl Run<'_> {
     /// Blocks of one image that a stage hands to the next.
     fn stored_blocks(&self, index: usize) -> usize {
         let link = &self.chain.links[index];
-        let size = self.outlines[index].size;
-        link.weights.out_blocks() * if link.pool { size.pooled() } else { size }.area()
+        link.weights.out_blocks() * link.after(self.outlines[index].size).area()
     }
 
     fn tap(

@@ -118,8 +118,7 @@ impl Stage<'_> {
                 self.direct(weights, input, output, threads, means)
             }
             (Form::Winograd(weights), Source::Blocks(input)) => {
-                let bytes = size_of_val(weights.as_slice());
-                if bytes <= CACHED_WEIGHTS_BYTES {
+                if self.weights.bytes() <= CACHED_WEIGHTS_BYTES {
                     self.tile_by_tile(weights, input, output, threads, means)
                 } else {
                     self.step_by_step(weights, input, output, threads, means)
@@ -197,6 +196,12 @@ impl Stage<'_> {
         if means.is_stopped() { Err(Stopped) } else { Ok(()) }
     }
 
+    /// The tiles of one of `parts` parts of like size, so that none is left with a few tiles.
+    fn part(&self, index: usize, parts: usize) -> &[Tile] {
+        let count = self.compute.len();
+        &self.compute[index * count / parts..(index + 1) * count / parts]
+    }
+
     /// Each piece takes some tiles from patches to outputs.
     fn tile_by_tile(
         &self,
@@ -214,9 +219,7 @@ impl Stage<'_> {
             if means.is_stopped() {
                 return;
             }
-            // Pieces of like size, so that none is left with a few tiles.
-            let count = self.compute.len();
-            let tiles = &self.compute[piece * count / pieces..(piece + 1) * count / pieces];
+            let tiles = self.part(piece, pieces);
             means.with_scratch(Steps::scratch(self, tiles), |scratch| {
                 let steps = Steps::new(self, weights, input, output, tiles, scratch, means.kernels);
                 (0..ins).for_each(|block| steps.gather(block));
@@ -239,8 +242,7 @@ impl Stage<'_> {
         let (ins, outs) = (self.weights.in_blocks(), self.weights.out_blocks());
         let rounds = self.compute.len().div_ceil(MOST_TILES);
         for round in 0..rounds {
-            let count = self.compute.len();
-            let tiles = &self.compute[round * count / rounds..(round + 1) * count / rounds];
+            let tiles = self.part(round, rounds);
             means.with_scratch(Steps::scratch(self, tiles), |scratch| {
                 let steps = Steps::new(self, weights, input, output, tiles, scratch, means.kernels);
                 let unless_stopped = |step: &(dyn Fn() + Sync)| {

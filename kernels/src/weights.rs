@@ -82,8 +82,7 @@ impl Weights {
     }
 
     /// Bytes that the weights take in this form.
-    #[must_use]
-    pub fn bytes(&self) -> usize {
+    pub(crate) fn bytes(&self) -> usize {
         let (Form::Direct(blocks) | Form::Winograd(blocks)) = &self.form;
         size_of_val(blocks.as_slice())
     }

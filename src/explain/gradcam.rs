@@ -9,16 +9,13 @@ use ndarray::{Array1, ArrayView3, Axis};
 
 use super::methods::Row;
 use super::options::{Convention, Method};
-use super::weighted_sum;
 
 pub(super) const ROW: Row = Row {
     method: Method::GradCam,
     name: "gradcam",
     title: "Grad-CAM",
     conventions: &[Convention::Paper, Convention::Article, Convention::PytorchGradCam],
-    maps: |stage| {
-        stage.of_gradients(|gradient, activation| weighted_sum(weights(gradient).view(), activation))
-    },
+    maps: |stage| stage.of_weights(|gradient, _| weights(gradient)),
     ..Row::GRADIENT
 };
 
@@ -35,6 +32,7 @@ pub fn weights(gradient: ArrayView3<'_, f32>) -> Array1<f32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::explain::weighted_sum;
     use ndarray::array;
 
     #[test]

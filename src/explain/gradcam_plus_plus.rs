@@ -12,7 +12,6 @@ use ndarray::{Array1, ArrayView2, ArrayView3, Axis};
 
 use super::methods::Row;
 use super::options::{Convention, Method};
-use super::weighted_sum;
 
 pub(super) const ROW: Row = Row {
     method: Method::GradCamPlusPlus,
@@ -21,9 +20,7 @@ pub(super) const ROW: Row = Row {
     title: "Grad-CAM++",
     conventions: &[Convention::Paper, Convention::Article, Convention::PytorchGradCam],
     maps: |stage| {
-        stage.of_gradients(|gradient, activation| {
-            weighted_sum(weights(gradient, activation, stage.options.convention).view(), activation)
-        })
+        stage.of_weights(|gradient, activation| weights(gradient, activation, stage.options.convention))
     },
     ..Row::GRADIENT
 };

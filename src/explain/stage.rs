@@ -7,13 +7,14 @@
 use std::cell::Cell;
 use std::ops::ControlFlow;
 
-use ndarray::{Array2, Array3, Array4, ArrayD, ArrayView2, ArrayView3, ArrayViewMut2, ArrayViewMut3};
+use ndarray::{Array1, Array2, Array3, Array4, ArrayD, ArrayView2, ArrayView3, ArrayViewMut2, ArrayViewMut3};
 
 use super::estimate::Confidence;
 use super::goal::Goal;
 use super::options::{Method, Options, ScoreKind};
 use super::result::{Explanation, Passes};
 use super::watch::Watch;
+use super::weighted_sum;
 use crate::engine::{Answers, Behind, Cancel, Model, masked_passes};
 use crate::error::Result;
 use crate::graph::layers::Layer;
@@ -56,6 +57,19 @@ impl Stage<'_> {
         map: impl Fn(ArrayView3<'_, f32>, ArrayView3<'_, f32>) -> Array2<f32>,
     ) -> Result<Vec<Array2<f32>>> {
         Ok(self.gradients.iter().map(|gradient| map(gradient.view(), self.activation)).collect())
+    }
+
+    /// The maps `Σ_k w_k A_k` of a method whose weights, `[C]`, a gradient and the activation decide.
+    ///
+    /// # Errors
+    /// None, as above.
+    pub fn of_weights(
+        &self,
+        weights: impl Fn(ArrayView3<'_, f32>, ArrayView3<'_, f32>) -> Array1<f32>,
+    ) -> Result<Vec<Array2<f32>>> {
+        self.of_gradients(|gradient, activation| {
+            weighted_sum(weights(gradient, activation).view(), activation)
+        })
     }
 
     /// One map for all goals, of a method that looks at no class.

@@ -9,16 +9,13 @@ use ndarray::{Array1, ArrayView3, Axis};
 
 use super::methods::Row;
 use super::options::{Convention, Method};
-use super::weighted_sum;
 
 pub(super) const ROW: Row = Row {
     method: Method::XGradCam,
     name: "xgradcam",
     title: "XGrad-CAM",
     maps: |stage| {
-        stage.of_gradients(|gradient, activation| {
-            weighted_sum(weights(gradient, activation, stage.options.convention).view(), activation)
-        })
+        stage.of_weights(|gradient, activation| weights(gradient, activation, stage.options.convention))
     },
     ..Row::GRADIENT
 };

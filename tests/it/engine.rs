@@ -86,12 +86,15 @@ fn a_map_grows_with_its_passes() {
 fn a_pass_in_progress_is_stopped_between_two_kernels() {
     let model = fetched("vgg16-mri");
     let cancel = Cancel::default();
-    // A batch that takes far longer than the thread that raises the flag.
-    let input = Array4::zeros((32, 240, 240, 3));
+    // A batch that takes far longer than the thread that raises the flag: seconds,
+    // for where an image is zero the kernels have nothing to compute.
+    let input = Array4::from_shape_fn((48, 240, 240, 3), |(n, y, x, c)| {
+        0.05 + ((n * 31 + y * 7 + x * 13 + c * 5) % 97) as f32 / 97.0
+    });
     let raiser = cancel.clone();
     let error = std::thread::scope(|scope| {
         scope.spawn(move || {
-            std::thread::sleep(Duration::from_millis(300));
+            std::thread::sleep(Duration::from_millis(100));
             raiser.cancel(Reason::Draining);
         });
         model.forward(input, &cancel).unwrap_err()
