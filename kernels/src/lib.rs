@@ -9,7 +9,8 @@
 //! - Winograd's algorithm needs a quarter of the multiplications (`winograd`).
 //! - Where an image is zero, nothing is computed that zeros would not give anyway (`support`).
 //!
-//! [`product_of_rows`] leaves out the rows of a matrix that are multiplied by zero.
+//! [`product`] and [`product_transposed`] multiply with a matrix too large for any cache, as fast as the memory
+//! gives it, and do not ask for what is multiplied by zero (`products`).
 //!
 //! A chain promises the convolution's result within a few parts in a million of its
 //! largest value, for any size, any number of channels and any batch; that no thread but
@@ -17,14 +18,14 @@
 //! milliseconds. The crate knows nothing of ONNX.
 //!
 //! `unsafe` stands in `simd` (intrinsics), `loops` (pointers into shared
-//! buffers) and where `stage`, `steps`, `layout` and `rows` hand disjoint parts of a buffer to threads.
+//! buffers) and where `stage`, `steps`, `layout` and `products` hand disjoint parts of a buffer to threads.
 
 mod chain;
 mod lanes;
 mod layout;
 mod loops;
 mod pool;
-mod rows;
+mod products;
 mod simd;
 mod stage;
 mod steps;
@@ -35,6 +36,6 @@ mod winograd;
 pub use chain::{Batch, Chain, Link, Settings, Tap};
 pub use lanes::Lanes;
 pub use pool::{Pool, Scoped, Serial};
-pub use rows::{Matrix, product_of_rows};
+pub use products::{Matrix, product, product_transposed};
 pub use stage::Stopped;
 pub use weights::Weights;

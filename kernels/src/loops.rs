@@ -7,7 +7,7 @@
 #![expect(clippy::needless_range_loop, reason = "short fixed ranges, whose indices are the algebra")]
 
 use crate::lanes::Lanes;
-use crate::simd::{Portable, Simd};
+use crate::simd::{Portable, Processor, Simd};
 use crate::winograd::{PATCH, TILE, transform_patch, transform_tile};
 
 /// Convolutions of up to this many input channels are computed as written: most of a block would be empty.
@@ -127,39 +127,28 @@ pub(crate) struct Kernels {
 }
 
 impl Kernels {
+    /// Those for this kind.
+    pub(crate) const fn of(processor: Processor) -> Self {
+        match processor {
+            Processor::Portable => portable::KERNELS,
+            #[cfg(target_arch = "x86_64")]
+            Processor::Avx2 => avx2::KERNELS,
+            #[cfg(target_arch = "x86_64")]
+            Processor::Avx512 => avx512::KERNELS,
+            #[cfg(target_arch = "aarch64")]
+            Processor::Neon => neon::KERNELS,
+        }
+    }
+
     /// The best that this processor can run.
     pub(crate) fn detect() -> Self {
-        #[cfg(all(target_arch = "x86_64", not(miri)))]
-        {
-            if is_x86_feature_detected!("avx512f") {
-                return avx512::KERNELS;
-            }
-            if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
-                return avx2::KERNELS;
-            }
-        }
-        #[cfg(all(target_arch = "aarch64", not(miri)))]
-        return neon::KERNELS;
-        #[cfg(any(not(target_arch = "aarch64"), miri))]
-        portable::KERNELS
+        Self::of(Processor::detect())
     }
 
     /// All that this processor can run, for tests to hold against each other.
     #[cfg(test)]
     pub(crate) fn all() -> Vec<Self> {
-        let mut all = vec![portable::KERNELS];
-        #[cfg(all(target_arch = "x86_64", not(miri)))]
-        {
-            if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
-                all.push(avx2::KERNELS);
-            }
-            if is_x86_feature_detected!("avx512f") {
-                all.push(avx512::KERNELS);
-            }
-        }
-        #[cfg(all(target_arch = "aarch64", not(miri)))]
-        all.push(neon::KERNELS);
-        all
+        Processor::all().into_iter().map(Self::of).collect()
     }
 }
 

@@ -6,6 +6,47 @@
 
 use crate::lanes::Lanes;
 
+/// What kind of vectors this processor has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Processor {
+    /// Any; also what Miri runs.
+    Portable,
+    /// AVX2 with fused multiply-add.
+    #[cfg(target_arch = "x86_64")]
+    Avx2,
+    /// AVX-512F.
+    #[cfg(target_arch = "x86_64")]
+    Avx512,
+    /// 64-bit ARM.
+    #[cfg(target_arch = "aarch64")]
+    Neon,
+}
+
+impl Processor {
+    /// All that this one can run as, the best last.
+    pub(crate) fn all() -> Vec<Self> {
+        #[cfg_attr(miri, expect(unused_mut))]
+        let mut all = vec![Self::Portable];
+        #[cfg(all(target_arch = "x86_64", not(miri)))]
+        {
+            if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+                all.push(Self::Avx2);
+            }
+            if is_x86_feature_detected!("avx512f") {
+                all.push(Self::Avx512);
+            }
+        }
+        #[cfg(all(target_arch = "aarch64", not(miri)))]
+        all.push(Self::Neon);
+        all
+    }
+
+    /// The best that this one can run as.
+    pub(crate) fn detect() -> Self {
+        Self::all().pop().unwrap_or(Self::Portable)
+    }
+}
+
 /// Sixteen floats in registers.
 ///
 /// # Safety
@@ -16,6 +57,10 @@ pub(crate) trait Simd {
     type V: Copy;
 
     unsafe fn load(from: *const Lanes) -> Self::V;
+    /// From an address that is aligned to nothing.
+    unsafe fn load_bytes(from: *const u8) -> Self::V;
+    /// Asks for the cache line at an address that will be read soon; it need not be valid.
+    unsafe fn prefetch(from: *const u8);
     unsafe fn store(to: *mut Lanes, value: Self::V);
     unsafe fn splat(value: f32) -> Self::V;
     unsafe fn add(a: Self::V, b: Self::V) -> Self::V;
@@ -38,6 +83,13 @@ impl Simd for Portable {
         // SAFETY: the caller's promise.
         unsafe { (*from).0 }
     }
+    #[inline(always)]
+    unsafe fn load_bytes(from: *const u8) -> Self::V {
+        // SAFETY: the caller's promise.
+        unsafe { from.cast::<Self::V>().read_unaligned() }
+    }
+    #[inline(always)]
+    unsafe fn prefetch(_: *const u8) {}
     #[inline(always)]
     unsafe fn store(to: *mut Lanes, value: Self::V) {
         // SAFETY: the caller's promise.
@@ -87,6 +139,14 @@ pub(crate) mod x86 {
             unsafe { _mm512_load_ps(from.cast()) }
         }
         #[inline(always)]
+        unsafe fn load_bytes(from: *const u8) -> Self::V {
+            unsafe { _mm512_loadu_ps(from.cast()) }
+        }
+        #[inline(always)]
+        unsafe fn prefetch(from: *const u8) {
+            unsafe { _mm_prefetch::<_MM_HINT_T0>(from.cast()) }
+        }
+        #[inline(always)]
         unsafe fn store(to: *mut Lanes, value: Self::V) {
             unsafe { _mm512_store_ps(to.cast(), value) }
         }
@@ -127,6 +187,14 @@ pub(crate) mod x86 {
         unsafe fn load(from: *const Lanes) -> Self::V {
             let from: *const f32 = from.cast();
             unsafe { [_mm256_load_ps(from), _mm256_load_ps(from.add(8))] }
+        }
+        #[inline(always)]
+        unsafe fn load_bytes(from: *const u8) -> Self::V {
+            unsafe { [_mm256_loadu_ps(from.cast()), _mm256_loadu_ps(from.add(32).cast())] }
+        }
+        #[inline(always)]
+        unsafe fn prefetch(from: *const u8) {
+            unsafe { _mm_prefetch::<_MM_HINT_T0>(from.cast()) }
         }
         #[inline(always)]
         unsafe fn store(to: *mut Lanes, value: Self::V) {
@@ -181,6 +249,13 @@ pub(crate) mod arm {
             let from: *const f32 = from.cast();
             std::array::from_fn(|part| unsafe { vld1q_f32(from.add(4 * part)) })
         }
+        #[inline(always)]
+        unsafe fn load_bytes(from: *const u8) -> Self::V {
+            std::array::from_fn(|part| unsafe { vreinterpretq_f32_u8(vld1q_u8(from.add(16 * part))) })
+        }
+        // Stable Rust has no such instruction for ARM.
+        #[inline(always)]
+        unsafe fn prefetch(_: *const u8) {}
         #[inline(always)]
         unsafe fn store(to: *mut Lanes, value: Self::V) {
             let to: *mut f32 = to.cast();

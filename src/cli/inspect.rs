@@ -106,7 +106,7 @@ fn faster(fused: &Fused) -> String {
         ));
     }
     if fused.products > 0 {
-        parts.push(format!("products of the backward pass without their zeros: {}", fused.products));
+        parts.push(format!("large matrices, only where they meet no zeros: {}", fused.products));
     }
     if parts.is_empty() { "nothing: ONNX Runtime computes all of it".to_owned() } else { parts.join("; ") }
 }

@@ -64,13 +64,16 @@ fn a_model_without_such_convolutions_keeps_its_own() {
     assert!(model("efficientnet-lite0", true).fused().chains.is_empty());
 }
 
-/// A block of a ResNet behind a strided convolution, and a head large enough to leave out its zeros.
-fn residual() -> ModelProto {
+/// A block of a ResNet behind a strided convolution, and a large head whose matrix lies as Keras
+/// writes it, or as PyTorch does.
+fn residual(as_keras: bool) -> ModelProto {
     let weights = |name: &str, dims: &[i64]| {
         let inputs: i64 = dims[1..].iter().product();
         let scale = (6.0 / inputs as f32).sqrt();
         let values: Vec<f32> = (0..dims.iter().product::<i64>())
-            .map(|index| scale * ((index as f32 * 0.618_034 + dims[0] as f32 * 0.37).fract() * 2.0 - 1.0))
+            .map(|index| {
+                scale * ((index as f64 * 0.618_034 + dims[0] as f64 * 0.37).fract() as f32 * 2.0 - 1.0)
+            })
             .collect();
         TensorProto::float32(name, dims, &values)
     };
@@ -98,7 +101,11 @@ fn residual() -> ModelProto {
             NodeProto::new("Add", &["c2", "r0"], &["a2"]),
             NodeProto::new("Relu", &["a2"], &["r2"]),
             NodeProto::new("Flatten", &["r2"], &["flat"]),
-            gemm(&["flat", "w3"], "h"),
+            if as_keras {
+                NodeProto::new("MatMul", &["flat", "w3"], &["h"])
+            } else {
+                gemm(&["flat", "w3", "b3"], "h")
+            },
             NodeProto::new("Relu", &["h"], &["hr"]),
             gemm(&["hr", "w4"], "y"),
         ],
@@ -107,11 +114,17 @@ fn residual() -> ModelProto {
             weights("w1", &[32, 32, 3, 3]),
             weights("b1", &[32, 1]),
             weights("w2", &[32, 32, 3, 3]),
-            weights("w3", &[128, 32 * 16 * 16]),
-            weights("w4", &[5, 128]),
+            weights("w3", if as_keras { &[8192, 1024] } else { &[1024, 8192] }),
+            weights("b3", &[1024, 1]),
+            weights("w4", &[5, 1024]),
         ]
         .into_iter()
-        .map(|tensor| if tensor.name() == "b1" { TensorProto { dims: vec![32], ..tensor } } else { tensor })
+        .map(|mut tensor| {
+            if tensor.name().starts_with('b') {
+                tensor.dims.truncate(1);
+            }
+            tensor
+        })
         .collect(),
         input: vec![ValueInfoProto {
             r#type: Some(TypeProto { value: Some(input), denotation: None }),
@@ -126,16 +139,19 @@ fn residual() -> ModelProto {
 
 #[test]
 fn a_residual_block_and_a_large_head_are_explained_the_same() {
-    let folder = tempfile::tempdir().unwrap();
-    std::fs::write(folder.path().join("model.onnx"), residual().encode_to_vec()).unwrap();
-    let load = |fast_kernels: bool| {
-        let folder = ModelFolder::read(folder.path()).unwrap();
-        Models::load_one(folder, &Settings { fast_kernels, ..settings() }).unwrap()
-    };
-    let (fast, plain) = (load(true), load(false));
-    for layer in ["r0", "r1", "r2"] {
-        agree(&fast, &plain, layer, &picture("chelsea.png"));
+    for as_keras in [false, true] {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("model.onnx"), residual(as_keras).encode_to_vec()).unwrap();
+        let load = |fast_kernels: bool| {
+            let folder = ModelFolder::read(folder.path()).unwrap();
+            Models::load_one(folder, &Settings { fast_kernels, ..settings() }).unwrap()
+        };
+        let (fast, plain) = (load(true), load(false));
+        for layer in ["r0", "r1", "r2"] {
+            agree(&fast, &plain, layer, &picture("chelsea.png"));
+        }
+        // The head's matrix is read once forwards and once backwards.
+        let fused = fast.fused();
+        assert_eq!((fused.chains, fused.products), (vec![2], 2));
     }
-    let fused = fast.fused();
-    assert_eq!((fused.chains, fused.products), (vec![2], 1));
 }

@@ -7,7 +7,7 @@ use kernels::{Batch, Chain, Link, Tap, Weights};
 use ort::operator::{ComputeContext, Kernel, KernelContext, Operator, OperatorInput, OperatorOutput};
 use ort::value::{DynTensorValueType, TensorElementType, ValueRef};
 
-use super::{Operators, RuntimeThreads, Stop, bytes};
+use super::{Operators, RuntimeThreads, Stop, floats};
 use crate::graph::fast::chain::{OPERATOR, attributes};
 
 /// The operator; weights and chains that other sessions of the model use are found, not made.
@@ -78,8 +78,7 @@ fn shared<T>(
 fn load(context: &KernelContext<'_>, index: usize, bias: Option<usize>) -> ort::Result<Weights> {
     let constant = |index: usize| -> ort::Result<(Vec<i64>, Vec<f32>)> {
         let value: ValueRef<'_, DynTensorValueType> = context.constant_input(index)?;
-        let data = bytes(&value)?.as_chunks().0.iter().map(|bytes| f32::from_ne_bytes(*bytes)).collect();
-        Ok((value.shape().to_vec(), data))
+        Ok((value.shape().to_vec(), floats(&value)?))
     };
     let (shape, weights) = constant(index)?;
     let bias = bias.map(|index| constant(index).map(|(_, values)| values)).transpose()?;

@@ -4,7 +4,7 @@
 //! of a model share its rearranged weights, and all threads are the runtime's own.
 
 mod chain;
-mod rows;
+mod products;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -57,7 +57,7 @@ impl Operators {
     pub(super) fn domain(&self) -> ort::Result<OperatorDomain> {
         OperatorDomain::new(DOMAIN)?
             .add(chain::ConvolutionChain(self.clone()))?
-            .add(rows::ProductOfRows { threads: self.threads })
+            .add(products::LargeProduct { threads: self.threads })
     }
 
     /// What stops the chain that runs.
@@ -77,6 +77,11 @@ fn bytes<'a>(tensor: &'a ValueRef<'_, DynTensorValueType>) -> ort::Result<&'a [u
     let len = tensor.shape().num_elements() * size_of::<f32>();
     // SAFETY: the runtime keeps this many bytes there while the value lives.
     Ok(unsafe { std::slice::from_raw_parts(tensor.data_ptr().cast::<u8>(), len) })
+}
+
+/// The numbers of a small tensor, as [`bytes`] finds them.
+fn floats(tensor: &ValueRef<'_, DynTensorValueType>) -> ort::Result<Vec<f32>> {
+    Ok(bytes(tensor)?.as_chunks().0.iter().map(|bytes| f32::from_ne_bytes(*bytes)).collect())
 }
 
 /// The runtime's own threads: others beside them would only take the cores from each other.

@@ -5,7 +5,7 @@
 //! does not fit stays as it is, so every model runs.
 
 pub mod chain;
-pub mod rows;
+pub mod products;
 
 use super::proto::{ModelProto, OperatorSetIdProto};
 
@@ -17,14 +17,14 @@ pub const DOMAIN: &str = "camlens";
 pub struct Fused {
     /// The convolutions of each chain, in the graph's order.
     pub chains: Vec<usize>,
-    /// Products that leave out zeros.
+    /// Products with matrices so large that reading them is what takes time.
     pub products: usize,
 }
 
 /// Replaces what camlens computes faster than the runtime.
 pub fn fuse(model: &mut ModelProto) -> Fused {
     let Some(graph) = &mut model.graph else { return Fused::default() };
-    let fused = Fused { chains: chain::fuse(graph), products: rows::fuse(graph) };
+    let fused = Fused { chains: chain::fuse(graph), products: products::fuse(graph) };
     if fused != Fused::default() {
         model.opset_import.push(OperatorSetIdProto { domain: Some(DOMAIN.into()), version: Some(1) });
     }

@@ -1,0 +1,111 @@
+//! How long the kernels take for VGG16's layers, one by one: `cargo bench -p kernels`.
+//!
+//! Multiply-adds are counted as the layer is written, so that a convolution's rate may
+//! be above what the processor can do: Winograd's algorithm needs a quarter of them.
+//! A product's rate of bytes is to be held against the machine's memory.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use divan::counter::{BytesCount, ItemsCount};
+use divan::{Bencher, black_box};
+use kernels::{Batch, Chain, Link, Matrix, Scoped, Settings, Tap, Weights, product, product_transposed};
+
+/// Input channels, output channels and side of VGG16's convolutions; a pooling follows where the side halves.
+const LAYERS: [(usize, usize, usize); 13] = [
+    (3, 64, 224),
+    (64, 64, 224),
+    (64, 128, 112),
+    (128, 128, 112),
+    (128, 256, 56),
+    (256, 256, 56),
+    (256, 256, 56),
+    (256, 512, 28),
+    (512, 512, 28),
+    (512, 512, 28),
+    (512, 512, 14),
+    (512, 512, 14),
+    (512, 512, 14),
+];
+
+fn main() {
+    divan::main();
+}
+
+/// Numbers between −1 and 1.
+fn noise(index: usize) -> f32 {
+    let mixed = (index as u64 + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    ((mixed ^ mixed >> 29) >> 40) as f32 / (1 << 23) as f32 - 1.0
+}
+
+fn threads() -> Scoped {
+    Scoped(std::thread::available_parallelism().map_or(1, Into::into))
+}
+
+/// A layer with weights that neither let the maps die nor explode.
+fn link(layer: usize) -> Link {
+    let (ins, outs, side) = LAYERS[layer];
+    let scale = 2.0 * (2.0 / (9.0 * ins as f32)).sqrt();
+    let weights: Vec<f32> = (0..ins * outs * 9).map(|index| scale * noise(index)).collect();
+    let weights = Weights::new(&weights, None, outs, ins).expect("a layer's weights");
+    let pool = LAYERS.get(layer + 1).is_none_or(|&(_, _, next)| next < side);
+    Link { weights: Arc::new(weights), relu: true, pool }
+}
+
+/// Times the layers from `first` to `last` as one chain.
+fn chain(bencher: Bencher<'_, '_>, [first, last]: [usize; 2], images: usize) {
+    let chain = Chain::new((first..=last).map(link).collect()).expect("a chain");
+    let (ins, _, side) = LAYERS[first];
+    let data: Vec<f32> = (0..images * ins * side * side).map(noise).collect();
+    let tap = Tap { link: last - first, is_pooled: true };
+    let mut output = vec![0.0; images * chain.shape(tap, side, side).iter().product::<usize>()];
+    let multiply_adds = (LAYERS[first..=last].iter())
+        .map(|&(ins, outs, side)| images * ins * outs * 9 * side * side)
+        .sum::<usize>();
+    let stop = AtomicBool::new(false);
+    bencher.counter(ItemsCount::new(multiply_adds)).bench_local(|| {
+        let batch = Batch { data: &data, images, height: side, width: side };
+        let settings = Settings { stop: &stop, skip_rest: false };
+        chain.run(black_box(batch), &mut [(tap, &mut output)], &threads(), settings)
+    });
+}
+
+#[divan::bench(args = 0..LAYERS.len(), sample_count = 15)]
+fn layer(bencher: Bencher<'_, '_>, layer: usize) {
+    chain(bencher, [layer, layer], 1);
+}
+
+#[divan::bench(args = [1, 8], sample_count = 15)]
+fn all_layers(bencher: Bencher<'_, '_>, images: usize) {
+    chain(bencher, [0, LAYERS.len() - 1], images);
+}
+
+/// VGG16's first fully connected layer, `[inputs, outputs]`.
+const CONNECTED: (usize, usize) = (25088, 4096);
+
+/// Times a product with that layer's matrix, of `images` inputs of which the part `density` of all channels
+/// is not zero; VGG16's channels have 49 places.
+fn connected(bencher: Bencher<'_, '_>, images: usize, density: f32, transposed: bool) {
+    let (ins, outs) = CONNECTED;
+    let bytes: Vec<u8> = (0..ins * outs).flat_map(|index| noise(index).to_ne_bytes()).collect();
+    let is_live = |index: usize| noise(index % ins / 49).abs() < density;
+    let input: Vec<f32> =
+        (0..images * ins).map(|index| if is_live(index) { noise(index) } else { 0.0 }).collect();
+    let mut output = vec![0.0; images * outs];
+    let (rows, columns) = if transposed { (outs, ins) } else { (ins, outs) };
+    let multiply = if transposed { product_transposed } else { product };
+    bencher.counter(BytesCount::new(bytes.len())).bench_local(|| {
+        let matrix = Matrix { bytes: &bytes, rows, columns };
+        multiply(black_box(&input), matrix, None, &mut output, &threads());
+    });
+}
+
+#[divan::bench(args = [(1, 1.0), (1, 0.5), (8, 1.0), (8, 0.5)], sample_count = 15)]
+fn connected_by_outputs(bencher: Bencher<'_, '_>, (images, density): (usize, f32)) {
+    connected(bencher, images, density, true);
+}
+
+#[divan::bench(args = [(1, 1.0), (1, 0.5), (8, 1.0), (8, 0.5)], sample_count = 15)]
+fn connected_by_inputs(bencher: Bencher<'_, '_>, (images, density): (usize, f32)) {
+    connected(bencher, images, density, false);
+}

@@ -1,0 +1,135 @@
+//! Finding products with a matrix so large that reading it is all that takes time.
+//!
+//! Such are the fully connected layers of AlexNet and VGG, forwards and backwards.
+//! What they multiply is zero wherever a ReLU was shut, and what is multiplied
+//! by zero need not be read: full-size VGG16's first such layer has 411 MB.
+
+use std::collections::HashMap;
+
+use super::DOMAIN;
+use crate::graph::proto::{AttributeProto, GraphProto, NodeProto, data_type};
+
+/// The operator: inputs `[.., K]` and `[K, M]` (`[M, K]` with [`TRANSPOSED`]) and perhaps a bias `[M]`;
+/// output `[.., M]`.
+pub const OPERATOR: &str = "LargeProduct";
+
+/// Its attribute: the matrix lies as `[M, K]`.
+pub const TRANSPOSED: &str = "transposed";
+
+/// Numbers in a matrix. A smaller one stays in the processor's cache, and the runtime's product is as good;
+/// so it is where tokens, not images, are the rows.
+const LARGE: i64 = 1 << 23;
+
+/// Replaces every such product, in the graph and in the branches of its `If` nodes; returns how many.
+pub(super) fn fuse(graph: &mut GraphProto) -> usize {
+    let shapes: HashMap<String, Vec<i64>> = (graph.initializer.iter())
+        .filter(|tensor| tensor.data_type() == data_type::FLOAT)
+        .map(|tensor| (tensor.name().to_owned(), tensor.dims.clone()))
+        .collect();
+    let fits = |node: &NodeProto| -> Option<bool> {
+        let transposed = product(node)?;
+        let &[rows, columns] = shapes.get(node.input.get(1)?)?.as_slice() else { return None };
+        let width = if transposed { rows } else { columns };
+        let has_bias = node.input.get(2).is_some_and(|bias| !bias.is_empty());
+        let bias_fits = !has_bias || shapes.get(&node.input[2]).is_some_and(|shape| *shape == [width]);
+        (rows * columns >= LARGE && bias_fits).then_some(transposed)
+    };
+    let mut count = 0;
+    for node in &mut graph.node {
+        count += usize::from(replace(node, &fits));
+        let is_branch = node.is_standard() && node.op() == "If";
+        let branches = node.attribute.iter_mut().filter_map(|attribute| attribute.g.as_mut());
+        for node in branches.filter(|_| is_branch).flat_map(|branch| &mut branch.node) {
+            count += usize::from(replace(node, &fits));
+        }
+    }
+    count
+}
+
+/// Whether a node is a product, with no factor to it, and of which orientation.
+fn product(node: &NodeProto) -> Option<bool> {
+    let is_plain = || {
+        node.int("transA", 0) == 0
+            && node.float("alpha", 1.0) == 1.0
+            && (node.float("beta", 1.0) == 1.0 || node.input.len() == 2)
+    };
+    match node.op() {
+        _ if !node.is_standard() => None,
+        "MatMul" => Some(false),
+        "Gemm" if is_plain() => Some(node.int("transB", 0) != 0),
+        _ => None,
+    }
+}
+
+fn replace(node: &mut NodeProto, fits: &impl Fn(&NodeProto) -> Option<bool>) -> bool {
+    let Some(transposed) = fits(node) else { return false };
+    node.op_type = Some(OPERATOR.into());
+    node.domain = Some(DOMAIN.into());
+    node.attribute = vec![AttributeProto::int(TRANSPOSED, i64::from(transposed))];
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::graph::proto::TensorProto;
+
+    fn weight(name: &str, dims: &[i64]) -> TensorProto {
+        TensorProto {
+            name: Some(name.into()),
+            dims: dims.to_vec(),
+            data_type: Some(data_type::FLOAT),
+            ..Default::default()
+        }
+    }
+
+    /// What becomes of a product with a matrix of so many rows and 4096 columns.
+    fn fused(product: NodeProto, rows: i64, in_branch: bool) -> String {
+        let nodes = vec![product];
+        let node =
+            if in_branch {
+                vec![NodeProto::new("If", &["wanted"], &["out"]).with(AttributeProto::graph(
+                    "then_branch",
+                    GraphProto { node: nodes, ..Default::default() },
+                ))]
+            } else {
+                nodes
+            };
+        let initializer = vec![weight("w", &[rows, 4096]), weight("wide", &[4096]), weight("one", &[1])];
+        let mut graph = GraphProto { node, initializer, ..Default::default() };
+        let count = fuse(&mut graph);
+        let node = match graph.node[0].attribute.first().and_then(|attribute| attribute.g.as_ref()) {
+            Some(branch) => &branch.node[0],
+            None => &graph.node[0],
+        };
+        assert_eq!(count == 1, node.op() == OPERATOR);
+        format!("{} {}", node.op(), node.int(TRANSPOSED, -1))
+    }
+
+    fn gemm(inputs: &[&str], transposed: i64) -> NodeProto {
+        NodeProto::new("Gemm", inputs, &["y"]).with(AttributeProto::int("transB", transposed))
+    }
+
+    #[test]
+    fn products_with_a_large_matrix_are_replaced_forwards_and_backwards() {
+        for in_branch in [false, true] {
+            let fused = |product, rows| fused(product, rows, in_branch);
+            assert_eq!(fused(gemm(&["x", "w"], 0), 2048), "LargeProduct 0");
+            assert_eq!(fused(gemm(&["x", "w"], 1), 2048), "LargeProduct 1");
+            assert_eq!(fused(gemm(&["x", "w", "wide"], 0), 2048), "LargeProduct 0");
+            assert_eq!(fused(gemm(&["x", "w", "wide"], 1), 4096), "LargeProduct 1");
+            assert_eq!(fused(NodeProto::new("MatMul", &["x", "w"], &["y"]), 2048), "LargeProduct 0");
+        }
+    }
+
+    #[test]
+    fn others_stay_the_runtimes() {
+        assert_eq!(fused(gemm(&["x", "w"], 0), 2047, false), "Gemm -1");
+        // A bias that is broadcast, a matrix that is computed, a factor.
+        assert_eq!(fused(gemm(&["x", "w", "one"], 0), 2048, false), "Gemm -1");
+        assert_eq!(fused(gemm(&["x", "computed"], 0), 2048, false), "Gemm -1");
+        let halved = gemm(&["x", "w"], 0).with(AttributeProto::float("alpha", 0.5));
+        assert_eq!(fused(halved, 2048, false), "Gemm -1");
+        assert_eq!(fused(NodeProto::new("MatMul", &["w", "x"], &["y"]), 2048, false), "MatMul -1");
+    }
+}
