@@ -43,6 +43,7 @@ OURS = {
     "camlens gradcam++ overlay": ("/v1/explain", {"method": "gradcam++", "output": "overlay"}),
 }
 PLAIN = {"plain": [], "plain, no spinning": ["--no-spinning"]}
+ENGINES = ["openvino", "ncnn"]
 
 
 def say(line):
@@ -86,6 +87,14 @@ class Bench:
         if answer["predictions"][0]["index"] != hello["top"]:
             self.notes.append(f"{self.model.id}: camlens predicts class {answer['predictions'][0]['index']}, "
                               f"plain ONNX Runtime {hello['top']}")
+        self.engines = {}
+        for engine in ENGINES:
+            try:
+                worker = self.started(Worker(python, "engines.py", *common, "--engine", engine, name=f"{engine}-{self.model.id}"))
+                self.engines[engine] = worker
+                self.versions.update(worker.hello["versions"])
+            except Skipped as skipped:
+                self.notes.append(f"{self.model.id}: {engine} skipped, {skipped}")
         self.peers = None
         try:
             self.peers = self.started(Worker(python, "peers.py", *common, name=f"peers-{self.model.id}"))
@@ -115,6 +124,8 @@ class Bench:
         """Everything that costs about one pass."""
         contestants = [rounds.Contestant(key, worker.pid, lambda worker=worker: worker.ask("forward"))
                        for key, worker in self.plain.items()]
+        contestants += [rounds.Contestant(key, worker.pid, lambda worker=worker: worker.ask("forward"))
+                        for key, worker in self.engines.items()]
         contestants += [rounds.Contestant(key, self.service.pid, lambda key=key: self.ask(key)[0]) for key in OURS]
         if self.peers:
             contestants += [self.peer(action) for action in self.peers.hello["actions"] if "scorecam" not in action]

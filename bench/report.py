@@ -5,6 +5,8 @@ import chart
 NAMES = {
     "plain": "plain ONNX Runtime, default options",
     "plain, no spinning": "plain ONNX Runtime, threads without spinning",
+    "openvino": "OpenVINO, 32 bits",
+    "ncnn": "ncnn, 32 bits",
     "plain, batches of 8": "plain ONNX Runtime, the live channels' passes in batches of 8",
     "camlens predict": "**camlens** predict, whole HTTP request",
     "camlens gradcam": "**camlens** Grad-CAM, whole HTTP request",

@@ -7,7 +7,9 @@ For each model and picture, in one run:
 - the plain loop: ONNX Runtime's own package on the untouched file, batches of 8, as many passes as the layer has
   channels. `--sample` passes are timed just before and just after ours, and counted up to all channels;
 - `camlens`: the whole HTTP request, all levers;
-- `as written`: the same with `engine.fast_kernels` off, so that ONNX Runtime convolves (a sample, counted up);
+- each lever alone: `live channels only` is the service with `engine.fast_kernels` off, so that ONNX Runtime convolves; `Winograd
+  only` is it with `engine.skip_zeros` off, counted up to all channels, dead ones too; `both` to the live ones (samples);
+- with `--peers N`, for the first N pictures on the full VGG16, pytorch-grad-cam and torch-cam in all their passes (minutes each);
 - `budget 32`: from 32 passes, and how far its map truly is from that of all passes beside what it was told.
 
 The error curve: for `--curve` pictures and crops on efficientnet-lite0 the true correlation of
@@ -68,35 +70,62 @@ def speed(model, python, args):
         ours = Service(args.binary, folder, args.threads, name=f"scorecam-{model.id}")
         slow = Service(args.binary, folder, args.threads, name=f"scorecam-slow-{model.id}",
                        settings={"CAMLENS_FAST_KERNELS": "false"})
+        dense = Service(args.binary, folder, args.threads, name=f"scorecam-dense-{model.id}",
+                        settings={"CAMLENS_SKIP_ZEROS": "false"})
     try:
-        for name in args.pictures:
+        for index, name in enumerate(args.pictures):
             path = PICTURES / name
             picture = path.read_bytes()
             plain = Worker(python, "plain_ort.py", model.folder, path, "--threads", args.threads, name=f"plain-{model.id}")
             try:
                 ask(ours, model.id, picture, max_channels=8)
                 ask(slow, model.id, picture, max_channels=8)
+                ask(dense, model.id, picture, max_channels=8)
                 forward = statistics.median(plain.ask("forward") for _ in range(5))
                 before = plain.ask("masked", count=SAMPLE)
                 ms, answer = ask(ours, model.id, picture)
                 after = plain.ask("masked", count=SAMPLE)
                 slow_ms, some = ask(slow, model.id, picture, max_channels=SAMPLE)
+                dense_ms, _ = ask(dense, model.id, picture, max_channels=SAMPLE)
                 quick_ms, quick = ask(ours, model.id, picture, budget=32)
+                peers = {}
+                if index < args.peers and model.id == "vgg16":
+                    yardstick = lambda: plain.ask("masked", count=SAMPLE)
+                    peers = peer_ratios(model, path, python, args, yardstick, answer["passes"])
             finally:
                 plain.stop()
             channels = answer["passes"]["masked"] + answer["passes"]["skipped"]
             loop = (before + after) / 2 / SAMPLE * channels
             written = slow_ms / some["passes"]["masked"] * answer["passes"]["masked"]
+            winograd = dense_ms / some["passes"]["masked"] * channels
             told = quick["heatmap"]["estimate"]
             rows.append({"picture": name, "channels": channels, "live": answer["passes"]["masked"], "forward_ms": forward,
-                         "loop_ms": loop, "ours_ms": ms, "written_ms": written, "quick_ms": quick_ms,
+                         "loop_ms": loop, "ours_ms": ms, "written_ms": written, "winograd_ms": winograd, "quick_ms": quick_ms, "peers": peers,
                          "true": correlation(answer, quick), "told": told["correlation"], "at_least": told["at_least"]})
             say(f"{model.id} {name}: {ms / 1e3:.1f} s, {ms / loop:.3f} of the plain loop; 32 passes {quick_ms / loop:.3f}")
         memory = ours.memory_mib()
     finally:
         ours.stop()
         slow.stop()
+        dense.stop()
     return {"rows": rows, "memory_mib": memory}
+
+
+def peer_ratios(model, path, python, args, yardstick, passes):
+    """What the libraries take for the picture, and as a multiple of the plain loop around them."""
+    found, channels = {}, passes["masked"] + passes["skipped"]
+    worker = Worker(python, "peers.py", model.folder, path, "--threads", args.threads, name="scorecam-peers")
+    try:
+        for action in (action for action in worker.hello["actions"] if action.endswith("scorecam")):
+            before = yardstick()
+            ms = worker.ask(action)
+            loop = (before + yardstick()) / 2 / SAMPLE * channels
+            library = action.split()[0]
+            found[library] = {"ms": ms, "ratio": ms / loop}
+            say(f"{path.name}: {library} {ms / 1e3:.0f} s, {ms / loop:.2f} of the plain loop")
+    finally:
+        worker.stop()
+    return found
 
 
 def curve(model, args):
@@ -139,13 +168,27 @@ def report(found):
     for model, part in found["speed"].items():
         rows = part["rows"]
         lines += [f"## `{model}`", "",
-                  "| picture | live channels | plain loop | camlens | ratio | fast kernels off | 32 passes | ratio | correlation: true, told (9 of 10) |",
-                  "|---|---:|---:|---:|---:|---:|---:|---:|---|"]
+                  "| picture | live channels | plain loop | camlens | ratio | 32 passes | ratio | correlation: true, told (9 of 10) |",
+                  "|---|---:|---:|---:|---:|---:|---:|---|"]
         for row in rows:
             lines.append(f"| {row['picture']} | {row['live']} of {row['channels']} | {row['loop_ms'] / 1e3:.1f} s | "
                          f"{row['ours_ms'] / 1e3:.1f} s | **{row['ours_ms'] / row['loop_ms']:.3f}** | "
-                         f"{row['written_ms'] / row['loop_ms']:.2f} | {row['quick_ms'] / 1e3:.2f} s | "
+                         f"{row['quick_ms'] / 1e3:.2f} s | "
                          f"**{row['quick_ms'] / row['loop_ms']:.3f}** | {row['true']:.3f}, {row['told']:.3f} ({row['at_least']:.3f}) |")
+        lines += ["", "What each lever does alone, as a part of the plain loop:", "",
+                  "| picture | live channels only | Winograd only | both | and only where the masked image is not zero |",
+                  "|---|---:|---:|---:|---:|"]
+        for row in rows:
+            both = row["winograd_ms"] * row["live"] / row["channels"]
+            parts = [row["written_ms"], row["winograd_ms"], both, row["ours_ms"]]
+            lines.append(f"| {row['picture']} | " + " | ".join(f"{part / row['loop_ms']:.3f}" for part in parts) + " |")
+        compared = [(row, *item) for row in rows for item in row["peers"].items()]
+        if compared:
+            lines += ["", "The libraries on the same picture, in the same run:", "", "| picture | library | time | of the plain loop | camlens is faster |",
+                      "|---|---|---:|---:|---:|"]
+        for row, library, peer in compared:
+            lines.append(f"| {row['picture']} | {library} | {peer['ms'] / 1e3:.0f} s | {peer['ratio']:.2f} | "
+                         f"{peer['ratio'] / (row['ours_ms'] / row['loop_ms']):.1f} times |")
         ratios = sorted(row["ours_ms"] / row["loop_ms"] for row in rows)
         quick = sorted(row["quick_ms"] / row["loop_ms"] for row in rows)
         lines += ["", f"Of the plain loop: median {statistics.median(ratios):.3f}, worst {ratios[-1]:.3f}; "
@@ -176,6 +219,7 @@ def main():
     parser.add_argument("--vgg16", type=pathlib.Path, help="folder of a full-size VGG16, of bench/imagenet_vgg16.py for one")
     parser.add_argument("--pictures", type=lambda names: names.split(","), default=NATURAL)
     parser.add_argument("--curve", type=int, default=36, help="pictures of the error curve (36)")
+    parser.add_argument("--peers", type=int, default=0, metavar="N", help="run the libraries on N pictures, too (0)")
     parser.add_argument("--only", choices=["speed", "curve"], help="just this part; the other one stays as it was last measured")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--binary", type=pathlib.Path, default=BINARY)

@@ -86,6 +86,8 @@ pub struct Engine {
     pub layer_sessions: usize,
     /// Let camlens's own kernels compute what they compute faster than the runtime.
     pub fast_kernels: bool,
+    /// Let them leave out what an image's zeros give anyway.
+    pub skip_zeros: bool,
     /// Outcomes that are kept for who asks the same again; 0 keeps none.
     pub cache_bytes: usize,
 }
@@ -137,9 +139,16 @@ impl Default for Models {
 
 impl Default for Engine {
     fn default() -> Self {
-        let engine::Settings { runtime, threads, batch, fast_kernels, layer_sessions, cache_bytes } =
-            engine::Settings::default();
-        Self { runtime, threads, batch, fast_kernels, layer_sessions, cache_bytes }
+        let engine::Settings {
+            runtime,
+            threads,
+            batch,
+            fast_kernels,
+            skip_zeros,
+            layer_sessions,
+            cache_bytes,
+        } = engine::Settings::default();
+        Self { runtime, threads, batch, fast_kernels, skip_zeros, layer_sessions, cache_bytes }
     }
 }
 
@@ -158,8 +167,10 @@ impl Server {
 }
 
 impl From<Engine> for engine::Settings {
-    fn from(Engine { runtime, threads, batch, fast_kernels, layer_sessions, cache_bytes }: Engine) -> Self {
-        Self { runtime, threads, batch, fast_kernels, layer_sessions, cache_bytes }
+    fn from(
+        Engine { runtime, threads, batch, fast_kernels, skip_zeros, layer_sessions, cache_bytes }: Engine,
+    ) -> Self {
+        Self { runtime, threads, batch, fast_kernels, skip_zeros, layer_sessions, cache_bytes }
     }
 }
 

@@ -162,7 +162,7 @@ def main():
         import torchcam
         from torchcam import methods
         versions["torchcam"] = torchcam.__version__
-        add_torchcam(actions, methods, model, layer, x)
+        add_torchcam(actions, torch, methods, model, layer, x)
     except ImportError:
         missing.append("torch-cam")
     protocol.serve(actions, {"versions": versions, "missing": missing, "difference": difference})
@@ -184,13 +184,19 @@ def add_pytorch_grad_cam(actions, library, model, layer, x):
     actions["pytorch-grad-cam scorecam"] = score_cam
 
 
-def add_torchcam(actions, methods, model, layer, x):
+def add_torchcam(actions, torch, methods, model, layer, x):
     for name, method in (("gradcam", methods.GradCAM), ("gradcam++", methods.GradCAMpp)):
         def explain(method=method):
             with method(model, target_layer=layer) as extractor:
                 scores = model(x)
                 extractor(scores.squeeze(0).argmax().item(), scores)
         actions["torch-cam " + name] = explain
+
+    def score_cam():
+        with methods.ScoreCAM(model, target_layer=layer, batch_size=8) as extractor, torch.no_grad():
+            scores = model(x)
+            extractor(scores.squeeze(0).argmax().item(), scores)
+    actions["torch-cam scorecam"] = score_cam
 
 
 if __name__ == "__main__":

@@ -69,6 +69,7 @@ pub const SETTINGS: &[Setting] = &[
     setting!(engine.threads, "CAMLENS_THREADS", optional_number, positive_if_any),
     setting!(engine.batch, "CAMLENS_BATCH", number, positive),
     setting!(engine.fast_kernels, "CAMLENS_FAST_KERNELS", flag, any),
+    setting!(engine.skip_zeros, "CAMLENS_SKIP_ZEROS", flag, any),
     setting!(engine.layer_sessions, "CAMLENS_LAYER_SESSIONS", number, any),
     setting!(engine.cache_bytes, "CAMLENS_CACHE_BYTES", number, any),
     setting!(log.format, "CAMLENS_LOG_FORMAT", log_format, any),

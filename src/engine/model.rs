@@ -118,7 +118,7 @@ impl Model {
             let programs = Arc::clone(&programs);
             let compile = Box::new(move |key: &Key| programs.compile(key));
             let (runtime, keep) = (runtime.clone(), settings.layer_sessions);
-            let operators = Operators::new(runtime.threads());
+            let operators = Operators::new(runtime.threads(), settings.skip_zeros);
             Source { runtime, folder: weights, compile, optimise, operators, keep }
         };
         let worker = Worker::start(&folder.id, source, &layers[default_layer].tensor)?;

@@ -13,6 +13,8 @@ pub struct Settings {
     pub batch: usize,
     /// Let camlens's own kernels compute what they compute faster than the runtime.
     pub fast_kernels: bool,
+    /// Let them leave out what an image's zeros give anyway.
+    pub skip_zeros: bool,
     /// Sessions for other layers than the default that a model keeps ready.
     pub layer_sessions: usize,
     /// Outcomes that are kept for who asks the same again, of all models together; 0 keeps none.
@@ -21,6 +23,14 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { runtime: None, threads: None, batch: 8, fast_kernels: true, layer_sessions: 2, cache_bytes: 0 }
+        Self {
+            runtime: None,
+            threads: None,
+            batch: 8,
+            fast_kernels: true,
+            skip_zeros: true,
+            layer_sessions: 2,
+            cache_bytes: 0,
+        }
     }
 }

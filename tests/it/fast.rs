@@ -59,6 +59,31 @@ fn vgg16_is_explained_the_same_at_three_depths() {
     }
 }
 
+/// What is left out changes nothing: the same convolutions over every place give the same map.
+#[test]
+fn a_masked_pass_is_the_same_with_and_without_its_zeros() {
+    let folder = || ModelFolder::read(&repository("models").join("vgg16-mri")).unwrap();
+    let load = |skip_zeros| Models::load_one(folder(), &Settings { skip_zeros, ..settings() }).unwrap();
+    let (skipping, naive) = (load(true), load(false));
+    for (name, layer) in
+        [("chelsea.png", "block5_conv3"), ("chelsea.png", "block3_conv3"), ("phantom.png", "block4_conv3")]
+    {
+        let options = Options {
+            method: Method::ScoreCam,
+            layer: Some(layer.into()),
+            max_channels: Some(8),
+            normalize: Some(Normalize::Max),
+            ..Options::default()
+        };
+        let map =
+            |model| explain(model, &picture(name), &options, &Cancel::default(), &|_, _| {}).unwrap().map;
+        let (planned, whole) = (map(&skipping), map(&naive));
+        assert!(whole.iter().any(|&value| value > 0.5));
+        let difference = difference(&planned.into_dyn(), &whole.into_dyn());
+        assert!(difference <= 1e-5, "{name}, {layer}: {difference}");
+    }
+}
+
 #[test]
 fn a_model_without_such_convolutions_keeps_its_own() {
     assert!(model("efficientnet-lite0", true).fused().chains.is_empty());

@@ -7,7 +7,7 @@ use kernels::{Batch, Chain, Link, Tap, Weights};
 use ort::operator::{ComputeContext, Kernel, KernelContext, Operator, OperatorInput, OperatorOutput};
 use ort::value::{DynTensorValueType, TensorElementType, ValueRef};
 
-use super::{Operators, RuntimeThreads, Stop, floats};
+use super::{Operators, RuntimeThreads, floats};
 use crate::graph::fast::chain::{OPERATOR, attributes};
 
 /// The operator; weights and chains that other sessions of the model use are found, not made.
@@ -55,7 +55,7 @@ impl Operator for ConvolutionChain {
             .0
             .iter()
             .map(|&[link, is_pooled]| Tap { link: link as usize, is_pooled: is_pooled != 0 });
-        Ok(ChainKernel { chain, taps: taps.collect(), threads: self.0.threads, stop: self.0.stop.clone() })
+        Ok(ChainKernel { chain, taps: taps.collect(), operators: self.0.clone() })
     }
 }
 
@@ -92,8 +92,7 @@ fn load(context: &KernelContext<'_>, index: usize, bias: Option<usize>) -> ort::
 pub(super) struct ChainKernel {
     chain: Arc<Chain>,
     taps: Vec<Tap>,
-    threads: usize,
-    stop: Stop,
+    operators: Operators,
 }
 
 impl Kernel for ChainKernel {
@@ -115,8 +114,9 @@ impl Kernel for ChainKernel {
             taps.push((*tap, value.try_extract_tensor_mut::<f32>()?.1));
         }
         let batch = Batch { data, images, height, width };
-        let settings = kernels::Settings { stop: &self.stop.0, skip_rest: true };
-        let threads = RuntimeThreads { context, count: self.threads };
+        let settings =
+            kernels::Settings { stop: &self.operators.stop.0, skip_rest: self.operators.skip_zeros };
+        let threads = RuntimeThreads { context, count: self.operators.threads };
         self.chain
             .run(batch, &mut taps, &threads, settings)
             .map_err(|kernels::Stopped| ort::Error::new("stopped"))

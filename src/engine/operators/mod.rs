@@ -36,6 +36,7 @@ impl Stop {
 #[derive(Clone)]
 pub(super) struct Operators {
     threads: usize,
+    skip_zeros: bool,
     stop: Stop,
     store: Arc<Store>,
 }
@@ -48,9 +49,10 @@ struct Store {
 }
 
 impl Operators {
-    /// Operators that run on so many of the runtime's threads.
-    pub(super) fn new(threads: usize) -> Self {
-        Self { threads, stop: Stop::default(), store: Arc::default() }
+    /// Operators that run on so many of the runtime's threads, and leave out what an image's zeros give
+    /// anyway, or don't.
+    pub(super) fn new(threads: usize, skip_zeros: bool) -> Self {
+        Self { threads, skip_zeros, stop: Stop::default(), store: Arc::default() }
     }
 
     /// Them, as one session takes them.
