@@ -164,21 +164,28 @@ impl<'a> Image<'a> {
         // Two short looks: nobody waits for the lock while arrays are copied.
         let Some(Value::Forward(known)) = self.cache.kept().get(&self.key) else { return None };
         let Forward { scores, probabilities, activation } = &*known;
-        let gradient = if pass.wanted == Wanted::Nothing {
-            None
-        } else {
-            let key = self.gradient_key(pass, class(pass, scores.view()));
+        let mut gradients = Vec::new();
+        for class in classes(pass, scores.view()) {
+            let key = self.gradient_key(pass, class);
             let Some(Value::Gradient(gradient)) = self.cache.kept().get(&key) else { return None };
-            Some((*gradient).clone())
-        };
+            gradients.push(gradient);
+        }
+        let mut gradients = gradients.iter().map(|gradient| (**gradient).clone());
         let activation = if pass.activation { Some(activation.as_ref()?.clone()) } else { None };
         let (scores, probabilities) = (scores.clone(), probabilities.clone());
-        Some(Outcome { scores, probabilities, activation, gradient, carried: Vec::new(), is_known: true })
+        Some(Outcome {
+            scores,
+            probabilities,
+            activation,
+            gradient: gradients.next(),
+            other_gradients: gradients.collect(),
+            carried: Vec::new(),
+            is_known: true,
+        })
     }
 
     /// Keeps the outcome of a pass.
     pub(super) fn keep(&self, pass: &Pass, outcome: &Outcome) {
-        let class = class(pass, outcome.scores.view());
         // A pass that asked for less must not take away what is known.
         if outcome.activation.is_some()
             || !matches!(self.cache.kept().get(&self.key), Some(Value::Forward(_)))
@@ -187,7 +194,8 @@ impl<'a> Image<'a> {
             self.cache
                 .keep(self.key, Value::Forward(Arc::new(Forward { scores, probabilities, activation })));
         }
-        if let Some(gradient) = &outcome.gradient {
+        let gradients = outcome.gradient.iter().chain(&outcome.other_gradients);
+        for (class, gradient) in classes(pass, outcome.scores.view()).into_iter().zip(gradients) {
             let key = self.gradient_key(pass, class);
             self.cache.keep(key, Value::Gradient(Arc::new(gradient.clone())));
         }
@@ -258,12 +266,17 @@ impl Masked<'_> {
     }
 }
 
-/// The class that a pass differentiates: the predicted one when it names none.
-fn class(pass: &Pass, scores: ArrayView2<'_, f32>) -> usize {
-    pass.target.unwrap_or_else(|| {
+/// The classes that a pass differentiates: first the predicted one, when it names none.
+fn classes(pass: &Pass, scores: ArrayView2<'_, f32>) -> Vec<usize> {
+    if pass.wanted == Wanted::Nothing {
+        return Vec::new();
+    }
+    let predicted = || {
         let row = scores.row(0);
         (0..row.len()).fold(0, |best, class| if row[class] > row[best] { class } else { best })
-    })
+    };
+    let first = pass.target.unwrap_or_else(predicted);
+    std::iter::once(first).chain(pass.others.iter().copied()).collect()
 }
 
 /// Adds numbers to a hash, some thousand at a time: one by one would take longer than the hash.

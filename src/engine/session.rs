@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::path::Path;
 use std::sync::Arc;
 
-use ndarray::{Array2, Array4, ArrayD};
+use ndarray::{Array2, Array4, Array5, ArrayD};
 use ort::logging::LogLevel;
 use ort::session::{RunOptions, Session, SessionInputValue, SessionOutputs};
 use ort::value::TensorRef;
@@ -22,7 +22,9 @@ pub struct Pass {
     pub input: Array4<f32>,
     /// The class to differentiate, the same for all N; the predicted one when absent.
     pub target: Option<usize>,
-    /// The class whose score is taken off it first.
+    /// Further classes to differentiate; they share the forward pass.
+    pub others: Vec<usize>,
+    /// The class whose score is taken off each of them first.
     pub contrast: Option<usize>,
     /// The gradient that is wanted.
     pub wanted: Wanted,
@@ -36,7 +38,15 @@ impl Pass {
     /// A plain forward pass.
     #[must_use]
     pub fn of(input: Array4<f32>) -> Self {
-        Self { input, target: None, contrast: None, wanted: Wanted::Nothing, activation: false, carry: false }
+        Self {
+            input,
+            target: None,
+            others: Vec::new(),
+            contrast: None,
+            wanted: Wanted::Nothing,
+            activation: false,
+            carry: false,
+        }
     }
 }
 
@@ -51,6 +61,8 @@ pub struct Outcome {
     pub activation: Option<Array4<f32>>,
     /// `[N, C, h, w]`, if asked for.
     pub gradient: Option<Array4<f32>>,
+    /// Those of the further classes, each `[N, C, h, w]`.
+    pub other_gradients: Vec<Array4<f32>>,
     /// Whether it was known from an earlier run, and the model did not run.
     pub is_known: bool,
     /// What the layer's tail reads besides the activation, if asked for.
@@ -72,10 +84,10 @@ pub(super) struct Compiled {
 pub(super) struct Call {
     /// In the order of [`Compiled::inputs`]; all of them have the batch of the first.
     pub(super) inputs: Vec<ArrayD<f32>>,
-    /// For each of the batch the class, −1 for the predicted one.
-    pub(super) target: Vec<i64>,
-    /// For each of the batch the class to take off, −1 for none.
-    pub(super) contrast: Vec<i64>,
+    /// For each gradient and each of the batch the class, −1 for the predicted one: `[K, N]`.
+    pub(super) target: Array2<i64>,
+    /// For each gradient and each of the batch the class to take off, −1 for none: `[K, N]`.
+    pub(super) contrast: Array2<i64>,
     pub(super) wanted: Wanted,
     pub(super) activation: bool,
 }
@@ -83,10 +95,15 @@ pub(super) struct Call {
 impl From<Pass> for Call {
     fn from(pass: Pass) -> Self {
         let count = pass.input.shape()[0];
-        let classes = |class: Option<usize>| vec![class.map_or(-1, |class| class as i64); count];
+        let number = |class: Option<usize>| class.map_or(-1, |class| class as i64);
+        let targets: Vec<i64> = match pass.wanted {
+            Wanted::Nothing => Vec::new(),
+            _ => std::iter::once(pass.target).chain(pass.others.into_iter().map(Some)).map(number).collect(),
+        };
+        let sizes = (targets.len(), count);
         Self {
-            target: classes(pass.target),
-            contrast: classes(pass.contrast),
+            target: Array2::from_shape_fn(sizes, |(gradient, _)| targets[gradient]),
+            contrast: Array2::from_elem(sizes, number(pass.contrast)),
             wanted: pass.wanted,
             activation: pass.activation,
             inputs: vec![pass.input.into_dyn()],
@@ -123,7 +140,6 @@ impl Program {
     /// Runs once. Raising `cancel` stops it between two kernels, and within a chain of convolutions.
     pub(super) fn run(&mut self, call: &Call, cancel: &Cancel) -> Result<Outcome> {
         let fault = |error: ort::Error| Error::internal("running the model", error);
-        let count = call.target.len();
         let wanted = [call.wanted as i64];
         let has_gradient = self.session.inputs().iter().any(|input| input.name() == names::WANTED);
 
@@ -134,7 +150,7 @@ impl Program {
         }
         if has_gradient {
             for (name, classes) in [(names::TARGET, &call.target), (names::CONTRAST, &call.contrast)] {
-                let value = TensorRef::from_array_view(([count], classes.as_slice())).map_err(fault)?;
+                let value = TensorRef::from_array_view(classes.view()).map_err(fault)?;
                 inputs.push((name.into(), value.into()));
             }
             let wanted = TensorRef::from_array_view(([1_usize], wanted.as_slice())).map_err(fault)?;
@@ -162,14 +178,17 @@ impl Program {
                 return Err(fault(error));
             }
         };
+        let gradients: Option<Array5<f32>> = match call.wanted {
+            Wanted::Nothing => None,
+            _ => Some(array(&outputs, names::GRADIENT)?),
+        };
+        let mut gradients = gradients.iter().flat_map(|all| all.outer_iter()).map(|one| one.to_owned());
         Ok(Outcome {
             scores: array(&outputs, names::SCORES)?,
             probabilities: array(&outputs, names::PROBABILITIES)?,
             activation: if call.activation { Some(array(&outputs, &self.activation)?) } else { None },
-            gradient: match call.wanted {
-                Wanted::Nothing => None,
-                _ => Some(array(&outputs, names::GRADIENT)?),
-            },
+            gradient: gradients.next(),
+            other_gradients: gradients.collect(),
             is_known: false,
             carried: self.carried.iter().map(|name| array(&outputs, name)).collect::<Result<_>>()?,
         })

@@ -42,15 +42,8 @@ impl<'a> Behind<'a> {
         Ok(Self { model, layer, carried })
     }
 
-    /// Runs a batch of activations `[B, C, h, w]`; for each of them the class to differentiate and the one to
-    /// take off, both as in [`Call`].
-    fn run(
-        &self,
-        batch: Array4<f32>,
-        classes: [Vec<i64>; 2],
-        wanted: Wanted,
-        cancel: &Cancel,
-    ) -> Result<Outcome> {
+    /// Runs a batch of activations `[B, C, h, w]`.
+    fn run(&self, batch: Array4<f32>, cancel: &Cancel) -> Result<Outcome> {
         let count = batch.shape()[0];
         let mut inputs = vec![batch.into_dyn()];
         for (array, axis) in &self.carried {
@@ -63,8 +56,14 @@ impl<'a> Behind<'a> {
                 _ => (*array).clone(),
             });
         }
-        let [target, contrast] = classes;
-        let call = Call { inputs, target, contrast, wanted, activation: false };
+        let none = || Array2::zeros((0, count));
+        let call = Call {
+            inputs,
+            target: none(),
+            contrast: none(),
+            wanted: Wanted::Nothing,
+            activation: false,
+        };
         let key = Key { layer: self.layer.tensor.clone(), part: Part::Tail };
         self.model.call(Some(key), call, cancel)
     }
@@ -97,8 +96,7 @@ impl<'a> Behind<'a> {
             for (slot, activation) in batch.outer_iter_mut().enumerate() {
                 change(done + slot, activation);
             }
-            let none = || vec![-1; size];
-            let outcome = self.run(batch, [none(), none()], Wanted::Nothing, cancel)?;
+            let outcome = self.run(batch, cancel)?;
             answers.scores.slice_mut(s![done..done + size, ..]).assign(&outcome.scores);
             answers.probabilities.slice_mut(s![done..done + size, ..]).assign(&outcome.probabilities);
             done += size;

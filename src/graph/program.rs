@@ -1,9 +1,10 @@
-//! The graph that the engine runs: forward pass, activation and gradient in one.
+//! The graph that the engine runs: forward pass, activation and gradients in one.
 //!
-//! The backward pass stands in the branch of an `If`, so a run that does not ask
-//! for it does not pay for it; asking the runtime for fewer outputs would not skip
-//! a node. The branch reads activations and weights of the forward graph where
-//! they are. Which class is explained is an input of every run.
+//! The backward pass is the body of a `Loop`, which goes round once for each class that a
+//! run asks about: several classes share one forward pass, and a run that asks for none
+//! pays for no backward pass. (Asking the runtime for fewer outputs would not skip
+//! a node.) The body reads activations and weights of the forward graph where
+//! they are. Which classes are explained is an input of every run.
 
 use super::gradient::{Backward, Emit, backward};
 use super::layers::{Layer, Layout};
@@ -18,17 +19,17 @@ use super::topology::Topology;
 
 /// Names of what a program takes and gives.
 pub mod names {
-    /// Input, int64 `[N]`: the class to explain, −1 for the predicted one.
+    /// Input, int64 `[K, N]`: for each gradient the class to explain, −1 for the predicted one.
     pub const TARGET: &str = "camlens/target";
-    /// Input, int64 `[N]`: the class whose score is taken off it, −1 for none.
+    /// Input, int64 `[K, N]`: for each gradient the class whose score is taken off it, −1 for none.
     pub const CONTRAST: &str = "camlens/contrast";
-    /// Input, int64 `[1]`: which gradient is wanted, a [`super::Wanted`].
+    /// Input, int64 `[1]`: of which score the gradients are, a [`super::Wanted`].
     pub const WANTED: &str = "camlens/wanted";
     /// Output, float `[N, classes]`: the scores; logits but for models that hide them.
     pub const SCORES: &str = "camlens/scores";
     /// Output, float `[N, classes]`: the probabilities.
     pub const PROBABILITIES: &str = "camlens/probabilities";
-    /// Output, float `[N, C, h, w]`: ∂score/∂activation; empty when none is wanted.
+    /// Output, float `[K, N, C, h, w]`: ∂score/∂activation; empty where K is 0.
     pub const GRADIENT: &str = "camlens/gradient";
     /// Output, float `[N, C, h, w]`: the activation of the layer.
     pub const ACTIVATION: &str = "camlens/activation";
@@ -62,9 +63,10 @@ pub fn explain(
     let backward = gradient_of(&topology, shapes, score, layer)?;
     let mut model = forward(prepared, shapes, score, Some(layer));
     let graph = model.graph.get_or_insert_default();
-    graph.input.push(int64_input(names::TARGET, DimensionValue::Name("N".into())));
-    graph.input.push(int64_input(names::CONTRAST, DimensionValue::Name("N".into())));
-    graph.input.push(int64_input(names::WANTED, DimensionValue::Size(1)));
+    let classes = || ["K", "N"].map(|size| DimensionValue::Name(size.into()));
+    graph.input.push(int64_input(names::TARGET, classes()));
+    graph.input.push(int64_input(names::CONTRAST, classes()));
+    graph.input.push(int64_input(names::WANTED, [DimensionValue::Size(1)]));
     graph.output.push(float_output(names::GRADIENT));
 
     let (Backward { nodes, initializers, gradient }, constants) = backward;
@@ -73,30 +75,20 @@ pub fn explain(
     let maps = "camlens/gradient/maps";
     let (arranging, sizes) = layer.layout.to_maps(layer.shape, &gradient, maps);
     graph.initializer.extend(sizes);
-    let then_branch = GraphProto {
+    let goes_on = "camlens/goes_on";
+    let body = GraphProto {
         name: Some("backward".into()),
-        output: vec![float_output(maps)],
-        node: [nodes, arranging].concat(),
+        input: vec![int64_input(ROUND, []), boolean(GOES_ON)],
+        output: vec![boolean(goes_on), float_output(maps)],
+        node: [nodes, arranging, vec![NodeProto::new("Identity", &[GOES_ON], &[goes_on])]].concat(),
         ..GraphProto::default()
     };
-    let nothing = "camlens/nothing";
-    let else_branch = GraphProto {
-        name: Some("forward only".into()),
-        node: vec![NodeProto::new("ConstantOfShape", &[NO_SIZE], &[nothing])],
-        output: vec![float_output(nothing)],
-        ..GraphProto::default()
-    };
-    graph.initializer.push(TensorProto::int64(NO_SIZE, &[1], &[0]));
-    graph.initializer.push(TensorProto::int64(NOTHING_WANTED, &[1], &[Wanted::Nothing as i64]));
-    graph.node.push(NodeProto::new(
-        "Greater",
-        &[names::WANTED, NOTHING_WANTED],
-        &["camlens/gradient_wanted"],
-    ));
+    let (sizes, rounds) = ("camlens/target/sizes", "camlens/rounds");
+    graph.initializer.push(TensorProto::int64(FIRST, &[], &[0]));
+    graph.node.push(NodeProto::new("Shape", &[names::TARGET], &[sizes]));
+    graph.node.push(NodeProto::new("Gather", &[sizes, FIRST], &[rounds]));
     graph.node.push(
-        NodeProto::new("If", &["camlens/gradient_wanted"], &[names::GRADIENT])
-            .with(AttributeProto::graph("then_branch", then_branch))
-            .with(AttributeProto::graph("else_branch", else_branch)),
+        NodeProto::new("Loop", &[rounds, ""], &[names::GRADIENT]).with(AttributeProto::graph("body", body)),
     );
     Ok(model)
 }
@@ -179,8 +171,11 @@ fn single_precision(graph: &mut GraphProto, shapes: &Shapes, tensor: &str, name:
 }
 
 const ROWS: &str = "camlens/rows";
-const NO_SIZE: &str = "camlens/no_size";
-const NOTHING_WANTED: &str = "camlens/nothing_wanted";
+const FIRST: &str = "camlens/first";
+/// Which of the gradients the loop is at.
+const ROUND: &str = "camlens/round";
+/// What a loop without a condition passes from round to round.
+const GOES_ON: &str = "camlens/goes_on/before";
 
 /// Why a layer has no gradient, if it has none.
 ///
@@ -228,8 +223,10 @@ fn seed(
         &[names::SCORES],
         vec![AttributeProto::int("axis", 1), AttributeProto::int("keepdims", 0)],
     );
-    let is_unset = emit.op("Less", &[names::TARGET, &zero]);
-    let class = emit.op("Where", &[&is_unset, &predicted, names::TARGET]);
+    let of_round = |emit: &mut Emit<'_>, classes: &str| emit.op("Gather", &[classes, ROUND]);
+    let (asked, contrast) = (of_round(&mut emit, names::TARGET), of_round(&mut emit, names::CONTRAST));
+    let is_unset = emit.op("Less", &[&asked, &zero]);
+    let class = emit.op("Where", &[&is_unset, &predicted, &asked]);
     let every: Vec<i64> = (0..classes).collect();
     let every = emit.int64s(&every);
     // −1 is no class: its row has no 1, and so no gradient.
@@ -238,7 +235,7 @@ fn seed(
         let hit = emit.op("Equal", &[&column, &every]);
         emit.to_float(&hit)
     };
-    let (target, contrast) = (one_hot(&mut emit, &class), one_hot(&mut emit, names::CONTRAST));
+    let (target, contrast) = (one_hot(&mut emit, &class), one_hot(&mut emit, &contrast));
     let of_probability = |emit: &mut Emit<'_>, one_hot: &str| match score.link {
         Link::Softmax => softmax_seed(emit, one_hot),
         Link::Sigmoid => sigmoid_seed(emit, one_hot),
@@ -282,9 +279,15 @@ fn sigmoid_seed(emit: &mut Emit<'_>, one_hot: &str) -> String {
     emit.mul(one_hot, &slope)
 }
 
-fn int64_input(name: &str, size: DimensionValue) -> ValueInfoProto {
-    let dim = vec![Dimension { value: Some(size), denotation: None }];
+fn int64_input(name: &str, sizes: impl IntoIterator<Item = DimensionValue>) -> ValueInfoProto {
+    let dimension = |size| Dimension { value: Some(size), denotation: None };
+    let dim = sizes.into_iter().map(dimension).collect();
     typed(name, data_type::INT64, Some(TensorShapeProto { dim }))
+}
+
+/// A number that is true or false.
+fn boolean(name: &str) -> ValueInfoProto {
+    typed(name, data_type::BOOL, Some(TensorShapeProto::default()))
 }
 
 /// A float output whose shape the runtime finds.

@@ -20,7 +20,7 @@ pub const TRANSPOSED: &str = "transposed";
 /// so it is where tokens, not images, are the rows.
 const LARGE: i64 = 1 << 23;
 
-/// Replaces every such product, in the graph and in the branches of its `If` nodes; returns how many.
+/// Replaces every such product, in the graph and in the bodies of its `Loop` nodes; returns how many.
 pub(super) fn fuse(graph: &mut GraphProto) -> usize {
     let shapes: HashMap<String, Vec<i64>> = (graph.initializer.iter())
         .filter(|tensor| tensor.data_type() == data_type::FLOAT)
@@ -37,9 +37,9 @@ pub(super) fn fuse(graph: &mut GraphProto) -> usize {
     let mut count = 0;
     for node in &mut graph.node {
         count += usize::from(replace(node, &fits));
-        let is_branch = node.is_standard() && node.op() == "If";
-        let branches = node.attribute.iter_mut().filter_map(|attribute| attribute.g.as_mut());
-        for node in branches.filter(|_| is_branch).flat_map(|branch| &mut branch.node) {
+        let is_loop = node.is_standard() && node.op() == "Loop";
+        let bodies = node.attribute.iter_mut().filter_map(|attribute| attribute.g.as_mut());
+        for node in bodies.filter(|_| is_loop).flat_map(|body| &mut body.node) {
             count += usize::from(replace(node, &fits));
         }
     }
@@ -84,22 +84,19 @@ mod tests {
     }
 
     /// What becomes of a product with a matrix of so many rows and 4096 columns.
-    fn fused(product: NodeProto, rows: i64, in_branch: bool) -> String {
+    fn fused(product: NodeProto, rows: i64, in_loop: bool) -> String {
         let nodes = vec![product];
-        let node =
-            if in_branch {
-                vec![NodeProto::new("If", &["wanted"], &["out"]).with(AttributeProto::graph(
-                    "then_branch",
-                    GraphProto { node: nodes, ..Default::default() },
-                ))]
-            } else {
-                nodes
-            };
+        let node = if in_loop {
+            let body = GraphProto { node: nodes, ..Default::default() };
+            vec![NodeProto::new("Loop", &["rounds", ""], &["out"]).with(AttributeProto::graph("body", body))]
+        } else {
+            nodes
+        };
         let initializer = vec![weight("w", &[rows, 4096]), weight("wide", &[4096]), weight("one", &[1])];
         let mut graph = GraphProto { node, initializer, ..Default::default() };
         let count = fuse(&mut graph);
         let node = match graph.node[0].attribute.first().and_then(|attribute| attribute.g.as_ref()) {
-            Some(branch) => &branch.node[0],
+            Some(body) => &body.node[0],
             None => &graph.node[0],
         };
         assert_eq!(count == 1, node.op() == OPERATOR);
@@ -112,8 +109,8 @@ mod tests {
 
     #[test]
     fn products_with_a_large_matrix_are_replaced_forwards_and_backwards() {
-        for in_branch in [false, true] {
-            let fused = |product, rows| fused(product, rows, in_branch);
+        for in_loop in [false, true] {
+            let fused = |product, rows| fused(product, rows, in_loop);
             assert_eq!(fused(gemm(&["x", "w"], 0), 2048), "LargeProduct 0");
             assert_eq!(fused(gemm(&["x", "w"], 1), 2048), "LargeProduct 1");
             assert_eq!(fused(gemm(&["x", "w", "wide"], 0), 2048), "LargeProduct 0");
