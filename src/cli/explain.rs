@@ -108,7 +108,11 @@ impl Explain {
         let fact = |name: &str| {
             answer.facts.iter().find(|(known, _)| *known == name).map_or("", |(_, value)| value.as_str())
         };
-        let empty = if fact("camlens-empty") == "true" { "; nothing in the layer speaks for it" } else { "" };
+        let empty = match fact("camlens-empty") {
+            "true" => "; nothing in the layer speaks for it",
+            several if several.contains("true") => "; nothing in the layer speaks for some of them",
+            _ => "",
+        };
         let line = format!(
             "{}: class {} (probability {}) of {}, layer {}{empty}",
             self.out.display(),

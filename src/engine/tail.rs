@@ -57,13 +57,8 @@ impl<'a> Behind<'a> {
             });
         }
         let none = || Array2::zeros((0, count));
-        let call = Call {
-            inputs,
-            target: none(),
-            contrast: none(),
-            wanted: Wanted::Nothing,
-            activation: false,
-        };
+        let call =
+            Call { inputs, target: none(), contrast: none(), wanted: Wanted::Nothing, activation: false };
         let key = Key { layer: self.layer.tensor.clone(), part: Part::Tail };
         self.model.call(Some(key), call, cancel)
     }

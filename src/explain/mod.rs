@@ -17,6 +17,7 @@ pub mod gradcam_plus_plus;
 pub mod hirescam;
 pub mod layercam;
 pub mod methods;
+pub mod names;
 pub mod normalize;
 pub mod options;
 pub mod principal;
@@ -31,7 +32,7 @@ mod watch;
 pub mod xgradcam;
 
 pub use result::{Explanation, Passes, Prediction, Predictions, Timing};
-pub use run::{compare, explain, explain_input, predict};
+pub use run::{compare, explain, explain_input, predict, targets};
 pub use stage::Stage;
 pub use watch::Watch;
 

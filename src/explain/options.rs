@@ -157,7 +157,7 @@ pub struct Options {
     pub convention: Convention,
     /// The layer, by any of its names; else the model's default.
     pub layer: Option<String>,
-    /// The class, by index or exact label; else the predicted one.
+    /// The classes, by index or exact label, with commas between them; else the predicted one.
     pub target: Option<String>,
     /// The class that it is explained against, by index or exact label.
     pub contrast: Option<String>,

@@ -1,12 +1,12 @@
 //! One request from picture to map.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::time::Instant;
 
 use image::RgbImage;
 use ndarray::{Array2, Array4, ArrayView1, ArrayView3, Axis};
 
-use super::goal::Goal;
+use super::goal::{self, Goal};
 use super::methods::Row;
 use super::normalize::{Finish, normalize};
 use super::options::{Convention, Method, Options, ScoreKind};
@@ -19,7 +19,8 @@ use crate::graph::layers::Layer;
 use crate::graph::program::Wanted;
 use crate::graph::score::Link;
 
-/// Explains one image with one method.
+/// Explains one image with one method: a map for each class that is asked about. They share all their passes, so
+/// that each tells the passes and the time of all.
 ///
 /// # Errors
 /// Those of the contract's table that concern classes, layers, methods and the engine.
@@ -29,12 +30,21 @@ pub fn explain(
     options: &Options,
     cancel: &Cancel,
     watch: &dyn Watch,
-) -> Result<Explanation> {
-    let mut explanations = compare(model, image, &[options.method], options, cancel, watch)?;
-    explanations.pop().ok_or_else(|| Error::internal("explaining", "no method was run"))
+) -> Result<Vec<Explanation>> {
+    compare(model, image, &[options.method], options, cancel, watch)
 }
 
-/// Explains one image with several methods. Those that differentiate the same score share one forward pass.
+/// The classes that a request names; none where it leaves the choice to the model.
+///
+/// # Errors
+/// Those of [`goal::targets`].
+pub fn targets(model: &Model, options: &Options) -> Result<Vec<usize>> {
+    let resolve = |asked: &String| goal::targets(model.labels(), model.classes(), asked);
+    options.target.as_ref().map_or_else(|| Ok(Vec::new()), resolve)
+}
+
+/// Explains one image with several methods: for each of them a map for each class. Methods that differentiate
+/// the same score share one forward pass.
 ///
 /// # Errors
 /// As [`explain`].
@@ -81,7 +91,8 @@ struct Job<'a> {
     input: &'a Array4<f32>,
     /// The part of the image that the input shows.
     seen: [f32; 4],
-    target: Option<usize>,
+    /// The classes; none for the predicted one.
+    targets: Vec<usize>,
     contrast: Option<usize>,
     options: &'a Options,
     cancel: &'a Cancel,
@@ -98,12 +109,11 @@ impl<'a> Job<'a> {
         watch: &'a dyn Watch,
     ) -> Result<Self> {
         let layer = model.layer(options.layer.as_deref())?;
-        let class = |name: &Option<String>| {
-            name.as_deref().map(|name| model.labels().resolve(name, model.classes())).transpose()
-        };
-        let target = class(&options.target)?;
-        let contrast = class(&options.contrast).map_err(|error| error.about("contrast"))?;
-        Ok(Self { model, layer, input, seen, target, contrast, options, cancel, watch })
+        let targets = targets(model, options)?;
+        let resolve = |name: &str| model.labels().resolve(name, model.classes());
+        let contrast = options.contrast.as_deref().map(resolve).transpose();
+        let contrast = contrast.map_err(|error| error.about("contrast"))?;
+        Ok(Self { model, layer, input, seen, targets, contrast, options, cancel, watch })
     }
 
     fn run(&self, methods: &[Method]) -> Result<Vec<Explanation>> {
@@ -122,7 +132,8 @@ impl<'a> Job<'a> {
                 None => {
                     let started = Instant::now();
                     let pass = Pass {
-                        target: self.target,
+                        target: self.targets.first().copied(),
+                        others: self.targets.iter().skip(1).copied().collect(),
                         contrast: self.contrast,
                         wanted,
                         activation: true,
@@ -136,11 +147,10 @@ impl<'a> Job<'a> {
             };
             let (_, outcome, forward_ms) = &passes[index];
             let started = Instant::now();
-            for mut explanation in self.explain(method.row(), outcome)? {
-                explanation.timing =
-                    Timing { preprocess_ms: 0.0, forward_ms: *forward_ms, explain_ms: ms_since(started) };
-                explanations.push(explanation);
-            }
+            let of_method = self.explain(method.row(), outcome)?;
+            let timing =
+                Timing { preprocess_ms: 0.0, forward_ms: *forward_ms, explain_ms: ms_since(started) };
+            explanations.extend(of_method.into_iter().map(|one| Explanation { timing, ..one }));
         }
         Ok(explanations)
     }
@@ -214,24 +224,28 @@ impl<'a> Job<'a> {
     }
 
     /// What is explained, now that the predicted class is known.
-    fn goal(&self, outcome: &Outcome) -> Result<Goal> {
-        let target = self.target.unwrap_or_else(|| argmax(outcome.scores.row(0)));
-        if self.contrast == Some(target) {
+    fn goals(&self, outcome: &Outcome) -> Result<Vec<Goal>> {
+        let predicted = || vec![argmax(outcome.scores.row(0))];
+        let targets = if self.targets.is_empty() { predicted() } else { self.targets.clone() };
+        if let Some(target) = targets.iter().find(|target| self.contrast == Some(**target)) {
             let detail = format!("class {target} can't be told from itself; contrast takes another class");
             return Err(Error::new(Kind::Impossible, detail).about("contrast"));
         }
-        Ok(Goal { target, contrast: self.contrast, negate: self.options.negate })
+        let goal = |target| Goal { target, contrast: self.contrast, negate: self.options.negate };
+        Ok(targets.into_iter().map(goal).collect())
     }
 
     /// From a pass to a method's finished maps.
     fn explain(&self, row: &Row, outcome: &Outcome) -> Result<Vec<Explanation>> {
-        let goals = [self.goal(outcome)?];
-        let gradients = if row.needs.gradient() {
-            let gradient = first(outcome.gradient.as_ref(), "gradient")?.to_owned();
-            vec![if self.options.negate { -gradient } else { gradient }]
-        } else {
-            Vec::new()
-        };
+        let goals = self.goals(outcome)?;
+        let mut gradients = Vec::new();
+        if row.needs.gradient() {
+            let others = outcome.other_gradients.iter().map(Some);
+            for gradient in std::iter::once(outcome.gradient.as_ref()).chain(others) {
+                let gradient = first(gradient, "gradient")?.to_owned();
+                gradients.push(if self.options.negate { -gradient } else { gradient });
+            }
+        }
         let finish =
             |map: Array2<f32>, goal: &Goal, passes: Passes| self.explanation(row, outcome, map, goal, passes);
         let stage = Stage {
@@ -249,13 +263,15 @@ impl<'a> Job<'a> {
             watch: self.watch,
             finish: &finish,
             passes: Cell::new(Passes { forward: usize::from(!outcome.is_known), ..Passes::default() }),
-            confidence: Cell::new(None),
+            confidences: RefCell::default(),
         };
         let maps = (row.maps)(&stage)?;
-        let (passes, confidence) = (stage.passes.get(), stage.confidence.get());
-        let finished =
-            |(map, goal): (Array2<f32>, &Goal)| Explanation { confidence, ..finish(map, goal, passes) };
-        Ok(maps.into_iter().zip(&goals).map(finished).collect())
+        let (passes, confidences) = (stage.passes.get(), stage.confidences.take());
+        let finished = |(index, (map, goal)): (usize, (Array2<f32>, &Goal))| {
+            let confidence = confidences.get(index).copied();
+            Explanation { confidence, ..finish(map, goal, passes) }
+        };
+        Ok(maps.into_iter().zip(&goals).enumerate().map(finished).collect())
     }
 
     /// A finished map with all that belongs to it.

@@ -4,7 +4,7 @@
 //! said it needs are there already; masked passes it asks for itself, and the stage
 //! counts them, tells the progress, and stops when the request is given up.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::ops::ControlFlow;
 
 use ndarray::{Array1, Array2, Array3, Array4, ArrayD, ArrayView2, ArrayView3, ArrayViewMut2, ArrayViewMut3};
@@ -42,8 +42,8 @@ pub struct Stage<'a> {
     /// Makes an answer of a map, for whoever watches.
     pub(super) finish: &'a dyn Fn(Array2<f32>, &Goal, Passes) -> Explanation,
     pub(super) passes: Cell<Passes>,
-    /// How far to trust the maps, where they are estimates; of several the least.
-    pub(super) confidence: Cell<Option<Confidence>>,
+    /// How far to trust the maps, where they are estimates: one for each goal, in their order.
+    pub(super) confidences: RefCell<Vec<Confidence>>,
 }
 
 impl Stage<'_> {
@@ -184,13 +184,9 @@ impl Stage<'_> {
         self.count(|passes| passes.skipped += count);
     }
 
-    /// Notes how far to trust a map that is an estimate.
+    /// Notes how far to trust the next goal's map, which is an estimate.
     pub fn trust(&self, confidence: Confidence) {
-        let least = match self.confidence.get() {
-            Some(known) if known.at_least <= confidence.at_least => known,
-            _ => confidence,
-        };
-        self.confidence.set(Some(least));
+        self.confidences.borrow_mut().push(confidence);
     }
 
     fn count(&self, change: impl FnOnce(&mut Passes)) {

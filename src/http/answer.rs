@@ -10,7 +10,7 @@ use axum::http::HeaderValue;
 use axum::http::header::{CONTENT_TYPE, HeaderName};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use ndarray::{Array2, ArrayView2, Axis};
+use ndarray::{Array, Array2, ArrayView2, Axis, Dimension};
 use ndarray_npy::WriteNpyExt;
 use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
@@ -128,6 +128,30 @@ struct ExplanationBody<'a> {
 }
 
 #[derive(Serialize)]
+struct ExplanationsBody<'a> {
+    model: &'a str,
+    method: &'a str,
+    convention: &'a str,
+    layer: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    contrast: Option<&'a Prediction>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    negate: bool,
+    predictions: &'a [Prediction],
+    image: ImageSize,
+    maps: Vec<ClassMap<'a>>,
+    passes: Passes,
+    timing_ms: TimingMs,
+}
+
+/// One class's part of an answer about several.
+#[derive(Serialize)]
+struct ClassMap<'a> {
+    target: &'a Prediction,
+    heatmap: Heatmap<'a>,
+}
+
+#[derive(Serialize)]
 struct PartialBody<'a> {
     partial: bool,
     method: &'a str,
@@ -210,6 +234,34 @@ pub(super) fn explanation_json(
     Ok(with_facts("application/json", body, std::slice::from_ref(explanation), timing))
 }
 
+/// The maps of several classes, as JSON. There is at least one.
+pub(super) fn explanations_json<'a>(
+    explanations: &'a [Explanation],
+    maps: &'a [Array2<f32>],
+    image: ImageSize,
+    timing: TimingMs,
+) -> Result<Answer> {
+    let first = explanations.first().ok_or_else(|| Error::internal("writing maps", "there is none"))?;
+    let of_class = |(one, map): (&'a Explanation, &'a Array2<f32>)| ClassMap {
+        target: &one.target,
+        heatmap: Heatmap::new(one, map),
+    };
+    let body = json(&ExplanationsBody {
+        model: &first.model,
+        method: first.method.name(),
+        convention: first.convention.name(),
+        layer: &first.layer,
+        contrast: first.contrast.as_ref(),
+        negate: first.negate,
+        predictions: &first.predictions,
+        image,
+        maps: explanations.iter().zip(maps).map(of_class).collect(),
+        passes: first.passes,
+        timing_ms: timing.rounded(),
+    })?;
+    Ok(with_facts("application/json", body, explanations, timing))
+}
+
 /// A map that is not finished, after `done` passes of `total`.
 pub(super) fn partial_json(unfinished: &Explanation, done: usize, total: usize) -> Result<Bytes> {
     json(&PartialBody {
@@ -272,18 +324,23 @@ pub(super) fn picture(png: Vec<u8>, explanations: &[Explanation], timing: Timing
     with_facts("image/png", png.into(), explanations, timing)
 }
 
-/// A map as a NumPy file: float32, `[h, w]`.
-pub(super) fn array(map: &Array2<f32>, explanation: &Explanation, timing: TimingMs) -> Result<Answer> {
-    let mut file = Cursor::new(Vec::with_capacity(map.len() * 4 + 128));
-    map.write_npy(&mut file).map_err(|error| Error::internal("writing a NumPy array", error))?;
-    Ok(with_facts("application/x-npy", file.into_inner().into(), std::slice::from_ref(explanation), timing))
+/// Maps as a NumPy file: float32, `[h, w]`, or of several classes `[K, h, w]`.
+pub(super) fn array<D: Dimension>(
+    maps: &Array<f32, D>,
+    explanations: &[Explanation],
+    timing: TimingMs,
+) -> Result<Answer> {
+    let mut file = Cursor::new(Vec::with_capacity(maps.len() * 4 + 128));
+    maps.write_npy(&mut file).map_err(|error| Error::internal("writing a NumPy array", error))?;
+    Ok(with_facts("application/x-npy", file.into_inner().into(), explanations, timing))
 }
 
 fn json(body: &impl Serialize) -> Result<Bytes> {
     Ok(serde_json::to_vec(body).map_err(|error| Error::internal("writing JSON", error))?.into())
 }
 
-/// The facts of the first explanation, without those in which others differ.
+/// What is true of all explanations, and of several classes each one's own facts, in the order in which they were
+/// asked for. Of several methods only what they share.
 fn with_facts(
     content_type: &'static str,
     body: Bytes,
@@ -293,12 +350,16 @@ fn with_facts(
     let mut answer =
         Answer { content_type, body, facts: Vec::new(), model: String::new(), passes: Passes::default() };
     if let Some(first) = explanations.first() {
+        let is_one_method = explanations.iter().all(|one| one.method == first.method);
+        let classes = if is_one_method { explanations } else { &explanations[..1] };
+        let each =
+            |fact: &dyn Fn(&Explanation) -> String| classes.iter().map(fact).collect::<Vec<_>>().join(",");
         answer.model.clone_from(&first.model);
         answer.facts = vec![
             ("camlens-model", first.model.clone()),
             ("camlens-layer", first.layer.clone()),
-            ("camlens-target", first.target.index.to_string()),
-            ("camlens-probability", first.target.probability.to_string()),
+            ("camlens-target", each(&|one| one.target.index.to_string())),
+            ("camlens-probability", each(&|one| one.target.probability.to_string())),
         ];
         if let Some(contrast) = &first.contrast {
             answer.facts.push(("camlens-contrast", contrast.index.to_string()));
@@ -306,24 +367,34 @@ fn with_facts(
         if first.negate {
             answer.facts.push(("camlens-negate", first.negate.to_string()));
         }
-    }
-    if let [only] = explanations {
-        answer.facts.push(("camlens-method", only.method.name().to_owned()));
-        answer.facts.push(("camlens-empty", only.empty.to_string()));
-        if let Some(estimate) = only.confidence {
-            answer.facts.push(("camlens-correlation", format!("{:.4}", estimate.correlation)));
+        if is_one_method {
+            answer.facts.push(("camlens-method", first.method.name().to_owned()));
+            answer.facts.push(("camlens-empty", each(&|one| one.empty.to_string())));
+            let correlation = |one: &Explanation| {
+                one.confidence.map_or(String::new(), |estimate| format!("{:.4}", estimate.correlation))
+            };
+            if first.confidence.is_some() {
+                answer.facts.push(("camlens-correlation", each(&correlation)));
+            }
+            if first.estimated {
+                answer.facts.push(("camlens-gradient", STRAIGHT_THROUGH.to_owned()));
+            }
         }
-        if only.estimated {
-            answer.facts.push(("camlens-gradient", STRAIGHT_THROUGH.to_owned()));
-        }
+        answer.passes = passes(if is_one_method { &explanations[..1] } else { explanations });
     }
     answer.facts.push(("server-timing", timing.header()));
-    // They share the passes of the image itself.
-    answer.passes.forward = explanations.iter().map(|one| one.passes.forward).max().unwrap_or(0);
-    answer.passes.masked = explanations.iter().map(|one| one.passes.masked).sum();
-    answer.passes.tail = explanations.iter().map(|one| one.passes.tail).sum();
-    answer.passes.skipped = explanations.iter().map(|one| one.passes.skipped).sum();
     answer
+}
+
+/// The passes of several methods. They share those of the image itself.
+fn passes(methods: &[Explanation]) -> Passes {
+    let sum = |count: fn(&Passes) -> usize| methods.iter().map(|one| count(&one.passes)).sum();
+    Passes {
+        forward: methods.iter().map(|one| one.passes.forward).max().unwrap_or(0),
+        masked: sum(|passes| passes.masked),
+        tail: sum(|passes| passes.tail),
+        skipped: sum(|passes| passes.skipped),
+    }
 }
 
 impl IntoResponse for Answer {

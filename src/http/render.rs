@@ -8,11 +8,11 @@
 use image::{RgbImage, imageops};
 use ndarray::{Array2, s};
 
-use super::options::{Rendering, Size};
+use super::options::{Output, Rendering, Size};
 use crate::explain::Explanation;
 use crate::model::preprocess::Preprocess;
 use crate::picture::figure::{Panel, figure};
-use crate::picture::overlay::{emphasize, overlay};
+use crate::picture::overlay::{emphasize, heatmap, overlay};
 use crate::picture::resize::{Filter, resize, upsample};
 
 /// A part of a picture in whole pixels.
@@ -114,8 +114,8 @@ pub(super) fn figure_of(
 ) -> RgbImage {
     let (small, scale) = shrunk(image);
     let draw = |explanation: &Explanation, emphasize: bool| {
-        let scaled = Explanation { seen: explanation.seen.map(|side| side * scale), ..explanation.clone() };
-        overlaid(&scaled, &small, preprocess, &Rendering { emphasize, ..*rendering })
+        let rendering = Rendering { output: Output::Overlay, emphasize, ..*rendering };
+        panel(explanation, &small, scale, preprocess, &rendering)
     };
     let rows = [false, true].map(|raised| {
         let title = |name: &str| if raised { format!("{name}, emphasised") } else { name.to_owned() };
@@ -123,6 +123,50 @@ pub(super) fn figure_of(
         let others = explanations.iter().map(|one| (title(one.method.title()), draw(one, raised)));
         std::iter::once(first).chain(others).collect::<Vec<_>>()
     });
+    grid(&rows)
+}
+
+/// The image, then the map of each class, in rows of four.
+pub(super) fn figure_of_classes(
+    explanations: &[Explanation],
+    image: &RgbImage,
+    preprocess: &Preprocess,
+    rendering: &Rendering,
+) -> RgbImage {
+    const COLUMNS: usize = 4;
+    let (small, scale) = shrunk(image);
+    let title = |one: &Explanation| {
+        let target = &one.target;
+        let name = target.label.clone().unwrap_or_else(|| format!("class {}", target.index));
+        match 100.0 * target.probability {
+            few if few > 0.0 && few < 0.1 => format!("{name}, < 0.1 %"),
+            percent => format!("{name}, {percent:.1} %"),
+        }
+    };
+    let mut panels = vec![("Input".to_owned(), small.clone())];
+    let draw = |one: &Explanation| panel(one, &small, scale, preprocess, rendering);
+    panels.extend(explanations.iter().map(|one| (title(one), draw(one))));
+    let rows: Vec<Vec<_>> = panels.chunks(COLUMNS).map(<[_]>::to_vec).collect();
+    grid(&rows)
+}
+
+/// One map on an image that was made smaller by `scale`.
+fn panel(
+    explanation: &Explanation,
+    small: &RgbImage,
+    scale: f32,
+    preprocess: &Preprocess,
+    rendering: &Rendering,
+) -> RgbImage {
+    let scaled = Explanation { seen: explanation.seen.map(|side| side * scale), ..explanation.clone() };
+    match rendering.output {
+        Output::Heatmap => heatmap(map(&scaled, small, rendering).view(), rendering.colormap),
+        _ => overlaid(&scaled, small, preprocess, rendering),
+    }
+}
+
+/// Rows of pictures with their titles.
+fn grid(rows: &[Vec<(String, RgbImage)>]) -> RgbImage {
     let panels: Vec<Vec<_>> = rows
         .iter()
         .map(|row| row.iter().map(|(title, image)| Some(Panel { title, image })).collect())

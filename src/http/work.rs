@@ -6,6 +6,7 @@
 use std::time::Instant;
 
 use image::RgbImage;
+use ndarray::{Axis, stack};
 
 use super::answer::{self, Answer, ImageSize, TimingMs};
 use super::options::{Endpoint, Output, Question, Rendering, Size};
@@ -35,7 +36,7 @@ pub fn answer(
     let image = decode(file, &limits)?;
     let job = Job { model, question, image, decode_ms: ms_since(started), cancel, watch };
     cancel.check()?;
-    refuse_endless_json(question, &job.image)?;
+    job.refuse(endpoint, limits)?;
     match endpoint {
         Endpoint::Explain => job.explain(),
         Endpoint::Compare => job.compare(),
@@ -45,19 +46,6 @@ pub fn answer(
 
 /// Numbers of a map that JSON may hold: some 20 MB of text. A whole photograph would be hundreds.
 const JSON_NUMBERS: u64 = 2_000_000;
-
-/// Told before the model runs, not after.
-fn refuse_endless_json(question: &Question, image: &RgbImage) -> Result<()> {
-    let Rendering { output, size, .. } = question.rendering;
-    let numbers = u64::from(image.width()) * u64::from(image.height());
-    if output == Output::Json && size == Size::Image && numbers > JSON_NUMBERS {
-        let detail = format!(
-            "size=image would be {numbers} numbers here, and JSON holds at most {JSON_NUMBERS}; output=npy holds them all"
-        );
-        return Err(Error::new(Kind::Option, detail).about("size"));
-    }
-    Ok(())
-}
 
 struct Job<'a> {
     model: &'a Model,
@@ -85,29 +73,99 @@ impl Watch for Job<'_> {
 }
 
 impl Job<'_> {
+    /// What can't be answered, told before the model runs and not after.
+    fn refuse(&self, endpoint: Endpoint, limits: Limits) -> Result<()> {
+        let refuse = |option: &str, detail: String| Err(Error::new(Kind::Option, detail).about(option));
+        let classes = explain::targets(self.model, &self.question.explain)?.len().max(1);
+        let Rendering { output, size, .. } = self.question.rendering;
+        if classes > 1 && endpoint == Endpoint::Compare {
+            return refuse(
+                "target",
+                format!(
+                    "a comparison is of one class, and 'target' names {classes}; /v1/explain takes several"
+                ),
+            );
+        }
+        if classes > 1 && output == Output::Gray {
+            return refuse(
+                "output",
+                format!(
+                    "a grey picture holds one map, and 'target' names {classes} classes; json and npy hold them all"
+                ),
+            );
+        }
+        let pixels = u64::from(self.image.width()) * u64::from(self.image.height());
+        let numbers = pixels * classes as u64;
+        if output == Output::Json && size == Size::Image && numbers > JSON_NUMBERS {
+            return refuse(
+                "size",
+                format!(
+                    "size=image would be {numbers} numbers here, and JSON holds at most {JSON_NUMBERS}; output=npy holds them all"
+                ),
+            );
+        }
+        if output == Output::Npy && size == Size::Image && numbers > limits.max_pixels {
+            return refuse(
+                "size",
+                format!(
+                    "size=image would be {numbers} numbers here, more than the {} of the largest image; ask for fewer classes, or for size=input",
+                    limits.max_pixels
+                ),
+            );
+        }
+        Ok(())
+    }
+
     fn explain(&self) -> Result<Answer> {
         let Self { model, image, .. } = self;
         let asked = &self.question.explain;
-        let explanation = explain::explain(model, image, asked, self.cancel, self)?;
+        let explanations = explain::explain(model, image, asked, self.cancel, self)?;
         self.cancel.check()?;
+        match explanations.as_slice() {
+            [one] => self.one_map(one),
+            several => self.several_maps(several),
+        }
+    }
+
+    fn one_map(&self, explanation: &Explanation) -> Result<Answer> {
+        let Self { model, image, .. } = self;
         let rendering = &self.question.rendering;
         let started = Instant::now();
-        let one = std::slice::from_ref(&explanation);
+        let one = std::slice::from_ref(explanation);
         let timing = || self.timing(one, started);
         if rendering.output == Output::Overlay {
-            let picture = png(&render::overlaid(&explanation, image, model.preprocess(), rendering))?;
+            let picture = png(&render::overlaid(explanation, image, model.preprocess(), rendering))?;
             return Ok(answer::picture(picture, one, timing()));
         }
-        let map = render::map(&explanation, image, rendering);
+        let map = render::map(explanation, image, rendering);
         match rendering.output {
             Output::Gray => Ok(answer::picture(png_gray(&gray(map.view()))?, one, timing())),
-            Output::Npy => answer::array(&map, &explanation, timing()),
-            Output::Json => answer::explanation_json(&explanation, &map, self.size(), timing()),
+            Output::Npy => answer::array(&map, one, timing()),
+            Output::Json => answer::explanation_json(explanation, &map, self.size(), timing()),
             Output::Heatmap | Output::Overlay | Output::Figure => {
                 let picture = png(&heatmap(map.view(), rendering.colormap))?;
                 Ok(answer::picture(picture, one, timing()))
             }
         }
+    }
+
+    /// The maps of several classes. They share their passes and so their time.
+    fn several_maps(&self, explanations: &[Explanation]) -> Result<Answer> {
+        let Self { model, image, .. } = self;
+        let rendering = &self.question.rendering;
+        let started = Instant::now();
+        let timing = || self.timing(&explanations[..1], started);
+        if !matches!(rendering.output, Output::Json | Output::Npy) {
+            let figure = png(&render::figure_of_classes(explanations, image, model.preprocess(), rendering))?;
+            return Ok(answer::picture(figure, explanations, timing()));
+        }
+        let maps: Vec<_> = explanations.iter().map(|one| render::map(one, image, rendering)).collect();
+        if rendering.output == Output::Json {
+            return answer::explanations_json(explanations, &maps, self.size(), timing());
+        }
+        let views: Vec<_> = maps.iter().map(|map| map.view()).collect();
+        let maps = stack(Axis(0), &views).map_err(|error| Error::internal("stacking maps", error))?;
+        answer::array(&maps, explanations, timing())
     }
 
     fn compare(&self) -> Result<Answer> {

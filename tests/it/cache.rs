@@ -83,6 +83,17 @@ fn methods_share_the_image_s_own_pass() {
 }
 
 #[test]
+fn several_classes_are_known_one_by_one() {
+    let model = model(1 << 24);
+    let of = |target: &str| Options { target: Some(target.into()), ..asked(Method::LayerCam, None) };
+    assert_eq!(passes(&model, &of("3,5,8")), (1, 0));
+    for known in ["5", "8,3", "5,3,8"] {
+        assert_eq!(passes(&model, &of(known)), (0, 0), "{known}");
+    }
+    assert_eq!(passes(&model, &of("3,4")), (1, 0));
+}
+
+#[test]
 fn another_image_or_layer_shares_nothing() {
     let model = model(1 << 24);
     let known = explain(&model, &picture(0), &asked(Method::ScoreCam, None));

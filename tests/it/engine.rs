@@ -9,7 +9,7 @@ use camlens::error::Kind;
 use camlens::explain::options::{Method, Normalize, Options};
 use camlens::explain::{Explanation, Watch, explain_input};
 use camlens::graph::program::Wanted;
-use ndarray::Array4;
+use ndarray::{Array4, Axis, concatenate};
 
 use crate::support::{dialect, fetched};
 
@@ -151,6 +151,26 @@ fn more_layers_than_sessions_are_kept_all_answer() {
     assert_eq!(first, again);
     for (layer, gradient) in model.layers().iter().zip(first) {
         assert_eq!(gradient.shape()[1..], layer.shape);
+    }
+}
+
+/// For a batch, too, and of both scores: the loop's rounds don't touch each other.
+#[test]
+fn gradients_of_several_classes_are_those_of_each_alone() {
+    let model = dialect("tinylite", [48, 48]);
+    let batch = concatenate![Axis(0), picture(48, 48), picture(48, 48).mapv(|value| 1.0 - value)];
+    for (wanted, contrast) in [(Wanted::Logit, None), (Wanted::Probability, Some(6))] {
+        let run = |target, others: &[usize]| {
+            let pass = Pass { target, others: others.to_vec(), contrast, wanted, ..Pass::of(batch.clone()) };
+            model.run(model.default_layer(), pass, &Cancel::default()).unwrap()
+        };
+        let together = run(None, &[2, 9, 4]);
+        assert_eq!(together.gradient, run(None, &[]).gradient);
+        assert_eq!(together.other_gradients.len(), 3);
+        for (gradient, class) in together.other_gradients.into_iter().zip([2, 9, 4]) {
+            assert!(gradient.iter().any(|&value| value != 0.0));
+            assert_eq!(Some(gradient), run(Some(class), &[]).gradient);
+        }
     }
 }
 

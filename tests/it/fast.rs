@@ -38,7 +38,7 @@ fn agree(fast: &Model, plain: &Model, layer: &str, image: &RgbImage) {
                 normalize: Some(Normalize::Max),
                 ..Options::default()
             };
-            explain(model, image, &options, &Cancel::default(), &|_, _| {}).unwrap()
+            explain(model, image, &options, &Cancel::default(), &|_, _| {}).unwrap().remove(0)
         };
         let probable = map(plain, None).predictions.into_iter().map(|prediction| prediction.index);
         let found = probable.map(|class| (class, map(plain, Some(class)))).find(|(_, map)| !map.empty);
@@ -75,8 +75,9 @@ fn a_masked_pass_is_the_same_with_and_without_its_zeros() {
             normalize: Some(Normalize::Max),
             ..Options::default()
         };
-        let map =
-            |model| explain(model, &picture(name), &options, &Cancel::default(), &|_, _| {}).unwrap().map;
+        let map = |model| {
+            explain(model, &picture(name), &options, &Cancel::default(), &|_, _| {}).unwrap().remove(0).map
+        };
         let (planned, whole) = (map(&skipping), map(&naive));
         assert!(whole.iter().any(|&value| value > 0.5));
         let difference = difference(&planned.into_dyn(), &whole.into_dyn());

@@ -6,7 +6,6 @@ use ndarray::array;
 use super::*;
 use crate::explain::options::{Convention, Method};
 use crate::explain::{Passes, Prediction, Timing};
-use crate::http::options::Output;
 use crate::model::manifest::{Fit, Input, Layout};
 use crate::picture::colormap::Colormap;
 use crate::picture::overlay::Blend;

@@ -19,6 +19,9 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
+/// Options that take several names: as a list, or as text with commas.
+const LISTS: [&str; 2] = ["methods", "target"];
+
 /// The members in their order. A map would silently keep the last of two with one name.
 struct Members(Vec<(String, Value)>);
 
@@ -83,7 +86,8 @@ fn image(value: &Value) -> Result<Bytes> {
 /// An option's value as text; `null` is an option that is not given.
 fn option(name: &str, value: Value) -> Result<Option<String>> {
     let wrong = || {
-        let detail = format!("option '{name}' must be a string, a number or a boolean");
+        let or_list = if LISTS.contains(&name) { ", or a list of names" } else { "" };
+        let detail = format!("option '{name}' must be a string, a number or a boolean{or_list}");
         Error::new(Kind::Option, detail).about(name)
     };
     Ok(Some(match value {
@@ -91,8 +95,13 @@ fn option(name: &str, value: Value) -> Result<Option<String>> {
         Value::String(text) => text,
         Value::Number(number) => number.to_string(),
         Value::Bool(boolean) => boolean.to_string(),
-        Value::Array(items) if name == "methods" => {
-            let names: Option<Vec<&str>> = items.iter().map(Value::as_str).collect();
+        Value::Array(items) if LISTS.contains(&name) => {
+            let text = |item: &Value| match item {
+                Value::String(text) => Some(text.clone()),
+                Value::Number(number) => Some(number.to_string()),
+                _ => None,
+            };
+            let names: Option<Vec<String>> = items.iter().map(text).collect();
             names.ok_or_else(wrong)?.join(",")
         }
         Value::Array(_) | Value::Object(_) => return Err(wrong()),

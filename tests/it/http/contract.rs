@@ -122,6 +122,8 @@ async fn answers_are_what_the_schemas_say() {
         assert!(errors.is_empty(), "{schema}: {errors:?}");
     };
     check("Explanation", &post_image(&service, "/v1/explain?output=json", chelsea()).await.json());
+    let two = "/v1/explain?output=json&target=2,5&contrast=1";
+    check("Explanations", &post_image(&service, two, chelsea()).await.json());
     check("Comparison", &post_image(&service, "/v1/compare?output=json", chelsea()).await.json());
     check("PredictAnswer", &post_image(&service, "/v1/predict", chelsea()).await.json());
     check("ModelList", &get(&service, "/v1/models").await.json());

@@ -10,6 +10,7 @@ mod problems;
 mod service;
 mod sockets;
 mod stream;
+mod targets;
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
