@@ -25,6 +25,7 @@ pub(super) const ROW: Row = Row {
     method: Method::AblationCam,
     name: "ablationcam",
     title: "Ablation-CAM",
+    has_sign: true,
     needs: Needs::Tail,
     maps,
     ..Row::GRADIENT

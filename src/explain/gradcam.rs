@@ -14,6 +14,7 @@ pub(super) const ROW: Row = Row {
     method: Method::GradCam,
     name: "gradcam",
     title: "Grad-CAM",
+    has_sign: true,
     conventions: &[Convention::Paper, Convention::Article, Convention::PytorchGradCam],
     maps: |stage| stage.of_weights(|gradient, _| weights(gradient)),
     ..Row::GRADIENT

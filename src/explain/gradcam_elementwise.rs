@@ -15,7 +15,6 @@ pub(super) const ROW: Row = Row {
     method: Method::GradCamElementWise,
     name: "gradcam-elementwise",
     title: "Element-wise Grad-CAM",
-    has_sign: false,
     maps: |stage| stage.of_gradients(map),
     ..Row::GRADIENT
 };

@@ -15,6 +15,7 @@ pub(super) const ROW: Row = Row {
     method: Method::HiResCam,
     name: "hirescam",
     title: "HiResCAM",
+    has_sign: true,
     maps: |stage| stage.of_gradients(map),
     ..Row::GRADIENT
 };

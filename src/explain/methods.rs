@@ -56,7 +56,7 @@ pub struct Row {
     pub weighs_by_score: bool,
     /// Whether what is below 0 is cut off before a map is stretched between its extremes.
     pub cuts: bool,
-    /// Whether the map can fall below 0 before it is cut there.
+    /// Whether what falls below 0 before it is cut there speaks against the class.
     pub has_sign: bool,
     /// The options that mean something to this method and not to all.
     pub options: &'static [&'static str],
@@ -105,7 +105,7 @@ impl Row {
         sees_class: true,
         weighs_by_score: false,
         cuts: true,
-        has_sign: true,
+        has_sign: false,
         options: &[],
         maps: |_| Ok(Vec::new()),
     };

@@ -131,10 +131,10 @@ impl Choice for ScoreKind {
         &[("logit", Self::Logit), ("probability", Self::Probability)];
 }
 
-/// How the finished map is brought to 0..1.
+/// How the finished map is brought to 0..1, or to −1..1 where it keeps its sign.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Normalize {
-    /// Divided by its maximum.
+    /// Divided by its maximum; with signs by its largest absolute value.
     Max,
     /// Shifted by its minimum, divided by what is then its maximum.
     MinMax,
@@ -163,6 +163,8 @@ pub struct Options {
     pub contrast: Option<String>,
     /// Whether what speaks against it is looked for.
     pub negate: bool,
+    /// Whether what is below 0 stays, so that the map shows what speaks for the class and what against it.
+    pub signed: bool,
     /// The score; else the convention's.
     pub score: Option<ScoreKind>,
     /// Score-CAM: only this many channels, those with the largest standard deviation.
@@ -188,6 +190,7 @@ impl Default for Options {
             target: None,
             contrast: None,
             negate: false,
+            signed: false,
             score: None,
             max_channels: None,
             budget: None,

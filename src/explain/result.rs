@@ -64,9 +64,11 @@ pub struct Explanation {
     pub predictions: Vec<Prediction>,
     /// The map `[h, w]` at layer size, normalised as asked; all zeros when `empty`, never NaN.
     pub map: Array2<f32>,
-    /// The map's largest value before normalisation.
+    /// True when the map tells what speaks for the class, above 0, from what speaks against it, below.
+    pub signed: bool,
+    /// The map's largest value before normalisation; of a signed one the largest absolute value.
     pub max: f32,
-    /// True when nothing in the layer speaks for the class: no value above 0.
+    /// True when nothing in the layer speaks for the class: no value above 0. Of a signed map, none but 0.
     pub empty: bool,
     /// True when the map comes from a straight-through estimate, since the model rounds to integers.
     pub estimated: bool,

@@ -7,9 +7,9 @@ use image::RgbImage;
 use ndarray::{Array2, Array4, ArrayView1, ArrayView3, Axis};
 
 use super::goal::{self, Goal};
-use super::methods::Row;
+use super::methods::{METHODS, Row};
 use super::normalize::{Finish, normalize};
-use super::options::{Convention, Method, Options, ScoreKind};
+use super::options::{Convention, Method, Normalize, Options, ScoreKind};
 use super::result::{Explanation, Passes, Prediction, Predictions, Timing};
 use super::stage::Stage;
 use super::watch::Watch;
@@ -172,6 +172,9 @@ impl<'a> Job<'a> {
             ));
         }
         self.has_goal(row, score)?;
+        if self.options.signed {
+            self.has_sign(row, score)?;
+        }
         if row.needs.tail()
             && let Some(obstacle) = self.model.tail_obstacle(self.layer)
         {
@@ -195,6 +198,49 @@ impl<'a> Job<'a> {
         })
     }
 
+    /// Whether passes are weighed by numbers of which none is below 0.
+    fn weighs_by_positives(&self, row: &Row, score: ScoreKind) -> bool {
+        row.weighs_by_score
+            && (score == ScoreKind::Probability || self.options.convention == Convention::Article)
+    }
+
+    /// Refuses a signed map where a method makes none.
+    fn has_sign(&self, row: &Row, score: ScoreKind) -> Result<()> {
+        let refuse = |option: &str, why: String| Err(Error::new(Kind::Option, why).about(option));
+        if self.options.normalize == Some(Normalize::MinMax) {
+            let why = "option 'normalize' can't be 'minmax' of a signed map, whose 0 has to stay; it takes max or none";
+            return refuse("normalize", why.into());
+        }
+        if !row.has_sign {
+            let names: Vec<_> = METHODS.iter().filter(|row| row.has_sign).map(|row| row.name).collect();
+            let why = format!(
+                "{} does not tell for from against; option 'signed' is for {}",
+                row.title,
+                names.join(", ")
+            );
+            return refuse("signed", why);
+        }
+        if row.weighs_by_score && self.options.convention == Convention::PytorchGradCam {
+            let why = format!(
+                "{} by pytorch-grad-cam weighs by a softmax, of which nothing is below 0; convention=paper works with \
+                 score=logit or contrast",
+                row.title
+            );
+            return refuse("signed", why);
+        }
+        if self.weighs_by_positives(row, score) && self.contrast.is_none() {
+            let cure = if self.options.convention == Convention::Article {
+                "contrast"
+            } else {
+                "score=logit or contrast"
+            };
+            let why =
+                format!("{} weighs by probabilities, and none is below 0; {cure} gives a sign", row.title);
+            return refuse("signed", why);
+        }
+        Ok(())
+    }
+
     /// Refuses a goal that a method can't have.
     fn has_goal(&self, row: &Row, score: ScoreKind) -> Result<()> {
         let options = self.options;
@@ -209,8 +255,7 @@ impl<'a> Job<'a> {
         }
         // Its softmax over the channels makes weights of any number.
         let is_relative = options.convention == Convention::PytorchGradCam;
-        let is_positive = score == ScoreKind::Probability || options.convention == Convention::Article;
-        if asked == "negate" && row.weighs_by_score && is_positive && !is_relative {
+        if asked == "negate" && self.weighs_by_positives(row, score) && !is_relative {
             return refuse(
                 asked,
                 format!(
@@ -285,7 +330,8 @@ impl<'a> Job<'a> {
     ) -> Explanation {
         let (model, options) = (self.model, self.options);
         let how = options.normalize.unwrap_or(row.normalize(options.convention));
-        let finish = Finish { how, epsilon: options.convention.epsilon(), cut: row.cuts };
+        let (epsilon, signed) = (options.convention.epsilon(), options.signed);
+        let finish = Finish { how, epsilon, cut: row.cuts, signed };
         let normalized = normalize(map, finish);
         let preprocess = model.preprocess();
         Explanation {
@@ -298,6 +344,7 @@ impl<'a> Job<'a> {
             negate: goal.negate,
             predictions: top(model, outcome, options.top_k),
             map: normalized.map,
+            signed,
             max: normalized.max,
             empty: normalized.empty,
             estimated: row.needs.gradient() && self.layer.is_estimated,

@@ -23,6 +23,7 @@ pub(super) const ROW: Row = Row {
     method: Method::ScoreCam,
     name: "scorecam",
     title: "Score-CAM",
+    has_sign: true,
     needs: Needs::Masked,
     conventions: &[Convention::Paper, Convention::Article, Convention::PytorchGradCam],
     paper_score: ScoreKind::Probability,

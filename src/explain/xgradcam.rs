@@ -14,6 +14,7 @@ pub(super) const ROW: Row = Row {
     method: Method::XGradCam,
     name: "xgradcam",
     title: "XGrad-CAM",
+    has_sign: true,
     maps: |stage| {
         stage.of_weights(|gradient, activation| weights(gradient, activation, stage.options.convention))
     },

@@ -91,6 +91,8 @@ struct Heatmap<'a> {
     data: Rows<'a>,
     max: f32,
     empty: bool,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    signed: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     gradient: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -103,9 +105,9 @@ pub(super) const STRAIGHT_THROUGH: &str = "straight-through";
 impl<'a> Heatmap<'a> {
     fn new(explanation: &Explanation, map: &'a Array2<f32>) -> Self {
         let (height, width) = map.dim();
-        let Explanation { max, empty, estimated, confidence: estimate, .. } = *explanation;
+        let Explanation { max, empty, signed, estimated, confidence: estimate, .. } = *explanation;
         let gradient = estimated.then_some(STRAIGHT_THROUGH);
-        Self { shape: [height, width], data: Rows(map.view()), max, empty, gradient, estimate }
+        Self { shape: [height, width], data: Rows(map.view()), max, empty, signed, gradient, estimate }
     }
 }
 
@@ -363,6 +365,9 @@ fn with_facts(
         ];
         if let Some(contrast) = &first.contrast {
             answer.facts.push(("camlens-contrast", contrast.index.to_string()));
+        }
+        if first.signed {
+            answer.facts.push(("camlens-signed", first.signed.to_string()));
         }
         if first.negate {
             answer.facts.push(("camlens-negate", first.negate.to_string()));

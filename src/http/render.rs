@@ -12,7 +12,7 @@ use super::options::{Output, Rendering, Size};
 use crate::explain::Explanation;
 use crate::model::preprocess::Preprocess;
 use crate::picture::figure::{Panel, figure};
-use crate::picture::overlay::{emphasize, heatmap, overlay};
+use crate::picture::overlay::{Range, emphasize, heatmap, overlay};
 use crate::picture::resize::{Filter, resize, upsample};
 
 /// A part of a picture in whole pixels.
@@ -59,7 +59,12 @@ pub(super) fn map(explanation: &Explanation, image: &RgbImage, rendering: &Rende
         }
     };
     // The sigmoid of 0 is not quite 0, and an empty map promises zeros.
-    if rendering.emphasize && !explanation.empty { emphasize(map.view()) } else { map }
+    if rendering.emphasize && !explanation.empty { emphasize(map.view(), range(explanation)) } else { map }
+}
+
+/// The values that a map can have.
+pub(super) fn range(explanation: &Explanation) -> Range {
+    if explanation.signed { Range::Signed } else { Range::Unit }
 }
 
 /// The coloured map over the image.
@@ -87,21 +92,17 @@ pub(super) fn overlaid(
     };
     let mut map = upsample(explanation.map.view(), area.height, area.width);
     if rendering.emphasize {
-        map = emphasize(map.view());
+        map = emphasize(map.view(), range(explanation));
     }
     let Rendering { colormap, blend, weight, .. } = *rendering;
+    let lay = |image: &RgbImage| overlay(image, map.view(), range(explanation), colormap, blend, weight);
     if (area.width, area.height) == (width, height) {
-        return overlay(&below, map.view(), colormap, blend, weight);
+        return lay(&below);
     }
     let (left, top) = (area.left as u32, area.top as u32);
     let part = imageops::crop_imm(&below, left, top, area.width as u32, area.height as u32).to_image();
     let mut out = below;
-    imageops::replace(
-        &mut out,
-        &overlay(&part, map.view(), colormap, blend, weight),
-        left.into(),
-        top.into(),
-    );
+    imageops::replace(&mut out, &lay(&part), left.into(), top.into());
     out
 }
 
@@ -160,7 +161,9 @@ fn panel(
 ) -> RgbImage {
     let scaled = Explanation { seen: explanation.seen.map(|side| side * scale), ..explanation.clone() };
     match rendering.output {
-        Output::Heatmap => heatmap(map(&scaled, small, rendering).view(), rendering.colormap),
+        Output::Heatmap => {
+            heatmap(map(&scaled, small, rendering).view(), range(explanation), rendering.colormap)
+        }
         _ => overlaid(&scaled, small, preprocess, rendering),
     }
 }

@@ -94,6 +94,7 @@ fn cors(origins: &[String]) -> CorsLayer {
         "camlens-probability",
         "camlens-contrast",
         "camlens-negate",
+        "camlens-signed",
         "camlens-empty",
         "camlens-gradient",
         "server-timing",

@@ -137,13 +137,13 @@ impl Job<'_> {
             let picture = png(&render::overlaid(explanation, image, model.preprocess(), rendering))?;
             return Ok(answer::picture(picture, one, timing()));
         }
-        let map = render::map(explanation, image, rendering);
+        let (map, range) = (render::map(explanation, image, rendering), render::range(explanation));
         match rendering.output {
-            Output::Gray => Ok(answer::picture(png_gray(&gray(map.view()))?, one, timing())),
+            Output::Gray => Ok(answer::picture(png_gray(&gray(map.view(), range))?, one, timing())),
             Output::Npy => answer::array(&map, one, timing()),
             Output::Json => answer::explanation_json(explanation, &map, self.size(), timing()),
             Output::Heatmap | Output::Overlay | Output::Figure => {
-                let picture = png(&heatmap(map.view(), rendering.colormap))?;
+                let picture = png(&heatmap(map.view(), range, rendering.colormap))?;
                 Ok(answer::picture(picture, one, timing()))
             }
         }

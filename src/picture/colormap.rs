@@ -1,8 +1,9 @@
 //! Colour tables: a value of 0..=255 becomes a colour.
 //!
-//! Every table equals OpenCV's byte for byte, because that is what the article and most
-//! published pictures use. Matplotlib's `jet` is another table. JET is computed from its
-//! formula; the others are OpenCV's values, written down by `scripts/colormaps.py`.
+//! Every table that OpenCV has equals OpenCV's byte for byte, because that is what the article
+//! and most published pictures use. Matplotlib's `jet` is another table. JET is computed from its
+//! formula; the others are OpenCV's values, written down by `scripts/colormaps.py`. The two for
+//! signed maps, pale in the middle, are matplotlib's `coolwarm` and `RdBu_r`.
 
 use std::fmt;
 use std::str::FromStr;
@@ -28,6 +29,8 @@ pub enum Colormap {
     Plasma,
     Cividis,
     Gray,
+    Coolwarm,
+    RdBu,
 }
 
 static JET: Table = jet();
@@ -38,10 +41,12 @@ static MAGMA: Table = triples(include_bytes!("colormaps/magma.bin"));
 static PLASMA: Table = triples(include_bytes!("colormaps/plasma.bin"));
 static CIVIDIS: Table = triples(include_bytes!("colormaps/cividis.bin"));
 static GRAY: Table = gray();
+static COOLWARM: Table = triples(include_bytes!("colormaps/coolwarm.bin"));
+static RDBU: Table = triples(include_bytes!("colormaps/rdbu.bin"));
 
 impl Colormap {
     /// Every table, in the order in which the contract names them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::Jet,
         Self::Turbo,
         Self::Viridis,
@@ -50,6 +55,8 @@ impl Colormap {
         Self::Plasma,
         Self::Cividis,
         Self::Gray,
+        Self::Coolwarm,
+        Self::RdBu,
     ];
 
     /// The name that a request uses.
@@ -64,6 +71,8 @@ impl Colormap {
             Self::Plasma => "plasma",
             Self::Cividis => "cividis",
             Self::Gray => "gray",
+            Self::Coolwarm => "coolwarm",
+            Self::RdBu => "rdbu",
         }
     }
 
@@ -79,6 +88,8 @@ impl Colormap {
             Self::Plasma => &PLASMA,
             Self::Cividis => &CIVIDIS,
             Self::Gray => &GRAY,
+            Self::Coolwarm => &COOLWARM,
+            Self::RdBu => &RDBU,
         }
     }
 }
@@ -177,12 +188,28 @@ mod tests {
     }
 
     #[test]
+    fn the_diverging_tables_are_matplotlib_s_and_pale_in_the_middle() {
+        for (colormap, sum) in [
+            (Colormap::Coolwarm, "161fad279ef7b15f29821a492afe1365f2e253aeb6069ab6d562032d84b5ec6f"),
+            (Colormap::RdBu, "dc2f97fae8e1ee24890571a21a1a0e91ec14553c97c57edb0ee33c6413803625"),
+        ] {
+            let table = colormap.table();
+            let hash = Sha256::digest(table.as_flattened());
+            assert_eq!(hash.iter().map(|byte| format!("{byte:02x}")).collect::<String>(), sum, "{colormap}");
+            let [red, green, blue] = table[128];
+            assert!(red.abs_diff(green) <= 2 && green.abs_diff(blue) <= 2 && green >= 220, "{colormap}");
+            // Blue speaks against, red for.
+            assert!(table[0][2] > table[0][0] && table[255][0] > table[255][2], "{colormap}");
+        }
+    }
+
+    #[test]
     fn names_are_read_back_and_a_wrong_one_is_told_what_there_is() {
         for colormap in Colormap::ALL {
             assert_eq!(colormap.name().parse::<Colormap>().unwrap(), colormap);
         }
         let error = "hot".parse::<Colormap>().unwrap_err();
         assert_eq!(error.kind(), Kind::Option);
-        insta::assert_snapshot!(error, @r#"There is no colormap "hot"; there are jet, turbo, viridis, inferno, magma, plasma, cividis, gray."#);
+        insta::assert_snapshot!(error, @r#"There is no colormap "hot"; there are jet, turbo, viridis, inferno, magma, plasma, cividis, gray, coolwarm, rdbu."#);
     }
 }

@@ -273,6 +273,42 @@ fn a_contrast_is_the_difference_of_scores_and_a_negation_its_opposite() {
     assert!(held >= 14, "{held}");
 }
 
+/// The library's own sums, before it cuts them off at 0.
+#[test]
+fn a_signed_map_is_the_sum_that_is_not_cut() {
+    let mut below = 0;
+    for (golden, onnx, size, layers) in TINY {
+        let mut golden = Golden::open(&format!("methods/{golden}.npz"));
+        let model = dialect(onnx, size);
+        let input: Array4<f32> = golden.get("x");
+        let target = class(&mut golden, "target");
+        for (layer, ours) in layers {
+            for method in [Method::HiResCam, Method::XGradCam] {
+                let raw: ArrayD<f32> = golden.get(&format!("{}|{layer}|raw", method.name()));
+                let options = |normalize| Options {
+                    method,
+                    convention: Convention::PytorchGradCam,
+                    layer: Some((*ours).to_owned()),
+                    target: target.clone(),
+                    signed: true,
+                    normalize,
+                    ..Options::default()
+                };
+                let found = explain(&model, &input, &options(Some(Normalize::None)));
+                let off = relative_difference(&found.map.into_dyn(), &raw);
+                assert!(off <= TOLERANCE, "{onnx}, {layer}, {method} differs by {off}");
+                let largest = raw.iter().fold(0.0_f32, |largest, value| largest.max(value.abs()));
+                assert!((found.max / largest - 1.0).abs() <= TOLERANCE);
+                let found = explain(&model, &input, &options(None)).map.into_dyn();
+                let off = difference(&found, &raw.mapv(|value| value / largest));
+                assert!(off <= TOLERANCE, "{onnx}, {layer}, {method} differs by {off} when it is scaled");
+                below += usize::from(found.iter().any(|&value| value < -0.05));
+            }
+        }
+    }
+    assert!(below >= 8, "{below}");
+}
+
 #[test]
 fn a_goal_that_a_method_cannot_have_is_refused() {
     let model = dialect("tinymix", [50, 38]);

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use camlens::picture::colormap::Colormap;
 use camlens::picture::decode;
-use camlens::picture::overlay::{Blend, emphasize, gray, heatmap, overlay};
+use camlens::picture::overlay::{Blend, Range, emphasize, gray, heatmap, overlay};
 use camlens::picture::resize::{Filter, resize, upsample, upsample_align_corners};
 use image::RgbImage;
 use ndarray::{Array2, Array3, ArrayView2};
@@ -102,7 +102,8 @@ fn maps_are_interpolated_as_opencv_and_torch_do() {
 #[test]
 fn colour_tables_are_opencv_s() {
     let mut file = open("colormaps.npz");
-    for colormap in Colormap::ALL.into_iter().filter(|&colormap| colormap != Colormap::Gray) {
+    let others = [Colormap::Gray, Colormap::Coolwarm, Colormap::RdBu];
+    for colormap in Colormap::ALL.into_iter().filter(|colormap| !others.contains(colormap)) {
         let table: Array2<u8> = file.by_name(colormap.name()).unwrap();
         assert!(table.iter().eq(colormap.table().as_flattened()), "{colormap}");
     }
@@ -117,19 +118,19 @@ fn overlays_are_the_article_s_byte_for_byte() {
     let ours = upsample(map.view(), plain.nrows(), plain.ncols());
     assert!(map_distance(ours.view(), plain.view()) < 1e-6);
 
-    for (name, map) in [("plain", plain.clone()), ("emphasized", emphasize(plain.view()))] {
+    for (name, map) in [("plain", plain.clone()), ("emphasized", emphasize(plain.view(), Range::Unit))] {
         let index: Array2<u8> = file.by_name(&format!("{name}|index")).unwrap();
-        assert!(index.iter().eq(gray(map.view()).as_raw()), "{name}: the colours' indices");
+        assert!(index.iter().eq(gray(map.view(), Range::Unit).as_raw()), "{name}: the colours' indices");
         let expected = picture(&mut file, &format!("{name}|heatmap"));
-        assert_eq!(distance(&heatmap(map.view(), Colormap::Jet), &expected), 0, "{name}");
+        assert_eq!(distance(&heatmap(map.view(), Range::Unit, Colormap::Jet), &expected), 0, "{name}");
         for weight in [0.8, 0.5] {
             let expected = picture(&mut file, &format!("{name}|add|{weight}"));
-            let out = overlay(&image, map.view(), Colormap::Jet, Blend::Add, weight);
+            let out = overlay(&image, map.view(), Range::Unit, Colormap::Jet, Blend::Add, weight);
             assert_eq!(distance(&out, &expected), 0, "{name}, weight {weight}");
         }
         // The golden array rounds down where camlens rounds to nearest.
         let expected = picture(&mut file, &format!("{name}|mix|0.5"));
-        let out = overlay(&image, map.view(), Colormap::Jet, Blend::Mix, 0.5);
+        let out = overlay(&image, map.view(), Range::Unit, Colormap::Jet, Blend::Mix, 0.5);
         assert!(distance(&out, &expected) <= 1, "{name}, mixed");
     }
 }

@@ -55,6 +55,7 @@ pub const OPTIONS: &[Described] = &[
     Described { name: "target", value: "CLASSES", of: MAPS, help: "The class to explain, by index or exact label, or up to 10 with commas between them [default: the predicted one]" },
     Described { name: "contrast", value: "CLASS", of: MAPS, help: "Explain the class rather than this one: the difference of their scores" },
     Described { name: "negate", value: "BOOL", of: MAPS, help: "true: show what speaks against the class [default: false]" },
+    Described { name: "signed", value: "BOOL", of: MAPS, help: "true: keep what speaks against the class, below 0: a map from -1 to 1 [default: false]" },
     Described { name: "score", value: "SCORE", of: MAPS, help: "logit or probability [default: the convention's]" },
     Described { name: "convention", value: "NAME", of: MAPS, help: "paper, article, pytorch-grad-cam or openvino-xai: whose formulas to follow [default: paper]" },
     Described { name: "max_channels", value: "N", of: MAPS, help: "Score-CAM: mask with only the N channels that vary most [default: all]" },
@@ -64,12 +65,15 @@ pub const OPTIONS: &[Described] = &[
     Described { name: "normalize", value: "HOW", of: MAPS, help: "max, minmax or none [default: the convention's]" },
     Described { name: "output", value: "FORM", of: MAPS, help: "overlay, heatmap, gray, json or npy; to compare: figure or json" },
     Described { name: "size", value: "SIZE", of: MAPS, help: "image, input or layer [default: image for pictures, layer for arrays]" },
-    Described { name: "colormap", value: "NAME", of: MAPS, help: "jet, turbo, viridis, inferno, magma, plasma, cividis or gray [default: jet]" },
-    Described { name: "blend", value: "HOW", of: MAPS, help: "add or mix: how colours and image come together [default: add]" },
-    Described { name: "weight", value: "0..1", of: MAPS, help: "How strongly the colours show [default: 0.8 to add, 0.5 to mix]" },
+    Described { name: "colormap", value: "NAME", of: MAPS, help: "jet, turbo, viridis, inferno, magma, plasma, cividis, gray, coolwarm or rdbu [default: jet; coolwarm of a signed map]" },
+    Described { name: "blend", value: "HOW", of: MAPS, help: "add or mix: how colours and image come together [default: add; mix of a signed map]" },
+    Described { name: "weight", value: "0..1", of: MAPS, help: "How strongly the colours show [default: 0.8 to add, 0.5 to mix, 0.8 of a signed map]" },
     Described { name: "emphasize", value: "BOOL", of: &[Explain], help: "true: only the strongest regions stay [default: false]" },
     Described { name: "top_k", value: "N", of: ALL, help: "How many predictions to list, 0 to 100 [default: 5]" },
 ];
+
+/// How strongly a signed map shows where it is 1 or −1: more than others, because it is nothing where it is 0.
+const SIGNED_WEIGHT: f32 = 0.8;
 
 /// A request's options, complete but for what the model decides.
 #[derive(Clone, Debug, PartialEq)]
@@ -94,6 +98,7 @@ struct Given {
     target: Option<String>,
     contrast: Option<String>,
     negate: Option<bool>,
+    signed: Option<bool>,
     score: Option<ScoreKind>,
     convention: Option<Convention>,
     max_channels: Option<usize>,
@@ -144,6 +149,7 @@ impl Given {
             "target" => once(&mut self.target, name, text(name, value)?),
             "contrast" => once(&mut self.contrast, name, text(name, value)?),
             "negate" => once(&mut self.negate, name, boolean(name, value)?),
+            "signed" => once(&mut self.signed, name, boolean(name, value)?),
             "score" => once(&mut self.score, name, choice(value)?),
             "convention" => once(&mut self.convention, name, choice(value)?),
             "max_channels" => {
@@ -186,7 +192,11 @@ impl Given {
         let method = self.method.unwrap_or(usual.method);
         let output = self.output.unwrap_or(preferred);
         let is_array = matches!(output, Output::Json | Output::Npy);
-        let blend = self.blend.unwrap_or_default();
+        let signed = self.signed.unwrap_or(false);
+        // Added to the image, the pale middle of a diverging table would wash it out.
+        let (colormap, blend) =
+            if signed { (Colormap::Coolwarm, Blend::Mix) } else { (Colormap::Jet, Blend::Add) };
+        let blend = self.blend.unwrap_or(blend);
         let methods = match endpoint {
             Compare => self.methods.clone().unwrap_or_else(|| Method::ARTICLE.to_vec()),
             Explain => vec![method],
@@ -204,6 +214,7 @@ impl Given {
                 target: self.target,
                 contrast: self.contrast,
                 negate: self.negate.unwrap_or(false),
+                signed,
                 score: self.score,
                 max_channels: self.max_channels,
                 budget: self.budget,
@@ -215,9 +226,9 @@ impl Given {
             rendering: Rendering {
                 output,
                 size: self.size.unwrap_or(if is_array { Size::Layer } else { Size::Image }),
-                colormap: self.colormap.unwrap_or(Colormap::Jet),
+                colormap: self.colormap.unwrap_or(colormap),
                 blend,
-                weight: self.weight.unwrap_or(blend.default_weight()),
+                weight: self.weight.unwrap_or(if signed { SIGNED_WEIGHT } else { blend.default_weight() }),
                 emphasize: self.emphasize.unwrap_or(false),
             },
         })

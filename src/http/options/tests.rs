@@ -59,9 +59,9 @@ fn the_same_said_twice_is_no_contradiction() {
 #[test]
 fn what_is_wrong_is_named_with_what_would_be_right() {
     insta::assert_snapshot!(refusal(Explain, &[("method", "gradcan")]), @"method: option 'method' can't be 'gradcan'; it takes gradcam++, gradcam, scorecam, layercam, hirescam, xgradcam, gradcam-elementwise, eigencam, eigengradcam, random, ablationcam, reciprocam");
-    insta::assert_snapshot!(refusal(Explain, &[("metod", "gradcam")]), @"metod: there is no option 'metod' here; there are model, method, layer, target, contrast, negate, score, convention, max_channels, budget, tolerance, seed, normalize, output, size, colormap, blend, weight, emphasize, top_k");
-    insta::assert_snapshot!(refusal(Explain, &[("methods", "gradcam")]), @"methods: there is no option 'methods' here; there are model, method, layer, target, contrast, negate, score, convention, max_channels, budget, tolerance, seed, normalize, output, size, colormap, blend, weight, emphasize, top_k");
-    insta::assert_snapshot!(refusal(Compare, &[("emphasize", "true")]), @"emphasize: there is no option 'emphasize' here; there are model, methods, layer, target, contrast, negate, score, convention, max_channels, budget, tolerance, seed, normalize, output, size, colormap, blend, weight, top_k");
+    insta::assert_snapshot!(refusal(Explain, &[("metod", "gradcam")]), @"metod: there is no option 'metod' here; there are model, method, layer, target, contrast, negate, signed, score, convention, max_channels, budget, tolerance, seed, normalize, output, size, colormap, blend, weight, emphasize, top_k");
+    insta::assert_snapshot!(refusal(Explain, &[("methods", "gradcam")]), @"methods: there is no option 'methods' here; there are model, method, layer, target, contrast, negate, signed, score, convention, max_channels, budget, tolerance, seed, normalize, output, size, colormap, blend, weight, emphasize, top_k");
+    insta::assert_snapshot!(refusal(Compare, &[("emphasize", "true")]), @"emphasize: there is no option 'emphasize' here; there are model, methods, layer, target, contrast, negate, signed, score, convention, max_channels, budget, tolerance, seed, normalize, output, size, colormap, blend, weight, top_k");
     insta::assert_snapshot!(refusal(Compare, &[("output", "overlay")]), @"output: option 'output' can't be 'overlay' here; it takes figure, json");
     insta::assert_snapshot!(refusal(Compare, &[("methods", "gradcam,")]), @"methods: option 'methods' can't name ''; it takes gradcam++, gradcam, scorecam, layercam, hirescam, xgradcam, gradcam-elementwise, eigencam, eigengradcam, random, ablationcam, reciprocam, separated by commas");
     insta::assert_snapshot!(refusal(Compare, &[("methods", "gradcam,Grad-CAM")]), @"methods: option 'methods' names gradcam twice");
@@ -74,7 +74,7 @@ fn what_is_wrong_is_named_with_what_would_be_right() {
     insta::assert_snapshot!(refusal(Explain, &[("top_k", "101")]), @"top_k: option 'top_k' can't be '101'; it takes a whole number from 0 to 100");
     insta::assert_snapshot!(refusal(Explain, &[("emphasize", "maybe")]), @"emphasize: option 'emphasize' can't be 'maybe'; it takes true or false");
     insta::assert_snapshot!(refusal(Explain, &[("layer", "")]), @"layer: option 'layer' is empty; leave it out for the default");
-    insta::assert_snapshot!(refusal(Explain, &[("colormap", "rainbow")]), @"colormap: option 'colormap' can't be 'rainbow'; it takes jet, turbo, viridis, inferno, magma, plasma, cividis, gray");
+    insta::assert_snapshot!(refusal(Explain, &[("colormap", "rainbow")]), @"colormap: option 'colormap' can't be 'rainbow'; it takes jet, turbo, viridis, inferno, magma, plasma, cividis, gray, coolwarm, rdbu");
 }
 
 proptest! {

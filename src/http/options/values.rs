@@ -79,6 +79,8 @@ impl Choice for Colormap {
         ("plasma", Self::Plasma),
         ("cividis", Self::Cividis),
         ("gray", Self::Gray),
+        ("coolwarm", Self::Coolwarm),
+        ("rdbu", Self::RdBu),
     ];
 }
 

@@ -33,9 +33,19 @@ const SAMPLES = {
     "444f6c49536c4e566c535a6d575d6d5c616e60646f656870696b716d6f727272747676767a7a78" +
     "7e7d788381798885788d8878928c789690779b9476a09875a59c74aaa073afa471b5a86fbaac6d" +
     "bfb06bc4b468c9b965cfbd62d4c15fdac65bdfca57e5cf52ead34cf0d846f6dd3ffce236fee838",
+  coolwarm:
+    "3a4cc04054c7465dcf4c66d6526edc5876e25f7ee76586ec6c8ef17395f47a9df880a4fa87aafc" +
+    "8eb1fd95b7fe9cbcfea3c1feaac6fdb0cbfbb7cff9bdd2f6c3d5f2c9d7eecfd9ead5dbe5dadcdf" +
+    "dfdbd9e4d8d1e8d5caecd1c3efcdbbf2c8b3f4c3abf6bda4f6b79cf7b194f6aa8cf6a384f49b7c" +
+    "f29375f08b6dec8266e9795ee57057e06650db5c4ad65243cf463dc93b37c22d31bb1a2bb30326",
+  rdbu:
+    "0530610a3a6f0f457e154f8d1a5a9b2064aa276db02d76b4347fb93b88bd4191c24f9ac75ea4cc" +
+    "6eaed17db8d78dc2dc9ac9e0a7cfe4b3d5e7bfdcebcce2eed5e7f0dceaf2e4eef3ebf1f4f3f5f6" +
+    "f7f4f2f8eee8f9e9dffbe3d6fcdeccfcd6c1faccb4f8c1a6f7b799f5ac8bf2a07eec9374e6856a" +
+    "e0785fda6a55d45d4bcd4f45c6403ebf3237b82431b0172aa11228930e2684092375042167001f",
 };
 
-export const COLORMAPS = ["jet", "turbo", "viridis", "inferno", "magma", "plasma", "cividis", "gray"];
+export const COLORMAPS = ["jet", "turbo", "viridis", "inferno", "magma", "plasma", "cividis", "gray", "coolwarm", "rdbu"];
 
 function jet(i) {
   // OpenCV's table: halves go to the even neighbour, and one entry breaks the rule.

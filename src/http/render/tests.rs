@@ -19,6 +19,7 @@ fn explanation(map: Array2<f32>, seen: [f32; 4]) -> Explanation {
         target: Prediction { index: 0, label: None, probability: 1.0, logit: None },
         contrast: None,
         negate: false,
+        signed: false,
         predictions: Vec::new(),
         empty: map.iter().all(|&value| value <= 0.0),
         estimated: false,

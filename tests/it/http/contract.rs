@@ -86,6 +86,8 @@ fn every_value_of_an_option_is_described_and_so_is_the_default() {
         ("Blend", Blend::default().name().into()),
         ("TopK", 5.into()),
         ("Emphasize", false.into()),
+        ("Negate", false.into()),
+        ("Signed", false.into()),
         ("Seed", 0.into()),
     ]);
     for (schema, default) in defaults {
@@ -122,6 +124,8 @@ async fn answers_are_what_the_schemas_say() {
         assert!(errors.is_empty(), "{schema}: {errors:?}");
     };
     check("Explanation", &post_image(&service, "/v1/explain?output=json", chelsea()).await.json());
+    let signed = "/v1/explain?output=json&method=gradcam&signed=true";
+    check("Explanation", &post_image(&service, signed, chelsea()).await.json());
     let two = "/v1/explain?output=json&target=2,5&contrast=1";
     check("Explanations", &post_image(&service, two, chelsea()).await.json());
     check("Comparison", &post_image(&service, "/v1/compare?output=json", chelsea()).await.json());

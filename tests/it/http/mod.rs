@@ -8,6 +8,7 @@ mod overload;
 mod page;
 mod problems;
 mod service;
+mod signed;
 mod sockets;
 mod stream;
 mod targets;
