@@ -210,6 +210,15 @@ impl<'a> Image<'a> {
         hash.finalize().into()
     }
 
+    /// The image in front of another one, which shows where a mask is 0.
+    pub(super) fn before(&self, backdrop: &Array4<f32>) -> Self {
+        let mut hash = Sha256::new();
+        hash.update(self.key);
+        hash.update("in front of");
+        feed(&mut hash, backdrop.iter());
+        Self { cache: self.cache, key: hash.finalize().into() }
+    }
+
     /// The image seen through a mask `[H, W]`.
     pub(super) fn masked(&self, mask: ArrayView2<'_, f32>) -> Masked<'a> {
         let mut hash = Sha256::new();

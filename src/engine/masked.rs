@@ -6,7 +6,7 @@
 
 use std::ops::ControlFlow;
 
-use ndarray::{Array2, Array4, ArrayViewMut2, Axis, Slice};
+use ndarray::{Array2, Array4, ArrayViewMut2, Axis, Slice, Zip};
 
 use super::cache::Masked;
 use super::cancel::Cancel;
@@ -25,10 +25,18 @@ pub struct Answers {
     pub ran: usize,
 }
 
-/// Runs `input ∘ mask` for `count` masks in batches.
+/// What is seen through masks: images as the model takes them, `[1, C, H, W]` or `[1, H, W, C]`.
+#[derive(Clone, Copy, Debug)]
+pub struct Scene<'a> {
+    /// What shows where a mask is 1.
+    pub image: &'a Array4<f32>,
+    /// What shows where it is 0; numbers 0 when absent.
+    pub backdrop: Option<&'a Array4<f32>>,
+}
+
+/// Runs `image ∘ mask + backdrop ∘ (1 − mask)` for `count` masks in batches.
 ///
-/// `input` is one image as the model takes it; `mask(k, out)` writes mask k, `[H, W]`, and every channel
-/// is multiplied by it. `set` names the masks: with one image, one name must always mean the same masks in
+/// `mask(k, out)` writes mask k, `[H, W]`, and every channel is multiplied by it. `set` names the masks: with one image, one name must always mean the same masks in
 /// the same order, so that those whose answers are known need not be made. `progress` hears after each batch
 /// how many masks are done, and sees the answers so far: the rows of masks to come are zeros. Where it breaks
 /// off, the answers end there.
@@ -37,7 +45,7 @@ pub struct Answers {
 /// Those of [`Model::forward`] and of `progress`; the batch in progress is the last that runs.
 pub fn masked_passes(
     model: &Model,
-    input: &Array4<f32>,
+    Scene { image: input, backdrop }: Scene<'_>,
     set: &str,
     count: usize,
     mut mask: impl FnMut(usize, ArrayViewMut2<'_, f32>),
@@ -50,7 +58,10 @@ pub fn masked_passes(
         probabilities: Array2::zeros((count, model.classes())),
         ran: 0,
     };
-    let known = model.known(input);
+    let known = model.known(input).map(|image| match backdrop {
+        Some(backdrop) => image.before(backdrop),
+        None => image,
+    });
     let remembered = known.as_ref().and_then(|image| image.set(set)).filter(|masks| masks.len() == count);
     let mut seen = Vec::new();
     let mut factor = Array2::<f32>::zeros((height, width));
@@ -79,9 +90,17 @@ pub fn masked_passes(
                 }
                 let mut masked = batch.index_axis_mut(Axis(0), rows.len());
                 masked.assign(&image);
-                match model.preprocess().layout {
-                    Layout::Nchw => masked.outer_iter_mut().for_each(|mut channel| channel *= &factor),
-                    Layout::Nhwc => masked *= &factor.view().insert_axis(Axis(2)),
+                // One factor for each number of the image.
+                let factor = match model.preprocess().layout {
+                    Layout::Nchw => factor.view().insert_axis(Axis(0)),
+                    Layout::Nhwc => factor.view().insert_axis(Axis(2)),
+                };
+                match backdrop {
+                    None => masked *= &factor,
+                    Some(backdrop) => Zip::from(&mut masked)
+                        .and(backdrop.index_axis(Axis(0), 0))
+                        .and_broadcast(factor)
+                        .for_each(|seen, &behind, &factor| *seen = *seen * factor + behind * (1.0 - factor)),
                 }
                 rows.push((next, place));
             }

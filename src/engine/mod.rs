@@ -20,7 +20,7 @@ mod worker;
 
 pub use cache::{Cache, CacheUse};
 pub use cancel::{Cancel, Reason};
-pub use masked::{Answers, masked_passes};
+pub use masked::{Answers, Scene, masked_passes};
 pub use model::Model;
 pub use registry::{Models, Status};
 pub use session::{Outcome, Pass};

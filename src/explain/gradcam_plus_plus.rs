@@ -43,15 +43,10 @@ pub fn weights(
 
 fn weight(gradient: ArrayView2<'_, f32>, activation: ArrayView2<'_, f32>, convention: Convention) -> f32 {
     let total: f64 = activation.iter().map(|&a| f64::from(a)).sum();
-    let alpha = |g: f64| {
-        let (square, cube) = (g * g, g * g * g);
-        let denominator = 2.0 * square + total * cube;
-        match convention {
-            _ if g == 0.0 => 0.0,
-            Convention::PytorchGradCam => square / (denominator + 1e-6),
-            _ if denominator == 0.0 => square,
-            _ => square / denominator,
-        }
+    let alpha = |g: f64| match convention {
+        Convention::PytorchGradCam if g == 0.0 => 0.0,
+        Convention::PytorchGradCam => g * g / (2.0 * g * g + total * g * g * g + 1e-6),
+        _ => alpha(g * g, g * g * g, total),
     };
     let alphas = gradient.iter().map(|&g| alpha(f64::from(g)));
     let norm = match convention {
@@ -63,6 +58,17 @@ fn weight(gradient: ArrayView2<'_, f32>, activation: ArrayView2<'_, f32>, conven
     };
     let sum: f64 = alphas.zip(&gradient).map(|(alpha, &g)| alpha / norm * f64::from(g).max(0.0)).sum();
     sum as f32
+}
+
+/// `α = D₂ / (2·D₂ + S·D₃)` for the derivatives at one place: 0 where there are none, `D₂` where the denominator
+/// is exactly 0.
+pub(super) fn alpha(second: f64, third: f64, total: f64) -> f64 {
+    let denominator = 2.0 * second + total * third;
+    match () {
+        () if second == 0.0 => 0.0,
+        () if denominator == 0.0 => second,
+        () => second / denominator,
+    }
 }
 
 #[cfg(test)]

@@ -10,13 +10,13 @@ use ndarray::Array2;
 use super::options::{Convention, Method, Normalize, ScoreKind};
 use super::stage::Stage;
 use super::{
-    ablationcam, eigencam, eigengradcam, gradcam, gradcam_elementwise, gradcam_plus_plus, hirescam, layercam,
-    random, reciprocam, scorecam, xgradcam,
+    ablationcam, eigencam, eigengradcam, gradcam, gradcam_elementwise, gradcam_plus_plus, groupcam, hirescam,
+    layercam, random, reciprocam, scorecam, smoothgradcam_plus_plus, xgradcam,
 };
 use crate::error::Result;
 
 /// Every method, in the order of [`Method`].
-pub const METHODS: [&Row; 12] = [
+pub const METHODS: [&Row; 14] = [
     &gradcam_plus_plus::ROW,
     &gradcam::ROW,
     &scorecam::ROW,
@@ -29,6 +29,8 @@ pub const METHODS: [&Row; 12] = [
     &random::ROW,
     &ablationcam::ROW,
     &reciprocam::ROW,
+    &smoothgradcam_plus_plus::ROW,
+    &groupcam::ROW,
 ];
 
 /// What there is to know of a method.
@@ -116,7 +118,7 @@ impl Row {
         match convention {
             Convention::Paper => self.paper_score,
             Convention::Article => ScoreKind::Probability,
-            Convention::PytorchGradCam | Convention::OpenvinoXai => ScoreKind::Logit,
+            Convention::PytorchGradCam | Convention::OpenvinoXai | Convention::TorchCam => ScoreKind::Logit,
         }
     }
 
@@ -126,7 +128,7 @@ impl Row {
         match convention {
             Convention::Paper => self.paper_normalize,
             Convention::Article => Normalize::Max,
-            Convention::PytorchGradCam | Convention::OpenvinoXai => Normalize::MinMax,
+            Convention::PytorchGradCam | Convention::OpenvinoXai | Convention::TorchCam => Normalize::MinMax,
         }
     }
 }

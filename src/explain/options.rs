@@ -59,6 +59,10 @@ pub enum Method {
     AblationCam,
     /// Recipro-CAM, arXiv 2209.14074.
     ReciproCam,
+    /// Smooth Grad-CAM++, arXiv 1908.01224.
+    SmoothGradCamPlusPlus,
+    /// Group-CAM, arXiv 2103.13859.
+    GroupCam,
 }
 
 impl Choice for Method {
@@ -92,6 +96,8 @@ pub enum Convention {
     PytorchGradCam,
     /// The library openvino-xai 1.1.
     OpenvinoXai,
+    /// The library torch-cam 0.5.
+    TorchCam,
 }
 
 impl Choice for Convention {
@@ -101,6 +107,7 @@ impl Choice for Convention {
         ("article", Self::Article),
         ("pytorch-grad-cam", Self::PytorchGradCam),
         ("openvino-xai", Self::OpenvinoXai),
+        ("torch-cam", Self::TorchCam),
     ];
 }
 
@@ -112,6 +119,7 @@ impl Convention {
             Self::Paper | Self::Article => 0.0,
             Self::PytorchGradCam => 1e-7,
             Self::OpenvinoXai => 1e-12,
+            Self::TorchCam => 1e-8,
         }
     }
 }
@@ -175,6 +183,10 @@ pub struct Options {
     pub tolerance: Option<f32>,
     /// What chance starts from, in methods that use it.
     pub seed: u64,
+    /// Smooth Grad-CAM++: how many noisy inputs; else the convention's number.
+    pub samples: Option<usize>,
+    /// Smooth Grad-CAM++: the noise's deviation, in the convention's unit; else its number.
+    pub noise: Option<f32>,
     /// The final normalisation; else the convention's.
     pub normalize: Option<Normalize>,
     /// How many predictions to report.
@@ -196,6 +208,8 @@ impl Default for Options {
             budget: None,
             tolerance: None,
             seed: 0,
+            samples: None,
+            noise: None,
             normalize: None,
             top_k: 5,
         }
@@ -230,7 +244,7 @@ mod tests {
     fn a_wrong_value_is_answered_with_the_right_ones() {
         assert_eq!(
             Convention::parse("keras").unwrap_err(),
-            "option 'convention' can't be 'keras'; it takes paper, article, pytorch-grad-cam, openvino-xai"
+            "option 'convention' can't be 'keras'; it takes paper, article, pytorch-grad-cam, openvino-xai, torch-cam"
         );
     }
 

@@ -24,7 +24,7 @@ pub struct Prediction {
 pub struct Passes {
     /// Passes of the image itself.
     pub forward: usize,
-    /// Passes of masked images.
+    /// Passes of masked or noisy images.
     pub masked: usize,
     /// Passes of changed activations through the part behind the layer.
     pub tail: usize,

@@ -153,7 +153,7 @@ fn strongest(activation: ArrayView3<'_, f32>, count: usize) -> Vec<bool> {
     kept
 }
 
-fn extremes(map: ArrayView2<'_, f32>) -> (f32, f32) {
+pub(super) fn extremes(map: ArrayView2<'_, f32>) -> (f32, f32) {
     map.iter()
         .fold((f32::INFINITY, f32::NEG_INFINITY), |(low, high), &value| (low.min(value), high.max(value)))
 }

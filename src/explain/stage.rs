@@ -7,7 +7,9 @@
 use std::cell::{Cell, RefCell};
 use std::ops::ControlFlow;
 
-use ndarray::{Array1, Array2, Array3, Array4, ArrayD, ArrayView2, ArrayView3, ArrayViewMut2, ArrayViewMut3};
+use ndarray::{
+    Array1, Array2, Array3, Array4, ArrayD, ArrayView2, ArrayView3, ArrayViewMut2, ArrayViewMut3, Axis,
+};
 
 use super::estimate::Confidence;
 use super::goal::Goal;
@@ -15,9 +17,11 @@ use super::options::{Method, Options, ScoreKind};
 use super::result::{Explanation, Passes};
 use super::watch::Watch;
 use super::weighted_sum;
-use crate::engine::{Answers, Behind, Cancel, Model, masked_passes};
-use crate::error::Result;
+use crate::engine::{Answers, Behind, Cancel, Model, Pass, Scene, masked_passes};
+use crate::error::{Error, Result};
 use crate::graph::layers::Layer;
+use crate::graph::program::Wanted;
+use crate::model::manifest::Layout;
 
 /// One method on one layer of one image.
 pub struct Stage<'a> {
@@ -116,13 +120,41 @@ impl Stage<'_> {
         so_far: impl Fn(usize, &Answers) -> Array2<f32>,
         is_enough: impl Fn(usize, &Answers) -> bool,
     ) -> Result<Answers> {
+        self.seen(None, set, count, mask, so_far, is_enough)
+    }
+
+    /// As [`Stage::masked`], with another image in place of zeros where a mask is 0.
+    ///
+    /// # Errors
+    /// Those of the engine.
+    pub fn masked_before(
+        &self,
+        backdrop: &Array4<f32>,
+        set: &str,
+        count: usize,
+        mask: impl FnMut(usize, ArrayViewMut2<'_, f32>),
+        so_far: impl Fn(usize, &Answers) -> Array2<f32>,
+    ) -> Result<Answers> {
+        self.seen(Some(backdrop), set, count, mask, so_far, |_, _| false)
+    }
+
+    fn seen(
+        &self,
+        backdrop: Option<&Array4<f32>>,
+        set: &str,
+        count: usize,
+        mask: impl FnMut(usize, ArrayViewMut2<'_, f32>),
+        so_far: impl Fn(usize, &Answers) -> Array2<f32>,
+        is_enough: impl Fn(usize, &Answers) -> bool,
+    ) -> Result<Answers> {
         let tell = self.progress(count, |passes, done| passes.masked += done, so_far);
         let progress = |done: usize, answers: &Answers| {
             tell(done, answers)?;
             Ok(if is_enough(done, answers) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
         };
         let set = format!("{} {} {set}", self.layer.tensor, self.method);
-        let answers = masked_passes(self.model, self.input, &set, count, mask, self.cancel, &progress)?;
+        let scene = Scene { image: self.input, backdrop };
+        let answers = masked_passes(self.model, scene, &set, count, mask, self.cancel, &progress)?;
         self.count(|passes| {
             passes.masked += answers.ran;
             passes.skipped += answers.scores.nrows() - answers.ran;
@@ -147,6 +179,50 @@ impl Stage<'_> {
         let answers = behind.passes(count, change, self.cancel, &progress)?;
         self.count(|passes| passes.tail += count);
         Ok(answers)
+    }
+
+    /// The model's input, `[1, C, H, W]` or `[1, H, W, C]`.
+    #[must_use]
+    pub const fn input(&self) -> &Array4<f32> {
+        self.input
+    }
+
+    /// Which of the input's axes are what.
+    #[must_use]
+    pub fn input_layout(&self) -> Layout {
+        self.model.preprocess().layout
+    }
+
+    /// A goal's gradient at the layer and the layer's activation, both `[C, h, w]`, for another input.
+    ///
+    /// # Errors
+    /// Those of the engine.
+    pub fn gradient_at(&self, goal: &Goal, input: Array4<f32>) -> Result<(Array3<f32>, Array3<f32>)> {
+        let wanted = match self.score {
+            ScoreKind::Logit => Wanted::Logit,
+            ScoreKind::Probability => Wanted::Probability,
+        };
+        let (target, contrast) = (Some(goal.target), goal.contrast);
+        let pass = Pass { target, contrast, wanted, activation: true, ..Pass::of(input) };
+        let outcome = self.model.run(self.layer, pass, self.cancel)?;
+        self.count(|passes| if outcome.is_known { passes.skipped += 1 } else { passes.masked += 1 });
+        let first = |array: Option<Array4<f32>>, what: &str| {
+            let array =
+                array.ok_or_else(|| Error::internal("explaining", format!("the pass gave no {what}")))?;
+            Ok(array.index_axis_move(Axis(0), 0))
+        };
+        let gradient: Array3<f32> = first(outcome.gradient, "gradient")?;
+        let gradient = if goal.negate { -gradient } else { gradient };
+        Ok((gradient, first(outcome.activation, "activation")?))
+    }
+
+    /// Tells whoever watches that `done` of a goal's passes are done, and shows them `map()` if they look.
+    pub fn tell(&self, done: usize, of: usize, map: impl FnOnce() -> Array2<f32>) {
+        self.watch.progress(self.method, done, of);
+        if done > 0 && done < of && self.watch.wants_partial() {
+            let unfinished = (self.finish)(map(), &self.goals[0], self.passes.get());
+            self.watch.partial(&unfinished, done, of);
+        }
     }
 
     /// Tells whoever watches how far it is, and shows them the map so far.

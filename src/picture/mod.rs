@@ -4,6 +4,7 @@
 //! Where a number can be compared, it equals what the users of the Python libraries know:
 //! Pillow's resize, OpenCV's bilinear and colour tables, the Keras article's overlay.
 
+pub mod blur;
 pub mod colormap;
 pub mod decode;
 pub mod encode;

@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 
-use camlens::engine::{Cancel, Model, Settings, masked_passes};
+use camlens::engine::{Cancel, Model, Scene, Settings, masked_passes};
 use camlens::explain::options::{Convention, Method, Options};
 use camlens::explain::{Explanation, Passes, explain_input};
 use ndarray::Array4;
@@ -113,9 +113,15 @@ fn masks_whose_answers_are_known_are_not_even_made() {
             made.set(made.get() + 1);
             out.fill(0.1 * (k + 1) as f32);
         };
-        let answers = masked_passes(&model, &picture(0), set, 5, mask, &Cancel::default(), &|_, _| {
-            Ok(std::ops::ControlFlow::Continue(()))
-        })
+        let answers = masked_passes(
+            &model,
+            Scene { image: &picture(0), backdrop: None },
+            set,
+            5,
+            mask,
+            &Cancel::default(),
+            &|_, _| Ok(std::ops::ControlFlow::Continue(())),
+        )
         .unwrap();
         (answers.ran, made.get(), answers.scores)
     };

@@ -68,7 +68,7 @@ fn what_goes_wrong_is_one_line() {
     let path = folder.path();
     insta::assert_snapshot!(refused(path, &["explain", "dog.png"]), @"1: camlens: dog.png: No such file or directory (os error 2)");
     insta::assert_snapshot!(refused(path, &["explain", "cat.png", "-o", "map.jpg"]), @"2: camlens: map.jpg: name it .png, .json or .npy, or add --output");
-    insta::assert_snapshot!(refused(path, &["explain", "cat.png", "--method", "gradcan"]), @"2: camlens: option 'method' can't be 'gradcan'; it takes gradcam++, gradcam, scorecam, layercam, hirescam, xgradcam, gradcam-elementwise, eigencam, eigengradcam, random, ablationcam, reciprocam");
+    insta::assert_snapshot!(refused(path, &["explain", "cat.png", "--method", "gradcan"]), @"2: camlens: option 'method' can't be 'gradcan'; it takes gradcam++, gradcam, scorecam, layercam, hirescam, xgradcam, gradcam-elementwise, eigencam, eigengradcam, random, ablationcam, reciprocam, smoothgradcam++, groupcam");
     insta::assert_snapshot!(refused(path, &["explain", "cat.png", "--model", "vgg61"]), @"1: camlens: models folder models: there is no model 'vgg61'; there are: tiny");
     insta::assert_snapshot!(refused(path, &["explain", "cat.png", "--target", "10"]), @"1: camlens: there is no class 10; the model has classes 0 to 9");
     insta::assert_snapshot!(refused(path, &["explain", "models/tiny/model.toml"]), @"1: camlens: This is text. PNG, JPEG, WebP, GIF, BMP and TIFF are accepted.");

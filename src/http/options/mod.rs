@@ -49,7 +49,7 @@ const MAPS: &[Endpoint] = &[Explain, Compare];
 #[rustfmt::skip]
 pub const OPTIONS: &[Described] = &[
     Described { name: "model", value: "ID", of: ALL, help: "The model to ask [default: the configured one]" },
-    Described { name: "method", value: "METHOD", of: &[Explain], help: "gradcam, gradcam++ (or gradcampp), scorecam, layercam, hirescam, xgradcam, gradcam-elementwise, eigencam, eigengradcam, random, ablationcam or reciprocam [default: gradcam++]" },
+    Described { name: "method", value: "METHOD", of: &[Explain], help: "gradcam, gradcam++ (or gradcampp), scorecam, layercam, hirescam, xgradcam, gradcam-elementwise, eigencam, eigengradcam, random, ablationcam, reciprocam, smoothgradcam++ or groupcam [default: gradcam++]" },
     Described { name: "methods", value: "METHODS", of: &[Compare], help: "Methods to compare, separated by commas [default: gradcam,gradcam++,scorecam]" },
     Described { name: "layer", value: "LAYER", of: MAPS, help: "The layer to explain, by alias, node or tensor [default: the model's]" },
     Described { name: "target", value: "CLASSES", of: MAPS, help: "The class to explain, by index or exact label, or up to 10 with commas between them [default: the predicted one]" },
@@ -57,11 +57,13 @@ pub const OPTIONS: &[Described] = &[
     Described { name: "negate", value: "BOOL", of: MAPS, help: "true: show what speaks against the class [default: false]" },
     Described { name: "signed", value: "BOOL", of: MAPS, help: "true: keep what speaks against the class, below 0: a map from -1 to 1 [default: false]" },
     Described { name: "score", value: "SCORE", of: MAPS, help: "logit or probability [default: the convention's]" },
-    Described { name: "convention", value: "NAME", of: MAPS, help: "paper, article, pytorch-grad-cam or openvino-xai: whose formulas to follow [default: paper]" },
+    Described { name: "convention", value: "NAME", of: MAPS, help: "paper, article, pytorch-grad-cam, openvino-xai or torch-cam: whose formulas to follow [default: paper]" },
     Described { name: "max_channels", value: "N", of: MAPS, help: "Score-CAM: mask with only the N channels that vary most [default: all]" },
     Described { name: "budget", value: "N", of: MAPS, help: "Score-CAM: N masked passes at most, from 8; the other weights are estimated [default: all passes]" },
     Described { name: "tolerance", value: "0..1", of: MAPS, help: "Score-CAM: stop when the map's correlation with that of all passes is 1 - tolerance or better [default: all passes]" },
-    Described { name: "seed", value: "N", of: MAPS, help: "Random: what chance starts from, a whole number from 0 [default: 0]" },
+    Described { name: "seed", value: "N", of: MAPS, help: "Random, Smooth Grad-CAM++: what chance starts from, a whole number from 0 [default: 0]" },
+    Described { name: "samples", value: "N", of: MAPS, help: "Smooth Grad-CAM++: how many noisy inputs, 1 to 200 [default: the convention's]" },
+    Described { name: "noise", value: "0..1", of: MAPS, help: "Smooth Grad-CAM++: the noise's deviation, as a part of the input's range; torch-cam: as it is [default: the convention's]" },
     Described { name: "normalize", value: "HOW", of: MAPS, help: "max, minmax or none [default: the convention's]" },
     Described { name: "output", value: "FORM", of: MAPS, help: "overlay, heatmap, gray, json or npy; to compare: figure or json" },
     Described { name: "size", value: "SIZE", of: MAPS, help: "image, input or layer [default: image for pictures, layer for arrays]" },
@@ -105,6 +107,8 @@ struct Given {
     budget: Option<usize>,
     tolerance: Option<f32>,
     seed: Option<u64>,
+    samples: Option<usize>,
+    noise: Option<f32>,
     normalize: Option<Normalize>,
     output: Option<Output>,
     size: Option<Size>,
@@ -168,6 +172,15 @@ impl Given {
                 let seed = number(name, value, |_| true, "a whole number from 0")?;
                 once(&mut self.seed, name, seed)
             }
+            "samples" => {
+                let count =
+                    number(name, value, |count| (1..=200).contains(count), "a whole number from 1 to 200")?;
+                once(&mut self.samples, name, count)
+            }
+            "noise" => {
+                let noise = number(name, value, |noise| (0.0..=1.0).contains(noise), "a number from 0 to 1")?;
+                once(&mut self.noise, name, noise)
+            }
             "normalize" => once(&mut self.normalize, name, choice(value)?),
             "output" => once(&mut self.output, name, output(endpoint, value)?),
             "size" => once(&mut self.size, name, choice(value)?),
@@ -220,6 +233,8 @@ impl Given {
                 budget: self.budget,
                 tolerance: self.tolerance,
                 seed: self.seed.unwrap_or(usual.seed),
+                samples: self.samples,
+                noise: self.noise,
                 normalize: self.normalize,
                 top_k: self.top_k.unwrap_or(usual.top_k),
             },
@@ -251,6 +266,8 @@ impl Given {
             ("budget", self.budget.is_some()),
             ("tolerance", self.tolerance.is_some()),
             ("seed", self.seed.is_some()),
+            ("samples", self.samples.is_some()),
+            ("noise", self.noise.is_some()),
         ];
         for (option, _) in particular.iter().filter(|(_, is_given)| *is_given) {
             let heeds = |row: &Row| row.options.contains(option);

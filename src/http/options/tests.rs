@@ -36,7 +36,7 @@ fn no_options_are_the_contract_s_defaults() {
 
 #[test]
 fn what_no_method_would_heed_is_refused() {
-    insta::assert_snapshot!(refusal(Explain, &[("seed", "1")]), @"seed: option 'seed' means nothing here; it is for random");
+    insta::assert_snapshot!(refusal(Explain, &[("seed", "1")]), @"seed: option 'seed' means nothing here; it is for random, smoothgradcam++");
     insta::assert_snapshot!(refusal(Explain, &[("max_channels", "9"), ("method", "gradcam")]), @"max_channels: option 'max_channels' means nothing here; it is for scorecam");
     insta::assert_snapshot!(refusal(Compare, &[("methods", "gradcam,random"), ("convention", "article")]), @"convention: there is no Random weights by convention 'article'; option 'convention' takes paper, pytorch-grad-cam for it");
     assert_eq!(parse(Explain, &[("method", "random"), ("seed", "3")]).unwrap().explain.seed, 3);
@@ -58,12 +58,12 @@ fn the_same_said_twice_is_no_contradiction() {
 
 #[test]
 fn what_is_wrong_is_named_with_what_would_be_right() {
-    insta::assert_snapshot!(refusal(Explain, &[("method", "gradcan")]), @"method: option 'method' can't be 'gradcan'; it takes gradcam++, gradcam, scorecam, layercam, hirescam, xgradcam, gradcam-elementwise, eigencam, eigengradcam, random, ablationcam, reciprocam");
-    insta::assert_snapshot!(refusal(Explain, &[("metod", "gradcam")]), @"metod: there is no option 'metod' here; there are model, method, layer, target, contrast, negate, signed, score, convention, max_channels, budget, tolerance, seed, normalize, output, size, colormap, blend, weight, emphasize, top_k");
-    insta::assert_snapshot!(refusal(Explain, &[("methods", "gradcam")]), @"methods: there is no option 'methods' here; there are model, method, layer, target, contrast, negate, signed, score, convention, max_channels, budget, tolerance, seed, normalize, output, size, colormap, blend, weight, emphasize, top_k");
-    insta::assert_snapshot!(refusal(Compare, &[("emphasize", "true")]), @"emphasize: there is no option 'emphasize' here; there are model, methods, layer, target, contrast, negate, signed, score, convention, max_channels, budget, tolerance, seed, normalize, output, size, colormap, blend, weight, top_k");
+    insta::assert_snapshot!(refusal(Explain, &[("method", "gradcan")]), @"method: option 'method' can't be 'gradcan'; it takes gradcam++, gradcam, scorecam, layercam, hirescam, xgradcam, gradcam-elementwise, eigencam, eigengradcam, random, ablationcam, reciprocam, smoothgradcam++, groupcam");
+    insta::assert_snapshot!(refusal(Explain, &[("metod", "gradcam")]), @"metod: there is no option 'metod' here; there are model, method, layer, target, contrast, negate, signed, score, convention, max_channels, budget, tolerance, seed, samples, noise, normalize, output, size, colormap, blend, weight, emphasize, top_k");
+    insta::assert_snapshot!(refusal(Explain, &[("methods", "gradcam")]), @"methods: there is no option 'methods' here; there are model, method, layer, target, contrast, negate, signed, score, convention, max_channels, budget, tolerance, seed, samples, noise, normalize, output, size, colormap, blend, weight, emphasize, top_k");
+    insta::assert_snapshot!(refusal(Compare, &[("emphasize", "true")]), @"emphasize: there is no option 'emphasize' here; there are model, methods, layer, target, contrast, negate, signed, score, convention, max_channels, budget, tolerance, seed, samples, noise, normalize, output, size, colormap, blend, weight, top_k");
     insta::assert_snapshot!(refusal(Compare, &[("output", "overlay")]), @"output: option 'output' can't be 'overlay' here; it takes figure, json");
-    insta::assert_snapshot!(refusal(Compare, &[("methods", "gradcam,")]), @"methods: option 'methods' can't name ''; it takes gradcam++, gradcam, scorecam, layercam, hirescam, xgradcam, gradcam-elementwise, eigencam, eigengradcam, random, ablationcam, reciprocam, separated by commas");
+    insta::assert_snapshot!(refusal(Compare, &[("methods", "gradcam,")]), @"methods: option 'methods' can't name ''; it takes gradcam++, gradcam, scorecam, layercam, hirescam, xgradcam, gradcam-elementwise, eigencam, eigengradcam, random, ablationcam, reciprocam, smoothgradcam++, groupcam, separated by commas");
     insta::assert_snapshot!(refusal(Compare, &[("methods", "gradcam,Grad-CAM")]), @"methods: option 'methods' names gradcam twice");
     insta::assert_snapshot!(refusal(Explain, &[("output", "figure")]), @"output: option 'output' can't be 'figure' here; it takes overlay, heatmap, gray, json, npy");
     insta::assert_snapshot!(refusal(Explain, &[("weight", "NaN")]), @"weight: option 'weight' can't be 'NaN'; it takes a number from 0 to 1");
@@ -71,6 +71,8 @@ fn what_is_wrong_is_named_with_what_would_be_right() {
     insta::assert_snapshot!(refusal(Explain, &[("max_channels", "0")]), @"max_channels: option 'max_channels' can't be '0'; it takes a whole number from 1");
     insta::assert_snapshot!(refusal(Explain, &[("budget", "7"), ("method", "scorecam")]), @"budget: option 'budget' can't be '7'; it takes a whole number from 8");
     insta::assert_snapshot!(refusal(Explain, &[("tolerance", "1"), ("method", "scorecam")]), @"tolerance: option 'tolerance' can't be '1'; it takes a number between 0 and 1");
+    insta::assert_snapshot!(refusal(Explain, &[("samples", "201"), ("method", "smoothgradcam++")]), @"samples: option 'samples' can't be '201'; it takes a whole number from 1 to 200");
+    insta::assert_snapshot!(refusal(Explain, &[("noise", "1.5"), ("method", "smoothgradcam++")]), @"noise: option 'noise' can't be '1.5'; it takes a number from 0 to 1");
     insta::assert_snapshot!(refusal(Explain, &[("top_k", "101")]), @"top_k: option 'top_k' can't be '101'; it takes a whole number from 0 to 100");
     insta::assert_snapshot!(refusal(Explain, &[("emphasize", "maybe")]), @"emphasize: option 'emphasize' can't be 'maybe'; it takes true or false");
     insta::assert_snapshot!(refusal(Explain, &[("layer", "")]), @"layer: option 'layer' is empty; leave it out for the default");

@@ -12,6 +12,8 @@ const METHODS = {
   "eigengradcam": "Eigen-Grad-CAM",
   "ablationcam": "Ablation-CAM",
   "reciprocam": "Recipro-CAM",
+  "smoothgradcam++": "Smooth Grad-CAM++",
+  "groupcam": "Group-CAM",
   "random": "Random weights",
 };
 

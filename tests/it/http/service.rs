@@ -59,7 +59,7 @@ async fn a_model_tells_what_it_takes_and_what_can_be_explained() {
     let layers = model["layers"].take();
     assert_eq!(model["labels"].take().as_array().unwrap().len(), 10);
     assert!(layers.as_array().unwrap().iter().any(|layer| layer["alias"] == model["default_layer"]));
-    insta::assert_snapshot!(layers[0].to_string(), @r#"{"alias":"features.1","gradient":"exact","gradients":true,"layout":"nchw","methods":["gradcam++","gradcam","scorecam","layercam","hirescam","xgradcam","gradcam-elementwise","eigencam","eigengradcam","random","ablationcam","reciprocam"],"name":"/features/features.1/Relu","shape":[4,64,64],"tensor":"/features/features.1/Relu_output_0"}"#);
+    insta::assert_snapshot!(layers[0].to_string(), @r#"{"alias":"features.1","gradient":"exact","gradients":true,"layout":"nchw","methods":["gradcam++","gradcam","scorecam","layercam","hirescam","xgradcam","gradcam-elementwise","eigencam","eigengradcam","random","ablationcam","reciprocam","smoothgradcam++","groupcam"],"name":"/features/features.1/Relu","shape":[4,64,64],"tensor":"/features/features.1/Relu_output_0"}"#);
     insta::assert_snapshot!(format!("{model:#}"), @r#"
     {
       "default_layer": "features.29",
@@ -115,6 +115,9 @@ async fn a_model_tells_what_it_takes_and_what_can_be_explained() {
         "gradcam-elementwise": {
           "available": true
         },
+        "groupcam": {
+          "available": true
+        },
         "hirescam": {
           "available": true
         },
@@ -128,6 +131,9 @@ async fn a_model_tells_what_it_takes_and_what_can_be_explained() {
           "available": true
         },
         "scorecam": {
+          "available": true
+        },
+        "smoothgradcam++": {
           "available": true
         },
         "xgradcam": {
