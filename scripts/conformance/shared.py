@@ -84,8 +84,9 @@ def write(folder, size, found, tied):
     arrays = {"x": found["x"], "target": found["target"]}
     arrays["logits"] = found["logits"].astype(np.float32)
     for module in (layer["module"] for layer in layers):
-        arrays[f"grad|{module}"] = found["grads"][module].astype(np.float32)
-        arrays[f"act|{module}"] = found["acts"][module].astype(np.float32)
+        # As exact as they are: exact.py compares in 64 bits.
+        arrays[f"grad|{module}"] = found["grads"][module].astype(np.float64)
+        arrays[f"act|{module}"] = found["acts"][module].astype(np.float64)
     np.savez(folder / "reference.npz", **arrays)
     (folder / "model.toml").write_text(manifest(size, layers))
     (folder / "layers.json").write_text(json.dumps({"layers": layers}, indent=1) + "\n")
