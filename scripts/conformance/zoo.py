@@ -63,8 +63,8 @@ ZOO = {
     "resnext50_32x4d": (64, ["layer1", "layer2", "layer4"]),
     "wide_resnet50_2": (64, ["layer1", "layer2", "layer4"]),
     "alexnet": (224, ["features.1", "features.7", "features.11"]),
-    "vgg11": (64, ["features.4", "features.12", "features.19"]),
-    "vgg16_bn": (64, ["features.5", "features.22", "features.42"]),
+    "vgg11": (224, ["features.4", "features.12", "features.19"]),
+    "vgg16_bn": (224, ["features.5", "features.22", "features.42"]),
     # timm's; the last layer of one with a class token is the one that pytorch-grad-cam advises.
     "mobilenetv1_100": (64, ["blocks.0", "blocks.2", "blocks.4"]),
     "vit_tiny_patch16_224": (224, ["patch_embed", "blocks.5", "blocks.11.norm1"]),
