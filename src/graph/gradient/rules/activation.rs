@@ -13,7 +13,7 @@ fn chain(emit: &mut Emit<'_>, step: &Step<'_>, derivative: &str) -> Gradients {
 
 /// `∂x = ∂y` where the condition holds, else 0.
 fn gate(emit: &mut Emit<'_>, step: &Step<'_>, open: &str) -> Gradients {
-    let gradient = emit.keep_where(open, step.gradient()?);
+    let gradient = emit.mask(open, step.gradient()?);
     Ok(step.only_first(gradient))
 }
 
@@ -137,7 +137,7 @@ fn strictly_between(emit: &mut Emit<'_>, a: &str, low: f32, high: f32) -> String
 pub(super) fn hard_sigmoid(emit: &mut Emit<'_>, step: &Step<'_>) -> Gradients {
     let open = strictly_between(emit, step.output(), 0.0, 1.0);
     let scaled = emit.scale(step.gradient()?, step.node.float("alpha", 0.2));
-    let gradient = emit.keep_where(&open, &scaled);
+    let gradient = emit.mask(&open, &scaled);
     Ok(step.only_first(gradient))
 }
 
@@ -147,11 +147,12 @@ pub(super) fn hard_swish(emit: &mut Emit<'_>, step: &Step<'_>) -> Gradients {
     let third = emit.scale(input, 1.0 / 3.0);
     let half = emit.scalar(0.5);
     let slope = emit.add(&third, &half);
-    let one = emit.scalar(1.0);
-    let below_three = less(emit, input, 3.0);
-    let upper = emit.op("Where", &[&below_three, &slope, &one]);
-    let open = greater(emit, input, -3.0);
-    let derivative = emit.keep_where(&open, &upper);
+    let between = strictly_between(emit, input, -3.0, 3.0);
+    let inner = emit.mask(&between, &slope);
+    let three = emit.scalar(3.0);
+    let above = emit.op("GreaterOrEqual", &[input, &three]);
+    let above = emit.to_float(&above);
+    let derivative = emit.add(&inner, &above);
     chain(emit, step, &derivative)
 }
 
