@@ -1,8 +1,9 @@
 //! The one ONNX Runtime of the process: found, loaded, given its threads.
 //!
-//! All sessions share one pool of threads. A server's threads wait without
-//! spinning: a spinning pool would take the cores from the other model, and from
-//! the image work of the next request.
+//! All sessions share one pool of threads. They spin between the operators of a
+//! pass, which takes a third off a pass of many small ones, and sleep as soon as no
+//! pass runs: a pool that spins on would take the cores from the image work of the
+//! next request.
 
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
@@ -51,7 +52,7 @@ impl Runtime {
         let pool = GlobalThreadPoolOptions::default()
             .with_intra_threads(threads)
             .and_then(|pool| pool.with_inter_threads(1))
-            .and_then(|pool| pool.with_spin_control(false))
+            .and_then(|pool| pool.with_spin_control(true))
             .map_err(|error| setup(error.to_string()))?;
         let environment = builder
             .with_name("camlens")
@@ -90,6 +91,8 @@ impl Runtime {
             .with_optimization_level(level)
             .map_err(recover)?
             .with_prepacking(false)
+            .map_err(recover)?
+            .with_config_entry("session.force_spinning_stop", "1")
             .map_err(recover)?
             // Fusing what reads integers, ONNX Runtime 1.32 aborts where the backward pass reads it, too.
             .with_config_entry("session.disable_quant_qdq", "1")
