@@ -163,7 +163,7 @@ pub struct Options {
     pub method: Method,
     /// Whose arithmetic is followed.
     pub convention: Convention,
-    /// The layer, by any of its names; else the model's default.
+    /// The layers, by any of their names, with commas between them; else the model's default.
     pub layer: Option<String>,
     /// The classes, by index or exact label, with commas between them; else the predicted one.
     pub target: Option<String>,

@@ -1,5 +1,7 @@
 //! What an explanation consists of.
 
+use std::ops::Add;
+
 use ndarray::Array2;
 use serde::Serialize;
 
@@ -32,6 +34,19 @@ pub struct Passes {
     pub skipped: usize,
 }
 
+impl Add for Passes {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self {
+            forward: self.forward + other.forward,
+            masked: self.masked + other.masked,
+            tail: self.tail + other.tail,
+            skipped: self.skipped + other.skipped,
+        }
+    }
+}
+
 /// Where the time went, in milliseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Timing {
@@ -43,6 +58,18 @@ pub struct Timing {
     pub explain_ms: f64,
 }
 
+impl Add for Timing {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self {
+            preprocess_ms: self.preprocess_ms + other.preprocess_ms,
+            forward_ms: self.forward_ms + other.forward_ms,
+            explain_ms: self.explain_ms + other.explain_ms,
+        }
+    }
+}
+
 /// One map, and all that belongs to it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Explanation {
@@ -52,7 +79,7 @@ pub struct Explanation {
     pub method: Method,
     /// Whose arithmetic was followed.
     pub convention: Convention,
-    /// The layer's friendly name.
+    /// The layer's friendly name; of several all of them, with commas between.
     pub layer: String,
     /// The class that is explained.
     pub target: Prediction,
@@ -62,7 +89,7 @@ pub struct Explanation {
     pub negate: bool,
     /// The top classes, most probable first.
     pub predictions: Vec<Prediction>,
-    /// The map `[h, w]` at layer size, normalised as asked; all zeros when `empty`, never NaN.
+    /// The map `[h, w]` at layer size (of several layers, at the size of the model's input), normalised as asked; all zeros when `empty`, never NaN.
     pub map: Array2<f32>,
     /// True when the map tells what speaks for the class, above 0, from what speaks against it, below.
     pub signed: bool,

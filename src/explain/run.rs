@@ -6,10 +6,12 @@ use std::time::Instant;
 use image::RgbImage;
 use ndarray::{Array2, Array4, ArrayView1, ArrayView3, Axis};
 
+use super::fusion::{self, MOST_LAYERS};
 use super::goal::{self, Goal};
-use super::methods::{METHODS, Row};
+use super::methods::Row;
+use super::names::names;
 use super::normalize::{Finish, normalize};
-use super::options::{Convention, Method, Normalize, Options, ScoreKind};
+use super::options::{Method, Options};
 use super::result::{Explanation, Passes, Prediction, Predictions, Timing};
 use super::stage::Stage;
 use super::watch::Watch;
@@ -60,7 +62,8 @@ pub fn compare(
     let input = model.preprocess().tensor(image);
     let preprocess_ms = ms_since(started);
     let seen = model.preprocess().seen(image.width(), image.height());
-    let mut explanations = Job::new(model, &input, seen, options, cancel, watch)?.run(methods)?;
+    let request = Request { model, input: &input, seen, options, cancel, watch };
+    let mut explanations = request.run(methods)?;
     for explanation in &mut explanations {
         explanation.timing.preprocess_ms = preprocess_ms;
     }
@@ -81,34 +84,93 @@ pub fn explain_input(
 ) -> Result<Vec<Explanation>> {
     let preprocess = model.preprocess();
     let seen = [0.0, 0.0, preprocess.width as f32, preprocess.height as f32];
-    Job::new(model, input, seen, options, cancel, watch)?.run(methods)
+    Request { model, input, seen, options, cancel, watch }.run(methods)
 }
 
-/// One request with its names resolved.
-struct Job<'a> {
+/// One request as it was asked.
+#[derive(Clone, Copy)]
+struct Request<'a> {
     model: &'a Model,
-    layer: &'a Layer,
     input: &'a Array4<f32>,
     /// The part of the image that the input shows.
     seen: [f32; 4],
-    /// The classes; none for the predicted one.
-    targets: Vec<usize>,
-    contrast: Option<usize>,
     options: &'a Options,
     cancel: &'a Cancel,
     watch: &'a dyn Watch,
 }
 
+impl Request<'_> {
+    fn run(self, methods: &[Method]) -> Result<Vec<Explanation>> {
+        let layers = layers(self.model, self.options)?;
+        if let [layer] = layers.as_slice() {
+            return Job::new(self, layer)?.run(methods);
+        }
+        let options = fusion::of_each(self.options);
+        let each = Request { options: &options, ..self };
+        let jobs: Vec<Job<'_>> = layers.iter().map(|layer| Job::new(each, layer)).collect::<Result<_>>()?;
+        // What one layer does not allow is told before another's passes are run.
+        for job in &jobs {
+            methods.iter().try_for_each(|&method| job.wanted(method).map(drop))?;
+        }
+        // A layer's program gives its own activation and gradient, so each layer has its own pass.
+        let by_layer: Vec<Vec<Explanation>> =
+            jobs.iter().map(|job| job.run(methods)).collect::<Result<_>>()?;
+        let mut by_layer: Vec<_> = by_layer.into_iter().map(Vec::into_iter).collect();
+        let mut fused = Vec::new();
+        loop {
+            let of_all: Vec<Explanation> = by_layer.iter_mut().filter_map(Iterator::next).collect();
+            let Some(first) = of_all.first() else { return Ok(fused) };
+            let finish = finish(first.method.row(), self.options);
+            fused.push(fusion::fuse(of_all, finish)?);
+        }
+    }
+}
+
+/// The layers that a request names, or the model's default; there is at least one.
+fn layers<'a>(model: &'a Model, options: &Options) -> Result<Vec<&'a Layer>> {
+    let Some(asked) = &options.layer else { return Ok(vec![model.default_layer()]) };
+    let invalid = |detail: String| Err(Error::new(Kind::Option, detail).about("layer"));
+    let mut layers: Vec<&Layer> = Vec::new();
+    for name in names(asked, |name| model.layer(Some(name)).is_ok()) {
+        if name.is_empty() {
+            return invalid("option 'layer' has an empty place between its commas".into());
+        }
+        if layers.len() == MOST_LAYERS {
+            return invalid(format!("option 'layer' takes {MOST_LAYERS} layers at most"));
+        }
+        let layer = model.layer(Some(name))?;
+        if layers.contains(&layer) {
+            return invalid(format!("option 'layer' names layer '{}' twice", layer.name));
+        }
+        layers.push(layer);
+    }
+    Ok(layers)
+}
+
+/// How a method's finished map is brought to 0..1.
+fn finish(row: &Row, options: &Options) -> Finish {
+    let how = options.normalize.unwrap_or(row.normalize(options.convention));
+    Finish { how, epsilon: options.convention.epsilon(), cut: row.cuts, signed: options.signed }
+}
+
+/// One request with its names resolved, about one layer.
+pub(super) struct Job<'a> {
+    pub(super) model: &'a Model,
+    pub(super) layer: &'a Layer,
+    input: &'a Array4<f32>,
+    /// The part of the image that the input shows.
+    seen: [f32; 4],
+    /// The classes; none for the predicted one.
+    targets: Vec<usize>,
+    pub(super) contrast: Option<usize>,
+    pub(super) options: &'a Options,
+    cancel: &'a Cancel,
+    watch: &'a dyn Watch,
+}
+
 impl<'a> Job<'a> {
-    fn new(
-        model: &'a Model,
-        input: &'a Array4<f32>,
-        seen: [f32; 4],
-        options: &'a Options,
-        cancel: &'a Cancel,
-        watch: &'a dyn Watch,
-    ) -> Result<Self> {
-        let layer = model.layer(options.layer.as_deref())?;
+    fn new(request: Request<'a>, layer: &'a Layer) -> Result<Self> {
+        let Request { model, input, seen, options, cancel, watch } = request;
         let targets = targets(model, options)?;
         let resolve = |name: &str| model.labels().resolve(name, model.classes());
         let contrast = options.contrast.as_deref().map(resolve).transpose();
@@ -153,119 +215,6 @@ impl<'a> Job<'a> {
             explanations.extend(of_method.into_iter().map(|one| Explanation { timing, ..one }));
         }
         Ok(explanations)
-    }
-
-    /// The score that a method explains.
-    fn score(&self, row: &Row) -> ScoreKind {
-        self.options.score.unwrap_or(row.score(self.options.convention))
-    }
-
-    /// The gradient that a method needs, or why it can't be had.
-    fn wanted(&self, method: Method) -> Result<Wanted> {
-        let impossible = |why: String| Err(Error::new(Kind::Impossible, why));
-        let row = method.row();
-        let score = self.score(row);
-        if row.sees_class && score == ScoreKind::Logit && self.model.link() == Link::Hidden {
-            return impossible(format!(
-                "model '{}' gives probabilities and hides their logits; score=probability works",
-                self.model.id()
-            ));
-        }
-        self.has_goal(row, score)?;
-        if self.options.signed {
-            self.has_sign(row, score)?;
-        }
-        if row.needs.tail()
-            && let Some(obstacle) = self.model.tail_obstacle(self.layer)
-        {
-            return impossible(format!(
-                "{} runs what stands behind layer '{}' by itself: {obstacle}; scorecam works without",
-                row.title, self.layer.name
-            ));
-        }
-        if !row.needs.gradient() {
-            return Ok(Wanted::Nothing);
-        }
-        if let Some(obstacle) = self.model.gradient_obstacle(self.layer) {
-            return impossible(format!(
-                "{} needs a gradient, and layer '{}' has none: {obstacle}; scorecam works without",
-                row.title, self.layer.name
-            ));
-        }
-        Ok(match score {
-            ScoreKind::Logit => Wanted::Logit,
-            ScoreKind::Probability => Wanted::Probability,
-        })
-    }
-
-    /// Whether passes are weighed by numbers of which none is below 0.
-    fn weighs_by_positives(&self, row: &Row, score: ScoreKind) -> bool {
-        row.weighs_by_score
-            && (score == ScoreKind::Probability || self.options.convention == Convention::Article)
-    }
-
-    /// Refuses a signed map where a method makes none.
-    fn has_sign(&self, row: &Row, score: ScoreKind) -> Result<()> {
-        let refuse = |option: &str, why: String| Err(Error::new(Kind::Option, why).about(option));
-        if self.options.normalize == Some(Normalize::MinMax) {
-            let why = "option 'normalize' can't be 'minmax' of a signed map, whose 0 has to stay; it takes max or none";
-            return refuse("normalize", why.into());
-        }
-        if !row.has_sign {
-            let names: Vec<_> = METHODS.iter().filter(|row| row.has_sign).map(|row| row.name).collect();
-            let why = format!(
-                "{} does not tell for from against; option 'signed' is for {}",
-                row.title,
-                names.join(", ")
-            );
-            return refuse("signed", why);
-        }
-        if row.weighs_by_score && self.options.convention == Convention::PytorchGradCam {
-            let why = format!(
-                "{} by pytorch-grad-cam weighs by a softmax, of which nothing is below 0; convention=paper works with \
-                 score=logit or contrast",
-                row.title
-            );
-            return refuse("signed", why);
-        }
-        if self.weighs_by_positives(row, score) && self.contrast.is_none() {
-            let cure = if self.options.convention == Convention::Article {
-                "contrast"
-            } else {
-                "score=logit or contrast"
-            };
-            let why =
-                format!("{} weighs by probabilities, and none is below 0; {cure} gives a sign", row.title);
-            return refuse("signed", why);
-        }
-        Ok(())
-    }
-
-    /// Refuses a goal that a method can't have.
-    fn has_goal(&self, row: &Row, score: ScoreKind) -> Result<()> {
-        let options = self.options;
-        let refuse = |option: &str, why: String| Err(Error::new(Kind::Impossible, why).about(option));
-        let asked = match (self.contrast, options.negate) {
-            (Some(_), _) => "contrast",
-            (None, true) => "negate",
-            (None, false) => return Ok(()),
-        };
-        if !row.sees_class {
-            return refuse(asked, format!("{} looks at no class; leave out {asked}", row.title));
-        }
-        // Its softmax over the channels makes weights of any number.
-        let is_relative = options.convention == Convention::PytorchGradCam;
-        if asked == "negate" && self.weighs_by_positives(row, score) && !is_relative {
-            return refuse(
-                asked,
-                format!(
-                    "{} weighs by probabilities, and the negative of a probability speaks for nothing; \
-                     score=logit or contrast works",
-                    row.title
-                ),
-            );
-        }
-        Ok(())
     }
 
     /// What is explained, now that the predicted class is known.
@@ -329,10 +278,7 @@ impl<'a> Job<'a> {
         passes: Passes,
     ) -> Explanation {
         let (model, options) = (self.model, self.options);
-        let how = options.normalize.unwrap_or(row.normalize(options.convention));
-        let (epsilon, signed) = (options.convention.epsilon(), options.signed);
-        let finish = Finish { how, epsilon, cut: row.cuts, signed };
-        let normalized = normalize(map, finish);
+        let normalized = normalize(map, finish(row, options));
         let preprocess = model.preprocess();
         Explanation {
             model: model.id().to_owned(),
@@ -344,7 +290,7 @@ impl<'a> Job<'a> {
             negate: goal.negate,
             predictions: top(model, outcome, options.top_k),
             map: normalized.map,
-            signed,
+            signed: options.signed,
             max: normalized.max,
             empty: normalized.empty,
             estimated: row.needs.gradient() && self.layer.is_estimated,

@@ -370,6 +370,31 @@ fn a_contrast_is_the_difference_of_scores_and_a_negation_its_opposite() {
     assert!(held >= 14, "{held}");
 }
 
+#[test]
+fn several_layers_are_fused_as_the_library_does_it() {
+    let mut fusion = Golden::open("methods/fusion.npz");
+    for (name, onnx, size, layers) in TINY {
+        let mut golden = Golden::open(&format!("methods/{name}.npz"));
+        let model = dialect(onnx, size);
+        let input: Array4<f32> = golden.get("x");
+        // The order in which they are named does not count.
+        let names: Vec<&str> = layers.iter().rev().map(|(_, ours)| *ours).collect();
+        for method in [Method::GradCam, Method::LayerCam, Method::ScoreCam] {
+            let options = Options {
+                method,
+                convention: Convention::PytorchGradCam,
+                layer: Some(names.join(",")),
+                target: class(&mut golden, "target"),
+                ..Options::default()
+            };
+            let found = explain(&model, &input, &options);
+            assert_eq!(found.passes.forward, layers.len());
+            let off = difference(&found.map.into_dyn(), &fusion.get(&format!("{name}|{}", method.name())));
+            assert!(off <= TOLERANCE, "{onnx}, {method} differs by {off}");
+        }
+    }
+}
+
 /// The library's own sums, before it cuts them off at 0.
 #[test]
 fn a_signed_map_is_the_sum_that_is_not_cut() {

@@ -51,7 +51,7 @@ pub const OPTIONS: &[Described] = &[
     Described { name: "model", value: "ID", of: ALL, help: "The model to ask [default: the configured one]" },
     Described { name: "method", value: "METHOD", of: &[Explain], help: "gradcam, gradcam++ (or gradcampp), scorecam, layercam, hirescam, xgradcam, gradcam-elementwise, eigencam, eigengradcam, random, ablationcam, reciprocam, smoothgradcam++ or groupcam [default: gradcam++]" },
     Described { name: "methods", value: "METHODS", of: &[Compare], help: "Methods to compare, separated by commas [default: gradcam,gradcam++,scorecam]" },
-    Described { name: "layer", value: "LAYER", of: MAPS, help: "The layer to explain, by alias, node or tensor [default: the model's]" },
+    Described { name: "layer", value: "LAYERS", of: MAPS, help: "The layer to explain, by alias, node or tensor, or up to 10 with commas between them: the mean of their maps [default: the model's]" },
     Described { name: "target", value: "CLASSES", of: MAPS, help: "The class to explain, by index or exact label, or up to 10 with commas between them [default: the predicted one]" },
     Described { name: "contrast", value: "CLASS", of: MAPS, help: "Explain the class rather than this one: the difference of their scores" },
     Described { name: "negate", value: "BOOL", of: MAPS, help: "true: show what speaks against the class [default: false]" },

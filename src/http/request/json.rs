@@ -20,7 +20,7 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 );
 
 /// Options that take several names: as a list, or as text with commas.
-const LISTS: [&str; 2] = ["methods", "target"];
+const LISTS: [&str; 3] = ["methods", "target", "layer"];
 
 /// The members in their order. A map would silently keep the last of two with one name.
 struct Members(Vec<(String, Value)>);

@@ -3,6 +3,7 @@
 mod answers;
 mod compare;
 mod contract;
+mod layers;
 mod options;
 mod overload;
 mod page;

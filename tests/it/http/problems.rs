@@ -106,11 +106,11 @@ async fn bodies_that_cannot_be_read() {
     title: The request could not be read
     type: /docs#problem-malformed-request
     ");
-    insta::assert_snapshot!(refused_body("application/json", "{\"image\": \"\", \"layer\": [\"a\"]}").await, @r"
+    insta::assert_snapshot!(refused_body("application/json", "{\"image\": \"\", \"score\": [\"a\"]}").await, @r"
     400
-    detail: option 'layer' must be a string, a number or a boolean
+    detail: option 'score' must be a string, a number or a boolean
     instance: /v1/explain
-    option: layer
+    option: score
     title: An option is not valid
     type: /docs#problem-invalid-option
     ");
