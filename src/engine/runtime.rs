@@ -1,14 +1,15 @@
 //! The one ONNX Runtime of the process: found, loaded, given its threads.
 //!
-//! All sessions share one pool of threads. They spin between the operators of a
-//! pass, which takes a third off a pass of many small ones, and sleep as soon as no
-//! pass runs: a pool that spins on would take the cores from the image work of the
-//! next request.
+//! A session's threads spin between the operators of a pass, which takes a third
+//! off a pass of many small ones, and sleep as soon as it ends: a pool that spins on
+//! would take the cores from the image work of the next request. ONNX Runtime stops
+//! the spinning of a session's own pool only, so there is one for each session; all
+//! but those of the models that work are asleep.
 
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-use ort::environment::{Environment, GlobalThreadPoolOptions};
+use ort::environment::Environment;
 use ort::session::Session;
 use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
 
@@ -49,15 +50,9 @@ impl Runtime {
             |what: String| Error::new(Kind::Setup, format!("ONNX Runtime at {}: {what}", path.display()));
         let builder = ort::init_from(&path).map_err(|error| setup(error.to_string()))?;
         let threads = settings.threads.unwrap_or_else(available_threads);
-        let pool = GlobalThreadPoolOptions::default()
-            .with_intra_threads(threads)
-            .and_then(|pool| pool.with_inter_threads(1))
-            .and_then(|pool| pool.with_spin_control(true))
-            .map_err(|error| setup(error.to_string()))?;
         let environment = builder
             .with_name("camlens")
             .with_telemetry(false)
-            .with_global_thread_pool(pool)
             .build()
             .map_err(|error| setup(error.to_string()))?;
         Ok(Self { environment, threads })
@@ -91,6 +86,8 @@ impl Runtime {
             .with_optimization_level(level)
             .map_err(recover)?
             .with_prepacking(false)
+            .map_err(recover)?
+            .with_intra_threads(self.threads)
             .map_err(recover)?
             .with_config_entry("session.force_spinning_stop", "1")
             .map_err(recover)?
