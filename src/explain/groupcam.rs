@@ -32,8 +32,13 @@ pub(super) const ROW: Row = Row {
     conventions: &[Convention::Paper],
     paper_normalize: Normalize::MinMax,
     maps: |stage| {
-        let goals = stage.goals.iter().zip(&stage.gradients);
-        goals.map(|(goal, gradient)| map(stage, goal, gradient.view())).collect()
+        let goals = stage.goals.iter().zip(&stage.gradients).enumerate();
+        goals
+            .map(|(index, (goal, gradient))| {
+                stage.turn_to(index);
+                map(stage, goal, gradient.view())
+            })
+            .collect()
     },
     ..Row::GRADIENT
 };

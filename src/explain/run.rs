@@ -256,6 +256,7 @@ impl<'a> Job<'a> {
             cancel: self.cancel,
             watch: self.watch,
             finish: &finish,
+            shown: Cell::new(0),
             passes: Cell::new(Passes { forward: usize::from(!outcome.is_known), ..Passes::default() }),
             confidences: RefCell::default(),
         };

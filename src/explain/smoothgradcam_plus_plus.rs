@@ -20,7 +20,6 @@
 use ndarray::{Array1, Array2, Array3, Array4, ArrayView3, Axis, Zip};
 
 use super::chance::Chance;
-use super::goal::Goal;
 use super::gradcam_plus_plus::alpha;
 use super::methods::Row;
 use super::options::{Convention, Method, Options};
@@ -35,29 +34,31 @@ pub(super) const ROW: Row = Row {
     title: "Smooth Grad-CAM++",
     conventions: &[Convention::Paper, Convention::TorchCam],
     options: &["seed", "samples", "noise"],
-    maps: |stage| stage.goals.iter().map(|goal| map(stage, goal)).collect(),
+    maps,
     ..Row::GRADIENT
 };
 
-fn map(stage: &Stage<'_>, goal: &Goal) -> Result<Array2<f32>> {
+/// The samples serve all goals.
+fn maps(stage: &Stage<'_>) -> Result<Vec<Array2<f32>>> {
     let (options, activation) = (stage.options, stage.activation);
     let samples = samples(options);
     let deviation = deviation(options, stage.input());
     let mut chance = Chance::new(options.seed);
-    let mut powers = Powers::zeros(activation.raw_dim());
+    let mut powers: Vec<Powers> = stage.goals.iter().map(|_| Powers::zeros(activation.raw_dim())).collect();
+    let map = |done: usize, powers: &Powers, gradient: &Array3<f32>, seen: &Array3<f32>| {
+        powers.map(done, activation, gradient.view(), seen.view(), options.convention)
+    };
     stage.tell(0, samples, || Array2::zeros((0, 0)));
-    let mut last = None;
+    let mut last = (Vec::new(), Array3::zeros(activation.raw_dim()));
     for done in 1..=samples {
         let noisy = stage.input().mapv(|value| (f64::from(value) + deviation * chance.normal()) as f32);
-        let (gradient, seen) = stage.gradient_at(goal, noisy)?;
-        powers.add(gradient.view());
-        let (gradient, seen) = last.insert((gradient, seen));
-        stage.tell(done, samples, || {
-            powers.map(done, activation, gradient.view(), seen.view(), options.convention)
-        });
+        last = stage.gradients_at(noisy)?;
+        let (gradients, seen) = &last;
+        powers.iter_mut().zip(gradients).for_each(|(powers, gradient)| powers.add(gradient.view()));
+        stage.tell(done, samples, || map(done, &powers[0], &gradients[0], seen));
     }
-    let (gradient, seen) = last.unwrap_or_else(|| (activation.to_owned(), activation.to_owned()));
-    Ok(powers.map(samples, activation, gradient.view(), seen.view(), options.convention))
+    let (gradients, seen) = &last;
+    Ok(powers.iter().zip(gradients).map(|(powers, gradient)| map(samples, powers, gradient, seen)).collect())
 }
 
 /// How many noisy inputs there are: at least 1.

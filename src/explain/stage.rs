@@ -45,6 +45,8 @@ pub struct Stage<'a> {
     pub(super) watch: &'a dyn Watch,
     /// Makes an answer of a map, for whoever watches.
     pub(super) finish: &'a dyn Fn(Array2<f32>, &Goal, Passes) -> Explanation,
+    /// The goal that unfinished maps are of, in a method that takes them one by one.
+    pub(super) shown: Cell<usize>,
     pub(super) passes: Cell<Passes>,
     /// How far to trust the maps, where they are estimates: one for each goal, in their order.
     pub(super) confidences: RefCell<Vec<Confidence>>,
@@ -94,7 +96,8 @@ impl Stage<'_> {
     /// The model's answers to the image seen through `count` masks; `mask(k, out)` writes mask k, `[H, W]`.
     /// `set` says what the masks depend on besides image, layer and method.
     ///
-    /// `so_far(done, answers)` is the first goal's map as if the first passes were all, for whoever watches.
+    /// `so_far(done, answers)` is the first goal's map as if the first passes were all, for whoever watches, or that of the goal
+    /// that the method has turned to.
     ///
     /// # Errors
     /// Those of the engine.
@@ -193,17 +196,24 @@ impl Stage<'_> {
         self.model.preprocess().layout
     }
 
-    /// A goal's gradient at the layer and the layer's activation, both `[C, h, w]`, for another input.
+    /// Each goal's gradient at the layer, and the layer's activation, `[C, h, w]` all, for another input.
     ///
     /// # Errors
     /// Those of the engine.
-    pub fn gradient_at(&self, goal: &Goal, input: Array4<f32>) -> Result<(Array3<f32>, Array3<f32>)> {
+    pub fn gradients_at(&self, input: Array4<f32>) -> Result<(Vec<Array3<f32>>, Array3<f32>)> {
         let wanted = match self.score {
             ScoreKind::Logit => Wanted::Logit,
             ScoreKind::Probability => Wanted::Probability,
         };
-        let (target, contrast) = (Some(goal.target), goal.contrast);
-        let pass = Pass { target, contrast, wanted, activation: true, ..Pass::of(input) };
+        let mut targets = self.goals.iter().map(|goal| goal.target);
+        let pass = Pass {
+            target: targets.next(),
+            others: targets.collect(),
+            contrast: self.goals[0].contrast,
+            wanted,
+            activation: true,
+            ..Pass::of(input)
+        };
         let outcome = self.model.run(self.layer, pass, self.cancel)?;
         self.count(|passes| if outcome.is_known { passes.skipped += 1 } else { passes.masked += 1 });
         let first = |array: Option<Array4<f32>>, what: &str| {
@@ -211,16 +221,29 @@ impl Stage<'_> {
                 array.ok_or_else(|| Error::internal("explaining", format!("the pass gave no {what}")))?;
             Ok(array.index_axis_move(Axis(0), 0))
         };
-        let gradient: Array3<f32> = first(outcome.gradient, "gradient")?;
-        let gradient = if goal.negate { -gradient } else { gradient };
-        Ok((gradient, first(outcome.activation, "activation")?))
+        let others = outcome.other_gradients.into_iter().map(Some);
+        let gradients = std::iter::once(outcome.gradient).chain(others).zip(self.goals).map(|(one, goal)| {
+            let gradient: Array3<f32> = first(one, "gradient")?;
+            Ok(if goal.negate { -gradient } else { gradient })
+        });
+        Ok((gradients.collect::<Result<_>>()?, first(outcome.activation, "activation")?))
     }
 
-    /// Tells whoever watches that `done` of a goal's passes are done, and shows them `map()` if they look.
+    /// Turns to a goal, in a method that takes them one by one: what is shown from now on is of it.
+    pub fn turn_to(&self, goal: usize) {
+        self.shown.set(goal);
+    }
+
+    /// The goal that unfinished maps are of.
+    fn shown(&self) -> &Goal {
+        &self.goals[self.shown.get()]
+    }
+
+    /// Tells whoever watches that `done` of the passes are done, and shows them `map()` if they look.
     pub fn tell(&self, done: usize, of: usize, map: impl FnOnce() -> Array2<f32>) {
         self.watch.progress(self.method, done, of);
         if done > 0 && done < of && self.watch.wants_partial() {
-            let unfinished = (self.finish)(map(), &self.goals[0], self.passes.get());
+            let unfinished = (self.finish)(map(), self.shown(), self.passes.get());
             self.watch.partial(&unfinished, done, of);
         }
     }
@@ -240,7 +263,7 @@ impl Stage<'_> {
                 let mut passes = before;
                 counted(&mut passes, done);
                 let map = so_far(done, answers);
-                self.watch.partial(&(self.finish)(map, &self.goals[0], passes), done, count);
+                self.watch.partial(&(self.finish)(map, self.shown(), passes), done, count);
             }
             Ok(())
         }
