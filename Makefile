@@ -10,7 +10,7 @@ SECONDS_PER_FUZZ_TARGET ?= 60
 ZOO ?= target/zoo
 
 .DEFAULT_GOAL := help
-.PHONY: help setup quiet-setup run test openapi lint build demo bench scorecam page fuzz conformance clean distclean
+.PHONY: help setup quiet-setup run test openapi lint build demo bench scorecam architectures page fuzz conformance clean distclean
 
 help: ## print this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1|/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-16s %s\n", $$1, $$2}'
@@ -55,6 +55,9 @@ bench: quiet-setup build ## measure speed and memory beside plain ONNX Runtime (
 
 scorecam: quiet-setup build ## measure Score-CAM over natural pictures, and its estimates (BENCH="--vgg16 DIR")
 	@$(PYTHON) bench/scorecam.py $(BENCH)
+
+architectures: quiet-setup build ## measure what a gradient costs on four architectures, beside torch's
+	@$(PYTHON) bench/architectures.py $(BENCH)
 
 page: quiet-setup build ## test the page in Chromium against the real service (needs Debian's chromium)
 	@cd tests/page && npm ci --silent
