@@ -126,7 +126,7 @@ impl AttributeProto {
         }
     }
 
-    /// A sub-graph, as `If` takes them.
+    /// A sub-graph, as `Loop` and `If` take them.
     #[must_use]
     pub fn graph(name: &str, value: GraphProto) -> Self {
         Self { g: Some(value), ..Self::named(name, attribute_type::GRAPH) }
