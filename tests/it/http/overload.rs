@@ -16,7 +16,7 @@ fn endless() -> Body {
 pub(crate) async fn until(what: &str, holds: impl Fn() -> bool) {
     let started = Instant::now();
     while !holds() {
-        assert!(started.elapsed() < Duration::from_secs(20), "{what}");
+        assert!(started.elapsed() < Duration::from_secs(60), "{what}");
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
 }
@@ -59,7 +59,7 @@ async fn a_deadline_stops_the_work() {
     title: The request took too long
     type: /docs#problem-deadline
     ");
-    assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
+    assert!(started.elapsed() < Duration::from_secs(20), "{:?}", started.elapsed());
     nothing_is_left(&state).await;
 }
 

