@@ -7,8 +7,9 @@ For an architecture that is over 1e-4 in the conformance table: where the same g
 agrees once every number in it has 64 bits, the rules are exact, and what is left in
 32 bits is rounding. ONNX Runtime has no double kernels for convolutions, so ONNX's
 reference implementation runs the graph, with torch's double convolutions and pools.
-The gradient is held against differences of the file's own scores, too: an exporter that
-folds a BatchNorm into 32-bit weights writes a slightly other network than the framework's.
+What it finds is written beside the arrays, where `examples/conformance.rs` finds it for its
+table. With --differences the gradient is held against differences of the file's own
+scores, too, which no framework has a part in.
 """
 
 import argparse
@@ -88,12 +89,28 @@ class MaxPool(OpRun):
         return (values.numpy(), places) if len(self.onnx_node.output) > 1 else (values.numpy(),)
 
 
+class Pad(OpRun):
+    """ONNX allows pads below 0, which take away; its reference implementation does not."""
+
+    def _run(self, x, pads, value=None, axes=None, mode=None):
+        every = np.zeros((2, x.ndim), int)
+        every[:, range(x.ndim) if axes is None else axes] = np.reshape(pads, (2, -1))
+        wide = np.maximum(every, 0).T
+        options = {"constant_values": 0 if value is None else value.item()} if mode in (None, "constant") else {}
+        x = np.pad(x, wide, mode=mode or "constant", **options)
+        less = np.maximum(-every, 0)
+        return (x[tuple(slice(begin, size - end) for begin, end, size in zip(*less, x.shape))],)
+
+
+def double(tensor):
+    if tensor.data_type == TensorProto.FLOAT:
+        tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor).astype(np.float64), tensor.name))
+
+
 def doubled(graph):
     """Every float of a graph in 64 bits."""
     for tensor in graph.initializer:
-        if tensor.data_type == TensorProto.FLOAT:
-            name = tensor.name
-            tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor).astype(np.float64), name))
+        double(tensor)
     for value in [*graph.input, *graph.output]:
         if value.type.tensor_type.elem_type == TensorProto.FLOAT:
             value.type.tensor_type.elem_type = TensorProto.DOUBLE
@@ -103,8 +120,24 @@ def doubled(graph):
         for attribute in node.attribute:
             if attribute.name in ("to", "dtype") and attribute.i == TensorProto.FLOAT:
                 attribute.i = TensorProto.DOUBLE
+            if attribute.type == onnx.AttributeProto.TENSOR:
+                double(attribute.t)
             if attribute.type == onnx.AttributeProto.GRAPH:
                 doubled(attribute.g)
+
+
+def unrolled(graph):
+    """Takes the backward pass out of its loop: one round, the first, gives the only gradient that is asked for."""
+    loop = next(node for node in graph.node if node.op_type == "Loop" and "camlens/gradient" in node.output)
+    body = next(attribute.g for attribute in loop.attribute if attribute.name == "body")
+    graph.node.remove(loop)
+    graph.initializer.extend(body.initializer)
+    graph.initializer.append(numpy_helper.from_array(np.array(0, np.int64), body.input[0].name))
+    graph.initializer.append(numpy_helper.from_array(np.array(True), body.input[1].name))
+    graph.node.extend(body.node)
+    gradient = next(output for output in graph.output if output.name == "camlens/gradient")
+    # The loop's condition, then the gradient.
+    gradient.name = body.output[1].name
 
 
 def slope(model, tensor, act, gradient, targets):
@@ -121,7 +154,7 @@ def slope(model, tensor, act, gradient, targets):
     value = lambda name: helper.make_tensor_value_info(name, TensorProto.DOUBLE, None)
     graph = helper.make_graph(kept[::-1], "tail", [value(tensor)], [value("camlens/scores")], constants)
     tail = helper.make_model(graph, opset_imports=model.opset_import, ir_version=model.ir_version)
-    session = ReferenceEvaluator(tail, new_ops=[Conv, ConvTranspose, MaxPool])
+    session = ReferenceEvaluator(tail, new_ops=[Conv, ConvTranspose, MaxPool, Pad])
     way = np.random.default_rng(0).standard_normal(act.shape) * (act > 0)
     score = lambda moved: session.run(None, {tensor: moved})[0][np.arange(len(moved)), targets]
     found = (score(act + STEP * way) - score(act - STEP * way)) / (2 * STEP)
@@ -129,35 +162,54 @@ def slope(model, tensor, act, gradient, targets):
     return np.abs(found - expected).max() / np.abs(expected).max()
 
 
-def check(folder):
-    arrays = np.load(folder / "reference.npz")
+def as_maps(array, shape):
+    """A framework's array in the layout that camlens gives, [N, C, h, w]: of tokens the last are the places."""
+    if array.ndim == 3:
+        return array[:, -shape[2] * shape[3] :].transpose(0, 2, 1).reshape(shape)
+    return array if array.shape == shape else array.transpose(0, 3, 1, 2)
+
+
+def check(folder, keep, differences):
+    """Notes each layer's error in 64 bits beside the arrays, and takes the programs away, which are large."""
+    arrays, found = np.load(folder / "reference.npz"), {}
     for layer in json.loads((folder / "layers.json").read_text())["layers"]:
         module = layer["module"]
         path = folder / f"program-{module.replace('/', '-').replace('.', '-')}.onnx"
         model = onnx.load(path)
+        unrolled(model.graph)
         doubled(model.graph)
-        session = ReferenceEvaluator(model, new_ops=[Conv, ConvTranspose, MaxPool])
+        session = ReferenceEvaluator(model, new_ops=[Conv, ConvTranspose, MaxPool, Pad])
         image = next(value.name for value in model.graph.input if not value.name.startswith("camlens/"))
+        targets = arrays["target"].astype(np.int64)[None]
         feeds = {
             image: arrays["x"].astype(np.float64),
-            "camlens/target": arrays["target"].astype(np.int64),
+            "camlens/target": targets,
+            # No class is taken off.
+            "camlens/contrast": np.full_like(targets, -1),
             "camlens/wanted": np.array([1], np.int64),
         }
-        gradient, act = session.run(["camlens/gradient", "camlens/activation"], feeds)
-        expected = arrays[f"grad|{module}"]
-        differences = slope(model, layer["tensor"], act, gradient, arrays["target"])
-        title = f"{folder.parent.name} | {folder.name} | {module}"
-        print(f"{title} | {relative(gradient, expected):.0e} | by differences {differences:.0e}", flush=True)
+        # Scores and probabilities come first.
+        act, gradient = session.run([value.name for value in model.graph.output[2:4]], feeds)
+        found[module] = relative(gradient, as_maps(arrays[f"grad|{module}"], gradient.shape))
+        title = f"{folder.parent.name} | {folder.name} | {module} | {found[module]:.0e}"
+        if differences:
+            title += f" | by differences {slope(model, layer['tensor'], act, gradient, arrays['target']):.0e}"
+        print(title, flush=True)
+    (folder / "exact.json").write_text(json.dumps(found, indent=1) + "\n")
+    for path in [] if keep else folder.glob("program-*.onnx"):
+        path.unlink()
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--into", type=Path, default=Path("target/zoo"))
+    parser.add_argument("--keep", action="store_true", help="leave camlens's programs where they are")
+    parser.add_argument("--differences", action="store_true", help="compare with differences of the file's scores, too")
     parser.add_argument("architecture", nargs="+")
     arguments = parser.parse_args()
     for name in arguments.architecture:
         for folder in sorted(path.parent for path in (arguments.into / name).glob("*/layers.json")):
-            check(folder)
+            check(folder, arguments.keep, arguments.differences)
 
 
 if __name__ == "__main__":

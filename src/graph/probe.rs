@@ -71,7 +71,10 @@ impl FromIterator<(String, Vec<i64>)> for Shapes {
 fn makes_tensors(node: &NodeProto) -> bool {
     !node.op().starts_with("Sequence")
         && !node.op().starts_with("Optional")
-        && !matches!(node.op(), "SplitToSequence" | "If" | "Loop" | "Scan" | "SequenceMap" | "StringSplit")
+        && !matches!(
+            node.op(),
+            "SplitToSequence" | "If" | "Loop" | "Scan" | "SequenceMap" | "StringSplit" | "ZipMap"
+        )
 }
 
 /// The model with a `Shape` behind every tensor, and how to read what it gives.

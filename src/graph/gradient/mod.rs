@@ -124,7 +124,8 @@ pub fn backward(
         }
         let step = Step { node, outputs, wanted };
         let rule = rules::find(node).ok_or_else(|| step.refuse("has no gradient rule"))?;
-        let gradients = rule(&mut emit, &step)?;
+        let gradients =
+            rule(&mut emit, &step).map_err(|why| without_rule(topology, &between).unwrap_or(why))?;
         for (index, gradient) in gradients.into_iter().enumerate().filter(|&(index, _)| step.wants(index)) {
             if let Some(gradient) = gradient {
                 arrived.entry(node.input[index].as_str()).or_default().push(gradient);
@@ -135,6 +136,17 @@ pub fn backward(
         .ok_or_else(|| format!("no gradient flows from the score to '{target}'"))?;
     let (nodes, initializers) = emit.finish();
     Ok(Backward { nodes, initializers, gradient })
+}
+
+/// The sentence about an operator on the way that has no rule, if there is one. Such an operator may be why a rule nearer to
+/// the score can't do its work: what control flow gives, for one, has no known shape.
+fn without_rule(topology: &Topology<'_>, between: &HashSet<&str>) -> Option<String> {
+    // What an operator reads need not stand among its inputs: branches and bodies read tensors by name.
+    let is_between = |node: &NodeProto| node.output.iter().any(|name| between.contains(name.as_str()));
+    let mut backwards = topology.graph.node.iter().rev();
+    let node = backwards.find(|node| is_between(node) && rules::find(node).is_none())?;
+    let step = Step { node, outputs: Vec::new(), wanted: Vec::new() };
+    Some(step.refuse("has no gradient rule"))
 }
 
 /// The sum of all gradients that have arrived at one tensor.

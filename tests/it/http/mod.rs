@@ -8,6 +8,7 @@ mod options;
 mod overload;
 mod page;
 mod problems;
+mod refusals;
 mod service;
 mod signed;
 mod sockets;
