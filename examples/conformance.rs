@@ -71,6 +71,7 @@ fn main() -> Fallible<ExitCode> {
                 }
                 Err(error) => {
                     holes += 1;
+                    rows += 1;
                     println!("| {title} | | | | | | {error} |");
                 }
             }

@@ -172,7 +172,7 @@ async fn of_a_label_and_a_zip_map_the_probabilities_are_explained() {
     let graph = onnx.graph.as_mut().unwrap();
     let scores = graph.output[0].name().to_owned();
     let mut zip_map = NodeProto::new("ZipMap", &["probabilities"], &["output_probability"])
-        .with(AttributeProto::ints("classlabels_int64s", &[0, 1, 2, 3, 4]));
+        .with(AttributeProto::ints("classlabels_int64s", [0, 1, 2, 3, 4]));
     zip_map.domain = Some("ai.onnx.ml".into());
     graph.node.extend([
         NodeProto::new("Softmax", &[&scores], &["probabilities"]),
