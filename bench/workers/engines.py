@@ -21,6 +21,10 @@ import model_input
 import protocol
 
 
+class Unfit(Exception):
+    """Why an engine cannot run this model."""
+
+
 def openvino(file, tensor, threads):
     """A pass on `tensor`, and the library's version."""
     import openvino as library
@@ -40,7 +44,7 @@ def ncnn(file, tensor, threads):
     import ncnn as library
 
     if tensor.shape[1] != 3:
-        protocol.refuse("ncnn takes channels first")
+        raise Unfit("it takes channels first")
     with tempfile.TemporaryDirectory(prefix="camlens-bench-") as folder:
         made = {name: f"{folder}/{name}" for name in ("ncnnparam", "ncnnbin", "pnnxparam", "pnnxbin", "pnnxpy",
                                                       "pnnxonnx", "ncnnpy")}
@@ -81,6 +85,8 @@ def main():
             forward, version = {"openvino": openvino, "ncnn": ncnn}[args.engine](file, tensor, args.threads)
     except ImportError as error:
         protocol.refuse(f"{error.name} is not installed")
+    except Unfit as unfit:
+        protocol.refuse(str(unfit))
     session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
     expected = session.run(None, {session.get_inputs()[0].name: tensor})[0][0]
     del session
