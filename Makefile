@@ -10,10 +10,10 @@ SECONDS_PER_FUZZ_TARGET ?= 60
 ZOO ?= target/zoo
 
 .DEFAULT_GOAL := help
-.PHONY: help setup quiet-setup run test openapi lint build demo bench scorecam architectures page fuzz conformance clean distclean
+.PHONY: help setup quiet-setup run test openapi lint build demo bench scorecam architectures page fuzz sanitize conformance clean distclean
 
 help: ## print this list
-	@sed -n 's/^\([a-z]*\):.*## /  make \1|/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-16s %s\n", $$1, $$2}'
+	@sed -n 's/^\([a-z]*\):.*## /  make \1|/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-22s %s\n", $$1, $$2}'
 
 setup: ## fetch ONNX Runtime, the models and the demo images; once, verified
 	@$(PYTHON) scripts/setup.py
@@ -70,6 +70,11 @@ fuzz: ## fuzz each target for SECONDS_PER_FUZZ_TARGET (needs a nightly toolchain
 	@for target in $$(cargo +nightly fuzz list); do \
 		cargo +nightly fuzz run $$target -- -max_total_time=$(SECONDS_PER_FUZZ_TARGET) || exit 1; \
 	done
+
+sanitize: ## run the kernels' tests under AddressSanitizer (needs a nightly toolchain)
+	@cargo +nightly --version >/dev/null 2>&1 || { echo "make: no nightly toolchain: rustup toolchain install nightly" >&2; exit 2; }
+	@RUSTFLAGS=-Zsanitizer=address cargo +nightly test --package kernels --lib --tests --target-dir target/sanitize \
+		--target $$(rustc --print host-tuple)
 
 conformance: quiet-setup ## hold gradients of torchvision's classifiers against autograd (see docs/conformance.md)
 	@test -d $(ZOO) || { echo "make: there is no $(ZOO): make it with scripts/conformance/zoo.py --into $(ZOO)" >&2; exit 2; }
