@@ -93,7 +93,11 @@ def main():
     difference = float(np.abs(forward() - expected).max() / np.ptp(expected))
     if not difference < 1e-3:
         protocol.refuse(f"its answer is {difference:.1e} of the answers' spread off ONNX Runtime's")
-    protocol.serve({"forward": lambda: forward() is None}, {"versions": {args.engine: version}, "difference": difference})
+
+    def timed():
+        forward()  # the answer is not for the driver
+
+    protocol.serve({"forward": timed}, {"versions": {args.engine: version}, "difference": difference})
 
 
 if __name__ == "__main__":

@@ -19,10 +19,6 @@ use crate::simd::{Portable, Processor};
 /// Rows of the matrix that are worked on at once.
 const ROWS: usize = 4;
 
-/// Blocks of 16 numbers of such rows that are worked on at once: with the same of 8 inputs they fill half
-/// of a first cache of 32 KB.
-const BLOCKS: usize = 32;
-
 /// Inputs for which the matrix is read once.
 const INPUTS: usize = 8;
 
@@ -50,15 +46,30 @@ impl Matrix<'_> {
         let from = row * self.row_bytes() + column * size_of::<f32>();
         self.bytes[from..].first_chunk().map_or(f32::NAN, |bytes| f32::from_ne_bytes(*bytes))
     }
+}
 
-    /// Checks the lengths that a product relies on; returns how many inputs there are.
-    fn check(&self, input: &[f32], wide: usize, bias: Option<&[f32]>, output: &[f32], high: usize) -> usize {
-        assert_eq!(self.bytes.len(), self.rows * self.row_bytes(), "the matrix's length");
+/// What is multiplied, and what is added to it.
+#[derive(Clone, Copy)]
+struct Operands<'a> {
+    /// One input after another.
+    input: &'a [f32],
+    matrix: Matrix<'a>,
+    bias: Option<&'a [f32]>,
+}
+
+impl Operands<'_> {
+    /// Checks the lengths that a product relies on, for inputs of `wide` numbers and outputs of `high`.
+    fn check(&self, wide: usize, high: usize, output: &[f32]) {
+        let Self { input, matrix, bias } = self;
+        assert_eq!(matrix.bytes.len(), matrix.rows * matrix.row_bytes(), "the matrix's length");
         assert!(wide > 0 && input.len().is_multiple_of(wide), "the input's length");
-        let count = input.len() / wide;
-        assert_eq!(output.len(), count * high, "the output's length");
+        assert_eq!(output.len(), input.len() / wide * high, "the output's length");
         assert!(bias.is_none_or(|bias| bias.len() == high), "the bias's length");
-        count
+    }
+
+    /// What an output starts from.
+    fn start(&self, place: usize) -> f32 {
+        self.bias.map_or(0.0, |bias| bias[place])
     }
 }
 
@@ -77,8 +88,9 @@ pub fn product(
     output: &mut [f32],
     threads: &dyn Pool,
 ) {
-    let count = matrix.check(input, matrix.rows, bias, output, matrix.columns);
-    sums::product(Loops::of(Processor::detect()), (input, count), matrix, bias, output, threads);
+    let operands = Operands { input, matrix, bias };
+    operands.check(matrix.rows, matrix.columns, output);
+    sums::product(Loops::of(Processor::detect()), operands, output, threads);
 }
 
 /// `output[n][i] = Σ_j input[n][j] · matrix[i][j] (+ bias[i])`, for `input` `[N, columns]` and `output`
@@ -96,8 +108,9 @@ pub fn product_transposed(
     output: &mut [f32],
     threads: &dyn Pool,
 ) {
-    let count = matrix.check(input, matrix.columns, bias, output, matrix.rows);
-    dots::product(Loops::of(Processor::detect()), (input, count), matrix, bias, output, threads);
+    let operands = Operands { input, matrix, bias };
+    operands.check(matrix.columns, matrix.rows, output);
+    dots::product(Loops::of(Processor::detect()), operands, output, threads);
 }
 
 /// The inner loops for one kind of processor.
@@ -188,7 +201,7 @@ mod tests {
         {
             let mut output = vec![f32::NAN; count * high];
             let run = if transposed { dots::product } else { sums::product };
-            run(Loops::of(processor), (&input, count), whole, bias, &mut output, threads);
+            run(Loops::of(processor), Operands { input: &input, matrix: whole, bias }, &mut output, threads);
             for (index, &got) in output.iter().enumerate() {
                 let (n, place) = (index / high, index % high);
                 let mut size = 1.0;

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::methods::{self, METHODS, Row};
+use crate::graph::program::Wanted;
 
 /// Parses an option's value, or says what would be right.
 pub trait Choice: Copy + 'static {
@@ -131,6 +132,17 @@ pub enum ScoreKind {
     Logit,
     /// After it.
     Probability,
+}
+
+impl ScoreKind {
+    /// The gradient of this score.
+    #[must_use]
+    pub const fn wanted(self) -> Wanted {
+        match self {
+            Self::Logit => Wanted::Logit,
+            Self::Probability => Wanted::Probability,
+        }
+    }
 }
 
 impl Choice for ScoreKind {

@@ -45,10 +45,7 @@ impl Job<'_> {
                 row.title, self.layer.name
             ));
         }
-        Ok(match score {
-            ScoreKind::Logit => Wanted::Logit,
-            ScoreKind::Probability => Wanted::Probability,
-        })
+        Ok(score.wanted())
     }
 
     /// Whether passes are weighed by numbers of which none is below 0.

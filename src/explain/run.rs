@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::time::Instant;
 
 use image::RgbImage;
-use ndarray::{Array2, Array4, ArrayView1, ArrayView3, Axis};
+use ndarray::{Array2, Array4, ArrayView1};
 
 use super::fusion::{self, MOST_LAYERS};
 use super::goal::{self, Goal};
@@ -13,7 +13,7 @@ use super::names::names;
 use super::normalize::{Finish, normalize};
 use super::options::{Method, Options};
 use super::result::{Explanation, Passes, Prediction, Predictions, Timing};
-use super::stage::Stage;
+use super::stage::{Stage, first, gradients};
 use super::watch::Watch;
 use crate::engine::{Cancel, Model, Outcome, Pass};
 use crate::error::{Error, Kind, Result};
@@ -232,14 +232,7 @@ impl<'a> Job<'a> {
     /// From a pass to a method's finished maps.
     fn explain(&self, row: &Row, outcome: &Outcome) -> Result<Vec<Explanation>> {
         let goals = self.goals(outcome)?;
-        let mut gradients = Vec::new();
-        if row.needs.gradient() {
-            let others = outcome.other_gradients.iter().map(Some);
-            for gradient in std::iter::once(outcome.gradient.as_ref()).chain(others) {
-                let gradient = first(gradient, "gradient")?.to_owned();
-                gradients.push(if self.options.negate { -gradient } else { gradient });
-            }
-        }
+        let gradients = if row.needs.gradient() { gradients(outcome, &goals)? } else { Vec::new() };
         let finish =
             |map: Array2<f32>, goal: &Goal, passes: Passes| self.explanation(row, outcome, map, goal, passes);
         let stage = Stage {
@@ -302,12 +295,6 @@ impl<'a> Job<'a> {
             timing: Timing::default(),
         }
     }
-}
-
-/// The first image's part of a pass's array.
-fn first<'a>(array: Option<&'a Array4<f32>>, what: &'static str) -> Result<ArrayView3<'a, f32>> {
-    let array = array.ok_or_else(|| Error::internal("explaining", format!("the pass gave no {what}")))?;
-    Ok(array.index_axis(Axis(0), 0))
 }
 
 /// Names the most probable classes.

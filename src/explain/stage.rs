@@ -17,10 +17,9 @@ use super::options::{Method, Options, ScoreKind};
 use super::result::{Explanation, Passes};
 use super::watch::Watch;
 use super::weighted_sum;
-use crate::engine::{Answers, Behind, Cancel, Model, Pass, Scene, masked_passes};
+use crate::engine::{Answers, Behind, Cancel, Model, Outcome, Pass, Scene, masked_passes};
 use crate::error::{Error, Result};
 use crate::graph::layers::Layer;
-use crate::graph::program::Wanted;
 use crate::model::manifest::Layout;
 
 /// One method on one layer of one image.
@@ -201,32 +200,19 @@ impl Stage<'_> {
     /// # Errors
     /// Those of the engine.
     pub fn gradients_at(&self, input: Array4<f32>) -> Result<(Vec<Array3<f32>>, Array3<f32>)> {
-        let wanted = match self.score {
-            ScoreKind::Logit => Wanted::Logit,
-            ScoreKind::Probability => Wanted::Probability,
-        };
         let mut targets = self.goals.iter().map(|goal| goal.target);
         let pass = Pass {
             target: targets.next(),
             others: targets.collect(),
             contrast: self.goals[0].contrast,
-            wanted,
+            wanted: self.score.wanted(),
             activation: true,
             ..Pass::of(input)
         };
         let outcome = self.model.run(self.layer, pass, self.cancel)?;
         self.count(|passes| if outcome.is_known { passes.skipped += 1 } else { passes.masked += 1 });
-        let first = |array: Option<Array4<f32>>, what: &str| {
-            let array =
-                array.ok_or_else(|| Error::internal("explaining", format!("the pass gave no {what}")))?;
-            Ok(array.index_axis_move(Axis(0), 0))
-        };
-        let others = outcome.other_gradients.into_iter().map(Some);
-        let gradients = std::iter::once(outcome.gradient).chain(others).zip(self.goals).map(|(one, goal)| {
-            let gradient: Array3<f32> = first(one, "gradient")?;
-            Ok(if goal.negate { -gradient } else { gradient })
-        });
-        Ok((gradients.collect::<Result<_>>()?, first(outcome.activation, "activation")?))
+        let activation = first(outcome.activation.as_ref(), "activation")?.to_owned();
+        Ok((gradients(&outcome, self.goals)?, activation))
     }
 
     /// Turns to a goal, in a method that takes them one by one: what is shown from now on is of it.
@@ -293,4 +279,23 @@ impl Stage<'_> {
         change(&mut passes);
         self.passes.set(passes);
     }
+}
+
+/// The first image's gradient for each goal, `[C, h, w]`, in their order.
+///
+/// # Errors
+/// A fault, where the pass was asked for none.
+pub(super) fn gradients(outcome: &Outcome, goals: &[Goal]) -> Result<Vec<Array3<f32>>> {
+    let others = outcome.other_gradients.iter().map(Some);
+    let of_goal = |(gradient, goal): (Option<&Array4<f32>>, &Goal)| {
+        let gradient = first(gradient, "gradient")?.to_owned();
+        Ok(if goal.negate { -gradient } else { gradient })
+    };
+    std::iter::once(outcome.gradient.as_ref()).chain(others).zip(goals).map(of_goal).collect()
+}
+
+/// The first image's part of a pass's array.
+pub(super) fn first<'a>(array: Option<&'a Array4<f32>>, what: &'static str) -> Result<ArrayView3<'a, f32>> {
+    let array = array.ok_or_else(|| Error::internal("explaining", format!("the pass gave no {what}")))?;
+    Ok(array.index_axis(Axis(0), 0))
 }

@@ -1,12 +1,16 @@
 //! Along the rows of the matrix: each output is the dot product of an input and a row.
 
-use super::{BLOCK_BYTES, BLOCKS, INPUTS, Loops, Matrix, ROWS};
+use super::{BLOCK_BYTES, INPUTS, Loops, Matrix, Operands, ROWS};
 use crate::lanes::Lanes;
 use crate::pool::{Pool, Shared};
 use crate::simd::Simd;
 
 /// Rows of the matrix that a thread takes at once.
 const PIECE: usize = 4 * ROWS;
+
+/// Blocks of each row that are worked on at once: with the same of all inputs they stay in a first cache of
+/// 32 KB.
+const BLOCKS: usize = 32;
 
 /// The dot products of some rows with up to [`INPUTS`] inputs.
 pub(super) struct Job<'a> {
@@ -24,21 +28,15 @@ pub(super) struct Job<'a> {
 }
 
 /// See [`super::product_transposed`].
-pub(super) fn product(
-    loops: Loops,
-    (input, count): (&[f32], usize),
-    matrix: Matrix<'_>,
-    bias: Option<&[f32]>,
-    output: &mut [f32],
-    threads: &dyn Pool,
-) {
+pub(super) fn product(loops: Loops, operands: Operands<'_>, output: &mut [f32], threads: &dyn Pool) {
+    let Operands { input, matrix, .. } = operands;
     let Matrix { rows, columns, .. } = matrix;
     let (whole, blocks) = (columns / Lanes::COUNT, columns.div_ceil(Lanes::COUNT));
     let inputs = in_blocks(input, columns, blocks);
     let output = Shared::new(output);
     for (group, inputs) in inputs.chunks(INPUTS * blocks).enumerate() {
         let first = group * INPUTS;
-        let count = INPUTS.min(count - first);
+        let count = inputs.len() / blocks;
         let is_read =
             |block: &usize| inputs.iter().skip(*block).step_by(blocks).any(|lanes| *lanes != Lanes::ZERO);
         let read: Vec<usize> = (0..whole).filter(is_read).collect();
@@ -66,7 +64,7 @@ pub(super) fn product(
                                 input[column / Lanes::COUNT].0[column % Lanes::COUNT] * matrix.at(row, column)
                             })
                             .sum();
-                        let value = sum.0.iter().sum::<f32>() + rest + bias.map_or(0.0, |bias| bias[row]);
+                        let value = sum.0.iter().sum::<f32>() + rest + operands.start(row);
                         // SAFETY: every piece has rows of its own, inside the output.
                         unsafe { output.get().add((first + n) * rows + row).write(value) };
                     }

@@ -1,10 +1,12 @@
 //! Across the rows of the matrix: the outputs are a sum of its rows, each times a number of the input.
 
-use super::{BLOCK_BYTES, INPUTS, Loops, Matrix, ROWS};
-const BLOCKS: usize = 128;
+use super::{BLOCK_BYTES, INPUTS, Loops, Matrix, Operands, ROWS};
 use crate::lanes::Lanes;
 use crate::pool::{Pool, Shared};
 use crate::simd::Simd;
+
+/// Blocks of a row that a thread takes at once: 8 KB, two pages, so that few pages are looked up for a row.
+const BLOCKS: usize = 128;
 
 /// Some whole blocks of columns, summed up for up to [`INPUTS`] inputs.
 pub(super) struct Job<'a> {
@@ -23,23 +25,16 @@ pub(super) struct Job<'a> {
 }
 
 /// See [`super::product`].
-pub(super) fn product(
-    loops: Loops,
-    (input, count): (&[f32], usize),
-    matrix: Matrix<'_>,
-    bias: Option<&[f32]>,
-    output: &mut [f32],
-    threads: &dyn Pool,
-) {
+pub(super) fn product(loops: Loops, operands: Operands<'_>, output: &mut [f32], threads: &dyn Pool) {
+    let Operands { input, matrix, .. } = operands;
     let Matrix { rows: height, columns, .. } = matrix;
     let whole = columns / Lanes::COUNT;
     // Enough pieces for all threads, none so narrow that the memory is asked for crumbs.
     let wide = whole.div_ceil(2 * threads.threads().max(1)).clamp(BLOCKS / 4, BLOCKS);
-    let start = |column: usize| bias.map_or(0.0, |bias| bias[column]);
     let output = Shared::new(output);
     for (group, inputs) in input.chunks(INPUTS * height).enumerate() {
         let first = group * INPUTS;
-        let count = INPUTS.min(count - first);
+        let count = inputs.len() / height;
         let is_read = |row: &usize| inputs.iter().skip(*row).step_by(height).any(|&value| value != 0.0);
         let rows: Vec<usize> = (0..height).filter(is_read).collect();
         threads.run(whole.div_ceil(wide), &|piece| {
@@ -47,7 +42,7 @@ pub(super) fn product(
             let blocks = wide.min(whole - from);
             let mut sums = [[Lanes::ZERO; BLOCKS]; INPUTS];
             for (block, lanes) in sums[0][..blocks].iter_mut().enumerate() {
-                lanes.0 = std::array::from_fn(|lane| start((from + block) * Lanes::COUNT + lane));
+                lanes.0 = std::array::from_fn(|lane| operands.start((from + block) * Lanes::COUNT + lane));
             }
             let (one, others) = sums.split_at_mut(1);
             others[..count - 1].fill(one[0]);
@@ -78,7 +73,9 @@ pub(super) fn product(
                 let terms = rows.iter().filter(|&&row| input[row] != 0.0);
                 let sum: f32 = terms.map(|&row| input[row] * matrix.at(row, column)).sum();
                 // SAFETY: inside the output, after all pieces.
-                unsafe { output.get().add((first + n) * columns + column).write(sum + start(column)) };
+                unsafe {
+                    output.get().add((first + n) * columns + column).write(sum + operands.start(column))
+                };
             }
         }
     }
