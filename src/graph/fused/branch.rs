@@ -5,11 +5,7 @@ use crate::graph::proto::GraphProto;
 
 /// An `If` with a constant condition is the nodes of its branch.
 pub(super) fn taken(steps: &mut Steps<'_>) -> Option<()> {
-    let condition = steps.truths.iter().find(|tensor| Some(tensor.name()) == steps.input(0))?;
-    let holds = match condition.raw_data.as_deref() {
-        Some(raw) => *raw.first()? != 0,
-        None => *condition.int32_data.first()? != 0,
-    };
+    let holds = steps.truth(steps.input(0)?)?;
     let name = if holds { "then_branch" } else { "else_branch" };
     let branch: &GraphProto = steps.node.attribute(name)?.g.as_ref()?;
     branch.node.iter().for_each(|node| steps.push(node.clone()));

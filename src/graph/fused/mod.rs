@@ -16,8 +16,8 @@ mod normalization;
 mod product;
 mod steps;
 
-use self::steps::Steps;
-use super::proto::{GraphProto, ModelProto, NodeProto, TensorProto, data_type};
+use self::steps::{Known, Steps};
+use super::proto::{GraphProto, ModelProto, NodeProto};
 
 /// ONNX Runtime's own domain.
 const MICROSOFT: &str = "com.microsoft";
@@ -41,11 +41,10 @@ pub fn write_out(model: &mut ModelProto) -> bool {
 
 /// Writes out the nodes of the graph itself, not what its branches hold. True when there were any.
 fn once(graph: &mut GraphProto) -> bool {
-    let truths: Vec<TensorProto> =
-        graph.initializer.iter().filter(|tensor| tensor.data_type() == data_type::BOOL).cloned().collect();
+    let known = Known::of(graph);
     let mut any = false;
     for node in std::mem::take(&mut graph.node) {
-        let mut steps = Steps::new(&node, &truths);
+        let mut steps = Steps::new(&node, &known);
         match find(&node).and_then(|write_out| write_out(&mut steps)) {
             Some(()) => {
                 any = true;

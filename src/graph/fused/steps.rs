@@ -1,21 +1,42 @@
 //! Writing the steps of one fused node: unique names, constants of the right type, and
 //! the output that takes the fused node's name.
 
-use crate::graph::proto::{AttributeProto, NodeProto, TensorProto};
+use std::collections::HashMap;
+
+use crate::graph::proto::{AttributeProto, GraphProto, NodeProto, TensorProto, data_type};
+use crate::graph::types::element_types;
+
+/// What is known of a graph's tensors before it is run.
+pub(super) struct Known {
+    /// The boolean constants; of several values in one, the first.
+    truths: HashMap<String, bool>,
+    types: HashMap<String, i32>,
+}
+
+impl Known {
+    pub(super) fn of(graph: &GraphProto) -> Self {
+        let truths = graph.initializer.iter().filter(|tensor| tensor.data_type() == data_type::BOOL);
+        let first = |tensor: &TensorProto| match tensor.raw_data.as_deref() {
+            Some(raw) => raw.first().map(|&byte| byte != 0),
+            None => tensor.int32_data.first().map(|&value| value != 0),
+        };
+        let truths = truths.filter_map(|tensor| Some((tensor.name().to_owned(), first(tensor)?))).collect();
+        Self { truths, types: element_types(graph) }
+    }
+}
 
 /// The steps of one node. Every method that writes a node or a constant returns the name of what it makes.
 pub(super) struct Steps<'n> {
     /// The fused node.
     pub(super) node: &'n NodeProto,
-    /// The graph's boolean constants.
-    pub(super) truths: &'n [TensorProto],
+    known: &'n Known,
     nodes: Vec<NodeProto>,
     constants: Vec<TensorProto>,
 }
 
 impl<'n> Steps<'n> {
-    pub(super) fn new(node: &'n NodeProto, truths: &'n [TensorProto]) -> Self {
-        Self { node, truths, nodes: Vec::new(), constants: Vec::new() }
+    pub(super) fn new(node: &'n NodeProto, known: &'n Known) -> Self {
+        Self { node, known, nodes: Vec::new(), constants: Vec::new() }
     }
 
     /// The nodes and the constants that they read.
@@ -51,10 +72,16 @@ impl<'n> Steps<'n> {
         output
     }
 
+    /// A number of 32 bits.
+    pub(super) fn float(&mut self, value: f32) -> String {
+        let name = self.fresh();
+        self.constants.push(TensorProto::float32(&name, &[], &[value]));
+        name
+    }
+
     /// A number of the type that tensor `like` has.
     pub(super) fn number(&mut self, value: f32, like: &str) -> String {
-        let single = self.fresh();
-        self.constants.push(TensorProto::float32(&single, &[], &[value]));
+        let single = self.float(value);
         self.op("CastLike", &[&single, like])
     }
 
@@ -68,6 +95,16 @@ impl<'n> Steps<'n> {
     /// The name of the fused node's input `index`; `None` when it is left out.
     pub(super) fn input(&self, index: usize) -> Option<&'n str> {
         self.node.input_name(index)
+    }
+
+    /// The element type of a tensor of the graph; `None` when it can't be followed.
+    pub(super) fn element_type(&self, tensor: &str) -> Option<i32> {
+        self.known.types.get(tensor).copied()
+    }
+
+    /// The value of a boolean constant; `None` when the tensor is none.
+    pub(super) fn truth(&self, tensor: &str) -> Option<bool> {
+        self.known.truths.get(tensor).copied()
     }
 
     /// True when the node makes outputs besides those of these numbers.
