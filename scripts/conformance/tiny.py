@@ -83,6 +83,50 @@ class Quantised(nn.Module):
         return self.head(x.mean((2, 3)))
 
 
+class Attention(nn.Module):
+    """Attention in the forms that torch's exporter keeps as one operator from opset 23 on: a mask of truths and
+    groups of heads, a bias a head, causal with a scale. 4x4 patches of a 32x32 image."""
+
+    def __init__(self):
+        super().__init__()
+        self.patches = nn.Conv2d(3, 16, 8, stride=8)
+        self.first = Attending(2, attn_mask=self.neighbours(), enable_gqa=True)
+        self.second = Attending(4, attn_mask=torch.randn(4, 16, 16))
+        self.third = Attending(4, is_causal=True, scale=0.3)
+        self.head = nn.Linear(16, CLASSES)
+
+    @staticmethod
+    def neighbours():
+        """Each place sees itself and those beside it; the last one sees nothing."""
+        rows, columns = torch.arange(16) // 4, torch.arange(16) % 4
+        far = torch.maximum((rows[:, None] - rows).abs(), (columns[:, None] - columns).abs())
+        return (far <= 1) & (torch.arange(16)[:, None] < 15)
+
+    def forward(self, x):
+        x = self.patches(x).flatten(2).transpose(1, 2)
+        x = self.third(self.second(self.first(x)))
+        return self.head(x.mean(1))
+
+
+class Attending(nn.Module):
+    """A residual block of four heads of queries; `options` are those of torch's attention."""
+
+    def __init__(self, heads, **options):
+        super().__init__()
+        self.heads, self.options = heads, options
+        self.norm = nn.LayerNorm(16)
+        self.query, self.key, self.value = nn.Linear(16, 16), nn.Linear(16, 4 * heads), nn.Linear(16, 4 * heads)
+        if "attn_mask" in options:
+            self.register_buffer("mask", options.pop("attn_mask"))
+
+    def forward(self, x):
+        normal = self.norm(x)
+        parts = [(self.query, 4), (self.key, self.heads), (self.value, self.heads)]
+        q, k, v = (part(normal).unflatten(2, (heads, 4)).transpose(1, 2) for part, heads in parts)
+        attended = F.scaled_dot_product_attention(q, k, v, attn_mask=getattr(self, "mask", None), **self.options)
+        return x + attended.transpose(1, 2).flatten(2)
+
+
 def models():
     yield "patchwork", lambda: Patchwork(), 32, ["stem", "act", "last"]
     yield "swin", lambda: SwinTransformer(
@@ -111,7 +155,12 @@ def models():
         img_size=(24, 32), reg_tokens=4, global_pool="avg", **tiny
     ), (24, 32), ["blocks.0", "blocks.1.norm1", "blocks.1"]  # fmt: skip
     yield "quantised", lambda: Quantised(), 24, ["first", "pool"]
+    yield "attention", lambda: Attention(), 32, ["patches", "first", "second", "third.norm"]
 
+
+# The dynamo exporter has no FakeQuantize; the other one has no opset with Attention.
+EXPORTERS = {"quantised": ["torchscript"], "attention": ["dynamo"]}
+OPSET = {"attention": 23}
 
 # The layer that pytorch-grad-cam's documentation advises for each kind, and the tokens before the places.
 ADVISED = {"vit": ("encoder.layers.encoder_layer_1.ln_1", 1), "deit": ("blocks.1.norm1", 2), "swin": ("norm", None)}
@@ -185,10 +234,9 @@ def main():
         torch.manual_seed(zoo.SEED)
         model = zoo.prepare(build(), size)
         found = zoo.reference(model, size, modules)
-        # The dynamo exporter has no FakeQuantize.
-        for exporter in zoo.EXPORTERS[:1] if name == "quantised" else zoo.EXPORTERS:
+        for exporter in EXPORTERS.get(name, zoo.EXPORTERS):
             path = GOLDEN / f"{name}-{exporter}.onnx"
-            zoo.export(model, torch.from_numpy(found["x"]), exporter, path)
+            zoo.export(model, torch.from_numpy(found["x"]), exporter, path, OPSET.get(name, 20))
             without_notes(path)
             tied = zoo.tie(path, found["x"], found["acts"])
             arrays = {"x": found["x"], "logits": found["logits"].astype(np.float32)}

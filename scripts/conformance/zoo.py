@@ -223,7 +223,7 @@ def probe(model, x, modules, random):
     }  # fmt: skip
 
 
-def export(model, x, exporter, path):
+def export(model, x, exporter, path, dynamo_opset=20):
     if exporter == "torchscript":
         torch.onnx.export(
             model, (x,), path, dynamo=False, opset_version=17, input_names=["input"], output_names=["output"],
@@ -231,7 +231,7 @@ def export(model, x, exporter, path):
         )  # fmt: skip
     else:
         torch.onnx.export(
-            model, (x,), path, dynamo=True, input_names=["input"], output_names=["output"],
+            model, (x,), path, dynamo=True, opset_version=dynamo_opset, input_names=["input"], output_names=["output"],
             dynamic_shapes=({0: torch.export.Dim("batch")},), external_data=False, verbose=False,
         )  # fmt: skip
 

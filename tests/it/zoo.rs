@@ -100,6 +100,11 @@ fn two_tokens_before_more_rows_than_columns() {
 }
 
 #[test]
+fn attention_as_one_operator_with_masks_groups_and_an_order() {
+    differs_less_than(TOLERANCE, "attention-dynamo", "attention-dynamo");
+}
+
+#[test]
 fn registers_and_a_mean_over_the_places() {
     agrees_with_autograd("registers");
 }
