@@ -52,13 +52,21 @@ static OPENAPI_JSON: Asset = Asset {
     tag: OnceLock::new(),
 };
 static ICON: Asset = asset!("icon.svg", "image/svg+xml");
-static ASSETS: [Asset; 12] = [
+static ASSETS: [Asset; 20] = [
     asset!("app.js", SCRIPT),
     asset!("api.js", SCRIPT),
     asset!("dom.js", SCRIPT),
     asset!("heat.js", SCRIPT),
     asset!("viewer.js", SCRIPT),
     asset!("combobox.js", SCRIPT),
+    asset!("drop.js", SCRIPT),
+    asset!("facts.js", SCRIPT),
+    asset!("layers.js", SCRIPT),
+    asset!("looks.js", SCRIPT),
+    asset!("methods.js", SCRIPT),
+    asset!("panes.js", SCRIPT),
+    asset!("predictions.js", SCRIPT),
+    asset!("refusals.js", SCRIPT),
     asset!("runner.js", SCRIPT),
     asset!("text.js", SCRIPT),
     asset!("docs.js", SCRIPT),

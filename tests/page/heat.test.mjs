@@ -11,7 +11,7 @@ test("jet is OpenCV's table, to the byte", () => {
 });
 
 test("every colormap has 256 colours", () => {
-  for (const name of COLORMAPS) assert.equal(colors(name).length, 768, name);
+  for (const name of [...COLORMAPS.sequential, ...COLORMAPS.diverging]) assert.equal(colors(name).length, 768, name);
 });
 
 test("a map is enlarged with half-pixel centres", () => {
@@ -35,5 +35,25 @@ test("an overlay adds the weighted colour and stops at 255", () => {
   lay(out, image, half, { ...looks, blend: "add" });
   assert.deepEqual([...out], [100, 255, 204, 255]); // (0, 128, 255) · 0.8 + the image
   lay(out, image, half, { ...looks, blend: "mix", weight: 0.5 });
-  assert.deepEqual([...out], [50, 164, 127, 255]);
+  assert.deepEqual([...out], [50, 164, 128, 255]);
+});
+
+test("a signed map has the middle colour at 0 and leaves the picture alone there", () => {
+  const image = Uint8ClampedArray.of(...Array(5).fill([200, 100, 0, 255]).flat());
+  const map = enlarge({ shape: [1, 5], data: [[-1, -0.5, 0, 0.5, 1]], signed: true }, 5, 1, { x: 0, y: 0, width: 5, height: 1 });
+  assert.deepEqual([...map].map((step) => Number(valueOf(step, true).toFixed(3))), [-1, -0.5, 0, 0.5, 1]);
+  const looks = { view: "map", colormap: "gray", blend: "mix", weight: 1, emphasize: false };
+  const out = new Uint8ClampedArray(20);
+  const reds = () => [0, 1, 2, 3, 4].map((pixel) => out[pixel * 4]);
+  lay(out, image, map, looks, true);
+  assert.deepEqual(reds(), [1, 64, 128, 191, 255]); // the server's own levels, in src/picture/overlay.rs
+  lay(out, image, map, { ...looks, emphasize: true }, true);
+  assert.deepEqual([reds()[0], reds()[2], reds()[4]], [1, 128, 255]);
+  for (const blend of ["add", "mix"]) {
+    lay(out, image, map, { ...looks, view: "overlay", colormap: "rdbu", blend }, true);
+    assert.deepEqual([...out.slice(8, 12)], [200, 100, 0, 255], blend);
+  }
+  const table = colors("rdbu");
+  assert.deepEqual([...out.slice(16, 19)], [...table.slice(765, 768)]);
+  assert.deepEqual([...out.slice(0, 3)], [...table.slice(3, 6)]);
 });

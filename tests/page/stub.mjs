@@ -53,17 +53,17 @@ class Refusal extends Error {
   }
 }
 
-/** A blob or two where a cat's face might be; class 904 gets nothing. */
-function heatmap(method, target, side) {
+/** A blob or two where a cat's face might be; class 904 gets nothing. A signed map has the smaller one below 0. */
+function heatmap(method, target, side, signed) {
   const spread = { "gradcam": 0.16, "gradcam++": 0.22, "scorecam": 0.19 }[method];
-  const [cx, cy] = target === 287 ? [0.25, 0.7] : [0.5, 0.4];
+  const [cx, cy] = { 281: [0.7, 0.3], 287: [0.25, 0.7] }[target] ?? [0.5, 0.4];
   const raw = Array.from({ length: side }, (_, y) => Array.from({ length: side }, (_, x) => {
     const near = (px, py, s) => Math.exp(-(((x + 0.5) / side - px) ** 2 + ((y + 0.5) / side - py) ** 2) / (2 * s * s));
-    return near(cx, cy, spread) + 0.35 * near(0.8, 0.75, 0.1);
+    return near(cx, cy, spread) + (signed ? -0.6 : 0.35) * near(0.8, 0.75, 0.1);
   }));
   const max = Math.max(...raw.flat());
   const empty = target === 904;
-  return { shape: [side, side], data: raw.map((row) => row.map((v) => (empty ? 0 : v / max))), max: empty ? 0 : 3.71, empty };
+  return { shape: [side, side], data: raw.map((row) => row.map((v) => (empty ? 0 : v / max))), max: empty ? 0 : 3.71, empty, ...(signed ? { signed } : {}) };
 }
 
 export function png(width, height, color) {
@@ -121,18 +121,41 @@ function settle({ options, size }) {
   if (!model) throw new Refusal(404, "unknown-model", "There is no such model", `there is no model \`${options.model}\`; there are vgg16 and cropped`, "model");
   const method = canonical(options.method ?? "gradcam++");
   if (!(method in model.methods)) throw new Refusal(400, "invalid-option", "An option is not valid", `\`method\` is \`${options.method}\`; it can be gradcam, gradcam++ or scorecam`, "method");
-  const layer = model.layers.find((one) => [one.name, one.alias, one.tensor].includes(options.layer ?? model.default_layer));
-  if (!layer) throw new Refusal(422, "unknown-layer", "The model has no such layer", `there is no layer \`${options.layer}\``, "layer");
+  const wrong = (option, detail) => new Refusal(400, "invalid-option", "An option is not valid", detail, option);
+  const names = (option, text) => {
+    const list = text.split(",");
+    if (list.length > 10) throw wrong(option, `option '${option}' takes 10 at most`);
+    if (new Set(list).size < list.length) throw wrong(option, `option '${option}' names one twice`);
+    return list;
+  };
+  const chosen = names("layer", options.layer ?? model.default_layer).map((name) => {
+    const layer = model.layers.find((one) => [one.name, one.alias, one.tensor].includes(name));
+    if (!layer) throw new Refusal(422, "unknown-layer", "The model has no such layer", `there is no layer \`${name}\``, "layer");
+    return layer;
+  });
   const named = ([index, probability, logit]) => ({ index, label: model.labels[index] ?? null, probability, logit });
   const predictions = SCORES.map(named).slice(0, Number(options.top_k ?? 5));
-  const index = options.target === undefined ? 285 : Number(options.target);
-  if (!(index < 1000)) throw new Refusal(422, "unknown-class", "The model has no such class", `there is no class \`${options.target}\``, "target");
-  const target = SCORES.map(named).find((one) => one.index === index) ?? named([index, 0.00002, 1.5]);
-  return { model, method, layer, target, predictions, image: size, convention: options.convention ?? "paper" };
+  const classOf = (option, text) => {
+    if (!(Number(text) < 1000)) throw new Refusal(422, "unknown-class", "The model has no such class", `there is no class \`${text}\``, option);
+    return SCORES.map(named).find((one) => one.index === Number(text)) ?? named([Number(text), 0.00002, 1.5]);
+  };
+  const targets = names("target", options.target ?? "285").map((name) => classOf("target", name));
+  const contrast = options.contrast === undefined ? undefined : classOf("contrast", options.contrast);
+  const negate = options.negate === "true" || undefined;
+  const signed = options.signed === "true";
+  if (signed && method === "gradcam++") throw wrong("signed", "Grad-CAM++ does not tell for from against; option 'signed' is for gradcam, scorecam");
+  if (negate && method === "scorecam") {
+    throw new Refusal(422, "impossible", "The model does not allow this explanation", "Score-CAM weighs by probabilities, and the negative of a probability speaks for nothing", "negate");
+  }
+  // Several layers meet at the size of the model's input.
+  const side = chosen.length > 1 ? model.input.size[0] : chosen[0].shape[1];
+  const layer = { shape: [chosen[0].shape[0], side, side], alias: chosen.map(({ alias }) => alias).join(",") };
+  return { model, method, layer, target: targets[0], targets, contrast, negate, signed, predictions, image: size, convention: options.convention ?? "paper" };
 }
 
 async function explain(asked, signal, tell = () => {}) {
-  const { model, method, layer, target, predictions, image, convention } = settle(asked);
+  const { model, method, layer, target, targets, contrast, negate, signed, predictions, image, convention } = settle(asked);
+  const mapOf = (one) => ({ target: one, heatmap: heatmap(method, one.index, layer.shape[1], signed) });
   const channels = Math.min(layer.shape[0], Number(asked.options.max_channels ?? layer.shape[0]));
   const masked = method === "scorecam" ? Math.ceil(channels * 0.9) : 0;
   const ms = masked * Number(process.env.STUB_PASS_MS ?? 6) + 120;
@@ -140,13 +163,13 @@ async function explain(asked, signal, tell = () => {}) {
   for (let part = 0; masked && part < 8 && !signal.aborted; part++) {
     const done = Math.round((masked * part) / 8);
     tell("progress", { method, done, total: masked, remaining_s: done ? ((ms / 1000) * (masked - done)) / masked : null });
-    if (done) tell("partial", { partial: true, method, done, total: masked, target, heatmap: heatmap(method, target.index, layer.shape[1]) });
+    if (done) tell("partial", { partial: true, method, done, total: masked, ...mapOf(target) });
     await sleep(ms / 8, signal);
   }
   await sleep(masked ? 0 : ms, signal);
   return {
-    model: model.id, method, convention, layer: layer.alias, target, predictions,
-    heatmap: heatmap(method, target.index, layer.shape[1]), image,
+    model: model.id, method, convention, layer: layer.alias, contrast, negate, predictions, image,
+    ...(targets.length > 1 ? { maps: targets.map(mapOf) } : mapOf(target)),
     passes: { forward: 1, masked, skipped: masked ? channels - masked : 0 },
     timing_ms: { decode: 4.2, forward: 110, explain: ms - 114, render: 0 },
   };
@@ -158,11 +181,13 @@ async function answer(request, url, signal) {
   const path = url.pathname;
   if (request.method === "POST" && path === "/v1/explain") {
     const asked = await read(request, url);
+    // What is wrong from the start is an ordinary problem.
+    settle(asked);
     if (request.headers.accept?.startsWith("text/event-stream")) return { stream: (tell) => explain(asked, signal, tell) };
     const made = await explain(asked, signal);
     const output = wants(asked, request, "overlay");
     if (output === "json") return { json: made };
-    const headers = { "camlens-model": made.model, "camlens-method": made.method, "camlens-layer": made.layer, "camlens-target": made.target.index, "camlens-probability": made.target.probability, "camlens-empty": made.heatmap.empty, "server-timing": "forward;dur=110.0" };
+    const headers = { "camlens-model": made.model, "camlens-method": made.method, "camlens-layer": made.layer, "camlens-target": (made.maps ?? [made]).map(({ target }) => target.index).join(","), "server-timing": "forward;dur=110.0" };
     if (output === "npy") return { type: "application/x-npy", body: Buffer.from("\x93NUMPY", "latin1"), headers };
     return { type: "image/png", body: png(made.image.width, made.image.height, (x, y) => [x * 255, y * 255, 120]), headers };
   }

@@ -1,9 +1,9 @@
 // Talks to the server. Every failure comes out as a `Problem` with a title and, mostly, a detail.
 
 export class Problem extends Error {
-  constructor({ title, detail = "", status = 0, type = "", request_id = "" }) {
+  constructor({ title, detail = "", status = 0, type = "", option = "", request_id = "" }) {
     super(detail ? `${title}: ${detail}` : title);
-    Object.assign(this, { title, detail, status, type, requestId: request_id });
+    Object.assign(this, { title, detail, status, type, option, requestId: request_id });
   }
 }
 

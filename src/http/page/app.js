@@ -1,22 +1,36 @@
-// The page: picks a picture, asks the server for a map, draws it.
+// The page: picks a picture, asks the server for maps, draws them.
 //
 // A map is asked for once and kept. How it looks (colours, strength, view) is decided here
-// and costs no request; what it is of (model, method, layer, class) is asked anew.
+// and costs no request; what it is of (model, method, layers, classes) is asked anew.
 
 import { askJson, askPicture, curlFile, getJson, Problem, shellWord } from "./api.js";
 import { ClassPicker } from "./combobox.js";
 import { copyFrom, elements, make, save } from "./dom.js";
-import { COLORMAPS, colors } from "./heat.js";
+import { takeFiles } from "./drop.js";
+import { factsOf, mapsOf, totalMs } from "./facts.js";
+import { LayerPicker, layerName } from "./layers.js";
+import { Looks } from "./looks.js";
+import { listMethods } from "./methods.js";
+import { Panes } from "./panes.js";
+import { listPredictions } from "./predictions.js";
+import { Refusals } from "./refusals.js";
 import { Runner } from "./runner.js";
-import { className, duration, emptySentence, methodName, passText, percent, sentence } from "./text.js";
+import { className, duration, emptySentence, methodName, passText, percent, scoreText, sentence, valueText } from "./text.js";
 import { Viewer } from "./viewer.js";
 
 const COMPARED = ["gradcam", "gradcam++", "scorecam"];
-const DEFAULT_WEIGHT = { add: 0.8, mix: 0.5 };
 
 const ui = elements();
-const classes = new ClassPicker(ui.target, (index) => explainClass(index));
+const picker = new ClassPicker(ui.target, (index) => explainOnly(index));
+const adder = new ClassPicker(ui.beside, (index) => explainBeside(index, true), { offersPredicted: false });
+const layers = new LayerPicker(ui, () => ask());
+const looks = new Looks(ui, () => repaint());
+const refusals = new Refusals({
+  target: ui.beside, layer: ui.layer, contrast: ui.contrast, negate: ui.negate, signed: ui.signed,
+  convention: ui.convention, score: ui.score, max_channels: ui.maxChannels,
+});
 const single = new Viewer(ui.canvas);
+const panes = new Panes(ui.panes, watchPointer);
 
 const state = {
   file: null,
@@ -24,12 +38,12 @@ const state = {
   defaultModel: "",
   model: null,
   method: "gradcam++",
-  target: null, // null: the predicted class
+  targets: [], // none: the predicted class
+  predictions: [], // what the model said of this picture, the most probable first
+  named: new Map(), // class → what the model said of it
   answer: null,
   answers: new Map(), // question → answer, for this picture
   passMs: new Map(), // model → how long one pass took
-  panes: new Map(), // method → its part of the compare view
-  weightIsMine: false,
 };
 
 const checked = (name) => document.querySelector(`input[name="${name}"]:checked`)?.value;
@@ -43,6 +57,7 @@ const runner = new Runner(ui);
 /** Runs a job that can be cancelled, and says what went wrong if it did. */
 async function run(label, expectedMs, job) {
   ui.alert.hidden = true;
+  refusals.clear();
   await runner.run(label, expectedMs, job).catch(complain);
 }
 
@@ -55,6 +70,7 @@ function complain(error) {
   // The same request would be refused again, unless time is what was missing.
   ui.again.hidden = !state.file || (problem.status >= 400 && problem.status < 500);
   ui.alert.hidden = false;
+  refusals.show(problem);
   say("");
 }
 
@@ -95,45 +111,17 @@ function noteModel(text) {
 async function chooseModel(id) {
   const model = await getJson(`/v1/models/${encodeURIComponent(id)}`);
   state.model = model;
-  state.target = null;
-  classes.setClasses(model.labels, model.output.classes);
-  ui.layer.replaceChildren(...model.layers.map((layer) => {
-    const name = layerName(layer);
-    const [channels, rows, columns] = layer.shape;
-    return make("option", { value: name }, `${name} (${columns} × ${rows}, ${channels} channels)`);
-  }));
-  ui.layer.value = model.default_layer;
-  if (ui.layer.selectedIndex < 0) {
-    ui.layer.value = layerName(model.layers.find(({ name, tensor }) => [name, tensor].includes(model.default_layer)) ?? model.layers.at(-1));
-  }
-  ui.layer.disabled = false;
-  showMethods();
+  picker.setClasses(model.labels, model.output.classes);
+  adder.setClasses(model.labels, model.output.classes);
+  layers.setModel(model);
+  forgetClasses();
+  state.method = listMethods(ui, model.methods, state.method);
   if (state.file) ask();
 }
-
-const layerName = (layer) => layer.alias || layer.name;
-const currentLayer = () => state.model.layers.find((layer) => layerName(layer) === ui.layer.value);
 
 /** Whether a method works on this model, and if not, why. */
 function support(method) {
   return state.model.methods[method] ?? { available: false, reason: "This server does not have it." };
-}
-
-function showMethods() {
-  const methods = Object.entries(state.model.methods);
-  if (!support(state.method).available) {
-    state.method = methods.find(([, { available }]) => available)?.[0] ?? state.method;
-  }
-  ui.methods.replaceChildren(...methods.map(([method, { available, reason }]) => make(
-    "label", { title: available ? null : reason },
-    make("input", { type: "radio", name: "method", value: method, checked: method === state.method, disabled: !available }),
-    make("span", {}, methodName(method)),
-  )));
-  const missing = new Map();
-  for (const [method, { available, reason = "not possible with this model" }] of methods) {
-    if (!available) missing.set(reason, [...(missing.get(reason) ?? []), methodName(method)]);
-  }
-  ui.methodHint.textContent = [...missing].map(([reason, names]) => `Not ${names.join(", ")}: ${sentence(reason)}`).join(" ");
 }
 
 // ---------------------------------------------------------------- the picture
@@ -146,8 +134,7 @@ async function choose(file) {
   if (state.file !== file) return;
   state.picture = picture;
   state.answers.clear();
-  state.target = null;
-  classes.show(null);
+  forgetClasses();
   ui.fileName.textContent = file.name || "pasted picture";
   ui.fileName.title = ui.fileName.textContent;
   forget();
@@ -161,16 +148,16 @@ function showPicture() {
   ui.drop.hidden = Boolean(state.picture);
   ui.result.hidden = !state.picture;
   if (!state.picture) return;
-  for (const viewer of [single, ...[...state.panes.values()].map((pane) => pane.viewer)]) {
-    viewer.setPicture(state.picture, style());
-    viewer.paint(style());
+  for (const viewer of [single, ...panes.viewers]) {
+    viewer.setPicture(state.picture, looks.style);
+    viewer.paint(looks.style);
   }
 }
 
 /** A picture that this browser cannot decode (TIFF, mostly) comes back from the server, with nothing laid over it. */
 async function fetchPicture(signal) {
   const png = await askPicture("/v1/explain", state.file, {
-    model: state.model.id, method: state.answer.method, layer: state.answer.layer, max_channels: state.answer.method === "scorecam" ? 1 : null,
+    model: state.model.id, method: state.answer.method, layer: layerName(layers.chosen[0]), max_channels: state.answer.method === "scorecam" ? 1 : null,
     output: "overlay", blend: "mix", weight: 0, top_k: 0,
   }, signal);
   state.picture = await createImageBitmap(png);
@@ -181,9 +168,16 @@ async function fetchPicture(signal) {
 function forget() {
   state.answer = null;
   single.setMap(null);
-  for (const part of [ui.answer, ui.details, ui.empty]) part.hidden = true;
+  for (const part of [ui.details, ui.empty]) part.hidden = true;
   ui.take.hidden = !state.picture || !state.model;
   ui.readout.textContent = "";
+}
+
+/** Of another picture, or by another model, nothing has been said yet. */
+function forgetClasses() {
+  state.predictions = [];
+  state.named.clear();
+  setTargets([]);
 }
 
 // ---------------------------------------------------------------- asking
@@ -192,12 +186,13 @@ function question(method = state.method) {
   return {
     model: state.model.id,
     method,
-    layer: ui.layer.value,
-    target: state.target,
+    layer: layers.value,
+    target: state.targets.join(","),
     convention: ui.convention.value,
     score: ui.score.value,
     contrast: ui.contrast.value.trim(),
     negate: ui.negate.checked || "",
+    signed: ui.signed.checked || "",
     max_channels: method === "scorecam" ? ui.maxChannels.value : "",
   };
 }
@@ -223,47 +218,67 @@ async function answerTo(asked, signal, grow) {
 
 /** How many passes a method takes, and how long that should last; 0 when it cannot be told. */
 function expectation(method) {
-  const channels = currentLayer()?.shape[0] ?? 0;
-  const passes = method === "scorecam" ? Math.min(channels, Number(ui.maxChannels.value) || channels) : 1;
+  const masks = ({ shape: [channels] }) => (method === "scorecam" ? Math.min(channels, Number(ui.maxChannels.value) || channels) : 1);
+  const passes = layers.chosen.reduce((sum, layer) => sum + masks(layer), 0);
   return { passes, ms: passes * (state.passMs.get(state.model.id) ?? 0) };
 }
 
 function label(method) {
   const { passes } = expectation(method);
-  return passes > 1 ? `${methodName(method)} asks the model up to ${passes} times` : `${methodName(method)} is at work`;
+  return method === "scorecam" ? `${methodName(method)} asks the model up to ${passes} times` : `${methodName(method)} is at work`;
 }
 
 function ask() {
   if (!state.file || !state.model) return;
   ui.empty.hidden = true;
+  looks.turn(ui.signed.checked);
+  layOut();
   showCurl();
   if (comparing()) askAll();
   else askOne();
 }
 
+/** One map has the stage for itself, several stand side by side. */
+function layOut() {
+  const isOne = !comparing() && state.targets.length < 2;
+  ui.single.hidden = !isOne;
+  ui.panes.hidden = isOne;
+  ui.details.hidden = comparing() || !state.answer;
+}
+
 function askOne() {
   const asked = question();
+  if (state.targets.length > 1) {
+    const part = (index) => ({ key: index, name: picker.name(index), alone: () => explainOnly(index) });
+    panes.open("classes", state.targets.map(part), state.picture, looks.style);
+  }
   return run(label(asked.method), expectation(asked.method).ms, async (signal) => {
     state.answer = null;
     const answer = await answerTo(asked, signal, ({ heatmap, target }) => {
-      single.setMap(heatmap, state.model.input);
-      ui.canvas.setAttribute("aria-label", `${methodName(asked.method)} of ${className(target)}, not finished yet`);
+      if (!ui.panes.hidden) panes.get(target.index)?.grow(heatmap, state.model.input, looks.style);
+      else {
+        single.setMap(heatmap, state.model.input, looks.style);
+        ui.canvas.setAttribute("aria-label", `${methodName(asked.method)} of ${className(target)}, not finished yet`);
+      }
     });
     state.answer = answer;
     if (!state.picture) await fetchPicture(signal);
     show(answer);
   }).finally(() => {
-    if (!runner.busy && !state.answer) forget();
+    if (runner.busy || state.answer) return;
+    forget();
+    if (!ui.panes.hidden) panes.noteMissing("No map.");
   });
 }
 
 /** Every compared method in turn, the quick ones first; each is shown as it comes. */
 function askAll() {
   const wanted = COMPARED.filter((method) => method in state.model.methods);
-  makePanes(wanted);
+  panes.open("methods", wanted.map((method) => ({ key: method, name: methodName(method), alone: () => showAlone(method) })), state.picture, looks.style);
   return run(label(wanted[0]), 0, async (signal) => {
+    let came = 0;
     for (const method of wanted) {
-      const pane = state.panes.get(method);
+      const pane = panes.get(method);
       const { available, reason } = support(method);
       if (!available) {
         pane.note(sentence(reason ?? "not possible with this model"));
@@ -273,128 +288,97 @@ function askAll() {
       runner.show(label(method), ms);
       pane.note("At work …");
       try {
-        const answer = await answerTo(question(method), signal, ({ heatmap }) => pane.grow(heatmap));
+        const answer = await answerTo(question(method), signal, ({ heatmap }) => pane.grow(heatmap, state.model.input, looks.style));
         state.answer = answer;
         if (!state.picture) await fetchPicture(signal);
-        pane.show(answer);
+        const { heatmap, target } = answer;
+        const text = heatmap.empty ? emptySentence(answer) : `${passText(answer.passes)}, ${duration(totalMs(answer))}`;
+        pane.show(heatmap.empty ? null : heatmap, state.model.input, looks.style, `${methodName(method)} of ${className(target)}`, text);
         showAnswer(answer);
+        came++;
       } catch (error) {
-        pane.note(signal.aborted ? "Stopped." : `${error.title ?? "It failed"}: ${error.detail ?? error.message}`);
-        if (signal.aborted || !(error instanceof Problem) || error.status !== 422) throw error;
+        pane.note(signal.aborted ? "Stopped." : sentence(error.detail || error.title || error.message));
+        // What one method refuses, another may do.
+        if (signal.aborted || ![400, 422].includes(error.status)) throw error;
       }
     }
-    say("The maps are here.");
+    say(came > 0 ? "The maps are here." : "None of the methods gave a map.");
   });
 }
 
-function explainClass(index) {
-  state.target = index;
-  classes.show(index);
+/** The classes that are shown; while none was chosen, the predicted one. */
+function shown() {
+  return state.targets.length > 0 ? state.targets : state.predictions.slice(0, 1).map(({ index }) => index);
+}
+
+/** Sets the classes; the predicted one alone is the same as none, and is asked for so. */
+function setTargets(indices) {
+  const isPredicted = indices.length === 1 && indices[0] === state.predictions[0]?.index;
+  state.targets = isPredicted ? [] : indices;
+  picker.show(state.targets);
+  showPredictions();
+}
+
+/** One class, or null for the predicted one. */
+function explainOnly(index) {
+  setTargets(index === null ? [] : [index]);
+  ask();
+}
+
+/** One class more or less beside the others. Methods are compared on one class only. */
+function explainBeside(index, on) {
+  if (on === shown().includes(index)) return;
+  const others = shown().filter((one) => one !== index);
+  setTargets(on ? [...others, index] : others);
+  if (state.targets.length > 1) chooseMode("single");
   ask();
 }
 
 // ---------------------------------------------------------------- showing
 
-function style() {
-  return {
-    view: checked("view"),
-    colormap: ui.colormap.value,
-    blend: ui.blend.value,
-    weight: Number(ui.weight.value),
-    emphasize: ui.emphasize.checked,
-  };
-}
-
+/** Shows one finished map, or one a class. */
 function show(answer) {
-  single.setMap(answer.heatmap.empty ? null : answer.heatmap, state.model.input);
-  single.paint(style());
-  const name = className(answer.target);
-  ui.canvas.setAttribute("aria-label", `${methodName(answer.method)} of ${name}, laid over the picture`);
+  const maps = mapsOf(answer);
+  const method = methodName(answer.method);
+  for (const { target, heatmap } of maps) {
+    const map = heatmap.empty ? null : heatmap;
+    const alt = `${method} of ${className(target)}, ${percent(target.probability)}, laid over the picture`;
+    if (maps.length > 1) {
+      const text = heatmap.empty ? `${scoreText(target)}. ${emptySentence({ ...answer, target, heatmap })}` : scoreText(target);
+      panes.get(target.index)?.show(map, state.model.input, looks.style, alt, text);
+    } else {
+      single.setMap(map, state.model.input, looks.style);
+      ui.canvas.setAttribute("aria-label", alt);
+    }
+  }
   showAnswer(answer);
-  ui.empty.hidden = !answer.heatmap.empty;
-  ui.empty.textContent = answer.heatmap.empty ? emptySentence(answer) : "";
-  say(answer.heatmap.empty ? ui.empty.textContent
-    : `${methodName(answer.method)} of ${name}, ${percent(answer.target.probability)}: the map is here.`);
+  const isEmpty = maps.length === 1 && maps[0].heatmap.empty;
+  ui.empty.hidden = !isEmpty;
+  ui.empty.textContent = isEmpty ? emptySentence(answer) : "";
+  const names = maps.map(({ target }) => `${className(target)}, ${percent(target.probability)}`).join("; ");
+  say(isEmpty ? ui.empty.textContent : `${method} of ${names}: the map${maps.length > 1 ? "s are" : " is"} here.`);
 }
 
 function showAnswer(answer) {
-  showPredictions(answer);
-  showFacts(answer);
+  if (answer.predictions.length > 0) state.predictions = answer.predictions;
+  for (const one of [...answer.predictions, ...mapsOf(answer).map(({ target }) => target)]) state.named.set(one.index, one);
+  showPredictions();
+  const isCropped = state.model.input.fit === "crop";
+  ui.facts.replaceChildren(...factsOf(answer, isCropped).map(([term, text]) => (
+    make("div", {}, make("dt", {}, term), make("dd", {}, text))
+  )));
+  ui.details.hidden = comparing();
   ui.take.hidden = false;
   showCurl();
 }
 
-function showPredictions({ predictions, target }) {
-  const listed = predictions.some(({ index }) => index === target.index) ? predictions : [...predictions, target];
-  const focused = document.activeElement?.dataset?.index;
-  ui.predictions.replaceChildren(...listed.map((one) => {
-    const bar = make("span", { className: "bar-fill" });
-    bar.style.setProperty("--share", one.probability);
-    return make("li", {}, make(
-      "button", {
-        type: "button", className: "bar-row", "data-index": one.index, "aria-pressed": String(one.index === target.index),
-        title: one.logit == null ? null : `class ${one.index}, logit ${one.logit.toFixed(2)}`,
-        onclick: () => explainClass(one.index === predictions[0]?.index ? null : one.index),
-      },
-      make("span", { className: "bar-name" }, className(one)),
-      make("span", { className: "bar-value" }, percent(one.probability)),
-      bar,
-    ));
-  }));
-  if (focused !== undefined) ui.predictions.querySelector(`[data-index="${focused}"]`)?.focus();
-  ui.answer.hidden = false;
-}
-
-function showFacts(answer) {
-  const { heatmap, image, passes, timing_ms: timing, target } = answer;
-  const [rows, columns] = heatmap.shape;
-  const seen = state.model.input.fit === "crop" ? ", of which the model saw the centre" : "";
-  const total = Object.values(timing).reduce((sum, ms) => sum + ms, 0);
-  const facts = [
-    ["Class", target.label == null ? String(target.index) : `${target.label} (${target.index})`],
-    ["Probability", percent(target.probability)],
-    ["Logit", target.logit == null ? null : target.logit.toFixed(3)],
-    ["Method", methodName(answer.method)],
-    ["Convention", answer.convention],
-    ["Layer", answer.layer],
-    ["Map", `${columns} × ${rows}`],
-    ["Largest value", heatmap.empty ? "0, the map is empty" : heatmap.max.toPrecision(4)],
-    ["Picture", `${image.width} × ${image.height}${seen}`],
-    ["Passes", passText(passes)],
-    ["Time", `${duration(total)} (${Object.entries(timing).filter(([, ms]) => ms >= 0.5).map(([part, ms]) => `${part} ${duration(ms)}`).join(", ")})`],
-  ];
-  ui.facts.replaceChildren(...facts.filter(([, text]) => text !== null).map(([term, text]) => (
-    make("div", {}, make("dt", {}, term), make("dd", {}, text))
-  )));
-  ui.details.hidden = comparing();
-}
-
-function makePanes(methods) {
-  state.panes.clear();
-  ui.compare.replaceChildren(...methods.map((method) => {
-    const canvas = make("canvas", { role: "img", "aria-label": `${methodName(method)}, not there yet` });
-    const note = make("span", { className: "soft" }, "Waiting …");
-    const viewer = new Viewer(canvas);
-    if (state.picture) viewer.setPicture(state.picture, style());
-    viewer.paint(style());
-    state.panes.set(method, {
-      viewer,
-      note: (text) => { note.textContent = text; },
-      grow: (heatmap) => viewer.setMap(heatmap, state.model.input),
-      show(answer) {
-        viewer.setMap(answer.heatmap.empty ? null : answer.heatmap, state.model.input);
-        viewer.paint(style());
-        canvas.setAttribute("aria-label", `${methodName(method)} of ${className(answer.target)}`);
-        const total = Object.values(answer.timing_ms).reduce((sum, ms) => sum + ms, 0);
-        note.textContent = answer.heatmap.empty ? emptySentence(answer) : `${passText(answer.passes)}, ${duration(total)}`;
-      },
-    });
-    watchPointer(canvas, viewer);
-    return make(
-      "figure", { className: "pane", "data-method": method }, canvas,
-      make("figcaption", {}, make("button", { type: "button", className: "quiet", title: "Show this one alone", onclick: () => showAlone(method) }, methodName(method)), note),
-    );
-  }));
+/** The most probable classes, and those that are shown besides. */
+function showPredictions() {
+  const { predictions, named } = state;
+  ui.answer.hidden = predictions.length === 0;
+  const more = shown().filter((index) => !predictions.some((one) => one.index === index));
+  const rows = [...predictions, ...more.map((index) => named.get(index) ?? { index, label: state.model.labels[index] })];
+  listPredictions(ui.predictions, rows, shown(), { only: explainOnly, tick: explainBeside });
 }
 
 function showAlone(method) {
@@ -404,29 +388,21 @@ function showAlone(method) {
 
 function chooseMethod() {
   state.method = checked("method");
-  document.querySelector('input[name="mode"][value="single"]').checked = true;
-  changeMode();
+  chooseMode("single");
+  ask();
 }
 
 /** Every way to look at the maps that are here already. */
 function repaint() {
-  const looks = style();
-  ui.weightText.textContent = `${Math.round(looks.weight * 100)} %`;
-  ui.weight.disabled = looks.view !== "overlay";
-  const ramp = ui.ramp.getContext("2d");
-  const strip = ramp.createImageData(256, 1);
-  const table = colors(looks.colormap);
-  for (let i = 0; i < 256; i++) strip.data.set([table[i * 3], table[i * 3 + 1], table[i * 3 + 2], 255], i * 4);
-  ramp.putImageData(strip, 0, 0);
-  single.paint(looks);
-  for (const { viewer } of state.panes.values()) viewer.paint(looks);
+  single.paint(looks.style);
+  for (const viewer of panes.viewers) viewer.paint(looks.style);
   if (state.file && state.model) showCurl();
 }
 
 function watchPointer(canvas, viewer) {
   canvas.addEventListener("pointermove", (event) => {
     const under = viewer.read(event);
-    ui.readout.textContent = !under ? "" : under.seen ? `Here: ${under.value.toFixed(2)}` : "The model did not see this part.";
+    ui.readout.textContent = !under ? "" : under.seen ? `Here: ${valueText(under)}` : "The model did not see this part.";
   });
   canvas.addEventListener("pointerleave", () => { ui.readout.textContent = ""; });
 }
@@ -435,7 +411,7 @@ function watchPointer(canvas, viewer) {
 
 /** The options for a picture that looks like the one on the page; what is the server's default is left out. */
 function pictureQuestion() {
-  const looks = style();
+  const { view, emphasize } = looks.style;
   const asked = question();
   if (comparing()) {
     asked.methods = COMPARED.filter((method) => support(method).available).map((method) => (method === "gradcam++" ? "gradcampp" : method)).join(",");
@@ -444,17 +420,13 @@ function pictureQuestion() {
     if (asked.methods === "gradcam,gradcampp,scorecam") delete asked.methods;
   } else {
     if (asked.method === "gradcam++") asked.method = "gradcampp";
-    if (looks.view === "map") asked.output = "heatmap";
-    if (looks.emphasize) asked.emphasize = true;
+    if (view === "map") asked.output = "heatmap";
+    if (emphasize) asked.emphasize = true;
   }
   if (asked.model === state.defaultModel) delete asked.model;
   if (asked.layer === state.model.default_layer) delete asked.layer;
   if (asked.convention === "paper") delete asked.convention;
-  if (looks.colormap !== "jet") asked.colormap = looks.colormap;
-  if (asked.output !== "heatmap") {
-    if (looks.blend !== "add") asked.blend = looks.blend;
-    if (looks.weight !== DEFAULT_WEIGHT[looks.blend]) asked.weight = looks.weight;
-  }
+  Object.assign(asked, looks.options(asked.output !== "heatmap"));
   return Object.fromEntries(Object.entries(asked).filter(([, value]) => value !== "" && value !== null && value !== undefined));
 }
 
@@ -483,56 +455,37 @@ function download() {
 
 // ---------------------------------------------------------------- wiring
 
-ui.colormap.replaceChildren(...COLORMAPS.map((name) => make("option", { value: name }, name)));
-
-ui.choose.addEventListener("click", () => ui.file.click());
-ui.chooseOther.addEventListener("click", () => ui.file.click());
-ui.file.addEventListener("change", () => {
-  choose(ui.file.files[0]);
-  ui.file.value = "";
-});
-addEventListener("paste", (event) => {
-  const file = [...(event.clipboardData?.files ?? [])].find(({ type }) => type.startsWith("image/"));
-  if (file) choose(file);
-});
-let dragDepth = 0;
-addEventListener("dragenter", () => { dragDepth++; document.body.classList.add("dragging"); });
-addEventListener("dragleave", () => { if (--dragDepth <= 0) undrag(); });
-addEventListener("dragover", (event) => event.preventDefault());
-addEventListener("drop", (event) => {
-  event.preventDefault();
-  undrag();
-  choose(event.dataTransfer.files[0]);
-});
-function undrag() {
-  dragDepth = 0;
-  document.body.classList.remove("dragging");
-}
+takeFiles(ui, choose);
 
 ui.model.addEventListener("change", () => {
   forget();
+  forgetClasses();
   run(`Reading ${ui.model.value}`, 0, async () => chooseModel(ui.model.value));
 });
 ui.methods.addEventListener("change", chooseMethod);
-for (const control of [ui.layer, ui.convention, ui.score, ui.contrast, ui.negate]) control.addEventListener("change", ask);
+for (const control of [ui.convention, ui.score, ui.contrast, ui.negate, ui.signed]) control.addEventListener("change", ask);
 ui.maxChannels.addEventListener("change", () => {
   if (comparing() || state.method === "scorecam") ask();
 });
 
-for (const control of [ui.weight, ui.colormap, ui.emphasize, ui.views]) control.addEventListener("input", repaint);
-ui.weight.addEventListener("input", () => { state.weightIsMine = true; });
-ui.blend.addEventListener("input", () => {
-  if (!state.weightIsMine) ui.weight.value = DEFAULT_WEIGHT[ui.blend.value];
-  repaint();
-});
 watchPointer(ui.canvas, single);
 
-for (const radio of document.querySelectorAll('input[name="mode"]')) radio.addEventListener("change", changeMode);
-function changeMode() {
-  ui.single.hidden = comparing();
-  ui.compare.hidden = !comparing();
-  ui.details.hidden = comparing() || !state.answer;
+/** The choice by hand: several classes are for one method, so comparing keeps the first of them. */
+for (const radio of document.querySelectorAll('input[name="mode"]')) radio.addEventListener("change", () => {
+  const isNarrowed = comparing() && state.targets.length > 1;
+  if (isNarrowed) setTargets(state.targets.slice(0, 1));
+  chooseMode(radio.value);
+  if (isNarrowed) noteMode(`Methods are compared on one class at a time: ${picker.name(shown()[0])}.`);
   ask();
+});
+
+function chooseMode(mode) {
+  document.querySelector(`input[name="mode"][value="${mode}"]`).checked = true;
+  noteMode("");
+}
+
+function noteMode(text) {
+  ui.modeNote.textContent = text;
 }
 
 ui.cancel.addEventListener("click", () => {

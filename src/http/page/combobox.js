@@ -10,14 +10,16 @@ export class ClassPicker {
   #onPick;
   #labels = [];
   #classes = 0;
-  #chosen = null;
+  #chosen = [];
   #shown = [];
   #active = -1;
+  #offersPredicted;
 
-  /** `onPick` gets a class's index, or null for the predicted class. */
-  constructor(input, onPick) {
+  /** `onPick` gets a class's index, or null for the predicted class where that is offered. */
+  constructor(input, onPick, { offersPredicted = true } = {}) {
     this.#input = input;
     this.#onPick = onPick;
+    this.#offersPredicted = offersPredicted;
     this.#list = make("ul", { id: `${input.id}-list`, role: "listbox", className: "options", hidden: true, "aria-label": "Classes" });
     for (const [name, value] of Object.entries({
       role: "combobox", "aria-expanded": "false", "aria-controls": this.#list.id, "aria-autocomplete": "list",
@@ -40,13 +42,13 @@ export class ClassPicker {
   setClasses(labels, classes) {
     this.#labels = labels;
     this.#classes = classes;
-    this.show(null);
+    this.show([]);
   }
 
-  /** Shows a choice without telling anyone. */
-  show(index) {
-    this.#chosen = index;
-    this.#input.value = index === null ? "" : this.name(index);
+  /** Shows a choice without telling anyone: classes, or none for the predicted one. */
+  show(indices) {
+    this.#chosen = indices;
+    this.#input.value = indices.map((index) => this.name(index)).join(", ");
   }
 
   name(index) {
@@ -56,12 +58,12 @@ export class ClassPicker {
   /** Lists what matches the text: everything when the field was only opened, not typed in. */
   #open(text, searching = false) {
     const wanted = text.trim().toLowerCase();
-    this.#shown = wanted ? [] : [null];
+    this.#shown = wanted || !this.#offersPredicted ? [] : [null];
     for (let index = 0; index < this.#classes && this.#shown.length < MOST_SHOWN; index++) {
       if (String(index) === wanted) this.#shown.unshift(index);
       else if (this.name(index).toLowerCase().includes(wanted)) this.#shown.push(index);
     }
-    this.#active = searching ? 0 : this.#shown.indexOf(this.#chosen);
+    this.#active = searching ? 0 : this.#shown.indexOf(this.#chosen[0] ?? null);
     this.#list.replaceChildren(...this.#shown.map((index, at) => make(
       "li", { role: "option", id: `${this.#list.id}-${at}`, "data-at": at, "aria-selected": "false" },
       index === null
@@ -94,10 +96,9 @@ export class ClassPicker {
   }
 
   #pick(index) {
-    const changed = index !== this.#chosen;
-    this.#chosen = index;
+    const isSame = this.#chosen.length < 2 && index === (this.#chosen[0] ?? null);
     this.#close();
-    if (changed) this.#onPick(index);
+    if (!isSame) this.#onPick(index);
   }
 
   #key(event) {

@@ -45,7 +45,11 @@ const SAMPLES = {
     "e0785fda6a55d45d4bcd4f45c6403ebf3237b82431b0172aa11228930e2684092375042167001f",
 };
 
-export const COLORMAPS = ["jet", "turbo", "viridis", "inferno", "magma", "plasma", "cividis", "gray", "coolwarm", "rdbu"];
+/** For maps from 0 to 1, and for maps from −1 to 1, whose 0 is the pale middle. */
+export const COLORMAPS = {
+  sequential: ["jet", "turbo", "viridis", "inferno", "magma", "plasma", "cividis", "gray"],
+  diverging: ["coolwarm", "rdbu"],
+};
 
 function jet(i) {
   // OpenCV's table: halves go to the even neighbour, and one entry breaks the rule.
@@ -82,20 +86,26 @@ export function colors(name) {
   return tables.get(name);
 }
 
-// A map is kept as whole steps, fine enough that quantising it never shows.
+// A map is kept as whole steps, fine enough that quantising it never shows. A signed map goes
+// from 0 (all against) over STEPS (neither) to twice STEPS (all for).
 const STEPS = 4095;
 export const UNSEEN = 0xffff;
+const MIDDLE = 128;
+const REACH = 127;
+
+export const valueOf = (step, signed = false) => (signed ? step - STEPS : step) / STEPS;
+// In single precision, as the server's: there the largest value comes out as 1.
+const sigmoid = (value) => Math.fround(1 / (1 + Math.exp(-50 * (value - 0.5))));
 
 /** What one step shows: the colour's place in its table, after the sigmoid if it is wanted. */
-function places(emphasize) {
-  return Uint8Array.from({ length: STEPS + 1 }, (_, step) => {
-    const value = step / STEPS;
-    return Math.trunc(255 * (emphasize ? 1 / (1 + Math.exp(-50 * (value - 0.5))) : value));
+function places(emphasize, signed) {
+  return Uint8Array.from({ length: (signed ? 2 : 1) * STEPS + 1 }, (_, step) => {
+    const value = valueOf(step, signed);
+    const raised = emphasize ? Math.sign(value || 1) * sigmoid(Math.abs(value)) : value;
+    return Math.trunc(signed ? MIDDLE + REACH * raised : 255 * raised);
   });
 }
-const PLACES = [places(false), places(true)];
-
-export const valueOf = (step) => step / STEPS;
+const PLACES = { unit: [places(false, false), places(true, false)], signed: [places(false, true), places(true, true)] };
 
 /**
  * The part of a picture that the model gets to see, in the picture's pixels:
@@ -126,7 +136,8 @@ function axis(pixels, cells, start, length) {
 }
 
 /** A small map enlarged to `width` × `height`, bilinear with half-pixel centres, as steps. */
-export function enlarge({ shape: [rows, columns], data }, width, height, region) {
+export function enlarge({ shape: [rows, columns], data, signed = false }, width, height, region) {
+  const [zero, least] = signed ? [STEPS, -1] : [0, 0];
   const out = new Uint16Array(width * height).fill(UNSEEN);
   const across = axis(width, columns, region.x, region.width);
   axis(height, rows, region.y, region.height).forEach((down, y) => {
@@ -138,32 +149,46 @@ export function enlarge({ shape: [rows, columns], data }, width, height, region)
       const top = upper[tap.first] + (upper[tap.second] - upper[tap.first]) * tap.part;
       const bottom = lower[tap.first] + (lower[tap.second] - lower[tap.first]) * tap.part;
       const value = top + (bottom - top) * down.part;
-      out[y * width + x] = Math.round(STEPS * Math.min(1, Math.max(0, value)));
+      out[y * width + x] = zero + Math.round(STEPS * Math.min(1, Math.max(least, value)));
     });
   });
   return out;
 }
 
+/**
+ * For each place of the table its colour times its share, and what is kept of the image.
+ * Of a signed map 0 says nothing, so there the image stays as it is.
+ */
+function shares({ view, colormap, blend, weight }, signed) {
+  const table = colors(colormap);
+  const heat = new Float64Array(768);
+  const keep = new Float64Array(256);
+  for (let place = 0; place < 256; place++) {
+    const strength = signed ? Math.min(1, Math.abs(place - MIDDLE) / REACH) : 1;
+    const share = view === "map" ? 1 : weight * strength;
+    keep[place] = view === "map" ? 0 : blend === "mix" ? 1 - share : 1;
+    for (let c = place * 3; c < place * 3 + 3; c++) heat[c] = share * table[c];
+  }
+  return { heat, keep };
+}
+
 /** Lays the map over the image; all arrays are RGBA bytes but `map`. */
-export function lay(out, image, map, { view, colormap, blend, weight, emphasize }) {
-  if (!map || view === "original") {
+export function lay(out, image, map, looks, signed = false) {
+  if (!map || looks.view === "original") {
     out.set(image);
     return;
   }
-  const table = colors(colormap);
-  const place = PLACES[emphasize ? 1 : 0];
-  const mapOnly = view === "map";
-  const keep = mapOnly ? 0 : blend === "mix" ? 1 - weight : 1;
-  const heat = mapOnly ? 1 : weight;
+  const place = PLACES[signed ? "signed" : "unit"][looks.emphasize ? 1 : 0];
+  const { heat, keep } = shares(looks, signed);
+  // As on the server: a sum is rounded down, a mean to the nearest.
+  const half = looks.view === "overlay" && looks.blend === "mix" ? 0.5 : 0;
   for (let i = 0, p = 0; i < map.length; i++, p += 4) {
     if (map[i] === UNSEEN) {
       for (let c = 0; c < 3; c++) out[p + c] = image[p + c] * 0.35 + 60;
     } else {
-      const color = place[map[i]] * 3;
-      for (let c = 0; c < 3; c++) {
-        // The sum may pass 255: the array clamps it. It would round, the server truncates.
-        out[p + c] = Math.trunc(heat * table[color + c] + keep * image[p + c]);
-      }
+      const at = place[map[i]];
+      // The sum may pass 255: the array clamps it.
+      for (let c = 0; c < 3; c++) out[p + c] = Math.floor(heat[at * 3 + c] + keep[at] * image[p + c] + half);
     }
     out[p + 3] = 255;
   }

@@ -1,6 +1,7 @@
 // How numbers and names read on the page.
 
-const METHODS = {
+/** The methods, the best known first. */
+export const METHODS = {
   "gradcam": "Grad-CAM",
   "gradcam++": "Grad-CAM++",
   "scorecam": "Score-CAM",
@@ -38,6 +39,18 @@ export function className({ index, label: text }) {
   return text ?? `class ${index}`;
 }
 
+/** How sure the model is of a class. */
+export function scoreText({ probability, logit }) {
+  return logit == null ? percent(probability) : `${percent(probability)}, logit ${logit.toFixed(2)}`;
+}
+
+/** A map's value at one place. */
+export function valueText({ value, signed }) {
+  const number = value.toFixed(2).replace("-", "−");
+  if (!signed || Math.abs(value) < 0.005) return number;
+  return `${number}, ${value > 0 ? "for" : "against"}`;
+}
+
 export function passText({ forward, masked, tail, skipped }) {
   const parts = [`${forward} forward`];
   if (masked) parts.push(`${masked} masked`);
@@ -46,6 +59,9 @@ export function passText({ forward, masked, tail, skipped }) {
   return parts.join(", ");
 }
 
-export function emptySentence({ layer, target }) {
-  return `Nothing in ${layer} speaks for “${className(target)}”: no value is above zero, so there is no map to draw. Another layer, class or method may show more.`;
+/** Why there is nothing to draw, of one class's map. */
+export function emptySentence({ layer, target, heatmap, negate }) {
+  const [speaks, value] = heatmap.signed ? ["speaks for or against", "every value is zero"]
+    : [negate ? "speaks against" : "speaks for", "no value is above zero"];
+  return `Nothing in ${layer.replaceAll(",", ", ")} ${speaks} “${className(target)}”: ${value}, so there is no map to draw. Another layer, class or method may show more.`;
 }

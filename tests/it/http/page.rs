@@ -31,7 +31,7 @@ async fn every_file_of_the_page_has_its_type() {
         );
         served += 1;
     }
-    assert!(served >= 14, "{served}");
+    assert!(served >= 22, "{served}");
 }
 
 #[tokio::test]
