@@ -178,9 +178,11 @@ fn run(
         x.axis_chunks_iter(Axis(0), 1).map(|image| image.to_owned()).zip(targets.iter().map(target)).collect()
     };
     for (input, target) in passes {
-        let pass = Pass { target, wanted: Wanted::Logit, activation: true, ..Pass::of(input) };
+        let targets = target.into_iter().collect();
+        let pass = Pass { targets, wanted: Wanted::Logit, activation: true, ..Pass::of(input) };
         let outcome = model.run(layer, pass, &Cancel::default())?;
-        gradients.push(outcome.gradient.ok_or("the pass gave no gradient")?.into_dyn());
+        let gradient = outcome.gradients.into_iter().next().ok_or("the pass gave no gradient")?;
+        gradients.push(gradient.into_dyn());
         activations.push(outcome.activation.ok_or("the pass gave no activation")?.into_dyn());
     }
     let join = |parts: &[ArrayD<f32>]| {

@@ -170,18 +170,10 @@ impl<'a> Image<'a> {
             let Some(Value::Gradient(gradient)) = self.cache.kept().get(&key) else { return None };
             gradients.push(gradient);
         }
-        let mut gradients = gradients.iter().map(|gradient| (**gradient).clone());
+        let gradients = gradients.iter().map(|gradient| (**gradient).clone()).collect();
         let activation = if pass.activation { Some(activation.as_ref()?.clone()) } else { None };
         let (scores, probabilities) = (scores.clone(), probabilities.clone());
-        Some(Outcome {
-            scores,
-            probabilities,
-            activation,
-            gradient: gradients.next(),
-            other_gradients: gradients.collect(),
-            carried: Vec::new(),
-            is_known: true,
-        })
+        Some(Outcome { scores, probabilities, activation, gradients, carried: Vec::new(), is_known: true })
     }
 
     /// Keeps the outcome of a pass.
@@ -194,8 +186,7 @@ impl<'a> Image<'a> {
             self.cache
                 .keep(self.key, Value::Forward(Arc::new(Forward { scores, probabilities, activation })));
         }
-        let gradients = outcome.gradient.iter().chain(&outcome.other_gradients);
-        for (class, gradient) in classes(pass, outcome.scores.view()).into_iter().zip(gradients) {
+        for (class, gradient) in classes(pass, outcome.scores.view()).into_iter().zip(&outcome.gradients) {
             let key = self.gradient_key(pass, class);
             self.cache.keep(key, Value::Gradient(Arc::new(gradient.clone())));
         }
@@ -275,17 +266,16 @@ impl Masked<'_> {
     }
 }
 
-/// The classes that a pass differentiates: first the predicted one, when it names none.
+/// The classes that a pass differentiates: the predicted one, when it names none.
 fn classes(pass: &Pass, scores: ArrayView2<'_, f32>) -> Vec<usize> {
     if pass.wanted == Wanted::Nothing {
         return Vec::new();
     }
-    let predicted = || {
-        let row = scores.row(0);
-        (0..row.len()).fold(0, |best, class| if row[class] > row[best] { class } else { best })
-    };
-    let first = pass.target.unwrap_or_else(predicted);
-    std::iter::once(first).chain(pass.others.iter().copied()).collect()
+    if !pass.targets.is_empty() {
+        return pass.targets.clone();
+    }
+    let row = scores.row(0);
+    vec![(0..row.len()).fold(0, |best, class| if row[class] > row[best] { class } else { best })]
 }
 
 /// Adds numbers to a hash, some thousand at a time: one by one would take longer than the hash.

@@ -20,10 +20,9 @@ use crate::graph::program::{Wanted, names};
 pub struct Pass {
     /// The input tensor, `[N, C, H, W]` or `[N, H, W, C]` as the model wants it.
     pub input: Array4<f32>,
-    /// The class to differentiate, the same for all N; the predicted one when absent.
-    pub target: Option<usize>,
-    /// Further classes to differentiate; they share the forward pass.
-    pub others: Vec<usize>,
+    /// The classes to differentiate, the same for all N, which share the forward pass; the predicted one when
+    /// there is none.
+    pub targets: Vec<usize>,
     /// The class whose score is taken off each of them first.
     pub contrast: Option<usize>,
     /// The gradient that is wanted.
@@ -40,8 +39,7 @@ impl Pass {
     pub fn of(input: Array4<f32>) -> Self {
         Self {
             input,
-            target: None,
-            others: Vec::new(),
+            targets: Vec::new(),
             contrast: None,
             wanted: Wanted::Nothing,
             activation: false,
@@ -59,10 +57,8 @@ pub struct Outcome {
     pub probabilities: Array2<f32>,
     /// `[N, C, h, w]`, if asked for.
     pub activation: Option<Array4<f32>>,
-    /// `[N, C, h, w]`, if asked for.
-    pub gradient: Option<Array4<f32>>,
-    /// Those of the further classes, each `[N, C, h, w]`.
-    pub other_gradients: Vec<Array4<f32>>,
+    /// One a class, in the order of the targets, each `[N, C, h, w]`; none where none was asked for.
+    pub gradients: Vec<Array4<f32>>,
     /// Whether it was known from an earlier run, and the model did not run.
     pub is_known: bool,
     /// What the layer's tail reads besides the activation, if asked for.
@@ -98,7 +94,8 @@ impl From<Pass> for Call {
         let number = |class: Option<usize>| class.map_or(-1, |class| class as i64);
         let targets: Vec<i64> = match pass.wanted {
             Wanted::Nothing => Vec::new(),
-            _ => std::iter::once(pass.target).chain(pass.others.into_iter().map(Some)).map(number).collect(),
+            _ if pass.targets.is_empty() => vec![number(None)],
+            _ => pass.targets.into_iter().map(Some).map(number).collect(),
         };
         let sizes = (targets.len(), count);
         Self {
@@ -182,13 +179,12 @@ impl Program {
             Wanted::Nothing => None,
             _ => Some(array(&outputs, names::GRADIENT)?),
         };
-        let mut gradients = gradients.iter().flat_map(|all| all.outer_iter()).map(|one| one.to_owned());
+        let gradients = gradients.iter().flat_map(|all| all.outer_iter()).map(|one| one.to_owned());
         Ok(Outcome {
             scores: array(&outputs, names::SCORES)?,
             probabilities: array(&outputs, names::PROBABILITIES)?,
             activation: if call.activation { Some(array(&outputs, &self.activation)?) } else { None },
-            gradient: gradients.next(),
-            other_gradients: gradients.collect(),
+            gradients: gradients.collect(),
             is_known: false,
             carried: self.carried.iter().map(|name| array(&outputs, name)).collect::<Result<_>>()?,
         })

@@ -194,8 +194,7 @@ impl<'a> Job<'a> {
                 None => {
                     let started = Instant::now();
                     let pass = Pass {
-                        target: self.targets.first().copied(),
-                        others: self.targets.iter().skip(1).copied().collect(),
+                        targets: self.targets.clone(),
                         contrast: self.contrast,
                         wanted,
                         activation: true,

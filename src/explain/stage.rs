@@ -200,10 +200,8 @@ impl Stage<'_> {
     /// # Errors
     /// Those of the engine.
     pub fn gradients_at(&self, input: Array4<f32>) -> Result<(Vec<Array3<f32>>, Array3<f32>)> {
-        let mut targets = self.goals.iter().map(|goal| goal.target);
         let pass = Pass {
-            target: targets.next(),
-            others: targets.collect(),
+            targets: self.goals.iter().map(|goal| goal.target).collect(),
             contrast: self.goals[0].contrast,
             wanted: self.score.wanted(),
             activation: true,
@@ -286,12 +284,11 @@ impl Stage<'_> {
 /// # Errors
 /// A fault, where the pass was asked for none.
 pub(super) fn gradients(outcome: &Outcome, goals: &[Goal]) -> Result<Vec<Array3<f32>>> {
-    let others = outcome.other_gradients.iter().map(Some);
-    let of_goal = |(gradient, goal): (Option<&Array4<f32>>, &Goal)| {
-        let gradient = first(gradient, "gradient")?.to_owned();
+    let of_goal = |(index, goal): (usize, &Goal)| {
+        let gradient = first(outcome.gradients.get(index), "gradient")?.to_owned();
         Ok(if goal.negate { -gradient } else { gradient })
     };
-    std::iter::once(outcome.gradient.as_ref()).chain(others).zip(goals).map(of_goal).collect()
+    goals.iter().enumerate().map(of_goal).collect()
 }
 
 /// The first image's part of a pass's array.

@@ -31,7 +31,7 @@ fn agrees_with_autograd(name: &str) {
         holds("the scores", outcome.scores.into_dyn(), "logits");
         holds("the probabilities", outcome.probabilities.into_dyn(), "probabilities");
         holds("the activation", outcome.activation.expect("asked for").into_dyn(), &format!("act|{escaped}"));
-        holds("the gradient", outcome.gradient.expect("asked for").into_dyn(), &format!("grad|{escaped}"));
+        holds("the gradient", outcome.gradients[0].clone().into_dyn(), &format!("grad|{escaped}"));
     }
 }
 

@@ -46,7 +46,7 @@ fn logits_activations_and_gradients_agree_with_torch() {
             activation.index_axis(Axis(0), 0).to_owned().into_dyn(),
             &format!("act|{place}"),
         );
-        let gradient = outcome.gradient.expect("asked for");
+        let gradient = &outcome.gradients[0];
         holds(
             "the gradient",
             gradient.index_axis(Axis(0), 0).to_owned().into_dyn(),

@@ -143,8 +143,8 @@ fn more_layers_than_sessions_are_kept_all_answer() {
     let model = dialect("tinyvgg-torchscript", [64, 64]);
     let run = |layer: &camlens::graph::layers::Layer| {
         let pass =
-            Pass { target: Some(3), wanted: Wanted::Logit, activation: true, ..Pass::of(picture(64, 64)) };
-        model.run(layer, pass, &Cancel::default()).unwrap().gradient.unwrap()
+            Pass { targets: vec![3], wanted: Wanted::Logit, activation: true, ..Pass::of(picture(64, 64)) };
+        model.run(layer, pass, &Cancel::default()).unwrap().gradients.remove(0)
     };
     let first: Vec<_> = model.layers().iter().map(run).collect();
     let again: Vec<_> = model.layers().iter().map(run).collect();
@@ -160,18 +160,41 @@ fn gradients_of_several_classes_are_those_of_each_alone() {
     let model = dialect("tinylite", [48, 48]);
     let batch = concatenate![Axis(0), picture(48, 48), picture(48, 48).mapv(|value| 1.0 - value)];
     for (wanted, contrast) in [(Wanted::Logit, None), (Wanted::Probability, Some(6))] {
-        let run = |target, others: &[usize]| {
-            let pass = Pass { target, others: others.to_vec(), contrast, wanted, ..Pass::of(batch.clone()) };
+        let run = |targets: &[usize]| {
+            let pass = Pass { targets: targets.to_vec(), contrast, wanted, ..Pass::of(batch.clone()) };
             model.run(model.default_layer(), pass, &Cancel::default()).unwrap()
         };
-        let together = run(None, &[2, 9, 4]);
-        assert_eq!(together.gradient, run(None, &[]).gradient);
-        assert_eq!(together.other_gradients.len(), 3);
-        for (gradient, class) in together.other_gradients.into_iter().zip([2, 9, 4]) {
+        let together = run(&[2, 9, 4]).gradients;
+        assert_eq!(together.len(), 3);
+        for (gradient, class) in together.into_iter().zip([2, 9, 4]) {
             assert!(gradient.iter().any(|&value| value != 0.0));
-            assert_eq!(Some(gradient), run(Some(class), &[]).gradient);
+            assert_eq!(vec![gradient], run(&[class]).gradients);
         }
     }
+}
+
+/// Each image of a batch has a predicted class of its own.
+#[test]
+fn a_pass_that_names_no_class_differentiates_the_predicted_one() {
+    let model = dialect("tinylite", [48, 48]);
+    // A plain one in each primary colour: nothing else differs so much.
+    let batch = Array4::from_shape_fn((3, 3, 48, 48), |(n, c, _, _)| if n == c { 3.0 } else { -3.0 });
+    let run = |targets: &[usize]| {
+        let wanted = Wanted::Logit;
+        let pass = Pass { targets: targets.to_vec(), wanted, ..Pass::of(batch.clone()) };
+        model.run(model.default_layer(), pass, &Cancel::default()).unwrap()
+    };
+    let outcome = run(&[]);
+    assert_eq!(outcome.gradients.len(), 1);
+    let mut classes = Vec::new();
+    for (image, scores) in outcome.scores.outer_iter().enumerate() {
+        let (predicted, _) = scores.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1)).unwrap();
+        let [found, expected] =
+            [&outcome, &run(&[predicted])].map(|of| of.gradients[0].index_axis(Axis(0), image).to_owned());
+        assert_eq!(found, expected);
+        classes.push(predicted);
+    }
+    assert!(classes.iter().any(|&class| class != classes[0]), "{classes:?}");
 }
 
 #[test]
@@ -179,7 +202,7 @@ fn a_pass_that_wants_no_gradient_gets_none() {
     let model = dialect("tinyvgg-torchscript", [64, 64]);
     let pass = Pass { activation: true, ..Pass::of(picture(64, 64)) };
     let outcome = model.run(model.default_layer(), pass, &Cancel::default()).unwrap();
-    assert!(outcome.gradient.is_none());
+    assert!(outcome.gradients.is_empty());
     assert_eq!(outcome.activation.unwrap().shape()[1..], model.default_layer().shape);
 }
 

@@ -462,8 +462,8 @@ fn the_gradient_of_a_contrast_is_the_difference_of_gradients() {
     let x: Array4<f32> = Golden::open("dialects/tinymix.npz").get("x");
     for wanted in [Wanted::Logit, Wanted::Probability] {
         let gradient = |target, contrast| {
-            let pass = Pass { target: Some(target), contrast, wanted, ..Pass::of(x.clone()) };
-            model.run(model.default_layer(), pass, &Cancel::default()).unwrap().gradient.unwrap().into_dyn()
+            let pass = Pass { targets: vec![target], contrast, wanted, ..Pass::of(x.clone()) };
+            model.run(model.default_layer(), pass, &Cancel::default()).unwrap().gradients.remove(0).into_dyn()
         };
         let off = relative_difference(&gradient(1, Some(4)), &(gradient(1, None) - gradient(4, None)));
         assert!(off <= 1e-5, "{wanted:?} differs by {off}");

@@ -33,8 +33,8 @@ fn image() -> Array4<f32> {
 }
 
 fn gradient(model: &Model, target: usize, wanted: Wanted) -> Array4<f32> {
-    let pass = Pass { target: Some(target), wanted, ..Pass::of(image()) };
-    model.run(model.default_layer(), pass, &Cancel::default()).unwrap().gradient.unwrap()
+    let pass = Pass { targets: vec![target], wanted, ..Pass::of(image()) };
+    model.run(model.default_layer(), pass, &Cancel::default()).unwrap().gradients.remove(0)
 }
 
 #[test]

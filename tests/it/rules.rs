@@ -83,9 +83,8 @@ fn load(case: &str, build: impl FnOnce(&mut Net) -> String) -> Model {
 /// camlens's gradient of the score for this layer.
 fn differentiate(case: &str, model: &Model, x: Array4<f32>) -> Array4<f32> {
     assert_eq!(model.gradient_obstacle(model.default_layer()), None, "{case}");
-    let pass = Pass { target: Some(0), wanted: Wanted::Logit, activation: true, ..Pass::of(x) };
-    let outcome = model.run(model.default_layer(), pass, &Cancel::default()).expect("a pass");
-    outcome.gradient.expect("asked for")
+    let pass = Pass { targets: vec![0], wanted: Wanted::Logit, activation: true, ..Pass::of(x) };
+    model.run(model.default_layer(), pass, &Cancel::default()).expect("a pass").gradients.remove(0)
 }
 
 fn gradient_of(x: Array4<f32>, build: impl FnOnce(&mut Net) -> String) -> Array4<f32> {

@@ -70,7 +70,7 @@ fn differs_less_than(tolerance: f32, name: &str, golden: &str) {
         };
         holds("the scores", outcome.scores.into_dyn(), "logits");
         holds("the activation", outcome.activation.unwrap().into_dyn(), &format!("act|{escaped}"));
-        holds("the gradient", outcome.gradient.unwrap().into_dyn(), &format!("grad|{escaped}"));
+        holds("the gradient", outcome.gradients[0].clone().into_dyn(), &format!("grad|{escaped}"));
     }
 }
 
@@ -226,8 +226,8 @@ fn a_model_quantised_afterwards_points_where_it_did_before() {
     let gradient = |model: &Model, layer: &str| {
         let layer = model.layer(Some(layer)).unwrap();
         assert_eq!(model.gradient_obstacle(layer), None);
-        let pass = Pass { target: Some(3), wanted: Wanted::Logit, ..Pass::of(x.clone()) };
-        model.run(layer, pass, &Cancel::default()).unwrap().gradient.unwrap()
+        let pass = Pass { targets: vec![3], wanted: Wanted::Logit, ..Pass::of(x.clone()) };
+        model.run(layer, pass, &Cancel::default()).unwrap().gradients.remove(0)
     };
     let name = plain.default_layer().name.as_str();
     assert!(rounded.layer(Some(name)).unwrap().is_estimated);
