@@ -1,4 +1,5 @@
-//! How long the kernels take for VGG16's layers, one by one: `cargo bench -p kernels`.
+//! How long the kernels take, one by one: `cargo bench -p kernels`. Convolutions and products are VGG16's layers;
+//! expressions and depthwise convolutions, those of small networks on the way back.
 //!
 //! Multiply-adds are counted as the layer is written, so that a convolution's rate may
 //! be above what the processor can do: Winograd's algorithm needs a quarter of them.
@@ -9,7 +10,10 @@ use std::sync::atomic::AtomicBool;
 
 use divan::counter::{BytesCount, ItemsCount};
 use divan::{Bencher, black_box};
-use kernels::{Batch, Chain, Link, Matrix, Scoped, Settings, Tap, Weights, product, product_transposed};
+use kernels::{
+    Batch, Chain, Direction, Expression, Link, Maps, Matrix, Op, Scoped, Serial, Settings, Step, Tap, Tensor,
+    Weights, Window, depthwise, product, product_transposed,
+};
 
 /// Input channels, output channels and side of VGG16's convolutions; a pooling follows where the side halves.
 const LAYERS: [(usize, usize, usize); 13] = [
@@ -108,4 +112,58 @@ fn connected_by_outputs(bencher: Bencher<'_, '_>, (images, density): (usize, f32
 #[divan::bench(args = [(1, 1.0), (1, 0.5), (8, 1.0), (8, 0.5)], sample_count = 15)]
 fn connected_by_inputs(bencher: Bencher<'_, '_>, (images, density): (usize, f32)) {
     connected(bencher, images, density, false);
+}
+
+/// Times an expression of two maps of EfficientNet-B0's largest, on one thread.
+fn expression(bencher: Bencher<'_, '_>, steps: &[(Op, [usize; 3])]) {
+    const SHAPE: [usize; 4] = [1, 96, 112, 112];
+    let len = SHAPE.iter().product();
+    let steps = steps.iter().map(|&(op, operands)| Step { op, operands }).collect();
+    let expression = Expression::new(3, steps).expect("an expression");
+    let [a, b]: [Vec<f32>; 2] = [0, 1].map(|seed| (0..len).map(|index| noise(index + seed)).collect());
+    let inputs = [
+        Tensor { data: &a, shape: &SHAPE },
+        Tensor { data: &b, shape: &SHAPE },
+        Tensor { data: &[1.0], shape: &[] },
+    ];
+    let mut output = vec![0.0; len];
+    bencher.counter(BytesCount::of_many::<f32>(3 * len)).bench_local(|| {
+        expression.run(black_box(&inputs), &mut output, &Serial).expect("shapes that fit");
+    });
+}
+
+/// `dy·[x > 0]`.
+#[divan::bench(sample_count = 30)]
+fn relu_back(bencher: Bencher<'_, '_>) {
+    expression(bencher, &[(Op::Sub, [2, 2, 0]), (Op::Greater, [0, 3, 0]), (Op::Mul, [4, 1, 0])]);
+}
+
+/// `dy·s + dy·x·s·(1 − s)` with `s = σ(x)`.
+#[divan::bench(sample_count = 30)]
+fn silu_back(bencher: Bencher<'_, '_>) {
+    let steps = [
+        (Op::Sigmoid, [0, 0, 0]),
+        (Op::Mul, [1, 3, 0]),
+        (Op::Mul, [1, 0, 0]),
+        (Op::Sub, [2, 3, 0]),
+        (Op::Mul, [3, 6, 0]),
+        (Op::Mul, [5, 7, 0]),
+        (Op::Add, [4, 8, 0]),
+    ];
+    expression(bencher, &steps);
+}
+
+/// 5×5 at EfficientNet-B0's 56 places: stride 1 and, on the way back, 2.
+#[divan::bench(args = [1, 2], sample_count = 30)]
+fn depthwise_back(bencher: Bencher<'_, '_>, stride: usize) {
+    let (channels, side) = (144, 56);
+    let window = Window { kernel: [5; 2], strides: [stride; 2], dilations: [1; 2], pads: [2; 2] };
+    let (size, made) = ([side / stride; 2], [side; 2]);
+    let input: Vec<f32> = (0..channels * size[0] * size[1]).map(noise).collect();
+    let weights: Vec<f32> = (0..channels * 25).map(noise).collect();
+    let mut output = vec![0.0; channels * side * side];
+    bencher.counter(ItemsCount::new(input.len() * 25)).bench_local(|| {
+        let maps = Maps { data: black_box(&input), channels, size };
+        depthwise(maps, &weights, (window, Direction::Back), (made, &mut output), &Serial).expect("it fits");
+    });
 }

@@ -16,4 +16,10 @@ impl Lanes {
     pub const fn blocks(channels: usize) -> usize {
         channels.div_ceil(Self::COUNT)
     }
+
+    /// The numbers of some blocks, one after another.
+    pub(crate) fn numbers(blocks: &[Self]) -> &[f32] {
+        // SAFETY: a block is its numbers and nothing else.
+        unsafe { std::slice::from_raw_parts(blocks.as_ptr().cast(), blocks.len() * Self::COUNT) }
+    }
 }

@@ -1,4 +1,5 @@
-//! What ONNX Runtime computes more of than it must: chains of 3×3 convolutions, and products with zeros.
+//! What ONNX Runtime takes longer for than it must: chains of 3×3 convolutions, products with zeros, and what
+//! a backward pass is made of.
 //!
 //! A [`Chain`] runs convolutions of stride 1 and padding 1, each with its ReLU and
 //! 2×2 pooling, one after another. It takes and gives ordinary `[N, C, H, W]`
@@ -12,15 +13,20 @@
 //! [`product`] and [`product_transposed`] multiply with a matrix too large for any cache, as fast as the memory
 //! gives it, and do not ask for what is multiplied by zero (`products`).
 //!
+//! An [`Expression`] is elementwise arithmetic in one go: each input is read once, whatever is done with it (`elementwise`).
+//! [`depthwise`] convolves every channel with its own filter, or carries a gradient back through that (`depthwise`).
+//!
 //! A chain promises the convolution's result within a few parts in a million of its
 //! largest value, for any size, any number of channels and any batch; that no thread but
 //! the caller's [`Pool`] is used; and that raising the stop flag ends a run within
 //! milliseconds. The crate knows nothing of ONNX.
 //!
 //! `unsafe` stands in `simd` (intrinsics), `loops` (pointers into shared
-//! buffers) and where `stage`, `steps`, `layout` and `products` hand disjoint parts of a buffer to threads.
+//! buffers), `lanes`, and where the others hand disjoint parts of a buffer to threads.
 
 mod chain;
+mod depthwise;
+mod elementwise;
 mod lanes;
 mod layout;
 mod loops;
@@ -34,6 +40,8 @@ mod weights;
 mod winograd;
 
 pub use chain::{Batch, Chain, Link, Settings, Tap};
+pub use depthwise::{Direction, Maps, Window, depthwise};
+pub use elementwise::{Expression, Op, Step, Tensor};
 pub use lanes::Lanes;
 pub use pool::{Pool, Scoped, Serial};
 pub use products::{Matrix, product, product_transposed};

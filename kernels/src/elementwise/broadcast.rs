@@ -1,0 +1,118 @@
+//! How an input smaller than the result is read: block by block, each number as often as it is needed.
+
+use std::ops::Range;
+
+use super::{BLOCK, Tensor};
+
+/// The shape to which all of these are broadcast.
+///
+/// # Errors
+/// When they don't fit together.
+pub(super) fn shape(shapes: &[&[usize]]) -> Result<Vec<usize>, String> {
+    let rank = shapes.iter().map(|shape| shape.len()).max().unwrap_or(0);
+    let mut whole = vec![1; rank];
+    for shape in shapes {
+        for (size, &of_this) in whole[rank - shape.len()..].iter_mut().zip(*shape) {
+            match (*size, of_this) {
+                (known, new) if known == new || new == 1 => {}
+                (1, new) => *size = new,
+                _ => return Err(format!("the shapes {shapes:?} can't be broadcast to one")),
+            }
+        }
+    }
+    Ok(whole)
+}
+
+/// Where the numbers of an input lie, seen from the result.
+#[derive(Debug)]
+pub(super) enum Reading<'a> {
+    /// In the same order, one for each.
+    Whole(&'a [f32]),
+    /// One number for all.
+    Scalar(f32),
+    /// Some for many.
+    Spread {
+        data: &'a [f32],
+        /// The axes of the result, outermost first, neighbours that are read alike put together: size and stride.
+        axes: Vec<(usize, usize)>,
+    },
+}
+
+impl<'a> Reading<'a> {
+    pub(super) fn new(input: Tensor<'a>, shape: &[usize]) -> Self {
+        let Tensor { data, shape: sizes } = input;
+        if data.len() == shape.iter().product::<usize>() {
+            return Self::Whole(data);
+        }
+        if let [one] = data {
+            return Self::Scalar(*one);
+        }
+        // From the innermost axis outwards.
+        let mut axes: Vec<(usize, usize)> = Vec::new();
+        let mut step = 1;
+        for (index, &size) in shape.iter().rev().enumerate() {
+            let of_this = sizes.iter().rev().nth(index).copied().unwrap_or(1);
+            let stride = if of_this == 1 { 0 } else { step };
+            step *= of_this;
+            match axes.last_mut() {
+                _ if size == 1 => {}
+                Some((inner, known)) if stride == *known * *inner => *inner *= size,
+                _ => axes.push((size, stride)),
+            }
+        }
+        axes.reverse();
+        Self::Spread { data, axes }
+    }
+}
+
+/// An input as one thread reads it.
+pub(super) struct Operand<'a> {
+    reading: &'a Reading<'a>,
+    /// The block's numbers, where they don't lie side by side.
+    buffer: Vec<f32>,
+    /// The block's place, where they do.
+    from: usize,
+}
+
+impl<'a> Operand<'a> {
+    pub(super) fn new(reading: &'a Reading<'a>) -> Self {
+        let buffer = match reading {
+            Reading::Whole(_) => Vec::new(),
+            Reading::Scalar(value) => vec![*value; BLOCK],
+            Reading::Spread { .. } => vec![0.0; BLOCK],
+        };
+        Self { reading, buffer, from: 0 }
+    }
+
+    /// Goes to a block of the result.
+    pub(super) fn seek(&mut self, block: Range<usize>) {
+        self.from = block.start;
+        let Reading::Spread { data, axes } = self.reading else { return };
+        let Some((&(inner, stride), outer)) = axes.split_last() else { return };
+        let mut place = block.start;
+        while place < block.end {
+            let (row, column) = (place / inner, place % inner);
+            let count = (inner - column).min(block.end - place);
+            let to = &mut self.buffer[place - block.start..][..count];
+            let (mut rest, mut at) = (row, 0);
+            for &(size, stride) in outer.iter().rev() {
+                at += rest % size * stride;
+                rest /= size;
+            }
+            match stride {
+                0 => to.fill(data[at]),
+                // An input is row-major, so its innermost axis has stride 1 or none.
+                _ => to.copy_from_slice(&data[at + column..][..count]),
+            }
+            place += count;
+        }
+    }
+
+    /// The numbers of the block.
+    pub(super) fn numbers(&self, count: usize) -> &[f32] {
+        match self.reading {
+            Reading::Whole(data) => &data[self.from..][..count],
+            _ => &self.buffer[..count],
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! The steps on slices: plain loops, which the compiler makes vector code of for each kind of processor.
+
+use super::Op;
+use crate::simd::Processor;
+
+/// Does one step; operands that it takes are as long as `to`.
+pub(super) fn run(processor: Processor, op: Op, operands: [&[f32]; 3], to: &mut [f32]) {
+    match processor {
+        Processor::Portable => loops::<false>(op, operands, to),
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: the processor has the features.
+        Processor::Avx2 => unsafe { avx2(op, operands, to) },
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: as above.
+        Processor::Avx512 => unsafe { avx512(op, operands, to) },
+        #[cfg(target_arch = "aarch64")]
+        Processor::Neon => loops::<true>(op, operands, to),
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,fma")]
+fn avx2(op: Op, operands: [&[f32]; 3], to: &mut [f32]) {
+    loops::<true>(op, operands, to);
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f")]
+fn avx512(op: Op, operands: [&[f32]; 3], to: &mut [f32]) {
+    loops::<true>(op, operands, to);
+}
+
+/// `FUSED` says that the processor multiplies and adds in one instruction.
+#[inline(always)]
+fn loops<const FUSED: bool>(op: Op, [a, b, c]: [&[f32]; 3], to: &mut [f32]) {
+    match op {
+        Op::Identity => to.copy_from_slice(a),
+        Op::Add => two(a, b, to, |a, b| a + b),
+        Op::Sub => two(a, b, to, |a, b| a - b),
+        Op::Mul => two(a, b, to, |a, b| a * b),
+        Op::Div => two(a, b, to, |a, b| a / b),
+        Op::Neg => one(a, to, |a| -a),
+        Op::Abs => one(a, to, f32::abs),
+        Op::Sqrt => one(a, to, f32::sqrt),
+        Op::Reciprocal => one(a, to, |a| 1.0 / a),
+        Op::Exp => one(a, to, exp::<FUSED>),
+        Op::Sigmoid => one(a, to, |a| 1.0 / (1.0 + exp_within::<FUSED>(-a))),
+        Op::Greater => two(a, b, to, |a, b| flag(a > b)),
+        Op::GreaterOrEqual => two(a, b, to, |a, b| flag(a >= b)),
+        Op::Equal => two(a, b, to, |a, b| flag(a == b)),
+        Op::And => two(a, b, to, |a, b| a * b),
+        Op::Or => two(a, b, to, f32::max),
+        Op::Not => one(a, to, |a| 1.0 - a),
+        Op::Select => {
+            for (((to, &a), &b), &c) in to.iter_mut().zip(a).zip(b).zip(c) {
+                *to = if a != 0.0 { b } else { c };
+            }
+        }
+    }
+}
+
+#[inline(always)]
+fn one(a: &[f32], to: &mut [f32], step: impl Fn(f32) -> f32) {
+    for (to, &a) in to.iter_mut().zip(a) {
+        *to = step(a);
+    }
+}
+
+#[inline(always)]
+fn two(a: &[f32], b: &[f32], to: &mut [f32], step: impl Fn(f32, f32) -> f32) {
+    for ((to, &a), &b) in to.iter_mut().zip(a).zip(b) {
+        *to = step(a, b);
+    }
+}
+
+#[inline(always)]
+fn flag(condition: bool) -> f32 {
+    if condition { 1.0 } else { 0.0 }
+}
+
+/// Where eˣ leaves the normal numbers.
+const LOW: f32 = -87.336_54;
+/// Where 2ⁿ does, to which eˣ is a factor.
+const HIGH: f32 = 88.376_26;
+
+/// eˣ; 0 and ∞ where it is no normal number.
+#[inline(always)]
+fn exp<const FUSED: bool>(x: f32) -> f32 {
+    let within = if x < LOW { 0.0 } else { exp_within::<FUSED>(x) };
+    if x > HIGH { f32::INFINITY } else { within }
+}
+
+/// eˣ, beyond both bounds what it is there. It has no branch and no call, which loops over vectors can't have:
+/// x = n·ln 2 + r, and the series of eʳ for the small rest.
+#[inline(always)]
+fn exp_within<const FUSED: bool>(x: f32) -> f32 {
+    /// Added to a number, it leaves the rounded number in the lowest bits.
+    const ROUNDS: f32 = 12_582_912.0;
+    /// ln 2 in two parts; the first has so few digits that its product with n is exact.
+    const LN_2: [f32; 2] = [0.693_359_4, -2.121_944_4e-4];
+    /// 1/k! from k = 7 down to 0.
+    const SERIES: [f32; 8] = [1.0 / 5040.0, 1.0 / 720.0, 1.0 / 120.0, 1.0 / 24.0, 1.0 / 6.0, 0.5, 1.0, 1.0];
+    let within = if x > HIGH { HIGH } else { x };
+    let within = if within < LOW { LOW } else { within };
+    let rounded = mul_add::<FUSED>(within, std::f32::consts::LOG2_E, ROUNDS);
+    let n = rounded - ROUNDS;
+    let rest = mul_add::<FUSED>(n, -LN_2[1], mul_add::<FUSED>(n, -LN_2[0], within));
+    let mut sum = SERIES[0];
+    for coefficient in SERIES[1..].iter().copied() {
+        sum = mul_add::<FUSED>(sum, rest, coefficient);
+    }
+    // The exponent's bits of 2ⁿ.
+    sum * f32::from_bits((rounded.to_bits() << 23).wrapping_add(127 << 23))
+}
+
+/// `a·b + c`. Where it is no instruction, [`f32::mul_add`] is a call.
+#[inline(always)]
+fn mul_add<const FUSED: bool>(a: f32, b: f32, c: f32) -> f32 {
+    if FUSED { a.mul_add(b, c) } else { a * b + c }
+}
