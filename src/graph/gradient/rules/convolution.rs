@@ -99,6 +99,10 @@ pub(super) fn conv(emit: &mut Emit<'_>, step: &Step<'_>) -> Gradients {
     let (input, output) = (&input[2..], &output[2..]);
     let window = Window::read(step.node, &kernel[2..], input, output);
     let group = step.node.int("group", 1);
+    if is_pointwise(&window, group) {
+        let back = pointwise(emit, gradient, weight, kernel, input);
+        return Ok(step.only_first(back));
+    }
     let back = match as_convolution(&window, input, output) {
         Some(attributes) => {
             let turned = exchange_channels(emit, weight, kernel, group);
@@ -111,6 +115,26 @@ pub(super) fn conv(emit: &mut Emit<'_>, step: &Step<'_>) -> Gradients {
         }
     };
     Ok(step.only_first(back))
+}
+
+/// Whether a convolution looks at one place only, and at every one.
+fn is_pointwise(window: &Window, group: i64) -> bool {
+    let is = |values: &[i64], value: i64| values.iter().all(|&other| other == value);
+    group == 1
+        && is(&window.kernel, 1)
+        && is(&window.strides, 1)
+        && is(&window.pads_begin, 0)
+        && is(&window.pads_end, 0)
+}
+
+/// A product of matrices, the places being columns. ONNX Runtime would do a convolution in a layout of its own, and copy
+/// every map of the backward pass there and back.
+fn pointwise(emit: &mut Emit<'_>, gradient: &str, weight: &str, sizes: &[i64], input: &[i64]) -> String {
+    let matrix = emit.reshape(weight, &sizes[..2]);
+    let turned = emit.op_with("Transpose", &[&matrix], vec![AttributeProto::ints("perm", [1, 0])]);
+    let columns = emit.reshape(gradient, &[0, sizes[0], -1]);
+    let product = emit.op("MatMul", &[&turned, &columns]);
+    emit.reshape(&product, &[&[0, sizes[1]], input].concat())
 }
 
 /// The padding of the plain convolution that goes back through one of stride 1; `None` where there is none.
