@@ -10,7 +10,13 @@ use super::proto::{GraphProto, NodeProto, data_type};
 /// The element types of a graph's tensors, as far as they can be followed.
 #[must_use]
 pub fn element_types(graph: &GraphProto) -> HashMap<String, i32> {
-    let mut known: HashMap<String, i32> = HashMap::new();
+    followed(graph, &HashMap::new())
+}
+
+/// The same for a sub-graph: the types of its own tensors and of those `outside`, which it may read.
+#[must_use]
+pub fn followed(graph: &GraphProto, outside: &HashMap<String, i32>) -> HashMap<String, i32> {
+    let mut known = outside.clone();
     for input in &graph.input {
         if let Some((element, _)) = input.tensor() {
             known.insert(input.name().to_owned(), element);

@@ -7,7 +7,7 @@
 mod attention;
 mod fused;
 
-use camlens::engine::{Cancel, Model, Models, Pass};
+use camlens::engine::{Cancel, Model, Models, Pass, Settings};
 use camlens::graph::gradient::rules;
 use camlens::graph::program::Wanted;
 use camlens::graph::proto::{AttributeProto, ModelProto, NodeProto, TensorProto};
@@ -16,7 +16,7 @@ use ndarray::{Array4, Axis};
 use prost::Message;
 
 use crate::net::{Net, int, ints};
-use crate::support::settings;
+use crate::support::{relative_difference, settings};
 
 const HEIGHT: usize = 6;
 const WIDTH: usize = 5;
@@ -24,6 +24,8 @@ const WIDTH: usize = 5;
 const STEP: f32 = 4e-3;
 /// Largest difference, as a part of the largest derivative: 32-bit differences are no better.
 const TOLERANCE: f32 = 5e-3;
+/// The same of two gradients that differ by rounding alone.
+const SAME: f32 = 1e-5;
 
 /// The network as a model: `x` is the layer itself, times one.
 fn model(build: impl FnOnce(&mut Net) -> String) -> ModelProto {
@@ -72,11 +74,15 @@ fn image(low: f32, high: f32) -> Array4<f32> {
 
 /// The model of a network, whose layer is the default one.
 fn load(case: &str, build: impl FnOnce(&mut Net) -> String) -> Model {
+    load_with(case, &settings(), build)
+}
+
+fn load_with(case: &str, settings: &Settings, build: impl FnOnce(&mut Net) -> String) -> Model {
     let folder = tempfile::tempdir().expect("a temporary folder");
     std::fs::write(folder.path().join("case.onnx"), model(build).encode_to_vec()).expect("the model");
     let manifest = "file = \"case.onnx\"\ndefault_layer = \"probe\"\n[layers]\nprobe = \"layer\"\n[output]\nname = \"scores\"\n";
     std::fs::write(folder.path().join("model.toml"), manifest).expect("a manifest");
-    Models::load_one(ModelFolder::read(folder.path()).expect("the folder"), &settings())
+    Models::load_one(ModelFolder::read(folder.path()).expect("the folder"), settings)
         .unwrap_or_else(|error| panic!("{case}: {error:?}"))
 }
 
@@ -91,10 +97,16 @@ fn gradient_of(x: Array4<f32>, build: impl FnOnce(&mut Net) -> String) -> Array4
     differentiate("one", &load("one", build), x)
 }
 
-fn check(case: &str, low: f32, high: f32, build: impl FnOnce(&mut Net) -> String) {
+fn check(case: &str, low: f32, high: f32, build: fn(&mut Net) -> String) {
     let model = load(case, build);
     let x = image(low, high);
     let found = differentiate(case, &model, x.clone());
+
+    // What camlens's own kernels compute of it, the runtime computes alike.
+    let plain = load_with(case, &Settings { fast_kernels: false, ..settings() }, build);
+    let plain = differentiate(case, &plain, x.clone());
+    let off = relative_difference(&found.clone().into_dyn(), &plain.into_dyn());
+    assert!(off <= SAME, "{case}: the kernels' gradient is {off} from the runtime's");
 
     let count = x.len();
     let moved = |by: f32| {
@@ -254,6 +266,12 @@ const CASES: &[Case] = &[
         let weight = n.weights(&[3, 1, 3, 3]);
         let same = AttributeProto::string("auto_pad", "SAME_UPPER");
         n.with("Conv", &["layer", &weight], vec![int("group", 3), ints("strides", &[2, 2]), same])
+    }),
+    ("Conv", -1.0, 1.0, |n| {
+        // Depthwise, dilated, stride 1, lopsided.
+        let weight = n.weights(&[3, 1, 2, 3]);
+        let window = vec![int("group", 3), ints("dilations", &[2, 1]), ints("pads", &[1, 2, 0, 1])];
+        n.with("Conv", &["layer", &weight], window)
     }),
     ("Conv", -1.0, 1.0, |n| {
         // Groups of several channels, stride 1, the last rows and columns out of every window's reach.

@@ -4,8 +4,11 @@
 //! of a model share its rearranged weights, and all threads are the runtime's own.
 
 mod chain;
+mod depthwise;
+mod elementwise;
 mod products;
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, Weak};
@@ -59,7 +62,9 @@ impl Operators {
     pub(super) fn domain(&self) -> ort::Result<OperatorDomain> {
         OperatorDomain::new(DOMAIN)?
             .add(chain::ConvolutionChain(self.clone()))?
-            .add(products::LargeProduct { threads: self.threads })
+            .add(products::LargeProduct { threads: self.threads })?
+            .add(elementwise::Elementwise { threads: self.threads })?
+            .add(depthwise::Depthwise { threads: self.threads })
     }
 
     /// What stops the chain that runs.
@@ -84,6 +89,14 @@ fn bytes<'a>(tensor: &'a ValueRef<'_, DynTensorValueType>) -> ort::Result<&'a [u
 /// The numbers of a small tensor, as [`bytes`] finds them.
 fn floats(tensor: &ValueRef<'_, DynTensorValueType>) -> ort::Result<Vec<f32>> {
     Ok(bytes(tensor)?.as_chunks().0.iter().map(|bytes| f32::from_ne_bytes(*bytes)).collect())
+}
+
+/// The numbers of a tensor where they lie, unless it is a weight in a file.
+fn aligned<'a>(tensor: &'a ValueRef<'_, DynTensorValueType>) -> ort::Result<Cow<'a, [f32]>> {
+    let bytes = bytes(tensor)?;
+    // SAFETY: any bits are a number.
+    let (before, numbers, _) = unsafe { bytes.align_to::<f32>() };
+    Ok(if before.is_empty() { Cow::Borrowed(numbers) } else { Cow::Owned(floats(tensor)?) })
 }
 
 /// The runtime's own threads: others beside them would only take the cores from each other.

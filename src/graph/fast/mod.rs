@@ -5,9 +5,11 @@
 //! does not fit stays as it is, so every model runs.
 
 pub mod chain;
+pub mod depthwise;
+pub mod elementwise;
 pub mod products;
 
-use super::proto::{ModelProto, OperatorSetIdProto};
+use super::proto::{GraphProto, ModelProto, NodeProto, OperatorSetIdProto};
 
 /// The domain of camlens's own operators.
 pub const DOMAIN: &str = "camlens";
@@ -19,14 +21,30 @@ pub struct Fused {
     pub chains: Vec<usize>,
     /// Products with matrices so large that reading them is what takes time.
     pub products: usize,
+    /// Depthwise convolutions of the backward pass.
+    pub depthwise: usize,
+    /// Groups of elementwise operators.
+    pub groups: usize,
 }
 
 /// Replaces what camlens computes faster than the runtime.
 pub fn fuse(model: &mut ModelProto) -> Fused {
     let Some(graph) = &mut model.graph else { return Fused::default() };
-    let fused = Fused { chains: chain::fuse(graph), products: products::fuse(graph) };
+    let fused = Fused {
+        chains: chain::fuse(graph),
+        products: products::fuse(graph),
+        depthwise: depthwise::fuse(graph),
+        groups: elementwise::fuse(graph),
+    };
     if fused != Fused::default() {
         model.opset_import.push(OperatorSetIdProto { domain: Some(DOMAIN.into()), version: Some(1) });
     }
     fused
+}
+
+/// The bodies of a graph's `Loop` nodes, which is where the backward pass stands.
+fn bodies(graph: &mut GraphProto) -> impl Iterator<Item = &mut GraphProto> {
+    let is_loop = |node: &&mut NodeProto| node.is_standard() && node.op() == "Loop";
+    let attributes = graph.node.iter_mut().filter(is_loop).flat_map(|node| &mut node.attribute);
+    attributes.filter_map(|attribute| attribute.g.as_mut())
 }

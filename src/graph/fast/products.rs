@@ -20,28 +20,30 @@ pub const TRANSPOSED: &str = "transposed";
 /// so it is where tokens, not images, are the rows.
 const LARGE: i64 = 1 << 23;
 
+/// The same for a `Gemm` of the backward pass: it has a row an image, and the first begins with one class and zeros.
+const LARGE_BACKWARDS: i64 = 1 << 18;
+
 /// Replaces every such product, in the graph and in the bodies of its `Loop` nodes; returns how many.
 pub(super) fn fuse(graph: &mut GraphProto) -> usize {
     let shapes: HashMap<String, Vec<i64>> = (graph.initializer.iter())
         .filter(|tensor| tensor.data_type() == data_type::FLOAT)
         .map(|tensor| (tensor.name().to_owned(), tensor.dims.clone()))
         .collect();
-    let fits = |node: &NodeProto| -> Option<bool> {
+    let fits = |node: &NodeProto, is_backwards: bool| -> Option<bool> {
         let transposed = product(node)?;
+        let large = if is_backwards && node.op() == "Gemm" { LARGE_BACKWARDS } else { LARGE };
         let &[rows, columns] = shapes.get(node.input.get(1)?)?.as_slice() else { return None };
         let width = if transposed { rows } else { columns };
         let has_bias = node.input.get(2).is_some_and(|bias| !bias.is_empty());
         let bias_fits = !has_bias || shapes.get(&node.input[2]).is_some_and(|shape| *shape == [width]);
-        (rows * columns >= LARGE && bias_fits).then_some(transposed)
+        (rows * columns >= large && bias_fits).then_some(transposed)
     };
     let mut count = 0;
     for node in &mut graph.node {
-        count += usize::from(replace(node, &fits));
-        let is_loop = node.is_standard() && node.op() == "Loop";
-        let bodies = node.attribute.iter_mut().filter_map(|attribute| attribute.g.as_mut());
-        for node in bodies.filter(|_| is_loop).flat_map(|body| &mut body.node) {
-            count += usize::from(replace(node, &fits));
-        }
+        count += usize::from(replace(node, fits(node, false)));
+    }
+    for node in super::bodies(graph).flat_map(|body| &mut body.node) {
+        count += usize::from(replace(node, fits(node, true)));
     }
     count
 }
@@ -61,8 +63,8 @@ fn product(node: &NodeProto) -> Option<bool> {
     }
 }
 
-fn replace(node: &mut NodeProto, fits: &impl Fn(&NodeProto) -> Option<bool>) -> bool {
-    let Some(transposed) = fits(node) else { return false };
+fn replace(node: &mut NodeProto, transposed: Option<bool>) -> bool {
+    let Some(transposed) = transposed else { return false };
     node.op_type = Some(OPERATOR.into());
     node.domain = Some(DOMAIN.into());
     node.attribute = vec![AttributeProto::int(TRANSPOSED, i64::from(transposed))];
@@ -128,5 +130,13 @@ mod tests {
         let halved = gemm(&["x", "w"], 0).with(AttributeProto::float("alpha", 0.5));
         assert_eq!(fused(halved, 2048, false), "Gemm -1");
         assert_eq!(fused(NodeProto::new("MatMul", &["w", "x"], &["y"]), 2048, false), "MatMul -1");
+    }
+
+    #[test]
+    fn backwards_a_row_an_image_is_worth_it_for_less() {
+        assert_eq!(fused(gemm(&["x", "w"], 0), 64, true), "LargeProduct 0");
+        assert_eq!(fused(gemm(&["x", "w"], 0), 63, true), "Gemm -1");
+        // Tokens would be many rows.
+        assert_eq!(fused(NodeProto::new("MatMul", &["x", "w"], &["y"]), 2047, true), "MatMul -1");
     }
 }

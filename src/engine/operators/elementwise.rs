@@ -1,0 +1,73 @@
+//! Elementwise expressions.
+
+use std::borrow::Cow;
+
+use kernels::{Expression, Op, Step, Tensor};
+use ort::operator::{ComputeContext, Kernel, KernelContext, Operator, OperatorInput, OperatorOutput};
+use ort::value::{DynTensorValueType, TensorElementType};
+
+use super::{RuntimeThreads, aligned};
+use crate::graph::fast::elementwise::{OPERATOR, STEPS};
+
+/// The operator.
+pub(super) struct Elementwise {
+    pub(super) threads: usize,
+}
+
+impl Operator for Elementwise {
+    type Kernel<'attr> = ElementwiseKernel;
+
+    fn name(&self) -> &str {
+        OPERATOR
+    }
+
+    fn inputs(&self) -> impl IntoIterator<Item = OperatorInput> {
+        [OperatorInput::variadic(1).homogenous(TensorElementType::Float32)]
+    }
+
+    fn outputs(&self) -> impl IntoIterator<Item = OperatorOutput> {
+        [OperatorOutput::required(TensorElementType::Float32)]
+    }
+
+    fn create_kernel<'attr>(&self, context: &KernelContext<'attr>) -> ort::Result<ElementwiseKernel> {
+        let wrong = || ort::Error::new(format!("{OPERATOR} with steps that are none"));
+        let steps = context.get::<Vec<i64>>(STEPS).ok_or_else(wrong)?;
+        let steps = steps.as_chunks().0.iter().map(|&[op, operands @ ..]: &[i64; 4]| {
+            let op = usize::try_from(op).ok().and_then(|op| Op::ALL.get(op).copied()).ok_or_else(wrong)?;
+            let operands = operands.map(|operand| usize::try_from(operand).unwrap_or(usize::MAX));
+            Ok(Step { op, operands })
+        });
+        let steps = steps.collect::<ort::Result<_>>()?;
+        let inputs = context.inputs()?.len();
+        let expression = Expression::new(inputs, steps).map_err(ort::Error::new)?;
+        Ok(ElementwiseKernel { expression, inputs, threads: self.threads })
+    }
+}
+
+/// The operator in one session.
+pub(super) struct ElementwiseKernel {
+    expression: Expression,
+    inputs: usize,
+    threads: usize,
+}
+
+impl Kernel for ElementwiseKernel {
+    fn compute(&mut self, context: &ComputeContext) -> ort::Result<()> {
+        let absent = || ort::Error::new(format!("{OPERATOR} lacks an input or its output"));
+        let tensor = |index| context.input(index)?.ok_or_else(absent)?.downcast::<DynTensorValueType>();
+        let values = (0..self.inputs).map(tensor).collect::<ort::Result<Vec<_>>>()?;
+        let mut numbers: Vec<(Vec<usize>, Cow<'_, [f32]>)> = Vec::with_capacity(values.len());
+        for value in &values {
+            let shape = value.shape().iter().map(|&size| usize::try_from(size).unwrap_or(0)).collect();
+            numbers.push((shape, aligned(value)?));
+        }
+        let tensors: Vec<Tensor<'_>> = numbers.iter().map(|(shape, data)| Tensor { data, shape }).collect();
+        let shapes: Vec<&[usize]> = tensors.iter().map(|tensor| tensor.shape).collect();
+        let shape = Expression::shape(&shapes).map_err(ort::Error::new)?;
+        let sizes: Vec<i64> = shape.iter().map(|&size| size as i64).collect();
+        let mut output = context.output(0, sizes)?.ok_or_else(absent)?;
+        let threads = RuntimeThreads { context, count: self.threads };
+        let (_, output) = output.try_extract_tensor_mut::<f32>()?;
+        self.expression.run(&tensors, output, &threads).map_err(ort::Error::new)
+    }
+}

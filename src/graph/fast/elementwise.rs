@@ -1,0 +1,382 @@
+//! Finding elementwise arithmetic that the crate `kernels` does in one go.
+//!
+//! The backward pass of an activation function is a handful of operators, each of
+//! which the runtime reads from memory and writes back. [`fuse`] puts one node in the
+//! place of every such group in the body of a `Loop`, which is where the backward pass stands.
+//! A group has one result; what others read of it stays outside.
+
+use std::collections::{HashMap, HashSet};
+
+use kernels::Op;
+
+use super::DOMAIN;
+use crate::graph::proto::{AttributeProto, GraphProto, NodeProto, data_type};
+use crate::graph::topology::reads;
+use crate::graph::types;
+
+/// The operator. Inputs: floats, broadcast to one shape, of which some may be there for their shape alone.
+/// Output: the last step's result.
+pub const OPERATOR: &str = "Elementwise";
+
+/// Its attribute, four integers a step: the place of the operation in [`Op::ALL`], and its operands as
+/// [`kernels::Step`] counts them.
+pub const STEPS: &str = "steps";
+
+/// Replaces every group in the bodies of a graph's `Loop` nodes; returns how many.
+pub(super) fn fuse(graph: &mut GraphProto) -> usize {
+    let outside = Outside::of(graph);
+    super::bodies(graph).map(|body| fuse_body(body, &outside)).sum()
+}
+
+/// What a body knows of the graph around it.
+struct Outside {
+    types: HashMap<String, i32>,
+    /// The inputs of its sigmoids, by their outputs.
+    sigmoids: HashMap<String, String>,
+}
+
+impl Outside {
+    fn of(graph: &GraphProto) -> Self {
+        let sigmoids = graph.node.iter().filter(|node| node.is_standard() && node.op() == "Sigmoid");
+        Self {
+            types: types::element_types(graph),
+            sigmoids: sigmoids.map(|node| (node.output[0].clone(), node.input[0].clone())).collect(),
+        }
+    }
+}
+
+/// What a node does, in terms of a step.
+struct Meaning {
+    op: Op,
+    operands: Vec<String>,
+    /// A tensor to whose shape the result is broadcast.
+    like: Option<String>,
+}
+
+/// The nodes of a body, as far as groups are made of them.
+struct Body<'g> {
+    nodes: &'g [NodeProto],
+    meanings: Vec<Option<Meaning>>,
+    is_condition: Vec<bool>,
+    producer: HashMap<&'g str, usize>,
+    readers: HashMap<&'g str, Vec<usize>>,
+    outputs: HashSet<&'g str>,
+}
+
+impl<'g> Body<'g> {
+    fn new(body: &'g GraphProto, outside: &Outside) -> Self {
+        let types = types::followed(body, &outside.types);
+        let (mut producer, mut readers) = (HashMap::new(), HashMap::<&str, Vec<usize>>::new());
+        for (index, node) in body.node.iter().enumerate() {
+            producer.extend(node.output.iter().map(|output| (output.as_str(), index)));
+            reads(node).for_each(|input| readers.entry(input).or_default().push(index));
+        }
+        let is_condition = (body.node.iter())
+            .map(|node| node.output.first().and_then(|output| types.get(output)) == Some(&data_type::BOOL))
+            .collect();
+        let mut found = Self {
+            nodes: &body.node,
+            meanings: Vec::with_capacity(body.node.len()),
+            is_condition,
+            producer,
+            readers,
+            outputs: body.output.iter().map(|output| output.name()).collect(),
+        };
+        for node in &body.node {
+            let meaning = found.meaning(node, &types);
+            found.meanings.push(meaning);
+        }
+        found
+    }
+
+    /// What a node does, if it can be a step. Conditions are numbers inside a group, so one that comes from elsewhere
+    /// can't be read.
+    fn meaning(&self, node: &NodeProto, types: &HashMap<String, i32>) -> Option<Meaning> {
+        let op = node.op();
+        let (operation, order): (Op, &[usize]) = match op {
+            _ if !node.is_standard() || node.output.len() != 1 => return None,
+            "Identity" | "Expand" => (Op::Identity, &[0]),
+            "Cast" if node.int("to", 0) == i64::from(data_type::FLOAT) => (Op::Identity, &[0]),
+            "Add" => (Op::Add, &[0, 1]),
+            "Sub" => (Op::Sub, &[0, 1]),
+            "Mul" => (Op::Mul, &[0, 1]),
+            "Div" => (Op::Div, &[0, 1]),
+            "Neg" => (Op::Neg, &[0]),
+            "Abs" => (Op::Abs, &[0]),
+            "Sqrt" => (Op::Sqrt, &[0]),
+            "Reciprocal" => (Op::Reciprocal, &[0]),
+            "Exp" => (Op::Exp, &[0]),
+            "Sigmoid" => (Op::Sigmoid, &[0]),
+            "Greater" => (Op::Greater, &[0, 1]),
+            "Less" => (Op::Greater, &[1, 0]),
+            "GreaterOrEqual" => (Op::GreaterOrEqual, &[0, 1]),
+            "LessOrEqual" => (Op::GreaterOrEqual, &[1, 0]),
+            "Equal" => (Op::Equal, &[0, 1]),
+            "And" => (Op::And, &[0, 1]),
+            "Or" => (Op::Or, &[0, 1]),
+            "Not" => (Op::Not, &[0]),
+            "Where" => (Op::Select, &[0, 1, 2]),
+            _ => return None,
+        };
+        let is_float = |name: &str| types.get(name) == Some(&data_type::FLOAT);
+        let is_condition = |name: &str| {
+            types.get(name) == Some(&data_type::BOOL)
+                && self
+                    .producer
+                    .get(name)
+                    .is_some_and(|&index| matches!(self.meanings.get(index), Some(Some(_))))
+        };
+        let fits = |(place, name): (usize, &String)| match op {
+            "And" | "Or" | "Not" | "Cast" => is_condition(name),
+            "Where" if place == 0 => is_condition(name),
+            "Expand" => place == 1 || is_float(name),
+            _ => is_float(name),
+        };
+        if !node.input.iter().enumerate().all(fits) {
+            return None;
+        }
+        let like = if op == "Expand" {
+            let shape = &self.nodes[*self.producer.get(node.input[1].as_str())?];
+            let is_whole = shape.op() == "Shape" && shape.attribute.is_empty();
+            Some(shape.input.first().filter(|like| is_whole && is_float(like))?.clone())
+        } else {
+            None
+        };
+        let operands = order.iter().map(|&place| node.input.get(place).cloned()).collect::<Option<_>>()?;
+        Some(Meaning { op: operation, operands, like })
+    }
+
+    /// The group whose result node `root` gives: what is read by nobody else, and conditions whoever reads them, for they
+    /// can't come from outside.
+    fn group(&self, root: usize) -> Vec<usize> {
+        let mut group = HashSet::from([root]);
+        // Going backwards, all readers of a node come before it.
+        for index in (0..root).rev() {
+            if self.meanings[index].is_none() {
+                continue;
+            }
+            let is_inside = |index: &usize| group.contains(index);
+            let readers =
+                |index: usize| self.readers.get(self.nodes[index].output[0].as_str()).into_iter().flatten();
+            let is_own = |index: usize| readers(index).all(is_inside) && !self.is_output(index);
+            let is_read = readers(index).any(is_inside);
+            // A condition that others read too is worked out again, which they must be able to do as well.
+            let only_for_own = readers(index).all(|&reader| reader == root || is_own(reader));
+            if is_read && (self.is_condition[index] || (is_own(index) && only_for_own)) {
+                group.insert(index);
+            }
+        }
+        let mut group: Vec<usize> = group.into_iter().collect();
+        group.sort_unstable();
+        group
+    }
+
+    fn is_output(&self, index: usize) -> bool {
+        self.outputs.contains(self.nodes[index].output[0].as_str())
+    }
+
+    /// The node that does a group's work.
+    fn replacement(&self, group: &[usize], outside: &Outside) -> NodeProto {
+        let meanings: Vec<(&str, &Meaning)> = (group.iter())
+            .filter_map(|&index| Some((self.nodes[index].output[0].as_str(), self.meanings[index].as_ref()?)))
+            .collect();
+        let is_inside = |name: &str| meanings.iter().any(|(output, _)| *output == name);
+        let mut inputs: Vec<&str> = Vec::new();
+        for (_, meaning) in &meanings {
+            for name in meaning.operands.iter().chain(&meaning.like) {
+                if !is_inside(name) && !inputs.contains(&name.as_str()) {
+                    inputs.push(name);
+                }
+            }
+        }
+        // A sigmoid of what is read anyway is worked out again: the forward pass then need not write it.
+        let again: Vec<(&str, &str)> = (inputs.iter())
+            .filter_map(|&input| Some((input, outside.sigmoids.get(input)?.as_str())))
+            .filter(|(_, of)| inputs.contains(of) && !outside.sigmoids.contains_key(*of))
+            .collect();
+        inputs.retain(|input| again.iter().all(|(sigmoid, _)| sigmoid != input));
+        let results = inputs.iter().copied().chain(again.iter().map(|again| again.0));
+        let results = results.chain(meanings.iter().map(|(output, _)| *output)).zip(0_i64..);
+        let places: HashMap<&str, i64> = results.collect();
+        let mut steps: Vec<i64> = Vec::new();
+        let mut write = |op: Op, operands: &[&str]| {
+            let numbers = operands.iter().map(|operand| places[operand]);
+            steps.push(
+                Op::ALL.iter().zip(0_i64..).find(|(other, _)| **other == op).map_or(0, |(_, place)| place),
+            );
+            steps.extend(numbers.chain(std::iter::repeat(0)).take(3));
+        };
+        again.iter().for_each(|&(_, of)| write(Op::Sigmoid, &[of]));
+        for (_, meaning) in &meanings {
+            let operands: Vec<&str> = meaning.operands.iter().map(String::as_str).collect();
+            write(meaning.op, &operands);
+        }
+        let output = &self.nodes[group[group.len() - 1]].output[0];
+        NodeProto {
+            name: Some(output.clone()),
+            domain: Some(DOMAIN.into()),
+            ..NodeProto::new(OPERATOR, &inputs, &[output])
+        }
+        .with(AttributeProto::ints(STEPS, steps))
+    }
+}
+
+fn fuse_body(graph: &mut GraphProto, outside: &Outside) -> usize {
+    let body = Body::new(graph, outside);
+    let mut taken: HashSet<usize> = HashSet::new();
+    let mut replacements: HashMap<usize, NodeProto> = HashMap::new();
+    for root in (0..body.nodes.len()).rev() {
+        if taken.contains(&root) || body.meanings[root].is_none() || body.is_condition[root] {
+            continue;
+        }
+        let group = body.group(root);
+        if group.len() > 1 {
+            replacements.insert(root, body.replacement(&group, outside));
+            taken.extend(group);
+        }
+    }
+    let count = replacements.len();
+    let mut nodes = Vec::with_capacity(graph.node.len());
+    for (index, node) in std::mem::take(&mut graph.node).into_iter().enumerate() {
+        nodes.push(replacements.remove(&index).unwrap_or(node));
+    }
+    graph.node = without_unread(nodes, &graph.output.iter().map(|output| output.name().to_owned()).collect());
+    count
+}
+
+/// The nodes of which something is read, by another or as an output.
+fn without_unread(nodes: Vec<NodeProto>, outputs: &HashSet<String>) -> Vec<NodeProto> {
+    let mut read = outputs.clone();
+    let mut kept: Vec<NodeProto> = Vec::with_capacity(nodes.len());
+    for node in nodes.into_iter().rev() {
+        if node.output.iter().any(|output| read.contains(output)) {
+            read.extend(reads(&node).map(str::to_owned));
+            kept.push(node);
+        }
+    }
+    kept.reverse();
+    kept
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::graph::proto::{TensorProto, ValueInfoProto};
+
+    /// A graph that computes `x`, `s = σ(x)` and `n`, a number of places, and the body of its loop.
+    fn graph(nodes: Vec<NodeProto>, outputs: &[&str]) -> GraphProto {
+        let output = outputs.iter().map(|name| ValueInfoProto::untyped(name)).collect();
+        let body = GraphProto { node: nodes, output, ..Default::default() };
+        GraphProto {
+            initializer: vec![
+                TensorProto::float32("image", &[1], &[0.0]),
+                TensorProto::float32("zero", &[], &[0.0]),
+                TensorProto::float32("one", &[], &[1.0]),
+            ],
+            node: vec![
+                NodeProto::new("Relu", &["image"], &["x"]),
+                NodeProto::new("Sigmoid", &["x"], &["s"]),
+                NodeProto::new("Size", &["x"], &["n"]),
+                NodeProto::new("Loop", &["n", ""], &["out"]).with(AttributeProto::graph("body", body)),
+            ],
+            ..Default::default()
+        }
+    }
+
+    fn op(op: &str, inputs: &[&str], output: &str) -> NodeProto {
+        NodeProto::new(op, inputs, &[output])
+    }
+
+    /// The body's nodes after fusion, each as `operator inputs`, and the steps of the fused ones.
+    fn fused(nodes: Vec<NodeProto>, outputs: &[&str]) -> (Vec<String>, Vec<Vec<i64>>) {
+        let mut graph = graph(nodes, outputs);
+        let count = fuse(&mut graph);
+        let body = graph.node[3].attribute[0].g.as_ref().unwrap();
+        let steps: Vec<Vec<i64>> =
+            body.node.iter().filter_map(|node| Some(node.ints(STEPS)?.to_vec())).collect();
+        assert_eq!(count, steps.len());
+        (body.node.iter().map(|node| format!("{} {}", node.op(), node.input.join(" "))).collect(), steps)
+    }
+
+    fn number(op: Op) -> i64 {
+        Op::ALL.iter().position(|other| *other == op).unwrap() as i64
+    }
+
+    #[test]
+    fn a_gate_becomes_one_node() {
+        let gate = vec![
+            op("Relu", &["x"], "dy"),
+            op("Less", &["zero", "x"], "open"),
+            op("Cast", &["open"], "as_number").with(AttributeProto::int("to", 1)),
+            op("Mul", &["as_number", "dy"], "dx"),
+            op("Relu", &["dx"], "y"),
+        ];
+        let (nodes, steps) = fused(gate, &["y"]);
+        assert_eq!(nodes, ["Relu x", "Elementwise x zero dy", "Relu dx"]);
+        let [greater, identity, mul] = [Op::Greater, Op::Identity, Op::Mul].map(number);
+        assert_eq!(steps, [vec![greater, 0, 1, 0, identity, 3, 0, 0, mul, 4, 2, 0]]);
+    }
+
+    #[test]
+    fn what_others_read_stays_and_a_condition_is_worked_out_twice() {
+        let two = |first: &str, second: &str| {
+            vec![
+                op("Neg", &["x"], "negative"),
+                op("Greater", &["negative", "zero"], "open"),
+                op("Where", &["open", "x", "zero"], "a"),
+                op("Exp", &["a"], first),
+                op("Where", &["open", "zero", "x"], "b"),
+                op("Exp", &["b"], second),
+            ]
+        };
+        let (nodes, _) = fused(two("y", "z"), &["y", "z"]);
+        assert_eq!(nodes, ["Neg x", "Elementwise negative zero x", "Elementwise negative zero x"]);
+        // The result of the first is read by an operator of another kind besides.
+        let mut three = two("y", "z");
+        three.push(op("Relu", &["a"], "w"));
+        let (nodes, _) = fused(three, &["y", "z", "w"]);
+        let (whole, alone) = ("Elementwise negative zero x", "Exp a");
+        assert_eq!(nodes, ["Neg x", whole, alone, whole, "Relu a"]);
+    }
+
+    #[test]
+    fn a_sigmoid_of_what_is_read_anyway_is_worked_out_again() {
+        let slope = |first: &str| {
+            vec![
+                op("Sub", &["one", "s"], "rest"),
+                op("Mul", &["rest", first], "slope"),
+                op("Neg", &["slope"], "y"),
+            ]
+        };
+        let (nodes, steps) = fused(slope("x"), &["y"]);
+        assert_eq!(nodes, ["Elementwise one x"]);
+        assert_eq!(steps[0][..8], [number(Op::Sigmoid), 1, 0, 0, number(Op::Sub), 0, 2, 0]);
+        assert_eq!(fused(slope("one"), &["y"]).0, ["Elementwise one s"]);
+    }
+
+    #[test]
+    fn an_expansion_takes_the_shape_of_what_it_is_like() {
+        let expand = |start: Option<i64>| {
+            let mut shape = op("Shape", &["x"], "shape");
+            shape.attribute.extend(start.map(|start| AttributeProto::int("start", start)));
+            vec![shape, op("Expand", &["one", "shape"], "wide"), op("Neg", &["wide"], "y")]
+        };
+        let (nodes, steps) = fused(expand(None), &["y"]);
+        assert_eq!(nodes, ["Elementwise one x"]);
+        assert_eq!(steps[0], [number(Op::Identity), 0, 0, 0, number(Op::Neg), 2, 0, 0]);
+        assert_eq!(fused(expand(Some(1)), &["y"]).0.len(), 3);
+    }
+
+    #[test]
+    fn integers_and_conditions_from_elsewhere_stay_the_runtimes() {
+        let integers = vec![op("Add", &["n", "n"], "m"), op("Mul", &["m", "n"], "y")];
+        assert_eq!(fused(integers, &["y"]).0, ["Add n n", "Mul m n"]);
+        let reduced = vec![
+            op("IsNaN", &["x"], "is_nan"),
+            op("Where", &["is_nan", "zero", "x"], "a"),
+            op("Not", &["is_nan"], "is_number"),
+            op("Where", &["is_number", "a", "one"], "y"),
+        ];
+        assert_eq!(fused(reduced, &["y"]).1.len(), 0);
+    }
+}
