@@ -1,0 +1,230 @@
+//! Finding a graph's layers, in the order in which they are computed, and any other tensor that
+//! somebody names.
+
+use std::collections::HashSet;
+
+use super::axes::{self, Traced};
+use super::names::{drop_common_suffix, friendly, make_unique};
+use super::span::{follow, starts_layer};
+use super::{Layer, Layout, Tokens, layout};
+use crate::graph::gradient::rules;
+use crate::graph::probe::Shapes;
+use crate::graph::proto::{GraphProto, NodeProto};
+use crate::graph::topology::Topology;
+
+/// What is known of a model's tensors besides its graph.
+#[derive(Clone, Copy, Debug)]
+pub struct Hints {
+    /// How the input holds the image: as maps or with the channels last.
+    pub image: Layout,
+    /// The places among tokens, where somebody says so.
+    pub tokens: Option<Tokens>,
+}
+
+/// The layers of a graph, and how others are read.
+#[derive(Debug)]
+pub struct Finder<'g> {
+    topology: Topology<'g>,
+    shapes: &'g Shapes,
+    score: &'g str,
+    hints: Hints,
+    traced: Traced<'g>,
+}
+
+impl<'g> Finder<'g> {
+    /// Traces a graph up to `score`.
+    #[must_use]
+    pub fn new(graph: &'g GraphProto, shapes: &'g Shapes, score: &'g str, hints: Hints) -> Self {
+        let topology = Topology::new(graph);
+        let traced = axes::trace(&topology, shapes, hints.image);
+        Self { topology, shapes, score, hints, traced }
+    }
+
+    /// Finds the layers between the input and the score, in the order in which they are computed.
+    #[must_use]
+    pub fn find(&self) -> Vec<Layer> {
+        let (topology, graph) = (&self.topology, self.topology.graph);
+        let upstream = topology.ancestors(self.score);
+        let input = graph.input.first().map_or("", |input| input.name());
+        let of_image = topology.dependents(input, |_| false);
+        let mut seen = HashSet::new();
+        let mut found: Vec<(usize, Layer)> = Vec::new();
+        for node in graph.node.iter().filter(|node| node.is_standard()) {
+            if !starts_layer(topology, node, &of_image) {
+                continue;
+            }
+            let Some(first) = node.output.first() else { continue };
+            let end = self.rearranged(follow(topology, first));
+            if !upstream.contains(end) || !of_image.contains(end) || end == self.score || !seen.insert(end) {
+                continue;
+            }
+            let Some(layer) = self.layer(end, topology.producer(end).unwrap_or(node), node) else { continue };
+            found.push((topology.position(end).unwrap_or(0), layer));
+        }
+        found.sort_by_key(|(position, _)| *position);
+        let mut layers: Vec<Layer> = found.into_iter().map(|(_, layer)| layer).collect();
+        drop_common_suffix(&mut layers);
+        make_unique(&mut layers);
+        layers
+    }
+
+    fn layer(&self, tensor: &str, last: &NodeProto, first: &NodeProto) -> Option<Layer> {
+        let layout = self.layout(tensor)?;
+        Some(Layer {
+            name: friendly(last, first),
+            tensor: tensor.to_owned(),
+            node: last.label().to_owned(),
+            shape: layout.shape(self.shapes.get(tensor)?)?,
+            layout,
+            is_pooled: last.op().ends_with("Pool"),
+            places_count: self.places_count(tensor, layout),
+            is_estimated: self.is_estimated(tensor),
+        })
+    }
+
+    /// How a tensor holds maps: as traced, for tokens as somebody said, and else by their number.
+    fn layout(&self, tensor: &str) -> Option<Layout> {
+        let sizes = self.shapes.get(tensor)?;
+        let traced = self.traced.layout(tensor);
+        let &[images, count, _] = sizes else { return traced };
+        let said = self.hints.tokens.filter(|tokens| tokens.fits(usize::try_from(count).unwrap_or(0)));
+        if let Some(tokens) = said.filter(|_| traced.is_some() || self.images() == Some(images)) {
+            return Some(Layout::Tokens(tokens));
+        }
+        if traced.is_some() || self.images() != Some(images) {
+            return traced;
+        }
+        layout::guess_tokens(usize::try_from(count).ok()?, self.image_size()?).map(Layout::Tokens)
+    }
+
+    fn input_sizes(&self) -> Option<&[i64]> {
+        self.shapes.get(self.topology.graph.input.first()?.name())
+    }
+
+    fn images(&self) -> Option<i64> {
+        self.input_sizes()?.first().copied()
+    }
+
+    fn image_size(&self) -> Option<[usize; 2]> {
+        let [_, height, width] = self.hints.image.shape(self.input_sizes()?)?;
+        Some([height, width])
+    }
+
+    /// Whether anything between a tensor and the score looks at more than one token.
+    fn places_count(&self, tensor: &str, layout: Layout) -> bool {
+        if !matches!(layout, Layout::Tokens(tokens) if tokens.skip > 0) {
+            return true;
+        }
+        let (nodes, below) = self.way_to_score(tensor);
+        let is_traced = self.traced.layout(tensor).is_some();
+        nodes.into_iter().any(|node| match self.traced.mixes(node, |input| below.contains(input)) {
+            Some(mixes) => mixes,
+            // Attention is the one thing in which tokens surely meet.
+            None => !is_traced && node.op() == "Softmax",
+        })
+    }
+
+    /// The nodes between a tensor and the score, and all that depends on the tensor.
+    fn way_to_score(&self, tensor: &str) -> (Vec<&'g NodeProto>, HashSet<&'g str>) {
+        let Some(tensor) = self.topology.own_name(tensor) else { return Default::default() };
+        let below = self.topology.dependents(tensor, |_| false);
+        let above = self.topology.ancestors(self.score);
+        let between = |output: &String| {
+            output != tensor && below.contains(output.as_str()) && above.contains(output.as_str())
+        };
+        let nodes = &self.topology.graph.node;
+        (nodes.iter().filter(|node| node.output.iter().any(between)).collect(), below)
+    }
+
+    fn is_estimated(&self, tensor: &str) -> bool {
+        self.way_to_score(tensor).0.into_iter().any(|node| rules::is_estimate(node.op()))
+    }
+
+    /// Follows what is not in the order of an image, as windows of attention are, to where it is again.
+    fn rearranged<'t>(&'t self, tensor: &'t str) -> &'t str {
+        let mut end = tensor;
+        while self.traced.layout(end).is_none()
+            && let Some(reader) = self.topology.only_reader(end)
+            && matches!(reader.op(), "Reshape" | "Transpose" | "Identity")
+            && let Some(output) = reader.output.first()
+        {
+            end = output;
+        }
+        if self.traced.layout(end).is_some() { end } else { tensor }
+    }
+
+    /// Gives a layer the name that the manifest has for it; `target` is a node or a tensor, of any layer or none.
+    ///
+    /// # Errors
+    /// The sentence that says that there is no such layer.
+    pub fn name(&self, layers: &mut Vec<Layer>, alias: &str, target: &str) -> Result<(), String> {
+        let is_target = |layer: &&mut Layer| {
+            [&layer.name, &layer.tensor, &layer.node].into_iter().any(|name| name == target)
+        };
+        if let Some(known) = layers.iter_mut().find(is_target) {
+            alias.clone_into(&mut known.name);
+            return Ok(());
+        }
+        let makes =
+            |node: &&NodeProto| node.name() == target || node.output.iter().any(|output| output == target);
+        let node = self.topology.graph.node.iter().find(makes);
+        let tensor =
+            node.and_then(|node| node.output.iter().find(|output| *output == target).or(node.output.first()));
+        let found = node.zip(tensor).and_then(|(node, tensor)| {
+            // Who names a tensor knows that it is one of maps, even where it can't be traced.
+            let untraced = || Layout::Maps.shape(self.shapes.get(tensor)?).map(|shape| (Layout::Maps, shape));
+            let traced = || {
+                let layout = self.layout(tensor)?;
+                Some((layout, layout.shape(self.shapes.get(tensor)?)?))
+            };
+            Some((node, tensor, traced().or_else(untraced)?))
+        });
+        let Some((node, tensor, (layout, shape))) = found else {
+            return Err(format!(
+                "layers.{alias}: the model has no node or tensor '{target}' that holds maps: \
+                 [N, C, h, w], [N, h, w, C], or tokens [N, T, C] of a known grid"
+            ));
+        };
+        layers.push(Layer {
+            name: alias.to_owned(),
+            tensor: tensor.clone(),
+            node: node.label().to_owned(),
+            shape,
+            layout,
+            is_pooled: node.op().ends_with("Pool"),
+            places_count: self.places_count(tensor, layout),
+            is_estimated: self.is_estimated(tensor),
+        });
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::graph::proto::ValueInfoProto;
+
+    #[test]
+    fn a_layer_is_taken_behind_its_activation() {
+        let graph = GraphProto {
+            input: vec![ValueInfoProto::untyped("x")],
+            node: vec![
+                NodeProto::new("Conv", &["x", "features.0.weight"], &["c"]),
+                NodeProto::new("BatchNormalization", &["c"], &["b"]),
+                NodeProto::new("Sigmoid", &["b"], &["s"]),
+                NodeProto::new("Mul", &["b", "s"], &["silu"]),
+                NodeProto::new("GlobalAveragePool", &["silu"], &["y"]),
+            ],
+            ..Default::default()
+        };
+        let shapes = ["x", "c", "b", "s", "silu"]
+            .map(|name| (name.to_owned(), vec![1, 8, 4, 4]))
+            .into_iter()
+            .collect();
+        let layers = Finder::new(&graph, &shapes, "y", Hints { image: Layout::Maps, tokens: None }).find();
+        assert_eq!(layers.len(), 1);
+        assert_eq!(layers[0].tensor, "silu");
+        assert_eq!(layers[0].name, "features.0");
+        assert_eq!(layers[0].shape, [8, 4, 4]);
+    }
+}

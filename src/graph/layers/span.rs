@@ -1,0 +1,75 @@
+//! Where a layer begins and where it ends: behind the operator that mixes places or channels come its
+//! normalisation and its activation, and what people mean is the tensor behind those.
+
+use std::collections::HashSet;
+
+use crate::graph::proto::NodeProto;
+use crate::graph::topology::Topology;
+
+/// Whether what a node makes is the beginning of a layer.
+pub(super) fn starts_layer(topology: &Topology<'_>, node: &NodeProto, of_image: &HashSet<&str>) -> bool {
+    match node.op() {
+        "Conv" | "MaxPool" | "AveragePool" | "Concat" | "LayerNormalization" | "RMSNormalization" => true,
+        // A residual sum joins two tensors made of the image; a bias, which may be computed, is not.
+        "Add" | "Sum" => {
+            node.input.len() > 1 && node.input.iter().all(|input| of_image.contains(input.as_str()))
+        }
+        // A layer normalisation before opset 17: (x − mean) / √(var + ε).
+        "Div" => node.input_name(1).and_then(|root| topology.producer(root)).is_some_and(|root| {
+            root.op() == "Sqrt"
+                && node
+                    .input_name(0)
+                    .and_then(|centred| topology.producer(centred))
+                    .is_some_and(|centred| centred.op() == "Sub")
+        }),
+        _ => false,
+    }
+}
+
+/// Follows a tensor through its normalisation to behind its activation.
+pub(super) fn follow<'g>(topology: &Topology<'g>, tensor: &'g str) -> &'g str {
+    let mut tensor = tensor;
+    loop {
+        let Some(reader) = topology.only_reader(tensor) else {
+            return gated(topology, tensor).unwrap_or(tensor);
+        };
+        let Some(output) = reader.output.first() else { return tensor };
+        match reader.op() {
+            "BatchNormalization"
+            | "InstanceNormalization"
+            | "GroupNormalization"
+            | "Identity"
+            | "Dropout" => {
+                tensor = output;
+            }
+            "Add" | "Mul" | "Sub" | "Div"
+                if reader.input.iter().any(|input| input != tensor && topology.constant(input).is_some()) =>
+            {
+                tensor = output;
+            }
+            "Relu" | "LeakyRelu" | "PRelu" | "Clip" | "Elu" | "Selu" | "Celu" | "HardSwish" | "Gelu"
+            | "Mish" | "Softplus" | "Tanh" => return output,
+            _ => return tensor,
+        }
+    }
+}
+
+/// SiLU, HardSwish and Mish as exporters write them: `x · f(x)`, so that `x` has two readers.
+fn gated<'g>(topology: &Topology<'g>, tensor: &'g str) -> Option<&'g str> {
+    let readers: Vec<_> = topology.readers(tensor).collect();
+    let [first, second] = readers.as_slice() else { return None };
+    let (gate, product) = if second.op() == "Mul" { (first, second) } else { (second, first) };
+    if product.op() != "Mul" {
+        return None;
+    }
+    let mut end = gate.output.first()?.as_str();
+    // The gate may be a chain: Softplus → Tanh in Mish, Add → Clip → Div in HardSwish.
+    for _ in 0..4 {
+        let reader = topology.only_reader(end)?;
+        if std::ptr::eq(reader, *product) {
+            return product.output.first().map(String::as_str);
+        }
+        end = reader.output.first()?;
+    }
+    None
+}
