@@ -1,20 +1,21 @@
 //! A chain of convolutions, run from the outer world's layout to the outer world's layout.
+//!
+//! A [`Chain`] knows its links and what they give for an image of zeros; before each run it plans which
+//! tiles of which stage are computed (`support`), and then runs them (`run`).
+
+mod run;
 
 use std::collections::HashMap;
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use self::run::Run;
 use crate::lanes::Lanes;
-use crate::layout::{pool_maps, to_blocks, to_planes};
-use crate::loops::{Kernels, Size, Tile};
+use crate::loops::{Kernels, Size};
 use crate::pool::Pool;
-use crate::stage::{Means, Source, Stage, Stopped};
+use crate::stage::{Means, Stopped};
 use crate::support::{Outline, Places, Work, plan};
 use crate::weights::{Form, Weights};
-
-/// Stages with at least this many tiles an image are run image by image: their maps are large and their
-/// weights small. The others are run on the whole batch, which shares one reading of large weights.
-const MANY_TILES: usize = 256;
 
 /// One convolution of a chain, and what follows it.
 #[derive(Clone)]
@@ -77,6 +78,9 @@ pub struct Chain {
 
 /// `[1][out block][row][column]` of every stage.
 type Rest = Vec<Vec<Lanes>>;
+
+/// The places whose tensors are wanted, each with where it goes.
+type Taps<'t> = [(Tap, &'t mut [f32])];
 
 impl Chain {
     /// Makes a chain.
@@ -159,7 +163,7 @@ impl Chain {
     }
 
     /// Every stage as planning sees it. What is tapped before its pooling is stored unpooled and pooled after.
-    fn outlines(&self, size: Size, taps: &[(Tap, &mut [f32])]) -> Vec<Outline> {
+    fn outlines(&self, size: Size, taps: &Taps<'_>) -> Vec<Outline> {
         let mut size = size;
         let mut outlines = Vec::with_capacity(self.links.len());
         for (index, link) in self.links.iter().enumerate() {
@@ -192,207 +196,8 @@ impl Chain {
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// One run of a chain.
-struct Run<'a> {
-    chain: &'a Chain,
-    outlines: &'a [Outline],
-    /// For each image, for each stage.
-    works: &'a [Vec<Work>],
-    rest: Option<&'a Rest>,
-    means: Means<'a>,
-    threads: &'a dyn Pool,
-}
-
-impl Run<'_> {
-    fn all(&self, batch: Batch<'_>, taps: &mut [(Tap, &mut [f32])]) -> Result<(), Stopped> {
-        let links = self.outlines.len();
-        let is_small = |outline: &Outline| {
-            let tiles = outline.size.tiles();
-            tiles.height * tiles.width < MANY_TILES
-        };
-        let split = self.outlines.iter().position(is_small).unwrap_or(links);
-        let mut between = self.take();
-        if split > 0 {
-            let blocks = self.stored_blocks(split - 1);
-            fit(&mut between, batch.images * blocks);
-            let image_len = batch.data.len() / batch.images.max(1);
-            for (image, planes) in batch.data.chunks_exact(image_len.max(1)).enumerate() {
-                let one = Batch { data: planes, images: 1, ..batch };
-                let to = &mut between[image * blocks..(image + 1) * blocks];
-                self.stages(0..split, Feed::Planes(one), image..image + 1, to, taps)?;
-            }
-        }
-        let result = if split < links {
-            let mut last = self.take();
-            fit(&mut last, batch.images * self.stored_blocks(links - 1));
-            let feed = if split > 0 { Feed::Blocks(&between) } else { Feed::Planes(batch) };
-            let result = self.stages(split..links, feed, 0..batch.images, &mut last, taps);
-            self.give(last);
-            result
-        } else {
-            Ok(())
-        };
-        self.give(between);
-        result
-    }
-
-    /// Runs some stages on some images; the last stage's output goes to `output`, tapped ones to `taps` too.
-    fn stages(
-        &self,
-        range: std::ops::Range<usize>,
-        feed: Feed<'_>,
-        images: std::ops::Range<usize>,
-        output: &mut [Lanes],
-        taps: &mut [(Tap, &mut [f32])],
-    ) -> Result<(), Stopped> {
-        let (mut from, mut to, mut unpooled) = (self.take(), self.take(), self.take());
-        let mut result = Ok(());
-        for index in range.clone() {
-            let is_first = index == range.start;
-            let link = &self.chain.links[index];
-            let outline = self.outlines[index];
-            if is_first && let (Feed::Planes(batch), Form::Winograd(_)) = (feed, &link.weights.form) {
-                fit(&mut from, batch.images * link.weights.in_blocks() * outline.size.area());
-                to_blocks(batch, link.weights.in_channels, &mut from, self.threads);
-            }
-            let source = match (is_first, feed, &link.weights.form) {
-                (true, Feed::Planes(batch), Form::Direct(_)) => Source::Planes(batch.data),
-                (true, Feed::Blocks(blocks), _) => Source::Blocks(blocks),
-                _ => Source::Blocks(&from),
-            };
-            let tiles = |pick: fn(&Work) -> &Vec<Tile>| -> Vec<Tile> {
-                images
-                    .clone()
-                    .enumerate()
-                    .flat_map(|(map, image)| {
-                        let place = move |tile: &Tile| Tile { map: map as u32, ..*tile };
-                        pick(&self.works[image][index]).iter().map(place)
-                    })
-                    .collect()
-            };
-            let (compute, copy) = (tiles(|work| &work.compute), tiles(|work| &work.copy));
-            let stage = Stage {
-                weights: &link.weights,
-                relu: link.relu,
-                pool: outline.stores_pooled(),
-                size: outline.size,
-                source,
-                compute: &compute,
-                copy: &copy,
-                rest: self.rest.map(|rest| rest[index].as_slice()),
-            };
-            let is_last = index + 1 == range.end;
-            let pools_after = outline.is_read_unpooled;
-            let blocks = images.len() * link.weights.out_blocks() * stage.stored().area();
-            let stored = match (pools_after, is_last) {
-                (true, _) => {
-                    fit(&mut unpooled, blocks);
-                    &mut unpooled[..]
-                }
-                (false, true) => &mut *output,
-                (false, false) => {
-                    fit(&mut to, blocks);
-                    &mut to[..]
-                }
-            };
-            result = stage.run(stored, self.threads, &self.means);
-            if result.is_err() {
-                break;
-            }
-            let channels = link.weights.out_channels;
-            self.tap(
-                Tap { link: index, is_pooled: !pools_after && link.pool },
-                stored,
-                stage.stored(),
-                channels,
-                &images,
-                taps,
-            );
-            if pools_after {
-                let pooled = if is_last {
-                    &mut *output
-                } else {
-                    fit(&mut to, images.len() * link.weights.out_blocks() * outline.size.pooled().area());
-                    &mut to[..]
-                };
-                pool_maps(&unpooled, outline.size, images.len() * link.weights.out_blocks(), pooled);
-                self.tap(
-                    Tap { link: index, is_pooled: true },
-                    pooled,
-                    outline.size.pooled(),
-                    channels,
-                    &images,
-                    taps,
-                );
-            }
-            std::mem::swap(&mut from, &mut to);
-        }
-        [from, to, unpooled].into_iter().for_each(|buffer| self.give(buffer));
-        result
-    }
-
-    /// Runs one image through all stages and keeps what every one of them stores.
-    fn every_stage(&self, batch: Batch<'_>) -> Result<Rest, Stopped> {
-        let mut rest: Rest = Vec::with_capacity(self.outlines.len());
-        for index in 0..self.outlines.len() {
-            let mut stored = vec![Lanes::ZERO; self.stored_blocks(index)];
-            let feed = rest.last().map_or(Feed::Planes(batch), |blocks| Feed::Blocks(blocks));
-            self.stages(index..index + 1, feed, 0..1, &mut stored, &mut [])?;
-            rest.push(stored);
-        }
-        Ok(rest)
-    }
-
-    /// Blocks of one image that a stage hands to the next.
-    fn stored_blocks(&self, index: usize) -> usize {
-        let link = &self.chain.links[index];
-        link.weights.out_blocks() * link.after(self.outlines[index].size).area()
-    }
-
-    fn tap(
-        &self,
-        at: Tap,
-        blocks: &[Lanes],
-        size: Size,
-        channels: usize,
-        images: &std::ops::Range<usize>,
-        taps: &mut [(Tap, &mut [f32])],
-    ) {
-        let len = channels * size.area();
-        let has_pool = self.chain.links[at.link].pool;
-        for (tap, to) in taps.iter_mut().filter(|(tap, _)| tap.link == at.link) {
-            if !has_pool || tap.is_pooled == at.is_pooled {
-                let to = &mut to[images.start * len..images.end * len];
-                to_planes(blocks, size, channels, to, self.threads);
-            }
-        }
-    }
-
-    fn take(&self) -> Vec<Lanes> {
-        lock(&self.chain.maps).pop().unwrap_or_default()
-    }
-
-    fn give(&self, buffer: Vec<Lanes>) {
-        lock(&self.chain.maps).push(buffer);
-    }
-}
-
-/// The input of a range of stages.
-#[derive(Clone, Copy)]
-enum Feed<'a> {
-    Planes(Batch<'a>),
-    Blocks(&'a [Lanes]),
-}
-
-/// Makes a buffer at least so long; what it held is of no use.
-fn fit(buffer: &mut Vec<Lanes>, blocks: usize) {
-    if buffer.len() < blocks {
-        *buffer = vec![Lanes::ZERO; blocks];
-    }
 }
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
 //! The four inner loops, and which build of them this processor gets.
 //!
 //! They work through raw pointers, because several threads write disjoint parts
-//! of one buffer. Each says in its `# Safety` what must hold; the callers in
-//! [`crate::run`] are the only ones.
+//! of one buffer. Each says in its `# Safety` what must hold; [`crate::stage`] and
+//! [`crate::steps`] are the only ones that call them.
 
 #![expect(clippy::needless_range_loop, reason = "short fixed ranges, whose indices are the algebra")]
 
