@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use crate::lanes::Lanes;
 use crate::loops::{Direct, Finish, Kernels, Size, Tile};
 use crate::pool::{Pool, Shared};
-use crate::steps::Steps;
+use crate::steps::{Operands, Steps};
 use crate::weights::{Form, Weights};
 use crate::winograd::{POSITIONS, TILE};
 
@@ -66,6 +66,15 @@ impl Means<'_> {
         self.stop.load(Ordering::Relaxed)
     }
 
+    /// Runs pieces of work, of which none begins once the flag is raised.
+    fn run(&self, threads: &dyn Pool, count: usize, piece: &(dyn Fn(usize) + Sync)) {
+        threads.run(count, &|index| {
+            if !self.is_stopped() {
+                piece(index);
+            }
+        });
+    }
+
     fn with_scratch(&self, blocks: usize, work: impl FnOnce(&mut [Lanes])) {
         let take = || self.scratch.lock().ok()?.pop();
         let mut buffer = take().unwrap_or_default();
@@ -115,17 +124,19 @@ impl Stage<'_> {
         let output = Shared::new(output);
         match (&self.weights.form, self.source) {
             (Form::Direct(weights), Source::Planes(input)) => {
-                self.direct(weights, input, output, threads, means)
+                self.direct(weights, input, output, threads, means);
             }
             (Form::Winograd(weights), Source::Blocks(input)) => {
+                let operands = Operands { weights, input, output };
                 if self.weights.bytes() <= CACHED_WEIGHTS_BYTES {
-                    self.tile_by_tile(weights, input, output, threads, means)
+                    self.tile_by_tile(operands, threads, means);
                 } else {
-                    self.step_by_step(weights, input, output, threads, means)
+                    self.step_by_step(operands, threads, means);
                 }
             }
             _ => unreachable!("a stage is given its input in the form of its weights"),
         }
+        if means.is_stopped() { Err(Stopped) } else { Ok(()) }
     }
 
     fn copy_rest(&self, output: &mut [Lanes], maps: usize) {
@@ -171,15 +182,12 @@ impl Stage<'_> {
         output: Shared<Lanes>,
         threads: &dyn Pool,
         means: &Means<'_>,
-    ) -> Result<(), Stopped> {
+    ) {
         let channels = self.weights.in_channels;
         let pieces = self.compute.len().div_ceil(DIRECT_TILES);
         let finishes: Vec<Finish> =
             (0..self.weights.out_blocks()).map(|block| self.finish(block, output)).collect();
-        threads.run(pieces, &|piece| {
-            if means.is_stopped() {
-                return;
-            }
+        means.run(threads, pieces, &|piece| {
             let first = piece * DIRECT_TILES;
             let tiles = &self.compute[first..self.compute.len().min(first + DIRECT_TILES)];
             let job = Direct {
@@ -193,7 +201,6 @@ impl Stage<'_> {
             // SAFETY: `run` has checked both buffers; no two pieces have a tile in common.
             unsafe { (means.kernels.direct)(&job) };
         });
-        if means.is_stopped() { Err(Stopped) } else { Ok(()) }
     }
 
     /// The tiles of one of `parts` parts of like size, so that none is left with a few tiles.
@@ -202,69 +209,51 @@ impl Stage<'_> {
         &self.compute[index * count / parts..(index + 1) * count / parts]
     }
 
-    /// Each piece takes some tiles from patches to outputs.
-    fn tile_by_tile(
+    /// Takes some tiles through Winograd's steps.
+    fn with_steps(
         &self,
-        weights: &[Lanes],
-        input: &[Lanes],
-        output: Shared<Lanes>,
-        threads: &dyn Pool,
+        operands: Operands<'_>,
+        tiles: &[Tile],
         means: &Means<'_>,
-    ) -> Result<(), Stopped> {
+        work: impl FnOnce(&Steps<'_>),
+    ) {
+        means.with_scratch(Steps::scratch(self, tiles), |scratch| {
+            work(&Steps::new(self, operands, tiles, scratch, means.kernels));
+        });
+    }
+
+    /// Each piece takes some tiles from patches to outputs.
+    fn tile_by_tile(&self, operands: Operands<'_>, threads: &dyn Pool, means: &Means<'_>) {
         let (ins, outs) = (self.weights.in_blocks(), self.weights.out_blocks());
         let room = CACHED_SCRATCH_BYTES / (POSITIONS * (ins + outs) * size_of::<Lanes>());
         let most = (room / 12 * 12).clamp(12, 96);
         let pieces = self.compute.len().div_ceil(most);
-        threads.run(pieces, &|piece| {
-            if means.is_stopped() {
-                return;
-            }
-            let tiles = self.part(piece, pieces);
-            means.with_scratch(Steps::scratch(self, tiles), |scratch| {
-                let steps = Steps::new(self, weights, input, output, tiles, scratch, means.kernels);
+        means.run(threads, pieces, &|piece| {
+            self.with_steps(operands, self.part(piece, pieces), means, |steps| {
                 (0..ins).for_each(|block| steps.gather(block));
                 (0..POSITIONS).for_each(|position| steps.multiply(position, 0..outs));
                 (0..outs).for_each(|block| steps.scatter(block));
             });
         });
-        if means.is_stopped() { Err(Stopped) } else { Ok(()) }
     }
 
     /// All pieces take one step of many tiles, then the next.
-    fn step_by_step(
-        &self,
-        weights: &[Lanes],
-        input: &[Lanes],
-        output: Shared<Lanes>,
-        threads: &dyn Pool,
-        means: &Means<'_>,
-    ) -> Result<(), Stopped> {
+    fn step_by_step(&self, operands: Operands<'_>, threads: &dyn Pool, means: &Means<'_>) {
         let (ins, outs) = (self.weights.in_blocks(), self.weights.out_blocks());
+        // Each thread takes its share of the out blocks; pairs stay together, since the product
+        // takes them two at a time.
+        let shares = if outs >= 2 * threads.threads() { threads.threads() } else { 1 };
+        let cut = |share: usize| (outs.div_ceil(2) * share / shares * 2).min(outs);
         let rounds = self.compute.len().div_ceil(MOST_TILES);
-        for round in 0..rounds {
-            let tiles = self.part(round, rounds);
-            means.with_scratch(Steps::scratch(self, tiles), |scratch| {
-                let steps = Steps::new(self, weights, input, output, tiles, scratch, means.kernels);
-                let unless_stopped = |step: &(dyn Fn() + Sync)| {
-                    if !means.is_stopped() {
-                        step();
-                    }
-                };
-                threads.run(ins, &|block| unless_stopped(&|| steps.gather(block)));
-                // Each thread takes its share of the out blocks; pairs stay together, since the product
-                // takes them two at a time.
-                let shares = if outs >= 2 * threads.threads() { threads.threads() } else { 1 };
-                let cut = |share: usize| (outs.div_ceil(2) * share / shares * 2).min(outs);
-                threads.run(POSITIONS * shares, &|piece| {
+        for round in (0..rounds).take_while(|_| !means.is_stopped()) {
+            self.with_steps(operands, self.part(round, rounds), means, |steps| {
+                means.run(threads, ins, &|block| steps.gather(block));
+                means.run(threads, POSITIONS * shares, &|piece| {
                     let (position, share) = (piece / shares, piece % shares);
-                    unless_stopped(&|| steps.multiply(position, cut(share)..cut(share + 1)));
+                    steps.multiply(position, cut(share)..cut(share + 1));
                 });
-                threads.run(outs, &|block| unless_stopped(&|| steps.scatter(block)));
+                means.run(threads, outs, &|block| steps.scatter(block));
             });
-            if means.is_stopped() {
-                return Err(Stopped);
-            }
         }
-        Ok(())
     }
 }

@@ -12,13 +12,21 @@ use crate::pool::Shared;
 use crate::stage::Stage;
 use crate::winograd::POSITIONS;
 
+/// What a stage reads and writes.
+#[derive(Clone, Copy)]
+pub(crate) struct Operands<'a> {
+    /// `[position][out block][in channel]`.
+    pub(crate) weights: &'a [Lanes],
+    /// `[map][in block][row][column]`.
+    pub(crate) input: &'a [Lanes],
+    /// `[map][out block][row][column]`.
+    pub(crate) output: Shared<Lanes>,
+}
+
 /// Some tiles of a stage, and the scratch that they are taken through.
 pub(crate) struct Steps<'a> {
     stage: &'a Stage<'a>,
-    /// `[position][out block][in channel]`.
-    weights: &'a [Lanes],
-    input: &'a [Lanes],
-    output: Shared<Lanes>,
+    operands: Operands<'a>,
     tiles: &'a [Tile],
     kernels: Kernels,
     /// `[position][in block][tile]`.
@@ -34,13 +42,11 @@ impl<'a> Steps<'a> {
         POSITIONS * (patches.position + products.position)
     }
 
-    /// Takes tiles of a stage whose `input` and `output` hold all of their maps; the scratch is as long as
+    /// Takes tiles of a stage whose input and output hold all of their maps; the scratch is as long as
     /// [`Steps::scratch`] says.
     pub(crate) fn new(
         stage: &'a Stage<'a>,
-        weights: &'a [Lanes],
-        input: &'a [Lanes],
-        output: Shared<Lanes>,
+        operands: Operands<'a>,
         tiles: &'a [Tile],
         scratch: &mut [Lanes],
         kernels: Kernels,
@@ -50,7 +56,7 @@ impl<'a> Steps<'a> {
         assert!(products.len() >= POSITIONS * of_products.position, "a short scratch");
         let patches = (Shared::new(patches), of_patches);
         let products = (Shared::new(products), of_products);
-        Self { stage, weights, input, output, tiles, kernels, patches, products }
+        Self { stage, operands, tiles, kernels, patches, products }
     }
 
     /// Transforms the patches of one in block.
@@ -60,7 +66,7 @@ impl<'a> Steps<'a> {
         let job = Gather {
             tiles: self.tiles,
             size: self.stage.size,
-            input: self.input[block * area..].as_ptr(),
+            input: self.operands.input[block * area..].as_ptr(),
             map_stride: self.stage.weights.in_blocks() * area,
             scratch: patches.get().wrapping_add(block * strides.block),
             strides,
@@ -76,7 +82,7 @@ impl<'a> Steps<'a> {
         let ((patches, of_patches), (products, of_products)) = (self.patches, self.products);
         let to = position * of_products.position + blocks.start * of_products.block;
         let job = Multiply {
-            weights: self.weights[(position * outs + blocks.start) * ins * Lanes::COUNT..].as_ptr(),
+            weights: self.operands.weights[(position * outs + blocks.start) * ins * Lanes::COUNT..].as_ptr(),
             in_blocks: ins,
             out_blocks: blocks.len(),
             tiles: self.tiles.len(),
@@ -97,7 +103,7 @@ impl<'a> Steps<'a> {
             tiles: self.tiles,
             products: products.get().wrapping_add(block * strides.block),
             position_stride: strides.position,
-            finish: self.stage.finish(block, self.output),
+            finish: self.stage.finish(block, self.operands.output),
         };
         // SAFETY: as for the other two; the stage has checked the output.
         unsafe { (self.kernels.scatter)(&job) };
