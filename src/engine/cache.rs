@@ -6,21 +6,17 @@
 //! whatever way it came to them. What is kept takes no more than the limit; what was used longest ago goes
 //! first. A limit of 0 keeps nothing and costs nothing.
 
-use std::collections::{BTreeMap, HashMap};
+mod kept;
+
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ndarray::{Array2, Array4, ArrayView1, ArrayView2, Axis};
 use sha2::{Digest, Sha256};
 
+use self::kept::{Forward, Kept, Key, Value};
 use super::session::{Outcome, Pass};
 use crate::graph::program::Wanted;
-
-/// What an entry costs besides its numbers: its place in two maps.
-const ENTRY_BYTES: usize = 192;
-
-/// What is known of one question.
-type Key = [u8; 32];
 
 /// Known outcomes of all models. Clones share them.
 #[derive(Clone)]
@@ -67,49 +63,6 @@ pub struct CacheUse {
 pub(super) struct Image<'a> {
     cache: &'a Cache,
     key: Key,
-}
-
-#[derive(Clone)]
-enum Value {
-    /// A pass of the image itself.
-    Forward(Arc<Forward>),
-    /// The gradient of one class's score.
-    Gradient(Arc<Array4<f32>>),
-    /// Scores and probabilities of the image seen through one mask, `[2, classes]`.
-    Masked(Arc<Array2<f32>>),
-    /// The masks of a whole set: who asks for it again need not make them.
-    Set(Arc<[Key]>),
-}
-
-struct Forward {
-    /// `[1, classes]`.
-    scores: Array2<f32>,
-    /// `[1, classes]`.
-    probabilities: Array2<f32>,
-    /// If it was asked for.
-    activation: Option<Array4<f32>>,
-}
-
-impl Value {
-    fn bytes(&self) -> usize {
-        let bytes = match self {
-            Self::Set(keys) => size_of_val(&**keys),
-            _ => self.numbers() * size_of::<f32>(),
-        };
-        ENTRY_BYTES + bytes
-    }
-
-    fn numbers(&self) -> usize {
-        match self {
-            Self::Forward(known) => {
-                let Forward { scores, probabilities, activation } = &**known;
-                scores.len() + probabilities.len() + activation.as_ref().map_or(0, Array4::len)
-            }
-            Self::Gradient(gradient) => gradient.len(),
-            Self::Masked(row) => row.len(),
-            Self::Set(_) => 0,
-        }
-    }
 }
 
 impl Cache {
@@ -291,75 +244,9 @@ fn feed<'a>(hash: &mut Sha256, numbers: impl Iterator<Item = &'a f32>) {
     hash.update(&bytes);
 }
 
-/// Values by key, and keys by age.
-#[derive(Default)]
-struct Kept {
-    values: HashMap<Key, (Value, u64)>,
-    by_age: BTreeMap<u64, Key>,
-    clock: u64,
-    bytes: usize,
-}
-
-impl Kept {
-    fn get(&mut self, key: &Key) -> Option<Value> {
-        let (value, used) = self.values.get_mut(key)?;
-        self.by_age.remove(used);
-        self.clock += 1;
-        *used = self.clock;
-        self.by_age.insert(self.clock, *key);
-        Some(value.clone())
-    }
-
-    fn insert(&mut self, key: Key, value: Value, limit_bytes: usize) {
-        self.remove(&key);
-        if value.bytes() > limit_bytes {
-            return;
-        }
-        self.clock += 1;
-        self.bytes += value.bytes();
-        self.values.insert(key, (value, self.clock));
-        self.by_age.insert(self.clock, key);
-        while self.bytes > limit_bytes {
-            let Some((_, oldest)) = self.by_age.first_key_value() else { return };
-            let oldest = *oldest;
-            self.remove(&oldest);
-        }
-    }
-
-    fn remove(&mut self, key: &Key) {
-        if let Some((value, used)) = self.values.remove(key) {
-            self.by_age.remove(&used);
-            self.bytes -= value.bytes();
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn row(length: usize) -> Value {
-        Value::Masked(Arc::new(Array2::zeros((1, length))))
-    }
-
-    #[test]
-    fn what_was_used_longest_ago_goes_first_and_the_limit_holds() {
-        let mut kept = Kept::default();
-        let limit = 3 * row(100).bytes();
-        for key in 0..3 {
-            kept.insert([key; 32], row(100), limit);
-        }
-        assert!(kept.get(&[0; 32]).is_some());
-        kept.insert([3; 32], row(100), limit);
-        let found = |kept: &mut Kept, key: u8| kept.values.contains_key(&[key; 32]);
-        assert_eq!([0, 1, 2, 3].map(|key| found(&mut kept, key)), [true, false, true, true]);
-        kept.insert([4; 32], row(300), limit);
-        assert!(kept.bytes <= limit && found(&mut kept, 4));
-        kept.insert([5; 32], row(100_000), limit);
-        assert!(!found(&mut kept, 5) && found(&mut kept, 4));
-        kept.insert([4; 32], row(100), limit);
-        assert_eq!((kept.bytes, kept.by_age.len()), (row(100).bytes(), 1));
-    }
 
     #[test]
     fn model_layer_and_every_number_count() {
