@@ -3,8 +3,8 @@
 //! ONNX Runtime's optimiser and its exporters put several steps into one operator of
 //! the domain `com.microsoft`. The gradient rules speak of standard operators, so
 //! each is replaced by its steps, as its documentation gives them; what has a form
-//! that is not listed stays and is named where a gradient is asked for. `Attention`
-//! of opset 23 and an `If` whose condition is a constant are written out likewise.
+//! that is not listed stays and is named where a gradient is asked for. The standard's `Attention`
+//! and an `If` whose condition is a constant are written out likewise.
 //! Whoever loads a model proves the result: it must give the original's scores.
 //!
 //! [`find`] is the table; [`Steps`] is what its functions write with.
