@@ -46,39 +46,75 @@ impl<'a> Heatmap<'a> {
     }
 }
 
+/// What was asked, by the names that answers use: the first members of every map's answer.
 #[derive(Serialize)]
-struct ExplanationBody<'a> {
+struct Asked<'a> {
     model: &'a str,
     method: &'a str,
     convention: &'a str,
     layer: &'a str,
-    target: &'a Prediction,
+}
+
+/// What is said of the image besides its maps, and what they are about beside their classes.
+#[derive(Serialize)]
+struct Said<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     contrast: Option<&'a Prediction>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     negate: bool,
     predictions: &'a [Prediction],
-    heatmap: Heatmap<'a>,
-    image: ImageSize,
+}
+
+/// What an answer took: its last members.
+#[derive(Serialize)]
+struct Took {
     passes: Passes,
     timing_ms: TimingMs,
 }
 
+impl<'a> Asked<'a> {
+    fn of(explanation: &'a Explanation) -> Self {
+        let Explanation { model, method, convention, layer, .. } = explanation;
+        Self { model, method: method.name(), convention: convention.name(), layer }
+    }
+}
+
+impl<'a> Said<'a> {
+    fn of(explanation: &'a Explanation) -> Self {
+        let Explanation { contrast, negate, predictions, .. } = explanation;
+        Self { contrast: contrast.as_ref(), negate: *negate, predictions }
+    }
+}
+
+impl Took {
+    fn of(explanation: &Explanation, timing: TimingMs) -> Self {
+        Self { passes: explanation.passes, timing_ms: timing.rounded() }
+    }
+}
+
+#[derive(Serialize)]
+struct ExplanationBody<'a> {
+    #[serde(flatten)]
+    asked: Asked<'a>,
+    target: &'a Prediction,
+    #[serde(flatten)]
+    said: Said<'a>,
+    heatmap: Heatmap<'a>,
+    image: ImageSize,
+    #[serde(flatten)]
+    took: Took,
+}
+
 #[derive(Serialize)]
 struct ExplanationsBody<'a> {
-    model: &'a str,
-    method: &'a str,
-    convention: &'a str,
-    layer: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    contrast: Option<&'a Prediction>,
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    negate: bool,
-    predictions: &'a [Prediction],
+    #[serde(flatten)]
+    asked: Asked<'a>,
+    #[serde(flatten)]
+    said: Said<'a>,
     image: ImageSize,
     maps: Vec<ClassMap<'a>>,
-    passes: Passes,
-    timing_ms: TimingMs,
+    #[serde(flatten)]
+    took: Took,
 }
 
 /// One class's part of an answer about several.
@@ -104,11 +140,8 @@ struct ComparisonBody<'a> {
     layer: &'a str,
     convention: &'a str,
     target: &'a Prediction,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    contrast: Option<&'a Prediction>,
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    negate: bool,
-    predictions: &'a [Prediction],
+    #[serde(flatten)]
+    said: Said<'a>,
     image: ImageSize,
     maps: Maps<'a>,
     timing_ms: TimingMs,
@@ -155,18 +188,12 @@ pub(in crate::http) fn explanation_json(
     timing: TimingMs,
 ) -> Result<Answer> {
     let body = json(&ExplanationBody {
-        model: &explanation.model,
-        method: explanation.method.name(),
-        convention: explanation.convention.name(),
-        layer: &explanation.layer,
+        asked: Asked::of(explanation),
         target: &explanation.target,
-        contrast: explanation.contrast.as_ref(),
-        negate: explanation.negate,
-        predictions: &explanation.predictions,
+        said: Said::of(explanation),
         heatmap: Heatmap::new(explanation, map),
         image,
-        passes: explanation.passes,
-        timing_ms: timing.rounded(),
+        took: Took::of(explanation, timing),
     })?;
     Ok(with_facts("application/json", body, std::slice::from_ref(explanation), timing))
 }
@@ -184,17 +211,11 @@ pub(in crate::http) fn explanations_json<'a>(
         heatmap: Heatmap::new(one, map),
     };
     let body = json(&ExplanationsBody {
-        model: &first.model,
-        method: first.method.name(),
-        convention: first.convention.name(),
-        layer: &first.layer,
-        contrast: first.contrast.as_ref(),
-        negate: first.negate,
-        predictions: &first.predictions,
+        asked: Asked::of(first),
+        said: Said::of(first),
         image,
         maps: explanations.iter().zip(maps).map(of_class).collect(),
-        passes: first.passes,
-        timing_ms: timing.rounded(),
+        took: Took::of(first, timing),
     })?;
     Ok(with_facts("application/json", body, explanations, timing))
 }
@@ -225,9 +246,7 @@ pub(in crate::http) fn comparison_json(
         layer: &first.layer,
         convention: first.convention.name(),
         target: &first.target,
-        contrast: first.contrast.as_ref(),
-        negate: first.negate,
-        predictions: &first.predictions,
+        said: Said::of(first),
         image,
         maps: Maps(explanations, maps),
         timing_ms: timing.rounded(),
