@@ -55,13 +55,20 @@ struct Asked<'a> {
     layer: &'a str,
 }
 
-/// What is said of the image besides its maps, and what they are about beside their classes.
+/// What a map is about besides its class.
 #[derive(Serialize)]
-struct Said<'a> {
+struct Against<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     contrast: Option<&'a Prediction>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     negate: bool,
+}
+
+/// The same, and what is said of the image besides its maps.
+#[derive(Serialize)]
+struct Said<'a> {
+    #[serde(flatten)]
+    against: Against<'a>,
     predictions: &'a [Prediction],
 }
 
@@ -79,10 +86,15 @@ impl<'a> Asked<'a> {
     }
 }
 
+impl<'a> Against<'a> {
+    fn of(explanation: &'a Explanation) -> Self {
+        Self { contrast: explanation.contrast.as_ref(), negate: explanation.negate }
+    }
+}
+
 impl<'a> Said<'a> {
     fn of(explanation: &'a Explanation) -> Self {
-        let Explanation { contrast, negate, predictions, .. } = explanation;
-        Self { contrast: contrast.as_ref(), negate: *negate, predictions }
+        Self { against: Against::of(explanation), predictions: &explanation.predictions }
     }
 }
 
@@ -131,6 +143,8 @@ struct PartialBody<'a> {
     done: usize,
     total: usize,
     target: &'a Prediction,
+    #[serde(flatten)]
+    against: Against<'a>,
     heatmap: Heatmap<'a>,
 }
 
@@ -228,6 +242,7 @@ pub(in crate::http) fn partial_json(unfinished: &Explanation, done: usize, total
         done,
         total,
         target: &unfinished.target,
+        against: Against::of(unfinished),
         heatmap: Heatmap::new(unfinished, &unfinished.map),
     })
 }

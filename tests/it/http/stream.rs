@@ -123,6 +123,21 @@ async fn an_unfinished_map_has_the_size_of_the_finished_one() {
 }
 
 #[tokio::test]
+async fn an_unfinished_map_says_what_it_is_about() {
+    let (service, _) = service_with(slow_models(), Server::default());
+    let path = "/v1/explain?method=scorecam&score=logit&max_channels=16&target=2&contrast=5&negate=true";
+    let events = all(&service, path).await;
+    let (_, result) = events.last().unwrap();
+    assert_eq!((&result["contrast"]["index"], &result["negate"]), (&5.into(), &true.into()));
+    let partial: Vec<&Value> =
+        events.iter().filter(|(name, _)| name == "partial").map(|(_, data)| data).collect();
+    assert!(!partial.is_empty());
+    for member in ["target", "contrast", "negate"] {
+        assert!(partial.iter().all(|event| event[member] == result[member]), "{member}");
+    }
+}
+
+#[tokio::test]
 async fn what_is_wrong_from_the_start_is_an_ordinary_problem() {
     let service = service();
     insta::assert_snapshot!(send(&service, streamed("/v1/explain?output=overlay")).await.problem(), @r"
