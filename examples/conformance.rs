@@ -54,8 +54,10 @@ fn main() -> Fallible<ExitCode> {
     let mut arguments = std::env::args_os().skip(1);
     let folder = PathBuf::from(arguments.next().ok_or("usage: conformance FOLDER [ARCHITECTURE ...]")?);
     let only: Vec<_> = arguments.collect();
-    println!("| architecture | exporter | layer | shape | error | its own float32 | in 64 bits | |");
-    println!("|---|---|---|---|---|---|---|---|");
+    println!(
+        "| architecture | exporter | layer | shape | error | by our kernels | its own float32 | in 64 bits | |"
+    );
+    println!("|---|---|---|---|---|---|---|---|---|");
     let (mut operators, mut holes, mut proven, mut rows) = (Vec::new(), 0, 0, 0);
     for architecture in folders(&folder)? {
         if !only.is_empty() && !only.iter().any(|name| architecture.ends_with(name)) {
@@ -72,7 +74,7 @@ fn main() -> Fallible<ExitCode> {
                 Err(error) => {
                     holes += 1;
                     rows += 1;
-                    println!("| {title} | | | | | | {error} |");
+                    println!("| {title} | | | | | | | {error} |");
                 }
             }
         }
@@ -112,8 +114,11 @@ fn one(folder: &Path, title: &str, rows: &mut usize) -> Fallible<Report> {
     };
     let x: Array4<f32> = arrays.by_name::<OwnedRepr<f32>, _>("x.npy")?;
     let targets: ndarray::Array1<i64> = arrays.by_name::<OwnedRepr<i64>, _>("target.npy")?;
-    let settings = Settings { layer_sessions: 1, fast_kernels: false, ..Settings::default() };
-    let model = Models::load_one(ModelFolder::read(folder)?, &settings)?;
+    let load = |fast_kernels: bool| {
+        let settings = Settings { layer_sessions: 1, fast_kernels, ..Settings::default() };
+        Models::load_one(ModelFolder::read(folder)?, &settings)
+    };
+    let (model, fast) = (load(false)?, load(true)?);
     let mut report = Report { operators: operators(folder, &note.layers[0].tensor)?, holes: 0, proven: 0 };
     for NotedLayer { module, tensor, framework_error } in &note.layers {
         let layer = model.layer(Some(tensor))?;
@@ -126,7 +131,7 @@ fn one(folder: &Path, title: &str, rows: &mut usize) -> Fallible<Report> {
         let start = format!("| {title} | {module} | {shape}");
         *rows += 1;
         if let Some(obstacle) = model.gradient_obstacle(layer) {
-            println!("{start} | | {framework_error:.0e} | | {obstacle} |");
+            println!("{start} | | | {framework_error:.0e} | | {obstacle} |");
             report.holes += 1;
             continue;
         }
@@ -136,6 +141,7 @@ fn one(folder: &Path, title: &str, rows: &mut usize) -> Fallible<Report> {
         }
         let (found, activation) = run(&model, layer, &x, &targets)?;
         let error = relative(&found, &expected);
+        let by_kernels = relative(&run(&fast, layer, &x, &targets)?.0, &expected);
         let mut remarks = Vec::new();
         if model.batch() == 1 {
             remarks.push("images one by one".to_owned());
@@ -155,7 +161,10 @@ fn one(folder: &Path, title: &str, rows: &mut usize) -> Fallible<Report> {
             }
         }
         let in_64_bits = in_64_bits.map(|error| format!("{error:.0e}")).unwrap_or_default();
-        println!("{start} | {error:.0e} | {framework_error:.0e} | {in_64_bits} | {} |", remarks.join(", "));
+        println!(
+            "{start} | {error:.0e} | {by_kernels:.0e} | {framework_error:.0e} | {in_64_bits} | {} |",
+            remarks.join(", ")
+        );
     }
     Ok(report)
 }

@@ -128,14 +128,14 @@ def doubled(graph):
 
 def unrolled(graph):
     """Takes the backward pass out of its loop: one round, the first, gives the only gradient that is asked for."""
-    loop = next(node for node in graph.node if node.op_type == "Loop" and "camlens/gradient" in node.output)
+    loop = next(node for node in graph.node if node.op_type == "Loop" and "camlens/gradients/0" in node.output)
     body = next(attribute.g for attribute in loop.attribute if attribute.name == "body")
     graph.node.remove(loop)
     graph.initializer.extend(body.initializer)
     graph.initializer.append(numpy_helper.from_array(np.array(0, np.int64), body.input[0].name))
     graph.initializer.append(numpy_helper.from_array(np.array(True), body.input[1].name))
     graph.node.extend(body.node)
-    gradient = next(output for output in graph.output if output.name == "camlens/gradient")
+    gradient = next(output for output in graph.output if output.name == "camlens/gradients/0")
     # The loop's condition, then the gradient.
     gradient.name = body.output[1].name
 

@@ -13,7 +13,7 @@ use super::programs::Programs;
 use super::runtime::Runtime;
 use super::session::{Call, Outcome, Pass};
 use super::settings::Settings;
-use super::worker::{Key, Part, Source, Worker};
+use super::worker::{Key, Source, Worker};
 use crate::error::{Error, Kind, Result};
 use crate::graph::fast::Fused;
 use crate::graph::file::OnnxFile;
@@ -149,7 +149,7 @@ impl Model {
         let layer = &self.layers[self.default_layer];
         let wanted = if self.obstacles.contains_key(&layer.tensor) { Wanted::Nothing } else { Wanted::Logit };
         let pass = Pass { wanted, activation: true, ..Pass::of(Array4::zeros(shape)) };
-        let key = Key { layer: layer.tensor.clone(), part: Part::Whole };
+        let key = Key::Whole(vec![layer.tensor.clone()]);
         self.worker.run(Some(key), pass.into(), &Cancel::default()).map(drop)
     }
 
@@ -263,7 +263,7 @@ impl Model {
     /// # Errors
     /// A fault.
     pub fn program(&self, layer: &Layer) -> Result<Vec<u8>> {
-        let key = Key { layer: layer.tensor.clone(), part: Part::Whole };
+        let key = Key::Whole(vec![layer.tensor.clone()]);
         Ok(self.programs.compile(&key)?.model)
     }
 
@@ -279,20 +279,34 @@ impl Model {
     /// # Errors
     /// [`Kind::NotANumber`], those of [`Cancel::check`], or a fault.
     pub fn run(&self, layer: &Layer, pass: Pass, cancel: &Cancel) -> Result<Outcome> {
-        cancel.check()?;
         // Most tails read nothing but the activation; then the layer's usual program will do.
-        let carries = pass.carry && self.programs.tail(layer).is_ok_and(|tail| !tail.carried.is_empty());
-        let part = if carries { Part::Head } else { Part::Whole };
-        let key = Some(Key { layer: layer.tensor.clone(), part });
-        // What is carried over is not kept.
-        let image = if carries { None } else { self.cache.image(self.id(), &layer.tensor, &pass.input) };
-        let Some(image) = image else { return self.call(key, pass.into(), cancel) };
-        if let Some(known) = image.outcome(&pass) {
-            return Ok(known);
+        if pass.carry && self.programs.tail(layer).is_ok_and(|tail| !tail.carried.is_empty()) {
+            // What is carried over is not kept.
+            return self.call(Some(Key::Head(layer.tensor.clone())), pass.into(), cancel);
         }
-        let outcome = self.call(key, pass.clone().into(), cancel)?;
-        image.keep(&pass, &outcome);
-        Ok(outcome)
+        only(self.run_all(&[layer], &pass, cancel)?)
+    }
+
+    /// Runs a pass of the program that several layers have in common: an outcome for each of them, from one forward
+    /// pass and one backward pass. What is known of one image already is not computed again. Nothing is
+    /// carried to tails.
+    ///
+    /// # Errors
+    /// As [`Model::run`].
+    pub fn run_all(&self, layers: &[&Layer], pass: &Pass, cancel: &Cancel) -> Result<Vec<Outcome>> {
+        cancel.check()?;
+        let image = |layer: &&Layer| self.cache.image(self.id(), &layer.tensor, &pass.input);
+        let images: Option<Vec<_>> = layers.iter().map(image).collect();
+        let known = |images: &Vec<Image<'_>>| images.iter().map(|image| image.outcome(pass)).collect();
+        if let Some(outcomes) = images.as_ref().and_then(known) {
+            return Ok(outcomes);
+        }
+        let key = Key::Whole(layers.iter().map(|layer| layer.tensor.clone()).collect());
+        let outcomes = self.call_all(Some(key), pass.clone().into(), cancel)?;
+        for (image, outcome) in images.iter().flatten().zip(&outcomes) {
+            image.keep(pass, outcome);
+        }
+        Ok(outcomes)
     }
 
     /// Runs a plain forward pass: one of the default layer's program that wants nothing besides.
@@ -312,8 +326,13 @@ impl Model {
         &self.programs
     }
 
+    /// Runs the program of one layer, or any that is at hand.
     pub(super) fn call(&self, key: Option<Key>, call: Call, cancel: &Cancel) -> Result<Outcome> {
-        self.finite(self.worker.run(key, call, cancel)?)
+        only(self.call_all(key, call, cancel)?)
+    }
+
+    fn call_all(&self, key: Option<Key>, call: Call, cancel: &Cancel) -> Result<Vec<Outcome>> {
+        self.worker.run(key, call, cancel)?.into_iter().map(|outcome| self.finite(outcome)).collect()
     }
 
     /// What is known of an image under the plain forward pass.
@@ -331,6 +350,12 @@ impl Model {
         );
         Err(Error::new(Kind::NotANumber, detail))
     }
+}
+
+/// The outcome of a program with one layer.
+fn only(outcomes: Vec<Outcome>) -> Result<Outcome> {
+    let first = outcomes.into_iter().next();
+    first.ok_or_else(|| Error::internal("running the model", "a program without layers"))
 }
 
 /// The model with its opset upgraded where that provably changes nothing, and its shapes.

@@ -12,7 +12,7 @@ use crate::graph::score::Score;
 use crate::graph::tail::Tail;
 
 use super::session::Compiled;
-use super::worker::{Key, Part};
+use super::worker::Key;
 
 /// All that programs are written from.
 pub(super) struct Programs {
@@ -31,44 +31,60 @@ impl Programs {
         Tail::new(&self.prepared, &self.shapes, &self.score, layer)
     }
 
-    /// A layer without a gradient still has an activation, which is all that some methods need.
-    fn write(&self, prepared: &Prepared, layer: &Layer) -> ModelProto {
-        program::explain(prepared, &self.shapes, &self.score, layer)
-            .unwrap_or_else(|_| program::forward(prepared, &self.shapes, &self.score, Some(layer)))
+    /// Layers of which one has no gradient still have activations, which is all that some methods need.
+    fn write(&self, prepared: &Prepared, layers: &[&Layer]) -> ModelProto {
+        program::explain(prepared, &self.shapes, &self.score, layers)
+            .unwrap_or_else(|_| program::forward(prepared, &self.shapes, &self.score, layers))
     }
 
     /// What camlens's own operators compute of a layer's program.
     pub(super) fn fused(&self, layer: &Layer) -> Fused {
-        if self.fast_kernels { fast::fuse(&mut self.write(&self.prepared, layer)) } else { Fused::default() }
+        if self.fast_kernels {
+            fast::fuse(&mut self.write(&self.prepared, &[layer]))
+        } else {
+            Fused::default()
+        }
+    }
+
+    fn layer(&self, tensor: &str) -> Result<&Layer> {
+        let layer = self.layers.iter().find(|known| known.tensor == tensor);
+        layer.ok_or_else(|| fault(format!("there is no layer '{tensor}'")))
     }
 
     /// Writes a program.
     pub(super) fn compile(&self, key: &Key) -> Result<Compiled> {
-        let fault = |what: String| Error::internal("writing a program", what);
-        let layer = self.layers.iter().find(|known| known.tensor == key.layer);
-        let layer = layer.ok_or_else(|| fault(format!("there is no layer '{}'", key.layer)))?;
         let mut carried: Vec<String> = Vec::new();
         let mut inputs = vec![self.prepared.input.name.clone()];
-        let write = |prepared: &Prepared, layer: &Layer| self.write(prepared, layer);
-        let mut model = match key.part {
-            Part::Whole => write(&self.prepared, layer),
-            Part::Head => {
-                carried = self.tail(layer).map_err(fault)?.carried.into_iter().map(|(_, it)| it).collect();
-                program::carrying(write(&self.prepared, layer), &carried)
+        let (mut model, layers) = match key {
+            Key::Whole(tensors) => {
+                let layers = tensors.iter().map(|tensor| self.layer(tensor)).collect::<Result<Vec<_>>>()?;
+                (self.write(&self.prepared, &layers), layers)
             }
-            Part::Tail => {
+            Key::Head(tensor) => {
+                let layer = self.layer(tensor)?;
+                carried = self.tail(layer).map_err(fault)?.carried.into_iter().map(|(_, it)| it).collect();
+                (program::carrying(self.write(&self.prepared, &[layer]), &carried), vec![layer])
+            }
+            Key::Tail(tensor) => {
+                let layer = self.layer(tensor)?;
                 let tail = self.tail(layer).map_err(fault)?;
                 inputs = std::iter::once(tail.layer.tensor.clone())
                     .chain(tail.carried.iter().map(|(name, _)| name.clone()))
                     .collect();
-                write(&tail.prepared, &tail.layer)
+                (self.write(&tail.prepared, &[&tail.layer]), vec![layer])
             }
         };
         if self.fast_kernels {
             let fused = fast::fuse(&mut model);
-            tracing::debug!(layer = layer.name, ?fused, "what the runtime need not compute");
+            tracing::debug!(?key, ?fused, "what the runtime need not compute");
         }
-        let activation = program::activation(&self.shapes, layer).to_owned();
-        Ok(Compiled { model: self.file.reference_weights(model), inputs, activation, carried })
+        let places = layers.iter().enumerate();
+        let activations =
+            places.map(|(place, layer)| program::activation(&self.shapes, layer, place)).collect();
+        Ok(Compiled { model: self.file.reference_weights(model), inputs, activations, carried })
     }
+}
+
+fn fault(what: String) -> Error {
+    Error::internal("writing a program", what)
 }

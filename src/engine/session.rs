@@ -48,7 +48,7 @@ impl Pass {
     }
 }
 
-/// What a run gave.
+/// What a run gave, as one of the layers that it was for has it.
 #[derive(Clone, Debug)]
 pub struct Outcome {
     /// `[N, classes]`: logits, but for models that hide them.
@@ -59,7 +59,7 @@ pub struct Outcome {
     pub activation: Option<Array4<f32>>,
     /// One a class, in the order of the targets, each `[N, C, h, w]`; none where none was asked for.
     pub gradients: Vec<Array4<f32>>,
-    /// Whether it was known from an earlier run, and the model did not run.
+    /// Whether it was known already, from an earlier run or another layer's outcome, and the model did not run for it.
     pub is_known: bool,
     /// What the layer's tail reads besides the activation, if asked for.
     pub carried: Vec<ArrayD<f32>>,
@@ -70,8 +70,8 @@ pub(super) struct Compiled {
     pub(super) model: Vec<u8>,
     /// Names of the float inputs, the first of which is the image or the activation.
     pub(super) inputs: Vec<String>,
-    /// The output that holds the activation.
-    pub(super) activation: String,
+    /// The outputs that hold the layers' activations, a layer each.
+    pub(super) activations: Vec<String>,
     /// The outputs that a tail reads besides the activation.
     pub(super) carried: Vec<String>,
 }
@@ -112,7 +112,7 @@ impl From<Pass> for Call {
 pub(super) struct Program {
     session: Session,
     inputs: Vec<String>,
-    activation: String,
+    activations: Vec<String>,
     carried: Vec<String>,
     stop: Stop,
 }
@@ -130,12 +130,13 @@ impl Program {
             runtime.session(&compiled.model, folder, optimise, Some(operators)).map_err(|error| {
                 Error::new(Kind::Setup, format!("ONNX Runtime refuses the model: {}", first_line(&error)))
             })?;
-        let Compiled { inputs, activation, carried, .. } = compiled;
-        Ok(Self { session, inputs, activation, carried, stop: operators.stop().clone() })
+        let Compiled { inputs, activations, carried, .. } = compiled;
+        Ok(Self { session, inputs, activations, carried, stop: operators.stop().clone() })
     }
 
-    /// Runs once. Raising `cancel` stops it between two kernels, and within a chain of convolutions.
-    pub(super) fn run(&mut self, call: &Call, cancel: &Cancel) -> Result<Outcome> {
+    /// Runs once, and gives an outcome for each layer. Raising `cancel` stops it between two kernels, and within a chain of
+    /// convolutions.
+    pub(super) fn run(&mut self, call: &Call, cancel: &Cancel) -> Result<Vec<Outcome>> {
         let fault = |error: ort::Error| Error::internal("running the model", error);
         let wanted = [call.wanted as i64];
         let has_gradient = self.session.inputs().iter().any(|input| input.name() == names::WANTED);
@@ -175,19 +176,22 @@ impl Program {
                 return Err(fault(error));
             }
         };
-        let gradients: Option<Array5<f32>> = match call.wanted {
-            Wanted::Nothing => None,
-            _ => Some(array(&outputs, names::GRADIENT)?),
+        let of_layer = |(place, activation): (usize, &String)| {
+            let gradients: Option<Array5<f32>> = match call.wanted {
+                Wanted::Nothing => None,
+                _ => Some(array(&outputs, &names::gradient(place))?),
+            };
+            let gradients = gradients.iter().flat_map(|all| all.outer_iter()).map(|one| one.to_owned());
+            Ok(Outcome {
+                scores: array(&outputs, names::SCORES)?,
+                probabilities: array(&outputs, names::PROBABILITIES)?,
+                activation: if call.activation { Some(array(&outputs, activation)?) } else { None },
+                gradients: gradients.collect(),
+                is_known: place > 0,
+                carried: self.carried.iter().map(|name| array(&outputs, name)).collect::<Result<_>>()?,
+            })
         };
-        let gradients = gradients.iter().flat_map(|all| all.outer_iter()).map(|one| one.to_owned());
-        Ok(Outcome {
-            scores: array(&outputs, names::SCORES)?,
-            probabilities: array(&outputs, names::PROBABILITIES)?,
-            activation: if call.activation { Some(array(&outputs, &self.activation)?) } else { None },
-            gradients: gradients.collect(),
-            is_known: false,
-            carried: self.carried.iter().map(|name| array(&outputs, name)).collect::<Result<_>>()?,
-        })
+        self.activations.iter().enumerate().map(of_layer).collect()
     }
 }
 

@@ -10,7 +10,7 @@ use super::cancel::Cancel;
 use super::masked::Answers;
 use super::model::Model;
 use super::session::{Call, Outcome};
-use super::worker::{Key, Part};
+use super::worker::Key;
 use crate::error::{Error, Kind, Result};
 use crate::graph::layers::Layer;
 use crate::graph::program::Wanted;
@@ -59,8 +59,7 @@ impl<'a> Behind<'a> {
         let none = || Array2::zeros((0, count));
         let call =
             Call { inputs, target: none(), contrast: none(), wanted: Wanted::Nothing, activation: false };
-        let key = Key { layer: self.layer.tensor.clone(), part: Part::Tail };
-        self.model.call(Some(key), call, cancel)
+        self.model.call(Some(Key::Tail(self.layer.tensor.clone())), call, cancel)
     }
 
     /// The scores for `count` activations; `change(k, out)` writes activation k, `[C, h, w]`.

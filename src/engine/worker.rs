@@ -14,23 +14,15 @@ use super::runtime::Runtime;
 use super::session::{Call, Compiled, Outcome, Program};
 use crate::error::{Error, Kind, Result};
 
-/// Which program of a model: each has a session of its own.
+/// Which program of a model: each has a session of its own. Layers are named by their tensors.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Key {
-    /// The layer's tensor.
-    pub(super) layer: String,
-    pub(super) part: Part,
-}
-
-/// How much of the model a program runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Part {
-    /// All of it, with the layer's activation and gradient.
-    Whole,
-    /// The same, and it gives what the layer's tail reads besides the activation.
-    Head,
-    /// Only what stands behind the layer.
-    Tail,
+pub(super) enum Key {
+    /// All of it, with the activations and gradients of some layers.
+    Whole(Vec<String>),
+    /// The same for one layer, and it gives what the layer's tail reads besides the activation.
+    Head(String),
+    /// Only what stands behind a layer.
+    Tail(String),
 }
 
 /// Writes a program.
@@ -52,7 +44,7 @@ struct Job {
     key: Option<Key>,
     call: Call,
     cancel: Cancel,
-    reply: SyncSender<Result<Outcome>>,
+    reply: SyncSender<Result<Vec<Outcome>>>,
 }
 
 /// The handle of a model's thread; dropping it ends the thread after the pass in progress.
@@ -65,7 +57,7 @@ impl Worker {
     /// Starts the thread with the session of the default layer, which is made before this returns.
     pub(super) fn start(name: &str, source: Source, default_layer: &str) -> Result<Self> {
         let (jobs, queue) = channel();
-        let key = Key { layer: default_layer.to_owned(), part: Part::Whole };
+        let key = Key::Whole(vec![default_layer.to_owned()]);
         let main = source.program(&key)?;
         let sessions = Sessions { source, default: (key, main), others: Vec::new() };
         let thread = std::thread::Builder::new()
@@ -75,8 +67,8 @@ impl Worker {
         Ok(Self { jobs: Some(jobs), thread: Some(thread) })
     }
 
-    /// Runs this program, or any that is at hand, and waits for the outcome.
-    pub(super) fn run(&self, key: Option<Key>, call: Call, cancel: &Cancel) -> Result<Outcome> {
+    /// Runs this program, or any that is at hand, and waits for what it gives: an outcome for each of its layers.
+    pub(super) fn run(&self, key: Option<Key>, call: Call, cancel: &Cancel) -> Result<Vec<Outcome>> {
         let (reply, outcome) = sync_channel(1);
         let job = Job { key, call, cancel: cancel.clone(), reply };
         let gone = || Error::internal("running a pass", "the model's thread has ended");
@@ -135,15 +127,13 @@ impl Sessions {
 impl Source {
     fn program(&self, key: &Key) -> Result<Program> {
         let started = std::time::Instant::now();
-        let Key { layer, part } = key;
         let compiled = (self.compile)(key)?;
         let program = Program::new(&self.runtime, compiled, &self.folder, self.optimise, &self.operators)
             .map_err(|error| {
-                Error::new(Kind::Internal, format!("the session of layer '{layer}' ({part:?})"))
-                    .caused_by(error)
+                Error::new(Kind::Internal, format!("the session of {key:?}")).caused_by(error)
             })?;
         let duration_ms = started.elapsed().as_secs_f64() * 1e3;
-        tracing::debug!(layer, ?part, duration_ms, "made a session");
+        tracing::debug!(?key, duration_ms, "made a session");
         Ok(program)
     }
 }

@@ -99,30 +99,96 @@ struct Request<'a> {
     watch: &'a dyn Watch,
 }
 
+/// What one pass gave: an outcome for each layer.
+struct Ran {
+    wanted: Wanted,
+    outcomes: Vec<Outcome>,
+    took_ms: f64,
+}
+
 impl Request<'_> {
     fn run(self, methods: &[Method]) -> Result<Vec<Explanation>> {
         let layers = layers(self.model, self.options)?;
-        if let [layer] = layers.as_slice() {
-            return Job::new(self, layer)?.run(methods);
-        }
-        let options = fusion::of_each(self.options);
+        let is_fused = layers.len() > 1;
+        let options = if is_fused { fusion::of_each(self.options) } else { self.options.clone() };
         let each = Request { options: &options, ..self };
         let jobs: Vec<Job<'_>> = layers.iter().map(|layer| Job::new(each, layer)).collect::<Result<_>>()?;
-        // What one layer does not allow is told before another's passes are run.
-        for job in &jobs {
-            methods.iter().try_for_each(|&method| job.wanted(method).map(drop))?;
+        // What one layer does not allow is told before any pass is run.
+        let wanted = |&method: &Method| {
+            let of_layers = jobs.iter().map(|job| job.wanted(method)).collect::<Result<Vec<_>>>()?;
+            Ok(of_layers.into_iter().find(|wanted| *wanted != Wanted::Nothing).unwrap_or(Wanted::Nothing))
+        };
+        let wanted: Vec<Wanted> = methods.iter().map(wanted).collect::<Result<_>>()?;
+
+        // A pass with a gradient serves the methods that need none, too.
+        let main =
+            wanted.iter().copied().find(|wanted| *wanted != Wanted::Nothing).unwrap_or(Wanted::Nothing);
+        let carry = methods.iter().any(|method| method.row().needs.tail());
+        let mut passes: Vec<Ran> = Vec::new();
+        let mut explanations = Vec::new();
+        for (&method, wanted) in methods.iter().zip(wanted) {
+            let wanted = if wanted == Wanted::Nothing { main } else { wanted };
+            let index = match passes.iter().position(|ran| ran.wanted == wanted) {
+                Some(index) => index,
+                None => {
+                    passes.push(each.pass(&jobs, wanted, carry)?);
+                    passes.len() - 1
+                }
+            };
+            let by_layer = each.explain(&jobs, method, &passes[index])?;
+            if is_fused {
+                explanations.extend(fused(by_layer, finish(method.row(), self.options))?);
+            } else {
+                explanations.extend(by_layer.into_iter().flatten());
+            }
         }
-        // A layer's program gives its own activation and gradient, so each layer has its own pass.
-        let by_layer: Vec<Vec<Explanation>> =
-            jobs.iter().map(|job| job.run(methods)).collect::<Result<_>>()?;
-        let mut by_layer: Vec<_> = by_layer.into_iter().map(Vec::into_iter).collect();
-        let mut fused = Vec::new();
-        loop {
-            let of_all: Vec<Explanation> = by_layer.iter_mut().filter_map(Iterator::next).collect();
-            let Some(first) = of_all.first() else { return Ok(fused) };
-            let finish = finish(first.method.row(), self.options);
-            fused.push(fusion::fuse(of_all, finish)?);
+        Ok(explanations)
+    }
+
+    /// One pass for all layers, but where each must carry something of its own to its tail.
+    fn pass(self, jobs: &[Job<'_>], wanted: Wanted, carry: bool) -> Result<Ran> {
+        let started = Instant::now();
+        let pass = Pass {
+            targets: jobs[0].targets.clone(),
+            contrast: jobs[0].contrast,
+            wanted,
+            activation: true,
+            carry,
+            ..Pass::of(self.input.clone())
+        };
+        let layers: Vec<&Layer> = jobs.iter().map(|job| job.layer).collect();
+        let outcomes = if carry {
+            let of_layer = |layer: &&Layer| self.model.run(layer, pass.clone(), self.cancel);
+            layers.iter().map(of_layer).collect::<Result<_>>()?
+        } else {
+            self.model.run_all(&layers, &pass, self.cancel)?
+        };
+        Ok(Ran { wanted, outcomes, took_ms: ms_since(started) })
+    }
+
+    /// One method's explanations, layer by layer. The first layer's tells the time of the pass that they share.
+    fn explain(self, jobs: &[Job<'_>], method: Method, ran: &Ran) -> Result<Vec<Vec<Explanation>>> {
+        let of_layer = |(place, (job, outcome)): (usize, (&Job<'_>, &Outcome))| {
+            let started = Instant::now();
+            let maps = job.explain(method.row(), outcome)?;
+            let forward_ms = if place == 0 { ran.took_ms } else { 0.0 };
+            let timing = Timing { preprocess_ms: 0.0, forward_ms, explain_ms: ms_since(started) };
+            Ok(maps.into_iter().map(|one| Explanation { timing, ..one }).collect())
+        };
+        jobs.iter().zip(&ran.outcomes).enumerate().map(of_layer).collect()
+    }
+}
+
+/// The explanations of several layers, `[layer][class]`, as one for each class.
+fn fused(by_layer: Vec<Vec<Explanation>>, finish: Finish) -> Result<Vec<Explanation>> {
+    let mut by_layer: Vec<_> = by_layer.into_iter().map(Vec::into_iter).collect();
+    let mut fused = Vec::new();
+    loop {
+        let of_class: Vec<Explanation> = by_layer.iter_mut().filter_map(Iterator::next).collect();
+        if of_class.is_empty() {
+            return Ok(fused);
         }
+        fused.push(fusion::fuse(of_class, finish)?);
     }
 }
 
@@ -176,44 +242,6 @@ impl<'a> Job<'a> {
         let contrast = options.contrast.as_deref().map(resolve).transpose();
         let contrast = contrast.map_err(|error| error.about("contrast"))?;
         Ok(Self { model, layer, input, seen, targets, contrast, options, cancel, watch })
-    }
-
-    fn run(&self, methods: &[Method]) -> Result<Vec<Explanation>> {
-        let wanted: Vec<Wanted> = methods.iter().map(|&method| self.wanted(method)).collect::<Result<_>>()?;
-
-        // A pass with a gradient serves the methods that need none, too.
-        let main =
-            wanted.iter().copied().find(|wanted| *wanted != Wanted::Nothing).unwrap_or(Wanted::Nothing);
-        let carry = methods.iter().any(|method| method.row().needs.tail());
-        let mut passes: Vec<(Wanted, Outcome, f64)> = Vec::new();
-        let mut explanations = Vec::with_capacity(methods.len());
-        for (&method, wanted) in methods.iter().zip(wanted) {
-            let wanted = if wanted == Wanted::Nothing { main } else { wanted };
-            let index = match passes.iter().position(|(known, ..)| *known == wanted) {
-                Some(index) => index,
-                None => {
-                    let started = Instant::now();
-                    let pass = Pass {
-                        targets: self.targets.clone(),
-                        contrast: self.contrast,
-                        wanted,
-                        activation: true,
-                        carry,
-                        ..Pass::of(self.input.clone())
-                    };
-                    let outcome = self.model.run(self.layer, pass, self.cancel)?;
-                    passes.push((wanted, outcome, ms_since(started)));
-                    passes.len() - 1
-                }
-            };
-            let (_, outcome, forward_ms) = &passes[index];
-            let started = Instant::now();
-            let of_method = self.explain(method.row(), outcome)?;
-            let timing =
-                Timing { preprocess_ms: 0.0, forward_ms: *forward_ms, explain_ms: ms_since(started) };
-            explanations.extend(of_method.into_iter().map(|one| Explanation { timing, ..one }));
-        }
-        Ok(explanations)
     }
 
     /// What is explained, now that the predicted class is known.

@@ -29,10 +29,12 @@ pub mod names {
     pub const SCORES: &str = "camlens/scores";
     /// Output, float `[N, classes]`: the probabilities.
     pub const PROBABILITIES: &str = "camlens/probabilities";
-    /// Output, float `[K, N, C, h, w]`: ∂score/∂activation; empty where K is 0.
-    pub const GRADIENT: &str = "camlens/gradient";
-    /// Output, float `[N, C, h, w]`: the activation of the layer.
-    pub const ACTIVATION: &str = "camlens/activation";
+
+    /// Output, float `[K, N, C, h, w]`: ∂score/∂activation for the program's layer at this place; empty where K is 0.
+    #[must_use]
+    pub fn gradient(place: usize) -> String {
+        format!("camlens/gradients/{place}")
+    }
 }
 
 /// The gradient that a run is to give.
@@ -46,56 +48,62 @@ pub enum Wanted {
     Probability = 2,
 }
 
-/// Writes the program for one layer, or for predictions alone.
+/// Writes the program for some layers: one forward pass gives the activations of all, one backward pass the gradients.
 ///
 /// # Errors
-/// Why there can be no gradient for this layer; [`forward`] still works then.
+/// Why there can be no gradient for one of them; [`forward`] still works then.
 pub fn explain(
     prepared: &Prepared,
     shapes: &Shapes,
     score: &Score,
-    layer: &Layer,
+    layers: &[&Layer],
 ) -> Result<ModelProto, String> {
     if let Some(obstacle) = &prepared.obstacle {
         return Err(obstacle.clone());
     }
     let topology = Topology::new(prepared.graph());
-    let backward = gradient_of(&topology, shapes, score, layer)?;
-    let mut model = forward(prepared, shapes, score, Some(layer));
+    let (Backward { nodes, initializers, gradients }, constants) =
+        gradient_of(&topology, shapes, score, layers)?;
+    let mut model = forward(prepared, shapes, score, layers);
     let graph = model.graph.get_or_insert_default();
     let classes = || ["K", "N"].map(|size| DimensionValue::Name(size.into()));
     graph.input.push(int64_input(names::TARGET, classes()));
     graph.input.push(int64_input(names::CONTRAST, classes()));
     graph.input.push(int64_input(names::WANTED, [DimensionValue::Size(1)]));
-    graph.output.push(float_output(names::GRADIENT));
 
-    let (Backward { nodes, initializers, gradient }, constants) = backward;
     graph.initializer.extend(initializers);
     graph.initializer.extend(constants);
-    let maps = "camlens/gradient/maps";
-    let (arranging, sizes) = layer.layout.to_maps(layer.shape, &gradient, maps);
-    graph.initializer.extend(sizes);
     let goes_on = "camlens/goes_on";
-    let body = GraphProto {
+    let mut body = GraphProto {
         name: Some("backward".into()),
         input: vec![int64_input(ROUND, []), boolean(GOES_ON)],
-        output: vec![boolean(goes_on), float_output(maps)],
-        node: [nodes, arranging, vec![NodeProto::new("Identity", &[GOES_ON], &[goes_on])]].concat(),
+        output: vec![boolean(goes_on)],
+        node: [nodes, vec![NodeProto::new("Identity", &[GOES_ON], &[goes_on])]].concat(),
         ..GraphProto::default()
     };
+    for (place, (layer, gradient)) in layers.iter().zip(&gradients).enumerate() {
+        let maps = format!("camlens/maps/{place}");
+        let (arranging, sizes) = layer.layout.to_maps(layer.shape, gradient, &maps);
+        graph.initializer.extend(sizes);
+        body.node.extend(arranging);
+        body.output.push(float_output(&maps));
+    }
+    let outputs: Vec<String> = (0..layers.len()).map(names::gradient).collect();
+    let outputs: Vec<&str> = outputs.iter().map(String::as_str).collect();
+    graph.output.extend(outputs.iter().map(|output| float_output(output)));
     let (sizes, rounds) = ("camlens/target/sizes", "camlens/rounds");
     graph.initializer.push(TensorProto::int64(FIRST, &[], &[0]));
     graph.node.push(NodeProto::new("Shape", &[names::TARGET], &[sizes]));
     graph.node.push(NodeProto::new("Gather", &[sizes, FIRST], &[rounds]));
-    graph.node.push(
-        NodeProto::new("Loop", &[rounds, ""], &[names::GRADIENT]).with(AttributeProto::graph("body", body)),
-    );
+    graph
+        .node
+        .push(NodeProto::new("Loop", &[rounds, ""], &outputs).with(AttributeProto::graph("body", body)));
     Ok(model)
 }
 
-/// Writes the program of a forward pass: scores, probabilities and, if asked for, one layer's activation.
+/// Writes the program of a forward pass: scores, probabilities and the activations of some layers.
 #[must_use]
-pub fn forward(prepared: &Prepared, shapes: &Shapes, score: &Score, layer: Option<&Layer>) -> ModelProto {
+pub fn forward(prepared: &Prepared, shapes: &Shapes, score: &Score, layers: &[&Layer]) -> ModelProto {
     let mut model = prepared.model.clone();
     let graph = model.graph.get_or_insert_default();
     // Not asked for, the model's own outputs fall away, and with them a softmax that would run twice.
@@ -124,27 +132,27 @@ pub fn forward(prepared: &Prepared, shapes: &Shapes, score: &Score, layer: Optio
     graph.output.push(float_output(names::SCORES));
     graph.output.push(float_output(names::PROBABILITIES));
     // A tail's own input needs no way out.
-    if let Some(layer) = layer.filter(|layer| layer.tensor != prepared.input.name) {
-        let output = activation(shapes, layer);
+    for (place, layer) in layers.iter().enumerate().filter(|(_, layer)| layer.tensor != prepared.input.name) {
+        let output = activation(shapes, layer, place);
         if output != layer.tensor {
-            let single = single_precision(graph, shapes, &layer.tensor, "camlens/layer");
-            let (nodes, constants) = layer.layout.to_maps(layer.shape, &single, output);
+            let single = single_precision(graph, shapes, &layer.tensor, &format!("camlens/layers/{place}"));
+            let (nodes, constants) = layer.layout.to_maps(layer.shape, &single, &output);
             graph.node.extend(nodes);
             graph.initializer.extend(constants);
         }
-        graph.output.push(float_output(output));
+        graph.output.push(float_output(&output));
     }
     model
 }
 
-/// The output that holds a layer's activation: the tensor itself where it is maps in 32 bits. An `Identity` behind it would
+/// The output that holds the activation of a program's layer at this place: the tensor itself where it is maps in 32 bits. An `Identity` behind it would
 /// do as well, but ONNX Runtime 1.32 refuses a model in which an `Identity`, a `Pad` and the branch of an `If`
 /// read one tensor: it drops the first two and forgets the third.
 #[must_use]
-pub fn activation<'a>(shapes: &Shapes, layer: &'a Layer) -> &'a str {
+pub fn activation(shapes: &Shapes, layer: &Layer, place: usize) -> String {
     match layer.layout {
-        Layout::Maps if shapes.element_type(&layer.tensor) == data_type::FLOAT => &layer.tensor,
-        _ => names::ACTIVATION,
+        Layout::Maps if shapes.element_type(&layer.tensor) == data_type::FLOAT => layer.tensor.clone(),
+        _ => format!("camlens/activations/{place}"),
     }
 }
 
@@ -185,7 +193,7 @@ pub fn check(prepared: &Prepared, shapes: &Shapes, score: &Score, layer: &Layer)
     if let Some(obstacle) = &prepared.obstacle {
         return Err(obstacle.clone());
     }
-    gradient_of(&Topology::new(prepared.graph()), shapes, score, layer)?;
+    gradient_of(&Topology::new(prepared.graph()), shapes, score, &[layer])?;
     if layer.places_count {
         return Ok(());
     }
@@ -199,10 +207,11 @@ fn gradient_of(
     topology: &Topology<'_>,
     shapes: &Shapes,
     score: &Score,
-    layer: &Layer,
+    layers: &[&Layer],
 ) -> Result<(Backward, Vec<TensorProto>), String> {
     let (mut nodes, constants, seed) = seed(topology, shapes, score);
-    let mut backward = backward(topology, shapes, &score.tensor, &layer.tensor, &seed)?;
+    let targets: Vec<&str> = layers.iter().map(|layer| layer.tensor.as_str()).collect();
+    let mut backward = backward(topology, shapes, &score.tensor, &targets, &seed)?;
     // The seed's nodes come first: the rules' nodes read them.
     nodes.append(&mut backward.nodes);
     Ok((Backward { nodes, ..backward }, constants))

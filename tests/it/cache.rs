@@ -52,6 +52,20 @@ fn score_cam_of_another_class_costs_nothing() {
     assert_eq!(again.map, explain(&model, &picture(0), &asked(Method::ScoreCam, None)).map);
 }
 
+#[test]
+fn layers_alone_and_together_share_what_is_known() {
+    let of = |layer: &str| Options { layer: Some(layer.into()), ..asked(Method::GradCam, Some(3)) };
+    let together = model(1 << 24);
+    assert_eq!(passes(&together, &of("features.22,features.29")), (1, 0));
+    for layer in ["features.22", "features.29", "features.29,features.22"] {
+        assert_eq!(passes(&together, &of(layer)), (0, 0));
+    }
+    let alone = model(1 << 24);
+    for (layer, forward) in [("features.22", 1), ("features.29", 1), ("features.22,features.29", 0)] {
+        assert_eq!(passes(&alone, &of(layer)), (forward, 0));
+    }
+}
+
 /// A mask whose lowest value is 0 is the same by the paper and by the article.
 #[test]
 fn conventions_share_the_passes_that_they_have_in_common() {

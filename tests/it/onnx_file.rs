@@ -85,7 +85,7 @@ proptest! {
         let Ok(score) = score::find(prepared.graph(), &shapes, None, OutputKind::Auto, 0) else { return Ok(()) };
         let hints = Hints { image: Layout::Maps, tokens: None };
         for layer in Finder::new(prepared.graph(), &shapes, &score.tensor, hints).find() {
-            let _ = program::explain(&prepared, &shapes, &score, &layer);
+            let _ = program::explain(&prepared, &shapes, &score, &[&layer]);
         }
     }
 }

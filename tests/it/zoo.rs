@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use camlens::engine::{Cancel, Model, Models, Pass};
 use camlens::explain::explain_input;
 use camlens::explain::options::{Convention, Method, Options};
-use camlens::graph::layers::Layout;
+use camlens::graph::layers::{Layer, Layout};
 use camlens::graph::program::Wanted;
 use camlens::model::ModelFolder;
 use ndarray::{Array3, Array4, ArrayD, Axis};
@@ -56,11 +56,13 @@ fn differs_less_than(tolerance: f32, name: &str, golden: &str) {
     let model = load(name, [x.shape()[2], x.shape()[3]], &tensors);
     // All of them compute any batch, and so must the backward pass.
     assert!(model.batch() > 1, "{name} runs its images one by one");
-    for tensor in tensors {
-        let layer = model.layer(Some(&tensor)).unwrap();
+    let pass = Pass { wanted: Wanted::Logit, activation: true, ..Pass::of(x.clone()) };
+    // The layers one by one, and all of them by one program.
+    let layers: Vec<&Layer> = tensors.iter().map(|tensor| model.layer(Some(tensor)).unwrap()).collect();
+    let together = model.run_all(&layers, &pass, &Cancel::default()).unwrap();
+    for ((tensor, layer), of_all) in tensors.iter().zip(layers).zip(together) {
         assert_eq!(model.gradient_obstacle(layer), None, "{name}");
-        let pass = Pass { wanted: Wanted::Logit, activation: true, ..Pass::of(x.clone()) };
-        let outcome = model.run(layer, pass, &Cancel::default()).unwrap();
+        let outcome = model.run(layer, pass.clone(), &Cancel::default()).unwrap();
         let escaped = tensor.replace('/', "|");
         let mut holds = |what: &str, found: ArrayD<f32>, key: &str| {
             let expected: ArrayD<f32> = golden.get(key);
@@ -68,9 +70,11 @@ fn differs_less_than(tolerance: f32, name: &str, golden: &str) {
             let difference = relative_difference(&found, &expected);
             assert!(difference <= tolerance, "{name}, {tensor}: {what} differs by {difference}");
         };
-        holds("the scores", outcome.scores.into_dyn(), "logits");
-        holds("the activation", outcome.activation.unwrap().into_dyn(), &format!("act|{escaped}"));
-        holds("the gradient", outcome.gradients[0].clone().into_dyn(), &format!("grad|{escaped}"));
+        for outcome in [outcome, of_all] {
+            holds("the scores", outcome.scores.into_dyn(), "logits");
+            holds("the activation", outcome.activation.unwrap().into_dyn(), &format!("act|{escaped}"));
+            holds("the gradient", outcome.gradients[0].clone().into_dyn(), &format!("grad|{escaped}"));
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! The backward pass, built out of standard ONNX operators.
 //!
-//! [`backward`] walks the nodes between the score and a target tensor in reverse
+//! [`backward`] walks the nodes between the score and the target tensors in reverse
 //! and lets the [`rules`] write, for each, the nodes that carry the gradient from
 //! its outputs to its inputs: reverse-mode differentiation as graph rewriting. A
 //! tensor that is read twice receives the sum. Nothing outside the paths from the
@@ -21,15 +21,15 @@ use super::probe::Shapes;
 use super::proto::{NodeProto, TensorProto};
 use super::topology::Topology;
 
-/// The nodes and constants of a backward pass, and the name of its result.
+/// The nodes and constants of a backward pass, and the names of its results.
 #[derive(Debug)]
 pub struct Backward {
     /// The nodes, in topological order; they read tensors of the forward graph.
     pub nodes: Vec<NodeProto>,
     /// Constants that the nodes read.
     pub initializers: Vec<TensorProto>,
-    /// The gradient of the score with respect to the target, of the target's shape.
-    pub gradient: String,
+    /// The gradient of the score with respect to each target, of the target's shape.
+    pub gradients: Vec<String>,
 }
 
 /// One step of the walk: a node of the forward graph, and the gradients that have arrived at its outputs.
@@ -91,7 +91,7 @@ impl Step<'_> {
     }
 }
 
-/// Writes the backward pass from `score` to `target`.
+/// Writes the backward pass from `score` to all of `targets`: one walk, which ends at the earliest of them.
 ///
 /// `seed` is the gradient at the score: the name of a tensor of the score's shape that the caller makes.
 ///
@@ -101,23 +101,32 @@ pub fn backward(
     topology: &Topology<'_>,
     shapes: &Shapes,
     score: &str,
-    target: &str,
+    targets: &[&str],
     seed: &str,
 ) -> Result<Backward, String> {
-    let dependents = topology.dependents(target, rules::cuts);
-    if !dependents.contains(score) {
-        return Err(format!("the score does not depend on '{target}'"));
+    let mut dependents: HashSet<&str> = HashSet::new();
+    for target in targets {
+        let of_this = topology.dependents(target, rules::cuts);
+        if !of_this.contains(score) {
+            return Err(format!("the score does not depend on '{target}'"));
+        }
+        dependents.extend(of_this);
     }
     let ancestors = topology.ancestors(score);
     let between: HashSet<&str> = dependents.intersection(&ancestors).copied().collect();
 
     let mut emit = Emit::named(topology, shapes, "camlens/gradient/");
     let mut arrived: HashMap<&str, Vec<String>> = HashMap::from([(score, vec![seed.to_owned()])]);
-    let first = topology.position(target).map_or(0, |position| position + 1);
+    let mut found: HashMap<&str, String> = HashMap::new();
+    let behind = |target: &&str| topology.position(target).map_or(0, |position| position + 1);
+    let first = targets.iter().map(behind).min().unwrap_or(0);
     let last = topology.position(score).map_or(0, |position| position + 1);
     for node in topology.graph.node[first..last.max(first)].iter().rev() {
         let outputs: Vec<_> =
             node.output.iter().map(|name| sum(&mut emit, arrived.remove(name.as_str()))).collect();
+        let arrived_here =
+            node.output.iter().zip(&outputs).filter(|(name, _)| targets.contains(&name.as_str()));
+        found.extend(arrived_here.filter_map(|(name, sum)| Some((name.as_str(), sum.clone()?))));
         let wanted: Vec<_> = node.input.iter().map(|name| between.contains(name.as_str())).collect();
         if outputs.iter().all(Option::is_none) || !wanted.contains(&true) {
             continue;
@@ -132,10 +141,13 @@ pub fn backward(
             }
         }
     }
-    let gradient = sum(&mut emit, arrived.remove(target))
-        .ok_or_else(|| format!("no gradient flows from the score to '{target}'"))?;
+    let mut gradient = |target: &&str| {
+        let gradient = found.remove(*target).or_else(|| sum(&mut emit, arrived.remove(*target)));
+        gradient.ok_or_else(|| format!("no gradient flows from the score to '{target}'"))
+    };
+    let gradients = targets.iter().map(&mut gradient).collect::<Result<_, String>>()?;
     let (nodes, initializers) = emit.finish();
-    Ok(Backward { nodes, initializers, gradient })
+    Ok(Backward { nodes, initializers, gradients })
 }
 
 /// The sentence about an operator on the way that has no rule, if there is one. Such an operator may be why a rule nearer to
