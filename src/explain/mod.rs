@@ -17,12 +17,14 @@ pub mod gradcam_elementwise;
 pub mod gradcam_plus_plus;
 pub mod groupcam;
 pub mod hirescam;
+mod job;
 pub mod layercam;
 pub mod methods;
 pub mod names;
 pub mod normalize;
 pub mod options;
 mod possible;
+mod predict;
 pub mod principal;
 pub mod random;
 pub mod reciprocam;
@@ -35,8 +37,10 @@ mod stage;
 mod watch;
 pub mod xgradcam;
 
+pub use job::targets;
+pub use predict::predict;
 pub use result::{Explanation, Passes, Prediction, Predictions, Timing};
-pub use run::{compare, explain, explain_input, predict, targets};
+pub use run::{compare, explain, explain_input};
 pub use stage::Stage;
 pub use watch::Watch;
 

@@ -1,8 +1,8 @@
 //! What can be asked of a method on a layer of a model, told before any pass runs.
 
+use super::job::Job;
 use super::methods::{METHODS, Row};
 use super::options::{Convention, Method, Normalize, ScoreKind};
-use super::run::Job;
 use crate::error::{Error, Kind, Result};
 use crate::graph::program::Wanted;
 use crate::graph::score::Link;

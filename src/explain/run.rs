@@ -1,25 +1,21 @@
 //! One request from picture to map.
 
-use std::cell::{Cell, RefCell};
 use std::time::Instant;
 
 use image::RgbImage;
-use ndarray::{Array2, Array4, ArrayView1};
+use ndarray::Array4;
 
 use super::fusion::{self, MOST_LAYERS};
-use super::goal::{self, Goal};
-use super::methods::Row;
+use super::job::{Job, Request, finish};
 use super::names::names;
-use super::normalize::{Finish, normalize};
+use super::normalize::Finish;
 use super::options::{Method, Options};
-use super::result::{Explanation, Passes, Prediction, Predictions, Timing};
-use super::stage::{Stage, first, gradients};
+use super::result::{Explanation, Timing};
 use super::watch::Watch;
 use crate::engine::{Cancel, Model, Outcome, Pass};
 use crate::error::{Error, Kind, Result};
 use crate::graph::layers::Layer;
 use crate::graph::program::Wanted;
-use crate::graph::score::Link;
 
 /// Explains one image with one method: a map for each class that is asked about. They share all their passes, so
 /// that each tells the passes and the time of all.
@@ -34,15 +30,6 @@ pub fn explain(
     watch: &dyn Watch,
 ) -> Result<Vec<Explanation>> {
     compare(model, image, &[options.method], options, cancel, watch)
-}
-
-/// The classes that a request names; none where it leaves the choice to the model.
-///
-/// # Errors
-/// Those of [`goal::targets`].
-pub fn targets(model: &Model, options: &Options) -> Result<Vec<usize>> {
-    let resolve = |asked: &String| goal::targets(model.labels(), model.classes(), asked);
-    options.target.as_ref().map_or_else(|| Ok(Vec::new()), resolve)
 }
 
 /// Explains one image with several methods: for each of them a map for each class. Methods that differentiate
@@ -85,18 +72,6 @@ pub fn explain_input(
     let preprocess = model.preprocess();
     let seen = [0.0, 0.0, preprocess.width as f32, preprocess.height as f32];
     Request { model, input, seen, options, cancel, watch }.run(methods)
-}
-
-/// One request as it was asked.
-#[derive(Clone, Copy)]
-struct Request<'a> {
-    model: &'a Model,
-    input: &'a Array4<f32>,
-    /// The part of the image that the input shows.
-    seen: [f32; 4],
-    options: &'a Options,
-    cancel: &'a Cancel,
-    watch: &'a dyn Watch,
 }
 
 /// What one pass gave: an outcome for each layer.
@@ -211,157 +186,6 @@ fn layers<'a>(model: &'a Model, options: &Options) -> Result<Vec<&'a Layer>> {
         layers.push(layer);
     }
     Ok(layers)
-}
-
-/// How a method's finished map is brought to 0..1.
-fn finish(row: &Row, options: &Options) -> Finish {
-    let how = options.normalize.unwrap_or(row.normalize(options.convention));
-    Finish { how, epsilon: options.convention.epsilon(), cut: row.cuts, signed: options.signed }
-}
-
-/// One request with its names resolved, about one layer.
-pub(super) struct Job<'a> {
-    pub(super) model: &'a Model,
-    pub(super) layer: &'a Layer,
-    input: &'a Array4<f32>,
-    /// The part of the image that the input shows.
-    seen: [f32; 4],
-    /// The classes; none for the predicted one.
-    targets: Vec<usize>,
-    pub(super) contrast: Option<usize>,
-    pub(super) options: &'a Options,
-    cancel: &'a Cancel,
-    watch: &'a dyn Watch,
-}
-
-impl<'a> Job<'a> {
-    fn new(request: Request<'a>, layer: &'a Layer) -> Result<Self> {
-        let Request { model, input, seen, options, cancel, watch } = request;
-        let targets = targets(model, options)?;
-        let resolve = |name: &str| model.labels().resolve(name, model.classes());
-        let contrast = options.contrast.as_deref().map(resolve).transpose();
-        let contrast = contrast.map_err(|error| error.about("contrast"))?;
-        Ok(Self { model, layer, input, seen, targets, contrast, options, cancel, watch })
-    }
-
-    /// What is explained, now that the predicted class is known.
-    fn goals(&self, outcome: &Outcome) -> Result<Vec<Goal>> {
-        let predicted = || vec![argmax(outcome.scores.row(0))];
-        let targets = if self.targets.is_empty() { predicted() } else { self.targets.clone() };
-        if let Some(target) = targets.iter().find(|target| self.contrast == Some(**target)) {
-            let detail = format!("class {target} can't be told from itself; contrast takes another class");
-            return Err(Error::new(Kind::Impossible, detail).about("contrast"));
-        }
-        let goal = |target| Goal { target, contrast: self.contrast, negate: self.options.negate };
-        Ok(targets.into_iter().map(goal).collect())
-    }
-
-    /// From a pass to a method's finished maps.
-    fn explain(&self, row: &Row, outcome: &Outcome) -> Result<Vec<Explanation>> {
-        let goals = self.goals(outcome)?;
-        let gradients = if row.needs.gradient() { gradients(outcome, &goals)? } else { Vec::new() };
-        let finish =
-            |map: Array2<f32>, goal: &Goal, passes: Passes| self.explanation(row, outcome, map, goal, passes);
-        let stage = Stage {
-            activation: first(outcome.activation.as_ref(), "activation")?,
-            gradients,
-            goals: &goals,
-            score: self.score(row),
-            options: self.options,
-            method: row.method,
-            model: self.model,
-            layer: self.layer,
-            carried: &outcome.carried,
-            input: self.input,
-            cancel: self.cancel,
-            watch: self.watch,
-            finish: &finish,
-            shown: Cell::new(0),
-            passes: Cell::new(Passes { forward: usize::from(!outcome.is_known), ..Passes::default() }),
-            confidences: RefCell::default(),
-        };
-        let maps = (row.maps)(&stage)?;
-        let (passes, confidences) = (stage.passes.get(), stage.confidences.take());
-        let finished = |(index, (map, goal)): (usize, (Array2<f32>, &Goal))| {
-            let confidence = confidences.get(index).copied();
-            Explanation { confidence, ..finish(map, goal, passes) }
-        };
-        Ok(maps.into_iter().zip(&goals).enumerate().map(finished).collect())
-    }
-
-    /// A finished map with all that belongs to it.
-    fn explanation(
-        &self,
-        row: &Row,
-        outcome: &Outcome,
-        map: Array2<f32>,
-        goal: &Goal,
-        passes: Passes,
-    ) -> Explanation {
-        let (model, options) = (self.model, self.options);
-        let normalized = normalize(map, finish(row, options));
-        let preprocess = model.preprocess();
-        Explanation {
-            model: model.id().to_owned(),
-            method: row.method,
-            convention: options.convention,
-            layer: self.layer.name.clone(),
-            target: prediction(model, outcome, goal.target),
-            contrast: goal.contrast.map(|class| prediction(model, outcome, class)),
-            negate: goal.negate,
-            predictions: top(model, outcome, options.top_k),
-            map: normalized.map,
-            signed: options.signed,
-            max: normalized.max,
-            empty: normalized.empty,
-            estimated: row.needs.gradient() && self.layer.is_estimated,
-            confidence: None,
-            input_size: [preprocess.height as usize, preprocess.width as usize],
-            seen: self.seen,
-            passes,
-            timing: Timing::default(),
-        }
-    }
-}
-
-/// Names the most probable classes.
-///
-/// # Errors
-/// As [`explain`].
-pub fn predict(model: &Model, image: &RgbImage, top_k: usize, cancel: &Cancel) -> Result<Predictions> {
-    let started = Instant::now();
-    let input = model.preprocess().tensor(image);
-    let preprocess_ms = ms_since(started);
-    let started = Instant::now();
-    let outcome = model.forward(input, cancel)?;
-    Ok(Predictions {
-        model: model.id().to_owned(),
-        predictions: top(model, &outcome, top_k),
-        passes: Passes { forward: usize::from(!outcome.is_known), ..Passes::default() },
-        timing: Timing { preprocess_ms, forward_ms: ms_since(started), explain_ms: 0.0 },
-    })
-}
-
-fn top(model: &Model, outcome: &Outcome, count: usize) -> Vec<Prediction> {
-    let scores = outcome.scores.row(0);
-    let mut order: Vec<usize> = (0..scores.len()).collect();
-    order.sort_by(|&a, &b| scores[b].total_cmp(&scores[a]));
-    order.into_iter().take(count).map(|class| prediction(model, outcome, class)).collect()
-}
-
-fn prediction(model: &Model, outcome: &Outcome, class: usize) -> Prediction {
-    Prediction {
-        index: class,
-        label: model.labels().get(class).map(str::to_owned),
-        probability: outcome.probabilities[[0, class]],
-        logit: (model.link() != Link::Hidden).then(|| outcome.scores[[0, class]]),
-    }
-}
-
-fn argmax(scores: ArrayView1<'_, f32>) -> usize {
-    let larger =
-        |best: usize, (index, &score): (usize, &f32)| if score > scores[best] { index } else { best };
-    scores.iter().enumerate().fold(0, larger)
 }
 
 fn ms_since(started: Instant) -> f64 {

@@ -1,0 +1,54 @@
+//! What the model takes the image for.
+
+use std::time::Instant;
+
+use image::RgbImage;
+use ndarray::ArrayView1;
+
+use super::result::{Passes, Prediction, Predictions, Timing};
+use crate::engine::{Cancel, Model, Outcome};
+use crate::error::Result;
+use crate::graph::score::Link;
+
+/// Names the most probable classes.
+///
+/// # Errors
+/// As [`explain`](super::explain).
+pub fn predict(model: &Model, image: &RgbImage, top_k: usize, cancel: &Cancel) -> Result<Predictions> {
+    let started = Instant::now();
+    let input = model.preprocess().tensor(image);
+    let preprocess_ms = started.elapsed().as_secs_f64() * 1e3;
+    let started = Instant::now();
+    let outcome = model.forward(input, cancel)?;
+    Ok(Predictions {
+        model: model.id().to_owned(),
+        predictions: top(model, &outcome, top_k),
+        passes: Passes { forward: usize::from(!outcome.is_known), ..Passes::default() },
+        timing: Timing { preprocess_ms, forward_ms: started.elapsed().as_secs_f64() * 1e3, explain_ms: 0.0 },
+    })
+}
+
+/// The most probable classes of a pass's first image, best first.
+pub(super) fn top(model: &Model, outcome: &Outcome, count: usize) -> Vec<Prediction> {
+    let scores = outcome.scores.row(0);
+    let mut order: Vec<usize> = (0..scores.len()).collect();
+    order.sort_by(|&a, &b| scores[b].total_cmp(&scores[a]));
+    order.into_iter().take(count).map(|class| prediction(model, outcome, class)).collect()
+}
+
+/// One class of a pass's first image.
+pub(super) fn prediction(model: &Model, outcome: &Outcome, class: usize) -> Prediction {
+    Prediction {
+        index: class,
+        label: model.labels().get(class).map(str::to_owned),
+        probability: outcome.probabilities[[0, class]],
+        logit: (model.link() != Link::Hidden).then(|| outcome.scores[[0, class]]),
+    }
+}
+
+/// The place of the largest score, the first of equal ones.
+pub(super) fn argmax(scores: ArrayView1<'_, f32>) -> usize {
+    let larger =
+        |best: usize, (index, &score): (usize, &f32)| if score > scores[best] { index } else { best };
+    scores.iter().enumerate().fold(0, larger)
+}
