@@ -137,6 +137,15 @@ inBrowser("asking for more", (tab) => {
     assert.deepEqual(await ticked(), [first]);
     assert.match(await tab.page.textContent("#mode-note"), /one class at a time/);
     await tab.quiet();
+    // What no method takes is said at the control, too.
+    await tab.page.fill("#contrast", "no such class");
+    await tab.page.keyboard.press("Enter");
+    await tab.page.waitForSelector("#contrast-wrong");
+    await isRefused("contrast", /no class/);
+    assert.equal(await tab.page.locator(".pane .soft", { hasText: "no class" }).count(), 3);
+    await tab.page.fill("#contrast", "");
+    await tab.page.keyboard.press("Enter");
+    await tab.quiet();
     await tick(1).check();
     await tab.quiet();
     assert.ok(await tab.page.isChecked('input[name="mode"][value="single"]'));

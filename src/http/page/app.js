@@ -168,6 +168,7 @@ async function fetchPicture(signal) {
 function forget() {
   state.answer = null;
   single.setMap(null);
+  ui.canvas.setAttribute("aria-label", "The picture");
   for (const part of [ui.details, ui.empty]) part.hidden = true;
   ui.take.hidden = !state.picture || !state.model;
   ui.readout.textContent = "";
@@ -267,7 +268,7 @@ function askOne() {
   }).finally(() => {
     if (runner.busy || state.answer) return;
     forget();
-    if (!ui.panes.hidden) panes.noteMissing("No map.");
+    if (!ui.panes.hidden) panes.giveUp("No map.");
   });
 }
 
@@ -277,6 +278,7 @@ function askAll() {
   panes.open("methods", wanted.map((method) => ({ key: method, name: methodName(method), alone: () => showAlone(method) })), state.picture, looks.style);
   return run(label(wanted[0]), 0, async (signal) => {
     let came = 0;
+    let refused = null;
     for (const method of wanted) {
       const pane = panes.get(method);
       const { available, reason } = support(method);
@@ -300,9 +302,11 @@ function askAll() {
         pane.note(signal.aborted ? "Stopped." : sentence(error.detail || error.title || error.message));
         // What one method refuses, another may do.
         if (signal.aborted || ![400, 422].includes(error.status)) throw error;
+        refused = error;
       }
     }
-    say(came > 0 ? "The maps are here." : "None of the methods gave a map.");
+    if (came === 0 && refused) throw refused;
+    say("The maps are here.");
   });
 }
 
@@ -394,8 +398,7 @@ function chooseMethod() {
 
 /** Every way to look at the maps that are here already. */
 function repaint() {
-  single.paint(looks.style);
-  for (const viewer of panes.viewers) viewer.paint(looks.style);
+  for (const viewer of ui.panes.hidden ? [single] : panes.viewers) viewer.paint(looks.style);
   if (state.file && state.model) showCurl();
 }
 

@@ -43,9 +43,13 @@ export class Panes {
     }));
   }
 
-  /** Says the same of every one that has no map. */
-  noteMissing(text) {
-    for (const pane of this.#panes.values()) if (!pane.isDone) pane.note(text);
+  /** Leaves every one without a finished map with the picture alone, and says the same of each. */
+  giveUp(text) {
+    for (const pane of this.#panes.values()) {
+      if (pane.isDone) continue;
+      pane.viewer.setMap(null);
+      pane.note(text);
+    }
   }
 }
 
