@@ -104,6 +104,15 @@ inBrowser("asking for more", (tab) => {
     await tab.asks(() => tab.page.click(`.pane[data-key="${wanted}"] button`));
     assert.ok(await tab.page.isVisible("#single"));
     assert.equal(await tab.page.inputValue("#target"), model.labels[wanted]);
+
+    // Taken out, its row goes; whoever works with the keyboard is left where it can come back.
+    await tick(0).check();
+    await tab.quiet();
+    await tab.page.focus(`#tick-${wanted}`);
+    await tab.page.keyboard.press("Space");
+    await tab.quiet();
+    assert.equal(await tab.page.locator("#predictions li").count(), top.length);
+    assert.equal(await tab.page.evaluate(() => document.activeElement.id), "beside");
   });
 
   test("an eleventh class is refused in words, and taken out again", async () => {

@@ -382,7 +382,7 @@ function showPredictions() {
   ui.answer.hidden = predictions.length === 0;
   const more = shown().filter((index) => !predictions.some((one) => one.index === index));
   const rows = [...predictions, ...more.map((index) => named.get(index) ?? { index, label: state.model.labels[index] })];
-  listPredictions(ui.predictions, rows, shown(), { only: explainOnly, tick: explainBeside });
+  listPredictions(ui, rows, shown(), { only: explainOnly, tick: explainBeside });
 }
 
 function showAlone(method) {

@@ -5,9 +5,10 @@ import { className, percent } from "./text.js";
 
 /**
  * Fills the list. `shown` are the indices of the ticked classes; `only(index)` shows one class,
- * `tick(index, on)` adds it to the others or takes it out. The focus stays where it was.
+ * `tick(index, on)` adds it to the others or takes it out. The focus stays where it was; from a
+ * row that goes it moves to `beside`, where the class can come back.
  */
-export function listPredictions(list, rows, shown, { only, tick }) {
+export function listPredictions({ predictions: list, beside }, rows, shown, { only, tick }) {
   const focused = list.contains(document.activeElement) ? document.activeElement.id : null;
   list.replaceChildren(...rows.map((one) => {
     const isShown = shown.includes(one.index);
@@ -33,5 +34,5 @@ export function listPredictions(list, rows, shown, { only, tick }) {
     });
     return make("li", { className: "bar-line" }, box, button);
   }));
-  if (focused) document.getElementById(focused)?.focus();
+  if (focused) (document.getElementById(focused) ?? beside).focus();
 }
