@@ -52,6 +52,15 @@ async fn a_place_is_held_until_the_work_has_really_stopped() {
 }
 
 #[tokio::test]
+async fn whoever_sees_first_that_the_time_is_over_the_words_are_the_same() {
+    let admission = admission(2, 1, 60_000);
+    let over = || Cancel::new(Some(std::time::Instant::now())).check();
+    let seen_by_the_work = admission.enter().unwrap().work(move |_| over()).await.unwrap_err();
+    assert_eq!(seen_by_the_work.kind(), Kind::Deadline);
+    assert_eq!(seen_by_the_work.to_string(), "the limit of 60000 ms is over");
+}
+
+#[tokio::test]
 async fn the_deadline_answers_and_stops_the_work() {
     let admission = admission(2, 1, 30);
     let running = admission.enter().unwrap().work(endless);
