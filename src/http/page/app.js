@@ -219,8 +219,8 @@ async function answerTo(asked, signal, grow) {
 
 /** How many passes a method takes, and how long that should last; 0 when it cannot be told. */
 function expectation(method) {
-  const masks = ({ shape: [channels] }) => (method === "scorecam" ? Math.min(channels, Number(ui.maxChannels.value) || channels) : 1);
-  const passes = layers.chosen.reduce((sum, layer) => sum + masks(layer), 0);
+  const masks = ({ shape: [channels] }) => Math.min(channels, Number(ui.maxChannels.value) || channels);
+  const passes = method === "scorecam" ? layers.chosen.reduce((sum, layer) => sum + masks(layer), 0) : 1;
   return { passes, ms: passes * (state.passMs.get(state.model.id) ?? 0) };
 }
 
