@@ -7,9 +7,16 @@
 //! Back ([`Direction::Back`]) is the transposed convolution: each of the places that one step of the stride covers is such
 //! a sum for itself.
 
-use crate::lanes::Lanes;
+mod loops;
+mod plan;
+mod scratch;
+
+use loops::{Correlate, correlate_of};
+use plan::Plan;
+use scratch::Scratch;
+
 use crate::pool::{Pool, Shared};
-use crate::simd::{Portable, Processor, Simd};
+use crate::simd::Processor;
 
 /// How a filter goes over a map: for each axis, rows first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,110 +67,6 @@ pub fn depthwise(
     job.run(correlate_of(Processor::detect()), output, threads)
 }
 
-/// A weight's place in the filter, and where what it multiplies lies in the source, seen from the result.
-#[derive(Clone, Copy, Debug)]
-struct Tap {
-    weight: usize,
-    offset: usize,
-}
-
-/// One axis, whichever way: where the source's numbers go and where the result's come from.
-#[derive(Debug)]
-struct Axis {
-    /// Interleaved parts of the source, and of the result; one of both is 1.
-    sources: usize,
-    results: usize,
-    /// Zeros before the first number of the source.
-    before: usize,
-    /// The longest that a part of the framed source gets.
-    len: usize,
-    /// For each part of the result: (place in the filter, part of the source, offset).
-    taps: Vec<Vec<(usize, usize, usize)>>,
-}
-
-impl Axis {
-    fn new(window: Window, axis: usize, direction: Direction, source: usize, result: usize) -> Self {
-        let [kernel, stride, dilation, pad] =
-            [window.kernel, window.strides, window.dilations, window.pads].map(|of| of[axis]);
-        match direction {
-            Direction::There => {
-                let taps = (0..kernel).map(|k| (k, k * dilation % stride, k * dilation / stride)).collect();
-                let framed = (source + pad).max((result.max(1) - 1) * stride + (kernel - 1) * dilation + 1);
-                Self {
-                    sources: stride,
-                    results: 1,
-                    before: pad,
-                    len: framed.div_ceil(stride),
-                    taps: vec![taps],
-                }
-            }
-            Direction::Back => {
-                // Place y = stride·j + part of the result meets place o of the source where o·stride + k·dilation = y + pad.
-                let reach = (kernel - 1) * dilation;
-                let before = reach.div_ceil(stride);
-                let places = |part: usize| {
-                    let seen = |k: usize| {
-                        let steps = (before * stride + part + pad).checked_sub(k * dilation)?;
-                        steps.is_multiple_of(stride).then_some((k, 0, steps / stride))
-                    };
-                    (0..kernel).filter_map(seen).collect::<Vec<_>>()
-                };
-                let taps: Vec<_> = (0..stride).map(places).collect();
-                let farthest = taps.iter().flatten().map(|tap| tap.2).max().unwrap_or(0);
-                let len = (before + source).max(result.div_ceil(stride) + farthest);
-                Self { sources: 1, results: stride, before, len, taps }
-            }
-        }
-    }
-}
-
-/// What is the same for every channel.
-#[derive(Debug)]
-struct Plan {
-    axes: [Axis; 2],
-    /// For each part of the result, rows first.
-    taps: Vec<Vec<Tap>>,
-    filter: usize,
-}
-
-impl Plan {
-    fn new(
-        window: Window,
-        direction: Direction,
-        source: [usize; 2],
-        result: [usize; 2],
-    ) -> Result<Self, String> {
-        let Window { kernel, strides, dilations, .. } = window;
-        if [kernel, strides, dilations].concat().contains(&0) {
-            return Err(format!("{window:?} is no window"));
-        }
-        let [rows, columns] =
-            [0, 1].map(|axis| Axis::new(window, axis, direction, source[axis], result[axis]));
-        let (pitch, part) = (columns.len, rows.len * columns.len);
-        let mut taps = Vec::new();
-        for in_rows in &rows.taps {
-            for in_columns in &columns.taps {
-                let both = in_rows.iter().flat_map(|row| in_columns.iter().map(move |column| (row, column)));
-                let tap = |(&(ky, part_y, y), &(kx, part_x, x)): (
-                    &(usize, usize, usize),
-                    &(usize, usize, usize),
-                )| Tap {
-                    weight: ky * kernel[1] + kx,
-                    offset: (part_y * columns.sources + part_x) * part + y * pitch + x,
-                };
-                taps.push(both.map(tap).collect());
-            }
-        }
-        Ok(Self { axes: [rows, columns], taps, filter: kernel[0] * kernel[1] })
-    }
-
-    /// Numbers in the framed source, all its parts.
-    fn frame(&self) -> usize {
-        let [rows, columns] = &self.axes;
-        rows.sources * columns.sources * rows.len * columns.len
-    }
-}
-
 struct Job<'a> {
     input: Maps<'a>,
     weights: &'a [f32],
@@ -171,12 +74,6 @@ struct Job<'a> {
     /// Of the result.
     size: [usize; 2],
 }
-
-/// `sums[i] = Σ source[i + tap.offset] · weight`.
-///
-/// # Safety
-/// The processor can do it, and `source` has as many numbers behind every tap's offset as all of `sums`.
-type Correlate = unsafe fn(sums: &mut [Lanes], source: *const f32, taps: &[(usize, f32)]);
 
 impl Job<'_> {
     fn run(&self, correlate: Correlate, output: &mut [f32], threads: &dyn Pool) -> Result<(), String> {
@@ -209,146 +106,6 @@ impl Job<'_> {
             }
         });
         Ok(())
-    }
-}
-
-/// What a thread needs for one channel.
-struct Scratch {
-    /// The framed source, part by part; what is no place of the source stays zero.
-    source: Vec<f32>,
-    /// The result, part by part, each as long rows with the source's pitch.
-    sums: Vec<Vec<Lanes>>,
-}
-
-impl Scratch {
-    fn new(plan: &Plan, size: [usize; 2]) -> Self {
-        let [rows, columns] = &plan.axes;
-        let lines = size[0].div_ceil(rows.results);
-        let blocks = ((lines - 1) * columns.len + size[1].div_ceil(columns.results)).div_ceil(Lanes::COUNT);
-        // The last block may reach behind the last line.
-        let farthest = plan.taps.iter().flatten().map(|tap| tap.offset).max().unwrap_or(0);
-        let source = plan.frame().max(farthest + blocks * Lanes::COUNT);
-        Self { source: vec![0.0; source], sums: vec![vec![Lanes::ZERO; blocks]; plan.taps.len()] }
-    }
-
-    /// Copies a channel with rows of `width` into its frame.
-    fn fill(&mut self, plan: &Plan, plane: &[f32], width: usize) {
-        let [rows, columns] = &plan.axes;
-        for (y, line) in plane.chunks_exact(width).enumerate() {
-            let (part_y, row) = ((y + rows.before) % rows.sources, (y + rows.before) / rows.sources);
-            let part = |x: usize| (part_y * columns.sources + x) * rows.len * columns.len + row * columns.len;
-            if columns.sources == 1 {
-                self.source[part(0)..][columns.before..][..width].copy_from_slice(line);
-                continue;
-            }
-            for x in 0..columns.sources.min(width) {
-                let (part_x, column) =
-                    ((x + columns.before) % columns.sources, (x + columns.before) / columns.sources);
-                let to = self.source[part(part_x) + column..].iter_mut();
-                to.zip(line[x..].iter().step_by(columns.sources)).for_each(|(to, &value)| *to = value);
-            }
-        }
-    }
-
-    fn convolve(&mut self, correlate: Correlate, plan: &Plan, filter: &[f32]) {
-        for (sums, taps) in self.sums.iter_mut().zip(&plan.taps) {
-            let taps: Vec<(usize, f32)> = taps.iter().map(|tap| (tap.offset, filter[tap.weight])).collect();
-            // SAFETY: `new` made the source long enough for every tap.
-            unsafe { correlate(sums, self.source.as_ptr(), &taps) };
-        }
-    }
-
-    /// Copies the result to where it belongs, rows of `width`.
-    fn hand_out(&self, plan: &Plan, output: &mut [f32], width: usize) {
-        let [rows, columns] = &plan.axes;
-        for (y, line) in output.chunks_exact_mut(width).enumerate() {
-            let from = y / rows.results * columns.len;
-            let part = |x: usize| &Lanes::numbers(&self.sums[y % rows.results * columns.results + x])[from..];
-            match columns.results {
-                1 => line.copy_from_slice(&part(0)[..width]),
-                // Two at once is what the compiler makes vector code of.
-                2 => {
-                    let (even, odd) = (part(0), part(1));
-                    let (pairs, last) = line.as_chunks_mut::<2>();
-                    let count = pairs.len();
-                    for ((pair, &even), &odd) in pairs.iter_mut().zip(even).zip(odd) {
-                        *pair = [even, odd];
-                    }
-                    last.iter_mut().for_each(|last| *last = even[count]);
-                }
-                step => {
-                    for x in 0..step.min(width) {
-                        line[x..].iter_mut().step_by(step).zip(part(x)).for_each(|(to, &value)| *to = value);
-                    }
-                }
-            }
-        }
-    }
-}
-
-const fn correlate_of(processor: Processor) -> Correlate {
-    match processor {
-        Processor::Portable => correlate::<Portable>,
-        #[cfg(target_arch = "x86_64")]
-        Processor::Avx2 => avx2,
-        #[cfg(target_arch = "x86_64")]
-        Processor::Avx512 => avx512,
-        #[cfg(target_arch = "aarch64")]
-        Processor::Neon => correlate::<crate::simd::arm::Neon>,
-    }
-}
-
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2,fma")]
-unsafe fn avx2(sums: &mut [Lanes], source: *const f32, taps: &[(usize, f32)]) {
-    // SAFETY: the caller's promise.
-    unsafe { correlate::<crate::simd::x86::Avx2>(sums, source, taps) }
-}
-
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f")]
-unsafe fn avx512(sums: &mut [Lanes], source: *const f32, taps: &[(usize, f32)]) {
-    // SAFETY: the caller's promise.
-    unsafe { correlate::<crate::simd::x86::Avx512>(sums, source, taps) }
-}
-
-/// Blocks that are summed up at once: as many sums as keep the processor's adders busy.
-const AT_ONCE: usize = 4;
-
-/// # Safety
-/// See [`Correlate`].
-#[inline(always)]
-unsafe fn correlate<S: Simd>(sums: &mut [Lanes], source: *const f32, taps: &[(usize, f32)]) {
-    // SAFETY: the caller's promise: the source reaches as far from every tap as the sums.
-    unsafe {
-        let (many, few) = sums.as_chunks_mut::<AT_ONCE>();
-        let done = many.len() * AT_ONCE * Lanes::COUNT;
-        for (index, sums) in many.iter_mut().enumerate() {
-            blocks::<S, AT_ONCE>(sums, source.add(index * AT_ONCE * Lanes::COUNT), taps);
-        }
-        for (index, sum) in few.iter_mut().enumerate() {
-            blocks::<S, 1>(std::array::from_mut(sum), source.add(done + index * Lanes::COUNT), taps);
-        }
-    }
-}
-
-/// # Safety
-/// See [`Correlate`].
-#[inline(always)]
-unsafe fn blocks<S: Simd, const N: usize>(sums: &mut [Lanes; N], source: *const f32, taps: &[(usize, f32)]) {
-    // SAFETY: the caller's promise.
-    unsafe {
-        let mut values = [S::splat(0.0); N];
-        for &(offset, weight) in taps {
-            let weight = S::splat(weight);
-            for (index, value) in values.iter_mut().enumerate() {
-                let numbers = S::load_bytes(source.add(offset + index * Lanes::COUNT).cast());
-                *value = S::mul_add(numbers, weight, *value);
-            }
-        }
-        for (sum, value) in sums.iter_mut().zip(values) {
-            S::store(sum, value);
-        }
     }
 }
 

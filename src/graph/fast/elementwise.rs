@@ -5,12 +5,15 @@
 //! place of every such group in the body of a `Loop`, which is where the backward pass stands.
 //! A group has one result; what others read of it stays outside.
 
+mod body;
+
 use std::collections::{HashMap, HashSet};
 
+use body::{Body, Meaning};
 use kernels::Op;
 
 use super::DOMAIN;
-use crate::graph::proto::{AttributeProto, GraphProto, NodeProto, data_type};
+use crate::graph::proto::{AttributeProto, GraphProto, NodeProto};
 use crate::graph::topology::reads;
 use crate::graph::types;
 
@@ -45,184 +48,52 @@ impl Outside {
     }
 }
 
-/// What a node does, in terms of a step.
-struct Meaning {
-    op: Op,
-    operands: Vec<String>,
-    /// A tensor to whose shape the result is broadcast.
-    like: Option<String>,
-}
-
-/// The nodes of a body, as far as groups are made of them.
-struct Body<'g> {
-    nodes: &'g [NodeProto],
-    meanings: Vec<Option<Meaning>>,
-    is_condition: Vec<bool>,
-    producer: HashMap<&'g str, usize>,
-    readers: HashMap<&'g str, Vec<usize>>,
-    outputs: HashSet<&'g str>,
-}
-
-impl<'g> Body<'g> {
-    fn new(body: &'g GraphProto, outside: &Outside) -> Self {
-        let types = types::followed(body, &outside.types);
-        let (mut producer, mut readers) = (HashMap::new(), HashMap::<&str, Vec<usize>>::new());
-        for (index, node) in body.node.iter().enumerate() {
-            producer.extend(node.output.iter().map(|output| (output.as_str(), index)));
-            reads(node).for_each(|input| readers.entry(input).or_default().push(index));
-        }
-        let is_condition = (body.node.iter())
-            .map(|node| node.output.first().and_then(|output| types.get(output)) == Some(&data_type::BOOL))
-            .collect();
-        let mut found = Self {
-            nodes: &body.node,
-            meanings: Vec::with_capacity(body.node.len()),
-            is_condition,
-            producer,
-            readers,
-            outputs: body.output.iter().map(|output| output.name()).collect(),
-        };
-        for node in &body.node {
-            let meaning = found.meaning(node, &types);
-            found.meanings.push(meaning);
-        }
-        found
-    }
-
-    /// What a node does, if it can be a step. Conditions are numbers inside a group, so one that comes from elsewhere
-    /// can't be read.
-    fn meaning(&self, node: &NodeProto, types: &HashMap<String, i32>) -> Option<Meaning> {
-        let op = node.op();
-        let (operation, order): (Op, &[usize]) = match op {
-            _ if !node.is_standard() || node.output.len() != 1 => return None,
-            "Identity" | "Expand" => (Op::Identity, &[0]),
-            "Cast" if node.int("to", 0) == i64::from(data_type::FLOAT) => (Op::Identity, &[0]),
-            "Add" => (Op::Add, &[0, 1]),
-            "Sub" => (Op::Sub, &[0, 1]),
-            "Mul" => (Op::Mul, &[0, 1]),
-            "Div" => (Op::Div, &[0, 1]),
-            "Neg" => (Op::Neg, &[0]),
-            "Abs" => (Op::Abs, &[0]),
-            "Sqrt" => (Op::Sqrt, &[0]),
-            "Reciprocal" => (Op::Reciprocal, &[0]),
-            "Exp" => (Op::Exp, &[0]),
-            "Sigmoid" => (Op::Sigmoid, &[0]),
-            "Greater" => (Op::Greater, &[0, 1]),
-            "Less" => (Op::Greater, &[1, 0]),
-            "GreaterOrEqual" => (Op::GreaterOrEqual, &[0, 1]),
-            "LessOrEqual" => (Op::GreaterOrEqual, &[1, 0]),
-            "Equal" => (Op::Equal, &[0, 1]),
-            "And" => (Op::And, &[0, 1]),
-            "Or" => (Op::Or, &[0, 1]),
-            "Not" => (Op::Not, &[0]),
-            "Where" => (Op::Select, &[0, 1, 2]),
-            _ => return None,
-        };
-        let is_float = |name: &str| types.get(name) == Some(&data_type::FLOAT);
-        let is_condition = |name: &str| {
-            types.get(name) == Some(&data_type::BOOL)
-                && self
-                    .producer
-                    .get(name)
-                    .is_some_and(|&index| matches!(self.meanings.get(index), Some(Some(_))))
-        };
-        let fits = |(place, name): (usize, &String)| match op {
-            "And" | "Or" | "Not" | "Cast" => is_condition(name),
-            "Where" if place == 0 => is_condition(name),
-            "Expand" => place == 1 || is_float(name),
-            _ => is_float(name),
-        };
-        if !node.input.iter().enumerate().all(fits) {
-            return None;
-        }
-        let like = if op == "Expand" {
-            let shape = &self.nodes[*self.producer.get(node.input[1].as_str())?];
-            let is_whole = shape.op() == "Shape" && shape.attribute.is_empty();
-            Some(shape.input.first().filter(|like| is_whole && is_float(like))?.clone())
-        } else {
-            None
-        };
-        let operands = order.iter().map(|&place| node.input.get(place).cloned()).collect::<Option<_>>()?;
-        Some(Meaning { op: operation, operands, like })
-    }
-
-    /// The group whose result node `root` gives: what is read by nobody else, and conditions whoever reads them, for they
-    /// can't come from outside.
-    fn group(&self, root: usize) -> Vec<usize> {
-        let mut group = HashSet::from([root]);
-        // Going backwards, all readers of a node come before it.
-        for index in (0..root).rev() {
-            if self.meanings[index].is_none() {
-                continue;
-            }
-            let is_inside = |index: &usize| group.contains(index);
-            let readers =
-                |index: usize| self.readers.get(self.nodes[index].output[0].as_str()).into_iter().flatten();
-            let is_own = |index: usize| readers(index).all(is_inside) && !self.is_output(index);
-            let is_read = readers(index).any(is_inside);
-            // A condition that others read too is worked out again, which they must be able to do as well.
-            let only_for_own = readers(index).all(|&reader| reader == root || is_own(reader));
-            if is_read && (self.is_condition[index] || (is_own(index) && only_for_own)) {
-                group.insert(index);
+/// The node that does a group's work.
+fn replacement(body: &Body<'_>, group: &[usize], outside: &Outside) -> NodeProto {
+    let meanings: Vec<(&str, &Meaning)> = (group.iter())
+        .filter_map(|&index| Some((body.nodes[index].output[0].as_str(), body.meanings[index].as_ref()?)))
+        .collect();
+    let is_inside = |name: &str| meanings.iter().any(|(output, _)| *output == name);
+    let mut inputs: Vec<&str> = Vec::new();
+    for (_, meaning) in &meanings {
+        for name in meaning.operands.iter().chain(&meaning.like) {
+            if !is_inside(name) && !inputs.contains(&name.as_str()) {
+                inputs.push(name);
             }
         }
-        let mut group: Vec<usize> = group.into_iter().collect();
-        group.sort_unstable();
-        group
     }
-
-    fn is_output(&self, index: usize) -> bool {
-        self.outputs.contains(self.nodes[index].output[0].as_str())
+    // A sigmoid of what is read anyway is worked out again: the forward pass then need not write it.
+    let again: Vec<(&str, &str)> = (inputs.iter())
+        .filter_map(|&input| Some((input, outside.sigmoids.get(input)?.as_str())))
+        .filter(|(_, of)| inputs.contains(of) && !outside.sigmoids.contains_key(*of))
+        .collect();
+    inputs.retain(|input| again.iter().all(|(sigmoid, _)| sigmoid != input));
+    let results = inputs.iter().copied().chain(again.iter().map(|again| again.0));
+    let results = results.chain(meanings.iter().map(|(output, _)| *output)).zip(0_i64..);
+    let places: HashMap<&str, i64> = results.collect();
+    let mut steps: Vec<i64> = Vec::new();
+    let mut write = |op: Op, operands: &[&str]| {
+        let numbers = operands.iter().map(|operand| places[operand]);
+        steps
+            .push(Op::ALL.iter().zip(0_i64..).find(|(other, _)| **other == op).map_or(0, |(_, place)| place));
+        steps.extend(numbers.chain(std::iter::repeat(0)).take(3));
+    };
+    again.iter().for_each(|&(_, of)| write(Op::Sigmoid, &[of]));
+    for (_, meaning) in &meanings {
+        let operands: Vec<&str> = meaning.operands.iter().map(String::as_str).collect();
+        write(meaning.op, &operands);
     }
-
-    /// The node that does a group's work.
-    fn replacement(&self, group: &[usize], outside: &Outside) -> NodeProto {
-        let meanings: Vec<(&str, &Meaning)> = (group.iter())
-            .filter_map(|&index| Some((self.nodes[index].output[0].as_str(), self.meanings[index].as_ref()?)))
-            .collect();
-        let is_inside = |name: &str| meanings.iter().any(|(output, _)| *output == name);
-        let mut inputs: Vec<&str> = Vec::new();
-        for (_, meaning) in &meanings {
-            for name in meaning.operands.iter().chain(&meaning.like) {
-                if !is_inside(name) && !inputs.contains(&name.as_str()) {
-                    inputs.push(name);
-                }
-            }
-        }
-        // A sigmoid of what is read anyway is worked out again: the forward pass then need not write it.
-        let again: Vec<(&str, &str)> = (inputs.iter())
-            .filter_map(|&input| Some((input, outside.sigmoids.get(input)?.as_str())))
-            .filter(|(_, of)| inputs.contains(of) && !outside.sigmoids.contains_key(*of))
-            .collect();
-        inputs.retain(|input| again.iter().all(|(sigmoid, _)| sigmoid != input));
-        let results = inputs.iter().copied().chain(again.iter().map(|again| again.0));
-        let results = results.chain(meanings.iter().map(|(output, _)| *output)).zip(0_i64..);
-        let places: HashMap<&str, i64> = results.collect();
-        let mut steps: Vec<i64> = Vec::new();
-        let mut write = |op: Op, operands: &[&str]| {
-            let numbers = operands.iter().map(|operand| places[operand]);
-            steps.push(
-                Op::ALL.iter().zip(0_i64..).find(|(other, _)| **other == op).map_or(0, |(_, place)| place),
-            );
-            steps.extend(numbers.chain(std::iter::repeat(0)).take(3));
-        };
-        again.iter().for_each(|&(_, of)| write(Op::Sigmoid, &[of]));
-        for (_, meaning) in &meanings {
-            let operands: Vec<&str> = meaning.operands.iter().map(String::as_str).collect();
-            write(meaning.op, &operands);
-        }
-        let output = &self.nodes[group[group.len() - 1]].output[0];
-        NodeProto {
-            name: Some(output.clone()),
-            domain: Some(DOMAIN.into()),
-            ..NodeProto::new(OPERATOR, &inputs, &[output])
-        }
-        .with(AttributeProto::ints(STEPS, steps))
+    let output = &body.nodes[group[group.len() - 1]].output[0];
+    NodeProto {
+        name: Some(output.clone()),
+        domain: Some(DOMAIN.into()),
+        ..NodeProto::new(OPERATOR, &inputs, &[output])
     }
+    .with(AttributeProto::ints(STEPS, steps))
 }
 
 fn fuse_body(graph: &mut GraphProto, outside: &Outside) -> usize {
-    let body = Body::new(graph, outside);
+    let body = Body::new(graph, &outside.types);
     let mut taken: HashSet<usize> = HashSet::new();
     let mut replacements: HashMap<usize, NodeProto> = HashMap::new();
     for root in (0..body.nodes.len()).rev() {
@@ -231,7 +102,7 @@ fn fuse_body(graph: &mut GraphProto, outside: &Outside) -> usize {
         }
         let group = body.group(root);
         if group.len() > 1 {
-            replacements.insert(root, body.replacement(&group, outside));
+            replacements.insert(root, replacement(&body, &group, outside));
             taken.extend(group);
         }
     }
