@@ -15,14 +15,17 @@ impl Job<'_> {
 
     /// The gradient that a method needs, or why it can't be had.
     pub(super) fn wanted(&self, method: Method) -> Result<Wanted> {
-        let impossible = |why: String| Err(Error::new(Kind::Impossible, why));
+        let impossible = |option: &str, why: String| Err(Error::new(Kind::Impossible, why).about(option));
         let row = method.row();
         let score = self.score(row);
         if row.sees_class && score == ScoreKind::Logit && self.model.link() == Link::Hidden {
-            return impossible(format!(
-                "model '{}' gives probabilities and hides their logits; score=probability works",
-                self.model.id()
-            ));
+            return impossible(
+                "score",
+                format!(
+                    "model '{}' gives probabilities and hides their logits; score=probability works",
+                    self.model.id()
+                ),
+            );
         }
         self.has_goal(row, score)?;
         if self.options.signed {
@@ -31,19 +34,25 @@ impl Job<'_> {
         if row.needs.tail()
             && let Some(obstacle) = self.model.tail_obstacle(self.layer)
         {
-            return impossible(format!(
-                "{} runs what stands behind layer '{}' by itself: {obstacle}; scorecam works without",
-                row.title, self.layer.name
-            ));
+            return impossible(
+                "layer",
+                format!(
+                    "{} runs what stands behind layer '{}' by itself: {obstacle}; scorecam works without",
+                    row.title, self.layer.name
+                ),
+            );
         }
         if !row.needs.gradient() {
             return Ok(Wanted::Nothing);
         }
         if let Some(obstacle) = self.model.gradient_obstacle(self.layer) {
-            return impossible(format!(
-                "{} needs a gradient, and layer '{}' has none: {obstacle}; scorecam works without",
-                row.title, self.layer.name
-            ));
+            return impossible(
+                "layer",
+                format!(
+                    "{} needs a gradient, and layer '{}' has none: {obstacle}; scorecam works without",
+                    row.title, self.layer.name
+                ),
+            );
         }
         Ok(score.wanted())
     }

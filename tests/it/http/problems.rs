@@ -350,6 +350,7 @@ async fn what_a_model_does_not_allow() {
     422
     detail: model 'hides' gives probabilities and hides their logits; score=probability works
     instance: /v1/explain
+    option: score
     title: The model does not allow this explanation
     type: /docs#problem-impossible
     ");
