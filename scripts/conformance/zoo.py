@@ -61,7 +61,6 @@ ZOO = {
     "efficientnet_b6": (64, ["features.1", "features.4", "features.8"]),
     "efficientnet_b7": (64, ["features.1", "features.4", "features.8"]),
     "efficientnet_v2_m": (64, ["features.1", "features.4", "features.8"]),
-    "efficientnet_v2_l": (64, ["features.1", "features.4", "features.8"]),
     "mnasnet1_0": (96, ["layers.8", "layers.10", "layers.16"]),
     "regnet_y_400mf": (64, ["stem", "trunk_output.block2", "trunk_output.block4"]),
     "regnet_x_400mf": (64, ["stem", "trunk_output.block2", "trunk_output.block4"]),
