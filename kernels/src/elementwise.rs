@@ -17,8 +17,8 @@ use crate::simd::Processor;
 /// into the first-level cache.
 const BLOCK: usize = 512;
 
-/// Fewer numbers than this are not worth a second thread.
-const ENOUGH: usize = 4 * BLOCK;
+/// So many numbers are worth another thread's turn.
+const ENOUGH: usize = 8 * BLOCK;
 
 /// What one step does with its operands `a`, `b` and `c`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,7 +102,7 @@ impl Op {
     }
 }
 
-/// One step: its operands are inputs, by their number, or results of earlier steps, which are counted on from there.
+/// One step: its operands are inputs, by their number, constants, or results of earlier steps, which are counted on from there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Step {
     /// What it does.
@@ -115,6 +115,7 @@ pub struct Step {
 #[derive(Clone, Debug)]
 pub struct Expression {
     inputs: usize,
+    constants: Vec<f32>,
     steps: Vec<Step>,
     /// The buffer that each step but the last writes.
     buffers: Vec<usize>,
@@ -135,13 +136,14 @@ impl Expression {
     ///
     /// # Errors
     /// When there is no step, or one reads what does not come before it.
-    pub fn new(inputs: usize, steps: Vec<Step>) -> Result<Self, String> {
+    pub fn new(inputs: usize, constants: Vec<f32>, steps: Vec<Step>) -> Result<Self, String> {
         if steps.is_empty() || inputs == 0 {
             return Err("an expression of nothing".into());
         }
+        let given = inputs + constants.len();
         let reads = |step: &Step| step.operands.into_iter().take(step.op.operands());
         for (index, step) in steps.iter().enumerate() {
-            if reads(step).any(|operand| operand >= inputs + index) {
+            if reads(step).any(|operand| operand >= given + index) {
                 return Err(format!("step {index} reads what does not come before it"));
             }
         }
@@ -152,10 +154,10 @@ impl Expression {
             // A buffer that this very step reads is not free yet.
             let buffer = free_from.iter().position(|&from| from < index).unwrap_or(free_from.len());
             free_from.resize(free_from.len().max(buffer + 1), 0);
-            free_from[buffer] = last_reader(inputs + index).max(index);
+            free_from[buffer] = last_reader(given + index).max(index);
             buffers.push(buffer);
         }
-        Ok(Self { inputs, steps, buffers, buffer_count: free_from.len() })
+        Ok(Self { inputs, constants, steps, buffers, buffer_count: free_from.len() })
     }
 
     /// The sizes of the result: those of the inputs, broadcast.
@@ -192,9 +194,11 @@ impl Expression {
         if len == 0 {
             return Ok(());
         }
-        let readings: Vec<Reading<'_>> = inputs.iter().map(|input| Reading::new(*input, &shape)).collect();
+        let readings = inputs.iter().map(|input| Reading::new(*input, &shape));
+        let readings: Vec<Reading<'_>> =
+            readings.chain(self.constants.iter().map(|&value| Reading::Scalar(value))).collect();
         let blocks = len.div_ceil(BLOCK);
-        let pieces = if len < ENOUGH { 1 } else { (2 * threads.threads()).clamp(1, blocks) };
+        let pieces = (len / ENOUGH).clamp(1, 2 * threads.threads().max(1));
         let output = Shared::new(output);
         threads.run(pieces, &|piece| {
             let (from, to) =
@@ -216,7 +220,7 @@ impl Expression {
     fn block(
         &self,
         processor: Processor,
-        inputs: &[Operand<'_>],
+        given: &[Operand<'_>],
         buffers: &mut [Vec<f32>],
         output: &mut [f32],
     ) {
@@ -229,8 +233,8 @@ impl Expression {
                 Some(buffer) => &mut buffer[..count],
                 None => &mut *output,
             };
-            let operands = step.operands.map(|operand| match operand.checked_sub(self.inputs) {
-                None => inputs[operand].numbers(count),
+            let operands = step.operands.map(|operand| match operand.checked_sub(given.len()) {
+                None => given[operand].numbers(count),
                 Some(earlier) if earlier < index.min(last) => {
                     let buffer = &buffers[self.buffers[earlier]];
                     &buffer[..count.min(buffer.len())]
@@ -308,7 +312,7 @@ mod tests {
             let a = if takes_conditions { &conditions } else { &numbers };
             let b = if matches!(op, Op::And | Op::Or) { conditions.clone() } else { values(1500, 2) };
             let c = values(1500, 3);
-            let expression = Expression::new(3, vec![step(op, [0, 1, 2])]).unwrap();
+            let expression = Expression::new(3, vec![], vec![step(op, [0, 1, 2])]).unwrap();
             let mut output = vec![0.0; 1500];
             let inputs = [a, &b, &c].map(|data| tensor(data, &[1500]));
             expression.run_on(processor, &inputs, &mut output, &Serial).unwrap();
@@ -334,7 +338,7 @@ mod tests {
         for index in 2..20 {
             steps.push(step(if index % 2 == 0 { Op::Sub } else { Op::Add }, [index, index + 1, 0]));
         }
-        let expression = Expression::new(2, steps.clone()).unwrap();
+        let expression = Expression::new(2, vec![], steps.clone()).unwrap();
         assert_eq!(expression.buffer_count, 3);
         let (a, b) = (values(5000, 4), values(5000, 5));
         let mut output = vec![0.0; 5000];
@@ -355,6 +359,16 @@ mod tests {
     }
 
     #[test]
+    fn constants_come_between_the_inputs_and_the_steps() {
+        let steps = vec![step(Op::Mul, [0, 1, 0]), step(Op::Sub, [3, 2, 0])];
+        let expression = Expression::new(1, vec![3.0, 0.5], steps).unwrap();
+        let x = values(2000, 6);
+        let mut output = vec![0.0; 2000];
+        expression.run(&[tensor(&x, &[2000])], &mut output, &Serial).unwrap();
+        assert!(output.iter().zip(&x).all(|(&got, &x)| got == x * 3.0 - 0.5));
+    }
+
+    #[test]
     fn inputs_are_broadcast() {
         let shape = [2, 3, 20, 30];
         let sizes: [&[usize]; 7] =
@@ -362,7 +376,7 @@ mod tests {
         let data: Vec<Vec<f32>> =
             sizes.iter().enumerate().map(|(seed, sizes)| values(sizes.iter().product(), seed)).collect();
         let steps = (0..6).map(|index| step(Op::Add, [if index == 0 { 0 } else { 6 + index }, index + 1, 0]));
-        let expression = Expression::new(7, steps.collect()).unwrap();
+        let expression = Expression::new(7, vec![], steps.collect()).unwrap();
         let inputs: Vec<Tensor<'_>> =
             data.iter().zip(sizes).map(|(data, sizes)| tensor(data, sizes)).collect();
         assert_eq!(Expression::shape(&sizes).unwrap(), [1, 2, 3, 20, 30]);
@@ -385,9 +399,9 @@ mod tests {
 
     #[test]
     fn what_does_not_fit_is_refused() {
-        assert!(Expression::new(1, vec![]).is_err());
-        assert!(Expression::new(1, vec![step(Op::Add, [0, 1, 0])]).is_err());
-        let add = Expression::new(2, vec![step(Op::Add, [0, 1, 0])]).unwrap();
+        assert!(Expression::new(1, vec![], vec![]).is_err());
+        assert!(Expression::new(1, vec![], vec![step(Op::Add, [0, 1, 0])]).is_err());
+        let add = Expression::new(2, vec![], vec![step(Op::Add, [0, 1, 0])]).unwrap();
         let (a, b) = ([1.0; 6], [1.0; 4]);
         let mut output = [0.0; 6];
         assert!(add.run(&[tensor(&a, &[6]), tensor(&b, &[4])], &mut output, &Serial).is_err());

@@ -117,6 +117,12 @@ impl AttributeProto {
         Self { f: Some(value), ..Self::named(name, attribute_type::FLOAT) }
     }
 
+    /// A list of numbers.
+    #[must_use]
+    pub fn floats(name: &str, values: impl Into<Vec<f32>>) -> Self {
+        Self { floats: values.into(), ..Self::named(name, attribute_type::FLOATS) }
+    }
+
     /// A string attribute.
     #[must_use]
     pub fn string(name: &str, value: &str) -> Self {

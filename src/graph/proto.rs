@@ -192,6 +192,7 @@ pub mod attribute_type {
     pub const STRING: i32 = 3;
     pub const TENSOR: i32 = 4;
     pub const GRAPH: i32 = 5;
+    pub const FLOATS: i32 = 6;
     pub const INTS: i32 = 7;
 }
 

@@ -10,6 +10,8 @@ pub(super) struct Scratch {
     source: Vec<f32>,
     /// The result, part by part, each as long rows with the source's pitch.
     sums: Vec<Vec<Lanes>>,
+    /// Offsets with the weights of the channel.
+    taps: Vec<(usize, f32)>,
 }
 
 impl Scratch {
@@ -20,7 +22,11 @@ impl Scratch {
         // The last block may reach behind the last line.
         let farthest = plan.taps.iter().flatten().map(|tap| tap.offset).max().unwrap_or(0);
         let source = plan.frame().max(farthest + blocks * Lanes::COUNT);
-        Self { source: vec![0.0; source], sums: vec![vec![Lanes::ZERO; blocks]; plan.taps.len()] }
+        Self {
+            source: vec![0.0; source],
+            sums: vec![vec![Lanes::ZERO; blocks]; plan.taps.len()],
+            taps: Vec::new(),
+        }
     }
 
     /// Copies a channel with rows of `width` into its frame.
@@ -45,9 +51,10 @@ impl Scratch {
     /// Convolves the channel that is in the frame.
     pub(super) fn convolve(&mut self, correlate: Correlate, plan: &Plan, filter: &[f32]) {
         for (sums, taps) in self.sums.iter_mut().zip(&plan.taps) {
-            let taps: Vec<(usize, f32)> = taps.iter().map(|tap| (tap.offset, filter[tap.weight])).collect();
+            self.taps.clear();
+            self.taps.extend(taps.iter().map(|tap| (tap.offset, filter[tap.weight])));
             // SAFETY: `new` made the source long enough for every tap.
-            unsafe { correlate(sums, self.source.as_ptr(), &taps) };
+            unsafe { correlate(sums, self.source.as_ptr(), &self.taps) };
         }
     }
 

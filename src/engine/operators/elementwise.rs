@@ -7,7 +7,7 @@ use ort::operator::{ComputeContext, Kernel, KernelContext, Operator, OperatorInp
 use ort::value::{DynTensorValueType, TensorElementType};
 
 use super::{RuntimeThreads, aligned};
-use crate::graph::fast::elementwise::{OPERATOR, STEPS};
+use crate::graph::fast::elementwise::{CONSTANTS, OPERATOR, STEPS};
 
 /// The operator.
 pub(super) struct Elementwise {
@@ -39,7 +39,8 @@ impl Operator for Elementwise {
         });
         let steps = steps.collect::<ort::Result<_>>()?;
         let inputs = context.inputs()?.len();
-        let expression = Expression::new(inputs, steps).map_err(ort::Error::new)?;
+        let constants = context.get::<Vec<f32>>(CONSTANTS).unwrap_or_default();
+        let expression = Expression::new(inputs, constants, steps).map_err(ort::Error::new)?;
         Ok(ElementwiseKernel { expression, inputs, threads: self.threads })
     }
 }

@@ -13,13 +13,16 @@ use body::{Body, Meaning};
 use kernels::Op;
 
 use super::DOMAIN;
-use crate::graph::proto::{AttributeProto, GraphProto, NodeProto};
+use crate::graph::proto::{AttributeProto, GraphProto, NodeProto, TensorProto};
 use crate::graph::topology::reads;
 use crate::graph::types;
 
 /// The operator. Inputs: floats, broadcast to one shape, of which some may be there for their shape alone.
 /// Output: the last step's result.
 pub const OPERATOR: &str = "Elementwise";
+
+/// Its attribute, numbers that steps read.
+pub const CONSTANTS: &str = "constants";
 
 /// Its attribute, four integers a step: the place of the operation in [`Op::ALL`], and its operands as
 /// [`kernels::Step`] counts them.
@@ -34,6 +37,8 @@ pub(super) fn fuse(graph: &mut GraphProto) -> usize {
 /// What a body knows of the graph around it.
 struct Outside {
     types: HashMap<String, i32>,
+    /// Its constants without dimensions.
+    numbers: HashMap<String, f32>,
     /// The inputs of its sigmoids, by their outputs.
     sigmoids: HashMap<String, String>,
 }
@@ -41,8 +46,14 @@ struct Outside {
 impl Outside {
     fn of(graph: &GraphProto) -> Self {
         let sigmoids = graph.node.iter().filter(|node| node.is_standard() && node.op() == "Sigmoid");
+        let numbers = graph.initializer.iter().filter(|tensor| tensor.dims.is_empty());
+        let number = |tensor: &TensorProto| match tensor.to_float32s()?.as_slice() {
+            &[number] => Some((tensor.name().to_owned(), number)),
+            _ => None,
+        };
         Self {
             types: types::element_types(graph),
+            numbers: numbers.filter_map(number).collect(),
             sigmoids: sigmoids.map(|node| (node.output[0].clone(), node.input[0].clone())).collect(),
         }
     }
@@ -68,7 +79,13 @@ fn replacement(body: &Body<'_>, group: &[usize], outside: &Outside) -> NodeProto
         .filter(|(_, of)| inputs.contains(of) && !outside.sigmoids.contains_key(*of))
         .collect();
     inputs.retain(|input| again.iter().all(|(sigmoid, _)| sigmoid != input));
-    let results = inputs.iter().copied().chain(again.iter().map(|again| again.0));
+    let constants: Vec<(&str, f32)> =
+        inputs.iter().filter_map(|&input| Some((input, *outside.numbers.get(input)?))).collect();
+    // An operator has an input at least.
+    let constants = if constants.len() < inputs.len() { constants } else { Vec::new() };
+    inputs.retain(|input| constants.iter().all(|(constant, _)| constant != input));
+    let results = inputs.iter().chain(constants.iter().map(|(name, _)| name)).copied();
+    let results = results.chain(again.iter().map(|again| again.0));
     let results = results.chain(meanings.iter().map(|(output, _)| *output)).zip(0_i64..);
     let places: HashMap<&str, i64> = results.collect();
     let mut steps: Vec<i64> = Vec::new();
@@ -89,6 +106,7 @@ fn replacement(body: &Body<'_>, group: &[usize], outside: &Outside) -> NodeProto
         domain: Some(DOMAIN.into()),
         ..NodeProto::new(OPERATOR, &inputs, &[output])
     }
+    .with(AttributeProto::floats(CONSTANTS, constants.iter().map(|(_, value)| *value).collect::<Vec<_>>()))
     .with(AttributeProto::ints(STEPS, steps))
 }
 
@@ -183,9 +201,9 @@ mod tests {
             op("Relu", &["dx"], "y"),
         ];
         let (nodes, steps) = fused(gate, &["y"]);
-        assert_eq!(nodes, ["Relu x", "Elementwise x zero dy", "Relu dx"]);
+        assert_eq!(nodes, ["Relu x", "Elementwise x dy", "Relu dx"]);
         let [greater, identity, mul] = [Op::Greater, Op::Identity, Op::Mul].map(number);
-        assert_eq!(steps, [vec![greater, 0, 1, 0, identity, 3, 0, 0, mul, 4, 2, 0]]);
+        assert_eq!(steps, [vec![greater, 0, 2, 0, identity, 3, 0, 0, mul, 4, 1, 0]]);
     }
 
     #[test]
@@ -201,12 +219,12 @@ mod tests {
             ]
         };
         let (nodes, _) = fused(two("y", "z"), &["y", "z"]);
-        assert_eq!(nodes, ["Neg x", "Elementwise negative zero x", "Elementwise negative zero x"]);
+        assert_eq!(nodes, ["Neg x", "Elementwise negative x", "Elementwise negative x"]);
         // The result of the first is read by an operator of another kind besides.
         let mut three = two("y", "z");
         three.push(op("Relu", &["a"], "w"));
         let (nodes, _) = fused(three, &["y", "z", "w"]);
-        let (whole, alone) = ("Elementwise negative zero x", "Exp a");
+        let (whole, alone) = ("Elementwise negative x", "Exp a");
         assert_eq!(nodes, ["Neg x", whole, alone, whole, "Relu a"]);
     }
 
@@ -220,9 +238,9 @@ mod tests {
             ]
         };
         let (nodes, steps) = fused(slope("x"), &["y"]);
-        assert_eq!(nodes, ["Elementwise one x"]);
-        assert_eq!(steps[0][..8], [number(Op::Sigmoid), 1, 0, 0, number(Op::Sub), 0, 2, 0]);
-        assert_eq!(fused(slope("one"), &["y"]).0, ["Elementwise one s"]);
+        assert_eq!(nodes, ["Elementwise x"]);
+        assert_eq!(steps[0][..8], [number(Op::Sigmoid), 0, 0, 0, number(Op::Sub), 1, 2, 0]);
+        assert_eq!(fused(slope("one"), &["y"]).0, ["Elementwise s"]);
     }
 
     #[test]
@@ -233,9 +251,22 @@ mod tests {
             vec![shape, op("Expand", &["one", "shape"], "wide"), op("Neg", &["wide"], "y")]
         };
         let (nodes, steps) = fused(expand(None), &["y"]);
-        assert_eq!(nodes, ["Elementwise one x"]);
-        assert_eq!(steps[0], [number(Op::Identity), 0, 0, 0, number(Op::Neg), 2, 0, 0]);
+        assert_eq!(nodes, ["Elementwise x"]);
+        assert_eq!(steps[0], [number(Op::Identity), 1, 0, 0, number(Op::Neg), 2, 0, 0]);
         assert_eq!(fused(expand(Some(1)), &["y"]).0.len(), 3);
+    }
+
+    #[test]
+    fn constants_are_no_inputs_unless_there_is_nothing_else() {
+        let nodes = |first: &str| vec![op("Add", &["one", first], "a"), op("Exp", &["a"], "y")];
+        let mut graph = graph(nodes("x"), &["y"]);
+        fuse(&mut graph);
+        let node = &graph.node[3].attribute[0].g.as_ref().unwrap().node[0];
+        assert_eq!(
+            (node.input.join(" ").as_str(), &node.attribute(CONSTANTS).unwrap().floats[..]),
+            ("x", &[1.0][..])
+        );
+        assert_eq!(fused(nodes("zero"), &["y"]).0, ["Elementwise one zero"]);
     }
 
     #[test]
