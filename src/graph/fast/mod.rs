@@ -1,4 +1,4 @@
-//! What of a program camlens computes itself, because the runtime computes too much.
+//! What of a program camlens computes itself, because the runtime takes longer for it than it must.
 //!
 //! [`fuse`] is the last thing that is done to a program: it puts operators of the
 //! domain [`DOMAIN`] in the place of those nodes that they compute faster. What
