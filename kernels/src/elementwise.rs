@@ -62,7 +62,7 @@ pub enum Op {
 }
 
 impl Op {
-    /// All of them; the place of one is its number.
+    /// All of them; the place of one is its number, `op as usize`.
     pub const ALL: [Self; 18] = [
         Self::Identity,
         Self::Add,
@@ -356,6 +356,11 @@ mod tests {
             }
             assert_eq!(output[index], known[known.len() - 1]);
         }
+    }
+
+    #[test]
+    fn the_place_of_an_operation_is_its_number() {
+        assert!(Op::ALL.iter().enumerate().all(|(place, op)| *op as usize == place));
     }
 
     #[test]

@@ -32,6 +32,12 @@ impl NodeProto {
         matches!(self.domain(), "" | "ai.onnx")
     }
 
+    /// True for the standard operator of this name.
+    #[must_use]
+    pub fn is(&self, op: &str) -> bool {
+        self.is_standard() && self.op() == op
+    }
+
     /// The name of input `index`; `None` where it is left out.
     #[must_use]
     pub fn input_name(&self, index: usize) -> Option<&str> {

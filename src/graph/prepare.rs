@@ -80,9 +80,8 @@ impl Prepared {
 }
 
 fn constants_to_initializers(graph: &mut GraphProto) {
-    let (constants, nodes) = std::mem::take(&mut graph.node)
-        .into_iter()
-        .partition(|node| node.is_standard() && node.op() == "Constant");
+    let (constants, nodes) =
+        std::mem::take(&mut graph.node).into_iter().partition(|node| node.is("Constant"));
     graph.node = nodes;
     for node in constants {
         let name = node.output.first().cloned().unwrap_or_default();
@@ -100,7 +99,7 @@ fn copies_are_constants(graph: &mut GraphProto) {
     let outputs: HashSet<String> = graph.output.iter().map(|output| output.name().to_owned()).collect();
     for node in std::mem::take(&mut graph.node) {
         let copy = node.output.first().filter(|output| !outputs.contains(*output));
-        let original = node.input_name(0).filter(|_| node.is_standard() && node.op() == "Identity");
+        let original = node.input_name(0).filter(|_| node.is("Identity"));
         let tensor = original.and_then(|name| graph.initializer.iter().find(|tensor| tensor.name() == name));
         match (tensor.cloned(), copy) {
             (Some(tensor), Some(copy)) => {

@@ -46,11 +46,18 @@ impl<'g> Topology<'g> {
 
     /// The nodes that read a tensor, in order; a node that reads it twice stands here twice.
     pub fn readers(&self, tensor: &str) -> impl ExactSizeIterator<Item = &'g NodeProto> {
-        self.readers
-            .get(tensor)
-            .map_or(&[] as &[usize], Vec::as_slice)
-            .iter()
-            .map(|&index| &self.graph.node[index])
+        self.reader_positions(tensor).map(|index| &self.graph.node[index])
+    }
+
+    /// The positions of the nodes that read a tensor, as [`Topology::readers`] has them.
+    pub fn reader_positions(&self, tensor: &str) -> impl ExactSizeIterator<Item = usize> {
+        self.readers.get(tensor).map_or(&[] as &[usize], Vec::as_slice).iter().copied()
+    }
+
+    /// True for an output of the graph.
+    #[must_use]
+    pub fn is_output(&self, tensor: &str) -> bool {
+        self.graph.output.iter().any(|output| output.name() == tensor)
     }
 
     /// The one node that reads a tensor, when there is just one and the tensor is no output of the graph.
@@ -58,8 +65,7 @@ impl<'g> Topology<'g> {
     pub fn only_reader(&self, tensor: &str) -> Option<&'g NodeProto> {
         let mut readers = self.readers(tensor);
         let only = readers.next().filter(|_| readers.next().is_none())?;
-        let is_output = self.graph.output.iter().any(|output| output.name() == tensor);
-        (!is_output).then_some(only)
+        (!self.is_output(tensor)).then_some(only)
     }
 
     /// The constant of this name.

@@ -108,7 +108,7 @@ fn follow<'g>(topology: &Topology<'g>, first: &'g NodeProto) -> Vec<Link<'g>> {
     let mut chain = Vec::new();
     let mut next = Some(first);
     while let Some(conv) = next {
-        let relu = topology.only_reader(&conv.output[0]).filter(|reader| is(reader, "Relu"));
+        let relu = topology.only_reader(&conv.output[0]).filter(|reader| reader.is("Relu"));
         let mut link = Link { conv, relu, pool: None };
         let continues = |tensor: &str| {
             let goes_on = |node: &&NodeProto| {
@@ -132,9 +132,8 @@ fn follow<'g>(topology: &Topology<'g>, first: &'g NodeProto) -> Vec<Link<'g>> {
 fn replacement(topology: &Topology<'_>, chain: &[Link<'_>]) -> (NodeProto, Vec<String>) {
     let inside: HashSet<&str> =
         chain.iter().flat_map(Link::nodes).map(|node| node.output[0].as_str()).collect();
-    let is_output = |tensor: &str| topology.graph.output.iter().any(|output| output.name() == tensor);
     let is_read = |tensor: &str| {
-        is_output(tensor)
+        topology.is_output(tensor)
             || topology
                 .readers(tensor)
                 .any(|reader| !reader.output.first().is_some_and(|output| inside.contains(output.as_str())))
@@ -168,10 +167,6 @@ fn replacement(topology: &Topology<'_>, chain: &[Link<'_>]) -> (NodeProto, Vec<S
     (node, inside.into_iter().map(str::to_owned).collect())
 }
 
-fn is(node: &NodeProto, op: &str) -> bool {
-    node.is_standard() && node.op() == op
-}
-
 /// True where a list attribute is absent or holds nothing but `value`.
 fn all(node: &NodeProto, name: &str, value: i64) -> bool {
     node.ints(name).is_none_or(|values| values.iter().all(|&other| other == value))
@@ -179,10 +174,7 @@ fn all(node: &NodeProto, name: &str, value: i64) -> bool {
 
 /// Channels in and out, if the node is a convolution that a chain can take.
 fn convolution(topology: &Topology<'_>, node: &NodeProto) -> Option<(i64, i64)> {
-    if !is(node, "Conv")
-        || node.int("group", 1) != 1
-        || !all(node, "strides", 1)
-        || !all(node, "dilations", 1)
+    if !node.is("Conv") || node.int("group", 1) != 1 || !all(node, "strides", 1) || !all(node, "dilations", 1)
     {
         return None;
     }
@@ -202,7 +194,7 @@ fn convolution(topology: &Topology<'_>, node: &NodeProto) -> Option<(i64, i64)> 
 
 /// A maximum of 2×2 with stride 2 and nothing else.
 fn is_pool(node: &NodeProto) -> bool {
-    is(node, "MaxPool")
+    node.is("MaxPool")
         && node.output.len() == 1
         && node.ints("kernel_shape") == Some(&[2, 2])
         && node.ints("strides") == Some(&[2, 2])

@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 
 use super::DOMAIN;
-use crate::graph::proto::{AttributeProto, GraphProto, NodeProto, data_type};
+use crate::graph::proto::{AttributeProto, GraphProto, NodeProto};
 
 /// The operator: inputs `[N, C, H, W]` and `[C, 1, kh, kw]`, output `[N, C, h, w]`. Its attributes are those of
 /// `Conv`, written out, or of `ConvTranspose`.
@@ -18,15 +18,12 @@ pub const TRANSPOSED: &str = "transposed";
 
 /// Replaces every such convolution in the bodies of a graph's `Loop` nodes; returns how many.
 pub(super) fn fuse(graph: &mut GraphProto) -> usize {
-    let weights: HashMap<String, Vec<i64>> = (graph.initializer.iter())
-        .filter(|tensor| tensor.data_type() == data_type::FLOAT)
-        .map(|tensor| (tensor.name().to_owned(), tensor.dims.clone()))
-        .collect();
+    let weights = super::weights(graph);
     let mut count = 0;
     for body in super::bodies(graph) {
         // A filter that is turned round keeps its shape.
         let turned: HashMap<String, String> = (body.node.iter())
-            .filter(|node| node.is_standard() && node.op() == "Slice")
+            .filter(|node| node.is("Slice"))
             .map(|node| (node.output[0].clone(), node.input[0].clone()))
             .collect();
         for node in &mut body.node {

@@ -45,7 +45,7 @@ struct Outside {
 
 impl Outside {
     fn of(graph: &GraphProto) -> Self {
-        let sigmoids = graph.node.iter().filter(|node| node.is_standard() && node.op() == "Sigmoid");
+        let sigmoids = graph.node.iter().filter(|node| node.is("Sigmoid"));
         let numbers = graph.initializer.iter().filter(|tensor| tensor.dims.is_empty());
         let number = |tensor: &TensorProto| match tensor.to_float32s()?.as_slice() {
             &[number] => Some((tensor.name().to_owned(), number)),
@@ -62,7 +62,7 @@ impl Outside {
 /// The node that does a group's work.
 fn replacement(body: &Body<'_>, group: &[usize], outside: &Outside) -> NodeProto {
     let meanings: Vec<(&str, &Meaning)> = (group.iter())
-        .filter_map(|&index| Some((body.nodes[index].output[0].as_str(), body.meanings[index].as_ref()?)))
+        .filter_map(|&index| Some((body.result(index), body.meanings[index].as_ref()?)))
         .collect();
     let is_inside = |name: &str| meanings.iter().any(|(output, _)| *output == name);
     let mut inputs: Vec<&str> = Vec::new();
@@ -91,8 +91,7 @@ fn replacement(body: &Body<'_>, group: &[usize], outside: &Outside) -> NodeProto
     let mut steps: Vec<i64> = Vec::new();
     let mut write = |op: Op, operands: &[&str]| {
         let numbers = operands.iter().map(|operand| places[operand]);
-        steps
-            .push(Op::ALL.iter().zip(0_i64..).find(|(other, _)| **other == op).map_or(0, |(_, place)| place));
+        steps.push(op as i64);
         steps.extend(numbers.chain(std::iter::repeat(0)).take(3));
     };
     again.iter().for_each(|&(_, of)| write(Op::Sigmoid, &[of]));
@@ -100,9 +99,9 @@ fn replacement(body: &Body<'_>, group: &[usize], outside: &Outside) -> NodeProto
         let operands: Vec<&str> = meaning.operands.iter().map(String::as_str).collect();
         write(meaning.op, &operands);
     }
-    let output = &body.nodes[group[group.len() - 1]].output[0];
+    let output = body.result(group[group.len() - 1]);
     NodeProto {
-        name: Some(output.clone()),
+        name: Some(output.to_owned()),
         domain: Some(DOMAIN.into()),
         ..NodeProto::new(OPERATOR, &inputs, &[output])
     }
@@ -114,7 +113,7 @@ fn fuse_body(graph: &mut GraphProto, outside: &Outside) -> usize {
     let body = Body::new(graph, &outside.types);
     let mut taken: HashSet<usize> = HashSet::new();
     let mut replacements: HashMap<usize, NodeProto> = HashMap::new();
-    for root in (0..body.nodes.len()).rev() {
+    for root in (0..body.meanings.len()).rev() {
         if taken.contains(&root) || body.meanings[root].is_none() || body.is_condition[root] {
             continue;
         }
@@ -188,7 +187,7 @@ mod tests {
     }
 
     fn number(op: Op) -> i64 {
-        Op::ALL.iter().position(|other| *other == op).unwrap() as i64
+        op as i64
     }
 
     #[test]

@@ -9,7 +9,9 @@ pub mod depthwise;
 pub mod elementwise;
 pub mod products;
 
-use super::proto::{GraphProto, ModelProto, NodeProto, OperatorSetIdProto};
+use std::collections::HashMap;
+
+use super::proto::{GraphProto, ModelProto, NodeProto, OperatorSetIdProto, data_type};
 
 /// The domain of camlens's own operators.
 pub const DOMAIN: &str = "camlens";
@@ -42,9 +44,15 @@ pub fn fuse(model: &mut ModelProto) -> Fused {
     fused
 }
 
+/// The shapes of a graph's weights in 32 bits, by their names.
+fn weights(graph: &GraphProto) -> HashMap<String, Vec<i64>> {
+    let floats = graph.initializer.iter().filter(|tensor| tensor.data_type() == data_type::FLOAT);
+    floats.map(|tensor| (tensor.name().to_owned(), tensor.dims.clone())).collect()
+}
+
 /// The bodies of a graph's `Loop` nodes, which is where the backward pass stands.
 fn bodies(graph: &mut GraphProto) -> impl Iterator<Item = &mut GraphProto> {
-    let is_loop = |node: &&mut NodeProto| node.is_standard() && node.op() == "Loop";
+    let is_loop = |node: &&mut NodeProto| node.is("Loop");
     let attributes = graph.node.iter_mut().filter(is_loop).flat_map(|node| &mut node.attribute);
     attributes.filter_map(|attribute| attribute.g.as_mut())
 }

@@ -4,10 +4,8 @@
 //! What they multiply is zero wherever a ReLU was shut, and what is multiplied
 //! by zero need not be read: full-size VGG16's first such layer has 411 MB.
 
-use std::collections::HashMap;
-
 use super::DOMAIN;
-use crate::graph::proto::{AttributeProto, GraphProto, NodeProto, data_type};
+use crate::graph::proto::{AttributeProto, GraphProto, NodeProto};
 
 /// The operator: inputs `[.., K]` and `[K, M]` (`[M, K]` with [`TRANSPOSED`]) and perhaps a bias `[M]`;
 /// output `[.., M]`.
@@ -25,10 +23,7 @@ const LARGE_BACKWARDS: i64 = 1 << 18;
 
 /// Replaces every such product, in the graph and in the bodies of its `Loop` nodes; returns how many.
 pub(super) fn fuse(graph: &mut GraphProto) -> usize {
-    let shapes: HashMap<String, Vec<i64>> = (graph.initializer.iter())
-        .filter(|tensor| tensor.data_type() == data_type::FLOAT)
-        .map(|tensor| (tensor.name().to_owned(), tensor.dims.clone()))
-        .collect();
+    let shapes = super::weights(graph);
     let fits = |node: &NodeProto, is_backwards: bool| -> Option<bool> {
         let transposed = product(node)?;
         let large = if is_backwards && node.op() == "Gemm" { LARGE_BACKWARDS } else { LARGE };
@@ -74,7 +69,7 @@ fn replace(node: &mut NodeProto, transposed: Option<bool>) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::graph::proto::TensorProto;
+    use crate::graph::proto::{TensorProto, data_type};
 
     fn weight(name: &str, dims: &[i64]) -> TensorProto {
         TensorProto {

@@ -1,11 +1,11 @@
 //! Which nodes of a body are elementwise arithmetic, and which of them make a group.
 
-use std::collections::{BTreeSet, BinaryHeap, HashMap, HashSet};
+use std::collections::{BTreeSet, BinaryHeap, HashMap};
 
 use kernels::Op;
 
 use crate::graph::proto::{GraphProto, NodeProto, data_type};
-use crate::graph::topology::reads;
+use crate::graph::topology::Topology;
 use crate::graph::types;
 
 /// What a node does, in terms of a step.
@@ -18,35 +18,24 @@ pub(super) struct Meaning {
 
 /// The nodes of a body, as far as groups are made of them.
 pub(super) struct Body<'g> {
-    pub(super) nodes: &'g [NodeProto],
+    topology: Topology<'g>,
     /// What each of them does, if it can be a step.
     pub(super) meanings: Vec<Option<Meaning>>,
     /// Whether its result is true or false.
     pub(super) is_condition: Vec<bool>,
-    producer: HashMap<&'g str, usize>,
-    readers: HashMap<&'g str, Vec<usize>>,
-    outputs: HashSet<&'g str>,
 }
 
 impl<'g> Body<'g> {
     /// Reads a body; `outside` are the types of the tensors around it.
     pub(super) fn new(body: &'g GraphProto, outside: &HashMap<String, i32>) -> Self {
         let types = types::followed(body, outside);
-        let (mut producer, mut readers) = (HashMap::new(), HashMap::<&str, Vec<usize>>::new());
-        for (index, node) in body.node.iter().enumerate() {
-            producer.extend(node.output.iter().map(|output| (output.as_str(), index)));
-            reads(node).for_each(|input| readers.entry(input).or_default().push(index));
-        }
         let is_condition = (body.node.iter())
             .map(|node| node.output.first().and_then(|output| types.get(output)) == Some(&data_type::BOOL))
             .collect();
         let mut found = Self {
-            nodes: &body.node,
+            topology: Topology::new(body),
             meanings: Vec::with_capacity(body.node.len()),
             is_condition,
-            producer,
-            readers,
-            outputs: body.output.iter().map(|output| output.name()).collect(),
         };
         for node in &body.node {
             let meaning = found.meaning(node, &types);
@@ -88,9 +77,9 @@ impl<'g> Body<'g> {
         let is_condition = |name: &str| {
             types.get(name) == Some(&data_type::BOOL)
                 && self
-                    .producer
-                    .get(name)
-                    .is_some_and(|&index| matches!(self.meanings.get(index), Some(Some(_))))
+                    .topology
+                    .position(name)
+                    .is_some_and(|index| matches!(self.meanings.get(index), Some(Some(_))))
         };
         let fits = |(place, name): (usize, &String)| match op {
             "And" | "Or" | "Not" | "Cast" => is_condition(name),
@@ -102,7 +91,7 @@ impl<'g> Body<'g> {
             return None;
         }
         let like = if op == "Expand" {
-            let shape = &self.nodes[*self.producer.get(node.input[1].as_str())?];
+            let shape = self.topology.producer(&node.input[1])?;
             let is_whole = shape.op() == "Shape" && shape.attribute.is_empty();
             Some(shape.input.first().filter(|like| is_whole && is_float(like))?.clone())
         } else {
@@ -125,8 +114,8 @@ impl<'g> Body<'g> {
             let is_own = |index: usize| self.readers(index).all(|reader| group.contains(&reader));
             // A condition that others read too is worked out again, which they must be able to do as well.
             let only_for_own = || self.readers(index).all(|reader| reader == root || is_own(reader));
-            let is_kept_outside = || self.outputs.contains(self.nodes[index].output[0].as_str());
-            if self.is_condition[index] || (!is_kept_outside() && is_own(index) && only_for_own()) {
+            let is_output = || self.topology.is_output(self.result(index));
+            if self.is_condition[index] || (!is_output() && is_own(index) && only_for_own()) {
                 group.insert(index);
                 waiting.extend(self.producers(index));
             }
@@ -137,11 +126,16 @@ impl<'g> Body<'g> {
     /// The nodes that make what a step reads.
     fn producers(&self, index: usize) -> impl Iterator<Item = usize> {
         let operands = self.meanings[index].iter().flat_map(|meaning| &meaning.operands);
-        operands.filter_map(|name| self.producer.get(name.as_str()).copied())
+        operands.filter_map(|name| self.topology.position(name))
     }
 
     /// The nodes that read a node's result.
     fn readers(&self, index: usize) -> impl Iterator<Item = usize> {
-        self.readers.get(self.nodes[index].output[0].as_str()).into_iter().flatten().copied()
+        self.topology.reader_positions(self.result(index))
+    }
+
+    /// The tensor that a node makes.
+    pub(super) fn result(&self, index: usize) -> &'g str {
+        &self.topology.graph.node[index].output[0]
     }
 }

@@ -4,7 +4,7 @@
 //! gradient of its output. With stride 1 that is a plain convolution with the kernel
 //! flipped and its channels exchanged, which ONNX Runtime does half as fast again as
 //! its `ConvTranspose`; the flipped kernel is folded to a constant when the session
-//! is made. With other strides `ConvTranspose` reads the kernel as it is.
+//! is made. One of 1×1 is a product of matrices. With other strides `ConvTranspose` reads the kernel as it is.
 
 use super::{Emit, Gradients, Step};
 use crate::graph::proto::{AttributeProto, NodeProto};
