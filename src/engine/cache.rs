@@ -15,7 +15,7 @@ use ndarray::{Array2, Array4, ArrayView1, ArrayView2, Axis};
 use sha2::{Digest, Sha256};
 
 use self::kept::{Forward, Kept, Key, Value};
-use super::session::{Outcome, Pass};
+use super::session::{Outcome, Pass, predicted};
 use crate::graph::program::Wanted;
 
 /// Known outcomes of all models. Clones share them.
@@ -227,8 +227,7 @@ fn classes(pass: &Pass, scores: ArrayView2<'_, f32>) -> Vec<usize> {
     if !pass.targets.is_empty() {
         return pass.targets.clone();
     }
-    let row = scores.row(0);
-    vec![(0..row.len()).fold(0, |best, class| if row[class] > row[best] { class } else { best })]
+    vec![predicted(scores.row(0))]
 }
 
 /// Adds numbers to a hash, some thousand at a time: one by one would take longer than the hash.

@@ -23,6 +23,6 @@ pub use cancel::{Cancel, Reason};
 pub use masked::{Answers, Scene, masked_passes};
 pub use model::Model;
 pub use registry::{Models, Status};
-pub use session::{Outcome, Pass};
+pub use session::{Outcome, Pass, predicted};
 pub use settings::Settings;
 pub use tail::Behind;

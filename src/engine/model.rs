@@ -168,7 +168,7 @@ impl Model {
             // What is carried over is not kept.
             return self.call(Some(Key::Head(layer.tensor.clone())), pass.into(), cancel);
         }
-        only(self.run_all(&[layer], &pass, cancel)?)
+        only(self.run_all(&[layer], pass, cancel)?)
     }
 
     /// Runs a pass of the program that several layers have in common: an outcome for each of them, from one forward
@@ -177,18 +177,19 @@ impl Model {
     ///
     /// # Errors
     /// As [`Model::run`].
-    pub fn run_all(&self, layers: &[&Layer], pass: &Pass, cancel: &Cancel) -> Result<Vec<Outcome>> {
+    pub fn run_all(&self, layers: &[&Layer], pass: Pass, cancel: &Cancel) -> Result<Vec<Outcome>> {
         cancel.check()?;
         let image = |layer: &&Layer| self.cache.image(self.id(), &layer.tensor, &pass.input);
         let images: Option<Vec<_>> = layers.iter().map(image).collect();
-        let known = |images: &Vec<Image<'_>>| images.iter().map(|image| image.outcome(pass)).collect();
-        if let Some(outcomes) = images.as_ref().and_then(known) {
+        let key = Some(Key::Whole(layers.iter().map(|layer| layer.tensor.clone()).collect()));
+        let Some(images) = images else { return self.call_all(key, pass.into(), cancel) };
+        let known: Option<Vec<_>> = images.iter().map(|image| image.outcome(&pass)).collect();
+        if let Some(outcomes) = known {
             return Ok(outcomes);
         }
-        let key = Key::Whole(layers.iter().map(|layer| layer.tensor.clone()).collect());
-        let outcomes = self.call_all(Some(key), pass.clone().into(), cancel)?;
-        for (image, outcome) in images.iter().flatten().zip(&outcomes) {
-            image.keep(pass, outcome);
+        let outcomes = self.call_all(key, pass.clone().into(), cancel)?;
+        for (image, outcome) in images.iter().zip(&outcomes) {
+            image.keep(&pass, outcome);
         }
         Ok(outcomes)
     }

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::path::Path;
 use std::sync::Arc;
 
-use ndarray::{Array2, Array4, Array5, ArrayD};
+use ndarray::{Array2, Array4, Array5, ArrayD, ArrayView1};
 use ort::logging::LogLevel;
 use ort::session::{RunOptions, Session, SessionInputValue, SessionOutputs};
 use ort::value::TensorRef;
@@ -63,6 +63,12 @@ pub struct Outcome {
     pub is_known: bool,
     /// What the layer's tail reads besides the activation, if asked for.
     pub carried: Vec<ArrayD<f32>>,
+}
+
+/// The class of the largest score, the first of equal ones: what the program differentiates unasked.
+#[must_use]
+pub fn predicted(scores: ArrayView1<'_, f32>) -> usize {
+    (0..scores.len()).fold(0, |best, class| if scores[class] > scores[best] { class } else { best })
 }
 
 /// A program, encoded, and what its inputs are.

@@ -8,11 +8,11 @@ use super::goal::{self, Goal};
 use super::methods::Row;
 use super::normalize::{Finish, normalize};
 use super::options::Options;
-use super::predict::{argmax, prediction, top};
+use super::predict::{prediction, top};
 use super::result::{Explanation, Passes, Timing};
 use super::stage::{Stage, first, gradients};
 use super::watch::Watch;
-use crate::engine::{Cancel, Model, Outcome};
+use crate::engine::{Cancel, Model, Outcome, predicted};
 use crate::error::{Error, Kind, Result};
 use crate::graph::layers::Layer;
 
@@ -70,8 +70,8 @@ impl<'a> Job<'a> {
 
     /// What is explained, now that the predicted class is known.
     fn goals(&self, outcome: &Outcome) -> Result<Vec<Goal>> {
-        let predicted = || vec![argmax(outcome.scores.row(0))];
-        let targets = if self.targets.is_empty() { predicted() } else { self.targets.clone() };
+        let unasked = || vec![predicted(outcome.scores.row(0))];
+        let targets = if self.targets.is_empty() { unasked() } else { self.targets.clone() };
         if let Some(target) = targets.iter().find(|target| self.contrast == Some(**target)) {
             let detail = format!("class {target} can't be told from itself; contrast takes another class");
             return Err(Error::new(Kind::Impossible, detail).about("contrast"));

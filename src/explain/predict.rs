@@ -3,9 +3,8 @@
 use std::time::Instant;
 
 use image::RgbImage;
-use ndarray::ArrayView1;
 
-use super::result::{Passes, Prediction, Predictions, Timing};
+use super::result::{Passes, Prediction, Predictions, Timing, ms_since};
 use crate::engine::{Cancel, Model, Outcome};
 use crate::error::Result;
 use crate::graph::score::Link;
@@ -17,14 +16,14 @@ use crate::graph::score::Link;
 pub fn predict(model: &Model, image: &RgbImage, top_k: usize, cancel: &Cancel) -> Result<Predictions> {
     let started = Instant::now();
     let input = model.preprocess().tensor(image);
-    let preprocess_ms = started.elapsed().as_secs_f64() * 1e3;
+    let preprocess_ms = ms_since(started);
     let started = Instant::now();
     let outcome = model.forward(input, cancel)?;
     Ok(Predictions {
         model: model.id().to_owned(),
         predictions: top(model, &outcome, top_k),
         passes: Passes { forward: usize::from(!outcome.is_known), ..Passes::default() },
-        timing: Timing { preprocess_ms, forward_ms: started.elapsed().as_secs_f64() * 1e3, explain_ms: 0.0 },
+        timing: Timing { preprocess_ms, forward_ms: ms_since(started), explain_ms: 0.0 },
     })
 }
 
@@ -44,11 +43,4 @@ pub(super) fn prediction(model: &Model, outcome: &Outcome, class: usize) -> Pred
         probability: outcome.probabilities[[0, class]],
         logit: (model.link() != Link::Hidden).then(|| outcome.scores[[0, class]]),
     }
-}
-
-/// The place of the largest score, the first of equal ones.
-pub(super) fn argmax(scores: ArrayView1<'_, f32>) -> usize {
-    let larger =
-        |best: usize, (index, &score): (usize, &f32)| if score > scores[best] { index } else { best };
-    scores.iter().enumerate().fold(0, larger)
 }

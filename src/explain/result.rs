@@ -1,6 +1,7 @@
 //! What an explanation consists of.
 
 use std::ops::Add;
+use std::time::Instant;
 
 use ndarray::Array2;
 use serde::Serialize;
@@ -68,6 +69,11 @@ impl Add for Timing {
             explain_ms: self.explain_ms + other.explain_ms,
         }
     }
+}
+
+/// How long ago that was, in milliseconds.
+pub(super) fn ms_since(started: Instant) -> f64 {
+    started.elapsed().as_secs_f64() * 1e3
 }
 
 /// One map, and all that belongs to it.

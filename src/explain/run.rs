@@ -10,7 +10,7 @@ use super::job::{Job, Request, finish};
 use super::names::names;
 use super::normalize::Finish;
 use super::options::{Method, Options};
-use super::result::{Explanation, Timing};
+use super::result::{Explanation, Timing, ms_since};
 use super::watch::Watch;
 use crate::engine::{Cancel, Model, Outcome, Pass};
 use crate::error::{Error, Kind, Result};
@@ -136,7 +136,7 @@ impl Request<'_> {
             let of_layer = |layer: &&Layer| self.model.run(layer, pass.clone(), self.cancel);
             layers.iter().map(of_layer).collect::<Result<_>>()?
         } else {
-            self.model.run_all(&layers, &pass, self.cancel)?
+            self.model.run_all(&layers, pass, self.cancel)?
         };
         Ok(Ran { wanted, outcomes, took_ms: ms_since(started) })
     }
@@ -186,8 +186,4 @@ fn layers<'a>(model: &'a Model, options: &Options) -> Result<Vec<&'a Layer>> {
         layers.push(layer);
     }
     Ok(layers)
-}
-
-fn ms_since(started: Instant) -> f64 {
-    started.elapsed().as_secs_f64() * 1e3
 }

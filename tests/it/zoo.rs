@@ -59,7 +59,7 @@ fn differs_less_than(tolerance: f32, name: &str, golden: &str) {
     let pass = Pass { wanted: Wanted::Logit, activation: true, ..Pass::of(x.clone()) };
     // The layers one by one, and all of them by one program.
     let layers: Vec<&Layer> = tensors.iter().map(|tensor| model.layer(Some(tensor)).unwrap()).collect();
-    let together = model.run_all(&layers, &pass, &Cancel::default()).unwrap();
+    let together = model.run_all(&layers, pass.clone(), &Cancel::default()).unwrap();
     for ((tensor, layer), of_all) in tensors.iter().zip(layers).zip(together) {
         assert_eq!(model.gradient_obstacle(layer), None, "{name}");
         let outcome = model.run(layer, pass.clone(), &Cancel::default()).unwrap();

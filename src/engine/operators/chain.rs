@@ -7,7 +7,7 @@ use kernels::{Batch, Chain, Link, Tap, Weights};
 use ort::operator::{ComputeContext, Kernel, KernelContext, Operator, OperatorInput, OperatorOutput};
 use ort::value::{DynTensorValueType, TensorElementType, ValueRef};
 
-use super::{Operators, RuntimeThreads, floats};
+use super::{Operators, RuntimeThreads, floats, unread};
 use crate::graph::fast::chain::{OPERATOR, attributes};
 
 /// The operator; weights and chains that other sessions of the model use are found, not made.
@@ -107,7 +107,7 @@ impl Kernel for ChainKernel {
         for (index, tap) in self.taps.iter().enumerate() {
             let [channels, h, w] = self.chain.shape(*tap, height, width).map(|size| size as i64);
             let value = context.output(index, [images as i64, channels, h, w])?;
-            outputs.push(value.ok_or_else(|| ort::Error::new("an output that nobody reads"))?);
+            outputs.push(value.ok_or_else(unread)?);
         }
         let mut taps = Vec::with_capacity(outputs.len());
         for (tap, value) in self.taps.iter().zip(&mut outputs) {

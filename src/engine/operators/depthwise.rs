@@ -2,9 +2,9 @@
 
 use kernels::{Direction, Maps, Window, depthwise};
 use ort::operator::{ComputeContext, Kernel, KernelContext, Operator, OperatorInput, OperatorOutput};
-use ort::value::{DynTensorValueType, TensorElementType};
+use ort::value::TensorElementType;
 
-use super::{RuntimeThreads, aligned};
+use super::{RuntimeThreads, aligned, tensor, unread};
 use crate::graph::fast::depthwise::{OPERATOR, TRANSPOSED};
 
 /// The operator.
@@ -81,14 +81,12 @@ impl DepthwiseKernel {
 
 impl Kernel for DepthwiseKernel {
     fn compute(&mut self, context: &ComputeContext) -> ort::Result<()> {
-        let absent = || ort::Error::new(format!("{OPERATOR} takes two inputs and gives one output"));
-        let tensor = |index| context.input(index)?.ok_or_else(absent)?.downcast::<DynTensorValueType>();
-        let (input, weights) = (tensor(0)?, tensor(1)?);
+        let (input, weights) = (tensor(context, 0)?, tensor(context, 1)?);
         let wrong = || ort::Error::new(format!("{OPERATOR} can't take maps of {}", input.shape()));
         let &[images, channels, height, width] = &input.shape()[..] else { return Err(wrong()) };
         let from = [height as usize, width as usize];
         let [Some(h), Some(w)] = [0, 1].map(|axis| self.size(axis, from[axis])) else { return Err(wrong()) };
-        let mut output = context.output(0, [images, channels, h as i64, w as i64])?.ok_or_else(absent)?;
+        let mut output = context.output(0, [images, channels, h as i64, w as i64])?.ok_or_else(unread)?;
         let (_, output) = output.try_extract_tensor_mut::<f32>()?;
         let data = aligned(&input)?;
         let maps = Maps { data: &data, channels: channels as usize, size: from };

@@ -4,9 +4,9 @@ use std::borrow::Cow;
 
 use kernels::{Expression, Op, Step, Tensor};
 use ort::operator::{ComputeContext, Kernel, KernelContext, Operator, OperatorInput, OperatorOutput};
-use ort::value::{DynTensorValueType, TensorElementType};
+use ort::value::TensorElementType;
 
-use super::{RuntimeThreads, aligned};
+use super::{RuntimeThreads, aligned, tensor, unread};
 use crate::graph::fast::elementwise::{CONSTANTS, OPERATOR, STEPS};
 
 /// The operator.
@@ -54,9 +54,7 @@ pub(super) struct ElementwiseKernel {
 
 impl Kernel for ElementwiseKernel {
     fn compute(&mut self, context: &ComputeContext) -> ort::Result<()> {
-        let absent = || ort::Error::new(format!("{OPERATOR} lacks an input or its output"));
-        let tensor = |index| context.input(index)?.ok_or_else(absent)?.downcast::<DynTensorValueType>();
-        let values = (0..self.inputs).map(tensor).collect::<ort::Result<Vec<_>>>()?;
+        let values = (0..self.inputs).map(|index| tensor(context, index)).collect::<ort::Result<Vec<_>>>()?;
         let mut numbers: Vec<(Vec<usize>, Cow<'_, [f32]>)> = Vec::with_capacity(values.len());
         for value in &values {
             let shape = value.shape().iter().map(|&size| usize::try_from(size).unwrap_or(0)).collect();
@@ -66,7 +64,7 @@ impl Kernel for ElementwiseKernel {
         let shapes: Vec<&[usize]> = tensors.iter().map(|tensor| tensor.shape).collect();
         let shape = Expression::shape(&shapes).map_err(ort::Error::new)?;
         let sizes: Vec<i64> = shape.iter().map(|&size| size as i64).collect();
-        let mut output = context.output(0, sizes)?.ok_or_else(absent)?;
+        let mut output = context.output(0, sizes)?.ok_or_else(unread)?;
         let threads = RuntimeThreads { context, count: self.threads };
         let (_, output) = output.try_extract_tensor_mut::<f32>()?;
         self.expression.run(&tensors, output, &threads).map_err(ort::Error::new)

@@ -73,6 +73,17 @@ impl Operators {
     }
 }
 
+/// An input that an operator needs.
+fn tensor<'a>(context: &'a ComputeContext, index: usize) -> ort::Result<ValueRef<'a, DynTensorValueType>> {
+    let value = context.input(index)?;
+    value.ok_or_else(|| ort::Error::new(format!("there is no input {index}")))?.downcast()
+}
+
+/// What an operator says whose output the runtime has no place for.
+fn unread() -> ort::Error {
+    ort::Error::new("an output that nobody reads")
+}
+
 /// The bytes of a tensor of 32-bit floats.
 ///
 /// A weight lies in the mapped model file where its exporter put it, aligned to nothing, so it can't be

@@ -4,7 +4,7 @@ use kernels::{Matrix, product, product_transposed};
 use ort::operator::{ComputeContext, Kernel, KernelContext, Operator, OperatorInput, OperatorOutput};
 use ort::value::{DynTensorValueType, TensorElementType};
 
-use super::{RuntimeThreads, bytes, floats};
+use super::{RuntimeThreads, bytes, floats, tensor, unread};
 use crate::graph::fast::products::{OPERATOR, TRANSPOSED};
 
 /// The operator.
@@ -46,12 +46,10 @@ pub(super) struct ProductKernel {
 
 impl Kernel for ProductKernel {
     fn compute(&mut self, context: &ComputeContext) -> ort::Result<()> {
-        let absent = || ort::Error::new(format!("{OPERATOR} takes two inputs and gives one output"));
-        let (input, matrix) = (context.input(0)?.ok_or_else(absent)?, context.input(1)?.ok_or_else(absent)?);
+        let (input, matrix) = (tensor(context, 0)?, tensor(context, 1)?);
         let bias = context.input(2)?;
         let bias = bias.map(|bias| floats(&bias.downcast::<DynTensorValueType>()?)).transpose()?;
         let (shape, input) = input.try_extract_tensor::<f32>()?;
-        let matrix = matrix.downcast::<DynTensorValueType>()?;
         let (Some((&wide, before)), &[rows, columns]) = (shape.split_last(), &matrix.shape()[..]) else {
             return Err(ort::Error::new(format!("{OPERATOR} multiplies matrices")));
         };
@@ -59,7 +57,7 @@ impl Kernel for ProductKernel {
         if wide != read {
             return Err(ort::Error::new(format!("{OPERATOR} can't multiply {wide} columns by {read} rows")));
         }
-        let mut output = context.output(0, [before, &[made]].concat())?.ok_or_else(absent)?;
+        let mut output = context.output(0, [before, &[made]].concat())?.ok_or_else(unread)?;
         let matrix = Matrix { bytes: bytes(&matrix)?, rows: rows as usize, columns: columns as usize };
         let threads = RuntimeThreads { context, count: self.threads };
         let multiply = if self.transposed { product_transposed } else { product };
