@@ -11,8 +11,8 @@ use std::sync::atomic::AtomicBool;
 use divan::counter::{BytesCount, ItemsCount};
 use divan::{Bencher, black_box};
 use kernels::{
-    Batch, Chain, Direction, Expression, Link, Maps, Matrix, Op, Scoped, Serial, Settings, Step, Tap, Tensor,
-    Weights, Window, depthwise, product, product_transposed,
+    Batch, Chain, Depthwise, Direction, Expression, Link, Maps, Matrix, Op, Scoped, Serial, Settings, Step,
+    Tap, Tensor, Weights, Window, product, product_transposed,
 };
 
 /// Input channels, output channels and side of VGG16's convolutions; a pooling follows where the side halves.
@@ -160,6 +160,9 @@ fn depthwise_back(bencher: Bencher<'_, '_>, stride: usize) {
     let mut output = vec![0.0; channels * side * side];
     bencher.counter(ItemsCount::new(input.len() * 25)).bench_local(|| {
         let maps = Maps { data: black_box(&input), channels, size };
-        depthwise(maps, &weights, (window, Direction::Back), (made, &mut output), &Serial).expect("it fits");
+        let (weights, direction) = (&weights[..], Direction::Back);
+        let job =
+            Depthwise { input: maps, before: None, weights, window, direction, size: made, after: None };
+        job.run(&mut output, &Serial).expect("it fits");
     });
 }

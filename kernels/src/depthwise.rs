@@ -15,8 +15,12 @@ use loops::{Correlate, correlate_of};
 use plan::Plan;
 use scratch::Scratch;
 
+use crate::elementwise::Inline;
 use crate::pool::{Pool, Shared};
 use crate::simd::Processor;
+
+/// So many numbers are worth a run of an expression.
+const AT_ONCE: usize = 1024;
 
 /// How a filter goes over a map: for each axis, rows first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,58 +55,86 @@ pub struct Maps<'a> {
     pub size: [usize; 2],
 }
 
-/// Convolves every channel of `input` with its filter out of `weights` `[C, kh, kw]`; `output` is `[N, C, h, w]` with
-/// `size` as h and w.
-///
-/// # Errors
-/// When a slice is not as long as its shape says, or a stride or dilation is 0.
-pub fn depthwise(
-    input: Maps<'_>,
-    weights: &[f32],
-    (window, direction): (Window, Direction),
-    (size, output): ([usize; 2], &mut [f32]),
-    threads: &dyn Pool,
-) -> Result<(), String> {
-    let job = Job { input, weights, plan: Plan::new(window, direction, input.size, size)?, size };
-    job.run(correlate_of(Processor::detect()), output, threads)
+/// A depthwise convolution, and what is done with its numbers while they are in the cache.
+#[derive(Clone, Copy, Debug)]
+pub struct Depthwise<'a> {
+    /// What is convolved. With `before`, its numbers are that expression's, and `data` is not read.
+    pub input: Maps<'a>,
+    /// What is convolved, where it has to be worked out first.
+    pub before: Option<&'a Inline<'a>>,
+    /// A filter for every channel, `[C, kh, kw]`.
+    pub weights: &'a [f32],
+    /// How the filters go over the maps.
+    pub window: Window,
+    /// Which way.
+    pub direction: Direction,
+    /// h and w of the result, `[N, C, h, w]`.
+    pub size: [usize; 2],
+    /// What is made of the result, which it is handed.
+    pub after: Option<&'a Inline<'a>>,
 }
 
-struct Job<'a> {
-    input: Maps<'a>,
-    weights: &'a [f32],
-    plan: Plan,
-    /// Of the result.
-    size: [usize; 2],
-}
+impl Depthwise<'_> {
+    /// Convolves, into `output` `[N, C, h, w]`.
+    ///
+    /// # Errors
+    /// When a slice is not as long as its shape says, or a stride or dilation is 0.
+    pub fn run(&self, output: &mut [f32], threads: &dyn Pool) -> Result<(), String> {
+        self.run_with(correlate_of(Processor::detect()), output, threads)
+    }
 
-impl Job<'_> {
-    fn run(&self, correlate: Correlate, output: &mut [f32], threads: &dyn Pool) -> Result<(), String> {
-        let Self { input, weights, plan, size } = self;
+    fn run_with(&self, correlate: Correlate, output: &mut [f32], threads: &dyn Pool) -> Result<(), String> {
+        let Self { input, before, weights, window, direction, size, after } = *self;
+        let plan = Plan::new(window, direction, input.size, size)?;
         let (plane, made) = (input.size[0] * input.size[1], size[0] * size[1]);
         let channels = input.channels;
         if channels == 0 || plane == 0 || made == 0 {
             return if output.is_empty() { Ok(()) } else { Err("maps without numbers".into()) };
         }
-        let planes = input.data.len() / plane;
-        if input.data.len() != planes * plane
+        let read = before.map_or(input.data.len(), Inline::len);
+        let planes = read / plane;
+        if read != planes * plane
             || !planes.is_multiple_of(channels)
             || output.len() != planes * made
+            || after.is_some_and(|after| after.len() != output.len())
             || weights.len() != channels * plan.filter
         {
             return Err("a depthwise convolution's arrays are not as long as their shapes".into());
         }
         let pieces = planes.min(4 * threads.threads().max(1));
         let output = Shared::new(output);
+        // Small planes are worked out several at once: an expression takes its time for every run.
+        let together = AT_ONCE.div_ceil(plane.max(made));
         threads.run(pieces, &|piece| {
-            let mut scratch = Scratch::new(plan, *size);
-            for index in planes * piece / pieces..planes * (piece + 1) / pieces {
+            let mut scratch = Scratch::new(&plan, size);
+            let (mut before, mut after) = (before.map(Inline::work), after.map(Inline::work));
+            let mut source = vec![0.0; if before.is_some() { together * plane } else { 0 }];
+            let mut result = vec![0.0; if after.is_some() { together * made } else { 0 }];
+            let end = planes * (piece + 1) / pieces;
+            for first in (planes * piece / pieces..end).step_by(together) {
+                let count = together.min(end - first);
+                let source = match &mut before {
+                    Some(before) => {
+                        before.run(first * plane, &[], &mut source[..count * plane]);
+                        &source[..]
+                    }
+                    None => &input.data[first * plane..],
+                };
                 // SAFETY: every piece has planes of its own, inside the output.
-                let to = unsafe { std::slice::from_raw_parts_mut(output.get().add(index * made), made) };
-                let channel = index % channels;
-                let filter = &weights[channel * plan.filter..][..plan.filter];
-                scratch.fill(plan, &input.data[index * plane..][..plane], input.size[1]);
-                scratch.convolve(correlate, plan, filter);
-                scratch.hand_out(plan, to, size[1]);
+                let output =
+                    unsafe { std::slice::from_raw_parts_mut(output.get().add(first * made), count * made) };
+                let to = if after.is_some() { &mut result[..count * made] } else { &mut *output };
+                for (index, (from, to)) in
+                    source.chunks_exact(plane).zip(to.chunks_exact_mut(made)).enumerate()
+                {
+                    let channel = (first + index) % channels;
+                    scratch.fill(&plan, from, input.size[1]);
+                    scratch.convolve(correlate, &plan, &weights[channel * plan.filter..][..plan.filter]);
+                    scratch.hand_out(&plan, to, size[1]);
+                }
+                if let Some(after) = &mut after {
+                    after.run(first * made, &result[..count * made], output);
+                }
             }
         });
         Ok(())
@@ -112,6 +144,7 @@ impl Job<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::elementwise::{Expression, Op, Step, Tensor};
     use crate::pool::{Scoped, Serial};
     use proptest::prelude::*;
 
@@ -164,10 +197,9 @@ mod tests {
         let expected = plain(&input, &weights, channels, (window, direction), [from, to]);
         let maps = Maps { data: &input, channels, size: from };
         for processor in Processor::all() {
+            let job = Depthwise { input: maps, ..job(&weights, (window, direction), to) };
             let mut output = vec![f32::NAN; expected.len()];
-            let plan = Plan::new(window, direction, from, to).unwrap();
-            let job = Job { input: maps, weights: &weights, plan, size: to };
-            job.run(correlate_of(processor), &mut output, &Scoped(2)).unwrap();
+            job.run_with(correlate_of(processor), &mut output, &Scoped(2)).unwrap();
             for (index, (&got, &expected)) in output.iter().zip(&expected).enumerate() {
                 assert!(
                     (f64::from(got) - expected).abs() < 1e-5,
@@ -195,17 +227,50 @@ mod tests {
         }
     }
 
+    /// A convolution of nothing yet.
+    fn job(weights: &[f32], (window, direction): (Window, Direction), size: [usize; 2]) -> Depthwise<'_> {
+        let input = Maps { data: &[], channels: 2, size: [4, 4] };
+        Depthwise { input, before: None, weights, window, direction, size, after: None }
+    }
+
+    const SAME: Window = Window { kernel: [3, 3], strides: [1, 1], dilations: [1, 1], pads: [1, 1] };
+
+    #[test]
+    fn what_comes_before_and_after_gives_what_it_gives_alone() {
+        let step = |op, operands| Step { op, operands };
+        let (x, gate, weights) = (numbers(64), numbers(2), numbers(18));
+        let shape = [2, 2, 4, 4];
+        let gated = Expression::new(2, vec![], vec![step(Op::Mul, [0, 1, 0])]).unwrap();
+        // x · y − y, of the y that is handed over.
+        let steps = vec![step(Op::Mul, [0, 1, 0]), step(Op::Sub, [2, 1, 0])];
+        let rest = Expression::new(2, vec![], steps).unwrap();
+        let whole = Tensor { data: &x, shape: &shape };
+        let gates = Tensor { data: &gate, shape: &[2, 1, 1] };
+        let before = Inline::new(&gated, None, &[whole, gates], &shape).unwrap();
+        let after = Inline::new(&rest, Some(1), &[whole], &shape).unwrap();
+        let plain = job(&weights, (SAME, Direction::Back), [4, 4]);
+        let joined = Depthwise { before: Some(&before), after: Some(&after), ..plain };
+        let mut output = [f32::NAN; 64];
+        joined.run(&mut output, &Scoped(2)).unwrap();
+
+        let worked: Vec<f32> = x.iter().enumerate().map(|(at, x)| x * gate[at / 16 % 2]).collect();
+        let input = Maps { data: &worked, ..plain.input };
+        let mut alone = [f32::NAN; 64];
+        Depthwise { input, ..plain }.run(&mut alone, &Serial).unwrap();
+        assert!(output.iter().enumerate().all(|(at, &got)| got == x[at] * alone[at] - alone[at]));
+    }
+
     #[test]
     fn what_does_not_fit_is_refused() {
-        let window = Window { kernel: [3, 3], strides: [1, 1], dilations: [1, 1], pads: [1, 1] };
-        let maps = Maps { data: &[1.0; 32], channels: 2, size: [4, 4] };
+        let data = [1.0; 32];
         let run = |window, weights: &[f32], len: usize| {
+            let input = Maps { data: &data, channels: 2, size: [4, 4] };
             let mut output = vec![0.0; len];
-            depthwise(maps, weights, (window, Direction::There), ([4, 4], &mut output), &Serial)
+            Depthwise { input, ..job(weights, (window, Direction::There), [4, 4]) }.run(&mut output, &Serial)
         };
-        assert!(run(window, &[1.0; 18], 32).is_ok());
-        assert!(run(window, &[1.0; 17], 32).is_err());
-        assert!(run(window, &[1.0; 18], 31).is_err());
-        assert!(run(Window { strides: [0, 1], ..window }, &[1.0; 18], 32).is_err());
+        assert!(run(SAME, &[1.0; 18], 32).is_ok());
+        assert!(run(SAME, &[1.0; 17], 32).is_err());
+        assert!(run(SAME, &[1.0; 18], 31).is_err());
+        assert!(run(Window { strides: [0, 1], ..SAME }, &[1.0; 18], 32).is_err());
     }
 }

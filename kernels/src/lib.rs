@@ -14,7 +14,8 @@
 //! gives it, and do not ask for what is multiplied by zero (`products`).
 //!
 //! An [`Expression`] is elementwise arithmetic in one go: each input is read once, whatever is done with it (`elementwise`).
-//! [`depthwise`] convolves every channel with its own filter, or carries a gradient back through that (`depthwise`).
+//! [`Depthwise`] convolves every channel with its own filter, or carries a gradient back through that, and works out expressions
+//! on what it reads and makes while that is in the cache (`depthwise`).
 //!
 //! A chain promises the convolution's result within a few parts in a million of its
 //! largest value, for any size, any number of channels and any batch; that no thread but
@@ -40,8 +41,8 @@ mod weights;
 mod winograd;
 
 pub use chain::{Batch, Chain, Link, Settings, Tap};
-pub use depthwise::{Direction, Maps, Window, depthwise};
-pub use elementwise::{Expression, Op, Step, Tensor};
+pub use depthwise::{Depthwise, Direction, Maps, Window};
+pub use elementwise::{Expression, Inline, Op, Step, Tensor};
 pub use lanes::Lanes;
 pub use pool::{Pool, Scoped, Serial};
 pub use products::{Matrix, product, product_transposed};

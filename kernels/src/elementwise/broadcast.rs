@@ -28,6 +28,8 @@ pub(super) fn shape(shapes: &[&[usize]]) -> Result<Vec<usize>, String> {
 pub(super) enum Reading<'a> {
     /// In the same order, one for each.
     Whole(&'a [f32]),
+    /// In the same order, but only handed in block by block.
+    Handed,
     /// One number for all.
     Scalar(f32),
     /// Some for many.
@@ -66,53 +68,68 @@ impl<'a> Reading<'a> {
 }
 
 /// An input as one thread reads it.
-pub(super) struct Operand<'a> {
-    reading: &'a Reading<'a>,
-    /// The block's numbers, where they don't lie side by side.
-    buffer: Vec<f32>,
-    /// The block's place, where they do.
-    from: usize,
+pub(super) enum Operand<'a> {
+    /// Numbers that lie side by side, and the block's place among them.
+    Whole { data: &'a [f32], from: usize },
+    /// What is handed in.
+    Handed,
+    /// The same number for a whole block.
+    Scalar(Vec<f32>),
+    /// Numbers that are gathered for every block.
+    Spread { data: &'a [f32], axes: &'a [(usize, usize)], buffer: Vec<f32> },
 }
 
 impl<'a> Operand<'a> {
     pub(super) fn new(reading: &'a Reading<'a>) -> Self {
-        let buffer = match reading {
-            Reading::Whole(_) => Vec::new(),
-            Reading::Scalar(value) => vec![*value; BLOCK],
-            Reading::Spread { .. } => vec![0.0; BLOCK],
-        };
-        Self { reading, buffer, from: 0 }
+        match reading {
+            Reading::Whole(data) => Self::Whole { data, from: 0 },
+            Reading::Handed => Self::Handed,
+            Reading::Scalar(value) => Self::scalar(*value),
+            Reading::Spread { data, axes } => Self::Spread { data, axes, buffer: vec![0.0; BLOCK] },
+        }
+    }
+
+    pub(super) fn scalar(value: f32) -> Self {
+        Self::Scalar(vec![value; BLOCK])
     }
 
     /// Goes to a block of the result.
     pub(super) fn seek(&mut self, block: Range<usize>) {
-        self.from = block.start;
-        let Reading::Spread { data, axes } = self.reading else { return };
-        let Some((&(inner, stride), outer)) = axes.split_last() else { return };
-        let mut place = block.start;
-        while place < block.end {
-            let (row, column) = (place / inner, place % inner);
-            let count = (inner - column).min(block.end - place);
-            let to = &mut self.buffer[place - block.start..][..count];
-            let (mut rest, mut at) = (row, 0);
-            for &(size, stride) in outer.iter().rev() {
-                at += rest % size * stride;
-                rest /= size;
-            }
-            match stride {
-                0 => to.fill(data[at]),
-                // An input is row-major, so its innermost axis has stride 1 or none.
-                _ => to.copy_from_slice(&data[at + column..][..count]),
-            }
-            place += count;
+        match self {
+            Self::Whole { from, .. } => *from = block.start,
+            Self::Handed | Self::Scalar(_) => {}
+            Self::Spread { data, axes, buffer } => spread(data, axes, &block, buffer),
         }
     }
 
-    /// The numbers of the block.
-    pub(super) fn numbers(&self, count: usize) -> &[f32] {
-        match self.reading {
-            Reading::Whole(data) => &data[self.from..][..count],
-            _ => &self.buffer[..count],
+    /// The numbers of the block; `handed` are those that come from no tensor.
+    pub(super) fn numbers<'b>(&'b self, handed: &'b [f32], count: usize) -> &'b [f32] {
+        match self {
+            Self::Whole { data, from } => &data[*from..][..count],
+            Self::Handed => &handed[..count],
+            Self::Scalar(buffer) | Self::Spread { buffer, .. } => &buffer[..count],
         }
+    }
+}
+
+/// Gathers a block of numbers.
+fn spread(data: &[f32], axes: &[(usize, usize)], block: &Range<usize>, buffer: &mut [f32]) {
+    let Some((&(inner, stride), outer)) = axes.split_last() else { return };
+    let mut place = block.start;
+    while place < block.end {
+        let (row, column) = (place / inner, place % inner);
+        let count = (inner - column).min(block.end - place);
+        let to = &mut buffer[place - block.start..][..count];
+        let (mut rest, mut at) = (row, 0);
+        for &(size, stride) in outer.iter().rev() {
+            at += rest % size * stride;
+            rest /= size;
+        }
+        match stride {
+            0 => to.fill(data[at]),
+            // An input is row-major, so its innermost axis has stride 1 or none.
+            _ => to.copy_from_slice(&data[at + column..][..count]),
+        }
+        place += count;
     }
 }

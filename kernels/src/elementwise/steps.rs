@@ -1,38 +1,63 @@
 //! The steps on slices: plain loops, which the compiler makes vector code of for each kind of processor.
 
 use super::Op;
+use super::passes::{First, Kind, Second};
 use crate::simd::Processor;
 
-/// Does one step; operands that it takes are as long as `to`.
-pub(super) fn run(processor: Processor, op: Op, operands: [&[f32]; 3], to: &mut [f32]) {
+/// Does one pass; operands that it takes are as long as `to`.
+pub(super) fn run(processor: Processor, kind: Kind, operands: [&[f32]; 3], to: &mut [f32]) {
     match processor {
-        Processor::Portable => loops::<false>(op, operands, to),
+        Processor::Portable => loops::<false>(kind, operands, to),
         #[cfg(target_arch = "x86_64")]
         // SAFETY: the processor has the features.
-        Processor::Avx2 => unsafe { avx2(op, operands, to) },
+        Processor::Avx2 => unsafe { avx2(kind, operands, to) },
         #[cfg(target_arch = "x86_64")]
         // SAFETY: as above.
-        Processor::Avx512 => unsafe { avx512(op, operands, to) },
+        Processor::Avx512 => unsafe { avx512(kind, operands, to) },
         #[cfg(target_arch = "aarch64")]
-        Processor::Neon => loops::<true>(op, operands, to),
+        Processor::Neon => loops::<true>(kind, operands, to),
     }
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma")]
-fn avx2(op: Op, operands: [&[f32]; 3], to: &mut [f32]) {
-    loops::<true>(op, operands, to);
+fn avx2(kind: Kind, operands: [&[f32]; 3], to: &mut [f32]) {
+    loops::<true>(kind, operands, to);
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f")]
-fn avx512(op: Op, operands: [&[f32]; 3], to: &mut [f32]) {
-    loops::<true>(op, operands, to);
+fn avx512(kind: Kind, operands: [&[f32]; 3], to: &mut [f32]) {
+    loops::<true>(kind, operands, to);
 }
 
 /// `FUSED` says that the processor multiplies and adds in one instruction.
 #[inline(always)]
-fn loops<const FUSED: bool>(op: Op, [a, b, c]: [&[f32]; 3], to: &mut [f32]) {
+fn loops<const FUSED: bool>(kind: Kind, operands: [&[f32]; 3], to: &mut [f32]) {
+    match kind {
+        Kind::One(op) => single::<FUSED>(op, operands, to),
+        Kind::Two(First::Add, then) => pair(|a, b| a + b, then, operands, to),
+        Kind::Two(First::Sub, then) => pair(|a, b| a - b, then, operands, to),
+        Kind::Two(First::Mul, then) => pair(|a, b| a * b, then, operands, to),
+        Kind::Two(First::Greater, then) => pair(|a, b| flag(a > b), then, operands, to),
+        Kind::Two(First::GreaterOrEqual, then) => pair(|a, b| flag(a >= b), then, operands, to),
+    }
+}
+
+/// Two steps in one go. They round as each does alone.
+#[inline(always)]
+fn pair(first: impl Fn(f32, f32) -> f32, then: Second, operands: [&[f32]; 3], to: &mut [f32]) {
+    match then {
+        Second::Add => three(operands, to, |a, b, c| first(a, b) + c),
+        Second::Sub => three(operands, to, |a, b, c| first(a, b) - c),
+        Second::SubFrom => three(operands, to, |a, b, c| c - first(a, b)),
+        Second::Mul => three(operands, to, |a, b, c| first(a, b) * c),
+    }
+}
+
+#[inline(always)]
+fn single<const FUSED: bool>(op: Op, operands: [&[f32]; 3], to: &mut [f32]) {
+    let [a, b, _] = operands;
     match op {
         Op::Identity => to.copy_from_slice(a),
         Op::Add => two(a, b, to, |a, b| a + b),
@@ -51,11 +76,7 @@ fn loops<const FUSED: bool>(op: Op, [a, b, c]: [&[f32]; 3], to: &mut [f32]) {
         Op::And => two(a, b, to, |a, b| a * b),
         Op::Or => two(a, b, to, f32::max),
         Op::Not => one(a, to, |a| 1.0 - a),
-        Op::Select => {
-            for (((to, &a), &b), &c) in to.iter_mut().zip(a).zip(b).zip(c) {
-                *to = if a != 0.0 { b } else { c };
-            }
-        }
+        Op::Select => three(operands, to, |a, b, c| if a != 0.0 { b } else { c }),
     }
 }
 
@@ -70,6 +91,13 @@ fn one(a: &[f32], to: &mut [f32], step: impl Fn(f32) -> f32) {
 fn two(a: &[f32], b: &[f32], to: &mut [f32], step: impl Fn(f32, f32) -> f32) {
     for ((to, &a), &b) in to.iter_mut().zip(a).zip(b) {
         *to = step(a, b);
+    }
+}
+
+#[inline(always)]
+fn three([a, b, c]: [&[f32]; 3], to: &mut [f32], step: impl Fn(f32, f32, f32) -> f32) {
+    for (((to, &a), &b), &c) in to.iter_mut().zip(a).zip(b).zip(c) {
+        *to = step(a, b, c);
     }
 }
 

@@ -1,10 +1,11 @@
 //! Depthwise convolutions and their transposes.
 
-use kernels::{Direction, Maps, Window, depthwise};
+use kernels::{Direction, Maps, Window};
 use ort::operator::{ComputeContext, Kernel, KernelContext, Operator, OperatorInput, OperatorOutput};
 use ort::value::TensorElementType;
 
-use super::{RuntimeThreads, aligned, tensor, unread};
+use super::along::{Along, Numbers};
+use super::{RuntimeThreads, aligned};
 use crate::graph::fast::depthwise::{OPERATOR, TRANSPOSED};
 
 /// The operator.
@@ -20,10 +21,7 @@ impl Operator for Depthwise {
     }
 
     fn inputs(&self) -> impl IntoIterator<Item = OperatorInput> {
-        [
-            OperatorInput::required(TensorElementType::Float32),
-            OperatorInput::required(TensorElementType::Float32),
-        ]
+        [OperatorInput::variadic(2).homogenous(TensorElementType::Float32)]
     }
 
     fn outputs(&self) -> impl IntoIterator<Item = OperatorOutput> {
@@ -42,7 +40,8 @@ impl Operator for Depthwise {
         let transposed = context.get::<i64>(TRANSPOSED).is_some_and(|transposed| transposed != 0);
         let direction = if transposed { Direction::Back } else { Direction::There };
         let padding = sizes(context, "output_padding")?;
-        Ok(DepthwiseKernel { window, direction, after, padding, threads: self.threads })
+        let along = Along::new(context)?;
+        Ok(DepthwiseKernel { along, window, direction, after, padding, threads: self.threads })
     }
 }
 
@@ -56,6 +55,7 @@ fn sizes<const N: usize>(context: &KernelContext<'_>, name: &str) -> ort::Result
 
 /// The operator in one session.
 pub(super) struct DepthwiseKernel {
+    along: Along,
     window: Window,
     direction: Direction,
     /// Zeros behind the last row and column; on the way back, what is cut off there.
@@ -81,17 +81,27 @@ impl DepthwiseKernel {
 
 impl Kernel for DepthwiseKernel {
     fn compute(&mut self, context: &ComputeContext) -> ort::Result<()> {
-        let (input, weights) = (tensor(context, 0)?, tensor(context, 1)?);
-        let wrong = || ort::Error::new(format!("{OPERATOR} can't take maps of {}", input.shape()));
-        let &[images, channels, height, width] = &input.shape()[..] else { return Err(wrong()) };
-        let from = [height as usize, width as usize];
+        let (weights, values) = self.along.values(context)?;
+        let numbers = Numbers::of(&values)?;
+        let inputs = self.along.inputs(&numbers);
+        let weights = aligned(&weights)?;
+        let (shape, before) = self.along.source(&inputs)?;
+        let wrong = || ort::Error::new(format!("{OPERATOR} can't take maps of {shape:?}"));
+        let &[images, channels, height, width] = &shape[..] else { return Err(wrong()) };
+        let from = [height, width];
         let [Some(h), Some(w)] = [0, 1].map(|axis| self.size(axis, from[axis])) else { return Err(wrong()) };
-        let mut output = context.output(0, [images, channels, h as i64, w as i64])?.ok_or_else(unread)?;
-        let (_, output) = output.try_extract_tensor_mut::<f32>()?;
-        let data = aligned(&input)?;
-        let maps = Maps { data: &data, channels: channels as usize, size: from };
         let threads = RuntimeThreads { context, count: self.threads };
-        let window = (self.window, self.direction);
-        depthwise(maps, &aligned(&weights)?, window, ([h, w], output), &threads).map_err(ort::Error::new)
+        let job = kernels::Depthwise {
+            input: Maps { data: inputs.sources[0].data, channels, size: from },
+            before: before.as_ref(),
+            weights: &weights,
+            window: self.window,
+            direction: self.direction,
+            size: [h, w],
+            after: None,
+        };
+        self.along.run(context, &[images, channels, h, w], &inputs, &threads, |after, output| {
+            kernels::Depthwise { after, ..job }.run(output, &threads)
+        })
     }
 }

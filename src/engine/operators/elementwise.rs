@@ -1,12 +1,11 @@
 //! Elementwise expressions.
 
-use std::borrow::Cow;
-
 use kernels::{Expression, Op, Step, Tensor};
 use ort::operator::{ComputeContext, Kernel, KernelContext, Operator, OperatorInput, OperatorOutput};
 use ort::value::TensorElementType;
 
-use super::{RuntimeThreads, aligned, tensor, unread};
+use super::along::Numbers;
+use super::{RuntimeThreads, tensor, unread};
 use crate::graph::fast::elementwise::{CONSTANTS, OPERATOR, STEPS};
 
 /// The operator.
@@ -30,19 +29,29 @@ impl Operator for Elementwise {
     }
 
     fn create_kernel<'attr>(&self, context: &KernelContext<'attr>) -> ort::Result<ElementwiseKernel> {
-        let wrong = || ort::Error::new(format!("{OPERATOR} with steps that are none"));
-        let steps = context.get::<Vec<i64>>(STEPS).ok_or_else(wrong)?;
-        let steps = steps.as_chunks().0.iter().map(|&[op, operands @ ..]: &[i64; 4]| {
-            let op = usize::try_from(op).ok().and_then(|op| Op::ALL.get(op).copied()).ok_or_else(wrong)?;
-            let operands = operands.map(|operand| usize::try_from(operand).unwrap_or(usize::MAX));
-            Ok(Step { op, operands })
-        });
-        let steps = steps.collect::<ort::Result<_>>()?;
         let inputs = context.inputs()?.len();
-        let constants = context.get::<Vec<f32>>(CONSTANTS).unwrap_or_default();
-        let expression = Expression::new(inputs, constants, steps).map_err(ort::Error::new)?;
+        let missing = || ort::Error::new(format!("{OPERATOR} without steps"));
+        let expression = expression(context, "", inputs)?.ok_or_else(missing)?;
         Ok(ElementwiseKernel { expression, inputs, threads: self.threads })
     }
+}
+
+/// The expression in a node's attributes whose names begin so, if there is one.
+pub(super) fn expression(
+    context: &KernelContext<'_>,
+    prefix: &str,
+    inputs: usize,
+) -> ort::Result<Option<Expression>> {
+    let Some(steps) = context.get::<Vec<i64>>(format!("{prefix}{STEPS}")) else { return Ok(None) };
+    let wrong = || ort::Error::new("an expression with steps that are none");
+    let steps = steps.as_chunks().0.iter().map(|&[op, operands @ ..]: &[i64; 4]| {
+        let op = usize::try_from(op).ok().and_then(|op| Op::ALL.get(op).copied()).ok_or_else(wrong)?;
+        let operands = operands.map(|operand| usize::try_from(operand).unwrap_or(usize::MAX));
+        Ok(Step { op, operands })
+    });
+    let steps = steps.collect::<ort::Result<_>>()?;
+    let constants = context.get::<Vec<f32>>(format!("{prefix}{CONSTANTS}")).unwrap_or_default();
+    Expression::new(inputs, constants, steps).map(Some).map_err(ort::Error::new)
 }
 
 /// The operator in one session.
@@ -55,12 +64,8 @@ pub(super) struct ElementwiseKernel {
 impl Kernel for ElementwiseKernel {
     fn compute(&mut self, context: &ComputeContext) -> ort::Result<()> {
         let values = (0..self.inputs).map(|index| tensor(context, index)).collect::<ort::Result<Vec<_>>>()?;
-        let mut numbers: Vec<(Vec<usize>, Cow<'_, [f32]>)> = Vec::with_capacity(values.len());
-        for value in &values {
-            let shape = value.shape().iter().map(|&size| usize::try_from(size).unwrap_or(0)).collect();
-            numbers.push((shape, aligned(value)?));
-        }
-        let tensors: Vec<Tensor<'_>> = numbers.iter().map(|(shape, data)| Tensor { data, shape }).collect();
+        let numbers = Numbers::of(&values)?;
+        let tensors: Vec<Tensor<'_>> = numbers.iter().map(Numbers::tensor).collect();
         let shapes: Vec<&[usize]> = tensors.iter().map(|tensor| tensor.shape).collect();
         let shape = Expression::shape(&shapes).map_err(ort::Error::new)?;
         let sizes: Vec<i64> = shape.iter().map(|&size| size as i64).collect();

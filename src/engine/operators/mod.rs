@@ -3,6 +3,7 @@
 //! [`crate::graph::fast`] puts the operators into a model's programs. All sessions
 //! of a model share its rearranged weights, and all threads are the runtime's own.
 
+mod along;
 mod chain;
 mod depthwise;
 mod elementwise;

@@ -14,7 +14,6 @@ use kernels::Op;
 
 use super::DOMAIN;
 use crate::graph::proto::{AttributeProto, GraphProto, NodeProto, TensorProto};
-use crate::graph::topology::reads;
 use crate::graph::types;
 
 /// The operator. Inputs: floats, broadcast to one shape, of which some may be there for their shape alone.
@@ -118,7 +117,7 @@ fn fuse_body(graph: &mut GraphProto, outside: &Outside) -> usize {
             continue;
         }
         let group = body.group(root);
-        if group.len() > 1 {
+        if group.len() > 1 || body.is_behind_convolution(root) {
             replacements.insert(root, replacement(&body, &group, outside));
             taken.extend(group);
         }
@@ -128,22 +127,9 @@ fn fuse_body(graph: &mut GraphProto, outside: &Outside) -> usize {
     for (index, node) in std::mem::take(&mut graph.node).into_iter().enumerate() {
         nodes.push(replacements.remove(&index).unwrap_or(node));
     }
-    graph.node = without_unread(nodes, &graph.output.iter().map(|output| output.name().to_owned()).collect());
+    graph.node = nodes;
+    super::drop_unread(graph);
     count
-}
-
-/// The nodes of which something is read, by another or as an output.
-fn without_unread(nodes: Vec<NodeProto>, outputs: &HashSet<String>) -> Vec<NodeProto> {
-    let mut read = outputs.clone();
-    let mut kept: Vec<NodeProto> = Vec::with_capacity(nodes.len());
-    for node in nodes.into_iter().rev() {
-        if node.output.iter().any(|output| read.contains(output)) {
-            read.extend(reads(&node).map(str::to_owned));
-            kept.push(node);
-        }
-    }
-    kept.reverse();
-    kept
 }
 
 #[cfg(test)]

@@ -4,14 +4,16 @@
 //! domain [`DOMAIN`] in the place of those nodes that they compute faster. What
 //! does not fit stays as it is, so every model runs.
 
+pub mod along;
 pub mod chain;
 pub mod depthwise;
 pub mod elementwise;
 pub mod products;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::proto::{GraphProto, ModelProto, NodeProto, OperatorSetIdProto, data_type};
+use super::topology::reads;
 
 /// The domain of camlens's own operators.
 pub const DOMAIN: &str = "camlens";
@@ -27,6 +29,8 @@ pub struct Fused {
     pub depthwise: usize,
     /// Groups of elementwise operators.
     pub groups: usize,
+    /// Those of them that a convolution does along the way.
+    pub joined: usize,
 }
 
 /// Replaces what camlens computes faster than the runtime.
@@ -37,6 +41,7 @@ pub fn fuse(model: &mut ModelProto) -> Fused {
         products: products::fuse(graph),
         depthwise: depthwise::fuse(graph),
         groups: elementwise::fuse(graph),
+        joined: along::join(graph),
     };
     if fused != Fused::default() {
         model.opset_import.push(OperatorSetIdProto { domain: Some(DOMAIN.into()), version: Some(1) });
@@ -55,4 +60,23 @@ fn bodies(graph: &mut GraphProto) -> impl Iterator<Item = &mut GraphProto> {
     let is_loop = |node: &&mut NodeProto| node.is("Loop");
     let attributes = graph.node.iter_mut().filter(is_loop).flat_map(|node| &mut node.attribute);
     attributes.filter_map(|attribute| attribute.g.as_mut())
+}
+
+/// Whether a node is this operator of camlens.
+fn is_own(node: &NodeProto, operator: &str) -> bool {
+    node.domain() == DOMAIN && node.op() == operator
+}
+
+/// Drops the nodes of which nothing is read, by another or as an output.
+fn drop_unread(graph: &mut GraphProto) {
+    let mut read: HashSet<String> = graph.output.iter().map(|output| output.name().to_owned()).collect();
+    let mut kept: Vec<NodeProto> = Vec::with_capacity(graph.node.len());
+    for node in std::mem::take(&mut graph.node).into_iter().rev() {
+        if node.output.iter().any(|output| read.contains(output)) {
+            read.extend(reads(&node).map(str::to_owned));
+            kept.push(node);
+        }
+    }
+    kept.reverse();
+    graph.node = kept;
 }

@@ -1,0 +1,87 @@
+//! An expression along the way of another kernel: worked out on its numbers, few at a time, while they are in the cache.
+
+use std::ops::Range;
+
+use super::broadcast::{Operand, Reading};
+use super::{BLOCK, Expression, Tensor, broadcast};
+use crate::simd::Processor;
+
+/// An expression and the tensors that it reads. One of its inputs may be what the other kernel hands over.
+#[derive(Debug)]
+pub struct Inline<'a> {
+    expression: &'a Expression,
+    readings: Vec<Reading<'a>>,
+    len: usize,
+}
+
+impl<'a> Inline<'a> {
+    /// `handed` is the place of the input that the other kernel hands over, of this `shape`; `inputs` are the others, in
+    /// order. Without it the result has the shape to which the inputs are broadcast.
+    ///
+    /// # Errors
+    /// When the inputs are not as many as the expression has, when a slice is not as long as its shape says, and when
+    /// the expression's result has not this shape.
+    pub fn new(
+        expression: &'a Expression,
+        handed: Option<usize>,
+        inputs: &[Tensor<'a>],
+        shape: &[usize],
+    ) -> Result<Self, String> {
+        let mut shapes: Vec<&[usize]> = inputs.iter().map(|input| input.shape).collect();
+        let mut readings: Vec<Reading<'a>> = inputs.iter().map(|input| Reading::new(*input, shape)).collect();
+        if let Some(place) = handed.filter(|&place| place <= inputs.len()) {
+            shapes.insert(place, shape);
+            readings.insert(place, Reading::Handed);
+        }
+        let fits = |input: &Tensor<'_>| input.data.len() == input.shape.iter().product::<usize>();
+        if readings.len() != expression.inputs || !inputs.iter().all(fits) {
+            return Err("an expression's inputs are not as many or as long as it needs".into());
+        }
+        if broadcast::shape(&shapes)? != shape {
+            return Err(format!("an expression of {shapes:?} has not the shape {shape:?}"));
+        }
+        Ok(Self { expression, readings, len: shape.iter().product() })
+    }
+
+    /// What one thread needs to work it out.
+    pub(crate) fn work(&self) -> Work<'_> {
+        Work::new(self.expression, Processor::detect(), &self.readings)
+    }
+
+    /// Numbers in the result.
+    pub(crate) const fn len(&self) -> usize {
+        self.len
+    }
+}
+
+/// An expression as one thread works it out.
+pub(crate) struct Work<'a> {
+    expression: &'a Expression,
+    processor: Processor,
+    operands: Vec<Operand<'a>>,
+    buffers: Vec<Vec<f32>>,
+}
+
+impl<'a> Work<'a> {
+    pub(super) fn new(expression: &'a Expression, processor: Processor, readings: &'a [Reading<'a>]) -> Self {
+        let constants = expression.constants.iter().map(|&value| Operand::scalar(value));
+        Self {
+            expression,
+            processor,
+            operands: readings.iter().map(Operand::new).chain(constants).collect(),
+            buffers: vec![vec![0.0; BLOCK]; expression.buffer_count],
+        }
+    }
+
+    /// Works out the numbers of the result from place `from` on, as many as `output` takes; `handed`, which is as long where the
+    /// expression reads it, are the numbers at these places that the other kernel made.
+    pub(crate) fn run(&mut self, from: usize, handed: &[f32], output: &mut [f32]) {
+        for (index, output) in output.chunks_mut(BLOCK).enumerate() {
+            let start = index * BLOCK;
+            let block: Range<usize> = from + start..from + start + output.len();
+            self.operands.iter_mut().for_each(|operand| operand.seek(block.clone()));
+            let handed = handed.get(start..).unwrap_or_default();
+            self.expression.block(self.processor, (&self.operands, handed), &mut self.buffers, output);
+        }
+    }
+}
