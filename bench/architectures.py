@@ -4,7 +4,8 @@
     architectures.py [--python PATH] [--rounds N] [NAME ...]
 
 torchvision's architectures with random weights, exported once into bench/out. Contestants, in turns:
-- plain ONNX Runtime, one pass of the untouched file on a tensor that is ready;
+- plain ONNX Runtime, one pass of the untouched file on a tensor that is ready; it is asked again right before
+  every other turn, which is held to that, since the machine's speed may change from one second to the next;
 - camlens, the whole HTTP request (PNG in, JSON out): predict, and Grad-CAM at two layers. The page also
   says what of it the passes and the map took, by the answer's own `timing_ms`: decoding and resizing a
   picture takes as long as a pass of a small network;
@@ -57,14 +58,13 @@ def exported(name, python):
 
 def measure(name, python, args):
     model, layers = exported(name, python), ARCHITECTURES[name]
-    picture, workers, inside = PICTURE.read_bytes(), [], {}
+    picture, workers = PICTURE.read_bytes(), []
 
-    def request(key, path, **options):
+    def request(path, **options):
         query = urllib.parse.urlencode({"model": name, **options})
         ms, body = service.post(f"{path}?{query}", picture)
         took = json.loads(body)["timing_ms"]
-        inside.setdefault(key, []).append(took["forward"] + took.get("explain", 0.0))
-        return ms
+        return ms, took["forward"] + took.get("explain", 0.0)
 
     with models_folder([model]) as folder:
         service = Service(args.binary, folder, args.threads, name=f"camlens-{name}")
@@ -75,25 +75,23 @@ def measure(name, python, args):
         torch = Worker(python, "torch_gradient.py", name, PICTURE, *common, name=f"torch-{name}")
         workers.append(torch)
         contestants = [rounds.Contestant("plain", plain.pid, lambda: plain.ask("forward")),
-                       rounds.Contestant("camlens predict", service.pid, lambda: request("camlens predict", "/v1/predict")),
+                       rounds.Contestant("camlens predict", service.pid, lambda: request("/v1/predict")),
                        rounds.Contestant("torch forward", torch.pid, lambda: torch.ask("forward"))]
         for which, (module, layer) in layers.items():
             key = f"camlens Grad-CAM, {which}"
             options = {"method": "gradcam", "output": "json", "layer": layer}
             contestants += [
-                rounds.Contestant(key, service.pid, lambda key=key, options=options: request(key, "/v1/explain", **options)),
+                rounds.Contestant(key, service.pid, lambda options=options: request("/v1/explain", **options)),
                 rounds.Contestant(f"torch gradient, {which}", torch.pid, lambda module=module: torch.ask("gradient", module=module))]
         watch = rounds.Watch([service.pid, *(worker.pid for worker in workers)])
         say(f"{name}: {args.rounds} rounds of {len(contestants)} contestants")
-        taken, disturbed = rounds.alternate(contestants, args.rounds, watch, progress, attempts=args.patience)
+        taken, disturbed = rounds.alternate(contestants, args.rounds, watch, progress, attempts=args.patience,
+                                            companion=contestants[0])
     finally:
         service.stop()
         for worker in workers:
             worker.stop()
-    plain_ms = rounds.spread(item["ms"]["plain"] for item in taken)["median"]
-    return {"summary": rounds.summary(taken, "plain"), "disturbed": disturbed, "versions": torch.hello["versions"],
-            # Of each turn the call that counts, which is the second.
-            "inside": {key: rounds.spread(values[1::2])["median"] / plain_ms for key, values in inside.items()}}
+    return {"summary": rounds.summary(taken, "plain"), "disturbed": disturbed, "versions": torch.hello["versions"]}
 
 
 def report(found):
@@ -101,13 +99,12 @@ def report(found):
     lines = ["# What a gradient costs", "",
              f"`{found['command']}` on {told['cpu']}, {told['cpus']} CPUs, {told['date']}, {found['threads']} threads, "
              f"{found['rounds']} rounds. Made by bench/architectures.py, which says what is measured: ratios to a",
-             "plain pass of ONNX Runtime in the same round, medians. `passes and map` leaves out decoding the picture, HTTP and JSON.", ""]
+             "plain pass of ONNX Runtime right before, medians. `passes and map` leaves out decoding the picture, HTTP and JSON.", ""]
     for name, part in found["architectures"].items():
         lines += [f"## {name}", "", "| contestant | median, ms | ratio to plain | passes and map |", "|---|---:|---:|---:|"]
         for key, entry in sorted(part["summary"].items()):
-            within = part["inside"].get(key)
-            lines.append(f"| {key} | {entry['ms']['median']:.1f} | {entry['ratio']['median']:.2f} | "
-                         f"{'' if within is None else f'**{within:.2f}**'} |")
+            within = f"**{entry['inside_ratio']['median']:.2f}**" if "inside_ratio" in entry else ""
+            lines.append(f"| {key} | {entry['ms']['median']:.1f} | {entry['ratio']['median']:.2f} | {within} |")
         lines.append("")
     return "\n".join(lines).rstrip() + "\n"
 

@@ -4,6 +4,9 @@ On a shared machine a figure is worth what the quiet around it was worth. Each t
 watched: what share of the CPU other processes took while it ran. A round with a disturbed turn
 is repeated, a limited number of times, and the report says how many were. The CPU time that a
 contestant itself took is counted beside the clock's: waiting for a core has no part in it.
+
+Some machines change their speed within a second. Short turns can therefore have a companion, which is asked
+right before each of them, and to which they are held.
 """
 
 import os
@@ -58,30 +61,45 @@ def machine_ticks():
     return user + nice + system + irq + softirq + steal
 
 
-def alternate(contestants, rounds, watch, say, warm=True, attempts=3):
-    """Returns the rounds, each `{"ms": {key: ms}, "cpu": {key: ms}, "others": share}`, and how many were disturbed.
+def alternate(contestants, rounds, watch, say, warm=True, attempts=3, companion=None):
+    """Returns the rounds, each `{"ms": {key: ms}, "inside": {key: ms}, "beside": {key: ms}, "cpu": {key: ms}, "others": share}`,
+    and how many were disturbed.
 
-    A turn is one call to fill the caches, if `warm`, and one that counts. When `attempts` times
+    A turn is one call to fill the caches, if `warm`, and one that counts. A call gives milliseconds, or them and how many
+    of them were spent `inside`. `beside` is what the contestant `companion`, if there is one, took right before the turn. When `attempts` times
     the wanted rounds did not bring enough quiet ones, the least disturbed of the others fill up.
     """
     order, generator = list(contestants), random.Random(0)
     quiet, disturbed = [], []
     while len(quiet) < rounds and len(quiet) + len(disturbed) < rounds * attempts:
         generator.shuffle(order)
-        taken, cpu, worst = {}, {}, 0.0
+        item = {"ms": {}, "inside": {}, "beside": {}, "cpu": {}, "others": 0.0}
         for contestant in order:
             time.sleep(SETTLE_S)
             watch.start()
-            if warm:
-                contestant.call()
-            before = cpu_ms(contestant.pid)
-            taken[contestant.key] = contestant.call()
-            cpu[contestant.key] = cpu_ms(contestant.pid) - before
-            worst = max(worst, watch.share_of_others())
-        (quiet if worst <= DISTURBED else disturbed).append({"ms": taken, "cpu": cpu, "others": worst})
+            if companion:
+                item["beside"][contestant.key] = turn(companion, warm)[0]
+                time.sleep(SETTLE_S)
+            ms, inside, before = turn(contestant, warm)
+            item["cpu"][contestant.key] = cpu_ms(contestant.pid) - before
+            item["ms"][contestant.key] = ms
+            if inside is not None:
+                item["inside"][contestant.key] = inside
+            item["others"] = max(item["others"], watch.share_of_others())
+        (quiet if item["others"] <= DISTURBED else disturbed).append(item)
         say(f"round {len(quiet)}/{rounds}, {len(disturbed)} disturbed")
     disturbed.sort(key=lambda item: item["others"])
     return quiet + disturbed[:rounds - len(quiet)], len(disturbed)
+
+
+def turn(contestant, warm):
+    """The call that counts: its milliseconds, those inside it if it tells them, and the CPU time before it."""
+    if warm:
+        contestant.call()
+    before = cpu_ms(contestant.pid)
+    taken = contestant.call()
+    ms, inside = taken if isinstance(taken, tuple) else (taken, None)
+    return ms, inside, before
 
 
 def spread(values):
@@ -94,12 +112,18 @@ def spread(values):
 
 
 def summary(rounds, denominator):
-    """For every contestant its milliseconds, and its ratios to the denominator of the same round."""
-    return {
-        key: {
+    """For every contestant its milliseconds, and its ratios to its companion, or else to the denominator of the same round."""
+    def told(key):
+        ratios = {
             "ms": spread(item["ms"][key] for item in rounds),
-            "ratio": spread(item["ms"][key] / item["ms"][denominator] for item in rounds),
+            "ratio": spread(item["ms"][key] / held_to(item, key) for item in rounds),
             "cpu_ratio": spread(item["cpu"][key] / item["cpu"][denominator] for item in rounds),
         }
-        for key in rounds[0]["ms"]
-    }
+        if key in rounds[0]["inside"]:
+            ratios["inside_ratio"] = spread(item["inside"][key] / held_to(item, key) for item in rounds)
+        return ratios
+
+    def held_to(item, key):
+        return item["beside"].get(key, item["ms"][denominator])
+
+    return {key: told(key) for key in rounds[0]["ms"]}
