@@ -181,17 +181,27 @@ impl Model {
         cancel.check()?;
         let image = |layer: &&Layer| self.cache.image(self.id(), &layer.tensor, &pass.input);
         let images: Option<Vec<_>> = layers.iter().map(image).collect();
-        let key = Some(Key::Whole(layers.iter().map(|layer| layer.tensor.clone()).collect()));
-        let Some(images) = images else { return self.call_all(key, pass.into(), cancel) };
+        let Some(images) = images else { return self.call_layers(layers, pass, cancel) };
         let known: Option<Vec<_>> = images.iter().map(|image| image.outcome(&pass)).collect();
         if let Some(outcomes) = known {
             return Ok(outcomes);
         }
-        let outcomes = self.call_all(key, pass.clone().into(), cancel)?;
+        let outcomes = self.call_layers(layers, pass.clone(), cancel)?;
         for (image, outcome) in images.iter().zip(&outcomes) {
             image.keep(&pass, outcome);
         }
         Ok(outcomes)
+    }
+
+    /// Runs a pass for some layers. In whatever order they are named, they share a session.
+    fn call_layers(&self, layers: &[&Layer], pass: Pass, cancel: &Cancel) -> Result<Vec<Outcome>> {
+        let mut order: Vec<usize> = (0..layers.len()).collect();
+        order.sort_by_key(|&place| &layers[place].tensor);
+        let tensors = order.iter().map(|&place| layers[place].tensor.clone()).collect();
+        let outcomes = self.call_all(Some(Key::Whole(tensors)), pass.into(), cancel)?;
+        let mut outcomes: Vec<(usize, Outcome)> = order.into_iter().zip(outcomes).collect();
+        outcomes.sort_by_key(|(place, _)| *place);
+        Ok(outcomes.into_iter().map(|(_, outcome)| outcome).collect())
     }
 
     /// Runs a plain forward pass: one of the default layer's program that wants nothing besides.

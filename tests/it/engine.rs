@@ -154,6 +154,24 @@ fn more_layers_than_sessions_are_kept_all_answer() {
     }
 }
 
+/// They share a session, in which the layers have an order of their own.
+#[test]
+fn layers_may_be_named_in_any_order() {
+    let model = dialect("tinyvgg-torchscript", [64, 64]);
+    let run = |places: [usize; 3]| {
+        let layers = places.map(|place| &model.layers()[place]);
+        let pass =
+            Pass { targets: vec![3], wanted: Wanted::Logit, activation: true, ..Pass::of(picture(64, 64)) };
+        let outcomes = model.run_all(&layers, pass, &Cancel::default()).unwrap();
+        for (outcome, layer) in outcomes.iter().zip(layers) {
+            assert_eq!(outcome.gradients[0].shape()[1..], layer.shape);
+        }
+        outcomes.into_iter().map(|mut outcome| outcome.gradients.remove(0)).collect::<Vec<_>>()
+    };
+    let [first, second, third] = run([0, 2, 4]).try_into().unwrap();
+    assert_eq!(run([4, 0, 2]), [third, first, second]);
+}
+
 /// For a batch, too, and of both scores: the loop's rounds don't touch each other.
 #[test]
 fn gradients_of_several_classes_are_those_of_each_alone() {
