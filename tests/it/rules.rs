@@ -273,6 +273,8 @@ const CASES: &[Case] = &[
         let window = vec![int("group", 3), ints("dilations", &[2, 1]), ints("pads", &[1, 2, 0, 1])];
         n.with("Conv", &["layer", &weight], window)
     }),
+    ("Conv", -1.0, 1.0, between_activations),
+    ("Conv", -1.0, 1.0, behind_a_pooling),
     ("Conv", -1.0, 1.0, |n| {
         // Groups of several channels, stride 1, the last rows and columns out of every window's reach.
         let up = n.weights(&[6, 3, 1, 1]);
@@ -670,6 +672,30 @@ fn tokens(n: &mut Net) -> String {
     let turned = n.with("Transpose", &["layer"], vec![ints("perm", &[0, 2, 1, 3])]);
     let shape = n.ints(&[0, 6, 15]);
     n.op("Reshape", &[&turned, &shape])
+}
+
+/// A depthwise convolution with an activation function before it and another behind.
+fn between_activations(n: &mut Net) -> String {
+    let weight = n.weights(&[3, 1, 3, 3]);
+    let before = n.op("HardSwish", &["layer"]);
+    let window = vec![int("group", 3), ints("strides", &[2, 1]), ints("pads", &[1, 1, 1, 1])];
+    let maps = n.with("Conv", &[&before, &weight], window);
+    let gate = n.op("Sigmoid", &[&maps]);
+    n.op("Mul", &[&maps, &gate])
+}
+
+/// A depthwise convolution of means: its way back goes on to more numbers than it gives.
+fn behind_a_pooling(n: &mut Net) -> String {
+    let weight = n.weights(&[3, 1, 1, 1]);
+    let mean = n.op("GlobalAveragePool", &["layer"]);
+    let gates = n.with("Conv", &[&mean, &weight], vec![int("group", 3)]);
+    n.op("Mul", &[&gates, "layer"])
+}
+
+#[test]
+fn a_depthwise_convolution_takes_what_stands_around_it_on_the_way_back() {
+    let joined = |build: fn(&mut Net) -> String| load("around", build).fused().joined;
+    assert_eq!((joined(between_activations), joined(behind_a_pooling)), (2, 1));
 }
 
 /// Rounding has no differences to speak of; these have tests of their own, here and in `zoo.rs`.
