@@ -66,8 +66,8 @@ def alternate(contestants, rounds, watch, say, warm=True, attempts=3, companion=
     and how many were disturbed.
 
     A turn is one call to fill the caches, if `warm`, and one that counts. A call gives milliseconds, or them and how many
-    of them were spent `inside`. `beside` is what the contestant `companion`, if there is one, took right before the turn. When `attempts` times
-    the wanted rounds did not bring enough quiet ones, the least disturbed of the others fill up.
+    of them were spent `inside`. `beside` is what the contestant `companion`, if there is one, took right before the turn.
+    When `attempts` times the wanted rounds did not bring enough quiet ones, the least disturbed of the others fill up.
     """
     order, generator = list(contestants), random.Random(0)
     quiet, disturbed = [], []

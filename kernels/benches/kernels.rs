@@ -11,8 +11,8 @@ use std::sync::atomic::AtomicBool;
 use divan::counter::{BytesCount, ItemsCount};
 use divan::{Bencher, black_box};
 use kernels::{
-    Batch, Chain, Depthwise, Direction, Expression, Link, Maps, Matrix, Op, Scoped, Serial, Settings, Step,
-    Tap, Tensor, Weights, Window, product, product_transposed,
+    Batch, Chain, Depthwise, Direction, Expression, Inline, Link, Maps, Matrix, Op, Scoped, Serial, Settings,
+    Step, Tap, Tensor, Weights, Window, product, product_transposed,
 };
 
 /// Input channels, output channels and side of VGG16's convolutions; a pooling follows where the side halves.
@@ -124,7 +124,8 @@ fn expression(bencher: Bencher<'_, '_>, steps: &[(Op, [usize; 3])]) {
     let inputs = [Tensor { data: &a, shape: &SHAPE }, Tensor { data: &b, shape: &SHAPE }];
     let mut output = vec![0.0; len];
     bencher.counter(BytesCount::of_many::<f32>(3 * len)).bench_local(|| {
-        expression.run(black_box(&inputs), &mut output, &Serial).expect("shapes that fit");
+        let inline = Inline::new(&expression, None, black_box(&inputs), &SHAPE).expect("shapes that fit");
+        inline.run(&mut output, &Serial).expect("an output that fits");
     });
 }
 

@@ -13,12 +13,10 @@ mod steps;
 mod tests;
 
 pub use inline::Inline;
-use inline::Work;
 
-use broadcast::{Operand, Reading};
+use broadcast::Operand;
 use passes::Pass;
 
-use crate::pool::{Pool, Shared};
 use crate::simd::Processor;
 
 /// Numbers that are worked on at once: with the handful of buffers that an expression takes, they fit
@@ -119,6 +117,13 @@ pub struct Step {
     pub operands: [usize; 3],
 }
 
+impl Step {
+    /// The operands that it takes.
+    fn reads(&self) -> impl Iterator<Item = usize> {
+        self.operands.into_iter().take(self.op.operands())
+    }
+}
+
 /// Steps of which the last gives the result.
 #[derive(Clone, Debug)]
 pub struct Expression {
@@ -149,9 +154,8 @@ impl Expression {
             return Err("an expression of nothing".into());
         }
         let given = inputs + constants.len();
-        let reads = |step: &Step| step.operands.into_iter().take(step.op.operands());
         for (index, step) in steps.iter().enumerate() {
-            if reads(step).any(|operand| operand >= given + index) {
+            if step.reads().any(|operand| operand >= given + index) {
                 return Err(format!("step {index} reads what does not come before it"));
             }
         }
@@ -175,46 +179,6 @@ impl Expression {
     /// When they don't fit together.
     pub fn shape(shapes: &[&[usize]]) -> Result<Vec<usize>, String> {
         broadcast::shape(shapes)
-    }
-
-    /// Works it out.
-    ///
-    /// # Errors
-    /// When the inputs are not as many as the expression has, when their shapes don't fit together, or
-    /// when a slice is not as long as its shape says.
-    pub fn run(&self, inputs: &[Tensor<'_>], output: &mut [f32], threads: &dyn Pool) -> Result<(), String> {
-        self.run_on(Processor::detect(), inputs, output, threads)
-    }
-
-    fn run_on(
-        &self,
-        processor: Processor,
-        inputs: &[Tensor<'_>],
-        output: &mut [f32],
-        threads: &dyn Pool,
-    ) -> Result<(), String> {
-        let shapes: Vec<&[usize]> = inputs.iter().map(|input| input.shape).collect();
-        let shape = Self::shape(&shapes)?;
-        let len = output.len();
-        let fits = |input: &Tensor<'_>| input.data.len() == input.shape.iter().product::<usize>();
-        if inputs.len() != self.inputs || len != shape.iter().product::<usize>() || !inputs.iter().all(fits) {
-            return Err("an expression's inputs or output are not as long as their shapes".into());
-        }
-        if len == 0 {
-            return Ok(());
-        }
-        let readings: Vec<Reading<'_>> = inputs.iter().map(|input| Reading::new(*input, &shape)).collect();
-        let blocks = len.div_ceil(BLOCK);
-        let pieces = (len / ENOUGH).clamp(1, 2 * threads.threads().max(1));
-        let output = Shared::new(output);
-        threads.run(pieces, &|piece| {
-            let (from, to) =
-                (blocks * piece / pieces * BLOCK, (blocks * (piece + 1) / pieces * BLOCK).min(len));
-            // SAFETY: every piece has blocks of its own, inside the output.
-            let output = unsafe { std::slice::from_raw_parts_mut(output.get().add(from), to - from) };
-            Work::new(self, processor, &readings).run(from, &[], output);
-        });
-        Ok(())
     }
 
     /// Works out one block.

@@ -1,9 +1,11 @@
-//! An expression along the way of another kernel: worked out on its numbers, few at a time, while they are in the cache.
+//! An expression with the tensors that it reads: worked out by itself, or along the way of another kernel, on a few of
+//! its numbers at a time, while they are in the cache.
 
 use std::ops::Range;
 
 use super::broadcast::{Operand, Reading};
-use super::{BLOCK, Expression, Tensor, broadcast};
+use super::{BLOCK, ENOUGH, Expression, Tensor, broadcast};
+use crate::pool::{Pool, Shared};
 use crate::simd::Processor;
 
 /// An expression and the tensors that it reads. One of its inputs may be what the other kernel hands over.
@@ -43,6 +45,40 @@ impl<'a> Inline<'a> {
         Ok(Self { expression, readings, len: shape.iter().product() })
     }
 
+    /// Works it out where no other kernel does; nothing is handed over then.
+    ///
+    /// # Errors
+    /// When the output is not as long as the result, and when something should be handed over.
+    pub fn run(&self, output: &mut [f32], threads: &dyn Pool) -> Result<(), String> {
+        self.run_on(Processor::detect(), output, threads)
+    }
+
+    pub(super) fn run_on(
+        &self,
+        processor: Processor,
+        output: &mut [f32],
+        threads: &dyn Pool,
+    ) -> Result<(), String> {
+        let len = output.len();
+        if len != self.len || self.readings.iter().any(|reading| matches!(reading, Reading::Handed)) {
+            return Err("an expression whose output has another length, or that waits for numbers".into());
+        }
+        if len == 0 {
+            return Ok(());
+        }
+        let blocks = len.div_ceil(BLOCK);
+        let pieces = (len / ENOUGH).clamp(1, 2 * threads.threads().max(1));
+        let output = Shared::new(output);
+        threads.run(pieces, &|piece| {
+            let (from, to) =
+                (blocks * piece / pieces * BLOCK, (blocks * (piece + 1) / pieces * BLOCK).min(len));
+            // SAFETY: every piece has blocks of its own, inside the output.
+            let output = unsafe { std::slice::from_raw_parts_mut(output.get().add(from), to - from) };
+            Work::new(self.expression, processor, &self.readings).run(from, &[], output);
+        });
+        Ok(())
+    }
+
     /// What one thread needs to work it out.
     pub(crate) fn work(&self) -> Work<'_> {
         Work::new(self.expression, Processor::detect(), &self.readings)
@@ -63,7 +99,7 @@ pub(crate) struct Work<'a> {
 }
 
 impl<'a> Work<'a> {
-    pub(super) fn new(expression: &'a Expression, processor: Processor, readings: &'a [Reading<'a>]) -> Self {
+    fn new(expression: &'a Expression, processor: Processor, readings: &'a [Reading<'a>]) -> Self {
         let constants = expression.constants.iter().map(|&value| Operand::scalar(value));
         Self {
             expression,

@@ -79,7 +79,7 @@ fn moved(step: Step, places: &[usize]) -> [usize; 3] {
 fn paired(given: usize, steps: &[Step]) -> Vec<Pass> {
     let mut readers = vec![0; given + steps.len()];
     for step in steps {
-        step.operands.iter().take(step.op.operands()).for_each(|&operand| readers[operand] += 1);
+        step.reads().for_each(|operand| readers[operand] += 1);
     }
     // For each step the earlier one that it takes in, and which of its two operands that is.
     let mut takes: Vec<Option<(usize, usize)>> = vec![None; steps.len()];

@@ -1,11 +1,32 @@
 //! Held against plain Rust, number by number.
 
 use super::*;
-use crate::pool::{Scoped, Serial};
+use crate::pool::{Pool, Scoped, Serial};
 use proptest::prelude::*;
 
 fn tensor<'a>(data: &'a [f32], shape: &'a [usize]) -> Tensor<'a> {
     Tensor { data, shape }
+}
+
+fn run_on(
+    processor: Processor,
+    expression: &Expression,
+    inputs: &[Tensor<'_>],
+    output: &mut [f32],
+    threads: &dyn Pool,
+) -> Result<(), String> {
+    let shapes: Vec<&[usize]> = inputs.iter().map(|input| input.shape).collect();
+    let shape = Expression::shape(&shapes)?;
+    Inline::new(expression, None, inputs, &shape)?.run_on(processor, output, threads)
+}
+
+fn run(
+    expression: &Expression,
+    inputs: &[Tensor<'_>],
+    output: &mut [f32],
+    threads: &dyn Pool,
+) -> Result<(), String> {
+    run_on(Processor::detect(), expression, inputs, output, threads)
 }
 
 fn step(op: Op, operands: [usize; 3]) -> Step {
@@ -55,7 +76,7 @@ fn every_step_is_what_plain_rust_gives_on_every_processor() {
         let expression = Expression::new(3, vec![], vec![step(op, [0, 1, 2])]).unwrap();
         let mut output = vec![0.0; 1500];
         let inputs = [a, &b, &c].map(|data| tensor(data, &[1500]));
-        expression.run_on(processor, &inputs, &mut output, &Serial).unwrap();
+        run_on(processor, &expression, &inputs, &mut output, &Serial).unwrap();
         for (index, &got) in output.iter().enumerate() {
             let expected = plain(op)(a[index], b[index], c[index]);
             let tolerance =
@@ -80,7 +101,7 @@ fn a_long_expression_reuses_its_buffers_and_reads_what_is_left() {
     let (a, b) = (values(5000, 4), values(5000, 5));
     let mut output = vec![0.0; 5000];
     let inputs = [tensor(&a, &[5000]), tensor(&b, &[5000])];
-    expression.run(&inputs, &mut output, &Scoped(2)).unwrap();
+    run(&expression, &inputs, &mut output, &Scoped(2)).unwrap();
     for index in 0..5000 {
         let mut known = vec![a[index], b[index]];
         for step in &steps {
@@ -133,7 +154,7 @@ proptest! {
         let inputs = [tensor(&data[0], &[700]), tensor(&data[1], &[700])];
         for processor in Processor::all() {
             let mut output = vec![0.0; 700];
-            expression.run_on(processor, &inputs, &mut output, &Serial).unwrap();
+            run_on(processor, &expression, &inputs, &mut output, &Serial).unwrap();
             // Where both are infinite, their difference is NaN.
             let same = |a: f32, b: f32| a == b || (a.is_nan() && b.is_nan());
             let expected = &known[known.len() - 1];
@@ -153,7 +174,7 @@ fn constants_come_between_the_inputs_and_the_steps() {
     let expression = Expression::new(1, vec![3.0, 0.5], steps).unwrap();
     let x = values(2000, 6);
     let mut output = vec![0.0; 2000];
-    expression.run(&[tensor(&x, &[2000])], &mut output, &Serial).unwrap();
+    run(&expression, &[tensor(&x, &[2000])], &mut output, &Serial).unwrap();
     assert!(output.iter().zip(&x).all(|(&got, &x)| got == x * 3.0 - 0.5));
 }
 
@@ -169,7 +190,7 @@ fn inputs_are_broadcast() {
     let inputs: Vec<Tensor<'_>> = data.iter().zip(sizes).map(|(data, sizes)| tensor(data, sizes)).collect();
     assert_eq!(Expression::shape(&sizes).unwrap(), [1, 2, 3, 20, 30]);
     let mut output = vec![0.0; 3600];
-    expression.run(&inputs, &mut output, &Scoped(2)).unwrap();
+    run(&expression, &inputs, &mut output, &Scoped(2)).unwrap();
     for (index, &got) in output.iter().enumerate() {
         let [n, c, y, x] = [index / 1800, index / 600 % 3, index / 30 % 20, index % 30];
         let parts = [
@@ -192,9 +213,11 @@ fn what_does_not_fit_is_refused() {
     let add = Expression::new(2, vec![], vec![step(Op::Add, [0, 1, 0])]).unwrap();
     let (a, b) = ([1.0; 6], [1.0; 4]);
     let mut output = [0.0; 6];
-    assert!(add.run(&[tensor(&a, &[6]), tensor(&b, &[4])], &mut output, &Serial).is_err());
-    assert!(add.run(&[tensor(&a, &[6]), tensor(&b, &[1])], &mut output, &Serial).is_err());
-    assert!(add.run(&[tensor(&a, &[6])], &mut output, &Serial).is_err());
-    assert!(add.run(&[tensor(&a, &[6]), tensor(&b[..1], &[1])], &mut output[..5], &Serial).is_err());
-    add.run(&[tensor(&[], &[0, 3]), tensor(&b[..3], &[3])], &mut [], &Serial).unwrap();
+    assert!(run(&add, &[tensor(&a, &[6]), tensor(&b, &[4])], &mut output, &Serial).is_err());
+    assert!(run(&add, &[tensor(&a, &[6]), tensor(&b, &[1])], &mut output, &Serial).is_err());
+    assert!(run(&add, &[tensor(&a, &[6])], &mut output, &Serial).is_err());
+    assert!(run(&add, &[tensor(&a, &[6]), tensor(&b[..1], &[1])], &mut output[..5], &Serial).is_err());
+    let waiting = Inline::new(&add, Some(0), &[tensor(&a, &[6])], &[6]).unwrap();
+    assert!(waiting.run(&mut output, &Serial).is_err());
+    run(&add, &[tensor(&[], &[0, 3]), tensor(&b[..3], &[3])], &mut [], &Serial).unwrap();
 }

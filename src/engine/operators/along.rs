@@ -2,14 +2,11 @@
 //!
 //! [`crate::graph::fast::along`] says which inputs and attributes such a node has.
 
-use std::borrow::Cow;
-
 use kernels::{Expression, Inline, Pool, Tensor};
 use ort::operator::{ComputeContext, KernelContext};
-use ort::value::{DynTensorValueType, ValueRef};
 
 use super::elementwise::expression;
-use super::{aligned, tensor, unread};
+use super::{Numbers, Value, output, tensor};
 use crate::graph::fast::along::{AFTER, BEFORE, HANDED, SOURCES};
 
 /// The expressions of a node and the order of its inputs.
@@ -19,9 +16,6 @@ pub(super) struct Along {
     after: Option<(Expression, usize)>,
     inputs: usize,
 }
-
-/// A tensor that the runtime hands over.
-pub(super) type Value<'a> = ValueRef<'a, DynTensorValueType>;
 
 /// A node's inputs without its weights, each at its place.
 pub(super) struct Inputs<'a> {
@@ -84,8 +78,7 @@ impl Along {
             let shapes = std::iter::once(shape).chain(inputs.after.iter().map(|tensor| tensor.shape));
             wide = Expression::shape(&shapes.collect::<Vec<_>>()).map_err(ort::Error::new)?;
         }
-        let sizes: Vec<i64> = wide.iter().map(|&size| size as i64).collect();
-        let mut output = context.output(0, sizes)?.ok_or_else(unread)?;
+        let mut output = output(context, &wide)?;
         let (_, output) = output.try_extract_tensor_mut::<f32>()?;
         let done = match &self.after {
             None => convolve(None, output),
@@ -97,32 +90,10 @@ impl Along {
                 convolve(None, &mut own).and_then(|()| {
                     let mut all = inputs.after.clone();
                     all.insert((*handed).min(all.len()), Tensor { data: &own, shape });
-                    after.run(&all, output, threads)
+                    Inline::new(after, None, &all, &wide)?.run(output, threads)
                 })
             }
         };
         done.map_err(ort::Error::new)
-    }
-}
-
-/// A tensor's sizes and numbers.
-pub(super) struct Numbers<'a> {
-    shape: Vec<usize>,
-    data: Cow<'a, [f32]>,
-}
-
-impl Numbers<'_> {
-    /// Those of some values.
-    pub(super) fn of<'a>(values: &'a [Value<'_>]) -> ort::Result<Vec<Numbers<'a>>> {
-        let numbers = |value: &'a Value<'_>| {
-            let shape = value.shape().iter().map(|&size| usize::try_from(size).unwrap_or(0)).collect();
-            Ok(Numbers { shape, data: aligned(value)? })
-        };
-        values.iter().map(numbers).collect()
-    }
-
-    /// It, as expressions take it.
-    pub(super) fn tensor(&self) -> Tensor<'_> {
-        Tensor { data: &self.data, shape: &self.shape }
     }
 }

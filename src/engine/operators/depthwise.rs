@@ -4,8 +4,8 @@ use kernels::{Direction, Maps, Window};
 use ort::operator::{ComputeContext, Kernel, KernelContext, Operator, OperatorInput, OperatorOutput};
 use ort::value::TensorElementType;
 
-use super::along::{Along, Numbers};
-use super::{RuntimeThreads, aligned};
+use super::along::Along;
+use super::{Numbers, RuntimeThreads, aligned};
 use crate::graph::fast::depthwise::{OPERATOR, TRANSPOSED};
 
 /// The operator.

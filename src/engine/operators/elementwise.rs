@@ -1,11 +1,10 @@
 //! Elementwise expressions.
 
-use kernels::{Expression, Op, Step, Tensor};
+use kernels::{Expression, Inline, Op, Step, Tensor};
 use ort::operator::{ComputeContext, Kernel, KernelContext, Operator, OperatorInput, OperatorOutput};
 use ort::value::TensorElementType;
 
-use super::along::Numbers;
-use super::{RuntimeThreads, tensor, unread};
+use super::{Numbers, RuntimeThreads, output, tensor};
 use crate::graph::fast::elementwise::{CONSTANTS, OPERATOR, STEPS};
 
 /// The operator.
@@ -68,10 +67,10 @@ impl Kernel for ElementwiseKernel {
         let tensors: Vec<Tensor<'_>> = numbers.iter().map(Numbers::tensor).collect();
         let shapes: Vec<&[usize]> = tensors.iter().map(|tensor| tensor.shape).collect();
         let shape = Expression::shape(&shapes).map_err(ort::Error::new)?;
-        let sizes: Vec<i64> = shape.iter().map(|&size| size as i64).collect();
-        let mut output = context.output(0, sizes)?.ok_or_else(unread)?;
+        let inline = Inline::new(&self.expression, None, &tensors, &shape).map_err(ort::Error::new)?;
+        let mut output = output(context, &shape)?;
         let threads = RuntimeThreads { context, count: self.threads };
         let (_, output) = output.try_extract_tensor_mut::<f32>()?;
-        self.expression.run(&tensors, output, &threads).map_err(ort::Error::new)
+        inline.run(output, &threads).map_err(ort::Error::new)
     }
 }

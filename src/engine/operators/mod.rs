@@ -14,9 +14,9 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 
-use kernels::{Chain, Pool, Weights};
+use kernels::{Chain, Pool, Tensor, Weights};
 use ort::operator::{ComputeContext, OperatorDomain};
-use ort::value::{DynTensorValueType, TensorElementType, ValueRef};
+use ort::value::{DynTensorValueType, TensorElementType, ValueRef, ValueRefMut};
 
 use crate::graph::fast::DOMAIN;
 
@@ -74,8 +74,11 @@ impl Operators {
     }
 }
 
+/// A tensor that the runtime hands over.
+type Value<'a> = ValueRef<'a, DynTensorValueType>;
+
 /// An input that an operator needs.
-fn tensor<'a>(context: &'a ComputeContext, index: usize) -> ort::Result<ValueRef<'a, DynTensorValueType>> {
+fn tensor<'a>(context: &'a ComputeContext, index: usize) -> ort::Result<Value<'a>> {
     let value = context.input(index)?;
     value.ok_or_else(|| ort::Error::new(format!("there is no input {index}")))?.downcast()
 }
@@ -85,11 +88,17 @@ fn unread() -> ort::Error {
     ort::Error::new("an output that nobody reads")
 }
 
+/// The place for an operator's only output.
+fn output<'a>(context: &'a ComputeContext, shape: &[usize]) -> ort::Result<ValueRefMut<'a>> {
+    let sizes: Vec<i64> = shape.iter().map(|&size| size as i64).collect();
+    context.output(0, sizes)?.ok_or_else(unread)
+}
+
 /// The bytes of a tensor of 32-bit floats.
 ///
 /// A weight lies in the mapped model file where its exporter put it, aligned to nothing, so it can't be
 /// taken as a slice of floats.
-fn bytes<'a>(tensor: &'a ValueRef<'_, DynTensorValueType>) -> ort::Result<&'a [u8]> {
+fn bytes<'a>(tensor: &'a Value<'_>) -> ort::Result<&'a [u8]> {
     if *tensor.data_type() != TensorElementType::Float32 {
         return Err(ort::Error::new("a tensor of camlens's operators is not one of 32-bit floats"));
     }
@@ -99,16 +108,38 @@ fn bytes<'a>(tensor: &'a ValueRef<'_, DynTensorValueType>) -> ort::Result<&'a [u
 }
 
 /// The numbers of a small tensor, as [`bytes`] finds them.
-fn floats(tensor: &ValueRef<'_, DynTensorValueType>) -> ort::Result<Vec<f32>> {
+fn floats(tensor: &Value<'_>) -> ort::Result<Vec<f32>> {
     Ok(bytes(tensor)?.as_chunks().0.iter().map(|bytes| f32::from_ne_bytes(*bytes)).collect())
 }
 
 /// The numbers of a tensor where they lie, unless it is a weight in a file.
-fn aligned<'a>(tensor: &'a ValueRef<'_, DynTensorValueType>) -> ort::Result<Cow<'a, [f32]>> {
+fn aligned<'a>(tensor: &'a Value<'_>) -> ort::Result<Cow<'a, [f32]>> {
     let bytes = bytes(tensor)?;
     // SAFETY: any bits are a number.
     let (before, numbers, _) = unsafe { bytes.align_to::<f32>() };
     Ok(if before.is_empty() { Cow::Borrowed(numbers) } else { Cow::Owned(floats(tensor)?) })
+}
+
+/// A tensor's sizes and numbers.
+struct Numbers<'a> {
+    shape: Vec<usize>,
+    data: Cow<'a, [f32]>,
+}
+
+impl Numbers<'_> {
+    /// Those of some values.
+    fn of<'a>(values: &'a [Value<'_>]) -> ort::Result<Vec<Numbers<'a>>> {
+        let numbers = |value: &'a Value<'_>| {
+            let shape = value.shape().iter().map(|&size| usize::try_from(size).unwrap_or(0)).collect();
+            Ok(Numbers { shape, data: aligned(value)? })
+        };
+        values.iter().map(numbers).collect()
+    }
+
+    /// It, as expressions take it.
+    fn tensor(&self) -> Tensor<'_> {
+        Tensor { data: &self.data, shape: &self.shape }
+    }
 }
 
 /// The runtime's own threads: others beside them would only take the cores from each other.

@@ -3,7 +3,7 @@
 //! [`join`] comes after the groups have been found: one whose result only a depthwise convolution reads is worked out while
 //! that reads its maps, and one that alone reads what a convolution makes, right behind it.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use super::elementwise::{self, CONSTANTS, STEPS};
 use super::{depthwise, is_own};
@@ -28,12 +28,6 @@ pub(super) fn join(graph: &mut GraphProto) -> usize {
     super::bodies(graph).map(|body| join_before(body) + join_after(body)).sum()
 }
 
-/// Whether a node alone reads what a depthwise convolution makes.
-pub(super) fn is_behind(topology: &Topology<'_>, tensor: &str) -> bool {
-    let convolution = topology.producer(tensor).filter(|node| is_own(node, depthwise::OPERATOR));
-    convolution.is_some() && topology.only_reader(tensor).is_some()
-}
-
 /// What a convolution alone reads.
 fn join_before(body: &mut GraphProto) -> usize {
     let topology = Topology::new(body);
@@ -48,7 +42,7 @@ fn join_before(body: &mut GraphProto) -> usize {
         joined.insert(index, with_steps(node.with(sources), BEFORE, group));
     }
     let count = joined.len();
-    replace(body, joined, HashSet::new());
+    super::replace(body, joined);
     count
 }
 
@@ -56,10 +50,10 @@ fn join_before(body: &mut GraphProto) -> usize {
 fn join_after(body: &mut GraphProto) -> usize {
     let topology = Topology::new(body);
     let mut joined: HashMap<usize, NodeProto> = HashMap::new();
-    let mut taken: HashSet<usize> = HashSet::new();
     let groups = body.node.iter().enumerate().filter(|(_, node)| is_own(node, elementwise::OPERATOR));
     for (index, group) in groups {
-        let behind = group.input.iter().enumerate().filter(|(_, input)| is_behind(&topology, input));
+        let behind =
+            group.input.iter().enumerate().filter(|(_, input)| depthwise::makes_for_one(&topology, input));
         // The last that was made is the likeliest to be in the cache still.
         let last = behind.filter_map(|(place, input)| Some((topology.position(input)?, place))).max();
         let Some((position, place)) = last else { continue };
@@ -69,10 +63,9 @@ fn join_after(body: &mut GraphProto) -> usize {
         let node = NodeProto { input, output: group.output.clone(), ..convolution.clone() };
         let handed = AttributeProto::int(HANDED, place as i64);
         joined.insert(index, with_steps(node.with(handed), AFTER, group));
-        taken.insert(position);
     }
     let count = joined.len();
-    replace(body, joined, taken);
+    super::replace(body, joined);
     count
 }
 
@@ -83,14 +76,6 @@ fn with_steps(node: NodeProto, prefix: &str, group: &NodeProto) -> NodeProto {
         AttributeProto { name: Some(format!("{prefix}{name}")), ..attribute }
     };
     node.with(named(STEPS)).with(named(CONSTANTS))
-}
-
-/// Puts nodes in the place of others, and drops those that are taken or that nobody reads any more.
-fn replace(body: &mut GraphProto, mut by: HashMap<usize, NodeProto>, taken: HashSet<usize>) {
-    let nodes = std::mem::take(&mut body.node).into_iter().enumerate();
-    let kept = nodes.filter(|(index, _)| !taken.contains(index));
-    body.node = kept.map(|(index, node)| by.remove(&index).unwrap_or(node)).collect();
-    super::drop_unread(body);
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use std::collections::HashMap;
 
 use super::DOMAIN;
 use crate::graph::proto::{AttributeProto, GraphProto, NodeProto};
+use crate::graph::topology::Topology;
 
 /// The operator: inputs `[N, C, H, W]` and `[C, 1, kh, kw]`, output `[N, C, h, w]`. Its attributes are those of
 /// `Conv`, written out, or of `ConvTranspose`.
@@ -35,6 +36,12 @@ pub(super) fn fuse(graph: &mut GraphProto) -> usize {
         }
     }
     count
+}
+
+/// Whether a tensor is what such a convolution makes, and one node alone reads it.
+pub(super) fn makes_for_one(topology: &Topology<'_>, tensor: &str) -> bool {
+    topology.producer(tensor).is_some_and(|node| super::is_own(node, OPERATOR))
+        && topology.only_reader(tensor).is_some()
 }
 
 fn replacement(node: &NodeProto, weights: &[i64]) -> Option<NodeProto> {

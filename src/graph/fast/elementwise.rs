@@ -123,12 +123,7 @@ fn fuse_body(graph: &mut GraphProto, outside: &Outside) -> usize {
         }
     }
     let count = replacements.len();
-    let mut nodes = Vec::with_capacity(graph.node.len());
-    for (index, node) in std::mem::take(&mut graph.node).into_iter().enumerate() {
-        nodes.push(replacements.remove(&index).unwrap_or(node));
-    }
-    graph.node = nodes;
-    super::drop_unread(graph);
+    super::replace(graph, replacements);
     count
 }
 

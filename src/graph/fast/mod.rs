@@ -67,8 +67,13 @@ fn is_own(node: &NodeProto, operator: &str) -> bool {
     node.domain() == DOMAIN && node.op() == operator
 }
 
-/// Drops the nodes of which nothing is read, by another or as an output.
-fn drop_unread(graph: &mut GraphProto) {
+/// Puts nodes in the place of others, and drops those of which nothing is read any more, by another or as an output.
+fn replace(graph: &mut GraphProto, mut by: HashMap<usize, NodeProto>) {
+    for (index, node) in graph.node.iter_mut().enumerate() {
+        if let Some(new) = by.remove(&index) {
+            *node = new;
+        }
+    }
     let mut read: HashSet<String> = graph.output.iter().map(|output| output.name().to_owned()).collect();
     let mut kept: Vec<NodeProto> = Vec::with_capacity(graph.node.len());
     for node in std::mem::take(&mut graph.node).into_iter().rev() {

@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, BinaryHeap, HashMap};
 
 use kernels::Op;
 
-use crate::graph::fast::along;
+use crate::graph::fast::depthwise;
 use crate::graph::proto::{GraphProto, NodeProto, data_type};
 use crate::graph::topology::Topology;
 use crate::graph::types;
@@ -127,7 +127,7 @@ impl<'g> Body<'g> {
     /// Whether it alone reads what one of camlens's convolutions makes, which can do its work along the way.
     pub(super) fn is_behind_convolution(&self, index: usize) -> bool {
         let operands = self.meanings[index].iter().flat_map(|meaning| &meaning.operands);
-        operands.into_iter().any(|name| along::is_behind(&self.topology, name))
+        operands.into_iter().any(|name| depthwise::makes_for_one(&self.topology, name))
     }
 
     /// The nodes that make what a step reads.
