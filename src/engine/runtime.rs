@@ -7,9 +7,10 @@
 //! but those of the models that work are asleep.
 
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use ort::environment::Environment;
+use ort::logging::LogLevel;
 use ort::session::Session;
 use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
 
@@ -53,8 +54,10 @@ impl Runtime {
         let environment = builder
             .with_name("camlens")
             .with_telemetry(false)
+            .with_logger(Arc::new(log))
             .build()
             .map_err(|error| setup(error.to_string()))?;
+        environment.set_log_level(LogLevel::Error);
         Ok(Self { environment, threads })
     }
 
@@ -98,6 +101,12 @@ impl Runtime {
             .map_err(recover)?
             .commit_from_memory(model)
     }
+}
+
+/// What ONNX Runtime has to say becomes a line of the log like any other. Its errors come back to whoever asked for
+/// the pass as well, and some passes are run to see whether they fail: by itself none is anybody's concern.
+fn log(_level: LogLevel, _category: &str, _id: &str, place: &str, message: &str) {
+    tracing::debug!(place, "ONNX Runtime: {}", message.trim_end());
 }
 
 /// As many threads as the cgroup and the affinity mask allow.
