@@ -134,7 +134,8 @@ fn columns(sizes: &[i64], images: Option<i64>) -> Option<i64> {
 }
 
 /// The output that looks like scores: floats `[N, classes]` that no other such output is made of, as features
-/// are; if possible as many as there are labels; else the first.
+/// are; if possible as many as there are labels; else what is made into probabilities, where others give places or
+/// sizes; else the first.
 fn choose<'g>(
     topology: &Topology<'g>,
     shapes: &Shapes,
@@ -152,7 +153,11 @@ fn choose<'g>(
         })
         .collect();
     let labelled = |name: &&&str| labels > 0 && columns(name) == i64::try_from(labels).ok();
-    last.iter().find(labelled).or_else(|| last.first()).copied()
+    let is_chance = |name: &&&str| {
+        let ending = topology.producer(behind_rearranging(topology, name));
+        ending.is_some_and(|node| node.is_standard() && matches!(node.op(), "Softmax" | "Sigmoid"))
+    };
+    last.iter().find(labelled).or_else(|| last.iter().find(is_chance)).or_else(|| last.first()).copied()
 }
 
 /// Walks back over operators that move numbers about and change none.
@@ -235,11 +240,12 @@ mod tests {
 
     #[test]
     fn of_several_outputs_the_one_that_looks_like_scores_is_taken() {
+        // What ends in a softmax says by that that it is classes.
         let score = several(0);
-        assert_eq!((score.output.as_str(), score.columns), ("colour", 4));
-        assert_eq!(score.others, ["features", "map", "best", "kind", "probabilities"]);
-        let score = several(5);
         assert_eq!((score.output.as_str(), score.tensor.as_str()), ("probabilities", "kind"));
+        assert_eq!(score.others, ["features", "map", "best", "colour", "kind"]);
+        let score = several(4);
+        assert_eq!((score.output.as_str(), score.columns), ("colour", 4));
     }
 
     #[test]
