@@ -64,7 +64,7 @@ fn report(model: &Model) -> String {
             preprocess.height,
             preprocess.width,
             preprocess.layout,
-            preprocess.input.color
+            preprocess.color
         )
         .to_lowercase(),
         format!("output   {}: {} classes, {:?}", model.output_name(), model.classes(), model.link()),

@@ -6,9 +6,7 @@ use super::runtime::Runtime;
 use super::session::{RawOutput, first_line, run_raw};
 use crate::error::{Error, Kind, Result};
 use crate::graph::file::OnnxFile;
-use crate::graph::prepare::{
-    Prepared, initializers_are_no_inputs, outputs_are_tensors, single_precision_at_the_ends,
-};
+use crate::graph::prepare::{Prepared, ends};
 use crate::graph::probe::{Shapes, constant_shapes, shape_probe};
 use crate::graph::types::element_types;
 
@@ -39,7 +37,11 @@ pub(super) fn probe(
     let encoded = file.reference_weights(asked.model);
     let mut session = runtime.session(&encoded, file.folder(), false, None).map_err(refused)?;
     let input = prepared.input.name.clone();
-    let (first, second) = (noise(shape, 1), noise(shape, 2));
+    let [first, second] = [1, 2].map(|seed| {
+        let noise = noise(shape, seed);
+        // Bytes hold no fractions.
+        if prepared.input.takes_bytes { noise.mapv(|value| (value * 127.5 + 127.5).floor()) } else { noise }
+    });
     let alone = run_raw(&mut session, &input, &first).map_err(refused)?;
     let other = run_raw(&mut session, &input, &second).map_err(refused)?;
     let both = concatenate(Axis(0), &[first.view(), second.view()])
@@ -86,9 +88,7 @@ fn same_as_the_file(
     }
     let mut model = file.model.clone();
     if let Some(graph) = &mut model.graph {
-        initializers_are_no_inputs(graph);
-        outputs_are_tensors(graph);
-        single_precision_at_the_ends(graph);
+        ends::arrange(graph);
     }
     runtime
         .session(&file.reference_weights(model), file.folder(), false, None)

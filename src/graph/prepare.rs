@@ -5,14 +5,15 @@
 //! inputs, the opset is recent enough for the gradient rules, the batch dimension
 //! is free. Nothing that the graph computes changes.
 
+mod batch;
+pub(crate) mod ends;
+
 use std::collections::HashSet;
 
-use super::proto::{
-    AttributeProto, Dimension, DimensionValue, GraphProto, ModelProto, NodeProto, TensorProto, TypeValue,
-    ValueInfoProto, attribute_type, data_type,
-};
+use super::probe::Shapes;
+use super::proto::{AttributeProto, GraphProto, ModelProto, TensorProto, attribute_type};
 use super::{fused, inline, upgrade};
-use crate::error::{Error, Kind, Result};
+use crate::error::Result;
 
 /// The one image input of a classifier.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,6 +22,8 @@ pub struct Input {
     pub name: String,
     /// Its four sizes; `None` where the model leaves one free.
     pub sizes: [Option<i64>; 4],
+    /// Whether the file's own input is of bytes, pixels as they are.
+    pub takes_bytes: bool,
 }
 
 /// A model in the one dialect that the rest of the crate reads.
@@ -40,18 +43,20 @@ impl Prepared {
     /// Reads a model into the common dialect.
     ///
     /// # Errors
-    /// [`Kind::Setup`] when the model does not take just one batch of images of floats.
+    /// [`crate::error::Kind::Setup`] when the model does not take just one batch of images.
     pub fn new(original: &ModelProto) -> Result<Self> {
         let mut model = original.clone();
         inline::inline(&mut model);
         let graph = model.graph.get_or_insert_default();
         constants_to_initializers(graph);
-        initializers_are_no_inputs(graph);
+        let bytes: Vec<String> = (graph.input.iter().filter(|input| ends::is_of_bytes(input)))
+            .map(|input| input.name().to_owned())
+            .collect();
+        ends::arrange(graph);
         copies_are_constants(graph);
-        outputs_are_tensors(graph);
-        single_precision_at_the_ends(graph);
-        let input = image_input(graph)?;
-        free_batch(graph);
+        let input = ends::image_input(graph)?;
+        let input = Input { takes_bytes: bytes.contains(&input.name), ..input };
+        batch::free_at_the_ends(graph);
         Ok(Self { model, input, obstacle: None, is_rewritten: false })
     }
 
@@ -70,6 +75,19 @@ impl Prepared {
             }
             Err(reason) => Self { obstacle: Some(reason), ..self },
         }
+    }
+
+    /// The same model with the batch of 1 that its exporter wrote into it let go, if it did; whether the model then
+    /// computes batches has to be proven. `shapes` are those of a single image.
+    #[must_use]
+    pub fn with_free_batch(&self, shapes: &Shapes) -> Option<Self> {
+        let mut model = self.model.clone();
+        let graph = model.graph.as_mut().filter(|_| self.obstacle.is_none())?;
+        batch::free_inside(graph, &self.input.name, shapes).then_some(Self {
+            model,
+            is_rewritten: true,
+            ..self.clone()
+        })
     }
 
     /// The graph itself.
@@ -123,122 +141,10 @@ fn constant(attribute: &AttributeProto, name: &str) -> Option<TensorProto> {
     }
 }
 
-/// Before IR version 4 every weight had to be listed as an input, which keeps the runtime from folding it.
-pub(crate) fn initializers_are_no_inputs(graph: &mut GraphProto) {
-    let initializers: HashSet<&str> = graph.initializer.iter().map(|tensor| tensor.name()).collect();
-    graph.input.retain(|input| !initializers.contains(input.name()));
-}
-
-/// What is handed out as a sequence or as a map from class to score is handed out as the tensors in it.
-pub(crate) fn outputs_are_tensors(graph: &mut GraphProto) {
-    let outputs = std::mem::take(&mut graph.output);
-    for output in outputs {
-        let node = graph.node.iter().find(|node| node.output.iter().any(|name| name == output.name()));
-        match node.filter(|node| matches!(node.op(), "SequenceConstruct" | "ZipMap" | "Optional")) {
-            Some(node) => graph.output.extend(node.input.iter().map(|name| ValueInfoProto::untyped(name))),
-            None => graph.output.push(output),
-        }
-    }
-}
-
-/// Images come and scores go as 32-bit floats, whatever the model computes in: casts stand at its ends.
-pub(crate) fn single_precision_at_the_ends(graph: &mut GraphProto) {
-    const OTHER_FLOATS: [i32; 3] = [data_type::FLOAT16, data_type::BFLOAT16, data_type::DOUBLE];
-    let other = |value: &ValueInfoProto| {
-        value.tensor().map(|(element, _)| element).filter(|element| OTHER_FLOATS.contains(element))
-    };
-    let cast = |from: &str, to: &str, element: i32| {
-        NodeProto::new("Cast", &[from], &[to]).with(AttributeProto::int("to", element.into()))
-    };
-    let inside = |name: &str| format!("{name}/camlens/inside");
-    let inputs: Vec<(String, i32)> =
-        graph.input.iter().filter_map(|input| Some((input.name().to_owned(), other(input)?))).collect();
-    for (name, element) in inputs {
-        for node in &mut graph.node {
-            rename(node, &name, &inside(&name), false);
-        }
-        graph.node.insert(0, cast(&name, &inside(&name), element));
-    }
-    let outputs: Vec<String> = (graph.output.iter().filter(|output| other(output).is_some()))
-        .map(|output| output.name().to_owned())
-        .filter(|name| graph.node.iter().any(|node| node.output.contains(name)))
-        .collect();
-    for name in outputs {
-        for node in &mut graph.node {
-            rename(node, &name, &inside(&name), true);
-        }
-        graph.node.push(cast(&inside(&name), &name, data_type::FLOAT));
-    }
-    for value in graph.input.iter_mut().chain(&mut graph.output) {
-        if let Some(TypeValue::Tensor(tensor)) =
-            value.r#type.as_mut().and_then(|r#type| r#type.value.as_mut())
-            && OTHER_FLOATS.contains(&tensor.elem_type())
-        {
-            tensor.elem_type = Some(data_type::FLOAT);
-        }
-    }
-}
-
-/// Gives a tensor another name in a node that reads it, or with `outputs` makes it; also in its sub-graphs.
-fn rename(node: &mut NodeProto, from: &str, to: &str, outputs: bool) {
-    let made = node.output.iter_mut().filter(|_| outputs);
-    for name in node.input.iter_mut().chain(made).filter(|name| *name == from) {
-        to.clone_into(name);
-    }
-    for attribute in &mut node.attribute {
-        for graph in attribute.g.iter_mut().chain(&mut attribute.graphs) {
-            for node in &mut graph.node {
-                rename(node, from, to, false);
-            }
-            for output in graph.output.iter_mut().filter(|output| output.name() == from) {
-                output.name = Some(to.to_owned());
-            }
-        }
-    }
-}
-
-fn image_input(graph: &GraphProto) -> Result<Input> {
-    let setup = |what: String| Err(Error::new(Kind::Setup, what));
-    let [input] = graph.input.as_slice() else {
-        let names: Vec<_> = graph.input.iter().map(ValueInfoProto::name).collect();
-        return setup(format!(
-            "a classifier takes one image, this model takes {}: {}",
-            names.len(),
-            names.join(", ")
-        ));
-    };
-    let name = input.name().to_owned();
-    match input.tensor() {
-        Some((data_type::FLOAT, sizes)) => match <[Option<i64>; 4]>::try_from(sizes) {
-            Ok(sizes) => Ok(Input { name, sizes }),
-            Err(sizes) => setup(format!("input '{name}' has {} dimensions, images have 4", sizes.len())),
-        },
-        Some((other, _)) => setup(format!("input '{name}' has element type {other}, which is no float")),
-        None => setup(format!("input '{name}' has no shape")),
-    }
-}
-
-/// Exports with a batch of 1 often compute every batch; the engine proves it before it relies on it.
-fn free_batch(graph: &mut GraphProto) {
-    for value in graph.input.iter_mut().chain(&mut graph.output) {
-        if let Some(TypeValue::Tensor(tensor)) =
-            value.r#type.as_mut().and_then(|r#type| r#type.value.as_mut())
-            && let Some(first) = tensor.shape.as_mut().and_then(|shape| shape.dim.first_mut())
-        {
-            *first = Dimension {
-                value: Some(DimensionValue::Name("N".into())),
-                denotation: first.denotation.take(),
-            };
-        }
-    }
-    // Shapes noted inside would contradict the freed one; the runtime infers them anew.
-    graph.value_info.clear();
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::graph::proto::NodeProto;
+    use crate::graph::proto::{NodeProto, ValueInfoProto};
 
     #[test]
     fn a_copy_of_a_constant_is_a_constant() {

@@ -72,7 +72,7 @@ impl Tail {
         let model = ModelProto { graph: Some(cut_out), ..prepared.model.clone() };
         let prepared = Prepared {
             model,
-            input: Input { name: input.clone(), sizes: [None, channels, height, width] },
+            input: Input { name: input.clone(), sizes: [None, channels, height, width], takes_bytes: false },
             obstacle: prepared.obstacle.clone(),
             is_rewritten: prepared.is_rewritten,
         };

@@ -123,6 +123,12 @@ pub(super) fn reads(node: &NodeProto) -> impl Iterator<Item = &str> {
     node.input.iter().map(String::as_str).filter(|name| !name.is_empty()).chain(captured)
 }
 
+/// The names of all tensors of a graph that somebody reads: a node, or whoever asks for its outputs.
+pub(super) fn read_names(graph: &GraphProto) -> HashSet<String> {
+    let outputs = graph.output.iter().map(|output| output.name());
+    graph.node.iter().flat_map(reads).chain(outputs).map(str::to_owned).collect()
+}
+
 fn captures(graph: &GraphProto) -> Vec<&str> {
     let own: HashSet<&str> = (graph.input.iter().map(|input| input.name()))
         .chain(graph.initializer.iter().map(|tensor| tensor.name()))

@@ -5,7 +5,10 @@
 //! operators that are not listed mean the same in all these opsets. Whoever loads
 //! a model proves the result: the upgraded graph must give the original's logits.
 
+use std::collections::HashSet;
+
 use super::proto::{AttributeProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TensorProto};
+use super::topology::read_names;
 
 /// The opset that derived graphs are written in; newer models keep their own.
 pub const OPSET: i64 = 18;
@@ -40,7 +43,12 @@ pub fn upgrade(model: &mut ModelProto) -> Result<(), String> {
 }
 
 fn upgrade_graph(graph: &mut GraphProto, from: i64) -> Result<(), String> {
-    let mut upgrade = Upgrade { from, initializers: Vec::new(), nodes: Vec::with_capacity(graph.node.len()) };
+    let mut upgrade = Upgrade {
+        from,
+        read: read_names(graph),
+        initializers: Vec::new(),
+        nodes: Vec::with_capacity(graph.node.len()),
+    };
     for mut node in std::mem::take(&mut graph.node) {
         for attribute in &mut node.attribute {
             for inner in attribute.g.iter_mut().chain(&mut attribute.graphs) {
@@ -60,6 +68,8 @@ fn upgrade_graph(graph: &mut GraphProto, from: i64) -> Result<(), String> {
 
 struct Upgrade {
     from: i64,
+    /// What somebody reads: old exports name outputs that nobody does.
+    read: HashSet<String>,
     initializers: Vec<TensorProto>,
     nodes: Vec<NodeProto>,
 }
@@ -70,7 +80,7 @@ impl Upgrade {
         let op = node.op().to_owned();
         match op.as_str() {
             "Dropout" => {
-                if node.output.get(1).is_some_and(|mask| !mask.is_empty()) {
+                if node.output.get(1).is_some_and(|mask| self.read.contains(mask)) {
                     return Err(format!("node '{}' (Dropout) hands out its mask", node.label()));
                 }
                 node = NodeProto { op_type: Some("Identity".into()), attribute: Vec::new(), ..node };
@@ -197,11 +207,17 @@ fn trim(node: &mut NodeProto) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::graph::proto::ValueInfoProto;
 
     fn upgraded(node: NodeProto, from: i64) -> Result<GraphProto, String> {
+        upgraded_with(node, from, &[])
+    }
+
+    fn upgraded_with(node: NodeProto, from: i64, outputs: &[&str]) -> Result<GraphProto, String> {
+        let output = outputs.iter().map(|name| ValueInfoProto::untyped(name)).collect();
         let mut model = ModelProto {
             opset_import: vec![OperatorSetIdProto { domain: None, version: Some(from) }],
-            graph: Some(GraphProto { node: vec![node], ..Default::default() }),
+            graph: Some(GraphProto { node: vec![node], output, ..Default::default() }),
             ..Default::default()
         };
         upgrade(&mut model)?;
@@ -234,10 +250,17 @@ mod tests {
     }
 
     #[test]
-    fn a_dropout_that_hands_out_its_mask_is_named() {
+    fn a_dropout_s_mask_is_in_the_way_only_if_somebody_reads_it() {
         let node =
             NodeProto { name: Some("drop".into()), ..NodeProto::new("Dropout", &["x"], &["y", "mask"]) };
-        assert_eq!(upgraded(node, 7).unwrap_err(), "node 'drop' (Dropout) hands out its mask");
+        let read = upgraded_with(node.clone(), 7, &["y", "mask"]);
+        assert_eq!(read.unwrap_err(), "node 'drop' (Dropout) hands out its mask");
+        // As Caffe2 wrote them, with a name for every output.
+        let graph = upgraded_with(node, 7, &["y"]).unwrap();
+        assert_eq!(
+            (graph.node[0].op(), graph.node[0].output.as_slice()),
+            ("Identity", ["y".to_owned()].as_slice())
+        );
     }
 
     #[test]

@@ -14,7 +14,6 @@ use crate::error::{Error, Kind, Result};
 use crate::explain::methods::{METHODS, Needs, Row};
 use crate::graph::layers::Layer;
 use crate::graph::score::Link;
-use crate::model::manifest::Layout;
 
 /// One line of the list.
 #[derive(Serialize)]
@@ -67,12 +66,8 @@ pub(super) async fn one(
 pub(crate) fn describe(model: &Model) -> Value {
     let preprocess = model.preprocess();
     let input = &preprocess.input;
-    let (height, width) = (preprocess.height, preprocess.width);
     // The batch is free: camlens frees it where the file has it fixed.
-    let (layout, shape) = match preprocess.layout {
-        Layout::Nchw => ("nchw", json!([null, 3, height, width])),
-        Layout::Nhwc => ("nhwc", json!([null, height, width, 3])),
-    };
+    let [first, second, third] = preprocess.shape();
     let layers: Vec<Value> = model.layers().iter().map(|layer| describe_layer(model, layer)).collect();
     json!({
         "id": model.id(),
@@ -80,16 +75,16 @@ pub(crate) fn describe(model: &Model) -> Value {
         "file": model.folder().manifest.file,
         "input": {
             "name": model.input_name(),
-            "shape": shape,
-            "size": [height, width],
-            "layout": layout,
-            "color": input.color,
+            "shape": [null, first, second, third],
+            "size": [preprocess.height, preprocess.width],
+            "layout": preprocess.layout,
+            "color": preprocess.color,
             "resize": input.resize,
             "fit": input.fit,
             "crop_ratio": decimal(input.crop_ratio),
-            "scale": decimal(input.scale),
-            "mean": input.mean.map(decimal),
-            "std": input.std.map(decimal),
+            "scale": decimal(preprocess.scale),
+            "mean": preprocess.mean.iter().copied().map(decimal).collect::<Vec<_>>(),
+            "std": preprocess.std.iter().copied().map(decimal).collect::<Vec<_>>(),
         },
         "output": {
             "name": model.output_name(),

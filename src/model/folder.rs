@@ -62,7 +62,7 @@ impl ModelFolder {
                 )
             })?;
             warnings.push(format!(
-                "model '{id}' has no model.toml: its input is prepared as ImageNet's usual, which may not be what it was trained with"
+                "model '{id}' has no model.toml: its input is prepared as is usual (ImageNet's mean and deviation; gray from 0 to 1; bytes as they are), which may not be what it was trained with"
             ));
             Manifest::usual(&file)
         };

@@ -43,35 +43,36 @@ pub struct Input {
     pub size: Option<[u32; 2]>,
     /// The order of the axes; found from the graph when absent.
     pub layout: Option<Layout>,
-    /// The order of the colour channels.
-    pub color: Color,
+    /// The colour channels and their order; found from the graph when absent: gray for one channel, else RGB.
+    pub color: Option<Color>,
     /// The interpolation that resizes.
     pub resize: Filter,
     /// What happens to an image of other proportions.
     pub fit: Fit,
     /// With `crop`: the shorter side becomes `size / crop_ratio` before the centre is cut out.
     pub crop_ratio: f32,
-    /// Every pixel 0..255 is multiplied by this first.
-    pub scale: f32,
-    /// Then this is subtracted, one a channel, in the model's own channel order.
-    pub mean: [f32; 3],
-    /// Then it is divided by this.
-    pub std: [f32; 3],
+    /// Every pixel 0..255 is multiplied by this first; 1/255 when absent, but 1 where the graph takes bytes.
+    pub scale: Option<f32>,
+    /// Then this is subtracted, one a channel, in the model's own channel order; when absent ImageNet's, and 0 for gray
+    /// or bytes.
+    pub mean: Option<Vec<f32>>,
+    /// Then it is divided by this, one a channel; when absent ImageNet's, and 1 for gray or bytes.
+    pub std: Option<Vec<f32>>,
 }
 
 impl Default for Input {
-    /// ImageNet's usual preprocessing, torchvision's numbers.
+    /// What is usual: stretched, bilinear, and the numbers that [`Preprocess::new`](super::preprocess::Preprocess::new) knows.
     fn default() -> Self {
         Self {
             size: None,
             layout: None,
-            color: Color::Rgb,
+            color: None,
             resize: Filter::Bilinear,
             fit: Fit::Stretch,
             crop_ratio: 1.0,
-            scale: 1.0 / 255.0,
-            mean: [0.485, 0.456, 0.406],
-            std: [0.229, 0.224, 0.225],
+            scale: None,
+            mean: None,
+            std: None,
         }
     }
 }
@@ -86,15 +87,27 @@ pub enum Layout {
     Nhwc,
 }
 
-/// The order of the colour channels.
-#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
+/// The colour channels and their order.
+#[derive(Clone, Copy, Debug, Deserialize, Serialize, PartialEq, Eq)]
 #[serde(rename_all = "lowercase")]
 pub enum Color {
     /// Red first.
-    #[default]
     Rgb,
     /// Blue first, as Caffe's models and their descendants want it.
     Bgr,
+    /// One channel: the luma of ITU-R BT.601.
+    Gray,
+}
+
+impl Color {
+    /// How many channels an input of this colour has.
+    #[must_use]
+    pub fn channels(self) -> usize {
+        match self {
+            Self::Rgb | Self::Bgr => 3,
+            Self::Gray => 1,
+        }
+    }
 }
 
 /// What happens to an image whose proportions are not the model's.
@@ -165,7 +178,8 @@ impl Manifest {
         {
             return Err("input.size must be [height, width], each from 1 to 8192".into());
         }
-        if input.std.contains(&0.0) || input.std.iter().chain(&input.mean).any(|value| !value.is_finite()) {
+        let (mean, std) = (input.mean.iter().flatten(), input.std.iter().flatten());
+        if std.clone().any(|value| *value == 0.0) || std.chain(mean).any(|value| !value.is_finite()) {
             return Err("input.std must not be 0, and mean and std must be finite".into());
         }
         if !(input.crop_ratio > 0.0 && input.crop_ratio <= 1.0) {
@@ -174,7 +188,7 @@ impl Manifest {
         if self.tokens.is_some_and(|tokens| tokens.grid.contains(&0)) {
             return Err("tokens.grid must be [rows, columns], each at least 1".into());
         }
-        if !input.scale.is_finite() {
+        if input.scale.is_some_and(|scale| !scale.is_finite()) {
             return Err("input.scale must be finite".into());
         }
         Ok(())
@@ -207,7 +221,7 @@ mod tests {
         )
         .unwrap();
         assert_eq!(manifest.input.size, Some([224, 224]));
-        assert_eq!(manifest.input.color, Color::Bgr);
+        assert_eq!(manifest.input.color, Some(Color::Bgr));
         assert_eq!(manifest.input.fit, Fit::Stretch);
         assert_eq!(manifest.output.kind, OutputKind::Probabilities);
     }

@@ -15,12 +15,60 @@ pub struct Preprocess {
     pub width: u32,
     /// The order of the axes.
     pub layout: Layout,
+    /// The channels and their order.
+    pub color: Color,
+    /// What every pixel 0..255 is multiplied by.
+    pub scale: f32,
+    /// What is subtracted, one a channel.
+    pub mean: Vec<f32>,
+    /// What is divided by, one a channel.
+    pub std: Vec<f32>,
     /// Everything else.
     pub input: Input,
 }
 
+/// ImageNet's, of RGB from 0 to 1: torchvision's numbers.
+const IMAGENET: ([f32; 3], [f32; 3]) = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]);
+
 impl Preprocess {
-    /// Makes the input tensor of one image: `[1, 3, H, W]` or `[1, H, W, 3]`.
+    /// Completes what a manifest says of the input by what the graph takes. `bytes`: it takes pixels as they are.
+    ///
+    /// # Errors
+    /// The sentence that says which list does not have one number a channel.
+    pub fn new(
+        input: Input,
+        [height, width]: [u32; 2],
+        layout: Layout,
+        color: Color,
+        bytes: bool,
+    ) -> Result<Self, String> {
+        let channels = color.channels();
+        let of_each = |name: &str, said: &Option<Vec<f32>>, imagenet: [f32; 3], neutral: f32| match said {
+            Some(said) if said.len() != channels => Err(format!(
+                "input.{name} must have a number for each channel: the model's input has {channels}, it has {}",
+                said.len()
+            )),
+            Some(said) => Ok(said.clone()),
+            None if bytes || color == Color::Gray => Ok(vec![neutral; channels]),
+            None => Ok(imagenet.to_vec()),
+        };
+        let mean = of_each("mean", &input.mean, IMAGENET.0, 0.0)?;
+        let std = of_each("std", &input.std, IMAGENET.1, 1.0)?;
+        let scale = input.scale.unwrap_or(if bytes { 1.0 } else { 1.0 / 255.0 });
+        Ok(Self { height, width, layout, color, scale, mean, std, input })
+    }
+
+    /// The sizes of the input tensor of one image: `[C, H, W]` or `[H, W, C]`.
+    #[must_use]
+    pub fn shape(&self) -> [usize; 3] {
+        let (channels, height, width) = (self.color.channels(), self.height as usize, self.width as usize);
+        match self.layout {
+            Layout::Nchw => [channels, height, width],
+            Layout::Nhwc => [height, width, channels],
+        }
+    }
+
+    /// Makes the input tensor of one image: `[1, C, H, W]` or `[1, H, W, C]`.
     #[must_use]
     pub fn tensor(&self, image: &RgbImage) -> Array4<f32> {
         self.normalise(&self.fit(image))
@@ -80,21 +128,32 @@ impl Preprocess {
     #[must_use]
     pub fn normalise(&self, image: &RgbImage) -> Array4<f32> {
         let (height, width) = (image.height() as usize, image.width() as usize);
-        let input = &self.input;
         let pixels = image.as_raw();
         let value = |y: usize, x: usize, channel: usize| {
-            let place = match input.color {
-                Color::Rgb => channel,
-                Color::Bgr => 2 - channel,
+            let pixel = &pixels[(y * width + x) * 3..][..3];
+            let pixel = match self.color {
+                Color::Rgb => pixel[channel],
+                Color::Bgr => pixel[2 - channel],
+                Color::Gray => luma([pixel[0], pixel[1], pixel[2]]),
             };
-            let pixel = f32::from(pixels[(y * width + x) * 3 + place]);
-            (pixel * input.scale - input.mean[channel]) / input.std[channel]
+            (f32::from(pixel) * self.scale - self.mean[channel]) / self.std[channel]
         };
+        let channels = self.color.channels();
         match self.layout {
-            Layout::Nchw => Array4::from_shape_fn((1, 3, height, width), |(_, c, y, x)| value(y, x, c)),
-            Layout::Nhwc => Array4::from_shape_fn((1, height, width, 3), |(_, y, x, c)| value(y, x, c)),
+            Layout::Nchw => {
+                Array4::from_shape_fn((1, channels, height, width), |(_, c, y, x)| value(y, x, c))
+            }
+            Layout::Nhwc => {
+                Array4::from_shape_fn((1, height, width, channels), |(_, y, x, c)| value(y, x, c))
+            }
         }
     }
+}
+
+/// `0.299 R + 0.587 G + 0.114 B`, in 16 bits behind the point as Pillow's `convert("L")` has it.
+fn luma([red, green, blue]: [u8; 3]) -> u8 {
+    let sum = u32::from(red) * 19595 + u32::from(green) * 38470 + u32::from(blue) * 7471;
+    ((sum + 0x8000) >> 16) as u8
 }
 
 #[cfg(test)]
@@ -102,30 +161,50 @@ mod tests {
     use super::*;
     use image::Rgb;
 
-    fn preprocess(layout: Layout, input: Input) -> Preprocess {
-        Preprocess { height: 2, width: 2, layout, input }
+    fn preprocess(layout: Layout, color: Color, input: Input) -> Preprocess {
+        Preprocess::new(input, [2, 2], layout, color, false).unwrap()
     }
 
     #[test]
     fn channels_are_ordered_scaled_and_shifted() {
         let image = RgbImage::from_pixel(2, 2, Rgb([10, 20, 30]));
         let caffe = Input {
-            color: Color::Bgr,
-            scale: 1.0,
-            mean: [1.0, 2.0, 3.0],
-            std: [1.0, 2.0, 1.0],
+            scale: Some(1.0),
+            mean: Some(vec![1.0, 2.0, 3.0]),
+            std: Some(vec![1.0, 2.0, 1.0]),
             ..Input::default()
         };
-        let tensor = preprocess(Layout::Nchw, caffe.clone()).tensor(&image);
+        let tensor = preprocess(Layout::Nchw, Color::Bgr, caffe.clone()).tensor(&image);
         assert_eq!([tensor[[0, 0, 0, 0]], tensor[[0, 1, 0, 0]], tensor[[0, 2, 0, 0]]], [29.0, 9.0, 7.0]);
-        let tensor = preprocess(Layout::Nhwc, caffe).tensor(&image);
+        let tensor = preprocess(Layout::Nhwc, Color::Bgr, caffe).tensor(&image);
         assert_eq!([tensor[[0, 1, 1, 0]], tensor[[0, 1, 1, 1]], tensor[[0, 1, 1, 2]]], [29.0, 9.0, 7.0]);
+    }
+
+    /// The numbers are `PIL.Image.convert("L")`'s, Pillow 13.0.0.
+    #[test]
+    fn gray_is_the_luma_of_pillow() {
+        let pixels = [[10, 20, 30], [255, 255, 255], [200, 3, 77], [1, 254, 128]];
+        assert_eq!(pixels.map(luma), [18, 255, 70, 164]);
+        let image = RgbImage::from_pixel(2, 2, Rgb(pixels[2]));
+        let tensor = preprocess(Layout::Nhwc, Color::Gray, Input::default()).tensor(&image);
+        assert_eq!(tensor.shape(), [1, 2, 2, 1]);
+        assert_eq!(tensor[[0, 1, 1, 0]], 70.0 / 255.0);
+    }
+
+    #[test]
+    fn a_number_too_many_is_told() {
+        let input = Input { mean: Some(vec![0.1, 0.2, 0.3]), ..Input::default() };
+        let error = Preprocess::new(input, [2, 2], Layout::Nchw, Color::Gray, false).unwrap_err();
+        assert_eq!(
+            error,
+            "input.mean must have a number for each channel: the model's input has 1, it has 3"
+        );
     }
 
     #[test]
     fn a_crop_sees_the_middle() {
         let input = Input { fit: Fit::Crop, ..Input::default() };
-        let preprocess = Preprocess { height: 224, width: 224, layout: Layout::Nchw, input };
+        let preprocess = Preprocess::new(input, [224, 224], Layout::Nchw, Color::Rgb, false).unwrap();
         let [left, top, width, height] = preprocess.seen(448, 224);
         assert_eq!([left, top, width, height], [112.0, 0.0, 224.0, 224.0]);
         let fitted = preprocess.fit(&RgbImage::new(451, 300));

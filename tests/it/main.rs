@@ -7,6 +7,7 @@ mod dialects;
 mod efficientnet_lite0;
 mod engine;
 mod estimate;
+mod exports;
 mod fast;
 mod http;
 mod methods;

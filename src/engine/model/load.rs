@@ -25,7 +25,7 @@ use crate::graph::prepare::Prepared;
 use crate::graph::program::{self, Wanted};
 use crate::graph::score;
 use crate::model::ModelFolder;
-use crate::model::manifest::Layout;
+use crate::model::manifest::{Color, Layout};
 use crate::model::preprocess::Preprocess;
 
 impl Model {
@@ -127,14 +127,10 @@ impl Model {
 
     /// The first run of a session lays out its memory; a request should not wait for that.
     fn warm_up(&self) -> Result<()> {
-        let (height, width) = (self.preprocess.height as usize, self.preprocess.width as usize);
-        let shape = match self.preprocess.layout {
-            Layout::Nchw => (1, 3, height, width),
-            Layout::Nhwc => (1, height, width, 3),
-        };
+        let [first, second, third] = self.preprocess.shape();
         let layer = &self.layers[self.default_layer];
         let wanted = if self.obstacles.contains_key(&layer.tensor) { Wanted::Nothing } else { Wanted::Logit };
-        let pass = Pass { wanted, activation: true, ..Pass::of(Array4::zeros(shape)) };
+        let pass = Pass { wanted, activation: true, ..Pass::of(Array4::zeros((1, first, second, third))) };
         let key = Key::Whole(vec![layer.tensor.clone()]);
         self.worker.run(Some(key), pass.into(), &Cancel::default()).map(drop)
     }
@@ -142,15 +138,18 @@ impl Model {
 
 /// The model with its opset upgraded where that provably changes nothing, and its shapes.
 fn sound(runtime: &Runtime, file: &OnnxFile, preprocess: &Preprocess) -> Result<(Prepared, Probe)> {
-    let (height, width) = (preprocess.height as usize, preprocess.width as usize);
-    let shape = match preprocess.layout {
-        Layout::Nchw => [3, height, width],
-        Layout::Nhwc => [height, width, 3],
-    };
+    let shape = preprocess.shape();
     let upgraded = Prepared::new(&file.model)?.upgraded();
-    let first = probe(runtime, file, &upgraded, shape);
-    match first {
-        Ok(found) if found.upgrade_is_sound => Ok((upgraded, found)),
+    match probe(runtime, file, &upgraded, shape) {
+        Ok(found) if found.upgrade_is_sound && found.takes_batches => Ok((upgraded, found)),
+        Ok(found) if found.upgrade_is_sound => {
+            // Written down as 1 where it need not be; if letting go of it is not sound, images run one by one.
+            let freed = upgraded.with_free_batch(&found.shapes).and_then(|freed| {
+                let proven = |again: &Probe| again.upgrade_is_sound && again.takes_batches;
+                Some((probe(runtime, file, &freed, shape).ok().filter(proven)?, freed))
+            });
+            Ok(freed.map_or((upgraded, found), |(again, freed)| (freed, again)))
+        }
         // Without the upgrade there is no gradient, but all else works.
         Ok(_) | Err(_) if upgraded.obstacle.is_none() => {
             let obstacle = "the model gives other outputs when it is brought to a newer opset".to_owned();
@@ -169,17 +168,26 @@ fn complete(folder: &ModelFolder, prepared: &Prepared) -> Result<Preprocess> {
     let sizes = prepared.input.sizes;
     let setup = |what: String| Error::new(Kind::Setup, format!("model '{}': {what}", folder.id));
     let layout = input.layout.unwrap_or(match sizes {
-        [_, Some(3), _, _] => Layout::Nchw,
-        [_, _, _, Some(3)] => Layout::Nhwc,
+        [_, Some(1 | 3), _, _] => Layout::Nchw,
+        [_, _, _, Some(1 | 3)] => Layout::Nhwc,
         _ => Layout::Nchw,
     });
     let (channels, height, width) = match layout {
         Layout::Nchw => (sizes[1], sizes[2], sizes[3]),
         Layout::Nhwc => (sizes[3], sizes[1], sizes[2]),
     };
-    if channels.is_some_and(|channels| channels != 3) {
-        return Err(setup(format!("its input has {} channels, camlens feeds 3", channels.unwrap_or(0))));
-    }
+    let color = match (input.color, channels) {
+        (Some(color), Some(channels)) if color.channels() as i64 != channels => {
+            let said = format!("{color:?}").to_lowercase();
+            return Err(setup(format!("model.toml says color {said}, its input has {channels} channels")));
+        }
+        (Some(color), _) => color,
+        (None, None | Some(3)) => Color::Rgb,
+        (None, Some(1)) => Color::Gray,
+        (None, Some(channels)) => {
+            return Err(setup(format!("its input has {channels} channels; images have 3, or 1 in gray")));
+        }
+    };
     let [said_height, said_width] =
         input.size.map_or([None, None], |[height, width]| [Some(height), Some(width)]);
     let agree = |axis: &str, said: Option<u32>, graph: Option<i64>| match (said, graph) {
@@ -191,7 +199,7 @@ fn complete(folder: &ModelFolder, prepared: &Prepared) -> Result<Preprocess> {
         (None, None) => Ok(USUAL_SIZE),
     };
     let (height, width) = (agree("height", said_height, height)?, agree("width", said_width, width)?);
-    Ok(Preprocess { height, width, layout, input: input.clone() })
+    Preprocess::new(input.clone(), [height, width], layout, color, prepared.input.takes_bytes).map_err(setup)
 }
 
 /// The manifest's, or else the last with a gradient that is no pooling: a pooled map is coarser for nothing.

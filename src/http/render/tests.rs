@@ -6,7 +6,7 @@ use ndarray::array;
 use super::*;
 use crate::explain::options::{Convention, Method};
 use crate::explain::{Passes, Prediction, Timing};
-use crate::model::manifest::{Fit, Input, Layout};
+use crate::model::manifest::{Color, Fit, Input, Layout};
 use crate::picture::colormap::Colormap;
 use crate::picture::overlay::Blend;
 
@@ -46,7 +46,7 @@ fn rendering(size: Size) -> Rendering {
 
 fn cropping() -> Preprocess {
     let input = Input { fit: Fit::Crop, ..Input::default() };
-    Preprocess { height: 4, width: 4, layout: Layout::Nchw, input }
+    Preprocess::new(input, [4, 4], Layout::Nchw, Color::Rgb, false).unwrap()
 }
 
 #[test]
