@@ -10,7 +10,7 @@ use super::{Layer, Layout, Tokens, layout};
 use crate::graph::gradient::rules;
 use crate::graph::probe::Shapes;
 use crate::graph::proto::{GraphProto, NodeProto};
-use crate::graph::topology::Topology;
+use crate::graph::topology::{Topology, reads};
 
 /// What is known of a model's tensors besides its graph.
 #[derive(Clone, Copy, Debug)]
@@ -91,10 +91,28 @@ impl<'g> Finder<'g> {
         if let Some(tokens) = said.filter(|_| traced.is_some() || self.images() == Some(images)) {
             return Some(Layout::Tokens(tokens));
         }
-        if traced.is_some() || self.images() != Some(images) {
+        if traced.is_some() || self.images() != Some(images) || !self.may_be_in_order(tensor) {
             return traced;
         }
         layout::guess_tokens(usize::try_from(count).ok()?, self.image_size()?).map(Layout::Tokens)
+    }
+
+    /// False when a tensor is made of places that are known to stand in another order than the image's.
+    fn may_be_in_order(&self, tensor: &str) -> bool {
+        let mut open = vec![tensor];
+        let mut seen: HashSet<&str> = HashSet::new();
+        while let Some(tensor) = open.pop() {
+            match self.traced.is_in_order(tensor) {
+                Some(false) => return false,
+                // What this one is made of has been put in order.
+                Some(true) => {}
+                None if seen.insert(tensor) => {
+                    open.extend(self.topology.producer(tensor).into_iter().flat_map(reads))
+                }
+                None => {}
+            }
+        }
+        true
     }
 
     fn input_sizes(&self) -> Option<&[i64]> {
@@ -202,7 +220,7 @@ impl<'g> Finder<'g> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::graph::proto::ValueInfoProto;
+    use crate::graph::proto::{AttributeProto, TensorProto, ValueInfoProto};
 
     #[test]
     fn a_layer_is_taken_behind_its_activation() {
@@ -226,5 +244,43 @@ mod tests {
         assert_eq!(layers[0].tensor, "silu");
         assert_eq!(layers[0].name, "features.0");
         assert_eq!(layers[0].shape, [8, 4, 4]);
+    }
+
+    #[test]
+    fn tokens_in_another_order_are_no_maps_however_many_there_are() {
+        let turned = AttributeProto::ints("perm", [0, 3, 5, 2, 4, 1]);
+        let keepdims = AttributeProto::int("keepdims", 0);
+        let norm = |from: &str, to: &str| NodeProto::new("LayerNormalization", &[from, "g"], &[to]);
+        // As Hiera unrolls them: first the place within a square of four, then the square.
+        let nodes: [(NodeProto, &[i64]); 9] = [
+            (NodeProto::new("Conv", &["x", "w"], &["maps"]), &[1, 8, 4, 4]),
+            (NodeProto::new("Reshape", &["maps", "s"], &["cut"]), &[1, 8, 2, 2, 2, 2]),
+            (NodeProto::new("Transpose", &["cut"], &["turned"]).with(turned), &[1, 2, 2, 2, 2, 8]),
+            (NodeProto::new("Reshape", &["turned", "s"], &["unrolled"]), &[1, 16, 8]),
+            (norm("unrolled", "traced"), &[1, 16, 8]),
+            (NodeProto::new("Unknown", &["traced"], &["untraced"]), &[1, 16, 8]),
+            (norm("untraced", "guessed"), &[1, 16, 8]),
+            (NodeProto::new("Reshape", &["traced", "s"], &["squares"]), &[1, 4, 4, 8]),
+            (NodeProto::new("ReduceMax", &["squares", "axis"], &["in order"]).with(keepdims), &[1, 4, 8]),
+        ];
+        let last: [(NodeProto, &[i64]); 2] = [
+            (norm("in order", "coarse"), &[1, 4, 8]),
+            (NodeProto::new("Concat", &["coarse", "guessed"], &["y"]), &[1, 20, 8]),
+        ];
+        let (node, sizes): (Vec<_>, Vec<_>) = (nodes.into_iter().chain(last))
+            .map(|(node, sizes)| (node.clone(), (node.output[0].clone(), sizes.to_vec())))
+            .unzip();
+        let graph = GraphProto {
+            input: vec![ValueInfoProto::untyped("x")],
+            node,
+            initializer: vec![TensorProto::int64("axis", &[1], &[1])],
+            ..Default::default()
+        };
+        let shapes = sizes.into_iter().chain([("x".to_owned(), vec![1, 3, 8, 8])]).collect();
+        let layers = Finder::new(&graph, &shapes, "y", Hints { image: Layout::Maps, tokens: None }).find();
+        let found: Vec<(&str, Layout)> =
+            layers.iter().map(|layer| (layer.tensor.as_str(), layer.layout)).collect();
+        let coarse = Layout::Tokens(Tokens { skip: 0, grid: [2, 2] });
+        assert_eq!(found, [("maps", Layout::Maps), ("coarse", coarse)]);
     }
 }

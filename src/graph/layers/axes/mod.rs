@@ -66,6 +66,17 @@ impl Traced<'_> {
         }
     }
 
+    /// Whether each axis of a tensor that counts places has them in the order of the image, as a window's or an
+    /// unrolled axis has not; `None` when it could not be traced.
+    #[must_use]
+    pub fn is_in_order(&self, tensor: &str) -> Option<bool> {
+        let ordered = |axis: &Axis| match axis.as_slice() {
+            [part] => !part.is_place() || part.is_whole(),
+            parts => places(axis).is_some() || !parts.iter().any(Part::is_place),
+        };
+        Some(self.axes.get(tensor)?.iter().all(ordered))
+    }
+
     /// False when this node hands on what stands at each place and no more: after it, what is said of one
     /// place still comes from that place alone. `None` for nodes that see no place.
     #[must_use]
