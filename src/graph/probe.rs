@@ -101,7 +101,8 @@ pub fn shape_probe(prepared: &Prepared) -> ShapeProbe {
         .chain([prepared.input.name.clone()])
         .collect();
     let mut shapes = HashMap::new();
-    for (index, tensor) in tensors.into_iter().enumerate() {
+    // ONNX Runtime begins with what stands last. The other way round every tensor would be kept to the end.
+    for (index, tensor) in tensors.into_iter().enumerate().rev() {
         let output = format!("camlens/shape/{index}");
         graph.node.push(NodeProto::new("Shape", &[&tensor], &[&output]));
         graph.output.push(ValueInfoProto::untyped(&output));
