@@ -30,9 +30,12 @@ STEP = 1e-8
 
 
 def padded(x, pads, value):
-    """x with ONNX's pads (begins, then ends) of its last two axes."""
-    pads = pads or [0, 0, 0, 0]
-    return F.pad(torch.from_numpy(np.ascontiguousarray(x)), (pads[1], pads[3], pads[0], pads[2]), value=value)
+    """x with ONNX's pads (begins, then ends) of all axes but the first two."""
+    axes = x.ndim - 2
+    pads = pads or [0] * (2 * axes)
+    # torch goes from the last axis back.
+    turned = [pad for axis in reversed(range(axes)) for pad in (pads[axis], pads[axes + axis])]
+    return F.pad(torch.from_numpy(np.ascontiguousarray(x)), turned, value=value)
 
 
 def same(auto_pad, x, kernel, strides, dilations, pads):
@@ -46,16 +49,18 @@ def same(auto_pad, x, kernel, strides, dilations, pads):
         total = max((-(-size // s) - 1) * s + (k - 1) * d + 1 - size, 0)
         small = total // 2
         found.append((small, total - small) if auto_pad == "SAME_UPPER" else (total - small, small))
-    return [found[0][0], found[1][0], found[0][1], found[1][1]]
+    return [begin for begin, _ in found] + [end for _, end in found]
 
 
 class Conv(OpRun):
     def _run(self, x, w, b=None, auto_pad=None, dilations=None, group=None, kernel_shape=None, pads=None, strides=None):
-        strides, dilations = strides or [1, 1], dilations or [1, 1]
+        axes = w.ndim - 2
+        strides, dilations = strides or [1] * axes, dilations or [1] * axes
         pads = same(auto_pad, x, w.shape[2:], strides, dilations, pads)
         bias = None if b is None else torch.from_numpy(b)
         x, w = padded(x, pads, 0.0), torch.from_numpy(np.ascontiguousarray(w))
-        return (F.conv2d(x, w, bias, strides, 0, dilations, group or 1).numpy(),)
+        convolve = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}[axes]
+        return (convolve(x, w, bias, strides, 0, dilations, group or 1).numpy(),)
 
 
 class ConvTranspose(OpRun):

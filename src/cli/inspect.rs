@@ -72,6 +72,10 @@ fn report(model: &Model) -> String {
     if !model.other_outputs().is_empty() {
         lines.push(format!("others   {}", model.other_outputs().join(", ")));
     }
+    lines.push(match model.batch() {
+        1 => "batches  none: masked images run one by one".to_owned(),
+        images => format!("batches  masked images run {images} at a time"),
+    });
     lines.push(format!("faster   {}", faster(&model.fused())));
     lines.extend([
         format!("labels   {}", model.labels().all().len()),

@@ -91,7 +91,10 @@ impl Upgrade {
                 if node.take_attribute("spatial").is_some_and(|spatial| spatial.i == Some(0)) {
                     return Err(format!("node '{}' (BatchNormalization) is not spatial", node.label()));
                 }
-                node.output.truncate(1);
+                // Weights are standardised by one that is training; all others hand out nothing else.
+                if node.int("training_mode", 0) == 0 {
+                    node.output.truncate(1);
+                }
             }
             "Slice" if from < 10 => {
                 for name in ["starts", "ends", "axes"] {
@@ -261,6 +264,14 @@ mod tests {
             (graph.node[0].op(), graph.node[0].output.as_slice()),
             ("Identity", ["y".to_owned()].as_slice())
         );
+    }
+
+    #[test]
+    fn a_batch_norm_keeps_its_statistics_only_while_it_is_training() {
+        let node = NodeProto::new("BatchNormalization", &["x", "s", "b", "m", "v"], &["y", "mean", "var"]);
+        assert_eq!(upgraded(node.clone(), 9).unwrap().node[0].output, ["y"]);
+        let training = node.with(AttributeProto::int("training_mode", 1));
+        assert_eq!(upgraded(training, 17).unwrap().node[0].output.len(), 3);
     }
 
     #[test]

@@ -77,6 +77,7 @@ pub(crate) fn describe(model: &Model) -> Value {
             "name": model.input_name(),
             "shape": [null, first, second, third],
             "size": [preprocess.height, preprocess.width],
+            "batch": model.batch(),
             "layout": preprocess.layout,
             "color": preprocess.color,
             "resize": input.resize,

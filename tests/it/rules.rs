@@ -543,6 +543,16 @@ const CASES: &[Case] = &[
         let window = vec![ints("kernel_shape", &[2, 2]), ints("strides", &[2, 2]), int("ceil_mode", 1)];
         n.with("AveragePool", &["layer"], window)
     }),
+    // All of it, said by a kernel that is larger than any map.
+    ("AveragePool", -2.0, 2.0, |n| {
+        let window = vec![
+            ints("kernel_shape", &[2560, 2560]),
+            ints("strides", &[2560, 2560]),
+            int("ceil_mode", 1),
+            int("count_include_pad", 1),
+        ];
+        n.with("AveragePool", &["layer"], window)
+    }),
     ("GlobalAveragePool", -2.0, 2.0, |n| n.op("GlobalAveragePool", &["layer"])),
     ("GlobalMaxPool", -2.0, 2.0, |n| n.op("GlobalMaxPool", &["layer"])),
     ("MaxPool", -2.0, 2.0, |n| {

@@ -66,6 +66,7 @@ async fn a_model_tells_what_it_takes_and_what_can_be_explained() {
       "file": "model.onnx",
       "id": "tiny",
       "input": {
+        "batch": 1,
         "color": "rgb",
         "crop_ratio": 1.0,
         "fit": "stretch",

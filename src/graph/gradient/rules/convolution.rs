@@ -54,6 +54,15 @@ impl Window {
         (self.kernel[axis] - 1) * self.dilations[axis] + 1
     }
 
+    /// The same window without the taps that lie behind the input's end wherever it stands: some say "all of it" by a
+    /// kernel of thousands.
+    pub(super) fn within(mut self, input: &[i64]) -> Self {
+        for (axis, taps) in self.kernel.iter_mut().enumerate() {
+            *taps = (*taps).min((input[axis] + self.pads_begin[axis] - 1) / self.dilations[axis] + 1);
+        }
+        self
+    }
+
     /// Attributes of the `ConvTranspose` that leads from `output` back to `input`, sizes exact: what the
     /// windows never reached is padded with zeros, what they reached beyond the input is cut off.
     pub(super) fn transposed(&self, input: &[i64], output: &[i64]) -> Vec<AttributeProto> {

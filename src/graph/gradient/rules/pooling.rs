@@ -42,8 +42,9 @@ pub(super) fn average(emit: &mut Emit<'_>, step: &Step<'_>) -> Gradients {
     let shares = emit.float32s(&[&[1, 1], output].concat(), &shares);
     let shared = emit.mul(step.gradient()?, &shares);
 
-    let size = kernel.iter().product::<i64>() * channels;
-    let ones = emit.float32s(&[&[channels, 1], kernel].concat(), &vec![1.0; size as usize]);
+    let window = window.within(input);
+    let size = window.kernel.iter().product::<i64>() * channels;
+    let ones = emit.float32s(&[&[channels, 1], &window.kernel[..]].concat(), &vec![1.0; size as usize]);
     let mut attributes = window.transposed(input, output);
     attributes.push(AttributeProto::int("group", channels));
     let gradient = emit.op_with("ConvTranspose", &[&shared, &ones], attributes);
