@@ -638,6 +638,18 @@ const CASES: &[Case] = &[
         let squared = n.op("Mul", &[&wide, &wide]);
         n.op("CastLike", &[&squared, "layer"])
     }),
+    ("Col2Im", -2.0, 2.0, |n| {
+        let (up, flat) = (n.weights(&[8, 3, 1, 1]), n.ints(&[0, 8, -1]));
+        let wide = n.op("Conv", &["layer", &up]);
+        let columns = n.op("Reshape", &[&wide, &flat]);
+        // As many windows as places: two rows apart, and half outside at the sides.
+        let (image, block) = (n.ints(&[2 * HEIGHT as i64, WIDTH as i64 - 1]), n.ints(&[2, 2]));
+        n.with(
+            "Col2Im",
+            &[&columns, &image, &block],
+            vec![ints("strides", &[2, 1]), ints("pads", &[0, 1, 0, 1])],
+        )
+    }),
     ("DepthToSpace", -2.0, 2.0, |n| {
         let weight = n.weights(&[8, 3, 1, 1]);
         let wide = n.op("Conv", &["layer", &weight]);

@@ -10,6 +10,7 @@ mod activation;
 mod arithmetic;
 mod convolution;
 mod einsum;
+mod fold;
 mod indexing;
 mod linear;
 mod normalization;
@@ -148,6 +149,7 @@ pub const TABLE: &[(&str, Rule)] = &[
     ("ReduceSumSquare", reduction::sum_square),
     // another size
     ("Resize", resize::resize),
+    ("Col2Im", fold::col2im),
     // another shape, the same numbers
     ("Cast", shape::cast),
     ("CastLike", shape::cast),
