@@ -49,13 +49,9 @@ impl Prepared {
         inline::inline(&mut model);
         let graph = model.graph.get_or_insert_default();
         constants_to_initializers(graph);
-        let bytes: Vec<String> = (graph.input.iter().filter(|input| ends::is_of_bytes(input)))
-            .map(|input| input.name().to_owned())
-            .collect();
         ends::arrange(graph);
         copies_are_constants(graph);
-        let input = ends::image_input(graph)?;
-        let input = Input { takes_bytes: bytes.contains(&input.name), ..input };
+        let input = ends::image_input(graph, original.graph.as_ref())?;
         batch::free_at_the_ends(graph);
         Ok(Self { model, input, obstacle: None, is_rewritten: false })
     }

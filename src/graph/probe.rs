@@ -10,6 +10,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::prepare::Prepared;
 use super::proto::{GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto, data_type};
+use super::topology::Topology;
 use super::types::is_short_float;
 
 /// Constants of more numbers than this are weights, not axes or pads.
@@ -34,6 +35,13 @@ impl Shapes {
     #[must_use]
     pub fn value(&self, tensor: &str) -> Option<&[i64]> {
         self.values.get(tensor).map(Vec::as_slice)
+    }
+
+    /// The integers of a tensor that does not depend on the image: of a constant, or of what the graph makes of such.
+    #[must_use]
+    pub fn known_int64s(&self, topology: &Topology<'_>, tensor: &str) -> Option<Vec<i64>> {
+        let constant = topology.constant(tensor).and_then(TensorProto::to_int64s);
+        constant.or_else(|| self.value(tensor).map(<[i64]>::to_vec))
     }
 
     /// The element type of a tensor; 32-bit floats where it is unknown.

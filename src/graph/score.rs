@@ -88,7 +88,7 @@ pub fn find(
         })?,
     };
     let end = behind_rearranging(&topology, output);
-    let ending = topology.producer(end).filter(|node| node.is_standard());
+    let ending = ending(&topology, output);
     let behind =
         |node: &NodeProto| behind_rearranging(&topology, node.input_name(0).unwrap_or(end)).to_owned();
     let (tensor, link) = match (kind, ending.map(|node| (node.op(), node))) {
@@ -153,11 +153,14 @@ fn choose<'g>(
         })
         .collect();
     let labelled = |name: &&&str| labels > 0 && columns(name) == i64::try_from(labels).ok();
-    let is_chance = |name: &&&str| {
-        let ending = topology.producer(behind_rearranging(topology, name));
-        ending.is_some_and(|node| node.is_standard() && matches!(node.op(), "Softmax" | "Sigmoid"))
-    };
+    let is_chance =
+        |name: &&&str| ending(topology, name).is_some_and(|node| matches!(node.op(), "Softmax" | "Sigmoid"));
     last.iter().find(labelled).or_else(|| last.iter().find(is_chance)).or_else(|| last.first()).copied()
+}
+
+/// The standard operator that makes an output, whatever only rearranges it then.
+fn ending<'a>(topology: &Topology<'a>, output: &'a str) -> Option<&'a NodeProto> {
+    topology.producer(behind_rearranging(topology, output)).filter(|node| node.is_standard())
 }
 
 /// Walks back over operators that move numbers about and change none.

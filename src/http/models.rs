@@ -65,7 +65,6 @@ pub(super) async fn one(
 /// All that there is to know of a model before it is asked.
 pub(crate) fn describe(model: &Model) -> Value {
     let preprocess = model.preprocess();
-    let input = &preprocess.input;
     // The batch is free: camlens frees it where the file has it fixed.
     let [first, second, third] = preprocess.shape();
     let layers: Vec<Value> = model.layers().iter().map(|layer| describe_layer(model, layer)).collect();
@@ -80,9 +79,9 @@ pub(crate) fn describe(model: &Model) -> Value {
             "batch": model.batch(),
             "layout": preprocess.layout,
             "color": preprocess.color,
-            "resize": input.resize,
-            "fit": input.fit,
-            "crop_ratio": decimal(input.crop_ratio),
+            "resize": preprocess.resize,
+            "fit": preprocess.fit,
+            "crop_ratio": decimal(preprocess.crop_ratio),
             "scale": decimal(preprocess.scale),
             "mean": preprocess.mean.iter().copied().map(decimal).collect::<Vec<_>>(),
             "std": preprocess.std.iter().copied().map(decimal).collect::<Vec<_>>(),

@@ -2,7 +2,7 @@
 //!
 //! `models/<id>/` holds `model.toml`, an ONNX file and, if there are names for the
 //! classes, `labels.txt`. A folder with nothing but an `.onnx` file works too, with
-//! ImageNet's usual preprocessing and a warning that says so.
+//! the usual preprocessing and a warning that says so.
 
 pub mod folder;
 pub mod labels;

@@ -4,7 +4,7 @@ use image::RgbImage;
 use ndarray::Array4;
 
 use super::manifest::{Color, Fit, Input, Layout};
-use crate::picture::resize::resize;
+use crate::picture::resize::{Filter, resize};
 
 /// What a model takes, complete: the manifest's word where it has one, the graph's where not.
 #[derive(Clone, Debug, PartialEq)]
@@ -23,8 +23,12 @@ pub struct Preprocess {
     pub mean: Vec<f32>,
     /// What is divided by, one a channel.
     pub std: Vec<f32>,
-    /// Everything else.
-    pub input: Input,
+    /// The interpolation that resizes.
+    pub resize: Filter,
+    /// What happens to an image of other proportions.
+    pub fit: Fit,
+    /// With [`Fit::Crop`]: the shorter side becomes `size / crop_ratio` before the centre is cut out.
+    pub crop_ratio: f32,
 }
 
 /// ImageNet's, of RGB from 0 to 1: torchvision's numbers.
@@ -36,7 +40,7 @@ impl Preprocess {
     /// # Errors
     /// The sentence that says which list does not have one number a channel.
     pub fn new(
-        input: Input,
+        input: &Input,
         [height, width]: [u32; 2],
         layout: Layout,
         color: Color,
@@ -55,7 +59,8 @@ impl Preprocess {
         let mean = of_each("mean", &input.mean, IMAGENET.0, 0.0)?;
         let std = of_each("std", &input.std, IMAGENET.1, 1.0)?;
         let scale = input.scale.unwrap_or(if bytes { 1.0 } else { 1.0 / 255.0 });
-        Ok(Self { height, width, layout, color, scale, mean, std, input })
+        let Input { resize, fit, crop_ratio, .. } = *input;
+        Ok(Self { height, width, layout, color, scale, mean, std, resize, fit, crop_ratio })
     }
 
     /// The sizes of the input tensor of one image: `[C, H, W]` or `[H, W, C]`.
@@ -78,11 +83,11 @@ impl Preprocess {
     #[must_use]
     pub fn fit(&self, image: &RgbImage) -> RgbImage {
         let (width, height) = (self.width, self.height);
-        match self.input.fit {
-            Fit::Stretch => resize(image, width, height, self.input.resize),
+        match self.fit {
+            Fit::Stretch => resize(image, width, height, self.resize),
             Fit::Crop => {
                 let (x, y, cut_width, cut_height, scaled) = self.crop(image);
-                let scaled = resize(image, scaled.0, scaled.1, self.input.resize);
+                let scaled = resize(image, scaled.0, scaled.1, self.resize);
                 image::imageops::crop_imm(&scaled, x, y, cut_width, cut_height).to_image()
             }
         }
@@ -91,7 +96,7 @@ impl Preprocess {
     /// The part of an image that the model sees, in the image's own pixels: left, top, width, height.
     #[must_use]
     pub fn seen(&self, image_width: u32, image_height: u32) -> [f32; 4] {
-        match self.input.fit {
+        match self.fit {
             Fit::Stretch => [0.0, 0.0, image_width as f32, image_height as f32],
             Fit::Crop => {
                 let (x, y, width, height, scaled) = self.crop_of(image_width, image_height);
@@ -109,8 +114,8 @@ impl Preprocess {
     /// Where the centre lies after the shorter side has been fitted, as torchvision's `Resize` and
     /// `CenterCrop` compute it: the longer side is truncated, the offset is rounded half to even.
     fn crop_of(&self, width: u32, height: u32) -> (u32, u32, u32, u32, (u32, u32)) {
-        let target_width = (self.width as f32 / self.input.crop_ratio).round() as u32;
-        let target_height = (self.height as f32 / self.input.crop_ratio).round() as u32;
+        let target_width = (self.width as f32 / self.crop_ratio).round() as u32;
+        let target_height = (self.height as f32 / self.crop_ratio).round() as u32;
         let (wide, tall) = (u64::from(width), u64::from(height));
         let (fit_width, fit_height) = (u64::from(target_width), u64::from(target_height));
         // The side that would otherwise fall short is fitted exactly.
@@ -162,7 +167,7 @@ mod tests {
     use image::Rgb;
 
     fn preprocess(layout: Layout, color: Color, input: Input) -> Preprocess {
-        Preprocess::new(input, [2, 2], layout, color, false).unwrap()
+        Preprocess::new(&input, [2, 2], layout, color, false).unwrap()
     }
 
     #[test]
@@ -194,7 +199,7 @@ mod tests {
     #[test]
     fn a_number_too_many_is_told() {
         let input = Input { mean: Some(vec![0.1, 0.2, 0.3]), ..Input::default() };
-        let error = Preprocess::new(input, [2, 2], Layout::Nchw, Color::Gray, false).unwrap_err();
+        let error = Preprocess::new(&input, [2, 2], Layout::Nchw, Color::Gray, false).unwrap_err();
         assert_eq!(
             error,
             "input.mean must have a number for each channel: the model's input has 1, it has 3"
@@ -204,7 +209,7 @@ mod tests {
     #[test]
     fn a_crop_sees_the_middle() {
         let input = Input { fit: Fit::Crop, ..Input::default() };
-        let preprocess = Preprocess::new(input, [224, 224], Layout::Nchw, Color::Rgb, false).unwrap();
+        let preprocess = Preprocess::new(&input, [224, 224], Layout::Nchw, Color::Rgb, false).unwrap();
         let [left, top, width, height] = preprocess.seen(448, 224);
         assert_eq!([left, top, width, height], [112.0, 0.0, 224.0, 224.0]);
         let fitted = preprocess.fit(&RgbImage::new(451, 300));

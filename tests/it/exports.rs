@@ -1,27 +1,17 @@
 //! What files of other days and other hands do to a classifier, and what camlens makes of it: a batch of 1 written
 //! into the graph, weights and masks that nobody reads, images in gray or in bytes.
 
-use camlens::engine::{Cancel, Model, Models, Pass};
-use camlens::error::Result;
+use camlens::engine::{Cancel, Model, Pass};
 use camlens::graph::program::Wanted;
-use camlens::graph::proto::{ModelProto, NodeProto, TensorProto};
-use camlens::model::ModelFolder;
+use camlens::graph::proto::{ModelProto, NodeProto, OperatorSetIdProto, TensorProto, TypeValue, data_type};
 use camlens::model::manifest::Color;
 use image::{Rgb, RgbImage};
 use ndarray::{Array4, Axis, concatenate};
-use prost::Message;
 
 use crate::net::{Net, int, ints};
-use crate::support::{relative_difference, settings};
+use crate::support::{relative_difference, written};
 
 const SIZE: usize = 8;
-
-fn load(model: &ModelProto, manifest: &str) -> Result<Model> {
-    let folder = tempfile::tempdir().unwrap().keep();
-    std::fs::write(folder.join("m.onnx"), model.encode_to_vec()).unwrap();
-    std::fs::write(folder.join("model.toml"), format!("file = \"m.onnx\"\n{manifest}")).unwrap();
-    Models::load_one(ModelFolder::read(&folder)?, &settings())
-}
 
 /// Convolution and activation, `[N, 4, 4, 4]`.
 fn head(net: &mut Net, channels: i64) -> String {
@@ -64,7 +54,7 @@ fn a_batch_of_1_in_a_reshape_is_let_go() {
     let maps = head(&mut net, 3);
     let sizes = net.ints(&[1, 64]);
     let flat = net.op("Reshape", &[&maps, &sizes]);
-    computes_batches(&load(&fixed(net, &flat), "").unwrap());
+    computes_batches(&written(&fixed(net, &flat), "").unwrap());
 }
 
 #[test]
@@ -80,7 +70,7 @@ fn a_batch_of_1_in_windows_is_let_go() {
     let soft = net.with("Softmax", &[&windows], vec![int("axis", 1)]);
     let back = net.ints(&[1, -1]);
     let flat = net.op("Reshape", &[&soft, &back]);
-    computes_batches(&load(&fixed(net, &flat), "").unwrap());
+    computes_batches(&written(&fixed(net, &flat), "").unwrap());
 }
 
 #[test]
@@ -94,7 +84,7 @@ fn a_class_token_of_a_batch_of_1_is_repeated() {
     let mixing = net.weights(&[16, 17]);
     let mixed = net.op("MatMul", &[&mixing, &tokens]);
     let flat = net.with("Flatten", &[&mixed], vec![int("axis", 1)]);
-    computes_batches(&load(&fixed(net, &flat), "").unwrap());
+    computes_batches(&written(&fixed(net, &flat), "").unwrap());
 }
 
 #[test]
@@ -112,7 +102,7 @@ fn a_batch_that_is_mixed_up_stays_at_1() {
     let mut model = fixed(net, &flat);
     // `ReduceMean` takes its axes as an input from opset 18 on.
     model.opset_import[0].version = Some(18);
-    assert_eq!(load(&model, "").unwrap().batch(), 1);
+    assert_eq!(written(&model, "").unwrap().batch(), 1);
 }
 
 #[test]
@@ -124,7 +114,7 @@ fn weights_and_masks_that_nobody_reads_are_in_nobody_s_way() {
     let mut model = fixed(net, dropped);
     // As Caffe2's exporter wrote them: all weights are inputs, one of them of nothing.
     model.ir_version = Some(3);
-    model.opset_import = vec![camlens::graph::proto::OperatorSetIdProto { domain: None, version: Some(9) }];
+    model.opset_import = vec![OperatorSetIdProto { domain: None, version: Some(9) }];
     let graph = model.graph.as_mut().unwrap();
     graph.initializer.push(TensorProto::float32("blobs_queue", &[1], &[0.0]));
     let listed: Vec<_> = (graph.initializer.iter())
@@ -135,7 +125,7 @@ fn weights_and_masks_that_nobody_reads_are_in_nobody_s_way() {
         })
         .collect();
     graph.input.extend(listed);
-    let model = load(&model, "").unwrap();
+    let model = written(&model, "").unwrap();
     assert_eq!(model.gradient_obstacle(model.default_layer()), None);
     computes_batches(&model);
 }
@@ -148,16 +138,16 @@ fn an_image_in_gray_is_one_channel() {
     let weight = net.weights(&[64, 5]);
     let scores = net.op("MatMul", &[&flat, &weight]);
     let file = net.model([1, SIZE, SIZE], &[&scores], 17);
-    let model = load(&file, "").unwrap();
+    let model = written(&file, "").unwrap();
     let picture = RgbImage::from_pixel(20, 12, Rgb([200, 3, 77]));
     let input = model.preprocess().tensor(&picture);
     assert_eq!((model.preprocess().color, input.shape()), (Color::Gray, [1, 1, SIZE, SIZE].as_slice()));
     let pass = Pass { wanted: Wanted::Logit, ..Pass::of(input) };
     let outcome = model.run(model.default_layer(), pass, &Cancel::default()).unwrap();
     assert_eq!(outcome.gradients[0].shape(), [1, 4, 4, 4]);
-    let error = load(&file, "[input]\ncolor = \"bgr\"\n").err().unwrap();
+    let error = written(&file, "[input]\ncolor = \"bgr\"\n").err().unwrap();
     assert!(error.to_string().ends_with("model.toml says color bgr, its input has 1 channels"), "{error}");
-    let error = load(&file, "[input]\nmean = [0.5, 0.5, 0.5]\n").err().unwrap();
+    let error = written(&file, "[input]\nmean = [0.5, 0.5, 0.5]\n").err().unwrap();
     assert!(error.to_string().contains("input.mean must have a number for each channel"), "{error}");
 }
 
@@ -173,11 +163,9 @@ fn an_image_in_bytes_is_its_pixels() {
     let flat = net.with("Flatten", &[&mean], vec![int("axis", 1)]);
     let mut model = net.model([3, SIZE, SIZE], &[&flat], 17);
     let tensor = model.graph.as_mut().unwrap().input[0].r#type.as_mut().unwrap().value.as_mut().unwrap();
-    let camlens::graph::proto::TypeValue::Tensor(tensor) = tensor else {
-        unreachable!("the input is a tensor")
-    };
-    tensor.elem_type = Some(camlens::graph::proto::data_type::UINT8);
-    let model = load(&model, "").unwrap();
+    let TypeValue::Tensor(tensor) = tensor else { unreachable!("the input is a tensor") };
+    tensor.elem_type = Some(data_type::UINT8);
+    let model = written(&model, "").unwrap();
     let input = model.preprocess().tensor(&RgbImage::from_pixel(9, 9, Rgb([200, 3, 77])));
     assert_eq!([input[[0, 0, 0, 0]], input[[0, 1, 0, 0]], input[[0, 2, 0, 0]]], [200.0, 3.0, 77.0]);
     let pass = Pass { wanted: Wanted::Logit, ..Pass::of(input) };

@@ -1,15 +1,13 @@
 //! What a model may give besides `[N, classes]`: one score, scores among ones, several outputs.
 
-use camlens::engine::{Cancel, Model, Models, Pass};
+use camlens::engine::{Cancel, Model, Pass};
 use camlens::error::{Kind, Result};
 use camlens::graph::program::Wanted;
 use camlens::graph::score::Link;
-use camlens::model::ModelFolder;
 use ndarray::Array4;
-use prost::Message;
 
 use crate::net::Net;
-use crate::support::settings;
+use crate::support::written;
 
 /// A classifier with `columns` scores; `end` makes the outputs of the scores `[N, columns]`.
 fn load(columns: i64, end: impl FnOnce(&mut Net, &str) -> Vec<String>, manifest: &str) -> Result<Model> {
@@ -22,10 +20,7 @@ fn load(columns: i64, end: impl FnOnce(&mut Net, &str) -> Vec<String>, manifest:
     let scores = net.op("MatMul", &[&features, &weight]);
     let outputs = end(&mut net, &scores);
     let outputs: Vec<&str> = outputs.iter().map(String::as_str).collect();
-    let folder = tempfile::tempdir().unwrap().keep();
-    std::fs::write(folder.join("m.onnx"), net.model([3, 8, 8], &outputs, 18).encode_to_vec()).unwrap();
-    std::fs::write(folder.join("model.toml"), format!("file = \"m.onnx\"\n{manifest}")).unwrap();
-    Models::load_one(ModelFolder::read(&folder)?, &settings())
+    written(&net.model([3, 8, 8], &outputs, 18), manifest)
 }
 
 fn image() -> Array4<f32> {

@@ -4,10 +4,13 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use camlens::engine::{Model, Models, Settings};
+use camlens::error::Result;
 use camlens::graph::layers::{Layer, Layout, Tokens};
+use camlens::graph::proto::ModelProto;
 use camlens::model::ModelFolder;
 use ndarray::{Array, ArrayD, Dimension, OwnedRepr, s};
 use ndarray_npy::{NpzReader, ReadableElement};
+use prost::Message;
 
 /// A path below the repository's root.
 pub(crate) fn repository(path: &str) -> PathBuf {
@@ -47,6 +50,14 @@ pub(crate) fn dialect_with(name: &str, size: [usize; 2], settings: &Settings) ->
     // The session maps the file: it must outlive the model, so the folder is left to the system's cleaning.
     let _ = temporary.keep();
     Models::load_one(folder, settings).expect("the model")
+}
+
+/// A model that a test has written, in a folder of its own whose manifest says this besides its name.
+pub(crate) fn written(model: &ModelProto, manifest: &str) -> Result<Model> {
+    let folder = tempfile::tempdir().expect("a temporary folder").keep();
+    std::fs::write(folder.join("m.onnx"), model.encode_to_vec()).expect("the model");
+    std::fs::write(folder.join("model.toml"), format!("file = \"m.onnx\"\n{manifest}")).expect("a manifest");
+    Models::load_one(ModelFolder::read(&folder)?, &settings())
 }
 
 /// Golden arrays of one file.

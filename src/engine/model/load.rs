@@ -199,7 +199,7 @@ fn complete(folder: &ModelFolder, prepared: &Prepared) -> Result<Preprocess> {
         (None, None) => Ok(USUAL_SIZE),
     };
     let (height, width) = (agree("height", said_height, height)?, agree("width", said_width, width)?);
-    Preprocess::new(input.clone(), [height, width], layout, color, prepared.input.takes_bytes).map_err(setup)
+    Preprocess::new(input, [height, width], layout, color, prepared.input.takes_bytes).map_err(setup)
 }
 
 /// The manifest's, or else the last with a gradient that is no pooling: a pooled map is coarser for nothing.

@@ -59,8 +59,7 @@ impl<'g> Emit<'g> {
     /// The values of an integer tensor that does not depend on the image; `None` when it does.
     #[must_use]
     pub fn known_int64s(&self, tensor: &str) -> Option<Vec<i64>> {
-        let constant = self.topology.constant(tensor).and_then(TensorProto::to_int64s);
-        constant.or_else(|| self.shapes.value(tensor).map(<[i64]>::to_vec))
+        self.shapes.known_int64s(self.topology, tensor)
     }
 
     /// Writes a node without attributes.

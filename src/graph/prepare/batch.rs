@@ -65,10 +65,7 @@ impl Freed<'_> {
     /// The batch is the outermost part of the first axis, alone or before windows or heads: all other sizes stay.
     fn reshape(&mut self, mut node: NodeProto, topology: &Topology<'_>) {
         let sizes = node.input_name(1).filter(|sizes| !self.differs(sizes));
-        let asked = sizes.and_then(|sizes| {
-            let constant = topology.constant(sizes).and_then(TensorProto::to_int64s);
-            constant.or_else(|| self.shapes.value(sizes).map(<[i64]>::to_vec))
-        });
+        let asked = sizes.and_then(|sizes| self.shapes.known_int64s(topology, sizes));
         let measured = node.output.first().and_then(|output| self.shapes.get(output));
         if let (Some([first, ..]), Some([_, rest @ ..])) = (asked.as_deref(), measured)
             && *first > 0

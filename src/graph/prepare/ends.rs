@@ -98,16 +98,11 @@ fn rename(node: &mut NodeProto, from: &str, to: &str, outputs: bool) {
     }
 }
 
-/// Whether an input is of bytes, as pixels are.
-pub(super) fn is_of_bytes(input: &ValueInfoProto) -> bool {
-    input.tensor().is_some_and(|(element, _)| element == data_type::UINT8)
-}
-
-/// The one input, if it can hold images.
+/// The one input, if it can hold images; in the file's own graph it may hold them as bytes.
 ///
 /// # Errors
 /// [`Kind::Setup`] with what the model takes instead.
-pub(super) fn image_input(graph: &GraphProto) -> Result<Input> {
+pub(super) fn image_input(graph: &GraphProto, original: Option<&GraphProto>) -> Result<Input> {
     let setup = |what: String| Err(Error::new(Kind::Setup, what));
     let [input] = graph.input.as_slice() else {
         let names: Vec<_> = graph.input.iter().map(ValueInfoProto::name).collect();
@@ -118,9 +113,13 @@ pub(super) fn image_input(graph: &GraphProto) -> Result<Input> {
         ));
     };
     let name = input.name().to_owned();
+    let is_of_bytes = |input: &ValueInfoProto| {
+        input.name() == name && input.tensor().is_some_and(|(element, _)| element == data_type::UINT8)
+    };
+    let takes_bytes = original.is_some_and(|graph| graph.input.iter().any(is_of_bytes));
     match input.tensor() {
         Some((data_type::FLOAT, sizes)) => match <[Option<i64>; 4]>::try_from(sizes) {
-            Ok(sizes) => Ok(Input { name, sizes, takes_bytes: false }),
+            Ok(sizes) => Ok(Input { name, sizes, takes_bytes }),
             Err(sizes) => setup(format!("input '{name}' has {} dimensions, images have 4", sizes.len())),
         },
         Some((other, _)) => setup(format!("input '{name}' has element type {other}, which holds no images")),

@@ -46,7 +46,7 @@ fn rendering(size: Size) -> Rendering {
 
 fn cropping() -> Preprocess {
     let input = Input { fit: Fit::Crop, ..Input::default() };
-    Preprocess::new(input, [4, 4], Layout::Nchw, Color::Rgb, false).unwrap()
+    Preprocess::new(&input, [4, 4], Layout::Nchw, Color::Rgb, false).unwrap()
 }
 
 #[test]

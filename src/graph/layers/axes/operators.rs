@@ -53,9 +53,7 @@ impl<'t, 'g> Tracer<'t, 'g> {
 
     /// An input of integers that does not depend on the image.
     fn ints(&self, node: &NodeProto, index: usize) -> Option<Vec<i64>> {
-        let name = node.input_name(index)?;
-        let constant = self.topology.constant(name).and_then(|tensor| tensor.to_int64s());
-        constant.or_else(|| self.shapes.value(name).map(<[i64]>::to_vec))
+        self.shapes.known_int64s(self.topology, node.input_name(index)?)
     }
 
     /// Traces what a node makes of tensors that are traced.
