@@ -35,6 +35,26 @@ pub fn followed(graph: &GraphProto, outside: &HashMap<String, i32>) -> HashMap<S
     known
 }
 
+/// What the standard calls an element type, for messages.
+#[must_use]
+pub const fn name(element: i32) -> &'static str {
+    match element {
+        data_type::FLOAT => "float",
+        data_type::UINT8 => "uint8",
+        data_type::INT8 => "int8",
+        data_type::UINT16 => "uint16",
+        data_type::INT16 => "int16",
+        data_type::INT32 => "int32",
+        data_type::INT64 => "int64",
+        data_type::STRING => "strings",
+        data_type::BOOL => "bool",
+        data_type::FLOAT16 => "float16",
+        data_type::DOUBLE => "double",
+        data_type::BFLOAT16 => "bfloat16",
+        _ => "elements of a type that is unknown here",
+    }
+}
+
 /// True for floats of fewer than 32 bits.
 #[must_use]
 pub fn is_short_float(element: i32) -> bool {

@@ -6,6 +6,7 @@ use super::Input;
 use crate::error::{Error, Kind, Result};
 use crate::graph::proto::{AttributeProto, GraphProto, NodeProto, TypeValue, ValueInfoProto, data_type};
 use crate::graph::topology::read_names;
+use crate::graph::types;
 
 /// Makes a model's inputs and outputs what every caller expects; nothing that it computes changes.
 pub(crate) fn arrange(graph: &mut GraphProto) {
@@ -122,7 +123,47 @@ pub(super) fn image_input(graph: &GraphProto, original: Option<&GraphProto>) -> 
             Ok(sizes) => Ok(Input { name, sizes, takes_bytes }),
             Err(sizes) => setup(format!("input '{name}' has {} dimensions, images have 4", sizes.len())),
         },
-        Some((other, _)) => setup(format!("input '{name}' has element type {other}, which holds no images")),
+        Some((other, _)) => {
+            let held = types::name(other);
+            setup(format!("input '{name}' holds {held}; an image is of floats or of bytes (uint8)"))
+        }
         None => setup(format!("input '{name}' has no shape")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::graph::proto::{Dimension, DimensionValue, TensorShapeProto, TensorType, TypeProto};
+
+    /// An input of this many free dimensions.
+    fn input(element: i32, rank: usize) -> ValueInfoProto {
+        let free = Dimension { value: Some(DimensionValue::Name("n".into())), denotation: None };
+        let tensor =
+            TensorType { elem_type: Some(element), shape: Some(TensorShapeProto { dim: vec![free; rank] }) };
+        ValueInfoProto {
+            r#type: Some(TypeProto { value: Some(TypeValue::Tensor(tensor)), denotation: None }),
+            ..ValueInfoProto::untyped("x")
+        }
+    }
+
+    #[test]
+    fn what_is_no_image_is_refused_in_words() {
+        let refusal = |inputs: Vec<ValueInfoProto>| {
+            let mut graph = GraphProto { input: inputs, ..Default::default() };
+            single_precision_at_the_ends(&mut graph);
+            image_input(&graph, None).err().map(|error| error.to_string())
+        };
+        assert_eq!(refusal(vec![input(data_type::FLOAT, 4)]), None);
+        assert_eq!(refusal(vec![input(data_type::DOUBLE, 4)]), None);
+        let said = |inputs, words: &str| {
+            let refusal = refusal(inputs).expect("a refusal");
+            assert!(refusal.contains(words), "{refusal}");
+        };
+        said(vec![input(data_type::STRING, 4)], "input 'x' holds strings");
+        said(vec![input(data_type::INT64, 4)], "input 'x' holds int64");
+        said(vec![input(data_type::FLOAT, 3)], "input 'x' has 3 dimensions");
+        said(vec![input(data_type::FLOAT, 4); 2], "takes one image, this model takes 2: x, x");
+        said(vec![ValueInfoProto::untyped("x")], "input 'x' has no shape");
     }
 }
