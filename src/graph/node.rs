@@ -193,7 +193,10 @@ impl TensorProto {
             (data_type::INT32, Some(raw)) => {
                 Some(raw.as_chunks().0.iter().map(|b| i64::from(i32::from_le_bytes(*b))).collect())
             }
-            (data_type::INT32, None) => Some(self.int32_data.iter().map(|&value| i64::from(value)).collect()),
+            (data_type::BOOL, Some(raw)) => Some(raw.iter().map(|&byte| i64::from(byte)).collect()),
+            (data_type::INT32 | data_type::BOOL, None) => {
+                Some(self.int32_data.iter().map(|&value| i64::from(value)).collect())
+            }
             _ => None,
         }
         .filter(|_| !self.is_external())

@@ -55,8 +55,12 @@ impl Net {
     }
 
     pub(crate) fn floats(&mut self, values: &[f32]) -> String {
+        self.constant(&[values.len() as i64], values)
+    }
+
+    pub(crate) fn constant(&mut self, dims: &[i64], values: &[f32]) -> String {
         let name = self.fresh();
-        self.constants.push(TensorProto::float32(&name, &[values.len() as i64], values));
+        self.constants.push(TensorProto::float32(&name, dims, values));
         name
     }
 

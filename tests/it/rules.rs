@@ -52,6 +52,7 @@ fn model(build: impl FnOnce(&mut Net) -> String) -> ModelProto {
 
     // Operators that are younger than the opset of all other cases.
     let youngest = |node: &NodeProto| match node.op() {
+        "SpaceToDepth" if node.attribute("mode").is_some() => 28,
         "Swish" => 24,
         "RMSNormalization" => 23,
         "Attention" if node.is_standard() => 23,
@@ -162,7 +163,14 @@ const CASES: &[Case] = &[
         let high = n.float(1.0);
         n.op("Clip", &["layer", "", &high])
     }),
+    ("Acos", -0.9, 0.9, |n| n.op("Acos", &["layer"])),
+    ("Acosh", 1.2, 3.0, |n| n.op("Acosh", &["layer"])),
+    ("Asin", -0.9, 0.9, |n| n.op("Asin", &["layer"])),
+    ("Asinh", -2.0, 2.0, |n| n.op("Asinh", &["layer"])),
+    ("Atan", -2.0, 2.0, |n| n.op("Atan", &["layer"])),
+    ("Atanh", -0.9, 0.9, |n| n.op("Atanh", &["layer"])),
     ("Cos", -2.0, 2.0, |n| n.op("Cos", &["layer"])),
+    ("Cosh", -2.0, 2.0, |n| n.op("Cosh", &["layer"])),
     ("Elu", -2.0, 2.0, |n| n.with("Elu", &["layer"], vec![AttributeProto::float("alpha", 1.3)])),
     ("Erf", -2.0, 2.0, |n| n.op("Erf", &["layer"])),
     ("Exp", -2.0, 1.0, |n| n.op("Exp", &["layer"])),
@@ -182,11 +190,20 @@ const CASES: &[Case] = &[
     ("Relu", -2.0, 2.0, |n| n.op("Relu", &["layer"])),
     ("Selu", -2.0, 2.0, |n| n.op("Selu", &["layer"])),
     ("Sigmoid", -3.0, 3.0, |n| n.op("Sigmoid", &["layer"])),
+    ("Shrink", -2.0, 2.0, |n| {
+        n.with(
+            "Shrink",
+            &["layer"],
+            vec![AttributeProto::float("lambd", 0.7), AttributeProto::float("bias", 0.2)],
+        )
+    }),
     ("Sin", -2.0, 2.0, |n| n.op("Sin", &["layer"])),
+    ("Sinh", -2.0, 2.0, |n| n.op("Sinh", &["layer"])),
     ("Swish", -3.0, 3.0, |n| n.with("Swish", &["layer"], vec![AttributeProto::float("alpha", 1.3)])),
     ("Softplus", -3.0, 3.0, |n| n.op("Softplus", &["layer"])),
     ("Softsign", -3.0, 3.0, |n| n.op("Softsign", &["layer"])),
     ("Sqrt", 0.5, 3.0, |n| n.op("Sqrt", &["layer"])),
+    ("Tan", -1.2, 1.2, |n| n.op("Tan", &["layer"])),
     ("Tanh", -2.0, 2.0, |n| n.op("Tanh", &["layer"])),
     ("ThresholdedRelu", -2.0, 2.0, |n| n.op("ThresholdedRelu", &["layer"])),
     ("Add", -2.0, 2.0, |n| {
@@ -220,6 +237,15 @@ const CASES: &[Case] = &[
     ("Pow", 0.5, 2.0, |n| {
         let mean = n.op("GlobalAveragePool", &["layer"]);
         n.op("Pow", &["layer", &mean])
+    }),
+    ("Pow", -2.0, 2.0, |n| {
+        // 0⁰ of what a ReLU shuts: 0 times infinity, on the way back.
+        let (positive, exponents) = (n.op("Relu", &["layer"]), n.constant(&[3, 1, 1], &[0.0, 1.0, 2.0]));
+        n.op("Pow", &[&positive, &exponents])
+    }),
+    ("Pow", 0.5, 2.0, |n| {
+        let bases = n.constant(&[3, 1, 1], &[0.0, 0.5, 2.0]);
+        n.op("Pow", &[&bases, "layer"])
     }),
     ("Sum", -2.0, 2.0, |n| {
         let bias = n.weights(&[3, 1, 1]);
@@ -623,6 +649,14 @@ const CASES: &[Case] = &[
         let axes = n.ints(&[2, -1]);
         n.with("ReduceMean", &["layer", &axes], vec![int("keepdims", 0)])
     }),
+    ("ReduceMean", -2.0, 2.0, |n| {
+        // A list of no axes means all of them.
+        let (flat, none) = (n.with("Flatten", &["layer"], vec![int("axis", 1)]), n.ints(&[]));
+        let turned = n.op("Transpose", &[&flat]);
+        let all = n.op("ReduceMean", &[&turned, &none]);
+        n.op("Mul", &[&flat, &all])
+    }),
+    ("ReduceL1", -2.0, 2.0, |n| n.op("ReduceL1", &["layer"])),
     ("ReduceSum", -2.0, 2.0, |n| {
         let axes = n.ints(&[1]);
         let squared = n.op("Mul", &["layer", "layer"]);
@@ -676,6 +710,12 @@ const CASES: &[Case] = &[
         let (from, to, axes) = (n.ints(&[0]), n.ints(&[4]), n.ints(&[3]));
         let even = n.op("Slice", &["layer", &from, &to, &axes]);
         n.with("SpaceToDepth", &[&even], vec![int("blocksize", 2)])
+    }),
+    ("SpaceToDepth", -2.0, 2.0, |n| {
+        let weight = n.weights(&[4, 3, 1, 2]);
+        let even = n.op("Conv", &["layer", &weight]);
+        let mode = AttributeProto::string("mode", "CRD");
+        n.with("SpaceToDepth", &[&even], vec![int("blocksize", 2), mode])
     }),
     ("Squeeze", -2.0, 2.0, |n| {
         let axes = n.ints(&[2, 3]);
@@ -751,6 +791,25 @@ fn rounding_passes_the_gradient_of_what_it_does_not_clip() {
         clipped += usize::from(!open);
     }
     assert!((10..20).contains(&clipped), "{clipped}");
+}
+
+/// Why a network has no gradient.
+fn obstacle(build: fn(&mut Net) -> String) -> String {
+    let model = load("obstacle", build);
+    model.gradient_obstacle(model.default_layer()).expect("an obstacle").to_owned()
+}
+
+#[test]
+fn what_a_rule_does_not_cover_is_no_zero() {
+    // The score reads the mean that the normalisation hands out, too.
+    let of_mean = obstacle(|n| {
+        let (x, scale) = (tokens(n), n.weights(&[15]));
+        let normal = n.op("LayerNormalization", &[&x, &scale]);
+        let mean = format!("{normal}/mean");
+        n.nodes.last_mut().expect("just written").output.extend([String::new(), mean.clone()]);
+        n.op("Add", &[&normal, &mean])
+    });
+    assert!(of_mean.contains("LayerNormalization") && of_mean.contains("another output"), "{of_mean}");
 }
 
 #[test]

@@ -62,6 +62,12 @@ impl<'g> Emit<'g> {
         self.shapes.known_int64s(self.topology, tensor)
     }
 
+    /// The values of a constant of 32-bit floats.
+    #[must_use]
+    pub fn known_float32s(&self, tensor: &str) -> Option<Vec<f32>> {
+        self.topology.constant(tensor)?.to_float32s()
+    }
+
     /// Writes a node without attributes.
     pub fn op(&mut self, op: &str, inputs: &[&str]) -> String {
         self.op_with(op, inputs, Vec::new())

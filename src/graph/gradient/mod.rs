@@ -44,15 +44,16 @@ pub struct Step<'a> {
 }
 
 impl Step<'_> {
-    /// The gradient of the first output. The walk only calls rules when one has arrived somewhere.
+    /// The gradient of the first output, for a rule that knows no other. The walk only calls rules when one
+    /// has arrived somewhere.
     ///
     /// # Errors
-    /// When it has arrived at another output only, one that the rule does not know.
+    /// When one has arrived at another output: the score depends on that, too.
     pub fn gradient(&self) -> Result<&str, String> {
-        self.outputs
-            .first()
-            .and_then(Option::as_deref)
-            .ok_or_else(|| self.refuse("is used by its second output"))
+        match self.outputs.split_first() {
+            Some((Some(gradient), others)) if others.iter().all(Option::is_none) => Ok(gradient),
+            _ => Err(self.refuse("is used by another output than its first")),
+        }
     }
 
     /// The name of input `index`.

@@ -6,7 +6,7 @@
 use super::{Emit, Gradients, Step};
 
 /// `∂x = ∂y · derivative`.
-fn chain(emit: &mut Emit<'_>, step: &Step<'_>, derivative: &str) -> Gradients {
+pub(super) fn chain(emit: &mut Emit<'_>, step: &Step<'_>, derivative: &str) -> Gradients {
     let gradient = emit.mul(step.gradient()?, derivative);
     Ok(step.only_first(gradient))
 }
@@ -35,16 +35,16 @@ fn less(emit: &mut Emit<'_>, a: &str, bound: f32) -> String {
     emit.op("Less", &[a, &bound])
 }
 
-fn square(emit: &mut Emit<'_>, a: &str) -> String {
+pub(super) fn square(emit: &mut Emit<'_>, a: &str) -> String {
     emit.mul(a, a)
 }
 
-fn one_minus(emit: &mut Emit<'_>, a: &str) -> String {
+pub(super) fn one_minus(emit: &mut Emit<'_>, a: &str) -> String {
     let one = emit.scalar(1.0);
     emit.sub(&one, a)
 }
 
-fn one_plus(emit: &mut Emit<'_>, a: &str) -> String {
+pub(super) fn one_plus(emit: &mut Emit<'_>, a: &str) -> String {
     let one = emit.scalar(1.0);
     emit.add(&one, a)
 }
@@ -58,6 +58,13 @@ pub(super) fn relu(emit: &mut Emit<'_>, step: &Step<'_>) -> Gradients {
 /// What lies above the threshold passes.
 pub(super) fn thresholded_relu(emit: &mut Emit<'_>, step: &Step<'_>) -> Gradients {
     let open = greater(emit, step.input(0)?, step.node.float("alpha", 1.0));
+    gate(emit, step, &open)
+}
+
+/// x beyond ±λ, less the bias; nothing between.
+pub(super) fn shrink(emit: &mut Emit<'_>, step: &Step<'_>) -> Gradients {
+    let size = emit.op("Abs", &[step.input(0)?]);
+    let open = greater(emit, &size, step.node.float("lambd", 0.5));
     gate(emit, step, &open)
 }
 
@@ -272,16 +279,5 @@ pub(super) fn neg(emit: &mut Emit<'_>, step: &Step<'_>) -> Gradients {
 
 pub(super) fn abs(emit: &mut Emit<'_>, step: &Step<'_>) -> Gradients {
     let derivative = emit.op("Sign", &[step.input(0)?]);
-    chain(emit, step, &derivative)
-}
-
-pub(super) fn sin(emit: &mut Emit<'_>, step: &Step<'_>) -> Gradients {
-    let derivative = emit.op("Cos", &[step.input(0)?]);
-    chain(emit, step, &derivative)
-}
-
-pub(super) fn cos(emit: &mut Emit<'_>, step: &Step<'_>) -> Gradients {
-    let sine = emit.op("Sin", &[step.input(0)?]);
-    let derivative = emit.op("Neg", &[&sine]);
     chain(emit, step, &derivative)
 }

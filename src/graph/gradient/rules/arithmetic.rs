@@ -55,7 +55,8 @@ pub(super) fn div(emit: &mut Emit<'_>, step: &Step<'_>) -> Gradients {
     })
 }
 
-/// ∂(a^b) = ∂y·b·a^(b−1) for a, ∂y·y·ln a for b.
+/// ∂(a^b) = ∂y·b·a^(b−1) for a, ∂y·y·ln a for b. Where these are 0·∞ the gradient is 0, as in PyTorch: for a where b is 0,
+/// for b where a is.
 pub(super) fn pow(emit: &mut Emit<'_>, step: &Step<'_>) -> Gradients {
     each(emit, step, |emit, index| {
         let (base, exponent) = (step.input(0)?, step.input(1)?);
@@ -65,13 +66,26 @@ pub(super) fn pow(emit: &mut Emit<'_>, step: &Step<'_>) -> Gradients {
             let reduced = emit.sub(exponent, &one);
             let power = emit.op("Pow", &[base, &reduced]);
             let factor = emit.op("CastLike", &[exponent, base]);
-            emit.mul(&factor, &power)
+            let derivative = emit.mul(&factor, &power);
+            if emit.known_float32s(exponent).is_some_and(|known| !known.contains(&0.0)) {
+                derivative
+            } else {
+                keep_where_not_zero(emit, &factor, &derivative)
+            }
         } else {
             let logarithm = emit.op("Log", &[base]);
-            emit.mul(step.output(), &logarithm)
+            let derivative = emit.mul(step.output(), &logarithm);
+            keep_where_not_zero(emit, base, &derivative)
         };
         Ok(emit.mul(step.gradient()?, &derivative))
     })
+}
+
+fn keep_where_not_zero(emit: &mut Emit<'_>, a: &str, derivative: &str) -> String {
+    let size = emit.op("Abs", &[a]);
+    let zero = emit.scalar(0.0);
+    let is_some = emit.op("Greater", &[&size, &zero]);
+    emit.keep_where(&is_some, derivative)
 }
 
 /// The remainder rises with what is divided; where it falls back to 0 there is no slope.

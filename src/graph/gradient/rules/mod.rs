@@ -19,6 +19,7 @@ mod quantization;
 mod reduction;
 mod resize;
 mod shape;
+mod trigonometric;
 
 pub use quantization::is_estimate;
 
@@ -61,7 +62,6 @@ pub const TABLE: &[(&str, Rule)] = &[
     ("Abs", activation::abs),
     ("Celu", activation::celu),
     ("Clip", activation::clip),
-    ("Cos", activation::cos),
     ("Elu", activation::elu),
     ("Erf", activation::erf),
     ("Exp", activation::exp),
@@ -76,14 +76,26 @@ pub const TABLE: &[(&str, Rule)] = &[
     ("Reciprocal", activation::reciprocal),
     ("Relu", activation::relu),
     ("Selu", activation::selu),
+    ("Shrink", activation::shrink),
     ("Sigmoid", activation::sigmoid),
-    ("Sin", activation::sin),
     ("Softplus", activation::softplus),
     ("Softsign", activation::softsign),
     ("Sqrt", activation::sqrt),
     ("Swish", activation::swish),
     ("Tanh", activation::tanh),
     ("ThresholdedRelu", activation::thresholded_relu),
+    // trigonometric functions
+    ("Acos", trigonometric::acos),
+    ("Acosh", trigonometric::acosh),
+    ("Asin", trigonometric::asin),
+    ("Asinh", trigonometric::asinh),
+    ("Atan", trigonometric::atan),
+    ("Atanh", trigonometric::atanh),
+    ("Cos", trigonometric::cos),
+    ("Cosh", trigonometric::cosh),
+    ("Sin", trigonometric::sin),
+    ("Sinh", trigonometric::sinh),
+    ("Tan", trigonometric::tan),
     // arithmetic of two or more tensors
     ("Add", arithmetic::add),
     ("Div", arithmetic::div),
@@ -154,7 +166,7 @@ pub const TABLE: &[(&str, Rule)] = &[
     ("Cast", shape::cast),
     ("CastLike", shape::cast),
     ("DepthToSpace", shape::depth_to_space),
-    ("Dropout", shape::identity),
+    ("Dropout", shape::dropout),
     ("Expand", shape::expand),
     ("Flatten", shape::reshape),
     ("Identity", shape::identity),

@@ -6,11 +6,13 @@ use crate::graph::proto::AttributeProto;
 /// The axes that a reduction reduces, counted from the front.
 fn axes(emit: &Emit<'_>, step: &Step<'_>) -> Result<Vec<i64>, String> {
     let rank = emit.shape(step.input(0)?)?.len() as i64;
-    let axes = match step.node.input_name(1) {
-        None if step.node.int("noop_with_empty_axes", 0) != 0 => Vec::new(),
-        None => (0..rank).collect(),
+    let given = match step.node.input_name(1) {
         Some(name) => emit.known_int64s(name).ok_or_else(|| step.refuse("computes its axes"))?,
+        None => Vec::new(),
     };
+    // An empty list says the same as none.
+    let all = given.is_empty() && step.node.int("noop_with_empty_axes", 0) == 0;
+    let axes = if all { (0..rank).collect() } else { given };
     Ok(axes.into_iter().map(|axis| if axis < 0 { axis + rank } else { axis }).collect())
 }
 

@@ -7,6 +7,14 @@ pub(super) fn identity(_: &mut Emit<'_>, step: &Step<'_>) -> Gradients {
     Ok(step.only_first(step.gradient()?.to_owned()))
 }
 
+/// What a trained model drops is nothing. In training mode it would be another part at every run.
+pub(super) fn dropout(emit: &mut Emit<'_>, step: &Step<'_>) -> Gradients {
+    if step.node.input_name(2).is_some_and(|training| emit.known_int64s(training).as_deref() != Some(&[0])) {
+        return Err(step.refuse("is in training mode"));
+    }
+    identity(emit, step)
+}
+
 pub(super) fn reshape(emit: &mut Emit<'_>, step: &Step<'_>) -> Gradients {
     let gradient = emit.reshape_like(step.gradient()?, step.input(0)?);
     Ok(step.only_first(gradient))
@@ -37,13 +45,15 @@ pub(super) fn expand(emit: &mut Emit<'_>, step: &Step<'_>) -> Gradients {
     Ok(step.only_first(gradient))
 }
 
+/// Opset 28 brought it the mode `CRD`, too.
 pub(super) fn space_to_depth(emit: &mut Emit<'_>, step: &Step<'_>) -> Gradients {
     let block = AttributeProto::int("blocksize", step.node.int("blocksize", 1));
-    let gradient = emit.op_with("DepthToSpace", &[step.gradient()?], vec![block]);
+    let mode = AttributeProto::string("mode", step.node.string("mode", "DCR"));
+    let gradient = emit.op_with("DepthToSpace", &[step.gradient()?], vec![block, mode]);
     Ok(step.only_first(gradient))
 }
 
-/// In mode `CRD` the channels of a block stand together; `SpaceToDepth` only knows the other order.
+/// In mode `CRD` the channels of a block stand together; before opset 28 `SpaceToDepth` only knows the other order.
 pub(super) fn depth_to_space(emit: &mut Emit<'_>, step: &Step<'_>) -> Gradients {
     let size = step.node.int("blocksize", 1);
     let block = AttributeProto::int("blocksize", size);
