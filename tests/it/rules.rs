@@ -810,6 +810,17 @@ fn what_a_rule_does_not_cover_is_no_zero() {
         n.op("Add", &[&normal, &mean])
     });
     assert!(of_mean.contains("LayerNormalization") && of_mean.contains("another output"), "{of_mean}");
+    // Of a one-hot the numbers that it writes may depend on the layer.
+    let written = obstacle(|n| {
+        let (places, depth) = (n.ints(&[0, 2]), n.int(3));
+        let (one, row) = (n.ints(&[1]), n.ints(&[1, 6]));
+        let mean = n.op("ReduceMean", &["layer"]);
+        let mean = n.op("Reshape", &[&mean, &one]);
+        let both = n.with("Concat", &[&mean, &mean], vec![int("axis", 0)]);
+        let hot = n.op("OneHot", &[&places, &depth, &both]);
+        n.op("Reshape", &[&hot, &row])
+    });
+    assert!(written.contains("OneHot") && written.contains("no gradient rule"), "{written}");
 }
 
 #[test]

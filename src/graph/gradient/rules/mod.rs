@@ -48,9 +48,7 @@ pub fn cuts(node: &NodeProto) -> bool {
         && match node.op() {
             "Shape" | "Size" | "ArgMax" | "ArgMin" | "NonZero" | "Equal" | "Greater" | "GreaterOrEqual"
             | "Less" | "LessOrEqual" | "Not" | "And" | "Or" | "Xor" | "IsNaN" | "IsInf" | "Sign"
-            | "Floor" | "Ceil" | "Round" | "ConstantOfShape" | "Range" | "EyeLike" | "OneHot" | "Hardmax" => {
-                true
-            }
+            | "Floor" | "Ceil" | "Round" | "ConstantOfShape" | "EyeLike" | "Hardmax" => true,
             "Cast" => INTEGER_OR_BOOLEAN.contains(&node.int("to", 0)),
             _ => false,
         }

@@ -1,0 +1,141 @@
+//! Holds camlens's gradient rules against ONNX's own test cases of its operators.
+//!
+//! `cargo run --release --example operators -- FOLDER` reads the networks that
+//! `scripts/conformance/operators.py` made, `FOLDER/<operator>/<case>/`, and prints a Markdown table: for
+//! each operator how many cases have the reference's gradient, and why the others have none. It fails when a
+//! gradient is wrong.
+#![expect(clippy::print_stdout, reason = "the table is what it is for")]
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use camlens::engine::{Cancel, Models, Pass, Settings};
+use camlens::graph::program::Wanted;
+use camlens::model::ModelFolder;
+use ndarray::{Array1, Array4, OwnedRepr};
+use ndarray_npy::NpzReader;
+
+type Fallible<T> = Result<T, Box<dyn std::error::Error>>;
+
+/// Largest difference that passes, as a part of the largest derivative, or of [`SMALL`] where all are smaller.
+const TOLERANCE: f64 = 1e-4;
+const SMALL: f64 = 1e-3;
+
+/// Where the runtime's scores are farther than this from the reference's, the two don't compute the same.
+const SAME: f64 = 1e-4;
+
+/// What came of a case.
+enum Outcome {
+    /// The gradient differs by so much from the reference's, which may be 0 everywhere.
+    Compared(f64),
+    /// There is none, and why.
+    Refused(String),
+    /// It says nothing, and why.
+    LeftOut(String),
+}
+
+fn main() -> Fallible<ExitCode> {
+    let folder = PathBuf::from(std::env::args_os().nth(1).ok_or("usage: operators FOLDER")?);
+    println!("| operator | cases | agree | largest difference | no gradient | not compared |");
+    println!("|---|---|---|---|---|---|");
+    let (mut agree, mut refused, mut left_out, mut wrong) = (0, 0, 0, Vec::new());
+    for operator in folders(&folder)? {
+        let (mut compared, mut largest) = (0, 0.0_f64);
+        let (mut refusals, mut others) = (BTreeMap::new(), BTreeMap::new());
+        let cases = folders(&operator)?;
+        for case in &cases {
+            match one(case).map_err(|error| format!("{}: {error}", case.display()))? {
+                Outcome::Compared(difference) if difference <= TOLERANCE => {
+                    compared += 1;
+                    largest = largest.max(difference);
+                }
+                Outcome::Compared(difference) => wrong.push(format!("{} ({difference:.0e})", name(case))),
+                Outcome::Refused(why) => *refusals.entry(why).or_insert(0) += 1,
+                Outcome::LeftOut(why) => *others.entry(why).or_insert(0) += 1,
+            }
+        }
+        let largest = if compared > 0 { format!("{largest:.0e}") } else { String::new() };
+        let (said, left) = (counted(&refusals), counted(&others));
+        println!("| {} | {} | {compared} | {largest} | {said} | {left} |", name(&operator), cases.len());
+        agree += compared;
+        refused += refusals.values().sum::<usize>();
+        left_out += others.values().sum::<usize>();
+    }
+    println!(
+        "\n{agree} gradients agree, {refused} are refused, {left_out} are not compared, {} are wrong.",
+        wrong.len()
+    );
+    wrong.iter().for_each(|case| println!("- wrong: {case}"));
+    Ok(if wrong.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn one(case: &Path) -> Fallible<Outcome> {
+    let mut arrays = NpzReader::new(File::open(case.join("case.npz"))?)?;
+    let x: Array4<f32> = arrays.by_name::<OwnedRepr<f32>, _>("x.npy")?;
+    let expected: Array1<f64> = arrays.by_name::<OwnedRepr<f64>, _>("gradient.npy")?;
+    let scores: Array1<f64> = arrays.by_name::<OwnedRepr<f64>, _>("scores.npy")?;
+    let settings = Settings { layer_sessions: 1, cache_bytes: 0, ..Settings::default() };
+    let Ok(model) = Models::load_one(ModelFolder::read(case)?, &settings) else {
+        return Ok(Outcome::LeftOut("the runtime refuses it".into()));
+    };
+    let Ok(forward) = model.forward(x.clone(), &Cancel::default()) else {
+        return Ok(Outcome::LeftOut("the scores are NaN or infinite".into()));
+    };
+    let level = scores.fold(SMALL, |level, score| level.max(score.abs()));
+    let off = scores.iter().zip(&forward.scores).map(|(a, &b)| (a - f64::from(b)).abs() / level);
+    if off.fold(0.0, f64::max) > SAME {
+        return Ok(Outcome::LeftOut("the runtime and the reference give other scores".into()));
+    }
+    if !expected.iter().any(|value| value.is_finite()) {
+        return Ok(Outcome::LeftOut("no place to compare".into()));
+    }
+    let layer = model.default_layer();
+    let found: Vec<f64> = match model.gradient_obstacle(layer) {
+        // Steps and signs: the derivative is 0 wherever there is one.
+        Some(why) if why.starts_with("the score does not depend") => vec![0.0; expected.len()],
+        Some(why) => return Ok(Outcome::Refused(short(why))),
+        None => {
+            let pass = Pass { targets: vec![0], wanted: Wanted::Logit, ..Pass::of(x) };
+            let gradients = model.run(layer, pass, &Cancel::default())?.gradients;
+            gradients[0].iter().map(|&value| f64::from(value)).collect()
+        }
+    };
+    let known = || expected.iter().zip(&found).filter(|(expected, _)| expected.is_finite());
+    let largest = known().fold(SMALL, |largest, (expected, _)| largest.max(expected.abs()));
+    let difference = known().fold(0.0_f64, |worst, (expected, found)| {
+        let difference = (expected - found).abs() / largest;
+        // max() would pass over a NaN, which is as wrong as can be.
+        if difference.is_nan() { f64::INFINITY } else { worst.max(difference) }
+    });
+    Ok(Outcome::Compared(difference))
+}
+
+/// A sentence about a node without the node's name.
+fn short(why: &str) -> String {
+    let rest = why.split_once("') ").filter(|_| why.starts_with("operator ")).map(|(_, rest)| rest);
+    let operator = why.split(' ').nth(1).unwrap_or_default();
+    rest.map_or_else(|| why.to_owned(), |rest| format!("{operator} {rest}"))
+}
+
+fn counted(reasons: &BTreeMap<String, usize>) -> String {
+    let parts: Vec<String> = reasons.iter().map(|(why, count)| format!("{count}: {why}")).collect();
+    parts.join("; ")
+}
+
+fn folders(folder: &Path) -> Fallible<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            found.push(path);
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+fn name(path: &Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
