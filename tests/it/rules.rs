@@ -821,6 +821,20 @@ fn what_a_rule_does_not_cover_is_no_zero() {
         n.op("Reshape", &[&hot, &row])
     });
     assert!(written.contains("OneHot") && written.contains("no gradient rule"), "{written}");
+    let filled = obstacle(|n| {
+        let (pads, one) = (n.ints(&[0, 0, 1, 1, 0, 0, 1, 1]), n.ints(&[1]));
+        let mean = n.op("ReduceMean", &["layer"]);
+        let mean = n.op("Reshape", &[&mean, &one]);
+        n.op("Pad", &["layer", &pads, &mean])
+    });
+    assert!(filled.contains("Pad") && filled.contains("depends on the layer"), "{filled}");
+    let scaled = obstacle(|n| {
+        let (statistics, three) = (n.positive(&[3]), n.ints(&[3]));
+        let scale = n.op("GlobalAveragePool", &["layer"]);
+        let scale = n.op("Reshape", &[&scale, &three]);
+        n.op("BatchNormalization", &["layer", &scale, &statistics, &statistics, &statistics])
+    });
+    assert!(scaled.contains("BatchNormalization") && scaled.contains("scale or bias"), "{scaled}");
 }
 
 #[test]

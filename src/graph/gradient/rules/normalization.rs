@@ -8,6 +8,7 @@ pub(super) fn batch(emit: &mut Emit<'_>, step: &Step<'_>) -> Gradients {
     if step.node.int("training_mode", 0) != 0 {
         return Err(step.refuse("is in training mode"));
     }
+    refuse_learned(step)?;
     let rank = emit.shape(step.input(0)?)?.len();
     let epsilon = emit.scalar(step.node.float("epsilon", 1e-5));
     let variance = emit.add(step.input(4)?, &epsilon);
@@ -45,8 +46,9 @@ fn standardised(emit: &mut Emit<'_>, x: &str, g: &str, axes: &[i64], epsilon: f3
     emit.div(&rest, &deviation)
 }
 
+/// Scale and bias, and of a batch normalisation mean and variance, are constants to these rules.
 fn refuse_learned(step: &Step<'_>) -> Result<(), String> {
-    if step.wants(1) || step.wants(2) {
+    if (1..step.node.input.len()).any(|index| step.wants(index)) {
         return Err(step.refuse("has a scale or bias that depends on the layer"));
     }
     Ok(())
