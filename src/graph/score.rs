@@ -6,8 +6,9 @@
 //! output over operators that only rearrange, and looks.
 
 use super::probe::Shapes;
-use super::proto::{GraphProto, NodeProto, data_type};
+use super::proto::{GraphProto, NodeProto};
 use super::topology::Topology;
+use super::types::is_float;
 
 /// How a model's logits become probabilities.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -142,9 +143,8 @@ fn choose<'g>(
     labels: usize,
     columns: &dyn Fn(&str) -> Option<i64>,
 ) -> Option<&'g str> {
-    const FLOATS: [i32; 4] = [data_type::FLOAT, data_type::FLOAT16, data_type::DOUBLE, data_type::BFLOAT16];
     let likely: Vec<&str> = (topology.graph.output.iter().map(|output| output.name()))
-        .filter(|name| columns(name).is_some() && FLOATS.contains(&shapes.element_type(name)))
+        .filter(|name| columns(name).is_some() && is_float(shapes.element_type(name)))
         .collect();
     let last: Vec<&str> = (likely.iter().copied())
         .filter(|name| {
@@ -178,10 +178,9 @@ fn behind_rearranging<'a>(topology: &Topology<'a>, tensor: &'a str) -> &'a str {
 
 /// Casts to other floats change nothing that matters: what is behind them is the score.
 fn rearranges(node: &NodeProto) -> bool {
-    const FLOATS: [i64; 4] = [1, 10, 11, 16];
     match node.op() {
         "Identity" | "Reshape" | "Flatten" | "Squeeze" | "Unsqueeze" | "Dropout" => true,
-        "Cast" => FLOATS.contains(&node.int("to", 0)),
+        "Cast" => i32::try_from(node.int("to", 0)).is_ok_and(is_float),
         _ => false,
     }
 }
@@ -189,7 +188,7 @@ fn rearranges(node: &NodeProto) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::graph::proto::ValueInfoProto;
+    use crate::graph::proto::{ValueInfoProto, data_type};
 
     fn ending_in(ops: &[&str]) -> GraphProto {
         let names: Vec<String> = (0..=ops.len()).map(|index| format!("t{index}")).collect();

@@ -55,6 +55,12 @@ pub const fn name(element: i32) -> &'static str {
     }
 }
 
+/// True for floats of any size, which a gradient flows through: not for integers, booleans or strings.
+#[must_use]
+pub fn is_float(element: i32) -> bool {
+    is_short_float(element) || matches!(element, data_type::FLOAT | data_type::DOUBLE)
+}
+
 /// True for floats of fewer than 32 bits.
 #[must_use]
 pub fn is_short_float(element: i32) -> bool {

@@ -20,6 +20,7 @@ pub use emit::Emit;
 use super::probe::Shapes;
 use super::proto::{NodeProto, TensorProto};
 use super::topology::Topology;
+use super::types::is_float;
 
 /// The nodes and constants of a backward pass, and the names of its results.
 #[derive(Debug)]
@@ -134,12 +135,9 @@ pub fn backward(
         }
         let step = Step { node, outputs, wanted };
         let rule = rules::find(node).ok_or_else(|| step.refuse("has no gradient rule"))?;
-        let gradients =
-            rule(&mut emit, &step).map_err(|why| without_rule(topology, &between).unwrap_or(why))?;
-        for (index, gradient) in gradients.into_iter().enumerate().filter(|&(index, _)| step.wants(index)) {
-            if let Some(gradient) = gradient {
-                arrived.entry(node.input[index].as_str()).or_default().push(gradient);
-            }
+        let gradients = rule(&mut emit, &step).and_then(|gradients| wanted_of(&step, gradients, shapes));
+        for (input, gradient) in gradients.map_err(|why| without_rule(topology, &between).unwrap_or(why))? {
+            arrived.entry(input).or_default().push(gradient);
         }
     }
     let mut gradient = |target: &&str| {
@@ -149,6 +147,34 @@ pub fn backward(
     let gradients = targets.iter().map(&mut gradient).collect::<Result<_, String>>()?;
     let (nodes, initializers) = emit.finish();
     Ok(Backward { nodes, initializers, gradients })
+}
+
+/// The inputs that need a gradient, each with the one that the rule gave.
+///
+/// # Errors
+/// When the rule takes such an input for a constant: the part of the gradient that comes that way would be left
+/// out, and nobody would see it.
+fn wanted_of<'a>(
+    step: &Step<'a>,
+    gradients: Vec<Option<String>>,
+    shapes: &Shapes,
+) -> Result<Vec<(&'a str, String)>, String> {
+    let mut gradients = gradients.into_iter();
+    let mut wanted = Vec::new();
+    for (index, input) in step.node.input.iter().enumerate() {
+        match gradients.next().flatten() {
+            _ if !step.wants(index) => {}
+            Some(gradient) => wanted.push((input.as_str(), gradient)),
+            None if rules::reads_no_number(step.node, index) || !is_float(shapes.element_type(input)) => {}
+            None => {
+                let why = format!(
+                    "has no gradient rule for its input {index}, '{input}', which depends on the layer"
+                );
+                return Err(step.refuse(&why));
+            }
+        }
+    }
+    Ok(wanted)
 }
 
 /// The sentence about an operator on the way that has no rule, if there is one. Such an operator may be why a rule nearer to

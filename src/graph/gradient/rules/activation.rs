@@ -70,9 +70,6 @@ pub(super) fn shrink(emit: &mut Emit<'_>, step: &Step<'_>) -> Gradients {
 
 /// Clip passes what lies strictly between its bounds, as `ReLU6` does in PyTorch.
 pub(super) fn clip(emit: &mut Emit<'_>, step: &Step<'_>) -> Gradients {
-    if step.wants(1) || step.wants(2) {
-        return Err(step.refuse("has bounds that depend on the layer"));
-    }
     let low = step.node.input_name(1).map(|low| emit.op("Greater", &[step.output(), low]));
     let high = step.node.input_name(2).map(|high| emit.op("Less", &[step.output(), high]));
     let open = match (low, high) {
@@ -89,9 +86,6 @@ pub(super) fn leaky_relu(emit: &mut Emit<'_>, step: &Step<'_>) -> Gradients {
 }
 
 pub(super) fn prelu(emit: &mut Emit<'_>, step: &Step<'_>) -> Gradients {
-    if step.wants(1) {
-        return Err(step.refuse("has a slope that depends on the layer"));
-    }
     let slope = step.input(1)?.to_owned();
     kinked(emit, step, &slope)
 }

@@ -90,9 +90,6 @@ fn keep_where_not_zero(emit: &mut Emit<'_>, a: &str, derivative: &str) -> String
 
 /// The remainder rises with what is divided; where it falls back to 0 there is no slope.
 pub(super) fn modulo(_: &mut Emit<'_>, step: &Step<'_>) -> Gradients {
-    if step.wants(1) {
-        return Err(step.refuse("divides by what depends on the layer"));
-    }
     Ok(step.only_first(step.gradient()?.to_owned()))
 }
 

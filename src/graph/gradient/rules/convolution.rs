@@ -95,9 +95,6 @@ fn grouped(mut attributes: Vec<AttributeProto>, group: i64) -> Vec<AttributeProt
 }
 
 pub(super) fn conv(emit: &mut Emit<'_>, step: &Step<'_>) -> Gradients {
-    if step.wants(1) || step.wants(2) {
-        return Err(step.refuse("has weights that depend on the layer"));
-    }
     let gradient = step.gradient()?;
     let weight = step.input(1)?;
     let (input, output, kernel) =
@@ -198,9 +195,6 @@ fn flip(emit: &mut Emit<'_>, weight: &str, kernel: &[i64]) -> String {
 
 /// The transposed convolution's gradient is the convolution with the same kernel.
 pub(super) fn conv_transpose(emit: &mut Emit<'_>, step: &Step<'_>) -> Gradients {
-    if step.wants(1) || step.wants(2) {
-        return Err(step.refuse("has weights that depend on the layer"));
-    }
     if step.node.string("auto_pad", "NOTSET") != "NOTSET" || step.node.ints("output_shape").is_some() {
         return Err(step.refuse("derives its padding from its output shape"));
     }

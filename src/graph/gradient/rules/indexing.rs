@@ -114,9 +114,6 @@ pub(super) fn split(emit: &mut Emit<'_>, step: &Step<'_>) -> Gradients {
 /// What was added is cut off again, and what was cut off comes back as zeros: a `Pad` by as much the other
 /// way. Reflected and repeated edges go back place by place.
 pub(super) fn pad(emit: &mut Emit<'_>, step: &Step<'_>) -> Gradients {
-    if step.wants(2) {
-        return Err(step.refuse("fills in a number that depends on the layer"));
-    }
     if step.node.string("mode", "constant") != "constant" {
         return scatter_back(emit, step);
     }

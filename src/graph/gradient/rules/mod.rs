@@ -2,9 +2,10 @@
 //!
 //! A rule gets a [`Step`], the node with the gradients of its outputs, and writes
 //! nodes that make the gradients of its inputs: one entry an input, `None` where
-//! none flows. To teach camlens an operator, write its rule, name it in [`find`],
-//! and add its case to `tests/it/rules.rs`, where every rule is held against
-//! finite differences.
+//! the rule has none. The walk refuses a node whose rule leaves out an input that
+//! depends on the layer, so a rule need not look after those it does not know. To
+//! teach camlens an operator, write its rule, name it in [`find`], and add its case
+//! to `tests/it/rules.rs`, where every rule is held against finite differences.
 
 mod activation;
 mod arithmetic;
@@ -52,6 +53,13 @@ pub fn cuts(node: &NodeProto) -> bool {
             "Cast" => INTEGER_OR_BOOLEAN.contains(&node.int("to", 0)),
             _ => false,
         }
+}
+
+/// True for an input of floats of which an operator reads nothing that a gradient could flow through.
+#[must_use]
+pub fn reads_no_number(node: &NodeProto, input: usize) -> bool {
+    // Only the type of what it shall be like.
+    node.is_standard() && node.op() == "CastLike" && input == 1
 }
 
 /// Every operator with a rule.

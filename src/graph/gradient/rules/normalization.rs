@@ -8,7 +8,6 @@ pub(super) fn batch(emit: &mut Emit<'_>, step: &Step<'_>) -> Gradients {
     if step.node.int("training_mode", 0) != 0 {
         return Err(step.refuse("is in training mode"));
     }
-    refuse_learned(step)?;
     let rank = emit.shape(step.input(0)?)?.len();
     let epsilon = emit.scalar(step.node.float("epsilon", 1e-5));
     let variance = emit.add(step.input(4)?, &epsilon);
@@ -46,16 +45,7 @@ fn standardised(emit: &mut Emit<'_>, x: &str, g: &str, axes: &[i64], epsilon: f3
     emit.div(&rest, &deviation)
 }
 
-/// Scale and bias, and of a batch normalisation mean and variance, are constants to these rules.
-fn refuse_learned(step: &Step<'_>) -> Result<(), String> {
-    if (1..step.node.input.len()).any(|index| step.wants(index)) {
-        return Err(step.refuse("has a scale or bias that depends on the layer"));
-    }
-    Ok(())
-}
-
 pub(super) fn layer(emit: &mut Emit<'_>, step: &Step<'_>) -> Gradients {
-    refuse_learned(step)?;
     let rank = emit.shape(step.input(0)?)?.len() as i64;
     let axis = step.node.int("axis", -1);
     let first = if axis < 0 { axis + rank } else { axis };
@@ -66,7 +56,6 @@ pub(super) fn layer(emit: &mut Emit<'_>, step: &Step<'_>) -> Gradients {
 }
 
 pub(super) fn instance(emit: &mut Emit<'_>, step: &Step<'_>) -> Gradients {
-    refuse_learned(step)?;
     let rank = emit.shape(step.input(0)?)?.len();
     let scale = per_channel(emit, step.input(1)?, rank);
     let g = emit.mul(step.gradient()?, &scale);
@@ -78,7 +67,6 @@ pub(super) fn instance(emit: &mut Emit<'_>, step: &Step<'_>) -> Gradients {
 /// Statistics are taken over `[C/groups, spatial…]`; the scale has one number a channel (opset 21)
 /// or one a group (opset 18).
 pub(super) fn group(emit: &mut Emit<'_>, step: &Step<'_>) -> Gradients {
-    refuse_learned(step)?;
     let input = step.input(0)?;
     let sizes = emit.shape(input)?;
     let groups = step.node.int("num_groups", 1);
@@ -103,7 +91,6 @@ pub(super) fn group(emit: &mut Emit<'_>, step: &Step<'_>) -> Gradients {
 
 /// x/√(mean x² + ε)·γ: as [`standardised`], with nothing taken for the mean of x.
 pub(super) fn root_mean_square(emit: &mut Emit<'_>, step: &Step<'_>) -> Gradients {
-    refuse_learned(step)?;
     let x = step.input(0)?;
     let rank = emit.shape(x)?.len() as i64;
     let axis = step.node.int("axis", -1);

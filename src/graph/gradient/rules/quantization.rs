@@ -26,16 +26,8 @@ fn per_axis(emit: &mut Emit<'_>, step: &Step<'_>, values: &str) -> Result<String
     Ok(emit.reshape(values, &shape))
 }
 
-fn refuse_learned(step: &Step<'_>) -> Result<(), String> {
-    if step.wants(1) || step.wants(2) {
-        return Err(step.refuse("has a scale or zero point that depends on the layer"));
-    }
-    Ok(())
-}
-
 /// y = (x − zero point)·scale.
 pub(super) fn dequantize(emit: &mut Emit<'_>, step: &Step<'_>) -> Gradients {
-    refuse_learned(step)?;
     let scale = per_axis(emit, step, step.input(1)?)?;
     let gradient = emit.mul(step.gradient()?, &scale);
     Ok(step.only_first(gradient))
@@ -43,7 +35,6 @@ pub(super) fn dequantize(emit: &mut Emit<'_>, step: &Step<'_>) -> Gradients {
 
 /// y = clip(round(x/scale) + zero point): ∂x = ∂y/scale where nothing was clipped.
 pub(super) fn quantize(emit: &mut Emit<'_>, step: &Step<'_>) -> Gradients {
-    refuse_learned(step)?;
     let (low, high) = match emit.element_type(step.output()) {
         data_type::UINT8 => (0.0, 255.0),
         data_type::INT8 => (-128.0, 127.0),
