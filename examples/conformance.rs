@@ -6,6 +6,8 @@
 //! that were differentiated. It fails when a layer has no gradient or a wrong one.
 #![expect(clippy::print_stdout, reason = "the tables are what it is for")]
 
+mod shared;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -21,8 +23,7 @@ use camlens::graph::topology::Topology;
 use camlens::model::ModelFolder;
 use ndarray::{Array4, ArrayD, Axis, OwnedRepr, concatenate, s};
 use ndarray_npy::NpzReader;
-
-type Fallible<T> = Result<T, Box<dyn std::error::Error>>;
+use shared::{Fallible, folders, name, worst};
 
 /// Largest difference that passes, as a part of the largest gradient.
 const TOLERANCE: f32 = 1e-4;
@@ -64,7 +65,7 @@ fn main() -> Fallible<ExitCode> {
             continue;
         }
         for exporter in folders(&architecture)? {
-            let title = format!("{} | {}", file_name(&architecture), file_name(&exporter));
+            let title = format!("{} | {}", name(&architecture), name(&exporter));
             match one(&exporter, &title, &mut rows) {
                 Ok(report) => {
                     holes += report.holes;
@@ -234,25 +235,5 @@ fn relative(found: &ArrayD<f32>, expected: &ArrayD<f32>) -> f32 {
         return f32::INFINITY;
     }
     let largest = expected.iter().fold(0.0_f32, |largest, value| largest.max(value.abs()));
-    found.iter().zip(expected).fold(0.0_f32, |worst, (a, b)| {
-        let difference = (a - b).abs() / largest;
-        // max() would pass over a NaN, which is as wrong as can be.
-        if difference.is_nan() { f32::INFINITY } else { worst.max(difference) }
-    })
-}
-
-fn folders(folder: &Path) -> Fallible<Vec<PathBuf>> {
-    let mut found = Vec::new();
-    for entry in std::fs::read_dir(folder)? {
-        let path = entry?.path();
-        if path.is_dir() {
-            found.push(path);
-        }
-    }
-    found.sort();
-    Ok(found)
-}
-
-fn file_name(path: &Path) -> String {
-    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+    worst(found.iter().zip(expected).map(|(a, b)| f64::from((a - b).abs() / largest))) as f32
 }

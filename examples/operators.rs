@@ -6,7 +6,10 @@
 //! gradient is wrong.
 #![expect(clippy::print_stdout, reason = "the table is what it is for")]
 
+mod shared;
+
 use std::collections::BTreeMap;
+use std::fmt::Display;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -16,8 +19,7 @@ use camlens::graph::program::Wanted;
 use camlens::model::ModelFolder;
 use ndarray::{Array1, Array4, OwnedRepr};
 use ndarray_npy::NpzReader;
-
-type Fallible<T> = Result<T, Box<dyn std::error::Error>>;
+use shared::{Fallible, folders, name, worst};
 
 /// Largest difference that passes, as a part of the largest derivative, or of [`SMALL`] where all are smaller.
 const TOLERANCE: f64 = 1e-4;
@@ -33,7 +35,7 @@ enum Outcome {
     /// There is none, and why.
     Refused(String),
     /// It says nothing, and why.
-    LeftOut(String),
+    LeftOut(&'static str),
 }
 
 fn main() -> Fallible<ExitCode> {
@@ -78,18 +80,18 @@ fn one(case: &Path) -> Fallible<Outcome> {
     let scores: Array1<f64> = arrays.by_name::<OwnedRepr<f64>, _>("scores.npy")?;
     let settings = Settings { layer_sessions: 1, cache_bytes: 0, ..Settings::default() };
     let Ok(model) = Models::load_one(ModelFolder::read(case)?, &settings) else {
-        return Ok(Outcome::LeftOut("the runtime refuses it".into()));
+        return Ok(Outcome::LeftOut("the runtime refuses it"));
     };
     let Ok(forward) = model.forward(x.clone(), &Cancel::default()) else {
-        return Ok(Outcome::LeftOut("the scores are NaN or infinite".into()));
+        return Ok(Outcome::LeftOut("the scores are NaN or infinite"));
     };
     let level = scores.fold(SMALL, |level, score| level.max(score.abs()));
     let off = scores.iter().zip(&forward.scores).map(|(a, &b)| (a - f64::from(b)).abs() / level);
     if off.fold(0.0, f64::max) > SAME {
-        return Ok(Outcome::LeftOut("the runtime and the reference give other scores".into()));
+        return Ok(Outcome::LeftOut("the runtime and the reference give other scores"));
     }
     if !expected.iter().any(|value| value.is_finite()) {
-        return Ok(Outcome::LeftOut("no place to compare".into()));
+        return Ok(Outcome::LeftOut("no place to compare"));
     }
     let layer = model.default_layer();
     let found: Vec<f64> = match model.gradient_obstacle(layer) {
@@ -104,11 +106,7 @@ fn one(case: &Path) -> Fallible<Outcome> {
     };
     let known = || expected.iter().zip(&found).filter(|(expected, _)| expected.is_finite());
     let largest = known().fold(SMALL, |largest, (expected, _)| largest.max(expected.abs()));
-    let difference = known().fold(0.0_f64, |worst, (expected, found)| {
-        let difference = (expected - found).abs() / largest;
-        // max() would pass over a NaN, which is as wrong as can be.
-        if difference.is_nan() { f64::INFINITY } else { worst.max(difference) }
-    });
+    let difference = worst(known().map(|(expected, found)| (expected - found).abs() / largest));
     Ok(Outcome::Compared(difference))
 }
 
@@ -119,23 +117,7 @@ fn short(why: &str) -> String {
     rest.map_or_else(|| why.to_owned(), |rest| format!("{operator} {rest}"))
 }
 
-fn counted(reasons: &BTreeMap<String, usize>) -> String {
+fn counted<Reason: Display>(reasons: &BTreeMap<Reason, usize>) -> String {
     let parts: Vec<String> = reasons.iter().map(|(why, count)| format!("{count}: {why}")).collect();
     parts.join("; ")
-}
-
-fn folders(folder: &Path) -> Fallible<Vec<PathBuf>> {
-    let mut found = Vec::new();
-    for entry in std::fs::read_dir(folder)? {
-        let path = entry?.path();
-        if path.is_dir() {
-            found.push(path);
-        }
-    }
-    found.sort();
-    Ok(found)
-}
-
-fn name(path: &Path) -> String {
-    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }

@@ -28,7 +28,7 @@ LARGEST = 4000
 # Of larger inputs so many places are looked at.
 PLACES = 60
 SECONDS = 20
-# Two steps that give the same difference up to this part of the largest: elsewhere there is a kink near, or the
+# Both steps have to give the same slope, up to this part of the largest: elsewhere there is a kink near, or the
 # reference computes in 32 bits.
 STEPS = (1e-4, 1e-7)
 SAME = 1e-5
@@ -153,8 +153,8 @@ def write(case, which, first_alone, folder):
     random = np.random.default_rng(zlib.crc32(f"{case.name}{which}".encode()))
     values = moved(values, random)
     results = dict(enumerate(case.data_sets[0][1]))
-    is_float = lambda index: case.model.graph.output[index].type.tensor_type.elem_type == TensorProto.FLOAT
-    sizes = {index: array(of).size for index, of in results.items() if is_float(index)}
+    types = [output.type.tensor_type.elem_type for output in case.model.graph.output]
+    sizes = {index: array(of).size for index, of in results.items() if types[index] == TensorProto.FLOAT}
     if first_alone:
         if len(sizes) < 2:
             return False

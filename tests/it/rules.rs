@@ -312,11 +312,34 @@ const CASES: &[Case] = &[
         let weight = n.weights(&[2, 3, 2, 2]);
         n.with("Conv", &["layer", &weight], vec![ints("strides", &[3, 3])])
     }),
+    ("Conv", -1.0, 1.0, |n| {
+        // Weights and bias made of the layer; the last column lies behind every window.
+        let [kernel, vector] = made_weights(n, [&[3, 3, 2, 2], &[3]]);
+        let window = vec![ints("strides", &[1, 2]), ints("dilations", &[2, 1]), ints("pads", &[1, 0, 0, 0])];
+        n.with("Conv", &["layer", &kernel, &vector], window)
+    }),
+    ("Conv", -1.0, 1.0, |n| {
+        // Weights of two groups made of the layer, for several images, with padding all around.
+        let maps = n.ints(&[5, 6, 3, 1]);
+        let images = n.op("Reshape", &["layer", &maps]);
+        let [kernel, _] = made_weights(n, [&[4, 3, 1, 1], &[3]]);
+        let spread = n.ints(&[4, 3, 3, 1]);
+        let kernel = n.op("Expand", &[&kernel, &spread]);
+        let maps = n.with("Conv", &[&images, &kernel], vec![int("group", 2), ints("pads", &[1, 0, 1, 0])]);
+        let row = n.ints(&[1, -1]);
+        n.op("Reshape", &[&maps, &row])
+    }),
     ("ConvTranspose", -1.0, 1.0, |n| {
         let weight = n.weights(&[3, 2, 3, 3]);
         let window =
             vec![ints("strides", &[2, 2]), ints("pads", &[1, 1, 1, 1]), ints("output_padding", &[1, 0])];
         n.with("ConvTranspose", &["layer", &weight], window)
+    }),
+    ("ConvTranspose", -1.0, 1.0, |n| {
+        // Weights and bias made of the layer.
+        let [kernel, vector] = made_weights(n, [&[3, 1, 3, 2], &[3]]);
+        let window = vec![int("group", 3), ints("strides", &[2, 1]), ints("pads", &[1, 0, 0, 1])];
+        n.with("ConvTranspose", &["layer", &kernel, &vector], window)
     }),
     ("Concat", -2.0, 2.0, |n| {
         let doubled = n.op("Mul", &["layer", "layer"]);
@@ -734,6 +757,18 @@ fn tokens(n: &mut Net) -> String {
     let turned = n.with("Transpose", &["layer"], vec![ints("perm", &[0, 2, 1, 3])]);
     let shape = n.ints(&[0, 6, 15]);
     n.op("Reshape", &[&turned, &shape])
+}
+
+/// Numbers of the layer as the weights of something else.
+fn made_weights<const COUNT: usize>(n: &mut Net, shapes: [&[i64]; COUNT]) -> [String; COUNT] {
+    let flat = n.ints(&[-1]);
+    let numbers = n.op("Reshape", &["layer", &flat]);
+    shapes.map(|shape| {
+        let (start, end) = (n.ints(&[7]), n.ints(&[7 + shape.iter().product::<i64>()]));
+        let taken = n.op("Slice", &[&numbers, &start, &end]);
+        let shape = n.ints(shape);
+        n.op("Reshape", &[&taken, &shape])
+    })
 }
 
 /// A depthwise convolution with an activation function before it and another behind.

@@ -62,7 +62,7 @@ impl<'g> Emit<'g> {
         self.shapes.known_int64s(self.topology, tensor)
     }
 
-    /// The values of a constant of 32-bit floats.
+    /// The values of a constant of floats, in 32 bits.
     #[must_use]
     pub fn known_float32s(&self, tensor: &str) -> Option<Vec<f32>> {
         self.topology.constant(tensor)?.to_float32s()

@@ -5,6 +5,8 @@
 //! flipped and its channels exchanged, which ONNX Runtime does half as fast again as
 //! its `ConvTranspose`; the flipped kernel is folded to a constant when the session
 //! is made. One of 1×1 is a product of matrices. With other strides `ConvTranspose` reads the kernel as it is.
+//!
+//! Weights need a gradient where a network makes them for each image (CondConv, dynamic convolutions, cross-correlation).
 
 use super::{Emit, Gradients, Step};
 use crate::graph::proto::{AttributeProto, NodeProto};
@@ -96,20 +98,36 @@ fn grouped(mut attributes: Vec<AttributeProto>, group: i64) -> Vec<AttributeProt
 
 pub(super) fn conv(emit: &mut Emit<'_>, step: &Step<'_>) -> Gradients {
     let gradient = step.gradient()?;
-    let weight = step.input(1)?;
-    let (input, output, kernel) =
-        (emit.shape(step.input(0)?)?, emit.shape(step.output())?, emit.shape(weight)?);
+    let (x, weight) = (step.input(0)?, step.input(1)?);
+    let (input, output, kernel) = (emit.shape(x)?, emit.shape(step.output())?, emit.shape(weight)?);
     if kernel.len() < 3 || input.len() != kernel.len() || output.len() != kernel.len() {
         return Err(step.refuse("has shapes that are not a convolution's"));
     }
-    let (input, output) = (&input[2..], &output[2..]);
-    let window = Window::read(step.node, &kernel[2..], input, output);
     let group = step.node.int("group", 1);
-    if is_pointwise(&window, group) {
-        let back = pointwise(emit, gradient, weight, kernel, input);
-        return Ok(step.only_first(back));
+    let window = Window::read(step.node, &kernel[2..], &input[2..], &output[2..]);
+    let mut gradients = vec![None; step.node.input.len()];
+    if step.wants(0) {
+        gradients[0] = Some(of_input(emit, step, &window, gradient)?);
     }
-    let back = match as_convolution(&window, input, output) {
+    if step.wants(1) {
+        gradients[1] = Some(of_weight(emit, &window, [x, gradient], [input, output], group));
+    }
+    if step.wants(2) {
+        gradients[2] = Some(of_bias(emit, gradient, output.len()));
+    }
+    Ok(gradients)
+}
+
+fn of_input(emit: &mut Emit<'_>, step: &Step<'_>, window: &Window, gradient: &str) -> Result<String, String> {
+    let weight = step.input(1)?;
+    let (input, output, kernel) =
+        (emit.shape(step.input(0)?)?, emit.shape(step.output())?, emit.shape(weight)?);
+    let (input, output) = (&input[2..], &output[2..]);
+    let group = step.node.int("group", 1);
+    if is_pointwise(window, group) {
+        return Ok(pointwise(emit, gradient, weight, kernel, input));
+    }
+    Ok(match as_convolution(window, input, output) {
         Some(attributes) => {
             let turned = exchange_channels(emit, weight, kernel, group);
             let flipped = flip(emit, &turned, &kernel[2..]);
@@ -119,8 +137,51 @@ pub(super) fn conv(emit: &mut Emit<'_>, step: &Step<'_>) -> Gradients {
             let attributes = grouped(window.transposed(input, output), group);
             emit.op_with("ConvTranspose", &[gradient, weight], attributes)
         }
+    })
+}
+
+/// `[M, C/g, k…]`: each weight is a tap that met, at every place of the output, the input a stride farther on, so the
+/// gradient of all of them is a convolution of the input with the output's gradient as its kernel: images and
+/// channels change places, strides and dilations too. `maps` are the input `[N, C, …]` and the gradient
+/// `[N, M, …]`, `sizes` those of both.
+fn of_weight(
+    emit: &mut Emit<'_>,
+    window: &Window,
+    maps: [&str; 2],
+    sizes: [&[i64]; 2],
+    group: i64,
+) -> String {
+    let ([x, gradient], [input, output]) = (maps, sizes);
+    let axes = window.kernel.len() as i64;
+    let spatial = |from: i64| (from..from + axes).collect::<Vec<_>>();
+    let turn = |emit: &mut Emit<'_>, tensor: &str, order: &[i64]| {
+        let order = [order, &spatial(order.len() as i64)].concat();
+        emit.op_with("Transpose", &[tensor], vec![AttributeProto::ints("perm", order)])
     };
-    Ok(step.only_first(back))
+    let of_group = input[1] / group;
+    // [N, g·C/g, …] to [C/g, g·N, …]: a group's images are its channels.
+    let split = emit.reshape(x, &[&[-1, group, of_group], &input[2..]].concat());
+    let turned = turn(emit, &split, &[2, 1, 0]);
+    let x = emit.reshape(&turned, &[&[of_group, -1], &input[2..]].concat());
+    let kernel = turn(emit, gradient, &[1, 0]);
+    let attributes = vec![
+        AttributeProto::ints("kernel_shape", output[2..].to_vec()),
+        AttributeProto::ints("strides", window.dilations.clone()),
+        AttributeProto::ints("dilations", window.strides.clone()),
+        AttributeProto::ints("pads", [&window.pads_begin[..], &window.pads_end].concat()),
+    ];
+    let taps = emit.op_with("Conv", &[&x, &kernel], grouped(attributes, group));
+    // Rows behind the last window give taps that the kernel has not.
+    let (starts, ends) = (emit.int64s(&vec![0; axes as usize]), emit.int64s(&window.kernel));
+    let places = emit.int64s(&spatial(2));
+    let taps = emit.op("Slice", &[&taps, &starts, &ends, &places]);
+    turn(emit, &taps, &[1, 0])
+}
+
+/// `[M]`: all that its channel has.
+fn of_bias(emit: &mut Emit<'_>, gradient: &str, rank: usize) -> String {
+    let others: Vec<i64> = (0..rank as i64).filter(|&axis| axis != 1).collect();
+    emit.reduce_sum(gradient, &others, false)
 }
 
 /// Whether a convolution looks at one place only, and at every one.
@@ -193,15 +254,30 @@ fn flip(emit: &mut Emit<'_>, weight: &str, kernel: &[i64]) -> String {
     emit.op("Slice", &[weight, &starts, &ends, &axes, &steps])
 }
 
-/// The transposed convolution's gradient is the convolution with the same kernel.
+/// The transposed convolution's gradient is the convolution with the same kernel; that of its weights is the
+/// convolution's, with input and output in each other's place.
 pub(super) fn conv_transpose(emit: &mut Emit<'_>, step: &Step<'_>) -> Gradients {
     if step.node.string("auto_pad", "NOTSET") != "NOTSET" || step.node.ints("output_shape").is_some() {
         return Err(step.refuse("derives its padding from its output shape"));
     }
-    let kept = ["kernel_shape", "strides", "dilations", "pads", "group"];
-    let attributes = kept.iter().filter_map(|name| step.node.attribute(name).cloned()).collect();
-    let gradient = emit.op_with("Conv", &[step.gradient()?, step.input(1)?], attributes);
-    Ok(step.only_first(gradient))
+    let gradient = step.gradient()?;
+    let (x, weight) = (step.input(0)?, step.input(1)?);
+    let (input, output, kernel) = (emit.shape(x)?, emit.shape(step.output())?, emit.shape(weight)?);
+    let mut gradients = vec![None; step.node.input.len()];
+    if step.wants(0) {
+        let kept = ["kernel_shape", "strides", "dilations", "pads", "group"];
+        let attributes = kept.iter().filter_map(|name| step.node.attribute(name).cloned()).collect();
+        gradients[0] = Some(emit.op_with("Conv", &[gradient, weight], attributes));
+    }
+    if step.wants(1) {
+        let window = Window::read(step.node, &kernel[2..], &output[2..], &input[2..]);
+        let group = step.node.int("group", 1);
+        gradients[1] = Some(of_weight(emit, &window, [gradient, x], [output, input], group));
+    }
+    if step.wants(2) {
+        gradients[2] = Some(of_bias(emit, gradient, output.len()));
+    }
+    Ok(gradients)
 }
 
 #[cfg(test)]
