@@ -89,6 +89,11 @@ fn output_type(node: &NodeProto, output: usize, known: &HashMap<String, i32>) ->
             (said, _) => i32::try_from(said).ok(),
         },
         "DequantizeLinear" => of(1),
+        "DynamicQuantizeLinear" => Some(if output == 1 { data_type::FLOAT } else { data_type::UINT8 }),
+        "ConvInteger" | "MatMulInteger" => Some(data_type::INT32),
+        // Scale and zero point of the result stand first; of `QGemm`'s, last, and without them it is none.
+        "QLinearConcat" => of(1),
+        "QGemm" => Some(of(8).unwrap_or(data_type::FLOAT)),
         // Sub-graphs have tensors of their own.
         "If" | "Loop" | "Scan" | "SequenceMap" => None,
         _ => of(0),

@@ -20,7 +20,7 @@ use crate::engine::settings::Settings;
 use crate::engine::worker::{Key, Source, Worker};
 use crate::error::{Error, Kind, Result};
 use crate::graph::file::OnnxFile;
-use crate::graph::layers::{self, Finder, Hints, Layer};
+use crate::graph::layers::{self, FORMS, Finder, Hints, Layer};
 use crate::graph::prepare::Prepared;
 use crate::graph::program::{self, Wanted};
 use crate::graph::score;
@@ -225,5 +225,8 @@ fn default_layer(
         .or_else(|| best(true, false))
         .or_else(|| best(false, true))
         .or_else(|| best(false, false))
-        .ok_or_else(|| setup("the model has no layer that holds maps: [N, C, h, w], [N, h, w, C], or tokens [N, T, C] of a known grid".into()))
+        .ok_or_else(|| {
+            let quantised = "models that compute in integers have such layers in the QDQ format only";
+            setup(format!("the model has no layer that holds {FORMS} ({quantised})"))
+        })
 }

@@ -6,11 +6,12 @@ use std::collections::HashSet;
 use super::axes::{self, Traced};
 use super::names::{drop_common_suffix, friendly, make_unique};
 use super::span::{follow, starts_layer};
-use super::{Layer, Layout, Tokens, layout};
+use super::{FORMS, Layer, Layout, Tokens, layout};
 use crate::graph::gradient::rules;
 use crate::graph::probe::Shapes;
 use crate::graph::proto::{GraphProto, NodeProto};
 use crate::graph::topology::{Topology, reads};
+use crate::graph::types::is_float;
 
 /// What is known of a model's tensors besides its graph.
 #[derive(Clone, Copy, Debug)]
@@ -82,8 +83,12 @@ impl<'g> Finder<'g> {
         })
     }
 
-    /// How a tensor holds maps: as traced, for tokens as somebody said, and else by their number.
+    /// How a tensor of floats holds maps: as traced, for tokens as somebody said, and else by their number. Integers
+    /// (masks, places, what `QLinearConv` gives) are no activations without a scale.
     fn layout(&self, tensor: &str) -> Option<Layout> {
+        if !is_float(self.shapes.element_type(tensor)) {
+            return None;
+        }
         let sizes = self.shapes.get(tensor)?;
         let traced = self.traced.layout(tensor);
         let &[images, count, _] = sizes else { return traced };
@@ -188,7 +193,8 @@ impl<'g> Finder<'g> {
         let node = self.topology.graph.node.iter().find(makes);
         let tensor =
             node.and_then(|node| node.output.iter().find(|output| *output == target).or(node.output.first()));
-        let found = node.zip(tensor).and_then(|(node, tensor)| {
+        let of_floats = tensor.filter(|tensor| is_float(self.shapes.element_type(tensor)));
+        let found = node.zip(of_floats).and_then(|(node, tensor)| {
             // Who names a tensor knows that it is one of maps, even where it can't be traced.
             let untraced = || Layout::Maps.shape(self.shapes.get(tensor)?).map(|shape| (Layout::Maps, shape));
             let traced = || {
@@ -199,8 +205,7 @@ impl<'g> Finder<'g> {
         });
         let Some((node, tensor, (layout, shape))) = found else {
             return Err(format!(
-                "layers.{alias}: the model has no node or tensor '{target}' that holds maps: \
-                 [N, C, h, w], [N, h, w, C], or tokens [N, T, C] of a known grid"
+                "layers.{alias}: the model has no node or tensor '{target}' that holds {FORMS}"
             ));
         };
         layers.push(Layer {
@@ -220,7 +225,7 @@ impl<'g> Finder<'g> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::graph::proto::{AttributeProto, TensorProto, ValueInfoProto};
+    use crate::graph::proto::{AttributeProto, TensorProto, ValueInfoProto, data_type};
 
     #[test]
     fn a_layer_is_taken_behind_its_activation() {
@@ -244,6 +249,32 @@ mod tests {
         assert_eq!(layers[0].tensor, "silu");
         assert_eq!(layers[0].name, "features.0");
         assert_eq!(layers[0].shape, [8, 4, 4]);
+    }
+
+    #[test]
+    fn integers_are_no_layer_though_they_stand_in_maps() {
+        let graph = GraphProto {
+            input: vec![ValueInfoProto::untyped("x")],
+            node: vec![
+                NodeProto::new("Conv", &["x", "w"], &["maps"]),
+                NodeProto::new("QuantizeLinear", &["maps", "scale", "zero"], &["integers"]),
+                NodeProto::new("MaxPool", &["integers"], &["pooled"]),
+                NodeProto::new("DequantizeLinear", &["pooled", "scale", "zero"], &["floats"]),
+                NodeProto::new("GlobalAveragePool", &["floats"], &["y"]),
+            ],
+            ..Default::default()
+        };
+        let sized = |name: &str| (name.to_owned(), vec![1, 8, 4, 4]);
+        let types = [("integers", data_type::UINT8), ("pooled", data_type::UINT8)];
+        let shapes: Shapes = ["x", "maps", "integers", "pooled", "floats"].map(sized).into_iter().collect();
+        let shapes = shapes.with_types(types.map(|(name, element)| (name.to_owned(), element)).into());
+        let finder = Finder::new(&graph, &shapes, "y", Hints { image: Layout::Maps, tokens: None });
+        let mut found = finder.find();
+        let tensors: Vec<&str> = found.iter().map(|layer| layer.tensor.as_str()).collect();
+        assert_eq!(tensors, ["maps"]);
+        let refused = finder.name(&mut found, "mine", "pooled").unwrap_err();
+        assert!(refused.contains("maps of floats"), "{refused}");
+        assert_eq!(finder.name(&mut found, "mine", "floats"), Ok(()));
     }
 
     #[test]

@@ -15,6 +15,9 @@ mod span;
 pub use finder::{Finder, Hints};
 pub use layout::{Layout, Tokens};
 
+/// What a tensor has to hold, for messages.
+pub const FORMS: &str = "maps of floats: [N, C, h, w], [N, h, w, C], or tokens [N, T, C] of a known grid";
+
 /// A tensor that can be explained.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Layer {
