@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 import zoo
 from onnxconverter_common.float16 import convert_float_to_float16
-from onnxruntime.quantization import CalibrationDataReader, QuantFormat, quantize_static
+from onnxruntime.quantization import CalibrationDataReader, QuantFormat, quantize_dynamic, quantize_static
 from pytorch_grad_cam import GradCAM
 from pytorch_grad_cam.utils.image import scale_cam_image
 from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
@@ -207,11 +207,16 @@ class Images(CalibrationDataReader):
         return None if image is None else {"input": image[None]}
 
 
-def quantise(name):
-    """<name>-qdq.onnx: the same model as ONNX Runtime's static quantisation rewrites it."""
-    source, target = GOLDEN / f"{name}-torchscript.onnx", GOLDEN / f"{name}-qdq.onnx"
+def quantise(name, suffix, quant_format):
+    """<name>-<suffix>.onnx: the same model as ONNX Runtime's static quantisation rewrites it."""
+    source, target = GOLDEN / f"{name}-torchscript.onnx", GOLDEN / f"{name}-{suffix}.onnx"
     images = Images(np.load(source.with_suffix(".npz"))["x"])
-    quantize_static(source, target, images, quant_format=QuantFormat.QDQ, per_channel=True)
+    quantize_static(source, target, images, quant_format=quant_format, per_channel=True)
+
+
+def quantise_by_range(name):
+    """<name>-dynamic.onnx: the same model with weights of integers and activations rounded by their own range."""
+    quantize_dynamic(GOLDEN / f"{name}-torchscript.onnx", GOLDEN / f"{name}-dynamic.onnx")
 
 
 def without_notes(path):
@@ -253,7 +258,9 @@ def main():
     if len(sys.argv) == 1:
         halve("vit-dynamo", keep_io_types=False)
         halve("convnext-torchscript", keep_io_types=True)
-        quantise("convnext")
+        quantise("convnext", "qdq", QuantFormat.QDQ)
+        quantise("shufflenet", "qoperator", QuantFormat.QOperator)
+        quantise_by_range("vit")
 
 
 if __name__ == "__main__":

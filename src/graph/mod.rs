@@ -17,6 +17,7 @@ pub mod prepare;
 pub mod probe;
 pub mod program;
 pub mod proto;
+pub mod quantized;
 pub mod score;
 pub mod tail;
 pub mod topology;

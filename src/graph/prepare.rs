@@ -7,6 +7,7 @@
 
 mod batch;
 pub(crate) mod ends;
+mod frames;
 
 use std::collections::HashSet;
 
@@ -66,7 +67,8 @@ impl Prepared {
                 let written_out = fused::write_out(&mut model);
                 // Branches that were written out brought theirs.
                 model.graph.iter_mut().for_each(constants_to_initializers);
-                let is_rewritten = written_out || before != upgrade::opset(&model);
+                let framed = model.graph.as_mut().is_some_and(frames::frame);
+                let is_rewritten = written_out || framed || before != upgrade::opset(&model);
                 Self { model, is_rewritten, ..self }
             }
             Err(reason) => Self { obstacle: Some(reason), ..self },

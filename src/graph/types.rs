@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 
 use super::proto::{GraphProto, NodeProto, data_type};
+use super::quantized::Quantized;
 
 /// The element types of a graph's tensors, as far as they can be followed.
 #[must_use]
@@ -90,13 +91,14 @@ fn output_type(node: &NodeProto, output: usize, known: &HashMap<String, i32>) ->
         },
         "DequantizeLinear" => of(1),
         "DynamicQuantizeLinear" => Some(if output == 1 { data_type::FLOAT } else { data_type::UINT8 }),
-        "ConvInteger" | "MatMulInteger" => Some(data_type::INT32),
-        // Scale and zero point of the result stand first; of `QGemm`'s, last, and without them it is none.
-        "QLinearConcat" => of(1),
-        "QGemm" => Some(of(8).unwrap_or(data_type::FLOAT)),
         // Sub-graphs have tensors of their own.
         "If" | "Loop" | "Scan" | "SequenceMap" => None,
-        _ => of(0),
+        op => match Quantized::of(node).map(|quantized| quantized.result) {
+            Some(Some(result)) => known.get(result.zero.as_deref()?).copied(),
+            Some(None) if op == "QGemm" => Some(data_type::FLOAT),
+            Some(None) => Some(data_type::INT32),
+            None => of(0),
+        },
     }
 }
 

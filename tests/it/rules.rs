@@ -6,6 +6,7 @@
 
 mod attention;
 mod fused;
+mod integers;
 
 use camlens::engine::{Cancel, Model, Models, Pass, Settings};
 use camlens::graph::gradient::rules;
@@ -795,8 +796,8 @@ fn a_depthwise_convolution_takes_what_stands_around_it_on_the_way_back() {
     assert_eq!((joined(between_activations), joined(behind_a_pooling)), (2, 1));
 }
 
-/// Rounding has no differences to speak of; these have tests of their own, here and in `zoo.rs`.
-const STRAIGHT_THROUGH: &[&str] = &["DequantizeLinear", "QuantizeLinear"];
+/// Rounding has no differences to speak of; these have tests of their own, here, in `integers` and in `zoo.rs`.
+const STRAIGHT_THROUGH: &[&str] = &["DequantizeLinear", "DynamicQuantizeLinear", "QuantizeLinear"];
 
 #[test]
 fn rounding_passes_the_gradient_of_what_it_does_not_clip() {

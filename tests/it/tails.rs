@@ -94,4 +94,5 @@ fn of_every_architecture() {
 fn of_models_in_fewer_bits() {
     assert!(holds_within(5e-3, "zoo", "convnext-torchscript-half", "convnext-torchscript").0 > 0);
     assert!(holds_within(5e-2, "zoo", "convnext-qdq", "convnext-torchscript").0 > 0);
+    assert!(holds_within(5e-2, "zoo", "shufflenet-qoperator", "shufflenet-torchscript").0 > 0);
 }

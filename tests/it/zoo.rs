@@ -224,18 +224,24 @@ fn a_quantised_model_is_explained_as_its_training_saw_it() {
 
 #[test]
 fn a_model_quantised_afterwards_points_where_it_did_before() {
-    let plain = unnamed("convnext-torchscript");
-    let rounded = unnamed_as("convnext-qdq", "convnext-torchscript");
-    let x: Array4<f32> = Golden::open("zoo/convnext-torchscript.npz").get("x");
-    let gradient = |model: &Model, layer: &str| {
-        let layer = model.layer(Some(layer)).unwrap();
-        assert_eq!(model.gradient_obstacle(layer), None);
-        let pass = Pass { targets: vec![3], wanted: Wanted::Logit, ..Pass::of(x.clone()) };
-        model.run(layer, pass, &Cancel::default()).unwrap().gradients.remove(0)
-    };
-    let name = plain.default_layer().name.as_str();
-    assert!(rounded.layer(Some(name)).unwrap().is_estimated);
-    let (a, b) = (gradient(&plain, name), gradient(&rounded, name));
-    let cosine = (&a * &b).sum() / ((&a * &a).sum() * (&b * &b).sum()).sqrt();
-    assert!(cosine > 0.95, "{cosine}");
+    // Pairs of rounding and telling, operators of integers, and weights of integers under the range of the image.
+    for (rounded, golden) in [
+        ("convnext-qdq", "convnext-torchscript"),
+        ("shufflenet-qoperator", "shufflenet-torchscript"),
+        ("vit-dynamic", "vit-torchscript"),
+    ] {
+        let (plain, rounded) = (unnamed(golden), unnamed_as(rounded, golden));
+        let x: Array4<f32> = Golden::open(&format!("zoo/{golden}.npz")).get("x");
+        let gradient = |model: &Model| {
+            let layer = model.default_layer();
+            assert_eq!(model.gradient_obstacle(layer), None);
+            let pass = Pass { targets: vec![3], wanted: Wanted::Logit, ..Pass::of(x.clone()) };
+            model.run(layer, pass, &Cancel::default()).unwrap().gradients.remove(0)
+        };
+        assert_eq!(rounded.default_layer().shape, plain.default_layer().shape);
+        assert!(rounded.layers().iter().all(|layer| layer.is_estimated));
+        let (a, b) = (gradient(&plain), gradient(&rounded));
+        let cosine = (&a * &b).sum() / ((&a * &a).sum() * (&b * &b).sum()).sqrt();
+        assert!(cosine > 0.95, "{golden}: {cosine}");
+    }
 }

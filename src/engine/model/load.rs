@@ -151,8 +151,11 @@ fn sound(runtime: &Runtime, file: &OnnxFile, preprocess: &Preprocess) -> Result<
             Ok(freed.map_or((upgraded, found), |(again, freed)| (freed, again)))
         }
         // Without the upgrade there is no gradient, but all else works.
-        Ok(_) | Err(_) if upgraded.obstacle.is_none() => {
-            let obstacle = "the model gives other outputs when it is brought to a newer opset".to_owned();
+        tried if upgraded.obstacle.is_none() => {
+            let obstacle = match tried {
+                Ok(_) => "the model gives other outputs when it is brought to a newer opset".to_owned(),
+                Err(error) => format!("brought to a newer opset, the model does not run: {}", error.detail()),
+            };
             let plain = Prepared { obstacle: Some(obstacle), ..Prepared::new(&file.model)? };
             let found = probe(runtime, file, &plain, shape)?;
             Ok((plain, found))
@@ -225,8 +228,5 @@ fn default_layer(
         .or_else(|| best(true, false))
         .or_else(|| best(false, true))
         .or_else(|| best(false, false))
-        .ok_or_else(|| {
-            let quantised = "models that compute in integers have such layers in the QDQ format only";
-            setup(format!("the model has no layer that holds {FORMS} ({quantised})"))
-        })
+        .ok_or_else(|| setup(format!("the model has no layer that holds {FORMS}")))
 }

@@ -20,7 +20,7 @@ use self::steps::{Known, Steps};
 use super::proto::{GraphProto, ModelProto, NodeProto};
 
 /// ONNX Runtime's own domain.
-const MICROSOFT: &str = "com.microsoft";
+pub(super) const MICROSOFT: &str = "com.microsoft";
 
 /// Writes one node out; `None` when it has a form that is not written out.
 type WriteOut = fn(&mut Steps<'_>) -> Option<()>;

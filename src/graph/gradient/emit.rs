@@ -17,6 +17,8 @@ pub struct Emit<'g> {
     nodes: Vec<NodeProto>,
     initializers: Vec<TensorProto>,
     constants: HashMap<(i32, Vec<i64>, Vec<u8>), String>,
+    /// Tensors of this pass that have the sizes of a forward tensor.
+    alike: HashMap<String, &'g [i64]>,
     /// Tensors of 16-bit floats, each with its cast to 32 bits.
     casts: HashMap<String, String>,
 }
@@ -32,6 +34,7 @@ impl<'g> Emit<'g> {
             nodes: Vec::new(),
             initializers: Vec::new(),
             constants: HashMap::new(),
+            alike: HashMap::new(),
             casts: HashMap::new(),
         }
     }
@@ -42,12 +45,20 @@ impl<'g> Emit<'g> {
         (self.nodes, self.initializers)
     }
 
-    /// The measured sizes of a forward tensor.
+    /// The measured sizes of a forward tensor, or of one that was said to be like such.
     ///
     /// # Errors
     /// When it was not measured.
     pub fn shape(&self, tensor: &str) -> Result<&'g [i64], String> {
-        self.shapes.get(tensor).ok_or_else(|| format!("the shape of tensor '{tensor}' is unknown"))
+        let measured = self.shapes.get(tensor).or_else(|| self.alike.get(tensor).copied());
+        measured.ok_or_else(|| format!("the shape of tensor '{tensor}' is unknown"))
+    }
+
+    /// Says that a tensor of this pass has the sizes of a forward tensor, so that rules can be applied to it.
+    pub fn say_alike(&mut self, tensor: &str, like: &str) {
+        if let Ok(sizes) = self.shape(like) {
+            self.alike.insert(tensor.to_owned(), sizes);
+        }
     }
 
     /// The element type of a forward tensor.

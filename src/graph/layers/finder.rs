@@ -5,11 +5,12 @@ use std::collections::HashSet;
 
 use super::axes::{self, Traced};
 use super::names::{drop_common_suffix, friendly, make_unique};
-use super::span::{follow, starts_layer};
+use super::span::{follow, starts_layer, told_in_floats};
 use super::{FORMS, Layer, Layout, Tokens, layout};
 use crate::graph::gradient::rules;
 use crate::graph::probe::Shapes;
 use crate::graph::proto::{GraphProto, NodeProto};
+use crate::graph::quantized::in_floats;
 use crate::graph::topology::{Topology, reads};
 use crate::graph::types::is_float;
 
@@ -50,16 +51,20 @@ impl<'g> Finder<'g> {
         let of_image = topology.dependents(input, |_| false);
         let mut seen = HashSet::new();
         let mut found: Vec<(usize, Layer)> = Vec::new();
-        for node in graph.node.iter().filter(|node| node.is_standard()) {
-            if !starts_layer(topology, node, &of_image) {
+        for node in &graph.node {
+            let meant = in_floats(node);
+            if !meant.is_standard() || !starts_layer(topology, &meant, &of_image) {
                 continue;
             }
-            let Some(first) = node.output.first() else { continue };
+            let Some(first) = told_in_floats(topology, node) else { continue };
             let end = self.rearranged(follow(topology, first));
             if !upstream.contains(end) || !of_image.contains(end) || end == self.score || !seen.insert(end) {
                 continue;
             }
-            let Some(layer) = self.layer(end, topology.producer(end).unwrap_or(node), node) else { continue };
+            let Some(mut layer) = self.layer(end, topology.producer(end).unwrap_or(node), node) else {
+                continue;
+            };
+            layer.is_pooled |= end == first && meant.op().ends_with("Pool");
             found.push((topology.position(end).unwrap_or(0), layer));
         }
         found.sort_by_key(|(position, _)| *position);
@@ -160,7 +165,7 @@ impl<'g> Finder<'g> {
     }
 
     fn is_estimated(&self, tensor: &str) -> bool {
-        self.way_to_score(tensor).0.into_iter().any(|node| rules::is_estimate(node.op()))
+        self.way_to_score(tensor).0.into_iter().any(rules::is_estimate)
     }
 
     /// Follows what is not in the order of an image, as windows of attention are, to where it is again.

@@ -72,6 +72,8 @@ pub(super) fn make_unique(layers: &mut [Layer]) {
         let nth = seen.entry(layer.name.clone()).or_default();
         *nth += 1;
         let operator = layer.node.rsplit('/').next().unwrap_or_default().to_lowercase();
+        // ONNX Runtime's quantiser marks what it has made.
+        let operator = operator.trim_end_matches("_quant");
         layer.name = match (*nth, operator.is_empty() || operator == layer.name.to_lowercase()) {
             (nth, true) => format!("{}#{nth}", layer.name),
             (_, false) => format!("{}.{operator}", layer.name),

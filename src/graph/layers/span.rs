@@ -4,6 +4,7 @@
 use std::collections::HashSet;
 
 use crate::graph::proto::NodeProto;
+use crate::graph::quantized::Quantized;
 use crate::graph::topology::Topology;
 
 /// Whether what a node makes is the beginning of a layer.
@@ -23,6 +24,23 @@ pub(super) fn starts_layer(topology: &Topology<'_>, node: &NodeProto, of_image: 
                     .is_some_and(|centred| centred.op() == "Sub")
         }),
         _ => false,
+    }
+}
+
+/// The floats in which what a node makes is told: of integers those behind it, where there are any.
+pub(super) fn told_in_floats<'g>(topology: &Topology<'g>, node: &'g NodeProto) -> Option<&'g str> {
+    let own = node.output.first()?.as_str();
+    let Some(quantized) = Quantized::of(node) else { return Some(own) };
+    let reader = topology.only_reader(own)?;
+    let told = reader.output.first()?.as_str();
+    match (reader.op(), &quantized.result) {
+        ("DequantizeLinear", Some(_)) => Some(told),
+        // Exact sums become floats first and are scaled then.
+        ("Cast", None) => match topology.only_reader(told) {
+            Some(scaled) if scaled.op() == "Mul" => scaled.output.first().map(String::as_str),
+            _ => Some(told),
+        },
+        _ => Some(own),
     }
 }
 
@@ -47,11 +65,26 @@ pub(super) fn follow<'g>(topology: &Topology<'g>, tensor: &'g str) -> &'g str {
             {
                 tensor = output;
             }
+            // Rounded, and so read by the activation of a model that computes in integers.
+            "QuantizeLinear" => return activated(topology, output).unwrap_or(tensor),
             "Relu" | "LeakyRelu" | "PRelu" | "Clip" | "Elu" | "Selu" | "Celu" | "HardSwish" | "Gelu"
             | "Mish" | "Softplus" | "Tanh" => return output,
             _ => return tensor,
         }
     }
+}
+
+/// The floats behind an activation of integers: one that reads them, or their product with it (SiLU).
+fn activated<'g>(topology: &Topology<'g>, integers: &'g str) -> Option<&'g str> {
+    let readers: Vec<_> = topology.readers(integers).collect();
+    let product = match readers.as_slice() {
+        [only] if only.op() == "QLinearLeakyRelu" => return told_in_floats(topology, only),
+        [gate, product] if gate.op() == "QLinearSigmoid" && product.op() == "QLinearMul" => product,
+        _ => return None,
+    };
+    let gate = topology.only_reader(told_in_floats(topology, readers[0])?)?.output.first()?;
+    let reader = topology.only_reader(gate)?;
+    if std::ptr::eq(reader, *product) { told_in_floats(topology, product) } else { None }
 }
 
 /// SiLU, HardSwish and Mish as exporters write them: `x · f(x)`, so that `x` has two readers.

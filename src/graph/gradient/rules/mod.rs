@@ -26,6 +26,7 @@ pub use quantization::is_estimate;
 
 use super::{Emit, Step};
 use crate::graph::proto::NodeProto;
+use crate::graph::quantized::Quantized;
 
 /// What a rule gives: the gradient of each input.
 pub type Gradients = Result<Vec<Option<String>>, String>;
@@ -37,7 +38,8 @@ pub type Rule = fn(&mut Emit<'_>, &Step<'_>) -> Gradients;
 #[must_use]
 pub fn find(node: &NodeProto) -> Option<Rule> {
     let standard = node.is_standard();
-    TABLE.iter().find(|(op, _)| standard && *op == node.op()).map(|&(_, rule)| rule)
+    let listed = TABLE.iter().find(|(op, _)| standard && *op == node.op()).map(|&(_, rule)| rule);
+    listed.or_else(|| Quantized::of(node).map(|_| quantization::in_floats as Rule))
 }
 
 /// True for operators through which no gradient flows: they look at shapes, places or signs, and what they
@@ -62,7 +64,7 @@ pub fn reads_no_number(node: &NodeProto, input: usize) -> bool {
     node.is_standard() && node.op() == "CastLike" && input == 1
 }
 
-/// Every operator with a rule.
+/// Every operator of floats with a rule; one of integers has that of the operator it stands for.
 pub const TABLE: &[(&str, Rule)] = &[
     // activation functions
     ("Abs", activation::abs),
@@ -153,6 +155,7 @@ pub const TABLE: &[(&str, Rule)] = &[
     ("MaxPool", pooling::max),
     // rounding to integers and back
     ("DequantizeLinear", quantization::dequantize),
+    ("DynamicQuantizeLinear", quantization::quantize_by_range),
     ("QuantizeLinear", quantization::quantize),
     // reduction
     ("ReduceL1", reduction::l1),

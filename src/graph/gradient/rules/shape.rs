@@ -2,6 +2,7 @@
 
 use super::{Emit, Gradients, Step};
 use crate::graph::proto::AttributeProto;
+use crate::graph::types::is_float;
 
 pub(super) fn identity(_: &mut Emit<'_>, step: &Step<'_>) -> Gradients {
     Ok(step.only_first(step.gradient()?.to_owned()))
@@ -20,9 +21,12 @@ pub(super) fn reshape(emit: &mut Emit<'_>, step: &Step<'_>) -> Gradients {
     Ok(step.only_first(gradient))
 }
 
-/// Between float types; a cast to integers cuts the gradient and never gets here. Of `CastLike`'s second
-/// input nothing but the type is read.
+/// To floats; a cast to integers cuts the gradient and never gets here. From integers (exact sums, as `ConvInteger`
+/// gives them) the gradient stays one of floats. Of `CastLike`'s second input nothing but the type is read.
 pub(super) fn cast(emit: &mut Emit<'_>, step: &Step<'_>) -> Gradients {
+    if !is_float(emit.element_type(step.input(0)?)) {
+        return identity(emit, step);
+    }
     let gradient = emit.op("CastLike", &[step.gradient()?, step.input(0)?]);
     Ok(step.only_first(gradient))
 }

@@ -18,6 +18,7 @@ use self::part::{Axes, Axis, Of, Part, places};
 use super::layout::Layout;
 use crate::graph::probe::Shapes;
 use crate::graph::proto::NodeProto;
+use crate::graph::quantized::in_floats;
 use crate::graph::topology::Topology;
 
 /// The axes of the tensors that could be traced.
@@ -32,7 +33,7 @@ pub struct Traced<'g> {
 pub fn trace<'g>(topology: &Topology<'g>, shapes: &Shapes, image: Layout) -> Traced<'g> {
     let mut tracer = Tracer::new(topology, shapes);
     tracer.input(topology.graph, image);
-    for node in topology.graph.node.iter().filter(|node| node.is_standard()) {
+    for node in topology.graph.node.iter().filter(|node| in_floats(node).is_standard()) {
         tracer.node(node);
     }
     Traced { axes: tracer.axes, images: tracer.images }
@@ -81,6 +82,7 @@ impl Traced<'_> {
     /// place still comes from that place alone. `None` for nodes that see no place.
     #[must_use]
     pub fn mixes(&self, node: &NodeProto, reads: impl Fn(&str) -> bool) -> Option<bool> {
+        let node = &in_floats(node);
         let has_place = |axis: &Axis| axis.iter().any(Part::is_place);
         let seen = |index: usize| {
             let name = node.input_name(index).filter(|name| reads(name))?;

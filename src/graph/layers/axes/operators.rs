@@ -9,6 +9,7 @@ use super::part::{Axes, Axis, Of, Part, agrees, all, places, regroup};
 use crate::graph::layers::layout::{Layout, Tokens};
 use crate::graph::probe::Shapes;
 use crate::graph::proto::{GraphProto, NodeProto};
+use crate::graph::quantized::in_floats;
 use crate::graph::topology::Topology;
 
 /// What is traced so far.
@@ -58,9 +59,10 @@ impl<'t, 'g> Tracer<'t, 'g> {
 
     /// Traces what a node makes of tensors that are traced.
     pub(super) fn node(&mut self, node: &'g NodeProto) {
+        let meant = in_floats(node);
         for output in node.output.iter().filter(|output| !output.is_empty()) {
             let Some(sizes) = self.sizes(output) else { continue };
-            if let Some(axes) = self.output(node, sizes).filter(|axes| axes.len() == sizes.len()) {
+            if let Some(axes) = self.output(&meant, sizes).filter(|axes| axes.len() == sizes.len()) {
                 self.axes.insert(output, axes);
             }
         }
@@ -93,12 +95,51 @@ impl<'t, 'g> Tracer<'t, 'g> {
             op if op.starts_with("Reduce") => self.reduced(node),
             // A number for each number, at the same place.
             op if op.ends_with("Normalization") => self.vote(node, sizes),
-            "Abs" | "Add" | "Cast" | "Celu" | "Clip" | "Cos" | "DequantizeLinear" | "Div" | "Dropout"
-            | "Elu" | "Erf" | "Exp" | "Gelu" | "HardSigmoid" | "HardSwish" | "Identity" | "LRN"
-            | "LeakyRelu" | "Log" | "LogSoftmax" | "Max" | "Mean" | "Min" | "Mish" | "Mul" | "Neg"
-            | "PRelu" | "Pow" | "QuantizeLinear" | "Reciprocal" | "Relu" | "Selu" | "Sigmoid" | "Sin"
-            | "Softmax" | "Softplus" | "Softsign" | "Sqrt" | "Sub" | "Sum" | "Swish" | "Tanh"
-            | "ThresholdedRelu" | "Where" => self.vote(node, sizes),
+            "Abs"
+            | "Add"
+            | "Cast"
+            | "Celu"
+            | "Clip"
+            | "Cos"
+            | "DequantizeLinear"
+            | "Div"
+            | "Dropout"
+            | "DynamicQuantizeLinear"
+            | "Elu"
+            | "Erf"
+            | "Exp"
+            | "Gelu"
+            | "HardSigmoid"
+            | "HardSwish"
+            | "Identity"
+            | "LRN"
+            | "LeakyRelu"
+            | "Log"
+            | "LogSoftmax"
+            | "Max"
+            | "Mean"
+            | "Min"
+            | "Mish"
+            | "Mul"
+            | "Neg"
+            | "PRelu"
+            | "Pow"
+            | "QuantizeLinear"
+            | "Reciprocal"
+            | "Relu"
+            | "Selu"
+            | "Sigmoid"
+            | "Sin"
+            | "Softmax"
+            | "Softplus"
+            | "Softsign"
+            | "Sqrt"
+            | "Sub"
+            | "Sum"
+            | "Swish"
+            | "Tanh"
+            | "ThresholdedRelu"
+            | "Where" => self.vote(node, sizes),
             _ => None,
         }
     }
