@@ -217,8 +217,10 @@ fn a_model_in_16_bits_but_for_its_ends() {
 #[test]
 fn a_quantised_model_is_explained_as_its_training_saw_it() {
     differs_less_than(TOLERANCE, "quantised-torchscript", "quantised-torchscript");
+    // What is rounded last is told in floats and averaged: from there on the gradient is exact.
     let model = unnamed("quantised-torchscript");
-    assert!(model.layers().iter().all(|layer| layer.is_estimated));
+    let estimated: Vec<bool> = model.layers().iter().map(|layer| layer.is_estimated).collect();
+    assert_eq!(estimated, [true, true, false]);
     assert!(unnamed("vit-torchscript").layers().iter().all(|layer| !layer.is_estimated));
 }
 

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 
 use super::axes::{self, Traced};
 use super::names::{drop_common_suffix, friendly, make_unique};
-use super::span::{follow, starts_layer, told_in_floats};
+use super::span::{follow, maker, starts_layer, told_in_floats};
 use super::{FORMS, Layer, Layout, Tokens, layout};
 use crate::graph::gradient::rules;
 use crate::graph::probe::Shapes;
@@ -61,7 +61,7 @@ impl<'g> Finder<'g> {
             if !upstream.contains(end) || !of_image.contains(end) || end == self.score || !seen.insert(end) {
                 continue;
             }
-            let Some(mut layer) = self.layer(end, topology.producer(end).unwrap_or(node), node) else {
+            let Some(mut layer) = self.layer(end, maker(topology, end).unwrap_or(node), node) else {
                 continue;
             };
             layer.is_pooled |= end == first && meant.op().ends_with("Pool");

@@ -44,6 +44,15 @@ pub(super) fn told_in_floats<'g>(topology: &Topology<'g>, node: &'g NodeProto) -
     }
 }
 
+/// The node that a layer goes by: what makes it, or what made it before it was rounded.
+pub(super) fn maker<'g>(topology: &Topology<'g>, tensor: &str) -> Option<&'g NodeProto> {
+    let last = topology.producer(tensor)?;
+    let made_of = |node: &NodeProto| topology.producer(node.input_name(0)?);
+    let rounding = Some(last).filter(|node| node.is("DequantizeLinear")).and_then(made_of);
+    let before = rounding.filter(|node| node.is("QuantizeLinear")).and_then(made_of);
+    Some(before.unwrap_or(last))
+}
+
 /// Follows a tensor through its normalisation to behind its activation.
 pub(super) fn follow<'g>(topology: &Topology<'g>, tensor: &'g str) -> &'g str {
     let mut tensor = tensor;
@@ -65,13 +74,23 @@ pub(super) fn follow<'g>(topology: &Topology<'g>, tensor: &'g str) -> &'g str {
             {
                 tensor = output;
             }
-            // Rounded, and so read by the activation of a model that computes in integers.
-            "QuantizeLinear" => return activated(topology, output).unwrap_or(tensor),
+            // A quantiser leaves out an activation that the integers' range cuts off as well, so what is meant are
+            // the numbers as they are rounded. In a model of integers, the activation itself may read those.
+            "QuantizeLinear" => match rounded(topology, output) {
+                Some(told) => tensor = told,
+                None => return activated(topology, output).unwrap_or(tensor),
+            },
             "Relu" | "LeakyRelu" | "PRelu" | "Clip" | "Elu" | "Selu" | "Celu" | "HardSwish" | "Gelu"
             | "Mish" | "Softplus" | "Tanh" => return output,
             _ => return tensor,
         }
     }
+}
+
+/// The floats that all readers of some integers read in their place.
+fn rounded<'g>(topology: &Topology<'g>, integers: &'g str) -> Option<&'g str> {
+    let told = topology.only_reader(integers).filter(|reader| reader.is("DequantizeLinear"))?;
+    told.output.first().map(String::as_str)
 }
 
 /// The floats behind an activation of integers: one that reads them, or their product with it (SiLU).
