@@ -4,7 +4,7 @@ use crate::error::{Error, Result};
 use crate::graph::fast::{self, Fused};
 use crate::graph::file::OnnxFile;
 use crate::graph::layers::Layer;
-use crate::graph::prepare::Prepared;
+use crate::graph::prepare::{Prepared, frames};
 use crate::graph::probe::Shapes;
 use crate::graph::program;
 use crate::graph::proto::ModelProto;
@@ -74,6 +74,7 @@ impl Programs {
                 (self.write(&tail.prepared, &[&tail.layer]), vec![layer])
             }
         };
+        model.graph.iter_mut().for_each(frames::close);
         if self.fast_kernels {
             let fused = fast::fuse(&mut model);
             tracing::debug!(?key, ?fused, "what the runtime need not compute");

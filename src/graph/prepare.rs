@@ -7,7 +7,7 @@
 
 mod batch;
 pub(crate) mod ends;
-mod frames;
+pub(crate) mod frames;
 
 use std::collections::HashSet;
 

@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 
+use crate::graph::prepare::frames::rounds_what_was_told;
 use crate::graph::probe::Shapes;
 use crate::graph::proto::{AttributeProto, NodeProto, TensorProto, data_type};
 use crate::graph::topology::Topology;
@@ -65,6 +66,12 @@ impl<'g> Emit<'g> {
     #[must_use]
     pub fn element_type(&self, tensor: &str) -> i32 {
         self.shapes.element_type(tensor)
+    }
+
+    /// True for a node that rounds floats in which integers were told, and so clips nothing.
+    #[must_use]
+    pub fn rounds_what_was_told(&self, node: &NodeProto) -> bool {
+        rounds_what_was_told(self.topology, node).is_some()
     }
 
     /// The values of an integer tensor that does not depend on the image; `None` when it does.

@@ -125,3 +125,52 @@ fn gated<'g>(topology: &Topology<'g>, tensor: &'g str) -> Option<&'g str> {
     }
     None
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::graph::proto::GraphProto;
+
+    /// Where the layer that begins with the first node's output ends, and the operator that it goes by.
+    fn end(nodes: &[(&str, &[&str], &str)]) -> (String, String) {
+        let node = |(op, inputs, output): &(&str, &[&str], &str)| NodeProto::new(op, inputs, &[output]);
+        let graph = GraphProto { node: nodes.iter().map(node).collect(), ..Default::default() };
+        let topology = Topology::new(&graph);
+        let end = follow(&topology, told_in_floats(&topology, &graph.node[0]).unwrap());
+        (end.to_owned(), maker(&topology, end).unwrap().op().to_owned())
+    }
+
+    #[test]
+    fn what_is_rounded_is_the_layer_and_goes_by_what_was_rounded() {
+        let rounded = [
+            ("Conv", &["x", "w"][..], "c"),
+            ("QuantizeLinear", &["c", "s", "z"], "q"),
+            ("DequantizeLinear", &["q", "s", "z"], "d"),
+            ("GlobalAveragePool", &["d"], "y"),
+        ];
+        assert_eq!(end(&rounded), ("d".into(), "Conv".into()));
+        let with_silu =
+            [&rounded[..3], &[("Sigmoid", &["d"][..], "gate"), ("Mul", &["d", "gate"], "silu")]].concat();
+        assert_eq!(end(&with_silu), ("silu".into(), "Mul".into()));
+    }
+
+    #[test]
+    fn an_activation_of_integers_ends_a_layer_in_floats() {
+        let pooled = ("QLinearGlobalAveragePool", &["p", "s", "z", "s", "z"][..], "y");
+        let silu = [
+            ("QLinearConv", &["x", "s", "z", "w", "ws", "wz", "s", "z"][..], "c/integers"),
+            ("DequantizeLinear", &["c/integers", "s", "z"], "c/floats"),
+            ("QuantizeLinear", &["c/floats", "s", "z"], "c"),
+            ("QLinearSigmoid", &["c", "s", "z", "s", "z"], "g/integers"),
+            ("DequantizeLinear", &["g/integers", "s", "z"], "g/floats"),
+            ("QuantizeLinear", &["g/floats", "s", "z"], "g"),
+            ("QLinearMul", &["c", "s", "z", "g", "s", "z", "s", "z"], "p/integers"),
+            ("DequantizeLinear", &["p/integers", "s", "z"], "p/floats"),
+            ("QuantizeLinear", &["p/floats", "s", "z"], "p"),
+        ];
+        assert_eq!(end(&[&silu[..], &[pooled]].concat()).0, "p/floats");
+        // Another reader of the gate makes it no gate.
+        let read = ("QLinearGlobalAveragePool", &["g", "s", "z", "s", "z"][..], "other");
+        assert_eq!(end(&[&silu[..], &[pooled, read]].concat()).0, "c/floats");
+    }
+}

@@ -12,6 +12,7 @@ use std::collections::{HashMap, HashSet};
 
 use crate::graph::proto::{GraphProto, NodeProto};
 use crate::graph::quantized::Quantized;
+use crate::graph::topology::{Topology, read_names};
 
 /// What the integers of a tensor mean, and the tensor of floats that says it, where there is one.
 #[derive(Clone)]
@@ -33,6 +34,49 @@ pub(super) fn frame(graph: &mut GraphProto) -> bool {
     }
     graph.node = frames.nodes;
     frames.any
+}
+
+/// Takes away again what a finished program has no use for: whoever rounds floats that integers of the same scale
+/// and zero point were told in can read those integers, and floats that nobody reads need not be told.
+pub(crate) fn close(graph: &mut GraphProto) {
+    let topology = Topology::new(graph);
+    let same: HashMap<String, String> = (graph.node.iter())
+        .filter_map(|node| {
+            Some((node.output.first()?.clone(), rounds_what_was_told(&topology, node)?.to_owned()))
+        })
+        .collect();
+    if same.is_empty() {
+        return;
+    }
+    rename_reads(graph, &same);
+    // Who rounds goes first: it reads what is told.
+    for op in ["QuantizeLinear", "DequantizeLinear"] {
+        let read = read_names(graph);
+        let is_read = |node: &NodeProto| node.output.iter().any(|output| read.contains(output));
+        graph.node.retain(|node| !node.is(op) || is_read(node));
+    }
+}
+
+/// The integers that a node rounds floats to which they were told in: the very ones that it gives.
+#[must_use]
+pub(crate) fn rounds_what_was_told<'g>(topology: &Topology<'g>, node: &NodeProto) -> Option<&'g str> {
+    let told = topology.producer(node.input_name(0).filter(|_| node.is("QuantizeLinear"))?)?;
+    let is_same =
+        told.is("DequantizeLinear") && (1..3).all(|place| told.input_name(place) == node.input_name(place));
+    told.input_name(0).filter(|_| is_same)
+}
+
+fn rename_reads(graph: &mut GraphProto, names: &HashMap<String, String>) {
+    for node in &mut graph.node {
+        for input in &mut node.input {
+            if let Some(name) = names.get(input) {
+                input.clone_from(name);
+            }
+        }
+        for inner in node.attribute.iter_mut().filter_map(|attribute| attribute.g.as_mut()) {
+            rename_reads(inner, names);
+        }
+    }
 }
 
 struct Frames {
@@ -140,13 +184,17 @@ fn moves_numbers(node: &NodeProto) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::graph::proto::TensorProto;
+    use crate::graph::proto::{TensorProto, ValueInfoProto};
 
-    fn framed(nodes: Vec<NodeProto>) -> Vec<String> {
+    fn framed(nodes: Vec<NodeProto>) -> GraphProto {
         let scalar = |name: &str| TensorProto::float32(name, &[], &[0.1]);
         let mut graph =
             GraphProto { node: nodes, initializer: vec![scalar("s"), scalar("t")], ..Default::default() };
         frame(&mut graph);
+        graph
+    }
+
+    fn told(graph: &GraphProto) -> Vec<String> {
         let told =
             |node: &NodeProto| format!("{} {} > {}", node.op(), node.input.join(" "), node.output.join(" "));
         graph.node.iter().map(told).collect()
@@ -155,13 +203,16 @@ mod tests {
     #[test]
     fn each_operator_of_integers_hands_on_floats_that_are_rounded_again() {
         let inputs = ["q", "s", "z", "w", "ws", "wz", "t", "zt"];
-        let told = framed(vec![
+        let mut graph = framed(vec![
             NodeProto::new("QuantizeLinear", &["x", "s", "z"], &["q"]),
             NodeProto::new("QLinearConv", &inputs, &["c"]),
             NodeProto::new("MaxPool", &["c"], &["m"]),
+            NodeProto::new("QLinearSigmoid", &["c", "t", "zt", "s", "z"], &["g"]),
         ]);
+        let [told_g, rounded_g] =
+            ["DequantizeLinear g/integers s z > g/floats", "QuantizeLinear g/floats s z > g"];
         assert_eq!(
-            told,
+            told(&graph),
             [
                 "QuantizeLinear x s z > q",
                 "QLinearConv q s z w ws wz t zt > c/integers",
@@ -169,17 +220,35 @@ mod tests {
                 "QuantizeLinear c/floats t zt > c",
                 "MaxPool c/floats > m/floats",
                 "QuantizeLinear m/floats t zt > m",
+                "QLinearSigmoid c t zt s z > g/integers",
+                told_g,
+                rounded_g,
+            ]
+        );
+        graph.node.push(NodeProto::new("DequantizeLinear", &["g", "s", "z"], &["scores"]));
+        graph.output = ["m", "scores"].map(ValueInfoProto::untyped).into();
+        close(&mut graph);
+        assert_eq!(
+            told(&graph),
+            [
+                "QuantizeLinear x s z > q",
+                "QLinearConv q s z w ws wz t zt > c/integers",
+                "DequantizeLinear c/integers t zt > c/floats",
+                "MaxPool c/floats > m/floats",
+                "QuantizeLinear m/floats t zt > m",
+                "QLinearSigmoid c/integers t zt s z > g/integers",
+                "DequantizeLinear g/integers s z > scores",
             ]
         );
     }
 
     #[test]
     fn a_scale_for_each_channel_and_floats_are_left_alone() {
-        let told = framed(vec![
+        let graph = framed(vec![
             NodeProto::new("QuantizeLinear", &["x", "many", "z"], &["q"]),
             NodeProto::new("Transpose", &["q"], &["turned"]),
             NodeProto::new("MaxPool", &["x"], &["m"]),
         ]);
-        assert_eq!(told, ["QuantizeLinear x many z > q", "Transpose q > turned", "MaxPool x > m"]);
+        assert_eq!(told(&graph), ["QuantizeLinear x many z > q", "Transpose q > turned", "MaxPool x > m"]);
     }
 }

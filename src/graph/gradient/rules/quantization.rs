@@ -55,6 +55,10 @@ pub(super) fn quantize(emit: &mut Emit<'_>, step: &Step<'_>) -> Gradients {
         _ => return Err(step.refuse("quantises to a type that has no rule")),
     };
     let scale = per_axis(emit, step, step.input(1)?)?;
+    let full = emit.div(step.gradient()?, &scale);
+    if emit.rounds_what_was_told(step.node) {
+        return Ok(step.only_first(full));
+    }
     let scaled = emit.div(step.input(0)?, &scale);
     let mut rounded = emit.op("Round", &[&scaled]);
     if let Some(zero) = step.node.input_name(2) {
@@ -66,7 +70,6 @@ pub(super) fn quantize(emit: &mut Emit<'_>, step: &Step<'_>) -> Gradients {
     let above = emit.op("GreaterOrEqual", &[&rounded, &low]);
     let below = emit.op("LessOrEqual", &[&rounded, &high]);
     let open = emit.op("And", &[&above, &below]);
-    let full = emit.div(step.gradient()?, &scale);
     let gradient = emit.keep_where(&open, &full);
     Ok(step.only_first(gradient))
 }
