@@ -1,5 +1,6 @@
 //! Where a layer begins and where it ends: behind the operator that mixes places or channels come its
-//! normalisation and its activation, and what people mean is the tensor behind those.
+//! normalisation and its activation, and what people mean is the tensor behind those. Where that is rounded to
+//! integers, it is what the integers say.
 
 use std::collections::HashSet;
 
@@ -7,7 +8,7 @@ use crate::graph::proto::NodeProto;
 use crate::graph::quantized::Quantized;
 use crate::graph::topology::Topology;
 
-/// Whether what a node makes is the beginning of a layer.
+/// Whether what a node makes is the beginning of a layer; of a node of integers, what it stands for is asked about.
 pub(super) fn starts_layer(topology: &Topology<'_>, node: &NodeProto, of_image: &HashSet<&str>) -> bool {
     match node.op() {
         "Conv" | "MaxPool" | "AveragePool" | "Concat" | "LayerNormalization" | "RMSNormalization" => true,
