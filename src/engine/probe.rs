@@ -35,7 +35,7 @@ pub(super) fn probe(
     };
     let asked = shape_probe(prepared);
     let encoded = file.reference_weights(asked.model);
-    let mut session = runtime.session(&encoded, file.folder(), false, None).map_err(refused)?;
+    let mut session = runtime.session(&encoded, file.folder(), false, false, None).map_err(refused)?;
     let input = prepared.input.name.clone();
     let [first, second] = [1, 2].map(|seed| {
         let noise = noise(shape, seed);
@@ -91,7 +91,7 @@ fn same_as_the_file(
         ends::arrange(graph);
     }
     runtime
-        .session(&file.reference_weights(model), file.folder(), false, None)
+        .session(&file.reference_weights(model), file.folder(), false, false, None)
         .and_then(|mut session| run_raw(&mut session, &prepared.input.name, image))
         .is_ok_and(|original| {
             original.iter().all(|(name, raw)| match (raw, upgraded.iter().find(|(other, _)| other == name)) {

@@ -8,6 +8,7 @@ use crate::graph::prepare::{Prepared, frames};
 use crate::graph::probe::Shapes;
 use crate::graph::program;
 use crate::graph::proto::ModelProto;
+use crate::graph::quantized;
 use crate::graph::score::Score;
 use crate::graph::tail::Tail;
 
@@ -82,7 +83,8 @@ impl Programs {
         let places = layers.iter().enumerate();
         let activations =
             places.map(|(place, layer)| program::activation(&self.shapes, layer, place)).collect();
-        Ok(Compiled { model: self.file.reference_weights(model), inputs, activations, carried })
+        let packs = quantized::is_in(self.prepared.graph());
+        Ok(Compiled { model: self.file.reference_weights(model), inputs, activations, carried, packs })
     }
 }
 

@@ -68,14 +68,16 @@ impl Runtime {
 
     /// Makes a session of an encoded model whose weights lie in files in `folder`.
     ///
-    /// Pre-packing is off: it would copy every weight of every session, once a use. Without it the
-    /// weights are the mapped pages of the model file, and it is no slower.
+    /// `packs` says whether the runtime may copy weights into the order in which its kernels read them. For floats that is
+    /// a copy of every weight for every session, and no faster; without it the weights are the mapped pages of the model
+    /// file. Kernels of integers take up to four times as long without it.
     /// `operators` are those of camlens that the model may contain.
     pub(super) fn session(
         &self,
         model: &[u8],
         folder: &Path,
         optimise: bool,
+        packs: bool,
         operators: Option<&Operators>,
     ) -> ort::Result<Session> {
         let level = if optimise { GraphOptimizationLevel::All } else { GraphOptimizationLevel::Disable };
@@ -88,7 +90,7 @@ impl Runtime {
         builder
             .with_optimization_level(level)
             .map_err(recover)?
-            .with_prepacking(false)
+            .with_prepacking(packs)
             .map_err(recover)?
             .with_intra_threads(self.threads)
             .map_err(recover)?

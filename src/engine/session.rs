@@ -80,6 +80,8 @@ pub(super) struct Compiled {
     pub(super) activations: Vec<String>,
     /// The outputs that a tail reads besides the activation.
     pub(super) carried: Vec<String>,
+    /// Whether its weights are worth a copy in the order in which the runtime's kernels read them.
+    pub(super) packs: bool,
 }
 
 /// One run of a program: what goes in, and which outputs are wanted.
@@ -132,8 +134,9 @@ impl Program {
         optimise: bool,
         operators: &Operators,
     ) -> Result<Self> {
-        let session =
-            runtime.session(&compiled.model, folder, optimise, Some(operators)).map_err(|error| {
+        let session = runtime
+            .session(&compiled.model, folder, optimise, compiled.packs, Some(operators))
+            .map_err(|error| {
                 Error::new(Kind::Setup, format!("ONNX Runtime refuses the model: {}", first_line(&error)))
             })?;
         let Compiled { inputs, activations, carried, .. } = compiled;

@@ -10,7 +10,7 @@
 use std::borrow::Cow;
 
 use super::fused::MICROSOFT;
-use super::proto::NodeProto;
+use super::proto::{GraphProto, NodeProto};
 
 /// Attributes that only operators of ONNX Runtime's own domain have.
 const FOREIGN: [&str; 2] = ["channels_last", "opset"];
@@ -49,6 +49,12 @@ impl Scheme {
 #[must_use]
 pub fn in_floats(node: &NodeProto) -> Cow<'_, NodeProto> {
     Quantized::of(node).map_or(Cow::Borrowed(node), |quantized| Cow::Owned(quantized.node))
+}
+
+/// Whether something in a graph is computed in integers.
+#[must_use]
+pub fn is_in(graph: &GraphProto) -> bool {
+    graph.node.iter().any(|node| Quantized::of(node).is_some())
 }
 
 impl Quantized {
@@ -168,5 +174,13 @@ mod tests {
         assert_eq!(found.result, None);
         assert_eq!(found.operands[0].1.zero.as_deref(), Some("az"));
         assert!(Quantized::of(&NodeProto::new("Conv", &["x", "w"], &["y"])).is_none());
+    }
+
+    #[test]
+    fn a_graph_of_pairs_computes_in_floats() {
+        let has = |node: NodeProto| is_in(&GraphProto { node: vec![node], ..Default::default() });
+        assert!(has(NodeProto::new("QLinearConv", &names("x xs xz w ws wz ys yz"), &["y"])));
+        assert!(!has(NodeProto::new("DequantizeLinear", &names("x s z"), &["y"])));
+        assert!(!has(NodeProto::new("QuantizeLinear", &names("x s z"), &["y"])));
     }
 }
