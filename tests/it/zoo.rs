@@ -200,8 +200,8 @@ fn windows_of_attention_are_no_maps() {
     }
 }
 
-/// A float of 16 bits has three digits; these models' sums lose some of the last one.
-const SIXTEEN_BITS: f32 = 5e-3;
+/// A float of 16 bits has three digits; these models' sums lose some of the last one: measured, up to 1.8e-3.
+const SIXTEEN_BITS: f32 = 2.5e-3;
 
 #[test]
 fn a_model_in_16_bits_has_its_gradient_in_32() {
