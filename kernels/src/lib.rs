@@ -46,5 +46,6 @@ pub use elementwise::{Expression, Inline, Op, Step, Tensor};
 pub use lanes::Lanes;
 pub use pool::{Pool, Scoped, Serial};
 pub use products::{Matrix, product, product_transposed};
+pub use simd::sums_bytes_exactly;
 pub use stage::Stopped;
 pub use weights::Weights;

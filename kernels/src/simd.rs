@@ -47,6 +47,16 @@ impl Processor {
     }
 }
 
+/// Whether this processor multiplies bytes and adds the products without a number in between that is too small for
+/// them. x86 without VNNI adds pairs in 16 bits and cuts off what is over, and ONNX Runtime's kernels of integers let it.
+#[must_use]
+pub fn sums_bytes_exactly() -> bool {
+    #[cfg(all(target_arch = "x86_64", not(miri)))]
+    return is_x86_feature_detected!("avx512vnni") || is_x86_feature_detected!("avxvnni");
+    #[cfg(not(all(target_arch = "x86_64", not(miri))))]
+    true
+}
+
 /// Sixteen floats in registers.
 ///
 /// # Safety

@@ -112,5 +112,8 @@ fn faster(fused: &Fused) -> String {
     if fused.products > 0 {
         parts.push(format!("large matrices, only where they meet no zeros: {}", fused.products));
     }
+    if fused.integers > 0 {
+        parts.push(format!("convolutions between roundings, in integers: {}", fused.integers));
+    }
     if parts.is_empty() { "nothing: ONNX Runtime computes all of it".to_owned() } else { parts.join("; ") }
 }

@@ -83,8 +83,8 @@ impl Programs {
         let places = layers.iter().enumerate();
         let activations =
             places.map(|(place, layer)| program::activation(&self.shapes, layer, place)).collect();
-        let packs = quantized::is_in(self.prepared.graph());
-        Ok(Compiled { model: self.file.reference_weights(model), inputs, activations, carried, packs })
+        let in_integers = model.graph.as_ref().is_some_and(quantized::is_in);
+        Ok(Compiled { model: self.file.reference_weights(model), inputs, activations, carried, in_integers })
     }
 }
 

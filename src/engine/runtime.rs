@@ -68,16 +68,17 @@ impl Runtime {
 
     /// Makes a session of an encoded model whose weights lie in files in `folder`.
     ///
-    /// `packs` says whether the runtime may copy weights into the order in which its kernels read them. For floats that is
-    /// a copy of every weight for every session, and no faster; without it the weights are the mapped pages of the model
-    /// file. Kernels of integers take up to four times as long without it.
+    /// `in_integers` says whether some of it is computed in integers. Pre-packing, which copies weights into the order
+    /// in which kernels read them, is off for floats: it would be a copy of every weight for every session, and
+    /// no faster; without it the weights are the mapped pages of the model file. Kernels of integers take up to four times
+    /// as long without it.
     /// `operators` are those of camlens that the model may contain.
     pub(super) fn session(
         &self,
         model: &[u8],
         folder: &Path,
         optimise: bool,
-        packs: bool,
+        in_integers: bool,
         operators: Option<&Operators>,
     ) -> ort::Result<Session> {
         let level = if optimise { GraphOptimizationLevel::All } else { GraphOptimizationLevel::Disable };
@@ -87,10 +88,16 @@ impl Runtime {
         if let Some(operators) = operators {
             builder = builder.with_operators(operators.domain()?).map_err(recover)?;
         }
+        if in_integers {
+            // It gives convolutions of integers their channels last, and loses the turn back where a backward pass reads
+            // beside a convolution of floats (ONNX Runtime 1.32).
+            let entry = ("optimization.disable_specified_optimizers", "NhwcTransformer");
+            builder = builder.with_config_entry(entry.0, entry.1).map_err(recover)?;
+        }
         builder
             .with_optimization_level(level)
             .map_err(recover)?
-            .with_prepacking(packs)
+            .with_prepacking(in_integers)
             .map_err(recover)?
             .with_intra_threads(self.threads)
             .map_err(recover)?

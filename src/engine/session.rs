@@ -80,8 +80,8 @@ pub(super) struct Compiled {
     pub(super) activations: Vec<String>,
     /// The outputs that a tail reads besides the activation.
     pub(super) carried: Vec<String>,
-    /// Whether its weights are worth a copy in the order in which the runtime's kernels read them.
-    pub(super) packs: bool,
+    /// Whether some of it is computed in integers.
+    pub(super) in_integers: bool,
 }
 
 /// One run of a program: what goes in, and which outputs are wanted.
@@ -135,7 +135,7 @@ impl Program {
         operators: &Operators,
     ) -> Result<Self> {
         let session = runtime
-            .session(&compiled.model, folder, optimise, compiled.packs, Some(operators))
+            .session(&compiled.model, folder, optimise, compiled.in_integers, Some(operators))
             .map_err(|error| {
                 Error::new(Kind::Setup, format!("ONNX Runtime refuses the model: {}", first_line(&error)))
             })?;

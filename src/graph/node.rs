@@ -193,8 +193,13 @@ impl TensorProto {
             (data_type::INT32, Some(raw)) => {
                 Some(raw.as_chunks().0.iter().map(|b| i64::from(i32::from_le_bytes(*b))).collect())
             }
-            (data_type::BOOL, Some(raw)) => Some(raw.iter().map(|&byte| i64::from(byte)).collect()),
-            (data_type::INT32 | data_type::BOOL, None) => {
+            (data_type::BOOL | data_type::UINT8, Some(raw)) => {
+                Some(raw.iter().map(|&byte| i64::from(byte)).collect())
+            }
+            (data_type::INT8, Some(raw)) => {
+                Some(raw.iter().map(|&byte| i64::from(i8::from_le_bytes([byte]))).collect())
+            }
+            (data_type::INT32 | data_type::BOOL | data_type::UINT8 | data_type::INT8, None) => {
                 Some(self.int32_data.iter().map(|&value| i64::from(value)).collect())
             }
             _ => None,

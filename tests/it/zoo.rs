@@ -224,6 +224,27 @@ fn a_quantised_model_is_explained_as_its_training_saw_it() {
     assert!(unnamed("vit-torchscript").layers().iter().all(|layer| !layer.is_estimated));
 }
 
+/// Each layer has a program of its own, in which other convolutions are computed in floats besides.
+#[test]
+fn a_quantised_model_gives_the_same_scores_for_every_layer() {
+    for (name, golden) in
+        [("convnext-qdq", "convnext-torchscript"), ("shufflenet-qoperator", "shufflenet-torchscript")]
+    {
+        let model = unnamed_as(name, golden);
+        let x: Array4<f32> = Golden::open(&format!("zoo/{golden}.npz")).get("x");
+        let scores = |layer: &Layer| {
+            let pass = Pass { targets: vec![3], wanted: Wanted::Logit, ..Pass::of(x.clone()) };
+            model.run(layer, pass, &Cancel::default()).unwrap().scores
+        };
+        let expected = scores(model.default_layer());
+        for layer in model.layers() {
+            let largest = expected.iter().fold(0.0_f32, |largest, score| largest.max(score.abs()));
+            let apart = (&scores(layer) - &expected).iter().fold(0.0_f32, |apart, by| apart.max(by.abs()));
+            assert!(apart <= 1e-5 * largest, "{name}, {}: {apart}", layer.name);
+        }
+    }
+}
+
 #[test]
 fn a_model_quantised_afterwards_points_where_it_did_before() {
     // Pairs of rounding and telling, operators of integers, and weights of integers under the range of the image.

@@ -1,4 +1,5 @@
-//! What of a program camlens computes itself, because the runtime takes longer for it than it must.
+//! What of a program is computed otherwise than it is written, because the runtime takes longer for it than it must:
+//! nearly all of it by camlens itself, convolutions between roundings by the runtime's kernels of integers.
 //!
 //! [`fuse`] is the last thing that is done to a program: it puts operators of the
 //! domain [`DOMAIN`] in the place of those nodes that they compute faster. What
@@ -8,6 +9,7 @@ pub mod along;
 pub mod chain;
 pub mod depthwise;
 pub mod elementwise;
+mod integers;
 pub mod products;
 
 use std::collections::{HashMap, HashSet};
@@ -31,17 +33,22 @@ pub struct Fused {
     pub groups: usize,
     /// Those of them that a convolution does along the way.
     pub joined: usize,
+    /// Convolutions between roundings, which the runtime computes in integers.
+    pub integers: usize,
 }
 
 /// Replaces what camlens computes faster than the runtime.
 pub fn fuse(model: &mut ModelProto) -> Fused {
     let Some(graph) = &mut model.graph else { return Fused::default() };
+    // The others would take them as convolutions of floats.
+    let integers = if kernels::sums_bytes_exactly() { integers::fuse(graph) } else { 0 };
     let fused = Fused {
         chains: chain::fuse(graph),
         products: products::fuse(graph),
         depthwise: depthwise::fuse(graph),
         groups: elementwise::fuse(graph),
         joined: along::join(graph),
+        integers,
     };
     if fused != Fused::default() {
         model.opset_import.push(OperatorSetIdProto { domain: Some(DOMAIN.into()), version: Some(1) });

@@ -1,0 +1,229 @@
+//! Finding convolutions that are computed in floats between roundings, and that the runtime can compute in integers.
+//!
+//! In the QDQ format of ONNX Runtime's quantiser a convolution stands between `DequantizeLinear`, which tells integers
+//! in floats, and `QuantizeLinear`, which rounds what it gives: one `QLinearConv`, whose kernels take a fraction
+//! of the time. The runtime would fuse them itself, but aborts where a backward pass reads in between. Here floats
+//! that anybody else reads, a backward pass or a layer, are computed besides: so every program of a model gives the
+//! same scores.
+//!
+//! In integers the sum is exact, and in floats nearly so: a number that lies within rounding of the middle
+//! between two integers may become the other one. The runtime's own fusion does the same.
+
+use std::collections::HashMap;
+
+use crate::graph::proto::{GraphProto, NodeProto, TensorProto, data_type};
+use crate::graph::topology::Topology;
+
+/// Replaces every such convolution; returns how many.
+pub(super) fn fuse(graph: &mut GraphProto) -> usize {
+    without_signs(graph);
+    let topology = Topology::new(graph);
+    let nodes = graph.node.iter().enumerate();
+    let replacements: HashMap<usize, NodeProto> =
+        nodes.filter_map(|(index, node)| Some((index, replacement(&topology, node)?))).collect();
+    let count = replacements.len();
+    super::replace(graph, replacements);
+    count
+}
+
+/// Lets what is rounded to −128..127 be rounded to 0..255: the same floats, but the runtime has kernels of few
+/// processors for the former. Nobody but `DequantizeLinear` may read the integers.
+fn without_signs(graph: &mut GraphProto) {
+    let topology = Topology::new(graph);
+    let mut moved: Vec<(usize, i64)> = Vec::new();
+    for (index, node) in graph.node.iter().enumerate() {
+        let (true, Some(zero)) = (node.is("QuantizeLinear"), zero_point(&topology, node, data_type::INT8))
+        else {
+            continue;
+        };
+        let Some(output) = node.output.first().filter(|output| !topology.is_output(output)) else { continue };
+        let tells = |reader: &NodeProto| {
+            reader.is("DequantizeLinear")
+                && reader.input_name(0) == Some(output)
+                && zero_point(&topology, reader, data_type::INT8) == Some(zero)
+        };
+        if topology.readers(output).all(tells) {
+            moved.extend(topology.reader_positions(output).chain([index]).map(|index| (index, zero + 128)));
+        }
+    }
+    let mut zeros: Vec<i64> = moved.iter().map(|&(_, zero)| zero).collect();
+    zeros.sort_unstable();
+    zeros.dedup();
+    let name = |zero: i64| format!("camlens/unsigned/{zero}");
+    for (index, zero) in moved {
+        graph.node[index].input[2] = name(zero);
+    }
+    graph.initializer.extend(zeros.into_iter().map(|zero| TensorProto {
+        name: Some(name(zero)),
+        data_type: Some(data_type::UINT8),
+        raw_data: Some(vec![zero as u8].into()),
+        ..TensorProto::default()
+    }));
+}
+
+/// The convolution in integers that gives what a node rounds to.
+fn replacement(topology: &Topology<'_>, round: &NodeProto) -> Option<NodeProto> {
+    let zero = zero_point(topology, round, data_type::UINT8).filter(|_| round.is("QuantizeLinear"))?;
+    let mut conv = topology.producer(round.input_name(0)?)?;
+    // What is below 0 is rounded to 0 as well.
+    if conv.is("Relu") && zero == 0 {
+        conv = topology.producer(conv.input_name(0)?)?;
+    }
+    if !conv.is("Conv") {
+        return None;
+    }
+    let told =
+        |place: usize| topology.producer(conv.input_name(place)?).filter(|node| node.is("DequantizeLinear"));
+    let (input, weights) = (told(0)?, told(1)?);
+    zero_point(topology, input, data_type::UINT8)?;
+    let [from, to] = [input, round].map(|node| scales(topology, node).filter(|scales| scales.len() == 1));
+    let (from, _) = (from?[0], to?);
+    let of_weights = scales(topology, weights)?;
+    // A scale for each filter, or one for all; zeros of one type, all the same.
+    let kind = topology.constant(weights.input_name(0)?)?.data_type();
+    let fits = [data_type::INT8, data_type::UINT8].contains(&kind)
+        && (of_weights.len() == 1 || weights.int("axis", 1) == 0)
+        && weights.int("block_size", 0) == 0
+        && zero_points(topology, weights, kind)?.windows(2).all(|pair| pair[0] == pair[1]);
+    if !fits {
+        return None;
+    }
+    let mut inputs: Vec<&str> = Vec::with_capacity(9);
+    for node in [input, weights] {
+        inputs.extend((0..3).filter_map(|place| node.input_name(place)));
+    }
+    inputs.extend((1..3).filter_map(|place| round.input_name(place)));
+    if conv.input_name(2).is_some() {
+        inputs.push(sums(topology, told(2)?, from, &of_weights)?);
+    }
+    let mut node = NodeProto::new("QLinearConv", &inputs, &[round.output.first()?]);
+    node.name = conv.name.as_ref().map(|name| format!("{name}/integers"));
+    node.attribute.clone_from(&conv.attribute);
+    Some(node)
+}
+
+/// The integers of a bias, if they count in units of what is summed: the product of both scales.
+fn sums<'g>(topology: &Topology<'g>, bias: &'g NodeProto, from: f32, of_weights: &[f32]) -> Option<&'g str> {
+    let integers = bias.input_name(0)?;
+    if topology.constant(integers)?.data_type() != data_type::INT32 {
+        return None;
+    }
+    if bias.input_name(2).is_some()
+        && zero_points(topology, bias, data_type::INT32)?.iter().any(|&zero| zero != 0)
+    {
+        return None;
+    }
+    let own = scales(topology, bias)?;
+    let is_product = |(own, weight): (&f32, &f32)| (own - from * weight).abs() <= 1e-5 * own.abs();
+    (own.len() == of_weights.len() && own.iter().zip(of_weights).all(is_product)).then_some(integers)
+}
+
+/// The scales of a node that rounds or tells.
+fn scales(topology: &Topology<'_>, node: &NodeProto) -> Option<Vec<f32>> {
+    let scales = topology.constant(node.input_name(1)?)?;
+    if scales.data_type() == data_type::FLOAT { scales.to_float32s() } else { None }
+}
+
+/// Its zero point, if it has just one, of this type.
+fn zero_point(topology: &Topology<'_>, node: &NodeProto, kind: i32) -> Option<i64> {
+    match zero_points(topology, node, kind)?.as_slice() {
+        &[one] => Some(one),
+        _ => None,
+    }
+}
+
+fn zero_points(topology: &Topology<'_>, node: &NodeProto, kind: i32) -> Option<Vec<i64>> {
+    let zeros = topology.constant(node.input_name(2)?)?;
+    if zeros.data_type() == kind { zeros.to_int64s() } else { None }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::graph::proto::{AttributeProto, ValueInfoProto};
+
+    fn bytes(name: &str, kind: i32, dims: &[i64], values: &[u8]) -> TensorProto {
+        TensorProto {
+            name: Some(name.into()),
+            dims: dims.to_vec(),
+            data_type: Some(kind),
+            raw_data: Some(values.to_vec().into()),
+            ..TensorProto::default()
+        }
+    }
+
+    /// A convolution of two filters between roundings; `kind` is the type of what it reads and gives.
+    fn graph(kind: i32, bias_scales: [f32; 2]) -> GraphProto {
+        let node = |op: &str, inputs: &str, output: &str| {
+            NodeProto::new(op, &inputs.split(' ').collect::<Vec<_>>(), &[output])
+        };
+        let per_filter = |node: NodeProto| node.with(AttributeProto::int("axis", 0));
+        let nodes = vec![
+            node("QuantizeLinear", "image xs z", "q"),
+            node("DequantizeLinear", "q xs z", "x"),
+            per_filter(node("DequantizeLinear", "w ws wz", "wf")),
+            per_filter(node("DequantizeLinear", "b bs bz", "bf")),
+            node("Conv", "x wf bf", "c").with(AttributeProto::ints("pads", [1, 1, 1, 1])),
+            node("Relu", "c", "r"),
+            node("QuantizeLinear", "r ys z", "p"),
+            node("DequantizeLinear", "p ys z", "y"),
+        ];
+        let lowest = if kind == data_type::INT8 { 128 } else { 0 };
+        GraphProto {
+            initializer: vec![
+                TensorProto::float32("xs", &[], &[0.5]),
+                TensorProto::float32("ys", &[], &[0.25]),
+                bytes("z", kind, &[], &[lowest]),
+                bytes("w", data_type::INT8, &[2, 1, 1, 1], &[3, 250]),
+                TensorProto::float32("ws", &[2], &[0.5, 0.125]),
+                bytes("wz", data_type::INT8, &[2], &[0, 0]),
+                bytes("b", data_type::INT32, &[2], &[1, 0, 0, 0, 2, 0, 0, 0]),
+                TensorProto::float32("bs", &[2], &bias_scales),
+                bytes("bz", data_type::INT32, &[2], &[0; 8]),
+            ],
+            node: nodes,
+            output: vec![ValueInfoProto::untyped("y")],
+            ..Default::default()
+        }
+    }
+
+    fn told(graph: &GraphProto) -> Vec<String> {
+        graph.node.iter().map(|node| format!("{} {}", node.op(), node.input.join(" "))).collect()
+    }
+
+    const FUSED: [&str; 3] =
+        ["QuantizeLinear image xs z", "QLinearConv q xs z w ws wz ys z b", "DequantizeLinear p ys z"];
+
+    #[test]
+    fn a_convolution_between_roundings_is_one_of_integers() {
+        let mut graph = graph(data_type::UINT8, [0.25, 0.0625]);
+        assert_eq!(fuse(&mut graph), 1);
+        assert_eq!(told(&graph), FUSED);
+        assert_eq!(graph.node[1].ints("pads"), Some(&[1, 1, 1, 1][..]));
+    }
+
+    #[test]
+    fn signs_are_moved_away_first() {
+        let mut graph = graph(data_type::INT8, [0.25, 0.0625]);
+        assert_eq!(fuse(&mut graph), 1);
+        assert_eq!(told(&graph), FUSED.map(|node| node.replace(" z", " camlens/unsigned/0")));
+        let zero = graph.initializer.last().unwrap();
+        assert_eq!((zero.data_type(), zero.to_int64s().unwrap()), (data_type::UINT8, vec![0]));
+    }
+
+    #[test]
+    fn what_others_read_is_computed_in_floats_besides() {
+        let mut graph = graph(data_type::UINT8, [0.25, 0.0625]);
+        graph.output.push(ValueInfoProto::untyped("c"));
+        assert_eq!(fuse(&mut graph), 1);
+        let ops: Vec<&str> = graph.node.iter().map(NodeProto::op).collect();
+        let tell = "DequantizeLinear";
+        assert_eq!(ops, ["QuantizeLinear", tell, tell, tell, "Conv", "QLinearConv", tell]);
+        assert_eq!(graph.node[5].input.join(" "), "q xs z w ws wz ys z b");
+    }
+
+    #[test]
+    fn a_bias_in_other_units_stays_in_floats() {
+        assert_eq!(fuse(&mut graph(data_type::UINT8, [0.25, 0.07])), 0);
+    }
+}
