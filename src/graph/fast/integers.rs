@@ -32,10 +32,11 @@ fn without_signs(graph: &mut GraphProto) {
     let topology = Topology::new(graph);
     let mut moved: Vec<(usize, i64)> = Vec::new();
     for (index, node) in graph.node.iter().enumerate() {
-        let (true, Some(zero)) = (node.is("QuantizeLinear"), zero_point(&topology, node, data_type::INT8))
-        else {
+        // A type that an attribute names would stay behind.
+        if !node.is("QuantizeLinear") || node.attribute("output_dtype").is_some() {
             continue;
-        };
+        }
+        let Some(zero) = zero_point(&topology, node, data_type::INT8) else { continue };
         let Some(output) = node.output.first().filter(|output| !topology.is_output(output)) else { continue };
         let tells = |reader: &NodeProto| {
             reader.is("DequantizeLinear")
@@ -76,8 +77,7 @@ fn replacement(topology: &Topology<'_>, round: &NodeProto) -> Option<NodeProto> 
         |place: usize| topology.producer(conv.input_name(place)?).filter(|node| node.is("DequantizeLinear"));
     let (input, weights) = (told(0)?, told(1)?);
     zero_point(topology, input, data_type::UINT8)?;
-    let [from, to] = [input, round].map(|node| scales(topology, node).filter(|scales| scales.len() == 1));
-    let (from, _) = (from?[0], to?);
+    let (from, _) = (scale(topology, input)?, scale(topology, round)?);
     let of_weights = scales(topology, weights)?;
     // A scale for each filter, or one for all; zeros of one type, all the same.
     let kind = topology.constant(weights.input_name(0)?)?.data_type();
@@ -118,6 +118,11 @@ fn sums<'g>(topology: &Topology<'g>, bias: &'g NodeProto, from: f32, of_weights:
     (own.len() == of_weights.len() && own.iter().zip(of_weights).all(is_product)).then_some(integers)
 }
 
+/// The scale of a node that rounds or tells, if it has just one.
+fn scale(topology: &Topology<'_>, node: &NodeProto) -> Option<f32> {
+    scales(topology, node)?.try_into().ok().map(|[one]: [f32; 1]| one)
+}
+
 /// The scales of a node that rounds or tells.
 fn scales(topology: &Topology<'_>, node: &NodeProto) -> Option<Vec<f32>> {
     let scales = topology.constant(node.input_name(1)?)?;
@@ -126,10 +131,7 @@ fn scales(topology: &Topology<'_>, node: &NodeProto) -> Option<Vec<f32>> {
 
 /// Its zero point, if it has just one, of this type.
 fn zero_point(topology: &Topology<'_>, node: &NodeProto, kind: i32) -> Option<i64> {
-    match zero_points(topology, node, kind)?.as_slice() {
-        &[one] => Some(one),
-        _ => None,
-    }
+    zero_points(topology, node, kind)?.try_into().ok().map(|[one]: [i64; 1]| one)
 }
 
 fn zero_points(topology: &Topology<'_>, node: &NodeProto, kind: i32) -> Option<Vec<i64>> {
@@ -209,6 +211,16 @@ mod tests {
         assert_eq!(told(&graph), FUSED.map(|node| node.replace(" z", " camlens/unsigned/0")));
         let zero = graph.initializer.last().unwrap();
         assert_eq!((zero.data_type(), zero.to_int64s().unwrap()), (data_type::UINT8, vec![0]));
+    }
+
+    #[test]
+    fn a_type_that_an_attribute_names_stays() {
+        let mut graph = graph(data_type::INT8, [0.25, 0.0625]);
+        for node in graph.node.iter_mut().filter(|node| node.is("QuantizeLinear")) {
+            node.attribute.push(AttributeProto::int("output_dtype", i64::from(data_type::INT8)));
+        }
+        let before = told(&graph);
+        assert_eq!((fuse(&mut graph), told(&graph)), (0, before));
     }
 
     #[test]
