@@ -6,6 +6,7 @@
 //! stood alone: the numbers are those that the operators give one by one. Conditions are numbers too, 0 and 1.
 
 mod broadcast;
+mod buffer;
 mod inline;
 mod passes;
 mod steps;
@@ -15,6 +16,7 @@ mod tests;
 pub use inline::Inline;
 
 use broadcast::Operand;
+use buffer::Buffer;
 use passes::Pass;
 
 use crate::simd::Processor;
@@ -65,11 +67,13 @@ pub enum Op {
     Not,
     /// `b` where condition `a` holds, else `c`.
     Select,
+    /// `a · min(max(a/6 + 1/2, 0), 1)`.
+    HardSwish,
 }
 
 impl Op {
     /// All of them; the place of one is its number, `op as usize`.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::Identity,
         Self::Add,
         Self::Sub,
@@ -88,6 +92,7 @@ impl Op {
         Self::Or,
         Self::Not,
         Self::Select,
+        Self::HardSwish,
     ];
 
     /// How many operands it takes.
@@ -101,7 +106,8 @@ impl Op {
             | Self::Reciprocal
             | Self::Exp
             | Self::Sigmoid
-            | Self::Not => 1,
+            | Self::Not
+            | Self::HardSwish => 1,
             Self::Select => 3,
             _ => 2,
         }
@@ -186,7 +192,7 @@ impl Expression {
         &self,
         processor: Processor,
         (given, handed): (&[Operand<'_>], &[f32]),
-        buffers: &mut [Vec<f32>],
+        buffers: &mut [Buffer],
         output: &mut [f32],
     ) {
         let last = self.passes.len() - 1;
@@ -195,15 +201,12 @@ impl Expression {
             let mut taken = self.buffers.get(index).map(|&buffer| std::mem::take(&mut buffers[buffer]));
             let count = output.len();
             let to = match &mut taken {
-                Some(buffer) => &mut buffer[..count],
+                Some(buffer) => buffer.numbers_mut(count),
                 None => &mut *output,
             };
             let operands = pass.operands.map(|operand| match operand.checked_sub(given.len()) {
                 None => given[operand].numbers(handed, count),
-                Some(earlier) if earlier < index.min(last) => {
-                    let buffer = &buffers[self.buffers[earlier]];
-                    &buffer[..count.min(buffer.len())]
-                }
+                Some(earlier) if earlier < index.min(last) => buffers[self.buffers[earlier]].numbers(count),
                 // One that the pass does not take.
                 Some(_) => &[],
             });

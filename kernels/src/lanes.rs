@@ -22,4 +22,10 @@ impl Lanes {
         // SAFETY: a block is its numbers and nothing else.
         unsafe { std::slice::from_raw_parts(blocks.as_ptr().cast(), blocks.len() * Self::COUNT) }
     }
+
+    /// The same, to be written.
+    pub(crate) fn numbers_mut(blocks: &mut [Self]) -> &mut [f32] {
+        // SAFETY: as above.
+        unsafe { std::slice::from_raw_parts_mut(blocks.as_mut_ptr().cast(), blocks.len() * Self::COUNT) }
+    }
 }

@@ -20,7 +20,7 @@ pub(super) struct Axis {
     /// The longest that a part of the framed source gets.
     pub(super) len: usize,
     /// For each part of the result: (place in the filter, part of the source, offset).
-    taps: Vec<Vec<(usize, usize, usize)>>,
+    pub(super) taps: Vec<Vec<(usize, usize, usize)>>,
 }
 
 impl Axis {
@@ -66,8 +66,9 @@ pub(super) struct Plan {
     pub(super) axes: [Axis; 2],
     /// For each part of the result, rows first.
     pub(super) taps: Vec<Vec<Tap>>,
-    /// How many weights a filter has.
+    /// How many weights a filter has, and how many in a row and a column.
     pub(super) filter: usize,
+    pub(super) kernel: [usize; 2],
 }
 
 impl Plan {
@@ -98,7 +99,7 @@ impl Plan {
                 taps.push(both.map(tap).collect());
             }
         }
-        Ok(Self { axes: [rows, columns], taps, filter: kernel[0] * kernel[1] })
+        Ok(Self { axes: [rows, columns], taps, filter: kernel[0] * kernel[1], kernel })
     }
 
     /// Numbers in the framed source, all its parts.

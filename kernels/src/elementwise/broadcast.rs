@@ -2,7 +2,9 @@
 
 use std::ops::Range;
 
-use super::{BLOCK, Tensor};
+use super::Tensor;
+use super::buffer::Buffer;
+use crate::lanes::Lanes;
 
 /// The shape to which all of these are broadcast.
 ///
@@ -74,9 +76,9 @@ pub(super) enum Operand<'a> {
     /// What is handed in.
     Handed,
     /// The same number for a whole block.
-    Scalar(Vec<f32>),
+    Scalar(Buffer),
     /// Numbers that are gathered for every block.
-    Spread { data: &'a [f32], axes: &'a [(usize, usize)], buffer: Vec<f32> },
+    Spread { data: &'a [f32], axes: &'a [(usize, usize)], buffer: Buffer },
 }
 
 impl<'a> Operand<'a> {
@@ -85,12 +87,12 @@ impl<'a> Operand<'a> {
             Reading::Whole(data) => Self::Whole { data, from: 0 },
             Reading::Handed => Self::Handed,
             Reading::Scalar(value) => Self::scalar(*value),
-            Reading::Spread { data, axes } => Self::Spread { data, axes, buffer: vec![0.0; BLOCK] },
+            Reading::Spread { data, axes } => Self::Spread { data, axes, buffer: Buffer::of(0.0) },
         }
     }
 
     pub(super) fn scalar(value: f32) -> Self {
-        Self::Scalar(vec![value; BLOCK])
+        Self::Scalar(Buffer::of(value))
     }
 
     /// Goes to a block of the result.
@@ -98,7 +100,9 @@ impl<'a> Operand<'a> {
         match self {
             Self::Whole { from, .. } => *from = block.start,
             Self::Handed | Self::Scalar(_) => {}
-            Self::Spread { data, axes, buffer } => spread(data, axes, &block, buffer),
+            Self::Spread { data, axes, buffer } => {
+                spread(data, axes, &block, buffer.numbers_mut(block.len()));
+            }
         }
     }
 
@@ -107,7 +111,7 @@ impl<'a> Operand<'a> {
         match self {
             Self::Whole { data, from } => &data[*from..][..count],
             Self::Handed => &handed[..count],
-            Self::Scalar(buffer) | Self::Spread { buffer, .. } => &buffer[..count],
+            Self::Scalar(buffer) | Self::Spread { buffer, .. } => buffer.numbers(count),
         }
     }
 }
@@ -115,10 +119,16 @@ impl<'a> Operand<'a> {
 /// Gathers a block of numbers.
 fn spread(data: &[f32], axes: &[(usize, usize)], block: &Range<usize>, buffer: &mut [f32]) {
     let Some((&(inner, stride), outer)) = axes.split_last() else { return };
+    // A row that is repeated, as the numbers of a block of channels are at every place of their maps, is looked up once.
+    let (times, outer) = match outer.split_last() {
+        Some((&(times, 0), outer)) if stride != 0 => (times, outer),
+        _ => (1, outer),
+    };
+    let run = inner * times;
     let mut place = block.start;
     while place < block.end {
-        let (row, column) = (place / inner, place % inner);
-        let count = (inner - column).min(block.end - place);
+        let (row, column) = (place / run, place % run);
+        let count = (run - column).min(block.end - place);
         let to = &mut buffer[place - block.start..][..count];
         let (mut rest, mut at) = (row, 0);
         for &(size, stride) in outer.iter().rev() {
@@ -128,8 +138,24 @@ fn spread(data: &[f32], axes: &[(usize, usize)], block: &Range<usize>, buffer: &
         match stride {
             0 => to.fill(data[at]),
             // An input is row-major, so its innermost axis has stride 1 or none.
-            _ => to.copy_from_slice(&data[at + column..][..count]),
+            _ => repeat(&data[at..][..inner], column % inner, to),
         }
         place += count;
+    }
+}
+
+/// Writes a row again and again, first from a place inside it.
+fn repeat(row: &[f32], from: usize, to: &mut [f32]) {
+    let (first, rest) = to.split_at_mut((row.len() - from).min(to.len()));
+    first.copy_from_slice(&row[from..][..first.len()]);
+    // A block of channels, of a length that the compiler knows.
+    if let (&[row], []) = row.as_chunks::<{ Lanes::COUNT }>() {
+        let (whole, last) = rest.as_chunks_mut();
+        whole.fill(row);
+        last.copy_from_slice(&row[..last.len()]);
+        return;
+    }
+    for to in rest.chunks_mut(row.len()) {
+        to.copy_from_slice(&row[..to.len()]);
     }
 }

@@ -4,7 +4,9 @@
 use std::ops::Range;
 
 use super::broadcast::{Operand, Reading};
+use super::buffer::Buffer;
 use super::{BLOCK, ENOUGH, Expression, Tensor, broadcast};
+use crate::lanes::Lanes;
 use crate::pool::{Pool, Shared};
 use crate::simd::Processor;
 
@@ -79,6 +81,44 @@ impl<'a> Inline<'a> {
         Ok(())
     }
 
+    /// Works out the sum of every channel where sixteen of them lie side by side: `places` blocks [`Lanes`] make a map, and
+    /// `output` gets a block for each map. The numbers themselves are not kept.
+    ///
+    /// # Errors
+    /// When the result is not made of such maps, the output not as long as there are sums, and when something should be
+    /// handed over.
+    pub fn sums(&self, places: usize, output: &mut [f32], threads: &dyn Pool) -> Result<(), String> {
+        let (maps, rest) = output.as_chunks_mut::<{ Lanes::COUNT }>();
+        let map = places * Lanes::COUNT;
+        let waits = self.readings.iter().any(|reading| matches!(reading, Reading::Handed));
+        if waits || !rest.is_empty() || self.len != maps.len() * map {
+            return Err("sums of an expression that is not made of such maps".into());
+        }
+        let count = maps.len();
+        let pieces = (self.len / ENOUGH).clamp(1, 2 * threads.threads().max(1)).min(count.max(1));
+        let maps = Shared::new(maps);
+        threads.run(pieces, &|piece| {
+            let mut work = self.work();
+            let mut block = Buffer::of(0.0);
+            for index in count * piece / pieces..count * (piece + 1) / pieces {
+                let mut sum = [0.0; Lanes::COUNT];
+                for from in (0..map).step_by(BLOCK) {
+                    let numbers = block.numbers_mut(BLOCK.min(map - from));
+                    work.run(index * map + from, &[], numbers);
+                    // Block by block: many numbers on one heap would lose the small ones.
+                    let mut of_block = [0.0; Lanes::COUNT];
+                    for numbers in numbers.as_chunks::<{ Lanes::COUNT }>().0 {
+                        of_block.iter_mut().zip(numbers).for_each(|(sum, number)| *sum += number);
+                    }
+                    sum.iter_mut().zip(of_block).for_each(|(sum, number)| *sum += number);
+                }
+                // SAFETY: every piece has maps of its own, of which there are so many.
+                unsafe { *maps.get().add(index) = sum };
+            }
+        });
+        Ok(())
+    }
+
     /// What one thread needs to work it out.
     pub(crate) fn work(&self) -> Work<'_> {
         Work::new(self.expression, Processor::detect(), &self.readings)
@@ -95,7 +135,7 @@ pub(crate) struct Work<'a> {
     expression: &'a Expression,
     processor: Processor,
     operands: Vec<Operand<'a>>,
-    buffers: Vec<Vec<f32>>,
+    buffers: Vec<Buffer>,
 }
 
 impl<'a> Work<'a> {
@@ -105,7 +145,7 @@ impl<'a> Work<'a> {
             expression,
             processor,
             operands: readings.iter().map(Operand::new).chain(constants).collect(),
-            buffers: vec![vec![0.0; BLOCK]; expression.buffer_count],
+            buffers: (0..expression.buffer_count).map(|_| Buffer::of(0.0)).collect(),
         }
     }
 

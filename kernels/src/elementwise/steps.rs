@@ -76,6 +76,11 @@ fn single<const FUSED: bool>(op: Op, operands: [&[f32]; 3], to: &mut [f32]) {
         Op::And => two(a, b, to, |a, b| a * b),
         Op::Or => two(a, b, to, f32::max),
         Op::Not => one(a, to, |a| 1.0 - a),
+        Op::HardSwish => one(a, to, |a| {
+            let slope = mul_add::<FUSED>(a, 1.0 / 6.0, 0.5);
+            let above = if slope < 0.0 { 0.0 } else { slope };
+            a * if above > 1.0 { 1.0 } else { above }
+        }),
         Op::Select => three(operands, to, |a, b, c| if a != 0.0 { b } else { c }),
     }
 }

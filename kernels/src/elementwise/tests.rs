@@ -61,6 +61,17 @@ fn every_step_is_what_plain_rust_gives_on_every_processor() {
             Op::Or => |a, b, _| f32::from(u8::from(a != 0.0 || b != 0.0)),
             Op::Not => |a, _, _| f32::from(u8::from(a == 0.0)),
             Op::Select => |a, b, c| if a != 0.0 { b } else { c },
+            Op::HardSwish => |a, _, _| {
+                let a = f64::from(a);
+                // A NaN stays one.
+                (a * if a < -3.0 {
+                    0.0
+                } else if a > 3.0 {
+                    1.0
+                } else {
+                    a / 6.0 + 0.5
+                }) as f32
+            },
         }
     };
     let conditions: Vec<f32> = (0..1500).map(|index| flag(index % 3 == 0)).collect();
@@ -79,8 +90,12 @@ fn every_step_is_what_plain_rust_gives_on_every_processor() {
         run_on(processor, &expression, &inputs, &mut output, &Serial).unwrap();
         for (index, &got) in output.iter().enumerate() {
             let expected = plain(op)(a[index], b[index], c[index]);
-            let tolerance =
-                if matches!(op, Op::Exp | Op::Sigmoid) { 2.0 * f32::EPSILON * expected.abs() } else { 0.0 };
+            let tolerance = match op {
+                Op::Exp | Op::Sigmoid => 2.0 * f32::EPSILON * expected.abs(),
+                // The slope is a number around 1, however small it is.
+                Op::HardSwish => 2.0 * f32::EPSILON * a[index].abs(),
+                _ => 0.0,
+            };
             let same = got == expected
                 || (got.is_nan() && expected.is_nan())
                 || (got - expected).abs() <= tolerance.max(f32::MIN_POSITIVE);
@@ -220,4 +235,24 @@ fn what_does_not_fit_is_refused() {
     let waiting = Inline::new(&add, Some(0), &[tensor(&a, &[6])], &[6]).unwrap();
     assert!(waiting.run(&mut output, &Serial).is_err());
     run(&add, &[tensor(&[], &[0, 3]), tensor(&b[..3], &[3])], &mut [], &Serial).unwrap();
+}
+
+#[test]
+fn sums_are_those_of_every_channel() {
+    let mul = Expression::new(2, vec![], vec![step(Op::Mul, [0, 1, 0])]).unwrap();
+    // Three maps of more than one block of numbers.
+    let (shape, places) = ([3, 9, 11, 16], 99);
+    let (x, gate) = (values(3 * places * 16, 1), values(3 * 16, 2));
+    let inputs = [tensor(&x, &shape), tensor(&gate, &[3, 1, 1, 16])];
+    let inline = Inline::new(&mul, None, &inputs, &shape).unwrap();
+    let mut sums = [f32::NAN; 48];
+    inline.sums(places, &mut sums, &crate::pool::Scoped(2)).unwrap();
+    for (index, sum) in sums.iter().enumerate() {
+        let (map, lane) = (index / 16, index % 16);
+        let numbers = (0..places).map(|place| x[(map * places + place) * 16 + lane] * gate[index]);
+        let expected: f64 = numbers.map(f64::from).sum();
+        assert!((f64::from(*sum) - expected).abs() < 1e-3, "{index}: {sum} for {expected}");
+    }
+    assert!(inline.sums(places, &mut sums[..32], &Serial).is_err());
+    assert!(inline.sums(places - 1, &mut sums, &Serial).is_err());
 }
