@@ -4,6 +4,7 @@
 //! thread that owns its sessions and gives an [`Outcome`] of plain arrays. A
 //! [`Cancel`] that travels along stops it between two kernels.
 
+mod blocks;
 mod cache;
 mod cancel;
 mod masked;

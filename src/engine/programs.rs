@@ -1,7 +1,7 @@
 //! The programs of a model: written when a session of one is first needed.
 
 use crate::error::{Error, Result};
-use crate::graph::fast::{self, Fused};
+use crate::graph::fast::{self, Fused, Machine};
 use crate::graph::file::OnnxFile;
 use crate::graph::layers::Layer;
 use crate::graph::prepare::{Prepared, frames};
@@ -22,8 +22,8 @@ pub(super) struct Programs {
     pub(super) shapes: Shapes,
     pub(super) score: Score,
     pub(super) layers: Vec<Layer>,
-    /// Whether camlens's own operators compute what they compute faster than the runtime.
-    pub(super) fast_kernels: bool,
+    /// What decides what camlens's own operators compute faster than the runtime, if they may.
+    pub(super) fast: Option<Machine>,
 }
 
 impl Programs {
@@ -40,11 +40,9 @@ impl Programs {
 
     /// What camlens's own operators compute of a layer's program.
     pub(super) fn fused(&self, layer: &Layer) -> Fused {
-        if self.fast_kernels {
-            fast::fuse(&mut self.write(&self.prepared, &[layer]))
-        } else {
-            Fused::default()
-        }
+        self.fast.map_or_else(Fused::default, |machine| {
+            fast::fuse(&mut self.write(&self.prepared, &[layer]), machine)
+        })
     }
 
     fn layer(&self, tensor: &str) -> Result<&Layer> {
@@ -76,8 +74,8 @@ impl Programs {
             }
         };
         model.graph.iter_mut().for_each(frames::close);
-        if self.fast_kernels {
-            let fused = fast::fuse(&mut model);
+        if let Some(machine) = self.fast {
+            let fused = fast::fuse(&mut model, machine);
             tracing::debug!(?key, ?fused, "what the runtime need not compute");
         }
         let places = layers.iter().enumerate();

@@ -15,6 +15,7 @@ use ort::session::Session;
 use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
 
 use super::Settings;
+use super::blocks;
 use super::operators::Operators;
 use crate::error::{Error, Kind, Result};
 
@@ -32,6 +33,7 @@ const LIBRARY: &str = if cfg!(target_os = "macos") {
 pub(super) struct Runtime {
     environment: Environment,
     threads: usize,
+    keeps_blocks: bool,
 }
 
 impl Runtime {
@@ -58,7 +60,13 @@ impl Runtime {
             .build()
             .map_err(|error| setup(error.to_string()))?;
         environment.set_log_level(LogLevel::Error);
-        Ok(Self { environment, threads })
+        let loaded = Self { environment, threads, keeps_blocks: false };
+        Ok(Self { keeps_blocks: blocks::are_kept(&loaded), ..loaded })
+    }
+
+    /// Whether its convolutions keep channels in blocks of sixteen.
+    pub(super) fn keeps_blocks(&self) -> bool {
+        self.keeps_blocks
     }
 
     /// How many threads compute.

@@ -86,11 +86,11 @@ pub fn explain(
         let (arranging, sizes) = layer.layout.to_maps(layer.shape, gradient, &maps);
         graph.initializer.extend(sizes);
         body.node.extend(arranging);
-        body.output.push(float_output(&maps));
+        body.output.push(float_tensor(&maps));
     }
     let outputs: Vec<String> = (0..layers.len()).map(names::gradient).collect();
     let outputs: Vec<&str> = outputs.iter().map(String::as_str).collect();
-    graph.output.extend(outputs.iter().map(|output| float_output(output)));
+    graph.output.extend(outputs.iter().map(|output| float_tensor(output)));
     let (sizes, rounds) = ("camlens/target/sizes", "camlens/rounds");
     graph.initializer.push(TensorProto::int64(FIRST, &[], &[0]));
     graph.node.push(NodeProto::new("Shape", &[names::TARGET], &[sizes]));
@@ -129,8 +129,8 @@ pub fn forward(prepared: &Prepared, shapes: &Shapes, score: &Score, layers: &[&L
         Link::Hidden => NodeProto::new("Identity", &[names::SCORES], &[names::PROBABILITIES]),
     };
     graph.node.push(link);
-    graph.output.push(float_output(names::SCORES));
-    graph.output.push(float_output(names::PROBABILITIES));
+    graph.output.push(float_tensor(names::SCORES));
+    graph.output.push(float_tensor(names::PROBABILITIES));
     // A tail's own input needs no way out.
     for (place, layer) in layers.iter().enumerate().filter(|(_, layer)| layer.tensor != prepared.input.name) {
         let output = activation(shapes, layer, place);
@@ -140,7 +140,7 @@ pub fn forward(prepared: &Prepared, shapes: &Shapes, score: &Score, layers: &[&L
             graph.node.extend(nodes);
             graph.initializer.extend(constants);
         }
-        graph.output.push(float_output(&output));
+        graph.output.push(float_tensor(&output));
     }
     model
 }
@@ -162,7 +162,7 @@ pub fn carrying(mut model: ModelProto, tensors: &[String]) -> ModelProto {
     let graph = model.graph.get_or_insert_default();
     for tensor in tensors {
         if !graph.output.iter().any(|output| output.name() == tensor) {
-            graph.output.push(float_output(tensor));
+            graph.output.push(float_tensor(tensor));
         }
     }
     model
@@ -300,7 +300,7 @@ fn boolean(name: &str) -> ValueInfoProto {
 }
 
 /// A float output whose shape the runtime finds.
-fn float_output(name: &str) -> ValueInfoProto {
+pub(super) fn float_tensor(name: &str) -> ValueInfoProto {
     typed(name, data_type::FLOAT, None)
 }
 

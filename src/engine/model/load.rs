@@ -19,6 +19,7 @@ use crate::engine::session::Pass;
 use crate::engine::settings::Settings;
 use crate::engine::worker::{Key, Source, Worker};
 use crate::error::{Error, Kind, Result};
+use crate::graph::fast::Machine;
 use crate::graph::file::OnnxFile;
 use crate::graph::layers::{self, FORMS, Finder, Hints, Layer};
 use crate::graph::prepare::Prepared;
@@ -98,7 +99,8 @@ impl Model {
             shapes,
             score: score.clone(),
             layers: layers.clone(),
-            fast_kernels: settings.fast_kernels,
+            // Without optimising, filters would be arranged again for every pass.
+            fast: settings.fast_kernels.then(|| Machine { blocks: optimise && runtime.keeps_blocks() }),
         });
         let source = {
             let programs = Arc::clone(&programs);

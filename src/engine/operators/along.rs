@@ -6,6 +6,7 @@ use kernels::{Expression, Inline, Pool, Tensor};
 use ort::operator::{ComputeContext, KernelContext};
 
 use super::elementwise::expression;
+use super::order::Order;
 use super::{Numbers, Value, output, tensor};
 use crate::graph::fast::along::{AFTER, BEFORE, HANDED, SOURCES};
 
@@ -15,6 +16,7 @@ pub(super) struct Along {
     sources: usize,
     after: Option<(Expression, usize)>,
     inputs: usize,
+    order: Order,
 }
 
 /// A node's inputs without its weights, each at its place.
@@ -38,7 +40,12 @@ impl Along {
             Some(handed) => expression(context, AFTER, others + 1)?.map(|after| (after, handed)),
             None => None,
         };
-        Ok(Self { before, sources, after, inputs })
+        Ok(Self { before, sources, after, inputs, order: Order::of(context) })
+    }
+
+    /// The order in which all maps lie.
+    pub(super) fn order(&self) -> Order {
+        self.order
     }
 
     /// The weights and all other inputs of a run.
@@ -78,7 +85,7 @@ impl Along {
             let shapes = std::iter::once(shape).chain(inputs.after.iter().map(|tensor| tensor.shape));
             wide = Expression::shape(&shapes.collect::<Vec<_>>()).map_err(ort::Error::new)?;
         }
-        let mut output = output(context, &wide)?;
+        let mut output = output(context, &self.order.told(&wide))?;
         let (_, output) = output.try_extract_tensor_mut::<f32>()?;
         let done = match &self.after {
             None => convolve(None, output),

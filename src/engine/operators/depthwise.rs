@@ -5,6 +5,7 @@ use ort::operator::{ComputeContext, Kernel, KernelContext, Operator, OperatorInp
 use ort::value::TensorElementType;
 
 use super::along::Along;
+use super::order::Order;
 use super::{Numbers, RuntimeThreads, aligned};
 use crate::graph::fast::depthwise::{OPERATOR, TRANSPOSED};
 
@@ -82,17 +83,21 @@ impl DepthwiseKernel {
 impl Kernel for DepthwiseKernel {
     fn compute(&mut self, context: &ComputeContext) -> ort::Result<()> {
         let (weights, values) = self.along.values(context)?;
-        let numbers = Numbers::of(&values)?;
+        let order = self.along.order();
+        let numbers = Numbers::of(&values, order)?;
         let inputs = self.along.inputs(&numbers);
         let weights = aligned(&weights)?;
         let (shape, before) = self.along.source(&inputs)?;
         let wrong = || ort::Error::new(format!("{OPERATOR} can't take maps of {shape:?}"));
-        let &[images, channels, height, width] = &shape[..] else { return Err(wrong()) };
+        let (&[_, blocks, height, width] | &[_, blocks, height, width, _]) = &shape[..] else {
+            return Err(wrong());
+        };
+        let lanes = shape.get(4).copied().unwrap_or(1);
         let from = [height, width];
         let [Some(h), Some(w)] = [0, 1].map(|axis| self.size(axis, from[axis])) else { return Err(wrong()) };
         let threads = RuntimeThreads { context, count: self.threads };
         let job = kernels::Depthwise {
-            input: Maps { data: inputs.sources[0].data, channels, size: from },
+            input: Maps { data: inputs.sources[0].data, channels: blocks * lanes, size: from },
             before: before.as_ref(),
             weights: &weights,
             window: self.window,
@@ -100,8 +105,14 @@ impl Kernel for DepthwiseKernel {
             size: [h, w],
             after: None,
         };
-        self.along.run(context, &[images, channels, h, w], &inputs, &threads, |after, output| {
-            kernels::Depthwise { after, ..job }.run(output, &threads)
+        let mut made = shape.clone();
+        made[2..4].copy_from_slice(&[h, w]);
+        self.along.run(context, &made, &inputs, &threads, |after, output| {
+            let job = kernels::Depthwise { after, ..job };
+            match order {
+                Order::Planes => job.run(output, &threads),
+                Order::Blocks => job.run_in_blocks(output, &threads),
+            }
         })
     }
 }

@@ -4,8 +4,9 @@ use kernels::{Expression, Inline, Op, Step, Tensor};
 use ort::operator::{ComputeContext, Kernel, KernelContext, Operator, OperatorInput, OperatorOutput};
 use ort::value::TensorElementType;
 
+use super::order::Order;
 use super::{Numbers, RuntimeThreads, output, tensor};
-use crate::graph::fast::elementwise::{CONSTANTS, OPERATOR, STEPS};
+use crate::graph::fast::elementwise::{CONSTANTS, OPERATOR, STEPS, SUMS};
 
 /// The operator.
 pub(super) struct Elementwise {
@@ -31,7 +32,8 @@ impl Operator for Elementwise {
         let inputs = context.inputs()?.len();
         let missing = || ort::Error::new(format!("{OPERATOR} without steps"));
         let expression = expression(context, "", inputs)?.ok_or_else(missing)?;
-        Ok(ElementwiseKernel { expression, inputs, threads: self.threads })
+        let sums = context.get::<i64>(SUMS).is_some_and(|is_set| is_set != 0);
+        Ok(ElementwiseKernel { expression, inputs, order: Order::of(context), sums, threads: self.threads })
     }
 }
 
@@ -57,20 +59,31 @@ pub(super) fn expression(
 pub(super) struct ElementwiseKernel {
     expression: Expression,
     inputs: usize,
+    order: Order,
+    /// Whether only the sums of all channels are wanted.
+    sums: bool,
     threads: usize,
 }
 
 impl Kernel for ElementwiseKernel {
     fn compute(&mut self, context: &ComputeContext) -> ort::Result<()> {
         let values = (0..self.inputs).map(|index| tensor(context, index)).collect::<ort::Result<Vec<_>>>()?;
-        let numbers = Numbers::of(&values)?;
+        let numbers = Numbers::of(&values, self.order)?;
         let tensors: Vec<Tensor<'_>> = numbers.iter().map(Numbers::tensor).collect();
         let shapes: Vec<&[usize]> = tensors.iter().map(|tensor| tensor.shape).collect();
         let shape = Expression::shape(&shapes).map_err(ort::Error::new)?;
         let inline = Inline::new(&self.expression, None, &tensors, &shape).map_err(ort::Error::new)?;
-        let mut output = output(context, &shape)?;
         let threads = RuntimeThreads { context, count: self.threads };
+        let mut made = shape.clone();
+        if let (true, [_, _, height, width, _]) = (self.sums, made.as_mut_slice()) {
+            (*height, *width) = (1, 1);
+        }
+        let mut output = output(context, &self.order.told(&made))?;
         let (_, output) = output.try_extract_tensor_mut::<f32>()?;
-        inline.run(output, &threads).map_err(ort::Error::new)
+        let done = match (self.sums, shape.as_slice()) {
+            (true, &[_, _, height, width, _]) => inline.sums(height * width, output, &threads),
+            _ => inline.run(output, &threads),
+        };
+        done.map_err(ort::Error::new)
     }
 }

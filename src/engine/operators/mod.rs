@@ -7,6 +7,7 @@ mod along;
 mod chain;
 mod depthwise;
 mod elementwise;
+mod order;
 mod products;
 
 use std::borrow::Cow;
@@ -19,6 +20,7 @@ use ort::operator::{ComputeContext, OperatorDomain};
 use ort::value::{DynTensorValueType, TensorElementType, ValueRef, ValueRefMut};
 
 use crate::graph::fast::DOMAIN;
+use order::Order;
 
 /// Stops the chain that runs now; the runtime's own flag is only looked at between two nodes.
 #[derive(Clone, Default)]
@@ -127,11 +129,11 @@ struct Numbers<'a> {
 }
 
 impl Numbers<'_> {
-    /// Those of some values.
-    fn of<'a>(values: &'a [Value<'_>]) -> ort::Result<Vec<Numbers<'a>>> {
+    /// Those of some values, whose maps lie in this order.
+    fn of<'a>(values: &'a [Value<'_>], order: Order) -> ort::Result<Vec<Numbers<'a>>> {
         let numbers = |value: &'a Value<'_>| {
             let shape = value.shape().iter().map(|&size| usize::try_from(size).unwrap_or(0)).collect();
-            Ok(Numbers { shape, data: aligned(value)? })
+            Ok(Numbers { shape: order.true_shape(shape)?, data: aligned(value)? })
         };
         values.iter().map(numbers).collect()
     }

@@ -27,6 +27,9 @@ pub const CONSTANTS: &str = "constants";
 /// [`kernels::Step`] counts them.
 pub const STEPS: &str = "steps";
 
+/// Its attribute, not 0 where the sums of all channels are wanted, `[N, C, 1, 1]`, and not the numbers. Its maps are in blocks.
+pub const SUMS: &str = "sums";
+
 /// Replaces every group in the bodies of a graph's `Loop` nodes; returns how many.
 pub(super) fn fuse(graph: &mut GraphProto) -> usize {
     let outside = Outside::of(graph);

@@ -6,6 +6,7 @@
 //! does not fit stays as it is, so every model runs.
 
 pub mod along;
+pub mod blocks;
 pub mod chain;
 pub mod depthwise;
 pub mod elementwise;
@@ -33,23 +34,39 @@ pub struct Fused {
     pub groups: usize,
     /// Those of them that a convolution does along the way.
     pub joined: usize,
+    /// Convolutions in blocks of channels, which are written so where a backward pass would turn maps round.
+    pub blocks: usize,
     /// Convolutions between roundings, which the runtime computes in integers.
     pub integers: usize,
 }
 
+/// What of the machine decides what is worth replacing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Machine {
+    /// The runtime's convolutions keep channels in blocks of [`kernels::Lanes::COUNT`].
+    pub blocks: bool,
+}
+
 /// Replaces what camlens computes faster than the runtime.
-pub fn fuse(model: &mut ModelProto) -> Fused {
+pub fn fuse(model: &mut ModelProto, machine: Machine) -> Fused {
     let Some(graph) = &mut model.graph else { return Fused::default() };
     // The others would take them as convolutions of floats.
     let integers = if kernels::sums_bytes_exactly() { integers::fuse(graph) } else { 0 };
-    let fused = Fused {
+    let mut fused = Fused {
         chains: chain::fuse(graph),
         products: products::fuse(graph),
         depthwise: depthwise::fuse(graph),
         groups: elementwise::fuse(graph),
         joined: along::join(graph),
+        blocks: 0,
         integers,
     };
+    if machine.blocks {
+        fused.blocks = blocks::lay_out(graph);
+    }
+    if fused.blocks > 0 {
+        model.opset_import.push(blocks::opset());
+    }
     if fused != Fused::default() {
         model.opset_import.push(OperatorSetIdProto { domain: Some(DOMAIN.into()), version: Some(1) });
     }
