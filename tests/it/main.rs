@@ -1,6 +1,7 @@
 //! What camlens does, seen from outside: one file a behaviour.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop where it is")]
 
+mod blocks;
 mod cache;
 mod cli;
 mod dialects;

@@ -1,0 +1,208 @@
+//! Maps in blocks of channels, from end to end: small networks of inverted residuals with and without camlens's kernels.
+
+use camlens::engine::{Cancel, Model, Models, Pass, Settings};
+use camlens::graph::program::Wanted;
+use camlens::graph::proto::AttributeProto;
+use camlens::model::ModelFolder;
+use ndarray::Array4;
+use prost::Message;
+use tempfile::TempDir;
+
+use crate::net::{Net, int, ints};
+use crate::support::{difference, settings};
+
+/// Largest difference of two gradients, in parts of the largest number.
+const TOLERANCE: f32 = 1e-5;
+
+/// Weights that keep the size of what they are given.
+fn scaled(n: &mut Net, dims: &[i64]) -> String {
+    let inputs: i64 = dims[1..].iter().product();
+    let count = dims.iter().product::<i64>();
+    let offset = n.constants.len() as f32;
+    let scale = (3.0 / inputs as f32).sqrt();
+    let values: Vec<f32> =
+        (0..count).map(|index| scale * (index as f32 * 1.37 + offset * 0.71).sin()).collect();
+    n.constant(dims, &values)
+}
+
+fn convolution(n: &mut Net, input: &str, dims: [i64; 4], others: Vec<AttributeProto>) -> String {
+    let weights = scaled(n, &dims);
+    let bias: Vec<f32> = (0..dims[0]).map(|index| (index as f32 * 0.9).sin() / 4.0).collect();
+    let bias = n.floats(&bias);
+    n.with("Conv", &[input, &weights, &bias], others)
+}
+
+#[derive(Clone, Copy)]
+enum Activation {
+    Relu,
+    HardSwish,
+    Silu,
+    /// Of which the slope has a division.
+    Softsign,
+}
+
+fn activated(n: &mut Net, x: &str, activation: Activation) -> String {
+    match activation {
+        Activation::Relu => n.op("Relu", &[x]),
+        Activation::HardSwish => n.op("HardSwish", &[x]),
+        Activation::Softsign => n.op("Softsign", &[x]),
+        Activation::Silu => {
+            let gate = n.op("Sigmoid", &[x]);
+            n.op("Mul", &[x, &gate])
+        }
+    }
+}
+
+struct Block {
+    channels: [i64; 3],
+    kernel: i64,
+    stride: i64,
+    dilation: i64,
+    activation: Activation,
+    squeezes: bool,
+}
+
+/// An inverted residual, as MobileNet and EfficientNet have them.
+fn inverted(n: &mut Net, x: &str, block: &Block) -> String {
+    let Block { channels: [before, wide, after], kernel, stride, dilation, activation, squeezes } = *block;
+    let expanded = convolution(n, x, [wide, before, 1, 1], vec![]);
+    let expanded = activated(n, &expanded, activation);
+    let window = vec![
+        int("group", wide),
+        ints("strides", &[stride; 2]),
+        ints("dilations", &[dilation; 2]),
+        ints("pads", &[kernel / 2 * dilation; 4]),
+    ];
+    let filtered = convolution(n, &expanded, [wide, 1, kernel, kernel], window);
+    let mut filtered = activated(n, &filtered, activation);
+    if squeezes {
+        let mean = n.op("GlobalAveragePool", &[&filtered]);
+        let few = convolution(n, &mean, [6, wide, 1, 1], vec![]);
+        let few = n.op("Relu", &[&few]);
+        let gates = convolution(n, &few, [wide, 6, 1, 1], vec![]);
+        let gates = n.op("HardSigmoid", &[&gates]);
+        filtered = n.op("Mul", &[&gates, &filtered]);
+    }
+    let projected = convolution(n, &filtered, [after, wide, 1, 1], vec![]);
+    if before == after && stride == 1 { n.op("Add", &[x, &projected]) } else { projected }
+}
+
+/// The network of these blocks behind a strided convolution, with a pooling between the first and the others, which stays in
+/// the ordinary order.
+fn network(blocks: &[Block], pools: bool) -> Net {
+    let mut n = Net::default();
+    let stem = [blocks[0].channels[0], 3, 3, 3];
+    let window = vec![ints("strides", &[2, 2]), ints("pads", &[1; 4])];
+    let mut x = convolution(&mut n, "x", stem, window);
+    for (index, block) in blocks.iter().enumerate() {
+        x = inverted(&mut n, &x, block);
+        if index == 0 && pools {
+            x = n.with("MaxPool", &[&x], vec![ints("kernel_shape", &[2, 2]), ints("strides", &[1, 1])]);
+        }
+    }
+    let mean = n.op("GlobalAveragePool", &[&x]);
+    let flat = n.op("Flatten", &[&mean]);
+    let head = scaled(&mut n, &[blocks[blocks.len() - 1].channels[2], 5]);
+    let scores = n.op("MatMul", &[&flat, &head]);
+    n.op("Identity", &[&scores]);
+    n
+}
+
+/// The model, and the folder in which its weights lie.
+fn load(net: Net, fast_kernels: bool) -> (TempDir, Model) {
+    let folder = tempfile::tempdir().unwrap();
+    let scores = net.nodes.last().unwrap().output[0].clone();
+    let first = net.nodes[0].output[0].clone();
+    std::fs::write(
+        folder.path().join("model.toml"),
+        format!("file = \"model.onnx\"\ndefault_layer = \"{first}\"\n"),
+    )
+    .unwrap();
+    std::fs::write(folder.path().join("model.onnx"), net.model([3, 37, 29], &[&scores], 18).encode_to_vec())
+        .unwrap();
+    let read = ModelFolder::read(folder.path()).unwrap();
+    (folder, Models::load_one(read, &Settings { fast_kernels, ..settings() }).unwrap())
+}
+
+/// Holds the gradients and scores of every layer against each other; returns how many convolutions are in blocks at the first.
+fn agree(build: impl Fn() -> Net) -> usize {
+    let ((_fast, fast), (_plain, plain)) = (load(build(), true), load(build(), false));
+    let images = Array4::from_shape_fn((2, 3, 37, 29), |(n, c, y, x)| {
+        ((n * 31 + c * 17 + y * 5 + x * 3) as f32 * 0.37).sin()
+    });
+    for layer in plain.layers() {
+        let run = |model: &Model| {
+            let layer = model.layer(Some(&layer.name)).unwrap();
+            let pass = Pass {
+                targets: vec![1, 4],
+                wanted: Wanted::Logit,
+                activation: true,
+                ..Pass::of(images.clone())
+            };
+            let outcome = model.run(layer, pass, &Cancel::default()).unwrap();
+            let mut found = outcome.gradients;
+            found.push(outcome.activation.unwrap());
+            (outcome.scores, found)
+        };
+        let ((fast_scores, found), (scores, expected)) = (run(&fast), run(&plain));
+        assert!(difference(&fast_scores.into_dyn(), &scores.into_dyn()) < 1e-4);
+        for (found, expected) in found.into_iter().zip(expected) {
+            let largest = expected.iter().fold(0.0_f32, |largest, number| largest.max(number.abs()));
+            assert!(largest > 0.0, "{}", layer.name);
+            let apart = difference(&found.into_dyn(), &expected.into_dyn()) / largest;
+            assert!(apart < TOLERANCE, "{}: {apart}", layer.name);
+        }
+    }
+    fast.fused().blocks
+}
+
+/// Blocks are for processors with AVX-512, whose runtime keeps them so.
+fn has_blocks() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    return is_x86_feature_detected!("avx512f");
+    #[cfg(not(target_arch = "x86_64"))]
+    false
+}
+
+/// Strided, dilated and neither, with and without a residual, a squeeze, channels that fill their blocks.
+fn blocks(activation: Activation, wide: i64) -> [Block; 3] {
+    let block = |channels, kernel, [stride, dilation]: [i64; 2], squeezes| Block {
+        channels,
+        kernel,
+        stride,
+        dilation,
+        activation,
+        squeezes,
+    };
+    [
+        block([20, wide, 20], 3, [1, 1], false),
+        block([20, wide, 24], 5, [2, 1], true),
+        block([24, wide + 4, 24], 3, [1, 2], true),
+    ]
+}
+
+#[test]
+fn gradients_of_inverted_residuals_are_the_same_in_blocks() {
+    for (activation, wide) in [
+        (Activation::Relu, 36),
+        (Activation::HardSwish, 48),
+        (Activation::HardSwish, 20),
+        (Activation::Silu, 44),
+    ] {
+        let laid_out = agree(|| network(&blocks(activation, wide), false));
+        assert_eq!(laid_out > 0, has_blocks());
+    }
+}
+
+#[test]
+fn what_stands_between_in_the_ordinary_order_is_turned() {
+    let laid_out = agree(|| network(&blocks(Activation::HardSwish, 32), true));
+    assert_eq!(laid_out > 0, has_blocks());
+}
+
+#[test]
+fn channels_that_fill_no_block_never_make_what_is_no_number() {
+    for wide in [36, 44] {
+        agree(|| network(&blocks(Activation::Softsign, wide), false));
+    }
+}
