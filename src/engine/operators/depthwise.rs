@@ -89,15 +89,15 @@ impl Kernel for DepthwiseKernel {
         let weights = aligned(&weights)?;
         let (shape, before) = self.along.source(&inputs)?;
         let wrong = || ort::Error::new(format!("{OPERATOR} can't take maps of {shape:?}"));
-        let (&[_, blocks, height, width] | &[_, blocks, height, width, _]) = &shape[..] else {
-            return Err(wrong());
+        let (channels, from) = match (order, shape.as_slice()) {
+            (Order::Planes, &[_, channels, height, width]) => (channels, [height, width]),
+            (Order::Blocks, &[_, blocks, height, width, lanes]) => (blocks * lanes, [height, width]),
+            _ => return Err(wrong()),
         };
-        let lanes = shape.get(4).copied().unwrap_or(1);
-        let from = [height, width];
         let [Some(h), Some(w)] = [0, 1].map(|axis| self.size(axis, from[axis])) else { return Err(wrong()) };
         let threads = RuntimeThreads { context, count: self.threads };
         let job = kernels::Depthwise {
-            input: Maps { data: inputs.sources[0].data, channels: blocks * lanes, size: from },
+            input: Maps { data: inputs.sources[0].data, channels, size: from },
             before: before.as_ref(),
             weights: &weights,
             window: self.window,
