@@ -65,19 +65,18 @@ pub(super) fn lay_out(graph: &mut GraphProto) -> usize {
     graph.node = laid_out(graph, &mut writer, |writer, loops| {
         let bodies = loops.attribute.iter_mut().filter_map(|attribute| attribute.g.as_mut());
         bodies.for_each(|body| {
+            // What a body makes is not there outside it.
+            let outside = writer.scope.clone();
             body.node = laid_out(body, writer, |_, _| {});
             finish(body, writer);
+            writer.scope = outside;
         });
     });
     finish(graph, &writer);
     let constants = writer.constants;
     graph.initializer = [weights, constants].concat();
-    graph.node.iter().chain(bodies_of(graph)).filter(|node| is_convolution(node)).count()
-}
-
-fn bodies_of(graph: &GraphProto) -> impl Iterator<Item = &NodeProto> {
-    let attributes = graph.node.iter().filter(|node| node.is("Loop")).flat_map(|node| &node.attribute);
-    attributes.filter_map(|attribute| attribute.g.as_ref()).flat_map(|body| &body.node)
+    let count = |nodes: &[NodeProto]| nodes.iter().filter(|node| is_convolution(node)).count();
+    count(&graph.node) + bodies(graph).map(|body| count(&body.node)).sum::<usize>()
 }
 
 fn is_convolution(node: &NodeProto) -> bool {
@@ -236,6 +235,22 @@ mod tests {
         assert_eq!(laid_out("places"), expected);
         // A sum over other places is the runtime's.
         assert!(laid_out("rows only").contains(&"ReduceSum product rows only > s".to_owned()));
+    }
+
+    #[test]
+    fn what_a_body_makes_is_made_again_outside_it() {
+        let mut graph = graph(vec![depthwise(&["c2", "w2"], "maps")]);
+        // A second loop stands behind the first and arranges the same filter for itself.
+        let again = graph.node.last().unwrap().clone();
+        graph.node.push(NodeProto { output: vec!["again".into()], ..again });
+        graph.node[3].input[1] = "others".into();
+        graph.output.push(ValueInfoProto::untyped("again"));
+        graph.initializer.push(weights("others", &[36, 1, 1, 1]));
+        lay_out(&mut graph);
+        for place in [graph.node.len() - 2, graph.node.len() - 1] {
+            let body = graph.node[place].attribute[0].g.as_ref().unwrap();
+            assert!(body.node.iter().any(|node| node.output[0] == "camlens/blocks/Out/w2"));
+        }
     }
 
     #[test]

@@ -53,15 +53,21 @@ pub(super) enum Size {
     Like(String),
 }
 
-/// What has been written so far.
-pub(super) struct Writer<'g> {
-    pub(super) weights: HashMap<&'g str, &'g TensorProto>,
+/// What has been written so far that a graph can read.
+#[derive(Clone, Default)]
+pub(super) struct Scope {
     /// The tensors that are in blocks, by the names that they had.
     maps: HashMap<String, Maps>,
     /// Those of them that are there in the ordinary order anyway.
     both: HashSet<String>,
     /// Weights that have been arranged.
     arranged: HashSet<String>,
+}
+
+/// Writes nodes in blocks.
+pub(super) struct Writer<'g> {
+    pub(super) weights: HashMap<&'g str, &'g TensorProto>,
+    pub(super) scope: Scope,
     /// What goes with the graph's constants.
     pub(super) constants: Vec<TensorProto>,
 }
@@ -78,9 +84,7 @@ impl<'g> Writer<'g> {
     pub(super) fn new(weights: &'g [TensorProto]) -> Self {
         Self {
             weights: weights.iter().map(|tensor| (tensor.name(), tensor)).collect(),
-            maps: HashMap::new(),
-            both: HashSet::new(),
-            arranged: HashSet::new(),
+            scope: Scope::default(),
             constants: Vec::new(),
         }
     }
@@ -88,8 +92,8 @@ impl<'g> Writer<'g> {
     /// The node that gives a tensor in the ordinary order, if `output` is that tensor in blocks and is read so.
     pub(super) fn turned(&self, output: &str, read: &HashSet<String>) -> Option<NodeProto> {
         let tensor = output.strip_prefix(PREFIX)?;
-        let channels = self.maps.get(tensor)?.channels;
-        (read.contains(tensor) && !self.both.contains(tensor)).then(|| {
+        let channels = self.scope.maps.get(tensor)?.channels;
+        (read.contains(tensor) && !self.scope.both.contains(tensor)).then(|| {
             of_runtime("ReorderOutput", &[output], tensor).with(AttributeProto::int("channels", channels))
         })
     }
@@ -120,22 +124,20 @@ impl<'g> Writer<'g> {
 
     /// What is known of a tensor in blocks.
     pub(super) fn maps(&self, tensor: &str) -> Option<&Maps> {
-        self.maps.get(tensor)
+        self.scope.maps.get(tensor)
     }
 
     /// Notes that a tensor has been written in blocks.
     pub(super) fn wrote(&mut self, tensor: &str, maps: Maps) -> Option<()> {
-        self.maps.insert(tensor.to_owned(), maps);
+        self.scope.maps.insert(tensor.to_owned(), maps);
         Some(())
     }
 
     /// Turns a tensor that is in the ordinary order into blocks, which its channels fill.
-    pub(super) fn turn(&mut self, tensor: &str, channels: i64, nodes: &mut Vec<NodeProto>) -> Maps {
+    pub(super) fn turn(&mut self, tensor: &str, channels: i64, nodes: &mut Vec<NodeProto>) {
         nodes.push(of_runtime("ReorderInput", &[tensor], &in_blocks(tensor)));
-        self.both.insert(tensor.to_owned());
-        let maps = Maps { channels, size: Size::Like(tensor.to_owned()) };
-        self.maps.insert(tensor.to_owned(), maps.clone());
-        maps
+        self.scope.both.insert(tensor.to_owned());
+        self.wrote(tensor, Maps { channels, size: Size::Like(tensor.to_owned()) });
     }
 
     /// What all of these are together, if they are in blocks and have as many channels: the maps of a result `output`.
@@ -183,7 +185,7 @@ impl<'g> Writer<'g> {
 
     /// Whether weights of this name have not been arranged yet.
     pub(super) fn is_new(&mut self, name: &str) -> bool {
-        self.arranged.insert(name.to_owned())
+        self.scope.arranged.insert(name.to_owned())
     }
 
     /// The mean of every channel.
@@ -222,7 +224,7 @@ impl<'g> Writer<'g> {
     fn elementwise(&mut self, node: &NodeProto, nodes: &mut Vec<NodeProto>) -> Option<()> {
         let output = &node.output[0];
         let (maps, others): (Vec<&String>, Vec<&String>) =
-            node.input.iter().partition(|input| self.maps.contains_key(*input));
+            node.input.iter().partition(|input| self.scope.maps.contains_key(*input));
         let all = self.together(maps.iter().copied(), output)?;
         let same_size = maps.iter().all(|map| self.maps(map).is_some_and(|map| map.size == all.size));
         if let Some(op) = arithmetic(node).filter(|_| others.is_empty() && !same_size) {
@@ -240,7 +242,7 @@ impl<'g> Writer<'g> {
             return None;
         }
         let mut made = node.clone();
-        for input in made.input.iter_mut().filter(|input| self.maps.contains_key(*input)) {
+        for input in made.input.iter_mut().filter(|input| self.scope.maps.contains_key(*input)) {
             *input = in_blocks(input);
         }
         made.output = vec![in_blocks(output)];
