@@ -145,8 +145,8 @@ impl Depthwise<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::BLOCKS;
     use crate::elementwise::{Expression, Op, Step, Tensor};
-    use crate::lanes::Lanes;
     use crate::pool::{Scoped, Serial};
     use proptest::prelude::*;
 
@@ -211,36 +211,41 @@ mod tests {
         }
     }
 
-    /// `[N, C, ..]` as `[N, C/16, .., 16]`, with zeros in the channels that are not there; `places` is how many follow C.
-    fn in_blocks(numbers: &[f32], channels: usize, places: usize) -> Vec<f32> {
-        let blocks = Lanes::blocks(channels);
-        let mut all = vec![0.0; numbers.len() / channels * blocks * Lanes::COUNT];
+    /// `[N, C, ..]` as `[N, C/L, .., L]`, with zeros in the channels that are not there; `places` is how many follow C.
+    fn in_blocks(numbers: &[f32], channels: usize, places: usize, lanes: usize) -> Vec<f32> {
+        let blocks = channels.div_ceil(lanes);
+        let mut all = vec![0.0; numbers.len() / channels * blocks * lanes];
         for (index, &number) in numbers.iter().enumerate() {
             let (image, channel, place) =
                 (index / places / channels, index / places % channels, index % places);
-            let block = image * blocks + channel / Lanes::COUNT;
-            all[(block * places + place) * Lanes::COUNT + channel % Lanes::COUNT] = number;
+            let block = image * blocks + channel / lanes;
+            all[(block * places + place) * lanes + channel % lanes] = number;
         }
         all
     }
 
-    fn check_blocks(window: Window, direction: Direction, [from, to]: [[usize; 2]; 2], channels: usize) {
+    fn check_blocks(
+        window: Window,
+        direction: Direction,
+        [from, to]: [[usize; 2]; 2],
+        [channels, lanes]: [usize; 2],
+    ) {
         let input = numbers(2 * channels * from[0] * from[1]);
         let filter = window.kernel[0] * window.kernel[1];
         let weights = numbers(channels * filter);
         let expected = plain(&input, &weights, channels, (window, direction), [from, to]);
         let expected: Vec<f32> = expected.iter().map(|&number| number as f32).collect();
-        let expected = in_blocks(&expected, channels, to[0] * to[1]);
-        let (input, weights) =
-            (in_blocks(&input, channels, from[0] * from[1]), in_blocks(&weights, channels, filter));
-        let padded = Lanes::blocks(channels) * Lanes::COUNT;
+        let expected = in_blocks(&expected, channels, to[0] * to[1], lanes);
+        let input = in_blocks(&input, channels, from[0] * from[1], lanes);
+        let weights = in_blocks(&weights, channels, filter, lanes);
+        let padded = channels.next_multiple_of(lanes);
         // What is worked out first is worked out on a few lines at a time.
         let twice = Step { op: Op::Add, operands: [0, 0, 0] };
         let (half, twice) = (
             input.iter().map(|number| number / 2.0).collect::<Vec<_>>(),
             Expression::new(1, vec![], vec![twice]).unwrap(),
         );
-        let shape = [2, padded / Lanes::COUNT, from[0], from[1], Lanes::COUNT];
+        let shape = [2, padded / lanes, from[0], from[1], lanes];
         let before = Inline::new(&twice, None, &[Tensor { data: &half, shape: &shape }], &shape).unwrap();
         for (processor, before) in
             Processor::all().into_iter().flat_map(|it| [(it, None), (it, Some(&before))])
@@ -249,7 +254,8 @@ mod tests {
                 Maps { data: if before.is_some() { &[] } else { &input }, channels: padded, size: from };
             let job = Depthwise { input: maps, before, ..job(&weights, (window, direction), to) };
             let mut output = vec![f32::NAN; expected.len()];
-            job.run_in_blocks_with(blocks::sum_of(processor), &mut output, &Scoped(2)).unwrap();
+            let sum = blocks::sum_of(processor, lanes).unwrap();
+            job.run_in_blocks_with((sum, lanes), &mut output, &Scoped(2)).unwrap();
             for (index, (&got, &expected)) in output.iter().zip(&expected).enumerate() {
                 assert!(
                     (got - expected).abs() < 1e-5,
@@ -274,8 +280,10 @@ mod tests {
             });
             check(window, Direction::There, [size, places], channels);
             check(window, Direction::Back, [places, size], channels);
-            check_blocks(window, Direction::There, [size, places], channels);
-            check_blocks(window, Direction::Back, [places, size], 16 + channels);
+            for lanes in BLOCKS {
+                check_blocks(window, Direction::There, [size, places], [channels, lanes]);
+                check_blocks(window, Direction::Back, [places, size], [lanes + channels, lanes]);
+            }
         }
     }
 

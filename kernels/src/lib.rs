@@ -15,14 +15,14 @@
 //!
 //! An [`Expression`] is elementwise arithmetic in one go: each input is read once, whatever is done with it (`elementwise`).
 //! [`Depthwise`] convolves every channel with its own filter, or carries a gradient back through that, and works out expressions
-//! on what it reads and makes while that is in the cache (`depthwise`). Both take maps in blocks of 16 channels, too.
+//! on what it reads and makes while that is in the cache (`depthwise`). Both take maps in blocks of [`BLOCKS`] channels, too.
 //!
 //! A chain promises the convolution's result within a few parts in a million of its
 //! largest value, for any size, any number of channels and any batch; that no thread but
 //! the caller's [`Pool`] is used; and that raising the stop flag ends a run within
 //! milliseconds. The crate knows nothing of ONNX.
 //!
-//! `unsafe` stands in `simd` (intrinsics), `loops` (pointers into shared
+//! `unsafe` stands in `simd` (intrinsics), `loops` and `depthwise` (pointers into shared
 //! buffers), `lanes`, and where the others hand disjoint parts of a buffer to threads.
 
 mod chain;
@@ -49,3 +49,7 @@ pub use products::{Matrix, product, product_transposed};
 pub use simd::sums_bytes_exactly;
 pub use stage::Stopped;
 pub use weights::Weights;
+
+/// How many channels a block may hold where a kernel takes maps in blocks: ONNX Runtime's convolutions keep 16 together on
+/// processors with AVX-512, and 8 on others.
+pub const BLOCKS: [usize; 2] = [8, 16];

@@ -4,6 +4,8 @@
 //! kind inside a function that enables the processor's features; everything between is
 //! always inlined, so the intrinsics end up where the features are on.
 
+pub(crate) mod vector;
+
 use crate::lanes::Lanes;
 
 /// What kind of vectors this processor has.

@@ -33,7 +33,7 @@ const LIBRARY: &str = if cfg!(target_os = "macos") {
 pub(super) struct Runtime {
     environment: Environment,
     threads: usize,
-    keeps_blocks: bool,
+    block: Option<usize>,
 }
 
 impl Runtime {
@@ -60,13 +60,13 @@ impl Runtime {
             .build()
             .map_err(|error| setup(error.to_string()))?;
         environment.set_log_level(LogLevel::Error);
-        let loaded = Self { environment, threads, keeps_blocks: false };
-        Ok(Self { keeps_blocks: blocks::are_kept(&loaded), ..loaded })
+        let loaded = Self { environment, threads, block: None };
+        Ok(Self { block: blocks::kept(&loaded), ..loaded })
     }
 
-    /// Whether its convolutions keep channels in blocks of sixteen.
-    pub(super) fn keeps_blocks(&self) -> bool {
-        self.keeps_blocks
+    /// How many channels its convolutions keep together in a block, where they do and camlens's operators can.
+    pub(super) fn block(&self) -> Option<usize> {
+        self.block
     }
 
     /// How many threads compute.

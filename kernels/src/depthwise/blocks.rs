@@ -1,5 +1,5 @@
-//! The same convolutions where sixteen channels lie side by side, as ONNX Runtime's own convolutions keep them:
-//! maps `[N, C/16, H, W, 16]`.
+//! The same convolutions where eight or sixteen channels lie side by side, as ONNX Runtime's own convolutions keep them:
+//! maps `[N, C/L, H, W, L]` with L lanes.
 //!
 //! Every place is a vector, so neither stride nor edge disturbs one: a few lines of the source at a time stand in a frame of
 //! zeros, in a ring, and each line of the result is a sum of those in it. What comes before and after is worked out on these
@@ -7,48 +7,59 @@
 
 use std::ops::Range;
 
+mod sums;
+
+pub(super) use sums::{Sum, sum_of};
+
 use super::plan::Plan;
 use super::{AT_ONCE, Depthwise};
 use crate::elementwise::Inline;
 use crate::lanes::Lanes;
 use crate::pool::{Pool, Shared};
-use crate::simd::{Portable, Processor, Simd};
+use crate::simd::Processor;
+use sums::{Columns, Tap};
 
 /// So many lines of a map are worth another thread's turn.
 const ENOUGH_LINES: usize = 8;
 
 impl Depthwise<'_> {
-    /// Convolves maps in blocks of [`Lanes::COUNT`] channels, of which `input.channels` is a multiple: `[N, C/16, H, W, 16]`, by
-    /// weights `[C/16, kh, kw, 16]`, into `output` `[N, C/16, h, w, 16]`. Expressions see all of that as five dimensions.
+    /// Convolves maps in blocks of `lanes` channels, one of [`BLOCKS`], of which `input.channels` is a multiple:
+    /// `[N, C/L, H, W, L]`, by weights `[C/L, kh, kw, L]`, into `output` `[N, C/L, h, w, L]`. Expressions see all of that as five
+    /// dimensions.
     ///
     /// # Errors
-    /// When a slice is not as long as its shape says, a stride or dilation is 0, or channels do not fill their blocks.
-    pub fn run_in_blocks(&self, output: &mut [f32], threads: &dyn Pool) -> Result<(), String> {
-        self.run_in_blocks_with(sum_of(Processor::detect()), output, threads)
+    /// When a slice is not as long as its shape says, a stride or dilation is 0, channels do not fill their blocks, or there are
+    /// no such blocks.
+    ///
+    /// [`BLOCKS`]: crate::BLOCKS
+    pub fn run_in_blocks(&self, lanes: usize, output: &mut [f32], threads: &dyn Pool) -> Result<(), String> {
+        let sum = sum_of(Processor::detect(), lanes);
+        let sum = sum.ok_or_else(|| format!("there are no blocks of {lanes} channels"))?;
+        self.run_in_blocks_with((sum, lanes), output, threads)
     }
 
     pub(super) fn run_in_blocks_with(
         &self,
-        sum: Sum,
+        (sum, lanes): (Sum, usize),
         output: &mut [f32],
         threads: &dyn Pool,
     ) -> Result<(), String> {
         let Self { input, before, weights, window, direction, size, after } = *self;
         let plan = Plan::new(window, direction, input.size, size)?;
-        let [line, made] = [input.size[1], size[1]].map(|width| width * Lanes::COUNT);
+        let [line, made] = [input.size[1], size[1]].map(|width| width * lanes);
         let (source, result) = (line * input.size[0], made * size[0]);
-        let blocks = input.channels / Lanes::COUNT;
+        let blocks = input.channels / lanes;
         if blocks == 0 || source == 0 || result == 0 {
             return if output.is_empty() { Ok(()) } else { Err("maps without numbers".into()) };
         }
         let read = before.map_or(input.data.len(), Inline::len);
         let maps = read / source;
-        if !input.channels.is_multiple_of(Lanes::COUNT)
+        if !input.channels.is_multiple_of(lanes)
             || read != maps * source
             || !maps.is_multiple_of(blocks)
             || output.len() != maps * result
             || after.is_some_and(|after| after.len() != output.len())
-            || weights.len() != blocks * plan.filter * Lanes::COUNT
+            || weights.len() != blocks * plan.filter * lanes
         {
             return Err("a depthwise convolution's arrays are not as long as their shapes".into());
         }
@@ -59,14 +70,15 @@ impl Depthwise<'_> {
         let together = AT_ONCE.div_ceil(made).min(size[0]);
         let output = Shared::new(output);
         threads.run(pieces, &|piece| {
-            let mut frame = Frame::new(&plan, input.size, together);
+            let mut frame = Frame::new(&plan, input.size, together, lanes);
             let (mut before, mut after) = (before.map(Inline::work), after.map(Inline::work));
             let mut lines = vec![0.0; if before.is_some() { frame.count * line } else { 0 }];
-            let mut sums = vec![Lanes::ZERO; together * size[1]];
+            let mut sums = vec![Lanes::ZERO; Lanes::blocks(together * made)];
+            let sums = Lanes::numbers_mut(&mut sums);
             let mut taps = Vec::new();
             for band in maps * bands * piece / pieces..maps * bands * (piece + 1) / pieces {
                 let (map, band) = (band / bands, band % bands);
-                let filter = &weights[map % blocks * plan.filter * Lanes::COUNT..];
+                let filter = &weights[map % blocks * plan.filter * lanes..];
                 frame.reset();
                 let end = size[0] * (band + 1) / bands;
                 for first in (size[0] * band / bands..end).step_by(together) {
@@ -82,7 +94,7 @@ impl Depthwise<'_> {
                             None => place(&input.data[from..to]),
                         }
                     });
-                    for (y, sums) in (first..).zip(sums.chunks_exact_mut(size[1]).take(count)) {
+                    for (y, sums) in (first..).zip(sums.chunks_exact_mut(made).take(count)) {
                         for part in 0..plan.axes[1].results.min(size[1]) {
                             frame.taps(&plan, y, part, filter, &mut taps);
                             let columns = Columns {
@@ -95,7 +107,7 @@ impl Depthwise<'_> {
                             unsafe { sum(sums, columns, &taps) };
                         }
                     }
-                    let sums = &Lanes::numbers(&sums)[..count * made];
+                    let sums = &sums[..count * made];
                     let at = map * result + first * made;
                     // SAFETY: every band has lines of its own, inside the output.
                     let output =
@@ -114,9 +126,11 @@ impl Depthwise<'_> {
 /// The lines of the source that are being looked at, each between zeros.
 struct Frame {
     lines: Vec<Lanes>,
+    /// Channels in a block.
+    lanes: usize,
     /// How far from a row of the result lie the lines that it meets.
     offsets: Range<usize>,
-    /// Places in a line with its zeros, and the source's own.
+    /// Numbers in a line with its zeros, and in the source's own.
     pitch: usize,
     width: usize,
     height: usize,
@@ -127,13 +141,14 @@ struct Frame {
 }
 
 impl Frame {
-    fn new(plan: &Plan, [height, width]: [usize; 2], together: usize) -> Self {
+    fn new(plan: &Plan, [height, width]: [usize; 2], together: usize, lanes: usize) -> Self {
         let [rows, columns] = &plan.axes;
         let all = rows.taps.iter().flatten().map(|&(_, part, offset)| offset * rows.sources + part);
         let offsets = all.clone().min().unwrap_or(0)..all.max().map_or(0, |last| last + 1);
         let count = (offsets.len() + (together - 1).div_ceil(rows.results) * rows.sources).min(height);
-        let pitch = columns.len * columns.sources;
-        Self { lines: vec![Lanes::ZERO; pitch * count], offsets, pitch, width, height, count, next: 0 }
+        let pitch = columns.len * columns.sources * lanes;
+        let lines = vec![Lanes::ZERO; Lanes::blocks(pitch * count)];
+        Self { lines, lanes, offsets, pitch, width: width * lanes, height, count, next: 0 }
     }
 
     /// Begins with another map.
@@ -165,13 +180,11 @@ impl Frame {
             return;
         }
         self.next = last;
-        let Self { lines, pitch, width, count, .. } = self;
+        let Self { lines, lanes, pitch, width, count, .. } = self;
+        let lines = Lanes::numbers_mut(lines);
         read(first..last, &mut |numbers| {
-            for (y, line) in (first..last).zip(numbers.chunks_exact(*width * Lanes::COUNT)) {
-                let to = &mut lines[y % *count * *pitch + plan.axes[1].before..][..*width];
-                for (to, from) in to.iter_mut().zip(line.as_chunks().0) {
-                    to.0 = *from;
-                }
+            for (y, line) in (first..last).zip(numbers.chunks_exact(*width)) {
+                lines[y % *count * *pitch + plan.axes[1].before * *lanes..][..*width].copy_from_slice(line);
             }
         });
     }
@@ -182,100 +195,12 @@ impl Frame {
         taps.clear();
         for &(row, row_part, row_offset) in &rows.taps[y % rows.results] {
             let Some(line) = self.source(plan, y, (row_part, row_offset)) else { continue };
-            let line = &self.lines[line % self.count * self.pitch..][..self.pitch];
+            let line = &Lanes::numbers(&self.lines)[line % self.count * self.pitch..][..self.pitch];
             for &(column, column_part, offset) in &columns.taps[part] {
-                let weight = (row * plan.kernel[1] + column) * Lanes::COUNT;
-                let from = &line[offset * columns.sources + column_part..];
+                let weight = (row * plan.kernel[1] + column) * self.lanes;
+                let from = &line[(offset * columns.sources + column_part) * self.lanes..];
                 taps.push((from.as_ptr(), filter[weight..].as_ptr()));
             }
-        }
-    }
-}
-
-/// Where what one weight of every channel multiplies begins, and these weights.
-type Tap = (*const Lanes, *const f32);
-
-/// Columns of a line of the result, and how far apart lie those that they meet.
-#[derive(Clone, Copy)]
-pub(super) struct Columns {
-    first: usize,
-    step: usize,
-    count: usize,
-    source_step: usize,
-}
-
-/// `sums[first + i·step] = Σ tap[i·source_step] · weights`.
-///
-/// # Safety
-/// The processor can do it, the columns are inside the sums, and there are as many places behind every tap as they meet.
-pub(super) type Sum = unsafe fn(sums: &mut [Lanes], columns: Columns, taps: &[Tap]);
-
-/// The loop for this processor.
-pub(super) const fn sum_of(processor: Processor) -> Sum {
-    match processor {
-        Processor::Portable => sum::<Portable>,
-        #[cfg(target_arch = "x86_64")]
-        Processor::Avx2 => avx2,
-        #[cfg(target_arch = "x86_64")]
-        Processor::Avx512 => avx512,
-        #[cfg(target_arch = "aarch64")]
-        Processor::Neon => sum::<crate::simd::arm::Neon>,
-    }
-}
-
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2,fma")]
-unsafe fn avx2(sums: &mut [Lanes], columns: Columns, taps: &[Tap]) {
-    // SAFETY: the caller's promise.
-    unsafe { sum::<crate::simd::x86::Avx2>(sums, columns, taps) }
-}
-
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f")]
-unsafe fn avx512(sums: &mut [Lanes], columns: Columns, taps: &[Tap]) {
-    // SAFETY: the caller's promise.
-    unsafe { sum::<crate::simd::x86::Avx512>(sums, columns, taps) }
-}
-
-/// # Safety
-/// See [`Sum`].
-#[inline(always)]
-unsafe fn sum<S: Simd>(sums: &mut [Lanes], columns: Columns, taps: &[Tap]) {
-    let mut at = 0;
-    // SAFETY: the caller's promise.
-    unsafe {
-        // As many at once as keep the processor's adders busy.
-        while at + 8 <= columns.count {
-            places::<S, 8>(sums, columns, at, taps);
-            at += 8;
-        }
-        if at + 4 <= columns.count {
-            places::<S, 4>(sums, columns, at, taps);
-            at += 4;
-        }
-        while at < columns.count {
-            places::<S, 1>(sums, columns, at, taps);
-            at += 1;
-        }
-    }
-}
-
-/// # Safety
-/// See [`Sum`].
-#[inline(always)]
-unsafe fn places<S: Simd, const N: usize>(sums: &mut [Lanes], columns: Columns, at: usize, taps: &[Tap]) {
-    // SAFETY: the caller's promise.
-    unsafe {
-        let mut values = [S::splat(0.0); N];
-        for &(from, weights) in taps {
-            let weights = S::load_bytes(weights.cast());
-            for (index, value) in values.iter_mut().enumerate() {
-                let numbers = S::load(from.add((at + index) * columns.source_step));
-                *value = S::mul_add(numbers, weights, *value);
-            }
-        }
-        for (index, value) in values.into_iter().enumerate() {
-            S::store(&mut sums[columns.first + (at + index) * columns.step], value);
         }
     }
 }

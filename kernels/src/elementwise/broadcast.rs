@@ -4,7 +4,6 @@ use std::ops::Range;
 
 use super::Tensor;
 use super::buffer::Buffer;
-use crate::lanes::Lanes;
 
 /// The shape to which all of these are broadcast.
 ///
@@ -148,14 +147,17 @@ fn spread(data: &[f32], axes: &[(usize, usize)], block: &Range<usize>, buffer: &
 fn repeat(row: &[f32], from: usize, to: &mut [f32]) {
     let (first, rest) = to.split_at_mut((row.len() - from).min(to.len()));
     first.copy_from_slice(&row[from..][..first.len()]);
-    // A block of channels, of a length that the compiler knows.
-    if let (&[row], []) = row.as_chunks::<{ Lanes::COUNT }>() {
-        let (whole, last) = rest.as_chunks_mut();
-        whole.fill(row);
-        last.copy_from_slice(&row[..last.len()]);
-        return;
+    // Blocks of channels are of lengths that the compiler knows.
+    match row.len() {
+        8 => repeat_block::<8>(row, rest),
+        16 => repeat_block::<16>(row, rest),
+        _ => rest.chunks_mut(row.len()).for_each(|to| to.copy_from_slice(&row[..to.len()])),
     }
-    for to in rest.chunks_mut(row.len()) {
-        to.copy_from_slice(&row[..to.len()]);
-    }
+}
+
+/// Writes a row of this length again and again.
+fn repeat_block<const LANES: usize>(row: &[f32], to: &mut [f32]) {
+    let (whole, last) = to.as_chunks_mut::<LANES>();
+    row.as_chunks().0.iter().for_each(|row| whole.fill(*row));
+    last.copy_from_slice(&row[..last.len()]);
 }

@@ -6,7 +6,6 @@ use std::ops::Range;
 use super::broadcast::{Operand, Reading};
 use super::buffer::Buffer;
 use super::{BLOCK, ENOUGH, Expression, Tensor, broadcast};
-use crate::lanes::Lanes;
 use crate::pool::{Pool, Shared};
 use crate::simd::Processor;
 
@@ -81,15 +80,35 @@ impl<'a> Inline<'a> {
         Ok(())
     }
 
-    /// Works out the sum of every channel where sixteen of them lie side by side: `places` blocks [`Lanes`] make a map, and
-    /// `output` gets a block for each map. The numbers themselves are not kept.
+    /// Works out the sum of every channel where as many as `lanes`, one of [`BLOCKS`], lie side by side: `places` blocks make a
+    /// map, and `output` gets a block for each map. The numbers themselves are not kept.
     ///
     /// # Errors
     /// When the result is not made of such maps, the output not as long as there are sums, and when something should be
     /// handed over.
-    pub fn sums(&self, places: usize, output: &mut [f32], threads: &dyn Pool) -> Result<(), String> {
-        let (maps, rest) = output.as_chunks_mut::<{ Lanes::COUNT }>();
-        let map = places * Lanes::COUNT;
+    ///
+    /// [`BLOCKS`]: crate::BLOCKS
+    pub fn sums(
+        &self,
+        [places, lanes]: [usize; 2],
+        output: &mut [f32],
+        threads: &dyn Pool,
+    ) -> Result<(), String> {
+        match lanes {
+            8 => self.sums_of::<8>(places, output, threads),
+            16 => self.sums_of::<16>(places, output, threads),
+            _ => Err(format!("there are no blocks of {lanes} channels")),
+        }
+    }
+
+    fn sums_of<const LANES: usize>(
+        &self,
+        places: usize,
+        output: &mut [f32],
+        threads: &dyn Pool,
+    ) -> Result<(), String> {
+        let (maps, rest) = output.as_chunks_mut::<LANES>();
+        let map = places * LANES;
         let waits = self.readings.iter().any(|reading| matches!(reading, Reading::Handed));
         if waits || !rest.is_empty() || self.len != maps.len() * map {
             return Err("sums of an expression that is not made of such maps".into());
@@ -101,13 +120,13 @@ impl<'a> Inline<'a> {
             let mut work = self.work();
             let mut block = Buffer::of(0.0);
             for index in count * piece / pieces..count * (piece + 1) / pieces {
-                let mut sum = [0.0; Lanes::COUNT];
+                let mut sum = [0.0; LANES];
                 for from in (0..map).step_by(BLOCK) {
                     let numbers = block.numbers_mut(BLOCK.min(map - from));
                     work.run(index * map + from, &[], numbers);
                     // Block by block: many numbers on one heap would lose the small ones.
-                    let mut of_block = [0.0; Lanes::COUNT];
-                    for numbers in numbers.as_chunks::<{ Lanes::COUNT }>().0 {
+                    let mut of_block = [0.0; LANES];
+                    for numbers in numbers.as_chunks::<LANES>().0 {
                         of_block.iter_mut().zip(numbers).for_each(|(sum, number)| *sum += number);
                     }
                     sum.iter_mut().zip(of_block).for_each(|(sum, number)| *sum += number);

@@ -240,19 +240,23 @@ fn what_does_not_fit_is_refused() {
 #[test]
 fn sums_are_those_of_every_channel() {
     let mul = Expression::new(2, vec![], vec![step(Op::Mul, [0, 1, 0])]).unwrap();
-    // Three maps of more than one block of numbers.
-    let (shape, places) = ([3, 9, 11, 16], 99);
-    let (x, gate) = (values(3 * places * 16, 1), values(3 * 16, 2));
-    let inputs = [tensor(&x, &shape), tensor(&gate, &[3, 1, 1, 16])];
-    let inline = Inline::new(&mul, None, &inputs, &shape).unwrap();
-    let mut sums = [f32::NAN; 48];
-    inline.sums(places, &mut sums, &crate::pool::Scoped(2)).unwrap();
-    for (index, sum) in sums.iter().enumerate() {
-        let (map, lane) = (index / 16, index % 16);
-        let numbers = (0..places).map(|place| x[(map * places + place) * 16 + lane] * gate[index]);
-        let expected: f64 = numbers.map(f64::from).sum();
-        assert!((f64::from(*sum) - expected).abs() < 1e-3, "{index}: {sum} for {expected}");
+    for lanes in crate::BLOCKS {
+        // Three maps of more than one block of numbers.
+        let (shape, places) = ([3, 9, 31, lanes], 279);
+        let (x, gate) = (values(3 * places * lanes, 1), values(3 * lanes, 2));
+        let of_maps = [3, 1, 1, lanes];
+        let inputs = [tensor(&x, &shape), tensor(&gate, &of_maps)];
+        let inline = Inline::new(&mul, None, &inputs, &shape).unwrap();
+        let mut sums = vec![f32::NAN; 3 * lanes];
+        inline.sums([places, lanes], &mut sums, &Scoped(2)).unwrap();
+        for (index, sum) in sums.iter().enumerate() {
+            let (map, lane) = (index / lanes, index % lanes);
+            let numbers = (0..places).map(|place| x[(map * places + place) * lanes + lane] * gate[index]);
+            let expected: f64 = numbers.map(f64::from).sum();
+            assert!((f64::from(*sum) - expected).abs() < 1e-3, "{index}: {sum} for {expected}");
+        }
+        assert!(inline.sums([places, lanes], &mut sums[..2 * lanes], &Serial).is_err());
+        assert!(inline.sums([places - 1, lanes], &mut sums, &Serial).is_err());
+        assert!(inline.sums([places, lanes + 1], &mut sums, &Serial).is_err());
     }
-    assert!(inline.sums(places, &mut sums[..32], &Serial).is_err());
-    assert!(inline.sums(places - 1, &mut sums, &Serial).is_err());
 }

@@ -100,7 +100,7 @@ impl Model {
             score: score.clone(),
             layers: layers.clone(),
             // Without optimising, filters would be arranged again for every pass.
-            fast: settings.fast_kernels.then(|| Machine { blocks: optimise && runtime.keeps_blocks() }),
+            fast: settings.fast_kernels.then(|| Machine { block: runtime.block().filter(|_| optimise) }),
         });
         let source = {
             let programs = Arc::clone(&programs);

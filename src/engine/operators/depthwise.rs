@@ -91,7 +91,7 @@ impl Kernel for DepthwiseKernel {
         let wrong = || ort::Error::new(format!("{OPERATOR} can't take maps of {shape:?}"));
         let (channels, from) = match (order, shape.as_slice()) {
             (Order::Planes, &[_, channels, height, width]) => (channels, [height, width]),
-            (Order::Blocks, &[_, blocks, height, width, lanes]) => (blocks * lanes, [height, width]),
+            (Order::Blocks(_), &[_, blocks, height, width, lanes]) => (blocks * lanes, [height, width]),
             _ => return Err(wrong()),
         };
         let [Some(h), Some(w)] = [0, 1].map(|axis| self.size(axis, from[axis])) else { return Err(wrong()) };
@@ -111,7 +111,7 @@ impl Kernel for DepthwiseKernel {
             let job = kernels::Depthwise { after, ..job };
             match order {
                 Order::Planes => job.run(output, &threads),
-                Order::Blocks => job.run_in_blocks(output, &threads),
+                Order::Blocks(lanes) => job.run_in_blocks(lanes, output, &threads),
             }
         })
     }

@@ -81,7 +81,7 @@ impl Kernel for ElementwiseKernel {
         let mut output = output(context, &self.order.told(&made))?;
         let (_, output) = output.try_extract_tensor_mut::<f32>()?;
         let done = match (self.sums, shape.as_slice()) {
-            (true, &[_, _, height, width, _]) => inline.sums(height * width, output, &threads),
+            (true, &[_, _, height, width, lanes]) => inline.sums([height * width, lanes], output, &threads),
             _ => inline.run(output, &threads),
         };
         done.map_err(ort::Error::new)

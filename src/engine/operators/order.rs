@@ -1,6 +1,5 @@
 //! In which order the numbers of maps lie.
 
-use kernels::Lanes;
 use ort::operator::KernelContext;
 
 use crate::graph::fast::blocks::ATTRIBUTE;
@@ -10,35 +9,34 @@ use crate::graph::fast::blocks::ATTRIBUTE;
 pub(super) enum Order {
     /// Channel by channel.
     Planes,
-    /// Sixteen channels side by side; the runtime calls such a tensor `[N, C, H, W]` all the same.
-    Blocks,
+    /// So many channels side by side; the runtime calls such a tensor `[N, C, H, W]` all the same.
+    Blocks(usize),
 }
 
 impl Order {
     /// That of a node.
     pub(super) fn of(context: &KernelContext<'_>) -> Self {
-        if context.get::<i64>(ATTRIBUTE).is_some_and(|is_set| is_set != 0) {
-            Self::Blocks
-        } else {
-            Self::Planes
-        }
+        let lanes = context.get::<i64>(ATTRIBUTE).and_then(|lanes| usize::try_from(lanes).ok());
+        lanes.filter(|&lanes| lanes > 0).map_or(Self::Planes, Self::Blocks)
     }
 
     /// The shape in which the numbers of a tensor do lie.
     pub(super) fn true_shape(self, told: Vec<usize>) -> ort::Result<Vec<usize>> {
         match (self, told.as_slice()) {
             (Self::Planes, _) => Ok(told),
-            (Self::Blocks, &[images, channels, height, width]) if channels.is_multiple_of(Lanes::COUNT) => {
-                Ok(vec![images, channels / Lanes::COUNT, height, width, Lanes::COUNT])
+            (Self::Blocks(lanes), &[images, channels, height, width]) if channels.is_multiple_of(lanes) => {
+                Ok(vec![images, channels / lanes, height, width, lanes])
             }
-            _ => Err(ort::Error::new(format!("{told:?} are no maps in blocks of {} channels", Lanes::COUNT))),
+            (Self::Blocks(lanes), _) => {
+                Err(ort::Error::new(format!("{told:?} are no maps in blocks of {lanes} channels")))
+            }
         }
     }
 
     /// What the runtime calls it.
     pub(super) fn told(self, shape: &[usize]) -> Vec<usize> {
         match (self, shape) {
-            (Self::Blocks, &[images, blocks, height, width, lanes]) => {
+            (Self::Blocks(_), &[images, blocks, height, width, lanes]) => {
                 vec![images, blocks * lanes, height, width]
             }
             _ => shape.to_vec(),

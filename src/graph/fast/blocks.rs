@@ -1,7 +1,7 @@
-//! Maps in blocks of sixteen channels from one end of a program to the other.
+//! Maps in blocks of channels from one end of a program to the other.
 //!
-//! The runtime's convolutions work on maps `[N, C/16, H, W, 16]`, and it turns maps round where another operator stands
-//! between two of them. A backward pass through depthwise convolutions is full of camlens's own operators, so maps would be
+//! The runtime's convolutions work on maps `[N, C/L, H, W, L]`, with 8 or 16 lanes L by the processor, and it turns maps round
+//! where another operator stands between two of them. A backward pass through depthwise convolutions is full of camlens's own operators, so maps would be
 //! turned all the time, and its convolutions of 1×1 be products of matrices in the ordinary order, which take twice as long.
 //! [`lay_out`] writes what the runtime would write, its operators of the domain [`RUNTIME`], forwards and backwards, and
 //! between them camlens's own, which take either order.
@@ -23,7 +23,7 @@ use crate::graph::proto::{GraphProto, ModelProto, NodeProto, OperatorSetIdProto}
 use crate::graph::topology::{Topology, read_names};
 use crate::graph::upgrade::OPSET;
 
-/// An operator of camlens takes and gives maps in blocks if it has this attribute, and it is not 0.
+/// An operator of camlens takes and gives maps in blocks of so many channels if it has this attribute, and it is not 0.
 pub const ATTRIBUTE: &str = "blocks";
 
 /// The domain of the runtime's operators on blocks.
@@ -53,15 +53,16 @@ pub fn turning(input: &str, output: &str) -> ModelProto {
     }
 }
 
-/// Lays out a graph that carries gradients back through depthwise convolutions; returns how many convolutions are in blocks.
-pub(super) fn lay_out(graph: &mut GraphProto) -> usize {
+/// Lays out a graph that carries gradients back through depthwise convolutions, in blocks of so many channels; returns how many
+/// convolutions are in blocks.
+pub(super) fn lay_out(graph: &mut GraphProto, lanes: usize) -> usize {
     let has_depthwise =
         bodies(graph).any(|body| body.node.iter().any(|node| is_own(node, depthwise::OPERATOR)));
     if !has_depthwise {
         return 0;
     }
     let weights = std::mem::take(&mut graph.initializer);
-    let mut writer = Writer::new(&weights);
+    let mut writer = Writer::new(&weights, lanes);
     graph.node = laid_out(graph, &mut writer, |writer, loops| {
         let bodies = loops.attribute.iter_mut().filter_map(|attribute| attribute.g.as_mut());
         bodies.for_each(|body| {
@@ -182,7 +183,7 @@ mod tests {
     #[test]
     fn maps_stay_in_blocks_from_the_image_to_whoever_reads_them_otherwise() {
         let mut graph = graph(vec![depthwise(&["c2", "w2"], "maps")]);
-        assert_eq!(lay_out(&mut graph), 4);
+        assert_eq!(lay_out(&mut graph, 16), 4);
         let expected = [
             "Conv image ~Out/w0 > ~c0",
             // A ReLU goes with its convolution, an addition with the one that it alone reads.
@@ -196,7 +197,7 @@ mod tests {
         assert_eq!(told(&graph.node), expected);
         let body = graph.node.last().unwrap().attribute[0].g.as_ref().unwrap();
         assert_eq!(told(&body.node), ["Depthwise ~c2 ~Out/w2 > ~maps", "ReorderOutput ~maps > maps"]);
-        assert_eq!(body.node[0].int(ATTRIBUTE, 0), 1);
+        assert_eq!(body.node[0].int(ATTRIBUTE, 0), 16);
         let channels = |node: &NodeProto| node.int("channels", 0);
         assert_eq!((channels(&body.node[1]), channels(&graph.node[graph.node.len() - 3])), (36, 20));
     }
@@ -222,7 +223,7 @@ mod tests {
                 TensorProto::int64("places", &[2], &[2, 3]),
                 TensorProto::int64("rows only", &[1], &[2]),
             ]);
-            lay_out(&mut graph);
+            lay_out(&mut graph, 16);
             told(&graph.node.last().unwrap().attribute[0].g.as_ref().unwrap().node)
         };
         let expected = [
@@ -246,7 +247,7 @@ mod tests {
         graph.node[3].input[1] = "others".into();
         graph.output.push(ValueInfoProto::untyped("again"));
         graph.initializer.push(weights("others", &[36, 1, 1, 1]));
-        lay_out(&mut graph);
+        lay_out(&mut graph, 16);
         for place in [graph.node.len() - 2, graph.node.len() - 1] {
             let body = graph.node[place].attribute[0].g.as_ref().unwrap();
             assert!(body.node.iter().any(|node| node.output[0] == "camlens/blocks/Out/w2"));
@@ -257,7 +258,7 @@ mod tests {
     fn without_a_depthwise_convolution_on_the_way_back_nothing_is_laid_out() {
         let mut graph = graph(vec![NodeProto::new("Identity", &["c2"], &["maps"])]);
         let before = told(&graph.node);
-        assert_eq!((lay_out(&mut graph), told(&graph.node)), (0, before));
+        assert_eq!((lay_out(&mut graph, 16), told(&graph.node)), (0, before));
     }
 
     #[test]
@@ -273,7 +274,7 @@ mod tests {
                 NodeProto::new("Identity", &["e"], &["maps"]),
             ];
             let mut graph = graph(body);
-            lay_out(&mut graph);
+            lay_out(&mut graph, 16);
             told(&graph.node.last().unwrap().attribute[0].g.as_ref().unwrap().node)
         };
         assert!(divided("c2").contains(&"Elementwise c2 > e".to_owned()), "{:?}", divided("c2"));

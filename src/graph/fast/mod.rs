@@ -43,8 +43,8 @@ pub struct Fused {
 /// What of the machine decides what is worth replacing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Machine {
-    /// The runtime's convolutions keep channels in blocks of [`kernels::Lanes::COUNT`].
-    pub blocks: bool,
+    /// How many channels the runtime's convolutions keep together in a block, where they do: one of [`kernels::BLOCKS`].
+    pub block: Option<usize>,
 }
 
 /// Replaces what camlens computes faster than the runtime.
@@ -61,8 +61,8 @@ pub fn fuse(model: &mut ModelProto, machine: Machine) -> Fused {
         blocks: 0,
         integers,
     };
-    if machine.blocks {
-        fused.blocks = blocks::lay_out(graph);
+    if let Some(lanes) = machine.block {
+        fused.blocks = blocks::lay_out(graph, lanes);
     }
     if fused.blocks > 0 {
         model.opset_import.push(blocks::opset());

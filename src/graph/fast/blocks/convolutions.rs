@@ -1,7 +1,7 @@
 //! Convolutions in blocks, and what becomes part of one: a ReLU, an addition.
 
 use super::filters::{Arrangement, filled};
-use super::writer::{LANES, Maps, Size, Writer, in_blocks, of_runtime};
+use super::writer::{Maps, Size, Writer, in_blocks, of_runtime};
 use crate::graph::proto::{AttributeProto, NodeProto};
 use crate::graph::topology::Topology;
 
@@ -22,7 +22,7 @@ impl Writer<'_> {
             Some(maps) if [group, outs] == [maps.channels; 2] && ins == 1 => {
                 (in_blocks(input), Arrangement::Out)
             }
-            None if group == 1 && ins < LANES => (input.to_owned(), Arrangement::Out),
+            None if group == 1 && ins < self.lanes => (input.to_owned(), Arrangement::Out),
             _ => return None,
         };
         if let Some(bias) = node.input_name(2) {
@@ -35,7 +35,8 @@ impl Writer<'_> {
         let mut made = of_runtime("Conv", &inputs, &in_blocks(output));
         let others = node.attribute.iter().filter(|attribute| attribute.name() != "group");
         made.attribute = others.cloned().collect();
-        made = made.with(AttributeProto::int("group", if group == 1 { 1 } else { filled(group) }));
+        made =
+            made.with(AttributeProto::int("group", if group == 1 { 1 } else { filled(group, self.lanes) }));
         if relu.is_some() {
             made = made.with(AttributeProto::string("activation", "Relu"));
         }
@@ -46,12 +47,13 @@ impl Writer<'_> {
 
     /// A number for every channel, and zeros for what fills the last block.
     fn bias(&mut self, source: &str, outs: i64, nodes: &mut Vec<NodeProto>) -> String {
-        if filled(outs) == outs {
+        let wide = filled(outs, self.lanes);
+        if wide == outs {
             return source.to_owned();
         }
         let name = in_blocks(&format!("bias/{source}"));
         if self.is_new(&name) {
-            let pads = self.constant(format!("{name}/pads"), &[0, filled(outs) - outs]);
+            let pads = self.constant(format!("{name}/pads"), &[0, wide - outs]);
             nodes.push(NodeProto::new("Pad", &[source, &pads], &[&name]));
         }
         name
@@ -123,7 +125,7 @@ impl Writer<'_> {
             && self.integers(matrix.input_name(1)) == Some(vec![outs, ins])
             && turned.ints("perm") == Some(&[1, 0])
             && self.integers(rows.input_name(1)) == Some(vec![0, outs, -1]);
-        if !fits || self.maps(input).map_or(outs % LANES != 0, |maps| maps.channels != outs) {
+        if !fits || self.maps(input).map_or(outs % self.lanes != 0, |maps| maps.channels != outs) {
             return None;
         }
         if self.maps(input).is_none() {

@@ -1,7 +1,6 @@
 //! Filters as the runtime's convolutions on blocks want them, computed from those of the model by nodes that the
 //! runtime works out once, when it loads a program.
 
-use super::writer::LANES;
 use crate::graph::proto::{AttributeProto, NodeProto, TensorProto};
 
 /// In which order a filter's numbers are wanted, `[out, in, kh, kw]` being what there is.
@@ -16,18 +15,21 @@ pub(super) enum Arrangement {
 }
 
 /// So many channels as fill their blocks.
-pub(super) const fn filled(channels: i64) -> i64 {
-    (channels + LANES - 1) / LANES * LANES
+pub(super) const fn filled(channels: i64, lanes: i64) -> i64 {
+    (channels + lanes - 1) / lanes * lanes
 }
 
-/// The nodes and constants that make a filter out of `source` of these sizes, the last node's output being `name`.
+/// The nodes and constants that make a filter out of `source` of these sizes, with so many channels in a block, the last node's
+/// output being `name`.
 pub(super) fn arrange(
     source: &str,
     name: &str,
     sizes: [i64; 4],
     arrangement: Arrangement,
+    lanes: i64,
 ) -> (Vec<NodeProto>, Vec<TensorProto>) {
     let [outs, ins, height, width] = sizes;
+    let filled = |channels| filled(channels, lanes);
     let wide = match arrangement {
         Arrangement::Out => [filled(outs), ins],
         Arrangement::Both | Arrangement::Back => [filled(outs), filled(ins)],
@@ -45,12 +47,12 @@ pub(super) fn arrange(
         last = part("filled");
     }
     let (split, order, told): (Vec<i64>, &[i64], [i64; 2]) = match arrangement {
-        Arrangement::Out => (vec![wide[0] / LANES, LANES, ins, height, width], &[0, 2, 3, 4, 1], wide),
+        Arrangement::Out => (vec![wide[0] / lanes, lanes, ins, height, width], &[0, 2, 3, 4, 1], wide),
         Arrangement::Both => {
-            (vec![wide[0] / LANES, LANES, wide[1] / LANES, LANES, height, width], &[0, 2, 4, 5, 3, 1], wide)
+            (vec![wide[0] / lanes, lanes, wide[1] / lanes, lanes, height, width], &[0, 2, 4, 5, 3, 1], wide)
         }
         Arrangement::Back => {
-            (vec![wide[0] / LANES, LANES, wide[1] / LANES, LANES], &[2, 0, 1, 3], [wide[1], wide[0]])
+            (vec![wide[0] / lanes, lanes, wide[1] / lanes, lanes], &[2, 0, 1, 3], [wide[1], wide[0]])
         }
     };
     let split = constant("split", &split);

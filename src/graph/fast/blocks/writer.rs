@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use kernels::{Lanes, Op};
+use kernels::Op;
 
 use super::filters::{Arrangement, arrange};
 use super::{ATTRIBUTE, RUNTIME};
@@ -11,9 +11,6 @@ use crate::graph::fast::elementwise::{STEPS, SUMS};
 use crate::graph::fast::{DOMAIN, depthwise, elementwise, is_own};
 use crate::graph::proto::{AttributeProto, NodeProto, TensorProto, data_type};
 use crate::graph::topology::Topology;
-
-/// Channels in a block.
-pub(super) const LANES: i64 = Lanes::COUNT as i64;
 
 /// Operators on every number for itself, which make a number of zero. What else they read is one number for all.
 const ELEMENTWISE: [&str; 17] = [
@@ -68,6 +65,8 @@ pub(super) struct Scope {
 pub(super) struct Writer<'g> {
     pub(super) weights: HashMap<&'g str, &'g TensorProto>,
     pub(super) scope: Scope,
+    /// Channels in a block.
+    pub(super) lanes: i64,
     /// What goes with the graph's constants.
     pub(super) constants: Vec<TensorProto>,
 }
@@ -81,10 +80,11 @@ pub(super) fn in_blocks(tensor: &str) -> String {
 }
 
 impl<'g> Writer<'g> {
-    pub(super) fn new(weights: &'g [TensorProto]) -> Self {
+    pub(super) fn new(weights: &'g [TensorProto], lanes: usize) -> Self {
         Self {
             weights: weights.iter().map(|tensor| (tensor.name(), tensor)).collect(),
             scope: Scope::default(),
+            lanes: lanes as i64,
             constants: Vec::new(),
         }
     }
@@ -176,7 +176,7 @@ impl<'g> Writer<'g> {
     ) -> String {
         let name = format!("{PREFIX}{arrangement:?}/{source}");
         if self.is_new(&name) {
-            let (made, constants) = arrange(source, &name, sizes, arrangement);
+            let (made, constants) = arrange(source, &name, sizes, arrangement, self.lanes);
             nodes.extend(made);
             self.constants.extend(constants);
         }
@@ -212,9 +212,9 @@ impl<'g> Writer<'g> {
                 NodeProto { name: Some(output.clone()), output: vec![output], ..group.clone() }
             }
             Some(mul) if mul.is("Mul") && mul.input.iter().all(|input| input.starts_with(PREFIX)) => {
-                expression(&mul.input, output, vec![Op::Mul as i64, 0, 1, 0])
+                self.expression(&mul.input, output, vec![Op::Mul as i64, 0, 1, 0])
             }
-            _ => expression(&[read], output, vec![Op::Identity as i64, 0, 0, 0]),
+            _ => self.expression(&[read], output, vec![Op::Identity as i64, 0, 0, 0]),
         };
         nodes.push(sum.with(AttributeProto::int(SUMS, 1)));
         self.wrote(output, Maps { channels, size: Size::Known([1, 1]) })
@@ -229,7 +229,7 @@ impl<'g> Writer<'g> {
         let same_size = maps.iter().all(|map| self.maps(map).is_some_and(|map| map.size == all.size));
         if let Some(op) = arithmetic(node).filter(|_| others.is_empty() && !same_size) {
             let inputs: Vec<String> = node.input.iter().map(|input| in_blocks(input)).collect();
-            nodes.push(expression(&inputs, output, vec![op as i64, 0, 1, 0]));
+            nodes.push(self.expression(&inputs, output, vec![op as i64, 0, 1, 0]));
             return self.wrote(output, all);
         }
         let is_number = |name: &&String| {
@@ -254,13 +254,14 @@ impl<'g> Writer<'g> {
     fn hard_swish(&mut self, node: &NodeProto, nodes: &mut Vec<NodeProto>) -> Option<()> {
         let (input, output) = (node.input_name(0)?, &node.output[0]);
         let maps = self.maps(input)?.clone();
-        nodes.push(expression(&[in_blocks(input)], output, vec![Op::HardSwish as i64, 0, 0, 0]));
+        nodes.push(self.expression(&[in_blocks(input)], output, vec![Op::HardSwish as i64, 0, 0, 0]));
         self.wrote(output, maps)
     }
 
     /// Camlens's own elementwise arithmetic.
     fn own_elementwise(&mut self, node: &NodeProto, nodes: &mut Vec<NodeProto>) -> Option<()> {
-        let maps = self.together(&node.input, &node.output[0]).filter(|maps| stays_number(maps, node))?;
+        let maps =
+            self.together(&node.input, &node.output[0]).filter(|maps| self.stays_number(maps, node))?;
         self.own(node, |_| true, nodes);
         self.wrote(&node.output[0], maps)
     }
@@ -270,7 +271,7 @@ impl<'g> Writer<'g> {
         let place = usize::try_from(node.int(SOURCES, 1)).ok()?;
         let others = node.input.iter().enumerate().filter(|(index, _)| *index != place);
         let maps = self.together(others.map(|(_, input)| input), &node.output[0]);
-        let Maps { channels, .. } = maps.filter(|maps| stays_number(maps, node))?;
+        let Maps { channels, .. } = maps.filter(|maps| self.stays_number(maps, node))?;
         let &[height, width] = node.ints("kernel_shape")? else { return None };
         let source = node.input_name(place)?.to_owned();
         let filter = self.filter(&source, [channels, 1, height, width], Arrangement::Out, nodes);
@@ -285,7 +286,7 @@ impl<'g> Writer<'g> {
         is_map: impl Fn(usize) -> bool,
         nodes: &'n mut Vec<NodeProto>,
     ) -> &'n mut NodeProto {
-        let mut made = node.clone().with(AttributeProto::int(ATTRIBUTE, 1));
+        let mut made = node.clone().with(AttributeProto::int(ATTRIBUTE, self.lanes));
         for (_, input) in made.input.iter_mut().enumerate().filter(|(index, _)| is_map(*index)) {
             *input = in_blocks(input);
         }
@@ -293,6 +294,27 @@ impl<'g> Writer<'g> {
         nodes.push(made);
         let last = nodes.len() - 1;
         &mut nodes[last]
+    }
+
+    /// Whether what fills the last block stays a number: what is none would spread, though filters have a zero for it.
+    fn stays_number(&self, maps: &Maps, node: &NodeProto) -> bool {
+        let steps = node.attribute.iter().filter(|attribute| attribute.name().ends_with(STEPS));
+        let mut ops = steps.flat_map(|steps| steps.ints.iter().step_by(4));
+        maps.channels % self.lanes == 0
+            || ops.all(|&op| ![Op::Div as i64, Op::Reciprocal as i64].contains(&op))
+    }
+
+    /// An expression on blocks.
+    fn expression(&self, inputs: &[String], output: &str, steps: Vec<i64>) -> NodeProto {
+        let inputs: Vec<&str> = inputs.iter().map(String::as_str).collect();
+        let output = in_blocks(output);
+        NodeProto {
+            domain: Some(DOMAIN.into()),
+            name: Some(output.clone()),
+            ..NodeProto::new(elementwise::OPERATOR, &inputs, &[&output])
+        }
+        .with(AttributeProto::ints(STEPS, steps))
+        .with(AttributeProto::int(ATTRIBUTE, self.lanes))
     }
 }
 
@@ -306,29 +328,9 @@ fn arithmetic(node: &NodeProto) -> Option<Op> {
     }
 }
 
-/// Whether what fills the last block stays a number: what is none would spread, though filters have a zero for it.
-fn stays_number(maps: &Maps, node: &NodeProto) -> bool {
-    let steps = node.attribute.iter().filter(|attribute| attribute.name().ends_with(STEPS));
-    let mut ops = steps.flat_map(|steps| steps.ints.iter().step_by(4));
-    maps.channels % LANES == 0 || ops.all(|&op| ![Op::Div as i64, Op::Reciprocal as i64].contains(&op))
-}
-
 /// A node of the runtime's own on blocks.
 pub(super) fn of_runtime(op: &str, inputs: &[&str], output: &str) -> NodeProto {
     // Another node may be called as its output is.
     let name = Some(format!("{output}/{op}"));
     NodeProto { domain: Some(RUNTIME.into()), name, ..NodeProto::new(op, inputs, &[output]) }
-}
-
-/// An expression on blocks.
-fn expression(inputs: &[String], output: &str, steps: Vec<i64>) -> NodeProto {
-    let inputs: Vec<&str> = inputs.iter().map(String::as_str).collect();
-    let output = in_blocks(output);
-    NodeProto {
-        domain: Some(DOMAIN.into()),
-        name: Some(output.clone()),
-        ..NodeProto::new(elementwise::OPERATOR, &inputs, &[&output])
-    }
-    .with(AttributeProto::ints(STEPS, steps))
-    .with(AttributeProto::int(ATTRIBUTE, 1))
 }
