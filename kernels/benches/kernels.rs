@@ -167,3 +167,54 @@ fn depthwise_back(bencher: Bencher<'_, '_>, stride: usize) {
         job.run(&mut output, &Serial).expect("it fits");
     });
 }
+
+/// `dy` times the slope of HardSwish at `x`, as a backward pass writes it: steps on `x`, `dy` and the constants 1/3, 1/2, −3 and 3.
+const HARD_SWISH_BACK: [(Op, [usize; 3]); 9] = [
+    (Op::Mul, [0, 2, 0]),
+    (Op::Add, [6, 3, 0]),
+    (Op::Greater, [0, 4, 0]),
+    (Op::Greater, [5, 0, 0]),
+    (Op::And, [8, 9, 0]),
+    (Op::Mul, [10, 7, 0]),
+    (Op::GreaterOrEqual, [0, 5, 0]),
+    (Op::Add, [11, 12, 0]),
+    (Op::Mul, [1, 13, 0]),
+];
+
+/// One of MobileNet v3's convolutions on the way back in blocks of 8 channels, between two slopes of HardSwish: channels, side of
+/// the result, size of the filter, and stride.
+#[divan::bench(args = [(672, 14, 5, 1), (960, 7, 5, 1), (240, 28, 3, 2)], sample_count = 50)]
+fn inverted_residual_back(
+    bencher: Bencher<'_, '_>,
+    (channels, side, kernel, stride): (usize, usize, usize, usize),
+) {
+    let pads = [kernel / 2; 2];
+    let window = Window { kernel: [kernel; 2], strides: [stride; 2], dilations: [1; 2], pads };
+    let (from, to) = (side / stride, side);
+    let [[x, dy], [before_x, _]] = [to, from].map(|side| {
+        [1, 2].map(|seed| (0..channels * side * side).map(|i| 4.0 * noise(i + seed)).collect::<Vec<_>>())
+    });
+    let dy = &dy[..channels * from * from];
+    let weights: Vec<f32> = (0..channels * kernel * kernel).map(noise).collect();
+    let steps: Vec<Step> = HARD_SWISH_BACK.iter().map(|&(op, operands)| Step { op, operands }).collect();
+    let slope = Expression::new(2, vec![1.0 / 3.0, 0.5, -3.0, 3.0], steps).expect("an expression");
+    let shape = |side: usize| [1, channels / 8, side, side, 8];
+    let mut output = vec![0.0; x.len()];
+    bencher.counter(ItemsCount::new(x.len())).bench_local(|| {
+        let (wide, narrow) = (shape(to), shape(from));
+        let inputs = [&before_x, dy].map(|data| Tensor { data, shape: &narrow });
+        let before = Inline::new(&slope, None, &inputs, &narrow).expect("shapes that fit");
+        let inputs = [Tensor { data: &x, shape: &wide }];
+        let after = Inline::new(&slope, Some(1), &inputs, &wide).expect("shapes that fit");
+        let job = Depthwise {
+            input: Maps { data: &[], channels, size: [from; 2] },
+            before: Some(&before),
+            weights: &weights,
+            window,
+            direction: Direction::Back,
+            size: [to; 2],
+            after: Some(&after),
+        };
+        job.run_in_blocks(8, &mut output, &Serial).expect("it fits");
+    });
+}

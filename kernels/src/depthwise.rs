@@ -17,7 +17,7 @@ use plan::Plan;
 use scratch::Scratch;
 
 use crate::elementwise::Inline;
-use crate::pool::{Pool, Shared};
+use crate::pool::{Pool, Shared, share};
 use crate::simd::Processor;
 
 /// So many numbers are worth a run of an expression.
@@ -102,40 +102,38 @@ impl Depthwise<'_> {
         {
             return Err("a depthwise convolution's arrays are not as long as their shapes".into());
         }
-        let pieces = planes.min(4 * threads.threads().max(1));
         let output = Shared::new(output);
         // Small planes are worked out several at once: an expression takes its time for every run.
         let together = AT_ONCE.div_ceil(plane.max(made));
-        threads.run(pieces, &|piece| {
-            let mut scratch = Scratch::new(&plan, size);
-            let (mut before, mut after) = (before.map(Inline::work), after.map(Inline::work));
-            let mut source = vec![0.0; if before.is_some() { together * plane } else { 0 }];
-            let mut result = vec![0.0; if after.is_some() { together * made } else { 0 }];
-            let end = planes * (piece + 1) / pieces;
-            for first in (planes * piece / pieces..end).step_by(together) {
-                let count = together.min(end - first);
-                let source = match &mut before {
-                    Some(before) => {
-                        before.run(first * plane, &[], &mut source[..count * plane]);
-                        &source[..]
-                    }
-                    None => &input.data[first * plane..],
-                };
-                // SAFETY: every piece has planes of its own, inside the output.
-                let output =
-                    unsafe { std::slice::from_raw_parts_mut(output.get().add(first * made), count * made) };
-                let to = if after.is_some() { &mut result[..count * made] } else { &mut *output };
-                for (index, (from, to)) in
-                    source.chunks_exact(plane).zip(to.chunks_exact_mut(made)).enumerate()
-                {
-                    let channel = (first + index) % channels;
-                    scratch.fill(&plan, from, input.size[1]);
-                    scratch.convolve(correlate, &plan, &weights[channel * plan.filter..][..plan.filter]);
-                    scratch.hand_out(&plan, to, size[1]);
+        let work = || {
+            let (before, after) = (before.map(Inline::work), after.map(Inline::work));
+            let source = vec![0.0; if before.is_some() { together * plane } else { 0 }];
+            let result = vec![0.0; if after.is_some() { together * made } else { 0 }];
+            (Scratch::new(&plan, size), before, after, source, result)
+        };
+        share(threads, planes, planes.div_ceil(together), work, |work, turn| {
+            let (scratch, before, after, source, result) = work;
+            let first = turn * together;
+            let count = together.min(planes - first);
+            let source = match before {
+                Some(before) => {
+                    before.run(first * plane, &[], &mut source[..count * plane]);
+                    &source[..]
                 }
-                if let Some(after) = &mut after {
-                    after.run(first * made, &result[..count * made], output);
-                }
+                None => &input.data[first * plane..],
+            };
+            // SAFETY: every turn has planes of its own, inside the output.
+            let output =
+                unsafe { std::slice::from_raw_parts_mut(output.get().add(first * made), count * made) };
+            let to = if after.is_some() { &mut result[..count * made] } else { &mut *output };
+            for (index, (from, to)) in source.chunks_exact(plane).zip(to.chunks_exact_mut(made)).enumerate() {
+                let channel = (first + index) % channels;
+                scratch.fill(&plan, from, input.size[1]);
+                scratch.convolve(correlate, &plan, &weights[channel * plan.filter..][..plan.filter]);
+                scratch.hand_out(&plan, to, size[1]);
+            }
+            if let Some(after) = after {
+                after.run(first * made, &result[..count * made], output);
             }
         });
         Ok(())

@@ -9,6 +9,7 @@ mod broadcast;
 mod buffer;
 mod inline;
 mod passes;
+mod slopes;
 mod steps;
 #[cfg(test)]
 mod tests;
@@ -25,8 +26,11 @@ use crate::simd::Processor;
 /// into the first-level cache.
 const BLOCK: usize = 1024;
 
-/// So many numbers are worth another thread's turn.
+/// So many numbers are worth another thread.
 const ENOUGH: usize = 8 * BLOCK;
+
+/// So many does a thread take at a time.
+const TURN: usize = 4 * BLOCK;
 
 /// What one step does with its operands `a`, `b` and `c`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -165,7 +169,7 @@ impl Expression {
                 return Err(format!("step {index} reads what does not come before it"));
             }
         }
-        let passes = passes::of(given, &steps);
+        let passes = passes::of(inputs, &constants, &steps);
         let last_reader =
             |value: usize| passes.iter().rposition(|pass| pass.reads().any(|it| it == value)).unwrap_or(0);
         let (mut buffers, mut free_from): (Vec<usize>, Vec<usize>) = (Vec::new(), Vec::new());

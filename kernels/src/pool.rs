@@ -1,5 +1,7 @@
 //! Who runs the pieces of a stage: the caller's threads.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 /// Runs pieces of work, on as many threads as it has.
 pub trait Pool {
     /// Calls `piece(0)` to `piece(count − 1)`, each once, in any order, and returns when all are done.
@@ -29,10 +31,10 @@ pub struct Scoped(pub usize);
 
 impl Pool for Scoped {
     fn run(&self, count: usize, piece: &(dyn Fn(usize) + Sync)) {
-        let next = std::sync::atomic::AtomicUsize::new(0);
+        let next = AtomicUsize::new(0);
         let work = || {
             loop {
-                let index = next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                let index = next.fetch_add(1, Ordering::Relaxed);
                 if index >= count {
                     break;
                 }
@@ -50,6 +52,29 @@ impl Pool for Scoped {
     fn threads(&self) -> usize {
         self.0
     }
+}
+
+/// Has up to `workers` pieces run, each of which makes what it works with once and then takes one turn after another, until all
+/// `turns` are taken. What it works with may be as large as what it works on, so there is one for each thread, and the turns are
+/// small enough that nobody waits long for the last.
+pub(crate) fn share<W>(
+    threads: &dyn Pool,
+    workers: usize,
+    turns: usize,
+    make: impl Fn() -> W + Sync,
+    turn: impl Fn(&mut W, usize) + Sync,
+) {
+    let next = AtomicUsize::new(0);
+    threads.run(workers.min(threads.threads()).clamp(1, turns.max(1)), &|_| {
+        let mut mine = None;
+        loop {
+            let index = next.fetch_add(1, Ordering::Relaxed);
+            if index >= turns {
+                break;
+            }
+            turn(mine.get_or_insert_with(&make), index);
+        }
+    });
 }
 
 /// A pointer that the pieces of one stage share. Each writes places that no other touches.

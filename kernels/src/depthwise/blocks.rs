@@ -15,9 +15,9 @@ use super::plan::Plan;
 use super::{AT_ONCE, Depthwise};
 use crate::elementwise::Inline;
 use crate::lanes::Lanes;
-use crate::pool::{Pool, Shared};
+use crate::pool::{Pool, Shared, share};
 use crate::simd::Processor;
-use sums::{Columns, Tap};
+use sums::{Columns, Row};
 
 /// So many lines of a map are worth another thread's turn.
 const ENOUGH_LINES: usize = 8;
@@ -63,59 +63,50 @@ impl Depthwise<'_> {
         {
             return Err("a depthwise convolution's arrays are not as long as their shapes".into());
         }
-        let many = 4 * threads.threads().max(1);
-        let bands = many.div_ceil(maps).min(size[0].div_ceil(ENOUGH_LINES));
-        let pieces = many.min(maps * bands);
+        let bands = (2 * threads.threads()).div_ceil(maps).min(size[0].div_ceil(ENOUGH_LINES));
         // Short lines are worked out several at once: an expression takes its time for every run.
         let together = AT_ONCE.div_ceil(made).min(size[0]);
+        let columns = Columns::of(&plan.axes[1], size[1], lanes);
         let output = Shared::new(output);
-        threads.run(pieces, &|piece| {
-            let mut frame = Frame::new(&plan, input.size, together, lanes);
-            let (mut before, mut after) = (before.map(Inline::work), after.map(Inline::work));
-            let mut lines = vec![0.0; if before.is_some() { frame.count * line } else { 0 }];
-            let mut sums = vec![Lanes::ZERO; Lanes::blocks(together * made)];
-            let sums = Lanes::numbers_mut(&mut sums);
-            let mut taps = Vec::new();
-            for band in maps * bands * piece / pieces..maps * bands * (piece + 1) / pieces {
-                let (map, band) = (band / bands, band % bands);
-                let filter = &weights[map % blocks * plan.filter * lanes..];
-                frame.reset();
-                let end = size[0] * (band + 1) / bands;
-                for first in (size[0] * band / bands..end).step_by(together) {
-                    let count = together.min(end - first);
-                    frame.advance(&plan, first..first + count, |rows, place| {
-                        let (from, to) = (map * source + rows.start * line, map * source + rows.end * line);
-                        match &mut before {
-                            Some(before) => {
-                                let lines = &mut lines[..to - from];
-                                before.run(from, &[], lines);
-                                place(lines);
-                            }
-                            None => place(&input.data[from..to]),
+        let work = || {
+            let frame = Frame::new(&plan, input.size, together, lanes);
+            let lines = vec![0.0; if before.is_some() { frame.count * line } else { 0 }];
+            let sums = vec![Lanes::ZERO; Lanes::blocks(together * made)];
+            (frame, Vec::new(), before.map(Inline::work), after.map(Inline::work), lines, sums)
+        };
+        share(threads, maps * bands, maps * bands, work, |work, band| {
+            let (frame, rows, before, after, lines, sums) = work;
+            let (map, band) = (band / bands, band % bands);
+            let filter = &weights[map % blocks * plan.filter * lanes..][..plan.filter * lanes];
+            let end = size[0] * (band + 1) / bands;
+            frame.next = 0;
+            for first in (size[0] * band / bands..end).step_by(together) {
+                let count = together.min(end - first);
+                frame.advance(&plan, first..first + count, |asked, place| {
+                    let [from, to] = [asked.start, asked.end].map(|y| map * source + y * line);
+                    match before {
+                        Some(before) => {
+                            let lines = &mut lines[..to - from];
+                            before.run(from, &[], lines);
+                            place(lines);
                         }
-                    });
-                    for (y, sums) in (first..).zip(sums.chunks_exact_mut(made).take(count)) {
-                        for part in 0..plan.axes[1].results.min(size[1]) {
-                            frame.taps(&plan, y, part, filter, &mut taps);
-                            let columns = Columns {
-                                first: part,
-                                step: plan.axes[1].results,
-                                count: (size[1] - part).div_ceil(plan.axes[1].results),
-                                source_step: plan.axes[1].sources,
-                            };
-                            // SAFETY: the frame is as long as the plan needs it for every column of the result.
-                            unsafe { sum(sums, columns, &taps) };
-                        }
+                        None => place(&input.data[from..to]),
                     }
-                    let sums = &sums[..count * made];
-                    let at = map * result + first * made;
-                    // SAFETY: every band has lines of its own, inside the output.
-                    let output =
-                        unsafe { std::slice::from_raw_parts_mut(output.get().add(at), count * made) };
-                    match &mut after {
-                        Some(after) => after.run(at, sums, output),
-                        None => output.copy_from_slice(sums),
+                });
+                let sums = &mut Lanes::numbers_mut(sums)[..count * made];
+                for (y, sums) in (first..).zip(sums.chunks_exact_mut(made)) {
+                    frame.rows(&plan, y, filter, rows);
+                    for columns in &columns {
+                        // SAFETY: the frame is as long as the plan needs it for every column of the result.
+                        unsafe { sum(sums, columns, rows) };
                     }
+                }
+                let at = map * result + first * made;
+                // SAFETY: every band has lines of its own, inside the output.
+                let output = unsafe { std::slice::from_raw_parts_mut(output.get().add(at), count * made) };
+                match after {
+                    Some(after) => after.run(at, sums, output),
+                    None => output.copy_from_slice(sums),
                 }
             }
         });
@@ -134,7 +125,7 @@ struct Frame {
     pitch: usize,
     width: usize,
     height: usize,
-    /// How many lines there is room for. Line y stands at y modulo this.
+    /// How many lines there is room for, a power of two. Line y stands at y modulo this.
     count: usize,
     /// The first that was not asked for yet.
     next: usize,
@@ -146,21 +137,15 @@ impl Frame {
         let all = rows.taps.iter().flatten().map(|&(_, part, offset)| offset * rows.sources + part);
         let offsets = all.clone().min().unwrap_or(0)..all.max().map_or(0, |last| last + 1);
         let count = (offsets.len() + (together - 1).div_ceil(rows.results) * rows.sources).min(height);
+        let count = count.next_power_of_two();
         let pitch = columns.len * columns.sources * lanes;
         let lines = vec![Lanes::ZERO; Lanes::blocks(pitch * count)];
         Self { lines, lanes, offsets, pitch, width: width * lanes, height, count, next: 0 }
     }
 
-    /// Begins with another map.
-    fn reset(&mut self) {
-        self.next = 0;
-    }
-
-    /// The line of the source that a row of the result meets at an offset, unless that is a zero of the frame.
-    fn source(&self, plan: &Plan, y: usize, (part, offset): (usize, usize)) -> Option<usize> {
-        let rows = &plan.axes[0];
-        let framed = (y / rows.results + offset) * rows.sources + part;
-        framed.checked_sub(rows.before).filter(|&line| line < self.height)
+    /// Where a line of the source stands.
+    const fn place(&self, line: usize) -> usize {
+        (line & (self.count - 1)) * self.pitch
     }
 
     /// Takes in what these rows of the result meet. `read` is asked for lines of the source that are not here yet, and hands
@@ -180,26 +165,26 @@ impl Frame {
             return;
         }
         self.next = last;
-        let Self { lines, lanes, pitch, width, count, .. } = self;
-        let lines = Lanes::numbers_mut(lines);
         read(first..last, &mut |numbers| {
-            for (y, line) in (first..last).zip(numbers.chunks_exact(*width)) {
-                lines[y % *count * *pitch + plan.axes[1].before * *lanes..][..*width].copy_from_slice(line);
+            for (y, line) in (first..last).zip(numbers.chunks_exact(self.width)) {
+                let place = self.place(y) + plan.axes[1].before * self.lanes;
+                Lanes::numbers_mut(&mut self.lines)[place..][..self.width].copy_from_slice(line);
             }
         });
     }
 
-    /// What a row of the result is a sum of, at those of its columns that are a part of it.
-    fn taps(&self, plan: &Plan, y: usize, part: usize, filter: &[f32], taps: &mut Vec<Tap>) {
-        let [rows, columns] = &plan.axes;
-        taps.clear();
-        for &(row, row_part, row_offset) in &rows.taps[y % rows.results] {
-            let Some(line) = self.source(plan, y, (row_part, row_offset)) else { continue };
-            let line = &Lanes::numbers(&self.lines)[line % self.count * self.pitch..][..self.pitch];
-            for &(column, column_part, offset) in &columns.taps[part] {
-                let weight = (row * plan.kernel[1] + column) * self.lanes;
-                let from = &line[(offset * columns.sources + column_part) * self.lanes..];
-                taps.push((from.as_ptr(), filter[weight..].as_ptr()));
+    /// The lines that a row of the result meets, each with the row of the filter that it meets there.
+    fn rows(&self, plan: &Plan, y: usize, filter: &[f32], met: &mut Vec<Row>) {
+        let (rows, width) = (&plan.axes[0], plan.kernel[1] * self.lanes);
+        let lines = Lanes::numbers(&self.lines);
+        let (first, result) = (y / rows.results, y % rows.results);
+        met.clear();
+        for &(row, part, offset) in &rows.taps[result] {
+            let framed = (first + offset) * rows.sources + part;
+            // Others are zeros of the frame.
+            if let Some(line) = framed.checked_sub(rows.before).filter(|&line| line < self.height) {
+                let line = &lines[self.place(line)..][..self.pitch];
+                met.push((line.as_ptr(), filter[row * width..][..width].as_ptr()));
             }
         }
     }

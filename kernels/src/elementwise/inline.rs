@@ -5,8 +5,8 @@ use std::ops::Range;
 
 use super::broadcast::{Operand, Reading};
 use super::buffer::Buffer;
-use super::{BLOCK, ENOUGH, Expression, Tensor, broadcast};
-use crate::pool::{Pool, Shared};
+use super::{BLOCK, ENOUGH, Expression, TURN, Tensor, broadcast};
+use crate::pool::{Pool, Shared, share};
 use crate::simd::Processor;
 
 /// An expression and the tensors that it reads. One of its inputs may be what the other kernel hands over.
@@ -67,15 +67,13 @@ impl<'a> Inline<'a> {
         if len == 0 {
             return Ok(());
         }
-        let blocks = len.div_ceil(BLOCK);
-        let pieces = (len / ENOUGH).clamp(1, 2 * threads.threads().max(1));
         let output = Shared::new(output);
-        threads.run(pieces, &|piece| {
-            let (from, to) =
-                (blocks * piece / pieces * BLOCK, (blocks * (piece + 1) / pieces * BLOCK).min(len));
-            // SAFETY: every piece has blocks of its own, inside the output.
+        let work = || Work::new(self.expression, processor, &self.readings);
+        share(threads, len / ENOUGH, len.div_ceil(TURN), work, |work, turn| {
+            let (from, to) = (turn * TURN, len.min((turn + 1) * TURN));
+            // SAFETY: every turn has numbers of its own, inside the output.
             let output = unsafe { std::slice::from_raw_parts_mut(output.get().add(from), to - from) };
-            Work::new(self.expression, processor, &self.readings).run(from, &[], output);
+            work.run(from, &[], output);
         });
         Ok(())
     }
@@ -114,26 +112,22 @@ impl<'a> Inline<'a> {
             return Err("sums of an expression that is not made of such maps".into());
         }
         let count = maps.len();
-        let pieces = (self.len / ENOUGH).clamp(1, 2 * threads.threads().max(1)).min(count.max(1));
         let maps = Shared::new(maps);
-        threads.run(pieces, &|piece| {
-            let mut work = self.work();
-            let mut block = Buffer::of(0.0);
-            for index in count * piece / pieces..count * (piece + 1) / pieces {
-                let mut sum = [0.0; LANES];
-                for from in (0..map).step_by(BLOCK) {
-                    let numbers = block.numbers_mut(BLOCK.min(map - from));
-                    work.run(index * map + from, &[], numbers);
-                    // Block by block: many numbers on one heap would lose the small ones.
-                    let mut of_block = [0.0; LANES];
-                    for numbers in numbers.as_chunks::<LANES>().0 {
-                        of_block.iter_mut().zip(numbers).for_each(|(sum, number)| *sum += number);
-                    }
-                    sum.iter_mut().zip(of_block).for_each(|(sum, number)| *sum += number);
+        let work = || (self.work(), Buffer::of(0.0));
+        share(threads, self.len / ENOUGH, count, work, |(work, block), index| {
+            let mut sum = [0.0; LANES];
+            for from in (0..map).step_by(BLOCK) {
+                let numbers = block.numbers_mut(BLOCK.min(map - from));
+                work.run(index * map + from, &[], numbers);
+                // Block by block: many numbers on one heap would lose the small ones.
+                let mut of_block = [0.0; LANES];
+                for numbers in numbers.as_chunks::<LANES>().0 {
+                    of_block.iter_mut().zip(numbers).for_each(|(sum, number)| *sum += number);
                 }
-                // SAFETY: every piece has maps of its own, of which there are so many.
-                unsafe { *maps.get().add(index) = sum };
+                sum.iter_mut().zip(of_block).for_each(|(sum, number)| *sum += number);
             }
+            // SAFETY: every turn has a map of its own, of which there are so many.
+            unsafe { *maps.get().add(index) = sum };
         });
         Ok(())
     }

@@ -2,6 +2,7 @@
 
 use super::Op;
 use super::passes::{First, Kind, Second};
+use super::slopes::Slope;
 use crate::simd::Processor;
 
 /// Does one pass; operands that it takes are as long as `to`.
@@ -41,6 +42,7 @@ fn loops<const FUSED: bool>(kind: Kind, operands: [&[f32]; 3], to: &mut [f32]) {
         Kind::Two(First::Mul, then) => pair(|a, b| a * b, then, operands, to),
         Kind::Two(First::Greater, then) => pair(|a, b| flag(a > b), then, operands, to),
         Kind::Two(First::GreaterOrEqual, then) => pair(|a, b| flag(a >= b), then, operands, to),
+        Kind::Slope(of) => slope::<FUSED>(of, operands, to),
     }
 }
 
@@ -52,6 +54,21 @@ fn pair(first: impl Fn(f32, f32) -> f32, then: Second, operands: [&[f32]; 3], to
         Second::Sub => three(operands, to, |a, b, c| first(a, b) - c),
         Second::SubFrom => three(operands, to, |a, b, c| c - first(a, b)),
         Second::Mul => three(operands, to, |a, b, c| first(a, b) * c),
+    }
+}
+
+/// A gradient carried back. It rounds as the slope's steps do one by one.
+#[inline(always)]
+fn slope<const FUSED: bool>(slope: Slope, [x, gradient, _]: [&[f32]; 3], to: &mut [f32]) {
+    match slope {
+        Slope::HardSwish { steepness, middle, low, high } => two(x, gradient, to, |x, gradient| {
+            let rises = flag(x > low) * flag(high > x);
+            gradient * (rises * (x * steepness + middle) + flag(x >= high))
+        }),
+        Slope::Silu { one } => two(x, gradient, to, |x, gradient| {
+            let sigmoid = sigmoid::<FUSED>(x);
+            gradient * sigmoid + gradient * x * (sigmoid * (one - sigmoid))
+        }),
     }
 }
 
@@ -69,7 +86,7 @@ fn single<const FUSED: bool>(op: Op, operands: [&[f32]; 3], to: &mut [f32]) {
         Op::Sqrt => one(a, to, f32::sqrt),
         Op::Reciprocal => one(a, to, |a| 1.0 / a),
         Op::Exp => one(a, to, exp::<FUSED>),
-        Op::Sigmoid => one(a, to, |a| 1.0 / (1.0 + exp_within::<FUSED>(-a))),
+        Op::Sigmoid => one(a, to, sigmoid::<FUSED>),
         Op::Greater => two(a, b, to, |a, b| flag(a > b)),
         Op::GreaterOrEqual => two(a, b, to, |a, b| flag(a >= b)),
         Op::Equal => two(a, b, to, |a, b| flag(a == b)),
@@ -109,6 +126,11 @@ fn three([a, b, c]: [&[f32]; 3], to: &mut [f32], step: impl Fn(f32, f32, f32) ->
 #[inline(always)]
 fn flag(condition: bool) -> f32 {
     if condition { 1.0 } else { 0.0 }
+}
+
+#[inline(always)]
+fn sigmoid<const FUSED: bool>(x: f32) -> f32 {
+    1.0 / (1.0 + exp_within::<FUSED>(-x))
 }
 
 /// Where eˣ leaves the normal numbers.

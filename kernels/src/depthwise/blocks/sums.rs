@@ -1,25 +1,46 @@
-//! The one loop: sums of places at several offsets, each times the weights of a block of channels.
+//! The one loop: a line of sums, each of the places that a filter meets there, times its weights, a block of channels at a time.
 
+use crate::depthwise::plan::Axis;
 use crate::simd::Processor;
 use crate::simd::vector::Vector;
 
-/// Where what one weight of every channel multiplies begins, and these weights.
-pub(super) type Tap = (*const f32, *const f32);
+/// A line of the source between its zeros, and the row of the filter that goes over it.
+pub(super) type Row = (*const f32, *const f32);
 
-/// Columns of a line of the result, and how far apart lie those that they meet.
-#[derive(Clone, Copy)]
+/// Columns of a line of the result that see the filter alike: every one, or on the way back every so many-th.
 pub(in crate::depthwise) struct Columns {
-    pub(super) first: usize,
-    pub(super) step: usize,
-    pub(super) count: usize,
-    pub(super) source_step: usize,
+    /// The first of them, and how far apart they lie.
+    first: usize,
+    step: usize,
+    count: usize,
+    /// How far apart lie the places of the source that they meet, in numbers.
+    source_step: usize,
+    /// Where the first of them meets the source, and the weight there: places in a [`Row`].
+    taps: Vec<(usize, usize)>,
 }
 
-/// `sums[first + i·step] = Σ tap[i·source_step] · weights`, everything in blocks of channels.
+impl Columns {
+    /// All columns of a line of so many places.
+    pub(super) fn of(axis: &Axis, width: usize, lanes: usize) -> Vec<Self> {
+        let columns = |first: usize| Self {
+            first,
+            step: axis.results,
+            count: (width - first).div_ceil(axis.results),
+            source_step: axis.sources * lanes,
+            taps: (axis.taps[first].iter())
+                .map(|&(weight, part, offset)| ((offset * axis.sources + part) * lanes, weight * lanes))
+                .collect(),
+        };
+        (0..axis.results.min(width)).map(columns).collect()
+    }
+}
+
+/// `sums[first + i·step] = Σ source[i·source_step] · weight`, over all rows and taps.
 ///
 /// # Safety
-/// The processor can do it, the columns are inside the sums, and there are as many places behind every tap as they meet.
-pub(in crate::depthwise) type Sum = unsafe fn(sums: &mut [f32], columns: Columns, taps: &[Tap]);
+/// The processor can do it, there are as many sums as the line has places, every row is a whole line, and there are as many
+/// places behind every tap as the columns meet.
+pub(in crate::depthwise) type Sum = unsafe fn(sums: &mut [f32], columns: &Columns, rows: &[Row]);
 
 /// The loop for this processor and so many channels in a block, if there are such blocks.
 pub(in crate::depthwise) const fn sum_of(processor: Processor, lanes: usize) -> Option<Sum> {
@@ -43,62 +64,75 @@ pub(in crate::depthwise) const fn sum_of(processor: Processor, lanes: usize) -> 
 #[cfg(target_arch = "x86_64")]
 mod x86 {
     //! The loop with the processor's features switched on.
-    use super::{Columns, Tap, sum};
+    use super::{Columns, Row, sum};
     use std::arch::x86_64::{__m256, __m512};
 
     // SAFETY of every block below: the caller's promise. AVX-512 brings the others along.
 
     #[target_feature(enable = "avx2,fma")]
-    pub(super) unsafe fn eight(sums: &mut [f32], columns: Columns, taps: &[Tap]) {
-        unsafe { sum::<__m256>(sums, columns, taps) }
+    pub(super) unsafe fn eight(sums: &mut [f32], columns: &Columns, rows: &[Row]) {
+        unsafe { sum::<__m256>(sums, columns, rows) }
     }
 
     #[target_feature(enable = "avx2,fma")]
-    pub(super) unsafe fn twice_eight(sums: &mut [f32], columns: Columns, taps: &[Tap]) {
-        unsafe { sum::<[__m256; 2]>(sums, columns, taps) }
+    pub(super) unsafe fn twice_eight(sums: &mut [f32], columns: &Columns, rows: &[Row]) {
+        unsafe { sum::<[__m256; 2]>(sums, columns, rows) }
     }
 
     #[target_feature(enable = "avx512f")]
-    pub(super) unsafe fn sixteen(sums: &mut [f32], columns: Columns, taps: &[Tap]) {
-        unsafe { sum::<__m512>(sums, columns, taps) }
+    pub(super) unsafe fn sixteen(sums: &mut [f32], columns: &Columns, rows: &[Row]) {
+        unsafe { sum::<__m512>(sums, columns, rows) }
     }
 }
+
+/// Sums that are added up at once, at the most: they, a weight and what it is multiplied by are in registers.
+const AT_ONCE: usize = 12;
 
 /// # Safety
 /// See [`Sum`].
 #[inline(always)]
-unsafe fn sum<V: Vector>(sums: &mut [f32], columns: Columns, taps: &[Tap]) {
+unsafe fn sum<V: Vector>(sums: &mut [f32], columns: &Columns, rows: &[Row]) {
+    // Groups of like size: a sum by itself takes as long as many, since every addition waits for the one before.
+    let groups = columns.count.div_ceil(AT_ONCE);
     let mut at = 0;
-    // SAFETY: the caller's promise.
-    unsafe {
-        // As many at once as keep the processor's adders busy.
-        while at + 8 <= columns.count {
-            places::<V, 8>(sums, columns, at, taps);
-            at += 8;
+    for group in 0..groups {
+        let count = columns.count * (group + 1) / groups - at;
+        // SAFETY: the caller's promise; the group is inside the columns.
+        unsafe {
+            match count {
+                1 => places::<V, 1>(sums, columns, at, rows),
+                2 => places::<V, 2>(sums, columns, at, rows),
+                3 => places::<V, 3>(sums, columns, at, rows),
+                4 => places::<V, 4>(sums, columns, at, rows),
+                5 => places::<V, 5>(sums, columns, at, rows),
+                6 => places::<V, 6>(sums, columns, at, rows),
+                7 => places::<V, 7>(sums, columns, at, rows),
+                8 => places::<V, 8>(sums, columns, at, rows),
+                9 => places::<V, 9>(sums, columns, at, rows),
+                10 => places::<V, 10>(sums, columns, at, rows),
+                11 => places::<V, 11>(sums, columns, at, rows),
+                _ => places::<V, AT_ONCE>(sums, columns, at, rows),
+            }
         }
-        if at + 4 <= columns.count {
-            places::<V, 4>(sums, columns, at, taps);
-            at += 4;
-        }
-        while at < columns.count {
-            places::<V, 1>(sums, columns, at, taps);
-            at += 1;
-        }
+        at += count;
     }
 }
 
 /// # Safety
 /// See [`Sum`].
 #[inline(always)]
-unsafe fn places<V: Vector, const N: usize>(sums: &mut [f32], columns: Columns, at: usize, taps: &[Tap]) {
+unsafe fn places<V: Vector, const N: usize>(sums: &mut [f32], columns: &Columns, at: usize, rows: &[Row]) {
     // SAFETY: the caller's promise.
     unsafe {
         let mut values = [V::zero(); N];
-        for &(from, weights) in taps {
-            let weights = V::load(weights);
-            for (index, value) in values.iter_mut().enumerate() {
-                let numbers = V::load(from.add((at + index) * columns.source_step * V::LANES));
-                *value = numbers.mul_add(weights, *value);
+        for &(line, weights) in rows {
+            let line = line.add(at * columns.source_step);
+            for &(offset, weight) in &columns.taps {
+                let weight = V::load(weights.add(weight));
+                for (index, value) in values.iter_mut().enumerate() {
+                    let numbers = V::load(line.add(offset + index * columns.source_step));
+                    *value = numbers.mul_add(weight, *value);
+                }
             }
         }
         for (index, value) in values.into_iter().enumerate() {
