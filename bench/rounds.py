@@ -16,7 +16,9 @@ import statistics
 import time
 from collections import namedtuple
 
-SETTLE_S = 0.05  # until the threads of the one before have gone to sleep
+SETTLE_S = 0.2  # until the threads of the one before sleep: ONNX Runtime's, by default, spin on for up to 65 ms
+WARM_S = 0.05  # a core that slept takes some tens of milliseconds to run at its speed again, on a virtual machine anyway
+COUNTED_S = 0.1  # calls that are shorter are repeated, and their median counts
 DISTURBED = 0.05  # the share of all CPU time taken by others from which a turn counts as disturbed
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
@@ -65,7 +67,7 @@ def alternate(contestants, rounds, watch, say, warm=True, attempts=3, companion=
     """Returns the rounds, each `{"ms": {key: ms}, "inside": {key: ms}, "beside": {key: ms}, "cpu": {key: ms}, "others": share}`,
     and how many were disturbed.
 
-    A turn is one call to fill the caches, if `warm`, and one that counts. A call gives milliseconds, or them and how many
+    A turn is, if `warm`, calls that fill the caches and wake the cores, and one or several that count. A call gives milliseconds, or them and how many
     of them were spent `inside`. `beside` is what the contestant `companion`, if there is one, took right before the turn.
     When `attempts` times the wanted rounds did not bring enough quiet ones, the least disturbed of the others fill up.
     """
@@ -80,8 +82,8 @@ def alternate(contestants, rounds, watch, say, warm=True, attempts=3, companion=
             if companion:
                 item["beside"][contestant.key] = turn(companion, warm)[0]
                 time.sleep(SETTLE_S)
-            ms, inside, before = turn(contestant, warm)
-            item["cpu"][contestant.key] = cpu_ms(contestant.pid) - before
+            ms, inside, cpu = turn(contestant, warm)
+            item["cpu"][contestant.key] = cpu
             item["ms"][contestant.key] = ms
             if inside is not None:
                 item["inside"][contestant.key] = inside
@@ -93,13 +95,23 @@ def alternate(contestants, rounds, watch, say, warm=True, attempts=3, companion=
 
 
 def turn(contestant, warm):
-    """The call that counts: its milliseconds, those inside it if it tells them, and the CPU time before it."""
+    """The calls that count: their milliseconds, those inside them if they tell, and their CPU time."""
     if warm:
-        contestant.call()
+        repeated(contestant.call, WARM_S)
     before = cpu_ms(contestant.pid)
-    taken = contestant.call()
-    ms, inside = taken if isinstance(taken, tuple) else (taken, None)
-    return ms, inside, before
+    taken = repeated(contestant.call, COUNTED_S)
+    cpu = (cpu_ms(contestant.pid) - before) / len(taken)
+    ms, inside = zip(*(one if isinstance(one, tuple) else (one, None) for one in taken))
+    return statistics.median(ms), None if None in inside else statistics.median(inside), cpu
+
+
+def repeated(call, seconds):
+    """What calls give, one at least, until so many seconds have passed."""
+    end = time.monotonic() + seconds
+    given = [call()]
+    while time.monotonic() < end:
+        given.append(call())
+    return given
 
 
 def spread(values):
