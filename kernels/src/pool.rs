@@ -57,6 +57,9 @@ impl Pool for Scoped {
 /// Has up to `workers` pieces run, each of which makes what it works with once and then takes one turn after another, until all
 /// `turns` are taken. What it works with may be as large as what it works on, so there is one for each thread, and the turns are
 /// small enough that nobody waits long for the last.
+///
+/// Each takes the turns of its own share first, then what others have left. Who runs the pieces gives the same thread the same
+/// share of every stage, and so it finds in its own cache what it left there.
 pub(crate) fn share<W>(
     threads: &dyn Pool,
     workers: usize,
@@ -64,15 +67,20 @@ pub(crate) fn share<W>(
     make: impl Fn() -> W + Sync,
     turn: impl Fn(&mut W, usize) + Sync,
 ) {
-    let next = AtomicUsize::new(0);
-    threads.run(workers.min(threads.threads()).clamp(1, turns.max(1)), &|_| {
+    let workers = workers.min(threads.threads()).clamp(1, turns.max(1));
+    let next: Vec<AtomicUsize> =
+        (0..workers).map(|worker| AtomicUsize::new(turns * worker / workers)).collect();
+    threads.run(workers, &|own| {
         let mut mine = None;
-        loop {
-            let index = next.fetch_add(1, Ordering::Relaxed);
-            if index >= turns {
-                break;
+        for share in (0..workers).map(|step| (own + step) % workers) {
+            let end = turns * (share + 1) / workers;
+            loop {
+                let index = next[share].fetch_add(1, Ordering::Relaxed);
+                if index >= end {
+                    break;
+                }
+                turn(mine.get_or_insert_with(&make), index);
             }
-            turn(mine.get_or_insert_with(&make), index);
         }
     });
 }
