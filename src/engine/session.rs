@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::path::Path;
 use std::sync::Arc;
 
-use ndarray::{Array2, Array4, Array5, ArrayD, ArrayView1};
+use ndarray::{Array, Array2, Array4, ArrayD, ArrayView, ArrayView1, Dimension, Ix5};
 use ort::logging::LogLevel;
 use ort::session::{RunOptions, Session, SessionInputValue, SessionOutputs};
 use ort::value::TensorRef;
@@ -186,16 +186,17 @@ impl Program {
             }
         };
         let of_layer = |(place, activation): (usize, &String)| {
-            let gradients: Option<Array5<f32>> = match call.wanted {
-                Wanted::Nothing => None,
-                _ => Some(array(&outputs, &names::gradient(place))?),
-            };
-            let gradients = gradients.iter().flat_map(|all| all.outer_iter()).map(|one| one.to_owned());
             Ok(Outcome {
                 scores: array(&outputs, names::SCORES)?,
                 probabilities: array(&outputs, names::PROBABILITIES)?,
                 activation: if call.activation { Some(array(&outputs, activation)?) } else { None },
-                gradients: gradients.collect(),
+                gradients: match call.wanted {
+                    Wanted::Nothing => Vec::new(),
+                    _ => view::<Ix5>(&outputs, &names::gradient(place))?
+                        .outer_iter()
+                        .map(|one| one.to_owned())
+                        .collect(),
+                },
                 is_known: place > 0,
                 carried: self.carried.iter().map(|name| array(&outputs, name)).collect::<Result<_>>()?,
             })
@@ -204,12 +205,17 @@ impl Program {
     }
 }
 
-/// Takes an output out of the runtime's memory.
-fn array<D: ndarray::Dimension>(outputs: &SessionOutputs<'_>, name: &str) -> Result<ndarray::Array<f32, D>> {
+/// An output where it lies in the runtime's memory.
+fn view<'o, D: Dimension>(outputs: &'o SessionOutputs<'_>, name: &str) -> Result<ArrayView<'o, f32, D>> {
     let value = outputs.get(name).ok_or_else(|| Error::internal("reading an output", name.to_owned()))?;
     let view =
         value.try_extract_array::<f32>().map_err(|error| Error::internal("reading an output", error))?;
-    view.to_owned().into_dimensionality().map_err(|error| Error::internal("the shape of an output", error))
+    view.into_dimensionality().map_err(|error| Error::internal("the shape of an output", error))
+}
+
+/// Takes an output out of the runtime's memory.
+fn array<D: Dimension>(outputs: &SessionOutputs<'_>, name: &str) -> Result<Array<f32, D>> {
+    Ok(view(outputs, name)?.to_owned())
 }
 
 /// Runs a session on plain inputs and takes all its outputs: for probing a model at load.

@@ -9,6 +9,7 @@ use ndarray::{Array1, ArrayView3, Axis};
 
 use super::methods::Row;
 use super::options::{Convention, Method};
+use super::total;
 
 pub(super) const ROW: Row = Row {
     method: Method::GradCam,
@@ -24,10 +25,7 @@ pub(super) const ROW: Row = Row {
 #[must_use]
 pub fn weights(gradient: ArrayView3<'_, f32>) -> Array1<f32> {
     let places = (gradient.len_of(Axis(1)) * gradient.len_of(Axis(2))) as f64;
-    let mean = |channel: ndarray::ArrayView2<'_, f32>| {
-        (channel.iter().map(|&g| f64::from(g)).sum::<f64>() / places) as f32
-    };
-    gradient.axis_iter(Axis(0)).map(mean).collect()
+    gradient.axis_iter(Axis(0)).map(|channel| (total(channel) / places) as f32).collect()
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ use ndarray::{Array1, ArrayView2, ArrayView3, Axis};
 
 use super::methods::Row;
 use super::options::{Convention, Method};
+use super::total;
 
 pub(super) const ROW: Row = Row {
     method: Method::GradCamPlusPlus,
@@ -42,7 +43,7 @@ pub fn weights(
 }
 
 fn weight(gradient: ArrayView2<'_, f32>, activation: ArrayView2<'_, f32>, convention: Convention) -> f32 {
-    let total: f64 = activation.iter().map(|&a| f64::from(a)).sum();
+    let total = total(activation);
     let alpha = |g: f64| match convention {
         Convention::PytorchGradCam if g == 0.0 => 0.0,
         Convention::PytorchGradCam => g * g / (2.0 * g * g + total * g * g * g + 1e-6),

@@ -44,7 +44,22 @@ pub use run::{compare, explain, explain_input};
 pub use stage::Stage;
 pub use watch::Watch;
 
-use ndarray::{Array2, ArrayView1, ArrayView3, Axis, Zip};
+use ndarray::{Array2, ArrayView1, ArrayView2, ArrayView3, Axis, Zip};
+
+/// The sum of a channel, kept in 64 bits.
+#[must_use]
+pub fn total(channel: ArrayView2<'_, f32>) -> f64 {
+    let Some(numbers) = channel.as_slice_memory_order() else {
+        return channel.iter().copied().map(f64::from).sum();
+    };
+    // Eight sums: in one, each addition would wait for the one before.
+    let (eights, rest) = numbers.as_chunks::<8>();
+    let mut sums = [0.0; 8];
+    for eight in eights {
+        sums.iter_mut().zip(eight).for_each(|(sum, &number)| *sum += f64::from(number));
+    }
+    sums.into_iter().chain(rest.iter().copied().map(f64::from)).sum()
+}
 
 /// `Σ_k w_k A_k`, the map that many methods end in: weights `[C]`, activation `[C, h, w]`, map `[h, w]`.
 /// What is below 0 is still there; it is cut off when the map is normalised.
@@ -79,4 +94,21 @@ pub fn sum_of_places(
             .for_each(|sum, &g, &a| *sum += f(f64::from(g), f64::from(a)));
     }
     sum.mapv(|value| value as f32)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_channel_s_total_is_its_sum_in_whatever_order_its_numbers_lie() {
+        // 0, 1, .. 34, and a large number that 32 bits would round the others off against.
+        let mut channel = Array2::from_shape_fn((5, 7), |(y, x)| (7 * y + x) as f32);
+        channel[[4, 6]] = 1e9;
+        let expected = 1e9 + f64::from(33 * 34 / 2);
+        assert_eq!(total(channel.view()), expected);
+        assert_eq!(total(channel.t()), expected);
+        // Two columns, whose numbers do not lie side by side: y·7 and y·7 + 3.
+        assert_eq!(total(channel.slice(ndarray::s![.., 0..6;3])), f64::from(2 * 7 * 10 + 5 * 3));
+    }
 }

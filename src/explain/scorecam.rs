@@ -14,7 +14,7 @@ use super::goal::Goal;
 use super::methods::{Needs, Row};
 use super::options::{Convention, Method, ScoreKind};
 use super::stage::Stage;
-use super::{scorecam_estimate, weighted_sum};
+use super::{scorecam_estimate, total, weighted_sum};
 use crate::engine::Answers;
 use crate::error::Result;
 use crate::picture::resize::Upsampler;
@@ -142,7 +142,7 @@ fn strongest(activation: ArrayView3<'_, f32>, count: usize) -> Vec<bool> {
         return vec![true; channels];
     }
     let deviation = |channel: ArrayView2<'_, f32>| {
-        let mean = channel.iter().map(|&a| f64::from(a)).sum::<f64>() / channel.len() as f64;
+        let mean = total(channel) / channel.len() as f64;
         channel.iter().map(|&a| (f64::from(a) - mean).powi(2)).sum::<f64>()
     };
     let deviations: Vec<f64> = activation.axis_iter(Axis(0)).map(deviation).collect();

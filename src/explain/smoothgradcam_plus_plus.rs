@@ -24,7 +24,7 @@ use super::gradcam_plus_plus::alpha;
 use super::methods::Row;
 use super::options::{Convention, Method, Options};
 use super::stage::Stage;
-use super::weighted_sum;
+use super::{total, weighted_sum};
 use crate::error::Result;
 
 pub(super) const ROW: Row = Row {
@@ -113,7 +113,7 @@ impl Powers {
     ) -> Array2<f32> {
         let share = 1.0 / samples as f64;
         let weight = |channel: usize| {
-            let total: f64 = activation.index_axis(Axis(0), channel).iter().map(|&a| f64::from(a)).sum();
+            let total = total(activation.index_axis(Axis(0), channel));
             let cubes = self.third.index_axis(Axis(0), channel);
             let shared: f64 = cubes
                 .iter()

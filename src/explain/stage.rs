@@ -9,6 +9,7 @@ use std::ops::ControlFlow;
 
 use ndarray::{
     Array1, Array2, Array3, Array4, ArrayD, ArrayView2, ArrayView3, ArrayViewMut2, ArrayViewMut3, Axis,
+    CowArray, Ix3,
 };
 
 use super::estimate::Confidence;
@@ -27,7 +28,7 @@ pub struct Stage<'a> {
     /// The layer's activation, `[C, h, w]`.
     pub activation: ArrayView3<'a, f32>,
     /// For each goal its gradient at the layer, `[C, h, w]`; none for a method that needs none.
-    pub gradients: Vec<Array3<f32>>,
+    pub gradients: Vec<CowArray<'a, f32, Ix3>>,
     /// What is to be explained; there is at least one.
     pub goals: &'a [Goal],
     /// The score that goals are differences of.
@@ -210,7 +211,8 @@ impl Stage<'_> {
         let outcome = self.model.run(self.layer, pass, self.cancel)?;
         self.count(|passes| if outcome.is_known { passes.skipped += 1 } else { passes.masked += 1 });
         let activation = first(outcome.activation.as_ref(), "activation")?.to_owned();
-        Ok((gradients(&outcome, self.goals)?, activation))
+        let gradients = gradients(&outcome, self.goals)?.into_iter().map(CowArray::into_owned);
+        Ok((gradients.collect(), activation))
     }
 
     /// Turns to a goal, in a method that takes them one by one: what is shown from now on is of it.
@@ -283,10 +285,10 @@ impl Stage<'_> {
 ///
 /// # Errors
 /// A fault, where the pass was asked for none.
-pub(super) fn gradients(outcome: &Outcome, goals: &[Goal]) -> Result<Vec<Array3<f32>>> {
+pub(super) fn gradients<'o>(outcome: &'o Outcome, goals: &[Goal]) -> Result<Vec<CowArray<'o, f32, Ix3>>> {
     let of_goal = |(index, goal): (usize, &Goal)| {
-        let gradient = first(outcome.gradients.get(index), "gradient")?.to_owned();
-        Ok(if goal.negate { -gradient } else { gradient })
+        let gradient = first(outcome.gradients.get(index), "gradient")?;
+        Ok(if goal.negate { CowArray::from(-&gradient) } else { CowArray::from(gradient) })
     };
     goals.iter().enumerate().map(of_goal).collect()
 }

@@ -9,6 +9,7 @@ use ndarray::{Array1, ArrayView3, Axis};
 
 use super::methods::Row;
 use super::options::{Convention, Method};
+use super::total;
 
 pub(super) const ROW: Row = Row {
     method: Method::XGradCam,
@@ -31,7 +32,7 @@ pub fn weights(
     let channels = gradient.axis_iter(Axis(0)).zip(activation.axis_iter(Axis(0)));
     channels
         .map(|(gradient, activation)| {
-            let total: f64 = activation.iter().map(|&a| f64::from(a)).sum();
+            let total = total(activation);
             let pairs = gradient.iter().zip(&activation);
             let product: f64 = pairs.map(|(&g, &a)| f64::from(g) * f64::from(a)).sum();
             let weight = match convention {
