@@ -63,7 +63,7 @@ impl Depthwise<'_> {
         {
             return Err("a depthwise convolution's arrays are not as long as their shapes".into());
         }
-        let bands = (2 * threads.threads()).div_ceil(maps).min(size[0].div_ceil(ENOUGH_LINES));
+        let bands = (2 * threads.threads().max(1)).div_ceil(maps).min(size[0].div_ceil(ENOUGH_LINES));
         // Short lines are worked out several at once: an expression takes its time for every run.
         let together = AT_ONCE.div_ceil(made).min(size[0]);
         let columns = Columns::of(&plan.axes[1], size[1], lanes);
