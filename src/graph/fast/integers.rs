@@ -7,23 +7,79 @@
 //! same scores.
 //!
 //! In integers the sum is exact, and in floats nearly so: a number that lies within rounding of the middle
-//! between two integers may become the other one. The runtime's own fusion does the same.
+//! between two integers may become the other one. The runtime's own fusion does the same. On processors whose kernels
+//! cut off sums of products with signed weights, weights get other zero points, and no sign: those kernels are exact.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
-use crate::graph::proto::{GraphProto, NodeProto, TensorProto, data_type};
+use crate::graph::proto::{AttributeProto, GraphProto, NodeProto, TensorProto, data_type};
 use crate::graph::topology::Topology;
 
-/// Replaces every such convolution; returns how many.
-pub(super) fn fuse(graph: &mut GraphProto) -> usize {
+/// Replaces every such convolution, with weights that may or may not keep their signs; returns how many.
+pub(super) fn fuse(graph: &mut GraphProto, may_have_signs: bool) -> usize {
     without_signs(graph);
     let topology = Topology::new(graph);
     let nodes = graph.node.iter().enumerate();
-    let replacements: HashMap<usize, NodeProto> =
+    let mut replacements: HashMap<usize, NodeProto> =
         nodes.filter_map(|(index, node)| Some((index, replacement(&topology, node)?))).collect();
+    let moved = if may_have_signs { Moved::default() } else { Moved::of(&topology, &mut replacements) };
     let count = replacements.len();
     super::replace(graph, replacements);
+    graph.node.splice(0..0, moved.nodes);
+    graph.initializer.extend(moved.constants);
     count
+}
+
+/// Weights of −128..127 as weights of 0..255. Nodes do it, which the runtime works out when it loads a program: the weights
+/// themselves lie in the model's file.
+#[derive(Default)]
+struct Moved {
+    nodes: Vec<NodeProto>,
+    constants: Vec<TensorProto>,
+}
+
+impl Moved {
+    /// Those of all these convolutions, which read them from now on.
+    fn of(topology: &Topology<'_>, convolutions: &mut HashMap<usize, NodeProto>) -> Self {
+        const DISTANCE: &str = "camlens/unsigned/distance";
+        let mut moved = Self::default();
+        let mut done: HashSet<String> = HashSet::new();
+        for conv in convolutions.values_mut() {
+            let [weights, zeros] = [3, 5].map(|place| conv.input[place].clone());
+            let signed = topology.constant(&zeros).filter(|zeros| zeros.data_type() == data_type::INT8);
+            let Some(of_zeros) = signed else { continue };
+            let unsigned = |name: &str| format!("camlens/unsigned/{name}");
+            (conv.input[3], conv.input[5]) = (unsigned(&weights), unsigned(&zeros));
+            if done.insert(zeros.clone()) {
+                let values = of_zeros.to_int64s().unwrap_or_default();
+                moved.constants.push(TensorProto {
+                    name: Some(unsigned(&zeros)),
+                    data_type: Some(data_type::UINT8),
+                    raw_data: Some(values.into_iter().map(|zero| (zero + 128) as u8).collect()),
+                    dims: of_zeros.dims.clone(),
+                    ..TensorProto::default()
+                });
+            }
+            if done.insert(weights.clone()) {
+                let [wide, far] = ["wide", "far"].map(|what| format!("{}/{what}", unsigned(&weights)));
+                let cast = |from: &str, to: &str, kind: i32| {
+                    NodeProto::new("Cast", &[from], &[to]).with(AttributeProto::int("to", i64::from(kind)))
+                };
+                moved.nodes.push(cast(&weights, &wide, data_type::INT32));
+                moved.nodes.push(NodeProto::new("Add", &[&wide, DISTANCE], &[&far]));
+                moved.nodes.push(cast(&far, &unsigned(&weights), data_type::UINT8));
+            }
+        }
+        if !moved.nodes.is_empty() {
+            moved.constants.push(TensorProto {
+                name: Some(DISTANCE.into()),
+                data_type: Some(data_type::INT32),
+                raw_data: Some(128_i32.to_le_bytes().to_vec().into()),
+                ..TensorProto::default()
+            });
+        }
+        moved
+    }
 }
 
 /// Lets what is rounded to −128..127 be rounded to 0..255: the same floats, but the runtime has kernels of few
@@ -142,7 +198,7 @@ fn zero_points(topology: &Topology<'_>, node: &NodeProto, kind: i32) -> Option<V
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::graph::proto::{AttributeProto, ValueInfoProto};
+    use crate::graph::proto::ValueInfoProto;
 
     fn bytes(name: &str, kind: i32, dims: &[i64], values: &[u8]) -> TensorProto {
         TensorProto {
@@ -199,7 +255,7 @@ mod tests {
     #[test]
     fn a_convolution_between_roundings_is_one_of_integers() {
         let mut graph = graph(data_type::UINT8, [0.25, 0.0625]);
-        assert_eq!(fuse(&mut graph), 1);
+        assert_eq!(fuse(&mut graph, true), 1);
         assert_eq!(told(&graph), FUSED);
         assert_eq!(graph.node[1].ints("pads"), Some(&[1, 1, 1, 1][..]));
     }
@@ -207,10 +263,27 @@ mod tests {
     #[test]
     fn signs_are_moved_away_first() {
         let mut graph = graph(data_type::INT8, [0.25, 0.0625]);
-        assert_eq!(fuse(&mut graph), 1);
+        assert_eq!(fuse(&mut graph, true), 1);
         assert_eq!(told(&graph), FUSED.map(|node| node.replace(" z", " camlens/unsigned/0")));
         let zero = graph.initializer.last().unwrap();
         assert_eq!((zero.data_type(), zero.to_int64s().unwrap()), (data_type::UINT8, vec![0]));
+    }
+
+    #[test]
+    fn weights_lose_their_signs_where_sums_of_them_are_cut_off() {
+        let mut graph = graph(data_type::UINT8, [0.25, 0.0625]);
+        assert_eq!(fuse(&mut graph, false), 1);
+        let moved = [
+            "Cast w",
+            "Add camlens/unsigned/w/wide camlens/unsigned/distance",
+            "Cast camlens/unsigned/w/far",
+        ];
+        let convolution = FUSED[1].replace("w ws wz", "camlens/unsigned/w ws camlens/unsigned/wz");
+        assert_eq!(told(&graph)[..3], moved);
+        assert_eq!(told(&graph)[3..], [FUSED[0], &convolution, FUSED[2]]);
+        let zeros = graph.initializer.iter().find(|tensor| tensor.name() == "camlens/unsigned/wz").unwrap();
+        let known = (zeros.data_type(), zeros.dims.clone(), zeros.to_int64s().unwrap());
+        assert_eq!(known, (data_type::UINT8, vec![2], vec![128, 128]));
     }
 
     #[test]
@@ -220,14 +293,14 @@ mod tests {
             node.attribute.push(AttributeProto::int("output_dtype", i64::from(data_type::INT8)));
         }
         let before = told(&graph);
-        assert_eq!((fuse(&mut graph), told(&graph)), (0, before));
+        assert_eq!((fuse(&mut graph, true), told(&graph)), (0, before));
     }
 
     #[test]
     fn what_others_read_is_computed_in_floats_besides() {
         let mut graph = graph(data_type::UINT8, [0.25, 0.0625]);
         graph.output.push(ValueInfoProto::untyped("c"));
-        assert_eq!(fuse(&mut graph), 1);
+        assert_eq!(fuse(&mut graph, true), 1);
         let ops: Vec<&str> = graph.node.iter().map(NodeProto::op).collect();
         let tell = "DequantizeLinear";
         assert_eq!(ops, ["QuantizeLinear", tell, tell, tell, "Conv", "QLinearConv", tell]);
@@ -236,6 +309,6 @@ mod tests {
 
     #[test]
     fn a_bias_in_other_units_stays_in_floats() {
-        assert_eq!(fuse(&mut graph(data_type::UINT8, [0.25, 0.07])), 0);
+        assert_eq!(fuse(&mut graph(data_type::UINT8, [0.25, 0.07]), true), 0);
     }
 }

@@ -51,7 +51,7 @@ pub struct Machine {
 pub fn fuse(model: &mut ModelProto, machine: Machine) -> Fused {
     let Some(graph) = &mut model.graph else { return Fused::default() };
     // The others would take them as convolutions of floats.
-    let integers = if kernels::sums_bytes_exactly() { integers::fuse(graph) } else { 0 };
+    let integers = integers::fuse(graph, kernels::sums_bytes_exactly());
     let mut fused = Fused {
         chains: chain::fuse(graph),
         products: products::fuse(graph),
