@@ -79,7 +79,7 @@ impl Depthwise<'_> {
             let (map, band) = (band / bands, band % bands);
             let filter = &weights[map % blocks * plan.filter * lanes..][..plan.filter * lanes];
             let end = size[0] * (band + 1) / bands;
-            frame.next = 0;
+            frame.reset();
             for first in (size[0] * band / bands..end).step_by(together) {
                 let count = together.min(end - first);
                 frame.advance(&plan, first..first + count, |asked, place| {
@@ -141,6 +141,11 @@ impl Frame {
         let pitch = columns.len * columns.sources * lanes;
         let lines = vec![Lanes::ZERO; Lanes::blocks(pitch * count)];
         Self { lines, lanes, offsets, pitch, width: width * lanes, height, count, next: 0 }
+    }
+
+    /// Begins with another map.
+    fn reset(&mut self) {
+        self.next = 0;
     }
 
     /// Where a line of the source stands.

@@ -148,16 +148,18 @@ fn repeat(row: &[f32], from: usize, to: &mut [f32]) {
     let (first, rest) = to.split_at_mut((row.len() - from).min(to.len()));
     first.copy_from_slice(&row[from..][..first.len()]);
     // Blocks of channels are of lengths that the compiler knows.
-    match row.len() {
-        8 => repeat_block::<8>(row, rest),
-        16 => repeat_block::<16>(row, rest),
-        _ => rest.chunks_mut(row.len()).for_each(|to| to.copy_from_slice(&row[..to.len()])),
+    if let Ok(row) = <&[f32; 8]>::try_from(row) {
+        repeat_block(row, rest);
+    } else if let Ok(row) = <&[f32; 16]>::try_from(row) {
+        repeat_block(row, rest);
+    } else {
+        rest.chunks_mut(row.len()).for_each(|to| to.copy_from_slice(&row[..to.len()]));
     }
 }
 
 /// Writes a row of this length again and again.
-fn repeat_block<const LANES: usize>(row: &[f32], to: &mut [f32]) {
+fn repeat_block<const LANES: usize>(row: &[f32; LANES], to: &mut [f32]) {
     let (whole, last) = to.as_chunks_mut::<LANES>();
-    row.as_chunks().0.iter().for_each(|row| whole.fill(*row));
+    whole.fill(*row);
     last.copy_from_slice(&row[..last.len()]);
 }

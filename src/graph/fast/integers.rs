@@ -47,11 +47,14 @@ impl Moved {
         for conv in convolutions.values_mut() {
             let [weights, zeros] = [3, 5].map(|place| conv.input[place].clone());
             let signed = topology.constant(&zeros).filter(|zeros| zeros.data_type() == data_type::INT8);
-            let Some(of_zeros) = signed else { continue };
-            let unsigned = |name: &str| format!("camlens/unsigned/{name}");
+            let Some((of_zeros, values)) = signed.and_then(|zeros| Some((zeros, zeros.to_int64s()?))) else {
+                continue;
+            };
+            // What comes first tells these from each other and from other zero points, whatever a tensor is called.
+            let named = |what: &str, name: &str| format!("camlens/unsigned/{what}/{name}");
+            let unsigned = |name: &str| named("of", name);
             (conv.input[3], conv.input[5]) = (unsigned(&weights), unsigned(&zeros));
             if done.insert(zeros.clone()) {
-                let values = of_zeros.to_int64s().unwrap_or_default();
                 moved.constants.push(TensorProto {
                     name: Some(unsigned(&zeros)),
                     data_type: Some(data_type::UINT8),
@@ -61,7 +64,7 @@ impl Moved {
                 });
             }
             if done.insert(weights.clone()) {
-                let [wide, far] = ["wide", "far"].map(|what| format!("{}/{what}", unsigned(&weights)));
+                let [wide, far] = ["wide", "far"].map(|what| named(what, &weights));
                 let cast = |from: &str, to: &str, kind: i32| {
                     NodeProto::new("Cast", &[from], &[to]).with(AttributeProto::int("to", i64::from(kind)))
                 };
@@ -275,13 +278,14 @@ mod tests {
         assert_eq!(fuse(&mut graph, false), 1);
         let moved = [
             "Cast w",
-            "Add camlens/unsigned/w/wide camlens/unsigned/distance",
-            "Cast camlens/unsigned/w/far",
+            "Add camlens/unsigned/wide/w camlens/unsigned/distance",
+            "Cast camlens/unsigned/far/w",
         ];
-        let convolution = FUSED[1].replace("w ws wz", "camlens/unsigned/w ws camlens/unsigned/wz");
+        let convolution = FUSED[1].replace("w ws wz", "camlens/unsigned/of/w ws camlens/unsigned/of/wz");
         assert_eq!(told(&graph)[..3], moved);
         assert_eq!(told(&graph)[3..], [FUSED[0], &convolution, FUSED[2]]);
-        let zeros = graph.initializer.iter().find(|tensor| tensor.name() == "camlens/unsigned/wz").unwrap();
+        let zeros =
+            graph.initializer.iter().find(|tensor| tensor.name() == "camlens/unsigned/of/wz").unwrap();
         let known = (zeros.data_type(), zeros.dims.clone(), zeros.to_int64s().unwrap());
         assert_eq!(known, (data_type::UINT8, vec![2], vec![128, 128]));
     }
