@@ -1,8 +1,8 @@
 //! Holds camlens's raw gradients against autograd for a zoo of classifiers.
 //!
 //! `cargo run --release --example conformance -- FOLDER` reads every
-//! `FOLDER/<architecture>/<exporter>/` that `zoo.py` and `keras_zoo.py` of `scripts/conformance` made and
-//! prints two Markdown tables: the error of each layer's gradient, and the operators
+//! `FOLDER/<architecture>/<exporter>/` that `zoo.py` and `keras_zoo.py` of `scripts/conformance`
+//! made and prints two Markdown tables: the error of each layer's gradient, and the operators
 //! that were differentiated. It fails when a layer has no gradient or a wrong one.
 #![expect(clippy::print_stdout, reason = "the tables are what it is for")]
 
@@ -28,12 +28,12 @@ use shared::{Fallible, folders, name, worst};
 /// Largest difference that passes, as a part of the largest gradient.
 const TOLERANCE: f32 = 1e-4;
 
-/// What counts as the same in 64 bits, where the networks hold the same numbers but for constants such as √2 that
-/// files keep in 32.
+/// What counts as the same in 64 bits, where the networks hold the same numbers but for constants
+/// such as √2 that files keep in 32.
 const EXACT: f64 = 1e-6;
 
-/// Set to anything, this environment variable has the graph of each layer written beside the model, for
-/// `scripts/conformance/exact.py`.
+/// Set to anything, this environment variable has the graph of each layer written beside the model,
+/// for `scripts/conformance/exact.py`.
 const PROGRAMS: &str = "CONFORMANCE_PROGRAMS";
 
 /// What the scripts note beside the arrays.
@@ -53,7 +53,8 @@ struct NotedLayer {
 
 fn main() -> Fallible<ExitCode> {
     let mut arguments = std::env::args_os().skip(1);
-    let folder = PathBuf::from(arguments.next().ok_or("usage: conformance FOLDER [ARCHITECTURE ...]")?);
+    let folder =
+        PathBuf::from(arguments.next().ok_or("usage: conformance FOLDER [ARCHITECTURE ...]")?);
     let only: Vec<_> = arguments.collect();
     println!(
         "| architecture | exporter | layer | shape | error | by our kernels | its own float32 | in 64 bits | |"
@@ -104,7 +105,9 @@ struct Report {
 /// One exported model: prints a row for each layer.
 fn one(folder: &Path, title: &str, rows: &mut usize) -> Fallible<Report> {
     if let Ok(reason) = std::fs::read_to_string(folder.join("failed.txt")) {
-        return Err(format!("the exporter fails: {}", reason.lines().next().unwrap_or_default()).into());
+        return Err(
+            format!("the exporter fails: {}", reason.lines().next().unwrap_or_default()).into()
+        );
     }
     let note: Note = serde_json::from_reader(File::open(folder.join("layers.json"))?)?;
     let mut arrays = NpzReader::new(File::open(folder.join("reference.npz"))?)?;
@@ -120,11 +123,13 @@ fn one(folder: &Path, title: &str, rows: &mut usize) -> Fallible<Report> {
         Models::load_one(ModelFolder::read(folder)?, &settings)
     };
     let (model, fast) = (load(false)?, load(true)?);
-    let mut report = Report { operators: operators(folder, &note.layers[0].tensor)?, holes: 0, proven: 0 };
+    let mut report =
+        Report { operators: operators(folder, &note.layers[0].tensor)?, holes: 0, proven: 0 };
     for NotedLayer { module, tensor, framework_error } in &note.layers {
         let layer = model.layer(Some(tensor))?;
         let mut array = |name: &str| -> Fallible<ArrayD<f32>> {
-            let array: ArrayD<f64> = arrays.by_name::<OwnedRepr<f64>, _>(&format!("{name}|{module}.npy"))?;
+            let array: ArrayD<f64> =
+                arrays.by_name::<OwnedRepr<f64>, _>(&format!("{name}|{module}.npy"))?;
             as_maps(layer, array.mapv(|value| value as f32))
         };
         let (expected, act) = (array("grad")?, array("act")?);
@@ -185,7 +190,10 @@ fn run(
         vec![(x.clone(), None)]
     } else {
         let target = |&target: &i64| usize::try_from(target).ok();
-        x.axis_chunks_iter(Axis(0), 1).map(|image| image.to_owned()).zip(targets.iter().map(target)).collect()
+        x.axis_chunks_iter(Axis(0), 1)
+            .map(|image| image.to_owned())
+            .zip(targets.iter().map(target))
+            .collect()
     };
     for (input, target) in passes {
         let targets = target.into_iter().collect();
@@ -207,7 +215,8 @@ fn as_maps(layer: &Layer, array: ArrayD<f32>) -> Fallible<ArrayD<f32>> {
         Layout::Maps => array,
         Layout::ChannelsLast => array.permuted_axes(vec![0, 3, 1, 2]),
         Layout::Tokens(Tokens { skip, grid: [rows, columns] }) => {
-            let places = array.slice(s![.., skip..skip + rows * columns, ..]).permuted_axes([0, 2, 1]);
+            let places =
+                array.slice(s![.., skip..skip + rows * columns, ..]).permuted_axes([0, 2, 1]);
             let [images, channels, _] = <[usize; 3]>::try_from(places.shape())?;
             let maps = places.as_standard_layout().into_owned();
             maps.into_shape_with_order((images, channels, rows, columns))?.into_dyn()
@@ -223,8 +232,9 @@ fn operators(folder: &Path, tensor: &str) -> Fallible<BTreeSet<String>> {
     // All models of the zoo have one output, and it is the logits or a softmax of them.
     let output = prepared.graph().output.first().map_or("", |output| output.name());
     let (below, above) = (topology.dependents(tensor, rules::cuts), topology.ancestors(output));
-    let on_the_way =
-        |name: &String| name != tensor && below.contains(name.as_str()) && above.contains(name.as_str());
+    let on_the_way = |name: &String| {
+        name != tensor && below.contains(name.as_str()) && above.contains(name.as_str())
+    };
     let nodes = prepared.graph().node.iter().filter(|node| node.output.iter().any(on_the_way));
     Ok(nodes.map(|node| node.op().to_owned()).collect())
 }

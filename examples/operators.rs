@@ -1,9 +1,9 @@
 //! Holds camlens's gradient rules against ONNX's own test cases of its operators.
 //!
 //! `cargo run --release --example operators -- FOLDER` reads the networks that
-//! `scripts/conformance/operators.py` made, `FOLDER/<operator>/<case>/`, and prints a Markdown table: for
-//! each operator how many cases have the reference's gradient, and why the others have none. It fails when a
-//! gradient is wrong.
+//! `scripts/conformance/operators.py` made, `FOLDER/<operator>/<case>/`, and prints a Markdown
+//! table: for each operator how many cases have the reference's gradient, and why the others have
+//! none. It fails when a gradient is wrong.
 #![expect(clippy::print_stdout, reason = "the table is what it is for")]
 
 mod shared;
@@ -21,11 +21,13 @@ use ndarray::{Array1, Array4, OwnedRepr};
 use ndarray_npy::NpzReader;
 use shared::{Fallible, folders, name, worst};
 
-/// Largest difference that passes, as a part of the largest derivative, or of [`SMALL`] where all are smaller.
+/// Largest difference that passes, as a part of the largest derivative, or of [`SMALL`] where all
+/// are smaller.
 const TOLERANCE: f64 = 1e-4;
 const SMALL: f64 = 1e-3;
 
-/// Where the runtime's scores are farther than this from the reference's, the two don't compute the same.
+/// Where the runtime's scores are farther than this from the reference's, the two don't compute the
+/// same.
 const SAME: f64 = 1e-4;
 
 /// What came of a case.
@@ -53,14 +55,20 @@ fn main() -> Fallible<ExitCode> {
                     compared += 1;
                     largest = largest.max(difference);
                 }
-                Outcome::Compared(difference) => wrong.push(format!("{} ({difference:.0e})", name(case))),
+                Outcome::Compared(difference) => {
+                    wrong.push(format!("{} ({difference:.0e})", name(case)))
+                }
                 Outcome::Refused(why) => *refusals.entry(why).or_insert(0) += 1,
                 Outcome::LeftOut(why) => *others.entry(why).or_insert(0) += 1,
             }
         }
         let largest = if compared > 0 { format!("{largest:.0e}") } else { String::new() };
         let (said, left) = (counted(&refusals), counted(&others));
-        println!("| {} | {} | {compared} | {largest} | {said} | {left} |", name(&operator), cases.len());
+        println!(
+            "| {} | {} | {compared} | {largest} | {said} | {left} |",
+            name(&operator),
+            cases.len()
+        );
         agree += compared;
         refused += refusals.values().sum::<usize>();
         left_out += others.values().sum::<usize>();

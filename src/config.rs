@@ -98,7 +98,8 @@ pub struct Engine {
 pub struct Log {
     /// For people or for programs.
     pub format: LogFormat,
-    /// The least level: `error`, `warn`, `info`, `debug`, `trace`, or a filter such as `info,camlens=debug`.
+    /// The least level: `error`, `warn`, `info`, `debug`, `trace`, or a filter such as
+    /// `info,camlens=debug`.
     pub level: String,
 }
 
@@ -223,7 +224,10 @@ impl Config {
                 if table::is_foreign(&name) {
                     continue;
                 }
-                return Err(setup(format!("{name}: there is no such setting; {}", table::variables())));
+                return Err(setup(format!(
+                    "{name}: there is no such setting; {}",
+                    table::variables()
+                )));
             };
             (setting.set)(self, &value)
                 .and_then(|()| (setting.check)(self))

@@ -104,7 +104,9 @@ impl Kind {
             Self::Malformed => (400, "malformed-request", "The request could not be read"),
             Self::Option => (400, "invalid-option", "An option is not valid"),
             Self::NotFound => (404, "not-found", "There is nothing at this path"),
-            Self::MethodNotAllowed => (405, "method-not-allowed", "The path does not take this method"),
+            Self::MethodNotAllowed => {
+                (405, "method-not-allowed", "The path does not take this method")
+            }
             Self::UnknownModel => (404, "unknown-model", "There is no such model"),
             Self::BodyTooLarge => (413, "body-too-large", "The request body is too large"),
             Self::ImageTooLarge => (413, "image-too-large", "The image has too many pixels"),
@@ -145,12 +147,20 @@ impl Error {
         doing: impl Into<Cow<'static, str>>,
         source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
     ) -> Self {
-        Self { kind: Kind::Internal, detail: doing.into(), option: None, source: Some(source.into()) }
+        Self {
+            kind: Kind::Internal,
+            detail: doing.into(),
+            option: None,
+            source: Some(source.into()),
+        }
     }
 
     /// The same error with its cause, which is logged but never sent.
     #[must_use]
-    pub fn caused_by(mut self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+    pub fn caused_by(
+        mut self,
+        source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    ) -> Self {
         self.source = Some(source.into());
         self
     }

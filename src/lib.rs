@@ -12,7 +12,8 @@
 //! graph    ONNX as data: layers, the logit, the backward pass made of ONNX operators
 //! ```
 //!
-//! [`model`] (what a model folder says) and [`picture`] (decode, resize, colour) are used from above.
+//! [`model`] (what a model folder says) and [`picture`] (decode, resize, colour) are used from
+//! above.
 
 pub mod cli;
 pub mod config;

@@ -1,5 +1,5 @@
-//! How long the kernels take, one by one: `cargo bench -p kernels`. Convolutions and products are VGG16's layers;
-//! expressions and depthwise convolutions, those of small networks on the way back.
+//! How long the kernels take, one by one: `cargo bench -p kernels`. Convolutions and products are
+//! VGG16's layers; expressions and depthwise convolutions, those of small networks on the way back.
 //!
 //! Multiply-adds are counted as the layer is written, so that a convolution's rate may
 //! be above what the processor can do: Winograd's algorithm needs a quarter of them.
@@ -11,11 +11,12 @@ use std::sync::atomic::AtomicBool;
 use divan::counter::{BytesCount, ItemsCount};
 use divan::{Bencher, black_box};
 use kernels::{
-    Batch, Chain, Depthwise, Direction, Expression, Inline, Link, Maps, Matrix, Op, Scoped, Serial, Settings,
-    Step, Tap, Tensor, Weights, Window, product, product_transposed,
+    Batch, Chain, Depthwise, Direction, Expression, Inline, Link, Maps, Matrix, Op, Scoped, Serial,
+    Settings, Step, Tap, Tensor, Weights, Window, product, product_transposed,
 };
 
-/// Input channels, output channels and side of VGG16's convolutions; a pooling follows where the side halves.
+/// Input channels, output channels and side of VGG16's convolutions; a pooling follows where the
+/// side halves.
 const LAYERS: [(usize, usize, usize); 13] = [
     (3, 64, 224),
     (64, 64, 224),
@@ -87,8 +88,8 @@ fn all_layers(bencher: Bencher<'_, '_>, images: usize) {
 /// VGG16's first fully connected layer, `[inputs, outputs]`.
 const CONNECTED: (usize, usize) = (25088, 4096);
 
-/// Times a product with that layer's matrix, of `images` inputs of which the part `density` of all channels
-/// is not zero; VGG16's channels have 49 places.
+/// Times a product with that layer's matrix, of `images` inputs of which the part `density` of all
+/// channels is not zero; VGG16's channels have 49 places.
 fn connected(bencher: Bencher<'_, '_>, images: usize, density: f32, transposed: bool) {
     let (ins, outs) = CONNECTED;
     let bytes: Vec<u8> = (0..ins * outs).flat_map(|index| noise(index).to_ne_bytes()).collect();
@@ -114,17 +115,20 @@ fn connected_by_inputs(bencher: Bencher<'_, '_>, (images, density): (usize, f32)
     connected(bencher, images, density, false);
 }
 
-/// Times an expression of two maps as large as EfficientNet-B0's largest, and the constant 1, on one thread.
+/// Times an expression of two maps as large as EfficientNet-B0's largest, and the constant 1, on
+/// one thread.
 fn expression(bencher: Bencher<'_, '_>, steps: &[(Op, [usize; 3])]) {
     const SHAPE: [usize; 4] = [1, 96, 112, 112];
     let len = SHAPE.iter().product();
     let steps = steps.iter().map(|&(op, operands)| Step { op, operands }).collect();
     let expression = Expression::new(2, vec![1.0], steps).expect("an expression");
-    let [a, b]: [Vec<f32>; 2] = [0, 1].map(|seed| (0..len).map(|index| noise(index + seed)).collect());
+    let [a, b]: [Vec<f32>; 2] =
+        [0, 1].map(|seed| (0..len).map(|index| noise(index + seed)).collect());
     let inputs = [Tensor { data: &a, shape: &SHAPE }, Tensor { data: &b, shape: &SHAPE }];
     let mut output = vec![0.0; len];
     bencher.counter(BytesCount::of_many::<f32>(3 * len)).bench_local(|| {
-        let inline = Inline::new(&expression, None, black_box(&inputs), &SHAPE).expect("shapes that fit");
+        let inline =
+            Inline::new(&expression, None, black_box(&inputs), &SHAPE).expect("shapes that fit");
         inline.run(&mut output, &Serial).expect("an output that fits");
     });
 }
@@ -162,13 +166,21 @@ fn depthwise_back(bencher: Bencher<'_, '_>, stride: usize) {
     bencher.counter(ItemsCount::new(input.len() * 25)).bench_local(|| {
         let maps = Maps { data: black_box(&input), channels, size };
         let (weights, direction) = (&weights[..], Direction::Back);
-        let job =
-            Depthwise { input: maps, before: None, weights, window, direction, size: made, after: None };
+        let job = Depthwise {
+            input: maps,
+            before: None,
+            weights,
+            window,
+            direction,
+            size: made,
+            after: None,
+        };
         job.run(&mut output, &Serial).expect("it fits");
     });
 }
 
-/// `dy` times the slope of HardSwish at `x`, as a backward pass writes it: steps on `x`, `dy` and the constants 1/3, 1/2, −3 and 3.
+/// `dy` times the slope of HardSwish at `x`, as a backward pass writes it: steps on `x`, `dy` and
+/// the constants 1/3, 1/2, −3 and 3.
 const HARD_SWISH_BACK: [(Op, [usize; 3]); 9] = [
     (Op::Mul, [0, 2, 0]),
     (Op::Add, [6, 3, 0]),
@@ -181,8 +193,8 @@ const HARD_SWISH_BACK: [(Op, [usize; 3]); 9] = [
     (Op::Mul, [1, 13, 0]),
 ];
 
-/// One of MobileNet v3's convolutions on the way back in blocks of 8 channels, between two slopes of HardSwish: channels, side of
-/// the result, size of the filter, and stride.
+/// One of MobileNet v3's convolutions on the way back in blocks of 8 channels, between two slopes
+/// of HardSwish: channels, side of the result, size of the filter, and stride.
 #[divan::bench(args = [(672, 14, 5, 1), (960, 7, 5, 1), (240, 28, 3, 2)], sample_count = 50)]
 fn inverted_residual_back(
     bencher: Bencher<'_, '_>,
@@ -192,11 +204,14 @@ fn inverted_residual_back(
     let window = Window { kernel: [kernel; 2], strides: [stride; 2], dilations: [1; 2], pads };
     let (from, to) = (side / stride, side);
     let [[x, dy], [before_x, _]] = [to, from].map(|side| {
-        [1, 2].map(|seed| (0..channels * side * side).map(|i| 4.0 * noise(i + seed)).collect::<Vec<_>>())
+        [1, 2].map(|seed| {
+            (0..channels * side * side).map(|i| 4.0 * noise(i + seed)).collect::<Vec<_>>()
+        })
     });
     let dy = &dy[..channels * from * from];
     let weights: Vec<f32> = (0..channels * kernel * kernel).map(noise).collect();
-    let steps: Vec<Step> = HARD_SWISH_BACK.iter().map(|&(op, operands)| Step { op, operands }).collect();
+    let steps: Vec<Step> =
+        HARD_SWISH_BACK.iter().map(|&(op, operands)| Step { op, operands }).collect();
     let slope = Expression::new(2, vec![1.0 / 3.0, 0.5, -3.0, 3.0], steps).expect("an expression");
     let shape = |side: usize| [1, channels / 8, side, side, 8];
     let mut output = vec![0.0; x.len()];

@@ -1,7 +1,7 @@
 //! A chain of convolutions, run from the outer world's layout to the outer world's layout.
 //!
-//! A [`Chain`] knows its links and what they give for an image of zeros; before each run it plans which
-//! tiles of which stage are computed (`support`), and then runs them (`run`).
+//! A [`Chain`] knows its links and what they give for an image of zeros; before each run it plans
+//! which tiles of which stage are computed (`support`), and then runs them (`run`).
 
 mod run;
 
@@ -150,19 +150,29 @@ impl Chain {
         let outlines = self.outlines(size, taps);
         let works: Vec<Vec<Work>> = (batch.data.chunks_exact((channels * size.area()).max(1)))
             .map(|image| {
-                let places =
-                    if settings.skip_rest { Places::not_zero(image, size) } else { Places::all(size) };
+                let places = if settings.skip_rest {
+                    Places::not_zero(image, size)
+                } else {
+                    Places::all(size)
+                };
                 plan(&outlines, &places)
             })
             .collect();
         let has_rest = works.iter().flatten().any(|work| !work.copy.is_empty());
         let rest = if has_rest { Some(self.rest(size, threads, settings.stop)?) } else { None };
-        let run =
-            Run { chain: self, outlines: &outlines, works: &works, rest: rest.as_deref(), means, threads };
+        let run = Run {
+            chain: self,
+            outlines: &outlines,
+            works: &works,
+            rest: rest.as_deref(),
+            means,
+            threads,
+        };
         run.all(batch, taps)
     }
 
-    /// Every stage as planning sees it. What is tapped before its pooling is stored unpooled and pooled after.
+    /// Every stage as planning sees it. What is tapped before its pooling is stored unpooled and
+    /// pooled after.
     fn outlines(&self, size: Size, taps: &Taps<'_>) -> Vec<Outline> {
         let mut size = size;
         let mut outlines = Vec::with_capacity(self.links.len());
@@ -179,7 +189,12 @@ impl Chain {
     }
 
     /// The state at rest, computed when it is first needed.
-    fn rest(&self, size: Size, threads: &dyn Pool, stop: &AtomicBool) -> Result<Arc<Rest>, Stopped> {
+    fn rest(
+        &self,
+        size: Size,
+        threads: &dyn Pool,
+        stop: &AtomicBool,
+    ) -> Result<Arc<Rest>, Stopped> {
         let key = (size.height, size.width);
         if let Some(rest) = lock(&self.rest).get(&key) {
             return Ok(Arc::clone(rest));
@@ -189,7 +204,8 @@ impl Chain {
         let outlines = self.outlines(size, &[]);
         let works = [plan(&outlines, &Places::all(size))];
         let means = Means { kernels: self.kernels, stop, scratch: &self.scratch };
-        let run = Run { chain: self, outlines: &outlines, works: &works, rest: None, means, threads };
+        let run =
+            Run { chain: self, outlines: &outlines, works: &works, rest: None, means, threads };
         let rest = Arc::new(run.every_stage(batch)?);
         lock(&self.rest).insert(key, Arc::clone(&rest));
         Ok(rest)
@@ -238,8 +254,14 @@ mod tests {
         let works = [plan(&outlines, places)];
         let rest = chain.rest(SIZE, &Serial, &stop).unwrap();
         let means = Means { kernels: chain.kernels, stop: &stop, scratch: &chain.scratch };
-        let run =
-            Run { chain, outlines: &outlines, works: &works, rest: Some(&rest), means, threads: &Serial };
+        let run = Run {
+            chain,
+            outlines: &outlines,
+            works: &works,
+            rest: Some(&rest),
+            means,
+            threads: &Serial,
+        };
         run.all(batch, &mut taps).unwrap();
         output
     }
@@ -254,8 +276,11 @@ mod tests {
         let whole = run(&chain, &Places::all(SIZE));
         assert!(difference(&whole, &run(&chain, &Places::not_zero(&image(), SIZE))) < 1e-5);
         // The same image with its last columns taken for zeros: the control that must fail.
-        let cut: Vec<f32> =
-            image().iter().enumerate().map(|(i, &v)| if i % SIZE.width >= 14 { 0.0 } else { v }).collect();
+        let cut: Vec<f32> = image()
+            .iter()
+            .enumerate()
+            .map(|(i, &v)| if i % SIZE.width >= 14 { 0.0 } else { v })
+            .collect();
         assert!(difference(&whole, &run(&chain, &Places::not_zero(&cut, SIZE))) > 1e-2);
     }
 

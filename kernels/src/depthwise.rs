@@ -1,11 +1,13 @@
-//! Depthwise convolutions, there and back: every channel has a filter of its own, so there is no product of matrices.
+//! Depthwise convolutions, there and back: every channel has a filter of its own, so there is no
+//! product of matrices.
 //!
-//! A channel is copied into a frame of zeros and split by the stride, so that what one weight multiplies
-//! lies side by side; then the whole channel is one long row, and the convolution a sum of that row at a few
-//! offsets, each times a weight. What the row holds between the lines is computed and thrown away.
+//! A channel is copied into a frame of zeros and split by the stride, so that what one weight
+//! multiplies lies side by side; then the whole channel is one long row, and the convolution a sum
+//! of that row at a few offsets, each times a weight. What the row holds between the lines is
+//! computed and thrown away.
 //!
-//! Back ([`Direction::Back`]) is the transposed convolution: each of the places that one step of the stride covers is such
-//! a sum for itself.
+//! Back ([`Direction::Back`]) is the transposed convolution: each of the places that one step of
+//! the stride covers is such a sum for itself.
 
 mod blocks;
 mod loops;
@@ -32,7 +34,8 @@ pub struct Window {
     pub strides: [usize; 2],
     /// Distance of the filter's places.
     pub dilations: [usize; 2],
-    /// Zeros before the first row and column. How many come after follows from the sizes of both maps.
+    /// Zeros before the first row and column. How many come after follows from the sizes of both
+    /// maps.
     pub pads: [usize; 2],
 }
 
@@ -59,7 +62,8 @@ pub struct Maps<'a> {
 /// A depthwise convolution, and what is done with its numbers while they are in the cache.
 #[derive(Clone, Copy, Debug)]
 pub struct Depthwise<'a> {
-    /// What is convolved. With `before`, its numbers are that expression's, and `data` is not read.
+    /// What is convolved. With `before`, its numbers are that expression's, and `data` is not
+    /// read.
     pub input: Maps<'a>,
     /// What is convolved, where it has to be worked out first.
     pub before: Option<&'a Inline<'a>>,
@@ -84,7 +88,12 @@ impl Depthwise<'_> {
         self.run_with(correlate_of(Processor::detect()), output, threads)
     }
 
-    fn run_with(&self, correlate: Correlate, output: &mut [f32], threads: &dyn Pool) -> Result<(), String> {
+    fn run_with(
+        &self,
+        correlate: Correlate,
+        output: &mut [f32],
+        threads: &dyn Pool,
+    ) -> Result<(), String> {
         let Self { input, before, weights, window, direction, size, after } = *self;
         let plan = Plan::new(window, direction, input.size, size)?;
         let (plane, made) = (input.size[0] * input.size[1], size[0] * size[1]);
@@ -123,13 +132,20 @@ impl Depthwise<'_> {
                 None => &input.data[first * plane..],
             };
             // SAFETY: every turn has planes of its own, inside the output.
-            let output =
-                unsafe { std::slice::from_raw_parts_mut(output.get().add(first * made), count * made) };
+            let output = unsafe {
+                std::slice::from_raw_parts_mut(output.get().add(first * made), count * made)
+            };
             let to = if after.is_some() { &mut result[..count * made] } else { &mut *output };
-            for (index, (from, to)) in source.chunks_exact(plane).zip(to.chunks_exact_mut(made)).enumerate() {
+            for (index, (from, to)) in
+                source.chunks_exact(plane).zip(to.chunks_exact_mut(made)).enumerate()
+            {
                 let channel = (first + index) % channels;
                 scratch.fill(&plan, from, input.size[1]);
-                scratch.convolve(correlate, &plan, &weights[channel * plan.filter..][..plan.filter]);
+                scratch.convolve(
+                    correlate,
+                    &plan,
+                    &weights[channel * plan.filter..][..plan.filter],
+                );
                 scratch.hand_out(&plan, to, size[1]);
             }
             if let Some(after) = after {
@@ -174,8 +190,9 @@ mod tests {
                         at(1, place % places[1], k % window.kernel[1]),
                     ];
                     let (Some(y), Some(x)) = (y, x) else { continue };
-                    let weight =
-                        f64::from(weights[index % channels * window.kernel[0] * window.kernel[1] + k]);
+                    let weight = f64::from(
+                        weights[index % channels * window.kernel[0] * window.kernel[1] + k],
+                    );
                     let (source, result) = match direction {
                         Direction::There => (index * plane + y * from[1] + x, index * made + place),
                         Direction::Back => (index * plane + place, index * made + y * to[1] + x),
@@ -209,7 +226,8 @@ mod tests {
         }
     }
 
-    /// `[N, C, ..]` as `[N, C/L, .., L]`, with zeros in the channels that are not there; `places` is how many follow C.
+    /// `[N, C, ..]` as `[N, C/L, .., L]`, with zeros in the channels that are not there; `places`
+    /// is how many follow C.
     fn in_blocks(numbers: &[f32], channels: usize, places: usize, lanes: usize) -> Vec<f32> {
         let blocks = channels.div_ceil(lanes);
         let mut all = vec![0.0; numbers.len() / channels * blocks * lanes];
@@ -244,12 +262,16 @@ mod tests {
             Expression::new(1, vec![], vec![twice]).unwrap(),
         );
         let shape = [2, padded / lanes, from[0], from[1], lanes];
-        let before = Inline::new(&twice, None, &[Tensor { data: &half, shape: &shape }], &shape).unwrap();
+        let before =
+            Inline::new(&twice, None, &[Tensor { data: &half, shape: &shape }], &shape).unwrap();
         for (processor, before) in
             Processor::all().into_iter().flat_map(|it| [(it, None), (it, Some(&before))])
         {
-            let maps =
-                Maps { data: if before.is_some() { &[] } else { &input }, channels: padded, size: from };
+            let maps = Maps {
+                data: if before.is_some() { &[] } else { &input },
+                channels: padded,
+                size: from,
+            };
             let job = Depthwise { input: maps, before, ..job(&weights, (window, direction), to) };
             let mut output = vec![f32::NAN; expected.len()];
             let sum = blocks::sum_of(processor, lanes).unwrap();
@@ -286,12 +308,17 @@ mod tests {
     }
 
     /// A convolution of nothing yet.
-    fn job(weights: &[f32], (window, direction): (Window, Direction), size: [usize; 2]) -> Depthwise<'_> {
+    fn job(
+        weights: &[f32],
+        (window, direction): (Window, Direction),
+        size: [usize; 2],
+    ) -> Depthwise<'_> {
         let input = Maps { data: &[], channels: 2, size: [4, 4] };
         Depthwise { input, before: None, weights, window, direction, size, after: None }
     }
 
-    const SAME: Window = Window { kernel: [3, 3], strides: [1, 1], dilations: [1, 1], pads: [1, 1] };
+    const SAME: Window =
+        Window { kernel: [3, 3], strides: [1, 1], dilations: [1, 1], pads: [1, 1] };
 
     #[test]
     fn what_comes_before_and_after_gives_what_it_gives_alone() {
@@ -324,7 +351,8 @@ mod tests {
         let run = |window, weights: &[f32], len: usize| {
             let input = Maps { data: &data, channels: 2, size: [4, 4] };
             let mut output = vec![0.0; len];
-            Depthwise { input, ..job(weights, (window, Direction::There), [4, 4]) }.run(&mut output, &Serial)
+            Depthwise { input, ..job(weights, (window, Direction::There), [4, 4]) }
+                .run(&mut output, &Serial)
         };
         assert!(run(SAME, &[1.0; 18], 32).is_ok());
         assert!(run(SAME, &[1.0; 17], 32).is_err());

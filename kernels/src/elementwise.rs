@@ -1,9 +1,11 @@
-//! Elementwise arithmetic in one go: a whole expression is worked out on a block of numbers while it is in the cache.
+//! Elementwise arithmetic in one go: a whole expression is worked out on a block of numbers while
+//! it is in the cache.
 //!
-//! A backward pass is full of it: the derivative of an activation function alone is ten operators, and the
-//! runtime reads and writes the memory for each. Here every input is read once and the
-//! result is written once. An [`Expression`] broadcasts its inputs as NumPy does, and every step as if it
-//! stood alone: the numbers are those that the operators give one by one. Conditions are numbers too, 0 and 1.
+//! A backward pass is full of it: the derivative of an activation function alone is ten operators,
+//! and the runtime reads and writes the memory for each. Here every input is read once and the
+//! result is written once. An [`Expression`] broadcasts its inputs as NumPy does, and every step as
+//! if it stood alone: the numbers are those that the operators give one by one. Conditions are
+//! numbers too, 0 and 1.
 
 mod broadcast;
 mod buffer;
@@ -22,8 +24,8 @@ use passes::Pass;
 
 use crate::simd::Processor;
 
-/// Numbers that are worked on at once: with the handful of buffers that an expression takes, they fit
-/// into the first-level cache.
+/// Numbers that are worked on at once: with the handful of buffers that an expression takes, they
+/// fit into the first-level cache.
 const BLOCK: usize = 1024;
 
 /// So many numbers are worth another thread.
@@ -118,7 +120,8 @@ impl Op {
     }
 }
 
-/// One step: its operands are inputs, by their number, constants, or results of earlier steps, which are counted on from there.
+/// One step: its operands are inputs, by their number, constants, or results of earlier steps,
+/// which are counted on from there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Step {
     /// What it does.
@@ -170,8 +173,9 @@ impl Expression {
             }
         }
         let passes = passes::of(inputs, &constants, &steps);
-        let last_reader =
-            |value: usize| passes.iter().rposition(|pass| pass.reads().any(|it| it == value)).unwrap_or(0);
+        let last_reader = |value: usize| {
+            passes.iter().rposition(|pass| pass.reads().any(|it| it == value)).unwrap_or(0)
+        };
         let (mut buffers, mut free_from): (Vec<usize>, Vec<usize>) = (Vec::new(), Vec::new());
         for index in 0..passes.len() - 1 {
             // A buffer that this very pass reads is not free yet.
@@ -202,7 +206,8 @@ impl Expression {
         let last = self.passes.len() - 1;
         for (index, pass) in self.passes.iter().enumerate() {
             // Out of the others' way for the pass that writes it.
-            let mut taken = self.buffers.get(index).map(|&buffer| std::mem::take(&mut buffers[buffer]));
+            let mut taken =
+                self.buffers.get(index).map(|&buffer| std::mem::take(&mut buffers[buffer]));
             let count = output.len();
             let to = match &mut taken {
                 Some(buffer) => buffer.numbers_mut(count),
@@ -210,7 +215,9 @@ impl Expression {
             };
             let operands = pass.operands.map(|operand| match operand.checked_sub(given.len()) {
                 None => given[operand].numbers(handed, count),
-                Some(earlier) if earlier < index.min(last) => buffers[self.buffers[earlier]].numbers(count),
+                Some(earlier) if earlier < index.min(last) => {
+                    buffers[self.buffers[earlier]].numbers(count)
+                }
                 // One that the pass does not take.
                 Some(_) => &[],
             });

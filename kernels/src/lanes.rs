@@ -26,6 +26,8 @@ impl Lanes {
     /// The same, to be written.
     pub(crate) fn numbers_mut(blocks: &mut [Self]) -> &mut [f32] {
         // SAFETY: as above.
-        unsafe { std::slice::from_raw_parts_mut(blocks.as_mut_ptr().cast(), blocks.len() * Self::COUNT) }
+        unsafe {
+            std::slice::from_raw_parts_mut(blocks.as_mut_ptr().cast(), blocks.len() * Self::COUNT)
+        }
     }
 }

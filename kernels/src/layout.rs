@@ -6,7 +6,12 @@ use crate::loops::Size;
 use crate::pool::{Pool, Shared};
 
 /// `[map][channel][place]` to `[map][channel block][place]`, channels that are missing as zeros.
-pub(crate) fn to_blocks(batch: Batch<'_>, channels: usize, blocks: &mut [Lanes], threads: &dyn Pool) {
+pub(crate) fn to_blocks(
+    batch: Batch<'_>,
+    channels: usize,
+    blocks: &mut [Lanes],
+    threads: &dyn Pool,
+) {
     let area = batch.height * batch.width;
     let per_map = Lanes::blocks(channels);
     assert!(blocks.len() >= batch.images * per_map * area, "a short buffer");
@@ -46,12 +51,15 @@ pub(crate) fn to_planes(
         let from = &blocks[piece * area..(piece + 1) * area];
         let first = block * Lanes::COUNT;
         let count = Lanes::COUNT.min(channels - first);
-        // A few places of all channels at a time: the blocks are read once, and the lines written stay at hand.
+        // A few places of all channels at a time: the blocks are read once, and the lines written
+        // stay at hand.
         for (chunk, places) in from.chunks(PLACES).enumerate() {
             for lane in 0..count {
                 let start = (map * channels + first + lane) * area + chunk * PLACES;
                 // SAFETY: every piece has channels of its own, inside the planes.
-                let to = unsafe { std::slice::from_raw_parts_mut(planes.get().add(start), places.len()) };
+                let to = unsafe {
+                    std::slice::from_raw_parts_mut(planes.get().add(start), places.len())
+                };
                 for (value, lanes) in to.iter_mut().zip(places) {
                     *value = lanes.0[lane];
                 }

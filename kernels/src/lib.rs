@@ -1,5 +1,5 @@
-//! What ONNX Runtime takes longer for than it must: chains of 3×3 convolutions, products with zeros, and what
-//! a backward pass is made of.
+//! What ONNX Runtime takes longer for than it must: chains of 3×3 convolutions, products with
+//! zeros, and what a backward pass is made of.
 //!
 //! A [`Chain`] runs convolutions of stride 1 and padding 1, each with its ReLU and
 //! 2×2 pooling, one after another. It takes and gives ordinary `[N, C, H, W]`
@@ -10,12 +10,13 @@
 //! - Winograd's algorithm needs a quarter of the multiplications (`winograd`).
 //! - Where an image is zero, nothing is computed that zeros would not give anyway (`support`).
 //!
-//! [`product`] and [`product_transposed`] multiply with a matrix too large for any cache, as fast as the memory
-//! gives it, and do not ask for what is multiplied by zero (`products`).
+//! [`product`] and [`product_transposed`] multiply with a matrix too large for any cache, as fast
+//! as the memory gives it, and do not ask for what is multiplied by zero (`products`).
 //!
-//! An [`Expression`] is elementwise arithmetic in one go: each input is read once, whatever is done with it (`elementwise`).
-//! [`Depthwise`] convolves every channel with its own filter, or carries a gradient back through that, and works out expressions
-//! on what it reads and makes while that is in the cache (`depthwise`). Both take maps in blocks of [`BLOCKS`] channels, too.
+//! An [`Expression`] is elementwise arithmetic in one go: each input is read once, whatever is done
+//! with it (`elementwise`). [`Depthwise`] convolves every channel with its own filter, or carries a
+//! gradient back through that, and works out expressions on what it reads and makes while that is
+//! in the cache (`depthwise`). Both take maps in blocks of [`BLOCKS`] channels, too.
 //!
 //! A chain promises the convolution's result within a few parts in a million of its
 //! largest value, for any size, any number of channels and any batch; that no thread but
@@ -50,6 +51,6 @@ pub use simd::sums_bytes_exactly;
 pub use stage::Stopped;
 pub use weights::Weights;
 
-/// How many channels a block may hold where a kernel takes maps in blocks: ONNX Runtime's convolutions keep 16 together on
-/// processors with AVX-512, and 8 on others.
+/// How many channels a block may hold where a kernel takes maps in blocks: ONNX Runtime's
+/// convolutions keep 16 together on processors with AVX-512, and 8 on others.
 pub const BLOCKS: [usize; 2] = [8, 16];

@@ -4,13 +4,17 @@
 //! of one buffer. Each says in its `# Safety` what must hold; [`crate::stage`] and
 //! [`crate::steps`] are the only ones that call them.
 
-#![expect(clippy::needless_range_loop, reason = "short fixed ranges, whose indices are the algebra")]
+#![expect(
+    clippy::needless_range_loop,
+    reason = "short fixed ranges, whose indices are the algebra"
+)]
 
 use crate::lanes::Lanes;
 use crate::simd::{Portable, Processor, Simd};
 use crate::winograd::{PATCH, TILE, transform_patch, transform_tile};
 
-/// Convolutions of up to this many input channels are computed as written: most of a block would be empty.
+/// Convolutions of up to this many input channels are computed as written: most of a block would be
+/// empty.
 pub(crate) const FEW_CHANNELS: usize = 8;
 
 /// Where a tile of outputs lies: the map it belongs to and its row and column, in tiles.
@@ -103,7 +107,8 @@ pub(crate) struct Scatter<'a> {
 // SAFETY: its pointer is shared by pieces of one stage, each of which writes tiles of its own.
 unsafe impl Sync for Finish {}
 
-/// Tiles of outputs from few input channels, computed as the convolution is written, for all out blocks.
+/// Tiles of outputs from few input channels, computed as the convolution is written, for all out
+/// blocks.
 pub(crate) struct Direct<'a> {
     pub(crate) tiles: &'a [Tile],
     /// `[map][channel][row][column]`.
@@ -220,8 +225,8 @@ kernels!(
 kernels!(neon, crate::simd::arm::Neon, "neon", 1, [1, 2, 3, 4, 5, 6],);
 
 /// # Safety
-/// The processor has S's instructions; `input` holds every map of `tiles` at `size`, `scratch` a block for
-/// each position and tile.
+/// The processor has S's instructions; `input` holds every map of `tiles` at `size`, `scratch` a
+/// block for each position and tile.
 #[inline(always)]
 unsafe fn gather<S: Simd>(job: &Gather<'_>) {
     let Size { height, width } = job.size;
@@ -231,7 +236,8 @@ unsafe fn gather<S: Simd>(job: &Gather<'_>) {
             let map = job.input.add(tile.map as usize * job.map_stride);
             // The patch begins one row and one column before its tile.
             let (row, column) = (TILE * usize::from(tile.row), TILE * usize::from(tile.column));
-            let is_inside = row > 0 && column > 0 && row + PATCH - 1 <= height && column + PATCH - 1 <= width;
+            let is_inside =
+                row > 0 && column > 0 && row + PATCH - 1 <= height && column + PATCH - 1 <= width;
             let patch = if is_inside {
                 let corner = map.add((row - 1) * width + column - 1);
                 transform_patch::<S>(
@@ -256,7 +262,10 @@ unsafe fn gather<S: Simd>(job: &Gather<'_>) {
             };
             for (y, line) in patch.iter().enumerate() {
                 for (x, value) in line.iter().enumerate() {
-                    S::store(job.scratch.add((PATCH * y + x) * job.strides.position + index), *value);
+                    S::store(
+                        job.scratch.add((PATCH * y + x) * job.strides.position + index),
+                        *value,
+                    );
                 }
             }
         }
@@ -304,7 +313,8 @@ unsafe fn product<S: Simd, const BLOCKS: usize, const TILES: usize>(
 }
 
 /// # Safety
-/// The processor has S's instructions; `products` holds all positions of all tiles, the output every map.
+/// The processor has S's instructions; `products` holds all positions of all tiles, the output
+/// every map.
 #[inline(always)]
 unsafe fn scatter<S: Simd>(job: &Scatter<'_>) {
     for (index, tile) in job.tiles.iter().enumerate() {
@@ -339,8 +349,12 @@ unsafe fn finish_tile<S: Simd>(job: &Finish, tile: Tile, mut outputs: [[S::V; TI
                 for x in 0..TILE / 2 {
                     if row / 2 + y < height && column / 2 + x < width {
                         let above = S::max(outputs[2 * y][2 * x], outputs[2 * y][2 * x + 1]);
-                        let below = S::max(outputs[2 * y + 1][2 * x], outputs[2 * y + 1][2 * x + 1]);
-                        S::store(map.add((row / 2 + y) * width + column / 2 + x), S::max(above, below));
+                        let below =
+                            S::max(outputs[2 * y + 1][2 * x], outputs[2 * y + 1][2 * x + 1]);
+                        S::store(
+                            map.add((row / 2 + y) * width + column / 2 + x),
+                            S::max(above, below),
+                        );
                     }
                 }
             }
@@ -356,8 +370,8 @@ unsafe fn finish_tile<S: Simd>(job: &Finish, tile: Tile, mut outputs: [[S::V; TI
 }
 
 /// # Safety
-/// The processor has S's instructions; `input` holds every map of `tiles`, `weights` nine blocks for each
-/// channel and out block; there are at most [`FEW_CHANNELS`] channels.
+/// The processor has S's instructions; `input` holds every map of `tiles`, `weights` nine blocks
+/// for each channel and out block; there are at most [`FEW_CHANNELS`] channels.
 #[inline(always)]
 unsafe fn direct<S: Simd>(job: &Direct<'_>) {
     let Size { height, width } = job.size;
@@ -371,7 +385,9 @@ unsafe fn direct<S: Simd>(job: &Direct<'_>) {
             for from in rows.clone() {
                 // SAFETY: the caller's promise, and rows and columns inside the map.
                 let line = unsafe {
-                    let map = job.input.add((tile.map as usize * job.channels + channel) * height * width);
+                    let map = job
+                        .input
+                        .add((tile.map as usize * job.channels + channel) * height * width);
                     std::slice::from_raw_parts(map.add(from * width + left), right - left)
                 };
                 plane[from + 1 - row][left + 1 - column..right + 1 - column].copy_from_slice(line);

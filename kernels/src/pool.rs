@@ -4,7 +4,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Runs pieces of work, on as many threads as it has.
 pub trait Pool {
-    /// Calls `piece(0)` to `piece(count − 1)`, each once, in any order, and returns when all are done.
+    /// Calls `piece(0)` to `piece(count − 1)`, each once, in any order, and returns when all are
+    /// done.
     fn run(&self, count: usize, piece: &(dyn Fn(usize) + Sync));
 
     /// How many pieces can run at once.
@@ -54,12 +55,14 @@ impl Pool for Scoped {
     }
 }
 
-/// Has up to `workers` pieces run, each of which makes what it works with once and then takes one turn after another, until all
-/// `turns` are taken. What it works with may be as large as what it works on, so there is one for each thread, and the turns are
-/// small enough that nobody waits long for the last.
+/// Has up to `workers` pieces run, each of which makes what it works with once and then takes one
+/// turn after another, until all `turns` are taken. What it works with may be as large as what it
+/// works on, so there is one for each thread, and the turns are small enough that nobody waits long
+/// for the last.
 ///
-/// Each takes the turns of its own share first, then what others have left. Who runs the pieces gives the same thread the same
-/// share of every stage, and so it finds in its own cache what it left there.
+/// Each takes the turns of its own share first, then what others have left. Who runs the pieces
+/// gives the same thread the same share of every stage, and so it finds in its own cache what it
+/// left there.
 pub(crate) fn share<W>(
     threads: &dyn Pool,
     workers: usize,

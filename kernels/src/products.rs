@@ -25,7 +25,8 @@ const INPUTS: usize = 8;
 /// The bytes of a block in the matrix.
 const BLOCK_BYTES: usize = Lanes::COUNT * size_of::<f32>();
 
-/// A matrix of 32-bit floats, `[rows, columns]`, as bytes: in a mapped file it is aligned to nothing.
+/// A matrix of 32-bit floats, `[rows, columns]`, as bytes: in a mapped file it is aligned to
+/// nothing.
 #[derive(Clone, Copy, Debug)]
 pub struct Matrix<'a> {
     /// Row after row, in the machine's byte order.
@@ -58,7 +59,8 @@ struct Operands<'a> {
 }
 
 impl Operands<'_> {
-    /// Checks the lengths that a product relies on, for inputs of `wide` numbers and outputs of `high`.
+    /// Checks the lengths that a product relies on, for inputs of `wide` numbers and outputs of
+    /// `high`.
     fn check(&self, wide: usize, high: usize, output: &[f32]) {
         let Self { input, matrix, bias } = self;
         assert_eq!(matrix.bytes.len(), matrix.rows * matrix.row_bytes(), "the matrix's length");
@@ -73,8 +75,8 @@ impl Operands<'_> {
     }
 }
 
-/// `output[n][j] = Σ_i input[n][i] · matrix[i][j] (+ bias[j])`, for `input` `[N, rows]` and `output`
-/// `[N, columns]`.
+/// `output[n][j] = Σ_i input[n][i] · matrix[i][j] (+ bias[j])`, for `input` `[N, rows]` and
+/// `output` `[N, columns]`.
 ///
 /// A row of the matrix is read only if some input is not zero there, so infinity and NaN in the
 /// matrix may not reach the output through a zero.
@@ -93,11 +95,11 @@ pub fn product(
     sums::product(Loops::of(Processor::detect()), operands, output, threads);
 }
 
-/// `output[n][i] = Σ_j input[n][j] · matrix[i][j] (+ bias[i])`, for `input` `[N, columns]` and `output`
-/// `[N, rows]`.
+/// `output[n][i] = Σ_j input[n][j] · matrix[i][j] (+ bias[i])`, for `input` `[N, columns]` and
+/// `output` `[N, rows]`.
 ///
-/// Where all inputs are zero in a long run of columns, those are not read, so infinity and NaN in the
-/// matrix may not reach the output through a zero.
+/// Where all inputs are zero in a long run of columns, those are not read, so infinity and NaN in
+/// the matrix may not reach the output through a zero.
 ///
 /// # Panics
 /// When a slice is not as long as its shape says.
@@ -134,8 +136,8 @@ impl Loops {
     }
 }
 
-/// Builds the loops for one implementation of [`crate::simd::Simd`]; `$inputs` is for how many inputs the
-/// sums of [`ROWS`] rows fit into its registers.
+/// Builds the loops for one implementation of [`crate::simd::Simd`]; `$inputs` is for how many
+/// inputs the sums of [`ROWS`] rows fit into its registers.
 macro_rules! loops {
     ($module:ident, $simd:ty, $inputs:literal, $(#[$features:meta])?) => {
         mod $module {
@@ -180,17 +182,29 @@ mod tests {
         place % 67 == 1 || (100..260).contains(&place)
     }
 
-    /// A matrix at an odd address, with NaN wherever nothing may be read, on every kind of processor.
+    /// A matrix at an odd address, with NaN wherever nothing may be read, on every kind of
+    /// processor.
     fn check(count: usize, [rows, columns]: [usize; 2], transposed: bool, threads: &dyn Pool) {
         let (wide, high) = if transposed { (columns, rows) } else { (rows, columns) };
         let never_read = |row: usize, column: usize| {
             if transposed { (112..256).contains(&column) && columns > 256 } else { is_zero(row) }
         };
-        let matrix: Vec<f32> = (0..rows * columns)
-            .map(|index| if never_read(index / columns, index % columns) { f32::NAN } else { value(index) })
-            .collect();
+        let matrix: Vec<f32> =
+            (0..rows * columns)
+                .map(|index| {
+                    if never_read(index / columns, index % columns) {
+                        f32::NAN
+                    } else {
+                        value(index)
+                    }
+                })
+                .collect();
         let input: Vec<f32> = (0..count * wide)
-            .map(|index| if is_zero(index % wide) || index % 5 == 0 { 0.0 } else { value(index + 7) })
+            .map(
+                |index| {
+                    if is_zero(index % wide) || index % 5 == 0 { 0.0 } else { value(index + 7) }
+                },
+            )
             .collect();
         let bias: Vec<f32> = (0..high).map(|index| value(index * 3)).collect();
         let bytes: Vec<u8> =
@@ -201,14 +215,20 @@ mod tests {
         {
             let mut output = vec![f32::NAN; count * high];
             let run = if transposed { dots::product } else { sums::product };
-            run(Loops::of(processor), Operands { input: &input, matrix: whole, bias }, &mut output, threads);
+            run(
+                Loops::of(processor),
+                Operands { input: &input, matrix: whole, bias },
+                &mut output,
+                threads,
+            );
             for (index, &got) in output.iter().enumerate() {
                 let (n, place) = (index / high, index % high);
                 let mut size = 1.0;
                 let expected: f64 = (0..wide)
                     .filter(|&i| input[n * wide + i] != 0.0)
                     .map(|i| {
-                        let weight = if transposed { whole.at(place, i) } else { whole.at(i, place) };
+                        let weight =
+                            if transposed { whole.at(place, i) } else { whole.at(i, place) };
                         f64::from(input[n * wide + i]) * f64::from(weight)
                     })
                     .inspect(|term| size += term.abs())

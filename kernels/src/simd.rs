@@ -49,8 +49,9 @@ impl Processor {
     }
 }
 
-/// Whether this processor multiplies bytes and adds the products without a number in between that is too small for
-/// them. x86 without VNNI adds pairs in 16 bits and cuts off what is over, and ONNX Runtime's kernels of integers let it.
+/// Whether this processor multiplies bytes and adds the products without a number in between that
+/// is too small for them. x86 without VNNI adds pairs in 16 bits and cuts off what is over, and
+/// ONNX Runtime's kernels of integers let it.
 #[must_use]
 pub fn sums_bytes_exactly() -> bool {
     #[cfg(all(target_arch = "x86_64", not(miri)))]
@@ -263,7 +264,9 @@ pub(crate) mod arm {
         }
         #[inline(always)]
         unsafe fn load_bytes(from: *const u8) -> Self::V {
-            std::array::from_fn(|part| unsafe { vreinterpretq_f32_u8(vld1q_u8(from.add(16 * part))) })
+            std::array::from_fn(|part| unsafe {
+                vreinterpretq_f32_u8(vld1q_u8(from.add(16 * part)))
+            })
         }
         // Stable Rust has no such instruction for ARM.
         #[inline(always)]

@@ -18,7 +18,8 @@ use crate::winograd::{POSITIONS, TILE};
 const CACHED_WEIGHTS_BYTES: usize = 3 << 20;
 /// What a thread's patches and products may take of it besides.
 const CACHED_SCRATCH_BYTES: usize = 640 << 10;
-/// Tiles that share one reading of large weights, at most: what is gained by more is little, the memory is not.
+/// Tiles that share one reading of large weights, at most: what is gained by more is little, the
+/// memory is not.
 const MOST_TILES: usize = 192;
 /// Tiles of a piece of direct convolution.
 const DIRECT_TILES: usize = 64;
@@ -105,19 +106,34 @@ impl Stage<'_> {
         threads: &dyn Pool,
         means: &Means<'_>,
     ) -> Result<(), Stopped> {
-        let maps = 1 + self.compute.iter().chain(self.copy).map(|tile| tile.map as usize).max().unwrap_or(0);
+        let maps = 1 + self
+            .compute
+            .iter()
+            .chain(self.copy)
+            .map(|tile| tile.map as usize)
+            .max()
+            .unwrap_or(0);
         let is_inside = |tile: &Tile| {
             let tiles = self.size.tiles();
             usize::from(tile.row) < tiles.height && usize::from(tile.column) < tiles.width
         };
         assert!(self.compute.iter().chain(self.copy).all(is_inside), "a tile outside its map");
-        assert!(output.len() >= maps * self.weights.out_blocks() * self.stored().area(), "a short output");
+        assert!(
+            output.len() >= maps * self.weights.out_blocks() * self.stored().area(),
+            "a short output"
+        );
         match self.source {
             Source::Planes(input) => {
-                assert!(input.len() >= maps * self.weights.in_channels * self.size.area(), "a short input");
+                assert!(
+                    input.len() >= maps * self.weights.in_channels * self.size.area(),
+                    "a short input"
+                );
             }
             Source::Blocks(input) => {
-                assert!(input.len() >= maps * self.weights.in_blocks() * self.size.area(), "a short input");
+                assert!(
+                    input.len() >= maps * self.weights.in_blocks() * self.size.area(),
+                    "a short input"
+                );
             }
         }
         self.copy_rest(output, maps);

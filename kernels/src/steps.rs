@@ -42,8 +42,8 @@ impl<'a> Steps<'a> {
         POSITIONS * (patches.position + products.position)
     }
 
-    /// Takes tiles of a stage whose input and output hold all of their maps; the scratch is as long as
-    /// [`Steps::scratch`] says.
+    /// Takes tiles of a stage whose input and output hold all of their maps; the scratch is as long
+    /// as [`Steps::scratch`] says.
     pub(crate) fn new(
         stage: &'a Stage<'a>,
         operands: Operands<'a>,
@@ -71,8 +71,8 @@ impl<'a> Steps<'a> {
             scratch: patches.get().wrapping_add(block * strides.block),
             strides,
         };
-        // SAFETY: the stage has checked the input, the scratch was made for these strides, and no other
-        // step of this kind has the same block.
+        // SAFETY: the stage has checked the input, the scratch was made for these strides, and no
+        // other step of this kind has the same block.
         unsafe { (self.kernels.gather)(&job) };
     }
 
@@ -82,7 +82,8 @@ impl<'a> Steps<'a> {
         let ((patches, of_patches), (products, of_products)) = (self.patches, self.products);
         let to = position * of_products.position + blocks.start * of_products.block;
         let job = Multiply {
-            weights: self.operands.weights[(position * outs + blocks.start) * ins * Lanes::COUNT..].as_ptr(),
+            weights: self.operands.weights[(position * outs + blocks.start) * ins * Lanes::COUNT..]
+                .as_ptr(),
             in_blocks: ins,
             out_blocks: blocks.len(),
             tiles: self.tiles.len(),
@@ -91,8 +92,8 @@ impl<'a> Steps<'a> {
             products: products.get().wrapping_add(to),
             products_stride: of_products.block,
         };
-        // SAFETY: the scratch was made for these strides, the weights for these channels, and no other
-        // step of this kind has the same position and out blocks.
+        // SAFETY: the scratch was made for these strides, the weights for these channels, and no
+        // other step of this kind has the same position and out blocks.
         unsafe { (self.kernels.multiply)(&job) };
     }
 

@@ -28,7 +28,8 @@ impl Places {
         places
     }
 
-    /// The places where any of an image's `channels` is not zero; `image` is `[channels, height, width]`.
+    /// The places where any of an image's `channels` is not zero; `image` is `[channels, height,
+    /// width]`.
     pub(crate) fn not_zero(image: &[f32], size: Size) -> Self {
         let mut places = Self::none(size);
         for channel in image.chunks_exact(size.area()) {
@@ -118,7 +119,9 @@ impl Places {
             if word == last {
                 line[word] & from & to != 0
             } else {
-                line[word] & from != 0 || line[last] & to != 0 || line[word + 1..last].iter().any(|&w| w != 0)
+                line[word] & from != 0
+                    || line[last] & to != 0
+                    || line[word + 1..last].iter().any(|&w| w != 0)
             }
         })
     }
@@ -161,7 +164,11 @@ pub(crate) fn plan(stages: &[Outline], image: &Places) -> Vec<Work> {
         changed = changed.grown();
         let tiles = stage.size.tiles();
         let all = (0..tiles.height).flat_map(|row| {
-            (0..tiles.width).map(move |column| Tile { map: 0, row: row as u16, column: column as u16 })
+            (0..tiles.width).map(move |column| Tile {
+                map: 0,
+                row: row as u16,
+                column: column as u16,
+            })
         });
         let is_changed = |tile: &Tile| {
             let (row, column) = (TILE * usize::from(tile.row), TILE * usize::from(tile.column));
@@ -173,7 +180,8 @@ pub(crate) fn plan(stages: &[Outline], image: &Places) -> Vec<Work> {
             changed = changed.pooled();
         }
     }
-    // Of the tiles at rest, keep what the next stage's patches reach; the last stage's are all read.
+    // Of the tiles at rest, keep what the next stage's patches reach; the last stage's are all
+    // read.
     for index in 1..stages.len() {
         let needed = reached(&works[index].compute, stages[index].size);
         let before = &stages[index - 1];
@@ -227,16 +235,23 @@ mod tests {
     #[test]
     fn rectangles_meet_places_on_either_side_of_a_word() {
         let places = spot(9, 64);
-        assert!(places.meets(8..12, 60, 65) && places.meets(9..10, 64, 66) && places.meets(0..70, 0, 150));
         assert!(
-            !places.meets(8..12, 60, 64) && !places.meets(10..12, 60, 70) && !places.meets(8..12, 65, 150)
+            places.meets(8..12, 60, 65)
+                && places.meets(9..10, 64, 66)
+                && places.meets(0..70, 0, 150)
+        );
+        assert!(
+            !places.meets(8..12, 60, 64)
+                && !places.meets(10..12, 60, 70)
+                && !places.meets(8..12, 65, 150)
         );
     }
 
     #[test]
     fn only_what_an_image_can_change_is_computed_and_only_what_is_read_is_copied() {
         let size = Size { height: 32, width: 32 };
-        let outline = |size, pool| Outline { size, pool, is_read_whole: false, is_read_unpooled: false };
+        let outline =
+            |size, pool| Outline { size, pool, is_read_whole: false, is_read_unpooled: false };
         let stages = [outline(size, false), outline(size, true), outline(size.pooled(), false)];
         let mut image = Places::none(size);
         image.add(9, 9, 10);

@@ -32,7 +32,8 @@ impl Weights {
         out_channels: usize,
         in_channels: usize,
     ) -> Result<Self, String> {
-        if out_channels == 0 || in_channels == 0 || weights.len() != out_channels * in_channels * 9 {
+        if out_channels == 0 || in_channels == 0 || weights.len() != out_channels * in_channels * 9
+        {
             return Err(format!(
                 "{} weights are not those of {in_channels} channels in and {out_channels} out",
                 weights.len()
@@ -69,7 +70,10 @@ impl Weights {
                     let mut transformed = [Lanes::ZERO; POSITIONS];
                     for (lane, filter) in of_block(block, channel) {
                         let values = transform_filter(filter);
-                        transformed.iter_mut().zip(values).for_each(|(place, value)| place.0[lane] = value);
+                        transformed
+                            .iter_mut()
+                            .zip(values)
+                            .for_each(|(place, value)| place.0[lane] = value);
                     }
                     for (position, value) in transformed.into_iter().enumerate() {
                         blocks[(position * out_blocks + block) * channels + channel] = value;

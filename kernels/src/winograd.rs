@@ -12,10 +12,14 @@
 //! The matrices follow from six points at which polynomials are evaluated. The
 //! usual 0, ±1, ±2, ∞ make numbers of very different size, and so lose digits; 0,
 //! ±√½, ±√2, ∞ are pairs of reciprocals and lose fewer (Barabasz et al., arXiv
-//! 1803.10986, on what the choice of points costs). With M(x) = x(x²−½)(x²−2) = x⁵ − 2.5x³ + x, row p of Bᵀ has the
-//! coefficients of M(x)/(x−p), row p of G is (1, p, p²)/M′(p), column p of Aᵀ the powers of p.
+//! 1803.10986, on what the choice of points costs). With M(x) = x(x²−½)(x²−2) = x⁵ − 2.5x³ + x, row
+//! p of Bᵀ has the coefficients of M(x)/(x−p), row p of G is (1, p, p²)/M′(p), column p of Aᵀ the
+//! powers of p.
 
-#![expect(clippy::needless_range_loop, reason = "short fixed ranges, whose indices are the algebra")]
+#![expect(
+    clippy::needless_range_loop,
+    reason = "short fixed ranges, whose indices are the algebra"
+)]
 
 use crate::lanes::Lanes;
 use crate::simd::Simd;
@@ -142,14 +146,23 @@ unsafe fn transform_products<S: Simd>(m: [S::V; PATCH]) -> [S::V; TILE] {
 /// # Safety
 /// As [`Simd`].
 #[inline(always)]
-pub(crate) unsafe fn transform_tile<S: Simd>(products: *const Lanes, stride: usize) -> [[S::V; TILE]; TILE] {
+pub(crate) unsafe fn transform_tile<S: Simd>(
+    products: *const Lanes,
+    stride: usize,
+) -> [[S::V; TILE]; TILE] {
     // SAFETY: the caller's promise.
     unsafe {
         let at = |y: usize, x: usize| S::load(products.add((PATCH * y + x) * stride));
         let mut half = [[S::splat(0.0); PATCH]; TILE];
         for x in 0..PATCH {
-            let column =
-                transform_products::<S>([at(0, x), at(1, x), at(2, x), at(3, x), at(4, x), at(5, x)]);
+            let column = transform_products::<S>([
+                at(0, x),
+                at(1, x),
+                at(2, x),
+                at(3, x),
+                at(4, x),
+                at(5, x),
+            ]);
             for y in 0..TILE {
                 half[y][x] = column[y];
             }
@@ -177,14 +190,21 @@ mod tests {
         let tile = unsafe {
             let patch = transform_patch::<Portable>(|y, x| [input[y][x]; Lanes::COUNT]);
             let products: [Lanes; POSITIONS] = std::array::from_fn(|position| {
-                Lanes(patch[position / PATCH][position % PATCH].map(|value| value * weights[position]))
+                Lanes(
+                    patch[position / PATCH][position % PATCH]
+                        .map(|value| value * weights[position]),
+                )
             });
             transform_tile::<Portable>(products.as_ptr(), 1)
         };
         for (y, row) in tile.iter().enumerate() {
             for (x, value) in row.iter().enumerate() {
                 let expected: f32 = (0..9).map(|i| filter[i] * input[y + i / 3][x + i % 3]).sum();
-                assert!((value[5] - expected).abs() < 5e-6, "{y},{x}: {} against {expected}", value[5]);
+                assert!(
+                    (value[5] - expected).abs() < 5e-6,
+                    "{y},{x}: {} against {expected}",
+                    value[5]
+                );
             }
         }
     }

@@ -34,7 +34,9 @@ impl Map {
     fn at(&self, channel: usize, y: isize, x: isize) -> f64 {
         let inside = |at: isize, size: usize| usize::try_from(at).ok().filter(|&at| at < size);
         match (inside(y, self.height), inside(x, self.width)) {
-            (Some(y), Some(x)) => f64::from(self.data[(channel * self.height + y) * self.width + x]),
+            (Some(y), Some(x)) => {
+                f64::from(self.data[(channel * self.height + y) * self.width + x])
+            }
             _ => 0.0,
         }
     }
@@ -50,7 +52,8 @@ impl Plain {
                     for channel in 0..self.ins {
                         for i in 0..9 {
                             let weight = self.weights[(out * self.ins + channel) * 9 + i as usize];
-                            sum += f64::from(weight) * map.at(channel, y + i / 3 - 1, x + i % 3 - 1);
+                            sum +=
+                                f64::from(weight) * map.at(channel, y + i / 3 - 1, x + i % 3 - 1);
                         }
                     }
                     data.push(if self.relu { sum.max(0.0) } else { sum } as f32);
@@ -83,7 +86,8 @@ fn noise(seed: u64) -> impl FnMut() -> f32 {
     let mut state = seed * 2 + 1;
     move || {
         // Knuth's linear congruential generator.
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        state =
+            state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (state >> 40) as f32 / (1 << 23) as f32 - 1.0
     }
 }
@@ -101,16 +105,25 @@ fn chain(widths: &[usize], flags: u32, seed: u64) -> (Chain, Vec<Plain>) {
         plain.push(Plain { ins, outs, weights, bias, relu: flag(0), pool: flag(1) });
     }
     let link = |plain: &Plain| Link {
-        weights: Arc::new(Weights::new(&plain.weights, Some(&plain.bias), plain.outs, plain.ins).unwrap()),
+        weights: Arc::new(
+            Weights::new(&plain.weights, Some(&plain.bias), plain.outs, plain.ins).unwrap(),
+        ),
         relu: plain.relu,
         pool: plain.pool,
     };
     (Chain::new(plain.iter().map(link).collect()).unwrap(), plain)
 }
 
-fn run(chain: &Chain, batch: Batch<'_>, taps: &[Tap], threads: &dyn Pool, skip_rest: bool) -> Vec<Vec<f32>> {
-    let len =
-        |tap: &Tap| batch.images * chain.shape(*tap, batch.height, batch.width).iter().product::<usize>();
+fn run(
+    chain: &Chain,
+    batch: Batch<'_>,
+    taps: &[Tap],
+    threads: &dyn Pool,
+    skip_rest: bool,
+) -> Vec<Vec<f32>> {
+    let len = |tap: &Tap| {
+        batch.images * chain.shape(*tap, batch.height, batch.width).iter().product::<usize>()
+    };
     // What is not written stays NaN, and shows.
     let mut outputs: Vec<Vec<f32>> = taps.iter().map(|tap| vec![f32::NAN; len(tap)]).collect();
     let mut wanted: Vec<(Tap, &mut [f32])> =
@@ -227,8 +240,9 @@ fn a_raised_flag_stops_the_run() {
 
 #[test]
 fn what_does_not_fit_together_is_refused() {
-    let weights =
-        |outs: usize, ins: usize| Weights::new(&vec![0.0; outs * ins * 9], None, outs, ins).map(Arc::new);
+    let weights = |outs: usize, ins: usize| {
+        Weights::new(&vec![0.0; outs * ins * 9], None, outs, ins).map(Arc::new)
+    };
     let link = |outs, ins| Link { weights: weights(outs, ins).unwrap(), relu: true, pool: false };
     assert!(Chain::new(vec![]).is_err());
     assert!(Chain::new(vec![link(16, 3), link(16, 32)]).is_err());

@@ -19,7 +19,11 @@ impl Args for Asked {
                 .value_name(option.value)
                 .help(option.help);
             // A flag needs no value: `--emphasize` says enough.
-            if option.value == "BOOL" { arg.num_args(0..=1).default_missing_value("true") } else { arg }
+            if option.value == "BOOL" {
+                arg.num_args(0..=1).default_missing_value("true")
+            } else {
+                arg
+            }
         }))
     }
 

@@ -47,13 +47,13 @@ impl Explain {
         let question = Question::parse(endpoint, pairs, self.form(endpoint)?)?;
         let is_text = question.rendering.output == Output::Json;
         if self.is_stdout() && !is_text && std::io::stdout().is_terminal() {
-            let detail =
-                "a terminal shows no pictures or arrays: name a file with -o, or ask for --output json";
+            let detail = "a terminal shows no pictures or arrays: name a file with -o, or ask for --output json";
             return Err(Error::new(Kind::Option, detail));
         }
 
-        let file = std::fs::read(&self.image)
-            .map_err(|error| Error::new(Kind::Malformed, format!("{}: {error}", self.image.display())))?;
+        let file = std::fs::read(&self.image).map_err(|error| {
+            Error::new(Kind::Malformed, format!("{}: {error}", self.image.display()))
+        })?;
         let model = load(&config, question.model.as_deref())?;
         let bar = ProgressBar::new(0).with_style(
             ProgressStyle::with_template("{bar:40} {pos}/{len} masked images, {eta} left")
@@ -64,7 +64,8 @@ impl Explain {
             bar.set_position(done as u64);
         };
         let limits = Limits { max_pixels: config.server.max_pixels };
-        let answer = work::answer(endpoint, &model, &file, &question, limits, &Cancel::default(), &progress);
+        let answer =
+            work::answer(endpoint, &model, &file, &question, limits, &Cancel::default(), &progress);
         bar.finish_and_clear();
         self.write(&answer?)
     }
@@ -74,7 +75,8 @@ impl Explain {
         if self.is_stdout() {
             return Ok(Output::Json);
         }
-        let extension = self.out.extension().map(|extension| extension.to_string_lossy().to_lowercase());
+        let extension =
+            self.out.extension().map(|extension| extension.to_string_lossy().to_lowercase());
         let form = match extension.as_deref() {
             Some("png") => Output::of(endpoint)[0],
             Some("json") => Output::Json,
@@ -82,7 +84,8 @@ impl Explain {
             // A name that says nothing is fine beside an option that says it.
             _ if self.asked.0.iter().any(|(name, _)| *name == "output") => Output::of(endpoint)[0],
             _ => {
-                let detail = format!("{}: name it .png, .json or .npy, or add --output", self.out.display());
+                let detail =
+                    format!("{}: name it .png, .json or .npy, or add --output", self.out.display());
                 return Err(Error::new(Kind::Option, detail));
             }
         };
@@ -98,15 +101,20 @@ impl Explain {
     }
 
     fn write(&self, answer: &Answer) -> Result<()> {
-        let failed =
-            |error: std::io::Error| Error::new(Kind::Malformed, format!("{}: {error}", self.out.display()));
+        let failed = |error: std::io::Error| {
+            Error::new(Kind::Malformed, format!("{}: {error}", self.out.display()))
+        };
         if self.is_stdout() {
             let mut out = std::io::stdout().lock();
             return out.write_all(&answer.body).and_then(|()| out.flush()).map_err(failed);
         }
         std::fs::write(&self.out, &answer.body).map_err(failed)?;
         let fact = |name: &str| {
-            answer.facts.iter().find(|(known, _)| *known == name).map_or("", |(_, value)| value.as_str())
+            answer
+                .facts
+                .iter()
+                .find(|(known, _)| *known == name)
+                .map_or("", |(_, value)| value.as_str())
         };
         let empty = match fact("camlens-empty") {
             "true" => "; nothing in the layer speaks for it",

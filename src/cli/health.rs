@@ -52,9 +52,9 @@ pub(super) fn reachable(listen: SocketAddr) -> SocketAddr {
 }
 
 fn authority(url: &str) -> Result<String> {
-    let rest = url
-        .strip_prefix("http://")
-        .ok_or_else(|| Error::new(Kind::Option, format!("--url {url}: it must begin with http://")))?;
+    let rest = url.strip_prefix("http://").ok_or_else(|| {
+        Error::new(Kind::Option, format!("--url {url}: it must begin with http://"))
+    })?;
     let authority = rest.split('/').next().unwrap_or_default();
     let has_port = authority.rsplit(':').next().is_some_and(|port| port.parse::<u16>().is_ok());
     Ok(if has_port { authority.to_owned() } else { format!("{authority}:80") })

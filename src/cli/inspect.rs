@@ -67,7 +67,12 @@ fn report(model: &Model) -> String {
             preprocess.color
         )
         .to_lowercase(),
-        format!("output   {}: {} classes, {:?}", model.output_name(), model.classes(), model.link()),
+        format!(
+            "output   {}: {} classes, {:?}",
+            model.output_name(),
+            model.classes(),
+            model.link()
+        ),
     ];
     if !model.other_outputs().is_empty() {
         lines.push(format!("others   {}", model.other_outputs().join(", ")));
@@ -94,7 +99,8 @@ fn report(model: &Model) -> String {
         let shape = format!("{channels} × {height} × {width}");
         let found = if layer.is_estimated { "straight-through" } else { "yes" };
         let gradients = model.gradient_obstacle(layer).unwrap_or(found);
-        lines.push(format!("{:alias$}  {:node$}  {shape:>16}  {gradients}", layer.name, layer.node));
+        lines
+            .push(format!("{:alias$}  {:node$}  {shape:>16}  {gradients}", layer.name, layer.node));
     }
     lines.join("\n") + "\n"
 }
@@ -115,5 +121,9 @@ fn faster(fused: &Fused) -> String {
     if fused.integers > 0 {
         parts.push(format!("convolutions between roundings, in integers: {}", fused.integers));
     }
-    if parts.is_empty() { "nothing: ONNX Runtime computes all of it".to_owned() } else { parts.join("; ") }
+    if parts.is_empty() {
+        "nothing: ONNX Runtime computes all of it".to_owned()
+    } else {
+        parts.join("; ")
+    }
 }

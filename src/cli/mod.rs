@@ -58,7 +58,8 @@ struct Source {
 impl Source {
     /// Defaults, file, environment, flags.
     fn load(&self) -> Result<Config> {
-        let named = std::env::var_os("CAMLENS_CONFIG").filter(|name| !name.is_empty()).map(PathBuf::from);
+        let named =
+            std::env::var_os("CAMLENS_CONFIG").filter(|name| !name.is_empty()).map(PathBuf::from);
         let path = self.config.clone().or(named);
         let text = path.as_ref().map(|path| {
             std::fs::read_to_string(path)

@@ -50,10 +50,11 @@ impl Serve {
 async fn serve(config: Config) -> Result<()> {
     let Config { server, models, engine, .. } = config;
     let signals = Signals::new()?;
-    let listener = TcpListener::bind(server.listen)
-        .await
-        .map_err(|error| Error::new(Kind::Setup, format!("server.listen: {}: {error}", server.listen)))?;
-    // The models are loaded on a thread of their own while the port is open: ready is 503 until then.
+    let listener = TcpListener::bind(server.listen).await.map_err(|error| {
+        Error::new(Kind::Setup, format!("server.listen: {}: {error}", server.listen))
+    })?;
+    // The models are loaded on a thread of their own while the port is open: ready is 503 until
+    // then.
     let models = Models::start(&models.folder, models.default.as_deref(), &engine.into())?;
     let address = listener.local_addr().unwrap_or(server.listen);
     greet(reachable(address), models.default_id());
@@ -65,7 +66,9 @@ async fn serve(config: Config) -> Result<()> {
 fn greet(address: SocketAddr, model: &str) {
     let image = if Path::new(DEMO_IMAGE).is_file() { DEMO_IMAGE } else { "photo.jpg" };
     println!("camlens is at http://{address}/ and its API at http://{address}/docs");
-    println!("Try: curl -fsS -F image=@{image} 'http://{address}/v1/explain?model={model}' -o heatmap.png");
+    println!(
+        "Try: curl -fsS -F image=@{image} 'http://{address}/v1/explain?model={model}' -o heatmap.png"
+    );
     // A pipe is no terminal: without this the lines would wait for company.
     let _ = std::io::stdout().flush();
 }
@@ -78,8 +81,12 @@ struct Signals {
 
 impl Signals {
     fn new() -> Result<Self> {
-        let listen = |kind| signal(kind).map_err(|error| Error::internal("listening for signals", error));
-        Ok(Self { interrupt: listen(SignalKind::interrupt())?, terminate: listen(SignalKind::terminate())? })
+        let listen =
+            |kind| signal(kind).map_err(|error| Error::internal("listening for signals", error));
+        Ok(Self {
+            interrupt: listen(SignalKind::interrupt())?,
+            terminate: listen(SignalKind::terminate())?,
+        })
     }
 
     async fn next(&mut self) {

@@ -93,7 +93,9 @@ fn path(text: &str) -> Result<PathBuf, String> {
 }
 
 fn address(text: &str) -> Result<std::net::SocketAddr, String> {
-    text.parse().map_err(|_| "must be an address and a port, such as 127.0.0.1:8080 or [::]:8080".to_owned())
+    text.parse().map_err(|_| {
+        "must be an address and a port, such as 127.0.0.1:8080 or [::]:8080".to_owned()
+    })
 }
 
 /// A variable that is set and empty takes back what the file said.
@@ -158,7 +160,8 @@ fn not_empty_path(value: &Path) -> Result<(), String> {
 fn origins(value: &[String]) -> Result<(), String> {
     let is_origin = |origin: &String| {
         let address = origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://"));
-        origin == "*" || address.is_some_and(|address| !address.is_empty() && !address.contains('/'))
+        origin == "*"
+            || address.is_some_and(|address| !address.is_empty() && !address.contains('/'))
     };
     must(value.iter().all(is_origin), "origins such as https://example.org, without a path, or *")
 }

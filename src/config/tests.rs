@@ -50,9 +50,11 @@ fn what_the_explained_file_comments_out_can_be_taken_in() {
 #[test]
 fn the_environment_wins_over_the_file_and_the_file_over_the_defaults() {
     let file = "[server]\nqueue = 3\nworkers = 2\n";
-    let config =
-        Config::load(Some((Path::new("f"), file)), environment(&[("CAMLENS_QUEUE", "7"), ("HOME", "/")]))
-            .unwrap();
+    let config = Config::load(
+        Some((Path::new("f"), file)),
+        environment(&[("CAMLENS_QUEUE", "7"), ("HOME", "/")]),
+    )
+    .unwrap();
     assert_eq!((config.server.queue, config.server.workers, config.engine.batch), (7, 2, 8));
 }
 
@@ -91,7 +93,10 @@ fn a_wrong_setting_stops_the_start_with_a_line_that_names_it() {
 fn an_unknown_setting_stops_the_start_too() {
     insta::assert_snapshot!(refusal(Some("[server]\nlissten = \"127.0.0.1:1\"\n"), &[]), @"camlens.toml: line 2: unknown field `lissten`, expected one of `listen`, `body_bytes`, `max_pixels`, `queue`, `workers`, `connections`, `header_timeout_ms`, `body_timeout_ms`, `request_timeout_ms`, `drain_timeout_ms`, `cors_origins`");
     let line = refusal(None, &[("CAMLENS_QUEU", "1")]);
-    assert!(line.starts_with("CAMLENS_QUEU: there is no such setting; there are CAMLENS_LISTEN, "), "{line}");
+    assert!(
+        line.starts_with("CAMLENS_QUEU: there is no such setting; there are CAMLENS_LISTEN, "),
+        "{line}"
+    );
 }
 
 #[test]

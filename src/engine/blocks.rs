@@ -1,4 +1,5 @@
-//! How many channels this runtime's convolutions keep together in a block: it depends on the processor, so it is tried out.
+//! How many channels this runtime's convolutions keep together in a block: it depends on the
+//! processor, so it is tried out.
 
 use std::path::Path;
 
@@ -14,8 +15,8 @@ use crate::graph::fast::blocks::turning;
 const CHANNELS: usize = 32;
 const PLACES: usize = 2;
 
-/// Lets the runtime turn maps round, and looks where their numbers lie. Nothing where it can't, or where they lie as in no blocks
-/// that camlens's operators take.
+/// Lets the runtime turn maps round, and looks where their numbers lie. Nothing where it can't, or
+/// where they lie as in no blocks that camlens's operators take.
 pub(super) fn kept(runtime: &Runtime) -> Option<usize> {
     let turned = turned(runtime).ok()?;
     BLOCKS.into_iter().find(|&lanes| (0..turned.len()).all(|at| turned[at] == number_at(at, lanes)))
@@ -33,10 +34,12 @@ fn number_at(at: usize, lanes: usize) -> f32 {
 }
 
 fn turned(runtime: &Runtime) -> ort::Result<Vec<f32>> {
-    let maps =
-        Array4::from_shape_fn((1, CHANNELS, 1, PLACES), |(_, channel, _, place)| number(channel, place));
+    let maps = Array4::from_shape_fn((1, CHANNELS, 1, PLACES), |(_, channel, _, place)| {
+        number(channel, place)
+    });
     let model = turning("planes", "blocks").encode_to_vec();
     let mut session = runtime.session(&model, Path::new(""), false, false, None)?;
-    let outputs = session.run(ort::inputs!["planes" => TensorRef::from_array_view(maps.view())?])?;
+    let outputs =
+        session.run(ort::inputs!["planes" => TensorRef::from_array_view(maps.view())?])?;
     Ok(outputs["blocks"].try_extract_tensor::<f32>()?.1.to_vec())
 }

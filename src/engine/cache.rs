@@ -1,10 +1,10 @@
 //! Outcomes that are known already, for who asks the same again.
 //!
-//! What a model says depends on the model, the layer whose program runs, and the tensor that goes in, and on
-//! nothing else. So an outcome is kept under the SHA-256 of those: equal bytes in, the same bytes out. Who asks
-//! for another class, another convention or other colours finds the passes that both have in common, by
-//! whatever way it came to them. What is kept takes no more than the limit; what was used longest ago goes
-//! first. A limit of 0 keeps nothing and costs nothing.
+//! What a model says depends on the model, the layer whose program runs, and the tensor that goes
+//! in, and on nothing else. So an outcome is kept under the SHA-256 of those: equal bytes in, the
+//! same bytes out. Who asks for another class, another convention or other colours finds the passes
+//! that both have in common, by whatever way it came to them. What is kept takes no more than the
+//! limit; what was used longest ago goes first. A limit of 0 keeps nothing and costs nothing.
 
 mod kept;
 
@@ -126,7 +126,14 @@ impl<'a> Image<'a> {
         let gradients = gradients.iter().map(|gradient| (**gradient).clone()).collect();
         let activation = if pass.activation { Some(activation.as_ref()?.clone()) } else { None };
         let (scores, probabilities) = (scores.clone(), probabilities.clone());
-        Some(Outcome { scores, probabilities, activation, gradients, carried: Vec::new(), is_known: true })
+        Some(Outcome {
+            scores,
+            probabilities,
+            activation,
+            gradients,
+            carried: Vec::new(),
+            is_known: true,
+        })
     }
 
     /// Keeps the outcome of a pass.
@@ -136,10 +143,14 @@ impl<'a> Image<'a> {
             || !matches!(self.cache.kept().get(&self.key), Some(Value::Forward(_)))
         {
             let Outcome { scores, probabilities, activation, .. } = outcome.clone();
-            self.cache
-                .keep(self.key, Value::Forward(Arc::new(Forward { scores, probabilities, activation })));
+            self.cache.keep(
+                self.key,
+                Value::Forward(Arc::new(Forward { scores, probabilities, activation })),
+            );
         }
-        for (class, gradient) in classes(pass, outcome.scores.view()).into_iter().zip(&outcome.gradients) {
+        for (class, gradient) in
+            classes(pass, outcome.scores.view()).into_iter().zip(&outcome.gradients)
+        {
             let key = self.gradient_key(pass, class);
             self.cache.keep(key, Value::Gradient(Arc::new(gradient.clone())));
         }
@@ -173,7 +184,9 @@ impl<'a> Image<'a> {
 
     /// The image seen through each mask of a set, if that is known.
     pub(super) fn set(&self, name: &str) -> Option<Vec<Masked<'a>>> {
-        let Some(Value::Set(keys)) = self.cache.kept().get(&self.set_key(name)) else { return None };
+        let Some(Value::Set(keys)) = self.cache.kept().get(&self.set_key(name)) else {
+            return None;
+        };
         Some(keys.iter().map(|&key| Masked { cache: self.cache, key }).collect())
     }
 

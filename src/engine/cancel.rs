@@ -45,7 +45,8 @@ impl Cancel {
 
     /// Raises the flag and stops the run in progress. The first reason stays.
     pub fn cancel(&self, reason: Reason) {
-        let _ = self.state.reason.compare_exchange(0, reason as u8, Ordering::SeqCst, Ordering::SeqCst);
+        let _ =
+            self.state.reason.compare_exchange(0, reason as u8, Ordering::SeqCst, Ordering::SeqCst);
         let running = self.state.running.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(stop) = running.as_ref() {
             stop();
@@ -63,7 +64,9 @@ impl Cancel {
             Some(Reason::Deadline) => {
                 Err(Error::new(Kind::Deadline, "the time allowed for the request is over"))
             }
-            Some(Reason::Draining) => Err(Error::new(Kind::Draining, "the service is shutting down")),
+            Some(Reason::Draining) => {
+                Err(Error::new(Kind::Draining, "the service is shutting down"))
+            }
         }
     }
 
@@ -72,7 +75,9 @@ impl Cancel {
             1 => Some(Reason::ClientGone),
             2 => Some(Reason::Deadline),
             3 => Some(Reason::Draining),
-            _ if self.deadline.is_some_and(|deadline| deadline <= Instant::now()) => Some(Reason::Deadline),
+            _ if self.deadline.is_some_and(|deadline| deadline <= Instant::now()) => {
+                Some(Reason::Deadline)
+            }
             _ => None,
         }
     }
@@ -82,7 +87,8 @@ impl Cancel {
         *self.state.running.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(stop));
         // Raised in between, the flag found nothing to stop: stop it here.
         if self.reason().is_some()
-            && let Some(stop) = self.state.running.lock().unwrap_or_else(PoisonError::into_inner).as_ref()
+            && let Some(stop) =
+                self.state.running.lock().unwrap_or_else(PoisonError::into_inner).as_ref()
         {
             stop();
         }

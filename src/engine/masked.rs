@@ -36,10 +36,11 @@ pub struct Scene<'a> {
 
 /// Runs `image ∘ mask + backdrop ∘ (1 − mask)` for `count` masks in batches.
 ///
-/// `mask(k, out)` writes mask k, `[H, W]`, and every channel is multiplied by it. `set` names the masks: with one image, one name must always mean the same masks in
-/// the same order, so that those whose answers are known need not be made. `progress` hears after each batch
-/// how many masks are done, and sees the answers so far: the rows of masks to come are zeros. Where it breaks
-/// off, the answers end there.
+/// `mask(k, out)` writes mask k, `[H, W]`, and every channel is multiplied by it. `set` names the
+/// masks: with one image, one name must always mean the same masks in the same order, so that those
+/// whose answers are known need not be made. `progress` hears after each batch how many masks are
+/// done, and sees the answers so far: the rows of masks to come are zeros. Where it breaks off, the
+/// answers end there.
 ///
 /// # Errors
 /// Those of [`Model::forward`] and of `progress`; the batch in progress is the last that runs.
@@ -62,7 +63,8 @@ pub fn masked_passes(
         Some(backdrop) => image.before(backdrop),
         None => image,
     });
-    let remembered = known.as_ref().and_then(|image| image.set(set)).filter(|masks| masks.len() == count);
+    let remembered =
+        known.as_ref().and_then(|image| image.set(set)).filter(|masks| masks.len() == count);
     let mut seen = Vec::new();
     let mut factor = Array2::<f32>::zeros((height, width));
     let image = input.index_axis(Axis(0), 0);
@@ -100,7 +102,9 @@ pub fn masked_passes(
                     Some(backdrop) => Zip::from(&mut masked)
                         .and(backdrop.index_axis(Axis(0), 0))
                         .and_broadcast(factor)
-                        .for_each(|seen, &behind, &factor| *seen = *seen * factor + behind * (1.0 - factor)),
+                        .for_each(|seen, &behind, &factor| {
+                            *seen = *seen * factor + behind * (1.0 - factor)
+                        }),
                 }
                 rows.push((next, place));
             }
@@ -111,7 +115,8 @@ pub fn masked_passes(
             let outcome = model.pass(batch, cancel)?;
             answers.ran += rows.len();
             for (slot, (row, place)) in rows.into_iter().enumerate() {
-                let (scores, probabilities) = (outcome.scores.row(slot), outcome.probabilities.row(slot));
+                let (scores, probabilities) =
+                    (outcome.scores.row(slot), outcome.probabilities.row(slot));
                 answers.scores.row_mut(row).assign(&scores);
                 answers.probabilities.row_mut(row).assign(&probabilities);
                 if let Some(place) = place {

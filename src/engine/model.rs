@@ -43,7 +43,8 @@ impl Model {
         &self.folder.id
     }
 
-    /// What camlens's own operators compute of the default layer's program, the runtime being slower.
+    /// What camlens's own operators compute of the default layer's program, the runtime being
+    /// slower.
     #[must_use]
     pub fn fused(&self) -> Fused {
         self.programs.fused(self.default_layer())
@@ -141,8 +142,8 @@ impl Model {
         self.obstacles.get(&layer.tensor).map(String::as_str)
     }
 
-    /// The ONNX graph that [`Model::run`] runs for a layer, encoded; its large weights are references to
-    /// the model's own file.
+    /// The ONNX graph that [`Model::run`] runs for a layer, encoded; its large weights are
+    /// references to the model's own file.
     ///
     /// # Errors
     /// A fault.
@@ -157,8 +158,8 @@ impl Model {
         tail::check(&self.programs.prepared, &self.programs.shapes, &self.score, layer).err()
     }
 
-    /// Runs a pass of `layer`'s program: forward, and what the pass wants besides. What is known of one
-    /// image already is not computed again.
+    /// Runs a pass of `layer`'s program: forward, and what the pass wants besides. What is known of
+    /// one image already is not computed again.
     ///
     /// # Errors
     /// [`Kind::NotANumber`], those of [`Cancel::check`], or a fault.
@@ -171,9 +172,9 @@ impl Model {
         only(self.run_all(&[layer], pass, cancel)?)
     }
 
-    /// Runs a pass of the program that several layers have in common: an outcome for each of them, from one forward
-    /// pass and one backward pass. What is known of one image already is not computed again. Nothing is
-    /// carried to tails.
+    /// Runs a pass of the program that several layers have in common: an outcome for each of them,
+    /// from one forward pass and one backward pass. What is known of one image already is not
+    /// computed again. Nothing is carried to tails.
     ///
     /// # Errors
     /// As [`Model::run`].
@@ -227,7 +228,11 @@ impl Model {
     }
 
     fn call_all(&self, key: Option<Key>, call: Call, cancel: &Cancel) -> Result<Vec<Outcome>> {
-        self.worker.run(key, call, cancel)?.into_iter().map(|outcome| self.finite(outcome)).collect()
+        self.worker
+            .run(key, call, cancel)?
+            .into_iter()
+            .map(|outcome| self.finite(outcome))
+            .collect()
     }
 
     /// What is known of an image under the plain forward pass.

@@ -19,7 +19,8 @@ pub(super) struct Probe {
     pub(super) shapes: Shapes,
     /// Whether several images may share a pass.
     pub(super) takes_batches: bool,
-    /// Whether the model still gives the outputs of its file after it was brought to a newer opset.
+    /// Whether the model still gives the outputs of its file after it was brought to a newer
+    /// opset.
     pub(super) upgrade_is_sound: bool,
 }
 
@@ -35,12 +36,17 @@ pub(super) fn probe(
     };
     let asked = shape_probe(prepared);
     let encoded = file.reference_weights(asked.model);
-    let mut session = runtime.session(&encoded, file.folder(), false, false, None).map_err(refused)?;
+    let mut session =
+        runtime.session(&encoded, file.folder(), false, false, None).map_err(refused)?;
     let input = prepared.input.name.clone();
     let [first, second] = [1, 2].map(|seed| {
         let noise = noise(shape, seed);
         // Bytes hold no fractions.
-        if prepared.input.takes_bytes { noise.mapv(|value| (value * 127.5 + 127.5).floor()) } else { noise }
+        if prepared.input.takes_bytes {
+            noise.mapv(|value| (value * 127.5 + 127.5).floor())
+        } else {
+            noise
+        }
     });
     let alone = run_raw(&mut session, &input, &first).map_err(refused)?;
     let other = run_raw(&mut session, &input, &second).map_err(refused)?;
@@ -94,9 +100,13 @@ fn same_as_the_file(
         .session(&file.reference_weights(model), file.folder(), false, false, None)
         .and_then(|mut session| run_raw(&mut session, &prepared.input.name, image))
         .is_ok_and(|original| {
-            original.iter().all(|(name, raw)| match (raw, upgraded.iter().find(|(other, _)| other == name)) {
-                (RawOutput::Numbers(a), Some((_, RawOutput::Numbers(b)))) => close(a.view(), b.view()),
-                _ => true,
+            original.iter().all(|(name, raw)| {
+                match (raw, upgraded.iter().find(|(other, _)| other == name)) {
+                    (RawOutput::Numbers(a), Some((_, RawOutput::Numbers(b)))) => {
+                        close(a.view(), b.view())
+                    }
+                    _ => true,
+                }
             })
         })
 }
@@ -112,7 +122,8 @@ fn is_joined(
             RawOutput::Integers(_) => None,
         })
     };
-    let (Some(both), Some(first), Some(second)) = (numbers(both), numbers(first), numbers(second)) else {
+    let (Some(both), Some(first), Some(second)) = (numbers(both), numbers(first), numbers(second))
+    else {
         return false;
     };
     concatenate(Axis(0), &[first.view(), second.view()])
@@ -122,9 +133,9 @@ fn is_joined(
 fn close(a: ndarray::ArrayViewD<'_, f32>, b: ndarray::ArrayViewD<'_, f32>) -> bool {
     let largest = b.iter().fold(0.0_f32, |largest, value| largest.max(value.abs()));
     a.shape() == b.shape()
-        && a.iter()
-            .zip(&b)
-            .all(|(a, b)| (a - b).abs() <= TOLERANCE * largest || a == b || (a.is_nan() && b.is_nan()))
+        && a.iter().zip(&b).all(|(a, b)| {
+            (a - b).abs() <= TOLERANCE * largest || a == b || (a.is_nan() && b.is_nan())
+        })
 }
 
 /// Numbers between −1 and 1 that look like nothing, the same every time.

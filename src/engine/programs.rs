@@ -32,7 +32,8 @@ impl Programs {
         Tail::new(&self.prepared, &self.shapes, &self.score, layer)
     }
 
-    /// Layers of which one has no gradient still have activations, which is all that some methods need.
+    /// Layers of which one has no gradient still have activations, which is all that some methods
+    /// need.
     fn write(&self, prepared: &Prepared, layers: &[&Layer]) -> ModelProto {
         program::explain(prepared, &self.shapes, &self.score, layers)
             .unwrap_or_else(|_| program::forward(prepared, &self.shapes, &self.score, layers))
@@ -56,12 +57,19 @@ impl Programs {
         let mut inputs = vec![self.prepared.input.name.clone()];
         let (mut model, layers) = match key {
             Key::Whole(tensors) => {
-                let layers = tensors.iter().map(|tensor| self.layer(tensor)).collect::<Result<Vec<_>>>()?;
+                let layers =
+                    tensors.iter().map(|tensor| self.layer(tensor)).collect::<Result<Vec<_>>>()?;
                 (self.write(&self.prepared, &layers), layers)
             }
             Key::Head(tensor) => {
                 let layer = self.layer(tensor)?;
-                carried = self.tail(layer).map_err(fault)?.carried.into_iter().map(|(_, it)| it).collect();
+                carried = self
+                    .tail(layer)
+                    .map_err(fault)?
+                    .carried
+                    .into_iter()
+                    .map(|(_, it)| it)
+                    .collect();
                 (program::carrying(self.write(&self.prepared, &[layer]), &carried), vec![layer])
             }
             Key::Tail(tensor) => {
@@ -82,7 +90,13 @@ impl Programs {
         let activations =
             places.map(|(place, layer)| program::activation(&self.shapes, layer, place)).collect();
         let in_integers = model.graph.as_ref().is_some_and(quantized::is_in);
-        Ok(Compiled { model: self.file.reference_weights(model), inputs, activations, carried, in_integers })
+        Ok(Compiled {
+            model: self.file.reference_weights(model),
+            inputs,
+            activations,
+            carried,
+            in_integers,
+        })
     }
 }
 

@@ -42,9 +42,9 @@ impl Shared {
 }
 
 impl Models {
-    /// Loads the runtime, and begins to load every model below `folder` on a thread of its own, one after
-    /// another, the default first. `default` names the model that answers requests that name none; without it
-    /// [`available`] chooses.
+    /// Loads the runtime, and begins to load every model below `folder` on a thread of its own, one
+    /// after another, the default first. `default` names the model that answers requests that
+    /// name none; without it [`available`] chooses.
     ///
     /// # Errors
     /// [`Kind::Setup`]: no runtime, no models, no such default.
@@ -64,7 +64,9 @@ impl Models {
                 for path in folders {
                     let status = load(&path, &runtime, &settings, kept.clone());
                     let mut models = loader.lock();
-                    if let Some(entry) = models.iter_mut().find(|(known, _)| *known == folder_id(&path)) {
+                    if let Some(entry) =
+                        models.iter_mut().find(|(known, _)| *known == folder_id(&path))
+                    {
                         entry.1 = status;
                     }
                     drop(models);
@@ -75,7 +77,8 @@ impl Models {
         Ok(Self { default, shared, cache })
     }
 
-    /// Loads the one model of a folder that is not below a models folder, as `inspect` does with a file.
+    /// Loads the one model of a folder that is not below a models folder, as `inspect` does with a
+    /// file.
     ///
     /// # Errors
     /// [`Kind::Setup`] with what is wrong.
@@ -133,7 +136,9 @@ impl Models {
         let loading = |models: &mut Vec<(String, Status)>| {
             models.iter().any(|(_, status)| matches!(status, Status::Loading))
         };
-        drop(self.shared.changed.wait_while(models, loading).unwrap_or_else(PoisonError::into_inner));
+        drop(
+            self.shared.changed.wait_while(models, loading).unwrap_or_else(PoisonError::into_inner),
+        );
     }
 }
 
@@ -148,7 +153,12 @@ fn load(path: &Path, runtime: &Runtime, settings: &Settings, cache: Cache) -> St
     match loaded {
         Ok(model) => {
             let duration_ms = started.elapsed().as_secs_f64() * 1e3;
-            tracing::info!(model = model.id(), layers = model.layers().len(), duration_ms, "model ready");
+            tracing::info!(
+                model = model.id(),
+                layers = model.layers().len(),
+                duration_ms,
+                "model ready"
+            );
             Status::Ready(Arc::new(model))
         }
         Err(error) => {

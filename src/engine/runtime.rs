@@ -49,8 +49,9 @@ impl Runtime {
 
     fn init(settings: &Settings) -> Result<Self> {
         let path = find(settings.runtime.as_deref())?;
-        let setup =
-            |what: String| Error::new(Kind::Setup, format!("ONNX Runtime at {}: {what}", path.display()));
+        let setup = |what: String| {
+            Error::new(Kind::Setup, format!("ONNX Runtime at {}: {what}", path.display()))
+        };
         let builder = ort::init_from(&path).map_err(|error| setup(error.to_string()))?;
         let threads = settings.threads.unwrap_or_else(available_threads);
         let environment = builder
@@ -64,7 +65,8 @@ impl Runtime {
         Ok(Self { block: blocks::kept(&loaded), ..loaded })
     }
 
-    /// How many channels its convolutions keep together in a block, where they do and camlens's operators can.
+    /// How many channels its convolutions keep together in a block, where they do and camlens's
+    /// operators can.
     pub(super) fn block(&self) -> Option<usize> {
         self.block
     }
@@ -76,10 +78,10 @@ impl Runtime {
 
     /// Makes a session of an encoded model whose weights lie in files in `folder`.
     ///
-    /// `in_integers` says whether some of it is computed in integers. Pre-packing, which copies weights into the order
-    /// in which kernels read them, is off for floats: it would be a copy of every weight for every session, and
-    /// no faster; without it the weights are the mapped pages of the model file. Kernels of integers take up to four times
-    /// as long without it.
+    /// `in_integers` says whether some of it is computed in integers. Pre-packing, which copies
+    /// weights into the order in which kernels read them, is off for floats: it would be a copy
+    /// of every weight for every session, and no faster; without it the weights are the mapped
+    /// pages of the model file. Kernels of integers take up to four times as long without it.
     /// `operators` are those of camlens that the model may contain.
     pub(super) fn session(
         &self,
@@ -89,7 +91,8 @@ impl Runtime {
         in_integers: bool,
         operators: Option<&Operators>,
     ) -> ort::Result<Session> {
-        let level = if optimise { GraphOptimizationLevel::All } else { GraphOptimizationLevel::Disable };
+        let level =
+            if optimise { GraphOptimizationLevel::All } else { GraphOptimizationLevel::Disable };
         let folder = folder.to_string_lossy();
         let recover = |error: ort::Error<SessionBuilder>| -> ort::Error { error.into() };
         let mut builder = Session::builder(&self.environment)?;
@@ -97,8 +100,8 @@ impl Runtime {
             builder = builder.with_operators(operators.domain()?).map_err(recover)?;
         }
         if in_integers {
-            // It gives convolutions of integers their channels last, and loses the turn back where a backward pass reads
-            // beside a convolution of floats (ONNX Runtime 1.32).
+            // It gives convolutions of integers their channels last, and loses the turn back where
+            // a backward pass reads beside a convolution of floats (ONNX Runtime 1.32).
             let entry = ("optimization.disable_specified_optimizers", "NhwcTransformer");
             builder = builder.with_config_entry(entry.0, entry.1).map_err(recover)?;
         }
@@ -111,7 +114,8 @@ impl Runtime {
             .map_err(recover)?
             .with_config_entry("session.force_spinning_stop", "1")
             .map_err(recover)?
-            // Fusing what reads integers, ONNX Runtime 1.32 aborts where the backward pass reads it, too.
+            // Fusing what reads integers, ONNX Runtime 1.32 aborts where the backward pass reads
+            // it, too.
             .with_config_entry("session.disable_quant_qdq", "1")
             .map_err(recover)?
             .with_config_entry("session.model_external_initializers_file_folder_path", folder)
@@ -120,8 +124,9 @@ impl Runtime {
     }
 }
 
-/// What ONNX Runtime has to say becomes a line of the log like any other. Its errors come back to whoever asked for
-/// the pass as well, and some passes are run to see whether they fail: by itself none is anybody's concern.
+/// What ONNX Runtime has to say becomes a line of the log like any other. Its errors come back to
+/// whoever asked for the pass as well, and some passes are run to see whether they fail: by itself
+/// none is anybody's concern.
 fn log(_level: LogLevel, _category: &str, _id: &str, place: &str, message: &str) {
     tracing::debug!(place, "ONNX Runtime: {}", message.trim_end());
 }
@@ -141,7 +146,8 @@ fn find(configured: Option<&Path>) -> Result<PathBuf> {
             Err(missing(format!("engine.runtime: there is no file {}", path.display())))
         };
     }
-    let beside = std::env::current_exe().ok().and_then(|binary| Some(binary.parent()?.join(LIBRARY)));
+    let beside =
+        std::env::current_exe().ok().and_then(|binary| Some(binary.parent()?.join(LIBRARY)));
     let fetched = Path::new("runtime").join(LIBRARY);
     beside.into_iter().chain([fetched]).find(|path| path.is_file()).ok_or_else(|| {
         missing(format!(
@@ -157,6 +163,9 @@ mod tests {
     #[test]
     fn a_configured_library_that_is_not_there_is_named() {
         let error = find(Some(Path::new("/nowhere/libonnxruntime.so"))).unwrap_err();
-        assert_eq!(error.to_string(), "engine.runtime: there is no file /nowhere/libonnxruntime.so");
+        assert_eq!(
+            error.to_string(),
+            "engine.runtime: there is no file /nowhere/libonnxruntime.so"
+        );
     }
 }

@@ -20,8 +20,8 @@ use crate::graph::program::{Wanted, names};
 pub struct Pass {
     /// The input tensor, `[N, C, H, W]` or `[N, H, W, C]` as the model wants it.
     pub input: Array4<f32>,
-    /// The classes to differentiate, the same for all N, which share the forward pass; the predicted one when
-    /// there is none.
+    /// The classes to differentiate, the same for all N, which share the forward pass; the
+    /// predicted one when there is none.
     pub targets: Vec<usize>,
     /// The class whose score is taken off each of them first.
     pub contrast: Option<usize>,
@@ -57,15 +57,18 @@ pub struct Outcome {
     pub probabilities: Array2<f32>,
     /// `[N, C, h, w]`, if asked for.
     pub activation: Option<Array4<f32>>,
-    /// One a class, in the order of the targets, each `[N, C, h, w]`; none where none was asked for.
+    /// One a class, in the order of the targets, each `[N, C, h, w]`; none where none was asked
+    /// for.
     pub gradients: Vec<Array4<f32>>,
-    /// Whether it was known already, from an earlier run or another layer's outcome, and the model did not run for it.
+    /// Whether it was known already, from an earlier run or another layer's outcome, and the model
+    /// did not run for it.
     pub is_known: bool,
     /// What the layer's tail reads besides the activation, if asked for.
     pub carried: Vec<ArrayD<f32>>,
 }
 
-/// The class of the largest score, the first of equal ones: what the program differentiates unasked.
+/// The class of the largest score, the first of equal ones: what the program differentiates
+/// unasked.
 #[must_use]
 pub fn predicted(scores: ArrayView1<'_, f32>) -> usize {
     (0..scores.len()).fold(0, |best, class| if scores[class] > scores[best] { class } else { best })
@@ -137,14 +140,17 @@ impl Program {
         let session = runtime
             .session(&compiled.model, folder, optimise, compiled.in_integers, Some(operators))
             .map_err(|error| {
-                Error::new(Kind::Setup, format!("ONNX Runtime refuses the model: {}", first_line(&error)))
+                Error::new(
+                    Kind::Setup,
+                    format!("ONNX Runtime refuses the model: {}", first_line(&error)),
+                )
             })?;
         let Compiled { inputs, activations, carried, .. } = compiled;
         Ok(Self { session, inputs, activations, carried, stop: operators.stop().clone() })
     }
 
-    /// Runs once, and gives an outcome for each layer. Raising `cancel` stops it between two kernels, and within a chain of
-    /// convolutions.
+    /// Runs once, and gives an outcome for each layer. Raising `cancel` stops it between two
+    /// kernels, and within a chain of convolutions.
     pub(super) fn run(&mut self, call: &Call, cancel: &Cancel) -> Result<Vec<Outcome>> {
         let fault = |error: ort::Error| Error::internal("running the model", error);
         let wanted = [call.wanted as i64];
@@ -156,17 +162,21 @@ impl Program {
             inputs.push((name.as_str().into(), value.into()));
         }
         if has_gradient {
-            for (name, classes) in [(names::TARGET, &call.target), (names::CONTRAST, &call.contrast)] {
+            for (name, classes) in
+                [(names::TARGET, &call.target), (names::CONTRAST, &call.contrast)]
+            {
                 let value = TensorRef::from_array_view(classes.view()).map_err(fault)?;
                 inputs.push((name.into(), value.into()));
             }
-            let wanted = TensorRef::from_array_view(([1_usize], wanted.as_slice())).map_err(fault)?;
+            let wanted =
+                TensorRef::from_array_view(([1_usize], wanted.as_slice())).map_err(fault)?;
             inputs.push((names::WANTED.into(), wanted.into()));
         }
 
         cancel.check()?;
         let mut options = RunOptions::new().map_err(fault)?;
-        // What goes wrong comes back as an error and is logged once; a run that is stopped is no error at all.
+        // What goes wrong comes back as an error and is logged once; a run that is stopped is no
+        // error at all.
         options.set_log_level(LogLevel::Fatal).map_err(fault)?;
         let options = Arc::new(options);
         let (stop_run, stop_chain) = (Arc::clone(&options), self.stop.clone());
@@ -198,7 +208,11 @@ impl Program {
                         .collect(),
                 },
                 is_known: place > 0,
-                carried: self.carried.iter().map(|name| array(&outputs, name)).collect::<Result<_>>()?,
+                carried: self
+                    .carried
+                    .iter()
+                    .map(|name| array(&outputs, name))
+                    .collect::<Result<_>>()?,
             })
         };
         self.activations.iter().enumerate().map(of_layer).collect()
@@ -206,10 +220,15 @@ impl Program {
 }
 
 /// An output where it lies in the runtime's memory.
-fn view<'o, D: Dimension>(outputs: &'o SessionOutputs<'_>, name: &str) -> Result<ArrayView<'o, f32, D>> {
-    let value = outputs.get(name).ok_or_else(|| Error::internal("reading an output", name.to_owned()))?;
-    let view =
-        value.try_extract_array::<f32>().map_err(|error| Error::internal("reading an output", error))?;
+fn view<'o, D: Dimension>(
+    outputs: &'o SessionOutputs<'_>,
+    name: &str,
+) -> Result<ArrayView<'o, f32, D>> {
+    let value =
+        outputs.get(name).ok_or_else(|| Error::internal("reading an output", name.to_owned()))?;
+    let view = value
+        .try_extract_array::<f32>()
+        .map_err(|error| Error::internal("reading an output", error))?;
     view.into_dimensionality().map_err(|error| Error::internal("the shape of an output", error))
 }
 
@@ -224,7 +243,8 @@ pub(super) fn run_raw(
     input: &str,
     image: &Array4<f32>,
 ) -> ort::Result<Vec<(String, RawOutput)>> {
-    let names: Vec<String> = session.outputs().iter().map(|output| output.name().to_owned()).collect();
+    let names: Vec<String> =
+        session.outputs().iter().map(|output| output.name().to_owned()).collect();
     let inputs: Vec<(Cow<'_, str>, SessionInputValue<'_>)> =
         vec![(input.into(), TensorRef::from_array_view(image.view())?.into())];
     let outputs = session.run(inputs)?;
@@ -249,7 +269,8 @@ pub(super) enum RawOutput {
     Numbers(ArrayD<f32>),
 }
 
-/// The runtime's messages run over several lines and name its source files; the first says what is wrong.
+/// The runtime's messages run over several lines and name its source files; the first says what is
+/// wrong.
 pub(super) fn first_line(error: &impl std::fmt::Display) -> String {
     error.to_string().lines().next().unwrap_or_default().to_owned()
 }

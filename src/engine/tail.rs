@@ -1,7 +1,7 @@
 //! Tail passes: the scores for many changed activations of one layer.
 //!
-//! The head of the model ran once, with [`Pass::carry`](super::Pass); what changes is the layer's activation,
-//! so only what stands behind it runs, in batches. What the tail reads of the head
+//! The head of the model ran once, with [`Pass::carry`](super::Pass); what changes is the layer's
+//! activation, so only what stands behind it runs, in batches. What the tail reads of the head
 //! besides the activation is the same for all and repeated along its batch axis.
 
 use ndarray::{Array2, Array4, ArrayD, ArrayViewMut3, Axis, concatenate, s};
@@ -19,7 +19,8 @@ use crate::graph::program::Wanted;
 pub struct Behind<'a> {
     model: &'a Model,
     layer: &'a Layer,
-    /// What the tail reads besides the activation, of the one image, with the axis to repeat it along.
+    /// What the tail reads besides the activation, of the one image, with the axis to repeat it
+    /// along.
     carried: Vec<(&'a ArrayD<f32>, Option<usize>)>,
 }
 
@@ -57,8 +58,13 @@ impl<'a> Behind<'a> {
             });
         }
         let none = || Array2::zeros((0, count));
-        let call =
-            Call { inputs, target: none(), contrast: none(), wanted: Wanted::Nothing, activation: false };
+        let call = Call {
+            inputs,
+            target: none(),
+            contrast: none(),
+            wanted: Wanted::Nothing,
+            activation: false,
+        };
         self.model.call(Some(Key::Tail(self.layer.tensor.clone())), call, cancel)
     }
 
@@ -92,7 +98,10 @@ impl<'a> Behind<'a> {
             }
             let outcome = self.run(batch, cancel)?;
             answers.scores.slice_mut(s![done..done + size, ..]).assign(&outcome.scores);
-            answers.probabilities.slice_mut(s![done..done + size, ..]).assign(&outcome.probabilities);
+            answers
+                .probabilities
+                .slice_mut(s![done..done + size, ..])
+                .assign(&outcome.probabilities);
             done += size;
             progress(done, &answers)?;
         }
@@ -100,8 +109,8 @@ impl<'a> Behind<'a> {
     }
 }
 
-/// The axis that grew when the model was measured with two images: `Some(None)` if none did, `None` if it
-/// can't be told.
+/// The axis that grew when the model was measured with two images: `Some(None)` if none did, `None`
+/// if it can't be told.
 fn batch_axis(measured: &[i64], alone: &[usize]) -> Option<Option<usize>> {
     if measured.len() != alone.len() {
         return None;
@@ -115,7 +124,8 @@ fn batch_axis(measured: &[i64], alone: &[usize]) -> Option<Option<usize>> {
 }
 
 fn unclear(tensor: &str) -> Error {
-    let detail = format!("the part behind the layer reads '{tensor}', whose batch axis can't be told");
+    let detail =
+        format!("the part behind the layer reads '{tensor}', whose batch axis can't be told");
     Error::new(Kind::Impossible, detail)
 }
 

@@ -67,8 +67,14 @@ impl Worker {
         Ok(Self { jobs: Some(jobs), thread: Some(thread) })
     }
 
-    /// Runs this program, or any that is at hand, and waits for what it gives: an outcome for each of its layers.
-    pub(super) fn run(&self, key: Option<Key>, call: Call, cancel: &Cancel) -> Result<Vec<Outcome>> {
+    /// Runs this program, or any that is at hand, and waits for what it gives: an outcome for each
+    /// of its layers.
+    pub(super) fn run(
+        &self,
+        key: Option<Key>,
+        call: Call,
+        cancel: &Cancel,
+    ) -> Result<Vec<Outcome>> {
         let (reply, outcome) = sync_channel(1);
         let job = Job { key, call, cancel: cancel.clone(), reply };
         let gone = || Error::internal("running a pass", "the model's thread has ended");
@@ -128,10 +134,11 @@ impl Source {
     fn program(&self, key: &Key) -> Result<Program> {
         let started = std::time::Instant::now();
         let compiled = (self.compile)(key)?;
-        let program = Program::new(&self.runtime, compiled, &self.folder, self.optimise, &self.operators)
-            .map_err(|error| {
-                Error::new(Kind::Internal, format!("the session of {key:?}")).caused_by(error)
-            })?;
+        let program =
+            Program::new(&self.runtime, compiled, &self.folder, self.optimise, &self.operators)
+                .map_err(|error| {
+                    Error::new(Kind::Internal, format!("the session of {key:?}")).caused_by(error)
+                })?;
         let duration_ms = started.elapsed().as_secs_f64() * 1e3;
         tracing::debug!(?key, duration_ms, "made a session");
         Ok(program)

@@ -8,8 +8,9 @@
 //!   taken: the formula as printed turns every weight round where the score is below 0, as the
 //!   logit of an unlikely class often is.
 //! - `PytorchGradCam`: the denominator is `y` as it is. Where the activation's minimum is not
-//!   exactly 0, a channel is filled with that minimum less 10⁷, and because the library looks for the minimum
-//!   anew for each channel of a batch of 32, the n-th of a batch gets the minimum less n·10⁷.
+//!   exactly 0, a channel is filled with that minimum less 10⁷, and because the library looks for
+//!   the minimum anew for each channel of a batch of 32, the n-th of a batch gets the minimum less
+//!   n·10⁷.
 
 use ndarray::{Array1, Array2, ArrayView2, ArrayView3, ArrayViewMut3, Axis, s};
 
@@ -36,7 +37,8 @@ fn maps(stage: &Stage<'_>) -> Result<Vec<Array2<f32>>> {
     let plan = plan(activation, convention);
     stage.skip(activation.len_of(Axis(0)) - plan.len());
     let map = |answers: &Answers, done: usize, goal: &Goal| {
-        let weights = weights(&plan[..done], stage.scores(answers), goal, convention, activation.dim().0);
+        let weights =
+            weights(&plan[..done], stage.scores(answers), goal, convention, activation.dim().0);
         weighted_sum(weights.view(), activation)
     };
     // The first pass changes nothing, so that y and every y_k come from the same arithmetic.
@@ -67,18 +69,27 @@ pub fn plan(activation: ArrayView3<'_, f32>, convention: Convention) -> Vec<Abla
         let value = |channel: usize| (0..=channel % BATCH).fold(lowest, |value, _| value - 1e7);
         return channels.map(|channel| Ablation { channel, value: value(channel) }).collect();
     }
-    let is_zero = |channel: &usize| activation.index_axis(Axis(0), *channel).iter().all(|&a| a == 0.0);
-    channels.filter(|channel| !is_zero(channel)).map(|channel| Ablation { channel, value: 0.0 }).collect()
+    let is_zero =
+        |channel: &usize| activation.index_axis(Axis(0), *channel).iter().all(|&a| a == 0.0);
+    channels
+        .filter(|channel| !is_zero(channel))
+        .map(|channel| Ablation { channel, value: 0.0 })
+        .collect()
 }
 
-fn ablate(activation: ArrayView3<'_, f32>, ablation: Option<&Ablation>, mut out: ArrayViewMut3<'_, f32>) {
+fn ablate(
+    activation: ArrayView3<'_, f32>,
+    ablation: Option<&Ablation>,
+    mut out: ArrayViewMut3<'_, f32>,
+) {
     out.assign(&activation);
     if let Some(&Ablation { channel, value }) = ablation {
         out.slice_mut(s![channel, .., ..]).fill(value);
     }
 }
 
-/// The weights `[C]` for the answers to an unchanged pass and one for each of `plan`, `[1 + K, classes]`.
+/// The weights `[C]` for the answers to an unchanged pass and one for each of `plan`, `[1 + K,
+/// classes]`.
 #[must_use]
 pub fn weights(
     plan: &[Ablation],
@@ -112,7 +123,8 @@ mod tests {
         let plan = plan(activation.view(), Convention::Paper);
         assert_eq!(plan.iter().map(|ablation| ablation.channel).collect::<Vec<_>>(), [0, 2]);
         let answers = array![[4.0, -2.0], [3.0, -2.0], [6.0, -3.0]];
-        let of = |class, convention| weights(&plan, answers.view(), &Goal::of(class), convention, 3);
+        let of =
+            |class, convention| weights(&plan, answers.view(), &Goal::of(class), convention, 3);
         assert_eq!(of(0, Convention::Paper), array![0.25, 0.0, -0.5]);
         assert_eq!(of(1, Convention::Paper), array![0.0, 0.0, 0.5]);
         assert_eq!(of(1, Convention::PytorchGradCam), array![0.0, 0.0, -0.5]);

@@ -31,8 +31,8 @@ impl Chance {
         (self.next() >> 11) as f64 / (1_u64 << 53) as f64
     }
 
-    /// From the normal distribution of mean 0 and deviation 1, by Box and Muller's formula: two even numbers for
-    /// each, so that the n-th is the same whoever asks.
+    /// From the normal distribution of mean 0 and deviation 1, by Box and Muller's formula: two
+    /// even numbers for each, so that the n-th is the same whoever asks.
     pub fn normal(&mut self) -> f64 {
         let (radius, turn) = (self.unit(), self.unit());
         // 1 − u is never 0, whose logarithm there is not.
@@ -49,7 +49,10 @@ mod tests {
     fn the_generator_is_splitmix64() {
         let mut chance = Chance::new(1_234_567);
         let first = [chance.next(), chance.next(), chance.next()];
-        assert_eq!(first, [6_457_827_717_110_365_317, 3_203_168_211_198_807_973, 9_817_491_932_198_370_423]);
+        assert_eq!(
+            first,
+            [6_457_827_717_110_365_317, 3_203_168_211_198_807_973, 9_817_491_932_198_370_423]
+        );
     }
 
     #[test]
@@ -57,8 +60,14 @@ mod tests {
         let mut chance = Chance::new(3);
         let many: Vec<f64> = (0..100_000).map(|_| chance.normal()).collect();
         let mean = many.iter().sum::<f64>() / many.len() as f64;
-        let variance = many.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / many.len() as f64;
-        let beyond_two = many.iter().filter(|value| value.abs() > 2.0).count() as f64 / many.len() as f64;
-        assert!(mean.abs() < 0.01 && (variance - 1.0).abs() < 0.02 && (beyond_two - 0.0455).abs() < 0.003);
+        let variance =
+            many.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / many.len() as f64;
+        let beyond_two =
+            many.iter().filter(|value| value.abs() > 2.0).count() as f64 / many.len() as f64;
+        assert!(
+            mean.abs() < 0.01
+                && (variance - 1.0).abs() < 0.02
+                && (beyond_two - 0.0455).abs() < 0.003
+        );
     }
 }

@@ -49,9 +49,15 @@ mod tests {
         let activation = array![[[1.0, 2.0, 0.0]], [[2.0, 4.0, 0.0]], [[2.0, 4.0, 0.0]]];
         let found = map(activation.view(), Convention::Paper);
         let expected = array![[3.0, 6.0, 0.0]];
-        assert!(found.iter().zip(&expected).all(|(a, b): (&f32, &f32)| (a - b).abs() < 1e-5), "{found}");
+        assert!(
+            found.iter().zip(&expected).all(|(a, b): (&f32, &f32)| (a - b).abs() < 1e-5),
+            "{found}"
+        );
         let centred = map(activation.view(), Convention::PytorchGradCam);
         let expected = array![[0.0, 3.0, -3.0]];
-        assert!(centred.iter().zip(&expected).all(|(a, b): (&f32, &f32)| (a - b).abs() < 1e-5), "{centred}");
+        assert!(
+            centred.iter().zip(&expected).all(|(a, b): (&f32, &f32)| (a - b).abs() < 1e-5),
+            "{centred}"
+        );
     }
 }

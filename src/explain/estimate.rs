@@ -2,8 +2,8 @@
 //!
 //! What the model says of an image seen through one mask tells much about a similar
 //! mask. So the answers to all masks are taken for one Gaussian process (Rasmussen and
-//! Williams, Gaussian Processes for Machine Learning, chapter 2): an unknown constant, and around it numbers that are
-//! the more alike the more alike their masks are. Three things follow from it:
+//! Williams, Gaussian Processes for Machine Learning, chapter 2): an unknown constant, and around
+//! it numbers that are the more alike the more alike their masks are. Three things follow from it:
 //!
 //! - which masks to pass first: always the one that lessens the map's variance most; the answers
 //!   have no part in that, so the order is known before the first pass;
@@ -56,8 +56,8 @@ pub struct Predicted {
 }
 
 impl Estimator {
-    /// `masks` are the channels whose masks count, `maps` what each is the weight of, both `[K, h, w]`;
-    /// `count` of them are put in order.
+    /// `masks` are the channels whose masks count, `maps` what each is the weight of, both `[K, h,
+    /// w]`; `count` of them are put in order.
     #[must_use]
     pub fn new(masks: ArrayView3<'_, f32>, maps: ArrayView3<'_, f32>, count: usize) -> Self {
         let mut shapes = coarse(masks);
@@ -106,16 +106,21 @@ impl Estimator {
         let scale = (0..first.len()).map(left_out).sum::<f64>() / first.len() as f64;
         let covariance = self.covariance(first, &among, &inverse, ones.view(), total) * scale;
         let map = predicted.dot(&self.maps);
-        Predicted { answers: predicted, confidence: confidence(&map, &covariance, self.floor() * scale) }
+        Predicted {
+            answers: predicted,
+            confidence: confidence(&map, &covariance, self.floor() * scale),
+        }
     }
 
     /// A variance of the map that is nothing but rounding.
     fn floor(&self) -> f64 {
-        let prior = self.maps.iter().zip(&self.spread).map(|(map, spread)| map * spread).sum::<f64>();
+        let prior =
+            self.maps.iter().zip(&self.spread).map(|(map, spread)| map * spread).sum::<f64>();
         1e-10 * prior / self.maps.ncols().max(1) as f64
     }
 
-    /// What is unknown of the map `Σ_k answer_k · map_k`: its covariance, `[places, places]`, but for the scale.
+    /// What is unknown of the map `Σ_k answer_k · map_k`: its covariance, `[places, places]`, but
+    /// for the scale.
     fn covariance(
         &self,
         first: &[usize],
@@ -125,7 +130,8 @@ impl Estimator {
         total: f64,
     ) -> Array2<f64> {
         // The known answers' maps are certain: only the others', X − X_S, count.
-        let (known, spread) = (self.maps.select(Axis(0), first), self.spread.select(Axis(0), first));
+        let (known, spread) =
+            (self.maps.select(Axis(0), first), self.spread.select(Axis(0), first));
         let shared = known.t().dot(&spread);
         let own = known.t().dot(among).dot(&known);
         let prior = self.maps.t().dot(&self.spread) - &shared - shared.t() + own;
@@ -164,9 +170,14 @@ fn likeness(shapes: &Array2<f64>) -> Array2<f64> {
 
 /// Masks one after another, each the one whose answer lessens the map's variance most.
 ///
-/// What is left of the kernel after each is K − L·Lᵀ, as in a Cholesky factorisation with pivots; only its
-/// diagonal and its product with the maps are kept.
-fn order(kernel: &Array2<f64>, maps: &Array2<f64>, spread: &Array2<f64>, count: usize) -> Vec<usize> {
+/// What is left of the kernel after each is K − L·Lᵀ, as in a Cholesky factorisation with pivots;
+/// only its diagonal and its product with the maps are kept.
+fn order(
+    kernel: &Array2<f64>,
+    maps: &Array2<f64>,
+    spread: &Array2<f64>,
+    count: usize,
+) -> Vec<usize> {
     let masks = kernel.nrows();
     let count = count.min(masks);
     let mut order = Vec::with_capacity(count);
@@ -176,7 +187,8 @@ fn order(kernel: &Array2<f64>, maps: &Array2<f64>, spread: &Array2<f64>, count: 
     for step in 0..count {
         let gain = |mask: usize| left.row(mask).dot(&left.row(mask)) / (variance[mask] + NUGGET);
         let best = (0..masks).filter(|&mask| !is_taken[mask]).map(|mask| (mask, gain(mask)));
-        let Some((mask, _)) = best.reduce(|best, next| if next.1 > best.1 { next } else { best }) else {
+        let Some((mask, _)) = best.reduce(|best, next| if next.1 > best.1 { next } else { best })
+        else {
             break;
         };
         let before = factor.slice(s![.., ..step]);
@@ -194,7 +206,8 @@ fn order(kernel: &Array2<f64>, maps: &Array2<f64>, spread: &Array2<f64>, count: 
     order
 }
 
-/// The lower factor L of `matrix = L·Lᵀ`; of a direction whose variance is not above `floor` nothing is left.
+/// The lower factor L of `matrix = L·Lᵀ`; of a direction whose variance is not above `floor`
+/// nothing is left.
 fn cholesky(matrix: &Array2<f64>, floor: f64) -> Array2<f64> {
     let size = matrix.nrows();
     let mut factor = Array2::<f64>::zeros((size, size));
@@ -221,14 +234,16 @@ fn inverse(matrix: &Array2<f64>) -> Array2<f64> {
     for column in 0..size {
         lower[[column, column]] = 1.0 / factor[[column, column]];
         for row in column + 1..size {
-            let known = factor.slice(s![row, column..row]).dot(&lower.slice(s![column..row, column]));
+            let known =
+                factor.slice(s![row, column..row]).dot(&lower.slice(s![column..row, column]));
             lower[[row, column]] = -known / factor[[row, row]];
         }
     }
     lower.t().dot(&lower)
 }
 
-/// Draws maps around `map` and sees how they correlate with it; what is below 0 is cut off, as in the end.
+/// Draws maps around `map` and sees how they correlate with it; what is below 0 is cut off, as in
+/// the end.
 fn confidence(map: &Array1<f64>, covariance: &Array2<f64>, floor: f64) -> Confidence {
     let factor = cholesky(covariance, floor);
     let cut = map.mapv(|value| value.max(0.0));
@@ -284,7 +299,8 @@ mod tests {
 
     fn true_correlation(masks: &Array3<f32>, answers: &[f64], predicted: &Array1<f64>) -> f64 {
         let maps = coarse(masks.view());
-        let map = |weights: ArrayView1<'_, f64>| weights.dot(&maps).mapv_into(|value| value.max(0.0));
+        let map =
+            |weights: ArrayView1<'_, f64>| weights.dot(&maps).mapv_into(|value| value.max(0.0));
         correlation(map(Array1::from(answers.to_vec()).view()).view(), map(predicted.view()).view())
     }
 
@@ -331,7 +347,10 @@ mod tests {
     #[test]
     fn an_inverse_undoes_its_matrix() {
         let matrix =
-            Array2::from_shape_fn((5, 5), |(a, b)| if a == b { 3.0 } else { 1.0 / (1 + a + b) as f64 });
+            Array2::from_shape_fn(
+                (5, 5),
+                |(a, b)| if a == b { 3.0 } else { 1.0 / (1 + a + b) as f64 },
+            );
         let product = inverse(&matrix).dot(&matrix);
         assert!((product - Array2::<f64>::eye(5)).iter().all(|value| value.abs() < 1e-12));
     }

@@ -3,8 +3,8 @@
 //! A deep layer knows what it sees and not quite where, an early one the reverse; their
 //! mean has something of both. As pytorch-grad-cam does it with several `target_layers`:
 //! each layer's map is brought to 0..1 by itself, so that no layer counts for more because
-//! its numbers are larger; enlarged to the model's input, bilinear with half-pixel centres; the mean
-//! is taken, and brought to 0..1 once more. How it is brought there the convention
+//! its numbers are larger; enlarged to the model's input, bilinear with half-pixel centres; the
+//! mean is taken, and brought to 0..1 once more. How it is brought there the convention
 //! says, as for a map of one layer.
 
 use ndarray::Array2;
@@ -21,7 +21,10 @@ pub const MOST_LAYERS: usize = 10;
 /// What is asked of each layer by itself: as what is asked of all, but always brought to 0..1.
 #[must_use]
 pub fn of_each(options: &Options) -> Options {
-    Options { normalize: options.normalize.filter(|how| *how != Normalize::None), ..options.clone() }
+    Options {
+        normalize: options.normalize.filter(|how| *how != Normalize::None),
+        ..options.clone()
+    }
 }
 
 /// The mean of maps, each `[h, w]` of its own, as `[H, W]`.
@@ -45,10 +48,16 @@ pub fn fuse(layers: Vec<Explanation>, finish: Finish) -> Result<Explanation> {
     let passes = layers.iter().fold(Passes::default(), |sum, one| sum + one.passes);
     let timing = layers.iter().fold(Timing::default(), |sum, one| sum + one.timing);
     let estimated = layers.iter().any(|one| one.estimated);
-    // How far the errors of several layers cancel can't be told, so the least sure of them speaks for all.
-    let confidence =
-        layers.iter().filter_map(|one| one.confidence).min_by(|a, b| a.at_least.total_cmp(&b.at_least));
-    let first = layers.into_iter().next().ok_or_else(|| Error::internal("fusing layers", "there is none"))?;
+    // How far the errors of several layers cancel can't be told, so the least sure of them speaks
+    // for all.
+    let confidence = layers
+        .iter()
+        .filter_map(|one| one.confidence)
+        .min_by(|a, b| a.at_least.total_cmp(&b.at_least));
+    let first = layers
+        .into_iter()
+        .next()
+        .ok_or_else(|| Error::internal("fusing layers", "there is none"))?;
     let normalized = normalize(mean(&maps, first.input_size), finish);
     Ok(Explanation {
         layer,

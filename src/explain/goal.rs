@@ -1,4 +1,5 @@
-//! Which number is explained: a class's score, how far it is above another's, or what speaks against it.
+//! Which number is explained: a class's score, how far it is above another's, or what speaks
+//! against it.
 //!
 //! Every method explains some number that the model computes. A [`Goal`] says which;
 //! gradients are taken of it, and passes are weighed by it, so the methods need not
@@ -13,7 +14,8 @@ use crate::model::Labels;
 /// Classes that one request may name.
 pub const MOST_TARGETS: usize = 10;
 
-/// The classes that an option names, by index or exact label, with commas between them: `281,Egyptian cat`.
+/// The classes that an option names, by index or exact label, with commas between them:
+/// `281,Egyptian cat`.
 ///
 /// # Errors
 /// [`Kind::Option`] where there are too many, one stands twice or a place is empty, and those of
@@ -76,12 +78,16 @@ mod tests {
 
     #[test]
     fn several_classes_are_named_with_commas() {
-        let labels: Labels = ["tench, Tinca tinca", "cat", "dog"].map(str::to_owned).into_iter().collect();
+        let labels: Labels =
+            ["tench, Tinca tinca", "cat", "dog"].map(str::to_owned).into_iter().collect();
         let of = |asked: &str| targets(&labels, 3, asked).map_err(|error| error.to_string());
         assert_eq!(of("dog"), Ok(vec![2]));
         assert_eq!(of("2, tench, Tinca tinca,cat"), Ok(vec![2, 0, 1]));
         assert_eq!(of("cat,1").unwrap_err(), "option 'target' names class 1 twice");
-        assert_eq!(of("cat,,dog").unwrap_err(), "option 'target' has an empty place between its commas");
+        assert_eq!(
+            of("cat,,dog").unwrap_err(),
+            "option 'target' has an empty place between its commas"
+        );
         assert_eq!(
             of("cat,tench").unwrap_err(),
             "there is no class with the label 'tench'; near it: 'tench, Tinca tinca'"

@@ -21,7 +21,9 @@ pub(super) const ROW: Row = Row {
     title: "Grad-CAM++",
     conventions: &[Convention::Paper, Convention::Article, Convention::PytorchGradCam],
     maps: |stage| {
-        stage.of_weights(|gradient, activation| weights(gradient, activation, stage.options.convention))
+        stage.of_weights(|gradient, activation| {
+            weights(gradient, activation, stage.options.convention)
+        })
     },
     ..Row::GRADIENT
 };
@@ -29,8 +31,8 @@ pub(super) const ROW: Row = Row {
 /// The weights `[C]` for a gradient and an activation `[C, h, w]`.
 ///
 /// - `Paper`: α = 0 where g = 0; a denominator of exactly 0 otherwise counts as 1.
-/// - `Article`: the same, then α is divided by its sum over the channel, by 1 where that sum is 0. (The
-///   article divides by 0 there, and its whole map is NaN.)
+/// - `Article`: the same, then α is divided by its sum over the channel, by 1 where that sum is 0.
+///   (The article divides by 0 there, and its whole map is NaN.)
 /// - `PytorchGradCam`: 10⁻⁶ is added to the denominator.
 #[must_use]
 pub fn weights(
@@ -42,7 +44,11 @@ pub fn weights(
     channels.map(|(gradient, activation)| weight(gradient, activation, convention)).collect()
 }
 
-fn weight(gradient: ArrayView2<'_, f32>, activation: ArrayView2<'_, f32>, convention: Convention) -> f32 {
+fn weight(
+    gradient: ArrayView2<'_, f32>,
+    activation: ArrayView2<'_, f32>,
+    convention: Convention,
+) -> f32 {
     let total = total(activation);
     let alpha = |g: f64| match convention {
         Convention::PytorchGradCam if g == 0.0 => 0.0,
@@ -57,12 +63,13 @@ fn weight(gradient: ArrayView2<'_, f32>, activation: ArrayView2<'_, f32>, conven
         },
         _ => 1.0,
     };
-    let sum: f64 = alphas.zip(&gradient).map(|(alpha, &g)| alpha / norm * f64::from(g).max(0.0)).sum();
+    let sum: f64 =
+        alphas.zip(&gradient).map(|(alpha, &g)| alpha / norm * f64::from(g).max(0.0)).sum();
     sum as f32
 }
 
-/// `α = D₂ / (2·D₂ + S·D₃)` for the derivatives at one place: 0 where there are none, `D₂` where the denominator
-/// is exactly 0.
+/// `α = D₂ / (2·D₂ + S·D₃)` for the derivatives at one place: 0 where there are none, `D₂` where
+/// the denominator is exactly 0.
 pub(super) fn alpha(second: f64, third: f64, total: f64) -> f64 {
     let denominator = 2.0 * second + total * third;
     match () {
@@ -83,7 +90,8 @@ mod tests {
         let gradient = array![[[0.5, -0.25, 0.0], [0.125, 0.0, 1.0]]];
         let activation = array![[[1.0, 2.0, 0.0], [0.5, 0.0, 0.25]]];
         let total: f32 = activation.sum();
-        let expected: f32 = gradient.iter().filter(|&&g| g > 0.0).map(|g| g / (2.0 + g * total)).sum();
+        let expected: f32 =
+            gradient.iter().filter(|&&g| g > 0.0).map(|g| g / (2.0 + g * total)).sum();
         let found = weights(gradient.view(), activation.view(), Convention::Paper)[0];
         assert!((found - expected).abs() < 1e-6, "{found} {expected}");
     }

@@ -1,15 +1,16 @@
 //! Group-CAM (Zhang, Rao and Yang, arXiv 2103.13859).
 //!
-//! Masked passes, but few: the channels, each times its Grad-CAM weight `mean_xy g`, are summed in 32 groups, and
-//! each sum is one mask. What is below 0 is cut off, then all but the highest 30 % of places, then
-//! the rest is enlarged and brought to 0..1. Where a mask is 0, a blurred image shows, and a group
-//! weighs what the class's probability gains over that of the blurred image alone:
-//! `w_G = p(x ∘ M_G + blur(x) ∘ (1 − M_G)) − p(blur(x))`, and the map is `ReLU(Σ_G w_G M_G)`.
+//! Masked passes, but few: the channels, each times its Grad-CAM weight `mean_xy g`, are summed in
+//! 32 groups, and each sum is one mask. What is below 0 is cut off, then all but the highest 30 %
+//! of places, then the rest is enlarged and brought to 0..1. Where a mask is 0, a blurred image
+//! shows, and a group weighs what the class's probability gains over that of the blurred image
+//! alone: `w_G = p(x ∘ M_G + blur(x) ∘ (1 − M_G)) − p(blur(x))`, and the map is `ReLU(Σ_G w_G
+//! M_G)`.
 //!
-//! `Paper`, as the authors' code has it: the gradient is the logit's; groups are equal runs of neighbouring
-//! channels, the last one shorter; the blur is a Gaussian of deviation 50 over 51 × 51 pixels. The authors cut
-//! the map at 0 after it is enlarged, camlens before: its maps have the layer's size, and so places around
-//! which the map changes its sign can differ.
+//! `Paper`, as the authors' code has it: the gradient is the logit's; groups are equal runs of
+//! neighbouring channels, the last one shorter; the blur is a Gaussian of deviation 50 over 51 × 51
+//! pixels. The authors cut the map at 0 after it is enlarged, camlens before: its maps have the
+//! layer's size, and so places around which the map changes its sign can differ.
 
 use ndarray::{Array2, Array4, ArrayView1, ArrayView3, ArrayViewMut2, Axis, s};
 
@@ -54,8 +55,10 @@ fn map(stage: &Stage<'_>, goal: &Goal, gradient: ArrayView3<'_, f32>) -> Result<
     let upsampler = Upsampler::half_pixel((height, width), stage.input_size());
     let groups = groups(gradient, stage.activation);
     let count = groups.len();
-    let masks: Vec<Mask> =
-        groups.into_iter().filter_map(|group| Mask::new(group, &upsampler, stage.input_size())).collect();
+    let masks: Vec<Mask> = groups
+        .into_iter()
+        .filter_map(|group| Mask::new(group, &upsampler, stage.input_size()))
+        .collect();
     stage.skip(count - masks.len());
     let map = |done: usize, answers: &Answers| {
         let scores = goal.scores(answers.probabilities.slice(s![..done, ..]));
@@ -78,7 +81,8 @@ fn map(stage: &Stage<'_>, goal: &Goal, gradient: ArrayView3<'_, f32>) -> Result<
     Ok(map(masks.len() + 1, &answers))
 }
 
-/// The groups' sums `[h, w]` of weighted channels, as far as they are above 0 and among the highest.
+/// The groups' sums `[h, w]` of weighted channels, as far as they are above 0 and among the
+/// highest.
 #[must_use]
 pub fn groups(gradient: ArrayView3<'_, f32>, activation: ArrayView3<'_, f32>) -> Vec<Array2<f32>> {
     let weights = gradcam::weights(gradient);
@@ -97,7 +101,9 @@ fn percentile(map: &Array2<f32>, part: f64) -> f32 {
     let mut values: Vec<f32> = map.iter().copied().collect();
     values.sort_by(f32::total_cmp);
     let at = part * (values.len().max(1) - 1) as f64;
-    let value = |index: usize| values.get(index.min(values.len().max(1) - 1)).copied().map_or(0.0, f64::from);
+    let value = |index: usize| {
+        values.get(index.min(values.len().max(1) - 1)).copied().map_or(0.0, f64::from)
+    };
     let (low, high) = (value(at.floor() as usize), value(at.ceil() as usize));
     (low + (high - low) * at.fract()) as f32
 }
@@ -124,7 +130,8 @@ impl Mask {
     }
 }
 
-/// `Σ_G (p_G − p_0) M_G`, `[h, w]`, over the masks that have a score; the first of the scores, `[1 + G]`, is `p_0`.
+/// `Σ_G (p_G − p_0) M_G`, `[h, w]`, over the masks that have a score; the first of the scores, `[1
+/// + G]`, is `p_0`.
 fn sum(masks: &[Mask], scores: ArrayView1<'_, f32>, size: (usize, usize)) -> Array2<f32> {
     let mut sum = Array2::<f64>::zeros(size);
     for (mask, score) in masks.iter().zip(scores.iter().skip(1)) {
@@ -161,7 +168,10 @@ mod tests {
     fn a_group_keeps_its_highest_places() {
         // 40 channels make 20 groups of two.
         let gradient =
-            Array3::from_shape_fn((40, 1, 11), |(channel, ..)| if channel % 2 == 0 { 1.0 } else { -1.0 });
+            Array3::from_shape_fn(
+                (40, 1, 11),
+                |(channel, ..)| if channel % 2 == 0 { 1.0 } else { -1.0 },
+            );
         let activation = Array3::from_shape_fn((40, 1, 11), |(channel, _, x)| match channel {
             0 => x as f32,
             1 => 1.0,

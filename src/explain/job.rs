@@ -73,7 +73,8 @@ impl<'a> Job<'a> {
         let unasked = || vec![predicted(outcome.scores.row(0))];
         let targets = if self.targets.is_empty() { unasked() } else { self.targets.clone() };
         if let Some(target) = targets.iter().find(|target| self.contrast == Some(**target)) {
-            let detail = format!("class {target} can't be told from itself; contrast takes another class");
+            let detail =
+                format!("class {target} can't be told from itself; contrast takes another class");
             return Err(Error::new(Kind::Impossible, detail).about("contrast"));
         }
         let goal = |target| Goal { target, contrast: self.contrast, negate: self.options.negate };
@@ -84,8 +85,9 @@ impl<'a> Job<'a> {
     pub(super) fn explain(&self, row: &Row, outcome: &Outcome) -> Result<Vec<Explanation>> {
         let goals = self.goals(outcome)?;
         let gradients = if row.needs.gradient() { gradients(outcome, &goals)? } else { Vec::new() };
-        let finish =
-            |map: Array2<f32>, goal: &Goal, passes: Passes| self.explanation(row, outcome, map, goal, passes);
+        let finish = |map: Array2<f32>, goal: &Goal, passes: Passes| {
+            self.explanation(row, outcome, map, goal, passes)
+        };
         let stage = Stage {
             activation: first(outcome.activation.as_ref(), "activation")?,
             gradients,
@@ -101,7 +103,10 @@ impl<'a> Job<'a> {
             watch: self.watch,
             finish: &finish,
             shown: Cell::new(0),
-            passes: Cell::new(Passes { forward: usize::from(!outcome.is_known), ..Passes::default() }),
+            passes: Cell::new(Passes {
+                forward: usize::from(!outcome.is_known),
+                ..Passes::default()
+            }),
             confidences: RefCell::default(),
         };
         let maps = (row.maps)(&stage)?;

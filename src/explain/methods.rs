@@ -10,8 +10,8 @@ use ndarray::Array2;
 use super::options::{Convention, Method, Normalize, ScoreKind};
 use super::stage::Stage;
 use super::{
-    ablationcam, eigencam, eigengradcam, gradcam, gradcam_elementwise, gradcam_plus_plus, groupcam, hirescam,
-    layercam, random, reciprocam, scorecam, smoothgradcam_plus_plus, xgradcam,
+    ablationcam, eigencam, eigengradcam, gradcam, gradcam_elementwise, gradcam_plus_plus, groupcam,
+    hirescam, layercam, random, reciprocam, scorecam, smoothgradcam_plus_plus, xgradcam,
 };
 use crate::error::Result;
 
@@ -62,7 +62,8 @@ pub struct Row {
     pub has_sign: bool,
     /// The options that mean something to this method and not to all.
     pub options: &'static [&'static str],
-    /// Makes the maps `[h, w]`, one for each of the stage's goals, before anything below 0 is cut off.
+    /// Makes the maps `[h, w]`, one for each of the stage's goals, before anything below 0 is cut
+    /// off.
     pub maps: fn(&Stage<'_>) -> Result<Vec<Array2<f32>>>,
 }
 
@@ -118,7 +119,9 @@ impl Row {
         match convention {
             Convention::Paper => self.paper_score,
             Convention::Article => ScoreKind::Probability,
-            Convention::PytorchGradCam | Convention::OpenvinoXai | Convention::TorchCam => ScoreKind::Logit,
+            Convention::PytorchGradCam | Convention::OpenvinoXai | Convention::TorchCam => {
+                ScoreKind::Logit
+            }
         }
     }
 
@@ -128,7 +131,9 @@ impl Row {
         match convention {
             Convention::Paper => self.paper_normalize,
             Convention::Article => Normalize::Max,
-            Convention::PytorchGradCam | Convention::OpenvinoXai | Convention::TorchCam => Normalize::MinMax,
+            Convention::PytorchGradCam | Convention::OpenvinoXai | Convention::TorchCam => {
+                Normalize::MinMax
+            }
         }
     }
 }

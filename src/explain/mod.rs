@@ -61,8 +61,8 @@ pub fn total(channel: ArrayView2<'_, f32>) -> f64 {
     sums.into_iter().chain(rest.iter().copied().map(f64::from)).sum()
 }
 
-/// `Σ_k w_k A_k`, the map that many methods end in: weights `[C]`, activation `[C, h, w]`, map `[h, w]`.
-/// What is below 0 is still there; it is cut off when the map is normalised.
+/// `Σ_k w_k A_k`, the map that many methods end in: weights `[C]`, activation `[C, h, w]`, map `[h,
+/// w]`. What is below 0 is still there; it is cut off when the map is normalised.
 #[must_use]
 pub fn weighted_sum(weights: ArrayView1<'_, f32>, activation: ArrayView3<'_, f32>) -> Array2<f32> {
     let (_, height, width) = activation.dim();

@@ -3,11 +3,12 @@
 //! A name may hold commas itself, as ImageNet's labels often do ("tench, Tinca tinca"), so
 //! a comma alone does not part two names: at each place the longest name that there is counts.
 
-/// No label and no layer has more commas than this; without a limit a long text would be looked at for ever.
+/// No label and no layer has more commas than this; without a limit a long text would be looked at
+/// for ever.
 const MOST_COMMAS: usize = 16;
 
-/// Takes a text apart at its commas, but for those inside a name that `is_name` knows. What it does not know
-/// ends at the next comma. Spaces around a name fall away.
+/// Takes a text apart at its commas, but for those inside a name that `is_name` knows. What it does
+/// not know ends at the next comma. Spaces around a name fall away.
 pub fn names(text: &str, is_name: impl Fn(&str) -> bool) -> impl Iterator<Item = &str> {
     let mut rest = Some(text);
     std::iter::from_fn(move || {

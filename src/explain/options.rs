@@ -17,7 +17,8 @@ pub trait Choice: Copy + 'static {
     /// # Errors
     /// The sentence that names the option and the values that it takes.
     fn parse(name: &str) -> Result<Self, String> {
-        let find = |(known, value): &(&str, Self)| known.eq_ignore_ascii_case(name).then_some(*value);
+        let find =
+            |(known, value): &(&str, Self)| known.eq_ignore_ascii_case(name).then_some(*value);
         Self::CHOICES.iter().find_map(find).ok_or_else(|| {
             let names: Vec<_> = Self::CHOICES.iter().map(|(name, _)| *name).collect();
             format!("option '{}' can't be '{name}'; it takes {}", Self::OPTION, names.join(", "))
@@ -33,7 +34,8 @@ pub trait Choice: Copy + 'static {
     }
 }
 
-/// How the map is computed. What each needs and does is in its row of [`METHODS`](super::methods::METHODS).
+/// How the map is computed. What each needs and does is in its row of
+/// [`METHODS`](super::methods::METHODS).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Method {
     /// Grad-CAM++, arXiv 1710.11063.
@@ -74,7 +76,10 @@ impl Choice for Method {
     fn parse(name: &str) -> Result<Self, String> {
         let plain = |name: &str| -> String {
             // A `+` in a query string that was not escaped arrives as a space, and is gone by now.
-            name.chars().filter(|c| !matches!(c, '-' | '_' | ' ')).collect::<String>().to_ascii_lowercase()
+            name.chars()
+                .filter(|c| !matches!(c, '-' | '_' | ' '))
+                .collect::<String>()
+                .to_ascii_lowercase()
         };
         let asked = plain(name);
         let known = |row: &&&Row| plain(row.name) == asked || row.also.contains(&asked.as_str());
@@ -183,7 +188,8 @@ pub struct Options {
     pub contrast: Option<String>,
     /// Whether what speaks against it is looked for.
     pub negate: bool,
-    /// Whether what is below 0 stays, so that the map shows what speaks for the class and what against it.
+    /// Whether what is below 0 stays, so that the map shows what speaks for the class and what
+    /// against it.
     pub signed: bool,
     /// The score; else the convention's.
     pub score: Option<ScoreKind>,

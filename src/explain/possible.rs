@@ -15,7 +15,8 @@ impl Job<'_> {
 
     /// The gradient that a method needs, or why it can't be had.
     pub(super) fn wanted(&self, method: Method) -> Result<Wanted> {
-        let impossible = |option: &str, why: String| Err(Error::new(Kind::Impossible, why).about(option));
+        let impossible =
+            |option: &str, why: String| Err(Error::new(Kind::Impossible, why).about(option));
         let row = method.row();
         let score = self.score(row);
         if row.sees_class && score == ScoreKind::Logit && self.model.link() == Link::Hidden {
@@ -71,7 +72,8 @@ impl Job<'_> {
             return refuse("normalize", why.into());
         }
         if !row.has_sign {
-            let names: Vec<_> = METHODS.iter().filter(|row| row.has_sign).map(|row| row.name).collect();
+            let names: Vec<_> =
+                METHODS.iter().filter(|row| row.has_sign).map(|row| row.name).collect();
             let why = format!(
                 "{} does not tell for from against; option 'signed' is for {}",
                 row.title,
@@ -93,8 +95,10 @@ impl Job<'_> {
             } else {
                 "score=logit or contrast"
             };
-            let why =
-                format!("{} weighs by probabilities, and none is below 0; {cure} gives a sign", row.title);
+            let why = format!(
+                "{} weighs by probabilities, and none is below 0; {cure} gives a sign",
+                row.title
+            );
             return refuse("signed", why);
         }
         Ok(())
@@ -103,7 +107,8 @@ impl Job<'_> {
     /// Refuses a goal that a method can't have.
     fn has_goal(&self, row: &Row, score: ScoreKind) -> Result<()> {
         let options = self.options;
-        let refuse = |option: &str, why: String| Err(Error::new(Kind::Impossible, why).about(option));
+        let refuse =
+            |option: &str, why: String| Err(Error::new(Kind::Impossible, why).about(option));
         let asked = match (self.contrast, options.negate) {
             (Some(_), _) => "contrast",
             (None, true) => "negate",

@@ -13,7 +13,12 @@ use crate::graph::score::Link;
 ///
 /// # Errors
 /// As [`explain`](super::explain).
-pub fn predict(model: &Model, image: &RgbImage, top_k: usize, cancel: &Cancel) -> Result<Predictions> {
+pub fn predict(
+    model: &Model,
+    image: &RgbImage,
+    top_k: usize,
+    cancel: &Cancel,
+) -> Result<Predictions> {
     let started = Instant::now();
     let input = model.preprocess().tensor(image);
     let preprocess_ms = ms_since(started);

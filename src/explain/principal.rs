@@ -9,7 +9,8 @@ use ndarray::{Array1, Array2, ArrayView3, Axis};
 
 /// Two vectors in turn that differ by no more than this are the same.
 const SETTLED: f64 = 1e-12;
-/// Only two singular values that agree to four digits could need more, and then either vector will do.
+/// Only two singular values that agree to four digits could need more, and then either vector will
+/// do.
 const MOST_STEPS: usize = 20_000;
 
 /// What is taken off the channels before.
@@ -23,8 +24,8 @@ pub enum Centre {
 
 /// `O·v₁` as a map `[h, w]`, `O` being the `[C, h, w]` of the layer as `[h·w, C]`.
 ///
-/// Of the two signs it has the one under which it rises and falls with the sum over the channels: its product
-/// with that sum (less its mean, where channels are centred) is not below 0.
+/// Of the two signs it has the one under which it rises and falls with the sum over the channels:
+/// its product with that sum (less its mean, where channels are centred) is not below 0.
 #[must_use]
 pub fn project(layer: ArrayView3<'_, f32>, centre: Centre) -> Array2<f32> {
     let (channels, height, width) = layer.dim();
@@ -53,8 +54,8 @@ pub fn project(layer: ArrayView3<'_, f32>, centre: Centre) -> Array2<f32> {
     map
 }
 
-/// The unit eigenvector of the largest eigenvalue of a symmetric matrix without negative eigenvalues;
-/// zeros for the matrix of zeros.
+/// The unit eigenvector of the largest eigenvalue of a symmetric matrix without negative
+/// eigenvalues; zeros for the matrix of zeros.
 fn largest_eigenvector(matrix: &Array2<f64>) -> Array1<f64> {
     // The longest column holds a part of every eigenvector that could be the largest.
     let lengths = matrix.columns().into_iter().map(|column| column.dot(&column));
@@ -110,6 +111,9 @@ mod tests {
 
     #[test]
     fn a_layer_of_zeros_has_a_map_of_zeros() {
-        assert_eq!(project(Array3::zeros((2, 2, 2)).view(), Centre::Channels), Array2::<f32>::zeros((2, 2)));
+        assert_eq!(
+            project(Array3::zeros((2, 2, 2)).view(), Centre::Channels),
+            Array2::<f32>::zeros((2, 2))
+        );
     }
 }

@@ -4,10 +4,11 @@
 //! says when that place of the activation is all it is given (equations 2 to 4), brought to
 //! 0..1 by minimum and maximum.
 //!
-//! - `Paper`, as its authors' code has it: the place's features are spread over the 3×3 places around
-//!   it by a Gaussian, 1/4 in the middle, 1/8 beside it, 1/16 at the corners, what falls outside
-//!   the map is lost; the score is the class's probability.
-//! - `OpenvinoXai`, as the package openvino-xai 1.1 has it: the place alone; the score is the logit.
+//! - `Paper`, as its authors' code has it: the place's features are spread over the 3×3 places
+//!   around it by a Gaussian, 1/4 in the middle, 1/8 beside it, 1/16 at the corners, what falls
+//!   outside the map is lost; the score is the class's probability.
+//! - `OpenvinoXai`, as the package openvino-xai 1.1 has it: the place alone; the score is the
+//!   logit.
 
 use ndarray::{Array2, ArrayView3, ArrayViewMut3, Axis, s};
 
@@ -32,7 +33,8 @@ pub(super) const ROW: Row = Row {
     ..Row::GRADIENT
 };
 
-const GAUSSIAN: [[f32; 3]; 3] = [[0.0625, 0.125, 0.0625], [0.125, 0.25, 0.125], [0.0625, 0.125, 0.0625]];
+const GAUSSIAN: [[f32; 3]; 3] =
+    [[0.0625, 0.125, 0.0625], [0.125, 0.25, 0.125], [0.0625, 0.125, 0.0625]];
 
 fn maps(stage: &Stage<'_>) -> Result<Vec<Array2<f32>>> {
     let (activation, convention) = (stage.activation, stage.options.convention);
@@ -41,7 +43,9 @@ fn maps(stage: &Stage<'_>) -> Result<Vec<Array2<f32>>> {
         let scores = goal.scores(stage.scores(answers).slice(s![..done, ..]));
         // Places to come look like the lowest so far.
         let lowest = scores.iter().copied().fold(f32::INFINITY, f32::min);
-        Array2::from_shape_fn((height, width), |(y, x)| scores.get(y * width + x).copied().unwrap_or(lowest))
+        Array2::from_shape_fn((height, width), |(y, x)| {
+            scores.get(y * width + x).copied().unwrap_or(lowest)
+        })
     };
     let answers = stage.tail(
         height * width,
@@ -67,8 +71,8 @@ pub fn only(
     for (row, shares) in GAUSSIAN.iter().enumerate() {
         for (column, &share) in shares.iter().enumerate() {
             let at = (y + row).checked_sub(1).zip((x + column).checked_sub(1));
-            let Some((row, column)) =
-                at.filter(|&(row, column)| row < out.len_of(Axis(1)) && column < out.len_of(Axis(2)))
+            let Some((row, column)) = at
+                .filter(|&(row, column)| row < out.len_of(Axis(1)) && column < out.len_of(Axis(2)))
             else {
                 continue;
             };

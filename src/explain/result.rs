@@ -31,7 +31,8 @@ pub struct Passes {
     pub masked: usize,
     /// Passes of changed activations through the part behind the layer.
     pub tail: usize,
-    /// Masked and tail passes that were left out: they could not change the map, or their answer was known.
+    /// Masked and tail passes that were left out: they could not change the map, or their answer
+    /// was known.
     pub skipped: usize,
 }
 
@@ -95,15 +96,19 @@ pub struct Explanation {
     pub negate: bool,
     /// The top classes, most probable first.
     pub predictions: Vec<Prediction>,
-    /// The map `[h, w]` at layer size (of several layers, at the size of the model's input), normalised as asked; all zeros when `empty`, never NaN.
+    /// The map `[h, w]` at layer size (of several layers, at the size of the model's input),
+    /// normalised as asked; all zeros when `empty`, never NaN.
     pub map: Array2<f32>,
-    /// True when the map tells what speaks for the class, above 0, from what speaks against it, below.
+    /// True when the map tells what speaks for the class, above 0, from what speaks against it,
+    /// below.
     pub signed: bool,
     /// The map's largest value before normalisation; of a signed one the largest absolute value.
     pub max: f32,
-    /// True when nothing in the layer speaks for the class: no value above 0. Of a signed map, none but 0.
+    /// True when nothing in the layer speaks for the class: no value above 0. Of a signed map,
+    /// none but 0.
     pub empty: bool,
-    /// True when the map comes from a straight-through estimate, since the model rounds to integers.
+    /// True when the map comes from a straight-through estimate, since the model rounds to
+    /// integers.
     pub estimated: bool,
     /// How far to trust a map that was made from some of its passes; absent where all were run.
     pub confidence: Option<Confidence>,

@@ -17,8 +17,8 @@ use crate::error::{Error, Kind, Result};
 use crate::graph::layers::Layer;
 use crate::graph::program::Wanted;
 
-/// Explains one image with one method: a map for each class that is asked about. They share all their passes, so
-/// that each tells the passes and the time of all.
+/// Explains one image with one method: a map for each class that is asked about. They share all
+/// their passes, so that each tells the passes and the time of all.
 ///
 /// # Errors
 /// Those of the contract's table that concern classes, layers, methods and the engine.
@@ -32,8 +32,8 @@ pub fn explain(
     compare(model, image, &[options.method], options, cancel, watch)
 }
 
-/// Explains one image with several methods: for each of them a map for each class. Methods that differentiate
-/// the same score share one forward pass.
+/// Explains one image with several methods: for each of them a map for each class. Methods that
+/// differentiate the same score share one forward pass.
 ///
 /// # Errors
 /// As [`explain`].
@@ -87,17 +87,25 @@ impl Request<'_> {
         let is_fused = layers.len() > 1;
         let options = if is_fused { fusion::of_each(self.options) } else { self.options.clone() };
         let each = Request { options: &options, ..self };
-        let jobs: Vec<Job<'_>> = layers.iter().map(|layer| Job::new(each, layer)).collect::<Result<_>>()?;
+        let jobs: Vec<Job<'_>> =
+            layers.iter().map(|layer| Job::new(each, layer)).collect::<Result<_>>()?;
         // What one layer does not allow is told before any pass is run.
         let wanted = |&method: &Method| {
-            let of_layers = jobs.iter().map(|job| job.wanted(method)).collect::<Result<Vec<_>>>()?;
-            Ok(of_layers.into_iter().find(|wanted| *wanted != Wanted::Nothing).unwrap_or(Wanted::Nothing))
+            let of_layers =
+                jobs.iter().map(|job| job.wanted(method)).collect::<Result<Vec<_>>>()?;
+            Ok(of_layers
+                .into_iter()
+                .find(|wanted| *wanted != Wanted::Nothing)
+                .unwrap_or(Wanted::Nothing))
         };
         let wanted: Vec<Wanted> = methods.iter().map(wanted).collect::<Result<_>>()?;
 
         // A pass with a gradient serves the methods that need none, too.
-        let main =
-            wanted.iter().copied().find(|wanted| *wanted != Wanted::Nothing).unwrap_or(Wanted::Nothing);
+        let main = wanted
+            .iter()
+            .copied()
+            .find(|wanted| *wanted != Wanted::Nothing)
+            .unwrap_or(Wanted::Nothing);
         let carry = methods.iter().any(|method| method.row().needs.tail());
         let mut passes: Vec<Ran> = Vec::new();
         let mut explanations = Vec::new();
@@ -141,7 +149,8 @@ impl Request<'_> {
         Ok(Ran { wanted, outcomes, took_ms: ms_since(started) })
     }
 
-    /// One method's explanations, layer by layer. The first layer's tells the time of the pass that they share.
+    /// One method's explanations, layer by layer. The first layer's tells the time of the pass that
+    /// they share.
     fn explain(self, jobs: &[Job<'_>], method: Method, ran: &Ran) -> Result<Vec<Vec<Explanation>>> {
         let of_layer = |(place, (job, outcome)): (usize, (&Job<'_>, &Outcome))| {
             let started = Instant::now();

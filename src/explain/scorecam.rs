@@ -77,30 +77,39 @@ impl Plan {
     pub fn first(&self, count: usize) -> Self {
         let passes = self.passes.iter().copied().take(count).collect();
         let is_first = |pass: &usize| *pass < count;
-        Self { passes, answered_by: self.answered_by.iter().map(|pass| pass.filter(is_first)).collect() }
+        Self {
+            passes,
+            answered_by: self.answered_by.iter().map(|pass| pass.filter(is_first)).collect(),
+        }
     }
 }
 
 /// Plans the passes for an activation `[C, h, w]`.
 ///
-/// A channel that is 0 everywhere adds `w_k · 0` to the map whatever its weight. `Paper` skips every flat
-/// channel, as its authors' code does; `Article` uses flat channels but those of zeros; `PytorchGradCam` takes
-/// a softmax over the channels' scores, so that all weights hang together, but all channels of zeros
-/// have one and the same masked image: one pass answers for them all.
+/// A channel that is 0 everywhere adds `w_k · 0` to the map whatever its weight. `Paper` skips
+/// every flat channel, as its authors' code does; `Article` uses flat channels but those of zeros;
+/// `PytorchGradCam` takes a softmax over the channels' scores, so that all weights hang together,
+/// but all channels of zeros have one and the same masked image: one pass answers for them all.
 ///
-/// Channels whose masks are the same share a pass, too. A mask is brought to 0..1, so it does not tell a
-/// channel from its multiple: channels that are active at one and the same place, and there are always some, have
-/// the same mask.
+/// Channels whose masks are the same share a pass, too. A mask is brought to 0..1, so it does not
+/// tell a channel from its multiple: channels that are active at one and the same place, and there
+/// are always some, have the same mask.
 ///
-/// `max_channels` keeps the channels whose activation has the largest standard deviation (the article's
-/// `max_N`); of equal ones, the earlier.
+/// `max_channels` keeps the channels whose activation has the largest standard deviation (the
+/// article's `max_N`); of equal ones, the earlier.
 #[must_use]
-pub fn plan(activation: ArrayView3<'_, f32>, convention: Convention, max_channels: Option<usize>) -> Plan {
+pub fn plan(
+    activation: ArrayView3<'_, f32>,
+    convention: Convention,
+    max_channels: Option<usize>,
+) -> Plan {
     let channels = activation.len_of(Axis(0));
     let kept = strongest(activation, max_channels.unwrap_or(channels));
     let mut plan = Plan { passes: Vec::new(), answered_by: vec![None; channels] };
     let mut seen = HashMap::new();
-    for (index, channel) in activation.axis_iter(Axis(0)).enumerate().filter(|(index, _)| kept[*index]) {
+    for (index, channel) in
+        activation.axis_iter(Axis(0)).enumerate().filter(|(index, _)| kept[*index])
+    {
         let (low, high) = extremes(channel);
         let is_zero = low == 0.0 && high == 0.0;
         let shown = match convention {
@@ -118,11 +127,12 @@ pub fn plan(activation: ArrayView3<'_, f32>, convention: Convention, max_channel
     plan
 }
 
-/// What the mask of a channel depends on: equal for channels whose masks differ by rounding at most.
+/// What the mask of a channel depends on: equal for channels whose masks differ by rounding at
+/// most.
 ///
-/// `Paper` takes the minimum off and divides by the range, and enlarging changes neither the one nor the
-/// other, so that is what is left of a channel; `Article` only divides. `PytorchGradCam` adds 10⁻⁸ to the range:
-/// there a multiple is not the same.
+/// `Paper` takes the minimum off and divides by the range, and enlarging changes neither the one
+/// nor the other, so that is what is left of a channel; `Article` only divides. `PytorchGradCam`
+/// adds 10⁻⁸ to the range: there a multiple is not the same.
 fn identity(channel: ArrayView2<'_, f32>, convention: Convention) -> Vec<u32> {
     let (low, high) = extremes(channel);
     let range = f64::from(high) - f64::from(low);
@@ -132,7 +142,10 @@ fn identity(channel: ArrayView2<'_, f32>, convention: Convention) -> Vec<u32> {
         _ => (0.0, 1.0),
     };
     // The sum turns −0 into 0.
-    channel.iter().map(|&value| (((f64::from(value) - shift) / scale) as f32 + 0.0).to_bits()).collect()
+    channel
+        .iter()
+        .map(|&value| (((f64::from(value) - shift) / scale) as f32 + 0.0).to_bits())
+        .collect()
 }
 
 /// Marks the `count` channels with the largest standard deviation.
@@ -154,8 +167,9 @@ fn strongest(activation: ArrayView3<'_, f32>, count: usize) -> Vec<bool> {
 }
 
 pub(super) fn extremes(map: ArrayView2<'_, f32>) -> (f32, f32) {
-    map.iter()
-        .fold((f32::INFINITY, f32::NEG_INFINITY), |(low, high), &value| (low.min(value), high.max(value)))
+    map.iter().fold((f32::INFINITY, f32::NEG_INFINITY), |(low, high), &value| {
+        (low.min(value), high.max(value))
+    })
 }
 
 /// Makes the masks of one activation.
@@ -168,7 +182,11 @@ pub struct Mask<'a> {
 impl<'a> Mask<'a> {
     /// Masks of `size` (height, width) for an activation `[C, h, w]`.
     #[must_use]
-    pub fn new(activation: ArrayView3<'a, f32>, size: (usize, usize), convention: Convention) -> Self {
+    pub fn new(
+        activation: ArrayView3<'a, f32>,
+        size: (usize, usize),
+        convention: Convention,
+    ) -> Self {
         let (_, height, width) = activation.dim();
         let upsampler = match convention {
             Convention::PytorchGradCam => Upsampler::align_corners((height, width), size),
@@ -180,7 +198,8 @@ impl<'a> Mask<'a> {
     /// Writes the mask of one channel, or that of zeros.
     ///
     /// - `Paper`: `(u − min) / (max − min)`.
-    /// - `Article`: `u / (max − min)`, the minimum is not subtracted; a flat channel is used as it is.
+    /// - `Article`: `u / (max − min)`, the minimum is not subtracted; a flat channel is used as it
+    ///   is.
     /// - `PytorchGradCam`: `(u − min) / (max − min + 10⁻⁸)`.
     pub fn write(&self, channel: Option<usize>, mut out: ArrayViewMut2<'_, f32>) {
         let Some(channel) = channel else {
@@ -200,8 +219,9 @@ impl<'a> Mask<'a> {
     }
 }
 
-/// Turns the answers to the passes, `[K, classes]`, into weights `[C]`. The answers are probabilities in the
-/// first two conventions and logits in the third, unless a request said otherwise.
+/// Turns the answers to the passes, `[K, classes]`, into weights `[C]`. The answers are
+/// probabilities in the first two conventions and logits in the third, unless a request said
+/// otherwise.
 ///
 /// - `Paper`: the class's answer for the masked image.
 /// - `Article`: a softmax is taken over the model's answers, once more.
@@ -216,8 +236,11 @@ pub fn weights(
     convention: Convention,
 ) -> Array1<f32> {
     let answers = pass_answers(answers, goal, convention);
-    let mut weights: Array1<f32> =
-        plan.answered_by.iter().map(|pass| pass.map_or(f32::NEG_INFINITY, |pass| answers[pass])).collect();
+    let mut weights: Array1<f32> = plan
+        .answered_by
+        .iter()
+        .map(|pass| pass.map_or(f32::NEG_INFINITY, |pass| answers[pass]))
+        .collect();
     if convention == Convention::PytorchGradCam {
         // A channel that was left out weighs e^−∞ = 0.
         weights = softmax(weights.view());
@@ -226,9 +249,15 @@ pub fn weights(
 }
 
 /// What each pass, a row of `[K, classes]`, says of the goal: `[K]`.
-pub(super) fn pass_answers(answers: ArrayView2<'_, f32>, goal: &Goal, convention: Convention) -> Array1<f32> {
+pub(super) fn pass_answers(
+    answers: ArrayView2<'_, f32>,
+    goal: &Goal,
+    convention: Convention,
+) -> Array1<f32> {
     match convention {
-        Convention::Article => answers.outer_iter().map(|row| goal.score(softmax(row).view())).collect(),
+        Convention::Article => {
+            answers.outer_iter().map(|row| goal.score(softmax(row).view())).collect()
+        }
         _ => goal.scores(answers),
     }
 }
@@ -267,7 +296,8 @@ mod tests {
         assert_eq!(shared.skipped(), 1);
     }
 
-    /// Channels: one place, the same twice as strong, the same with something below it, another place, the first.
+    /// Channels: one place, the same twice as strong, the same with something below it, another
+    /// place, the first.
     #[test]
     fn channels_with_the_same_mask_share_a_pass() {
         let activation = array![
@@ -282,18 +312,27 @@ mod tests {
         assert_eq!(paper.passes, [Some(0), Some(3)]);
         assert_eq!(paper.answered_by, [Some(0), Some(0), Some(0), Some(1), Some(0)]);
         assert_eq!(paper.skipped(), 3);
-        assert_eq!(of(Convention::Article).answered_by, [Some(0), Some(0), Some(1), Some(2), Some(0)]);
-        assert_eq!(of(Convention::PytorchGradCam).answered_by, [Some(0), Some(1), Some(2), Some(3), Some(0)]);
+        assert_eq!(
+            of(Convention::Article).answered_by,
+            [Some(0), Some(0), Some(1), Some(2), Some(0)]
+        );
+        assert_eq!(
+            of(Convention::PytorchGradCam).answered_by,
+            [Some(0), Some(1), Some(2), Some(3), Some(0)]
+        );
         for convention in [Convention::Paper, Convention::Article, Convention::PytorchGradCam] {
             let plan = of(convention);
             let mask = |channel: usize| {
                 let mut out = Array2::zeros((16, 16));
-                Mask::new(activation.view(), (16, 16), convention).write(Some(channel), out.view_mut());
+                Mask::new(activation.view(), (16, 16), convention)
+                    .write(Some(channel), out.view_mut());
                 out
             };
             for (channel, pass) in plan.answered_by.iter().enumerate() {
                 let shown = mask(plan.passes[pass.unwrap()].unwrap());
-                assert!(mask(channel).iter().zip(&shown).all(|(a, b)| (a - b).abs() <= f32::EPSILON));
+                assert!(
+                    mask(channel).iter().zip(&shown).all(|(a, b)| (a - b).abs() <= f32::EPSILON)
+                );
             }
         }
     }
@@ -301,7 +340,10 @@ mod tests {
     #[test]
     fn the_liveliest_channels_are_kept() {
         assert_eq!(plan(activation().view(), Convention::Paper, Some(1)).passes, [Some(0)]);
-        assert_eq!(plan(activation().view(), Convention::Paper, Some(99)).passes, [Some(0), Some(3)]);
+        assert_eq!(
+            plan(activation().view(), Convention::Paper, Some(99)).passes,
+            [Some(0), Some(3)]
+        );
     }
 
     #[test]

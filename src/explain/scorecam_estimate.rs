@@ -59,11 +59,14 @@ pub(super) fn maps(stage: &Stage<'_>, plan: &Plan, mask: &Mask<'_>) -> Result<Ve
     };
     let next_look = Cell::new(2 * LEAST_PASSES);
     let is_enough = |done: usize, answers: &Answers| {
-        let Some(tolerance) = options.tolerance.filter(|_| done >= next_look.get()) else { return false };
+        let Some(tolerance) = options.tolerance.filter(|_| done >= next_look.get()) else {
+            return false;
+        };
         // Looking costs more with every pass that is known, so it is done the less often.
         next_look.set(done + done / 4);
-        let is_good =
-            |goal: &Goal| predict(done, answers, goal).confidence.at_least >= 1.0 - f64::from(tolerance);
+        let is_good = |goal: &Goal| {
+            predict(done, answers, goal).confidence.at_least >= 1.0 - f64::from(tolerance)
+        };
         stage.goals.iter().all(is_good)
     };
     let set = format!("estimate {:?} {:?}", options.convention, options.max_channels);

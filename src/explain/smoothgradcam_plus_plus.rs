@@ -1,21 +1,22 @@
 //! Smooth Grad-CAM++ (Omeiza et al., arXiv 1908.01224).
 //!
 //! Grad-CAM++ with derivatives that are means over `samples` inputs with Gaussian noise on them, as
-//! SmoothGrad has it: `α = D₂ / (2·D₂ + S_k·D₃)` and `w_k = Σ_xy α · ReLU(D₁)`, where `D_p = mean_m g_m^p` and
-//! `S_k = Σ_xy A_k` of the image without noise; the map is `ReLU(Σ_k w_k A_k)`.
+//! SmoothGrad has it: `α = D₂ / (2·D₂ + S_k·D₃)` and `w_k = Σ_xy α · ReLU(D₁)`, where `D_p = mean_m
+//! g_m^p` and `S_k = Σ_xy A_k` of the image without noise; the map is `ReLU(Σ_k w_k A_k)`.
 //!
-//! - `Paper`: that. As printed, α has `D₁` above the line; without noise that is not Grad-CAM++, which the paper says
-//!   it starts from, so `D₂` is taken as in Grad-CAM++. `D_p` stands for derivatives of `exp(y)` there as in
-//!   Grad-CAM++; their factor `exp(y)` is left out here too, and so every sample counts as much as another.
-//!   The noise's deviation is `noise` times the range of the input's numbers; the paper leaves both numbers to the
-//!   user, so they are those usual for SmoothGrad: 20 samples of 0.15.
+//! - `Paper`: that. As printed, α has `D₁` above the line; without noise that is not Grad-CAM++,
+//!   which the paper says it starts from, so `D₂` is taken as in Grad-CAM++. `D_p` stands for
+//!   derivatives of `exp(y)` there as in Grad-CAM++; their factor `exp(y)` is left out here too,
+//!   and so every sample counts as much as another. The noise's deviation is `noise` times the
+//!   range of the input's numbers; the paper leaves both numbers to the user, so they are those
+//!   usual for SmoothGrad: 20 samples of 0.15.
 //! - `TorchCam`: torch-cam 0.5 takes the last sample's own gradient for `D₁` and the last sample's
-//!   activation for the final sum. Its denominator is `2·D₂ + Σ_xy D₃·A_k + 10⁻⁸`: each place's own `D₃` stands
-//!   inside the sum, so that all places of a channel share one number. The deviation is in the input's own unit:
-//!   4 samples of 0.3.
+//!   activation for the final sum. Its denominator is `2·D₂ + Σ_xy D₃·A_k + 10⁻⁸`: each place's own
+//!   `D₃` stands inside the sum, so that all places of a channel share one number. The deviation is
+//!   in the input's own unit: 4 samples of 0.3.
 //!
-//! The noise comes from [`Chance`]: the same `seed` gives the same map. Numbers are drawn in the order of the
-//! input tensor, sample after sample.
+//! The noise comes from [`Chance`]: the same `seed` gives the same map. Numbers are drawn in the
+//! order of the input tensor, sample after sample.
 
 use ndarray::{Array1, Array2, Array3, Array4, ArrayView3, Axis, Zip};
 
@@ -44,21 +45,27 @@ fn maps(stage: &Stage<'_>) -> Result<Vec<Array2<f32>>> {
     let samples = samples(options);
     let deviation = deviation(options, stage.input());
     let mut chance = Chance::new(options.seed);
-    let mut powers: Vec<Powers> = stage.goals.iter().map(|_| Powers::zeros(activation.raw_dim())).collect();
+    let mut powers: Vec<Powers> =
+        stage.goals.iter().map(|_| Powers::zeros(activation.raw_dim())).collect();
     let map = |done: usize, powers: &Powers, gradient: &Array3<f32>, seen: &Array3<f32>| {
         powers.map(done, activation, gradient.view(), seen.view(), options.convention)
     };
     stage.tell(0, samples, || Array2::zeros((0, 0)));
     let mut last = (Vec::new(), Array3::zeros(activation.raw_dim()));
     for done in 1..=samples {
-        let noisy = stage.input().mapv(|value| (f64::from(value) + deviation * chance.normal()) as f32);
+        let noisy =
+            stage.input().mapv(|value| (f64::from(value) + deviation * chance.normal()) as f32);
         last = stage.gradients_at(noisy)?;
         let (gradients, seen) = &last;
         powers.iter_mut().zip(gradients).for_each(|(powers, gradient)| powers.add(gradient.view()));
         stage.tell(done, samples, || map(done, &powers[0], &gradients[0], seen));
     }
     let (gradients, seen) = &last;
-    Ok(powers.iter().zip(gradients).map(|(powers, gradient)| map(samples, powers, gradient, seen)).collect())
+    Ok(powers
+        .iter()
+        .zip(gradients)
+        .map(|(powers, gradient)| map(samples, powers, gradient, seen))
+        .collect())
 }
 
 /// How many noisy inputs there are: at least 1.
@@ -72,9 +79,10 @@ fn deviation(options: &Options, input: &Array4<f32>) -> f64 {
     if options.convention == Convention::TorchCam {
         return f64::from(options.noise.unwrap_or(0.3));
     }
-    let (low, high) = input
-        .iter()
-        .fold((f32::INFINITY, f32::NEG_INFINITY), |(low, high), &value| (low.min(value), high.max(value)));
+    let (low, high) =
+        input.iter().fold((f32::INFINITY, f32::NEG_INFINITY), |(low, high), &value| {
+            (low.min(value), high.max(value))
+        });
     f64::from(options.noise.unwrap_or(0.15)) * (f64::from(high) - f64::from(low))
 }
 
@@ -87,22 +95,28 @@ struct Powers {
 
 impl Powers {
     fn zeros(shape: ndarray::Ix3) -> Self {
-        Self { first: Array3::zeros(shape), second: Array3::zeros(shape), third: Array3::zeros(shape) }
+        Self {
+            first: Array3::zeros(shape),
+            second: Array3::zeros(shape),
+            third: Array3::zeros(shape),
+        }
     }
 
     fn add(&mut self, gradient: ArrayView3<'_, f32>) {
-        Zip::from(&mut self.first).and(&mut self.second).and(&mut self.third).and(gradient).for_each(
-            |first, second, third, &g| {
+        Zip::from(&mut self.first)
+            .and(&mut self.second)
+            .and(&mut self.third)
+            .and(gradient)
+            .for_each(|first, second, third, &g| {
                 let g = f64::from(g);
                 *first += g;
                 *second += g * g;
                 *third += g * g * g;
-            },
-        );
+            });
     }
 
-    /// The map `[h, w]` after `samples`, given the activation without noise, and the last sample's gradient
-    /// and activation, all `[C, h, w]`.
+    /// The map `[h, w]` after `samples`, given the activation without noise, and the last sample's
+    /// gradient and activation, all `[C, h, w]`.
     fn map(
         &self,
         samples: usize,

@@ -8,8 +8,8 @@ use std::cell::{Cell, RefCell};
 use std::ops::ControlFlow;
 
 use ndarray::{
-    Array1, Array2, Array3, Array4, ArrayD, ArrayView2, ArrayView3, ArrayViewMut2, ArrayViewMut3, Axis,
-    CowArray, Ix3,
+    Array1, Array2, Array3, Array4, ArrayD, ArrayView2, ArrayView3, ArrayViewMut2, ArrayViewMut3,
+    Axis, CowArray, Ix3,
 };
 
 use super::estimate::Confidence;
@@ -65,7 +65,8 @@ impl Stage<'_> {
         Ok(self.gradients.iter().map(|gradient| map(gradient.view(), self.activation)).collect())
     }
 
-    /// The maps `Σ_k w_k A_k` of a method whose weights, `[C]`, a gradient and the activation decide.
+    /// The maps `Σ_k w_k A_k` of a method whose weights, `[C]`, a gradient and the activation
+    /// decide.
     ///
     /// # Errors
     /// None, as above.
@@ -93,11 +94,11 @@ impl Stage<'_> {
         (preprocess.height as usize, preprocess.width as usize)
     }
 
-    /// The model's answers to the image seen through `count` masks; `mask(k, out)` writes mask k, `[H, W]`.
-    /// `set` says what the masks depend on besides image, layer and method.
+    /// The model's answers to the image seen through `count` masks; `mask(k, out)` writes mask k,
+    /// `[H, W]`. `set` says what the masks depend on besides image, layer and method.
     ///
-    /// `so_far(done, answers)` is the first goal's map as if the first passes were all, for whoever watches, or that of the goal
-    /// that the method has turned to.
+    /// `so_far(done, answers)` is the first goal's map as if the first passes were all, for whoever
+    /// watches, or that of the goal that the method has turned to.
     ///
     /// # Errors
     /// Those of the engine.
@@ -153,7 +154,11 @@ impl Stage<'_> {
         let tell = self.progress(count, |passes, done| passes.masked += done, so_far);
         let progress = |done: usize, answers: &Answers| {
             tell(done, answers)?;
-            Ok(if is_enough(done, answers) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+            Ok(if is_enough(done, answers) {
+                ControlFlow::Break(())
+            } else {
+                ControlFlow::Continue(())
+            })
         };
         let set = format!("{} {} {set}", self.layer.tensor, self.method);
         let scene = Scene { image: self.input, backdrop };
@@ -165,7 +170,8 @@ impl Stage<'_> {
         Ok(answers)
     }
 
-    /// The scores for `count` changed activations; `change(k, out)` writes activation k, `[C, h, w]`.
+    /// The scores for `count` changed activations; `change(k, out)` writes activation k, `[C, h,
+    /// w]`.
     ///
     /// `so_far` as in [`Stage::masked`].
     ///
@@ -196,7 +202,8 @@ impl Stage<'_> {
         self.model.preprocess().layout
     }
 
-    /// Each goal's gradient at the layer, and the layer's activation, `[C, h, w]` all, for another input.
+    /// Each goal's gradient at the layer, and the layer's activation, `[C, h, w]` all, for another
+    /// input.
     ///
     /// # Errors
     /// Those of the engine.
@@ -209,7 +216,9 @@ impl Stage<'_> {
             ..Pass::of(input)
         };
         let outcome = self.model.run(self.layer, pass, self.cancel)?;
-        self.count(|passes| if outcome.is_known { passes.skipped += 1 } else { passes.masked += 1 });
+        self.count(
+            |passes| if outcome.is_known { passes.skipped += 1 } else { passes.masked += 1 },
+        );
         let activation = first(outcome.activation.as_ref(), "activation")?.to_owned();
         let gradients = gradients(&outcome, self.goals)?.into_iter().map(CowArray::into_owned);
         Ok((gradients.collect(), activation))
@@ -225,7 +234,8 @@ impl Stage<'_> {
         &self.goals[self.shown.get()]
     }
 
-    /// Tells whoever watches that `done` of the passes are done, and shows them `map()` if they look.
+    /// Tells whoever watches that `done` of the passes are done, and shows them `map()` if they
+    /// look.
     pub fn tell(&self, done: usize, of: usize, map: impl FnOnce() -> Array2<f32>) {
         self.watch.progress(self.method, done, of);
         if done > 0 && done < of && self.watch.wants_partial() {
@@ -285,7 +295,10 @@ impl Stage<'_> {
 ///
 /// # Errors
 /// A fault, where the pass was asked for none.
-pub(super) fn gradients<'o>(outcome: &'o Outcome, goals: &[Goal]) -> Result<Vec<CowArray<'o, f32, Ix3>>> {
+pub(super) fn gradients<'o>(
+    outcome: &'o Outcome,
+    goals: &[Goal],
+) -> Result<Vec<CowArray<'o, f32, Ix3>>> {
     let of_goal = |(index, goal): (usize, &Goal)| {
         let gradient = first(outcome.gradients.get(index), "gradient")?;
         Ok(if goal.negate { CowArray::from(-&gradient) } else { CowArray::from(gradient) })
@@ -294,7 +307,11 @@ pub(super) fn gradients<'o>(outcome: &'o Outcome, goals: &[Goal]) -> Result<Vec<
 }
 
 /// The first image's part of a pass's array.
-pub(super) fn first<'a>(array: Option<&'a Array4<f32>>, what: &'static str) -> Result<ArrayView3<'a, f32>> {
-    let array = array.ok_or_else(|| Error::internal("explaining", format!("the pass gave no {what}")))?;
+pub(super) fn first<'a>(
+    array: Option<&'a Array4<f32>>,
+    what: &'static str,
+) -> Result<ArrayView3<'a, f32>> {
+    let array =
+        array.ok_or_else(|| Error::internal("explaining", format!("the pass gave no {what}")))?;
     Ok(array.index_axis(Axis(0), 0))
 }

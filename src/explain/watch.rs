@@ -10,8 +10,8 @@ use super::result::Explanation;
 ///
 /// A function of two numbers, passes done and passes in all, watches without looking at maps.
 pub trait Watch: Sync {
-    /// Told before the first and after each batch of passes: whose they are, how many are done, how many
-    /// there are.
+    /// Told before the first and after each batch of passes: whose they are, how many are done, how
+    /// many there are.
     fn progress(&self, method: Method, done: usize, of: usize);
 
     /// Whether [`Watch::partial`] would look at an unfinished map now; only then is one made.

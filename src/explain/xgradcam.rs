@@ -17,7 +17,9 @@ pub(super) const ROW: Row = Row {
     title: "XGrad-CAM",
     has_sign: true,
     maps: |stage| {
-        stage.of_weights(|gradient, activation| weights(gradient, activation, stage.options.convention))
+        stage.of_weights(|gradient, activation| {
+            weights(gradient, activation, stage.options.convention)
+        })
     },
     ..Row::GRADIENT
 };

@@ -34,17 +34,21 @@ impl OnnxFile {
     /// Maps and decodes a model.
     ///
     /// # Errors
-    /// [`Kind::Setup`] when the file can't be read, is no ONNX model, or refers to weights outside its folder.
+    /// [`Kind::Setup`] when the file can't be read, is no ONNX model, or refers to weights outside
+    /// its folder.
     pub fn open(path: &Path) -> Result<Self> {
         let setup = |what: &str| Error::new(Kind::Setup, format!("{}: {what}", path.display()));
-        // References to weights must not lead out of the folder, so a link is followed before, not by them.
+        // References to weights must not lead out of the folder, so a link is followed before, not
+        // by them.
         let path = &path.canonicalize().map_err(|error| setup(&error.to_string()))?;
         let file = File::open(path).map_err(|error| setup(&error.to_string()))?;
         // SAFETY: the mapping is read-only. A model folder is not to be written to while it is
         // served; whoever truncates the file under us gets the fault that any mapped program gets.
-        let mapping = unsafe { memmap2::Mmap::map(&file) }.map_err(|error| setup(&error.to_string()))?;
+        let mapping =
+            unsafe { memmap2::Mmap::map(&file) }.map_err(|error| setup(&error.to_string()))?;
         let bytes = Bytes::from_owner(mapping);
-        let mut model = decode(bytes.clone()).map_err(|error| setup("not an ONNX model").caused_by(error))?;
+        let mut model =
+            decode(bytes.clone()).map_err(|error| setup("not an ONNX model").caused_by(error))?;
         let folder = path.parent().unwrap_or(Path::new("."));
         for tensor in model.graph.iter_mut().flat_map(|graph| &mut graph.initializer) {
             if tensor.is_external() {
@@ -70,12 +74,18 @@ impl OnnxFile {
     /// They would be lost in a derived graph, so whoever loads the model says so when it is not 0.
     #[must_use]
     pub fn unknown_bytes(&self) -> usize {
-        let inlined: usize =
-            self.model.graph.iter().flat_map(|graph| &graph.initializer).filter(|t| t.is_external()).count();
+        let inlined: usize = self
+            .model
+            .graph
+            .iter()
+            .flat_map(|graph| &graph.initializer)
+            .filter(|t| t.is_external())
+            .count();
         if inlined > 0 { 0 } else { self.bytes.len().saturating_sub(self.model.encoded_len()) }
     }
 
-    /// Encodes a graph derived from this model, its large tensors as references into the model's own files.
+    /// Encodes a graph derived from this model, its large tensors as references into the model's
+    /// own files.
     #[must_use]
     pub fn reference_weights(&self, mut derived: ModelProto) -> Vec<u8> {
         let file_name = self.path.file_name().unwrap_or_default().to_string_lossy();
@@ -117,11 +127,13 @@ fn entry(key: &str, value: String) -> StringStringEntryProto {
     StringStringEntryProto { key: Some(key.to_owned()), value: Some(value) }
 }
 
-/// Shapes and axes are constants that rules and folding must see, so small external tensors are read in.
+/// Shapes and axes are constants that rules and folding must see, so small external tensors are
+/// read in.
 fn read_small_external(tensor: &mut TensorProto, folder: &Path) -> Result<()> {
     let name = tensor.name().to_owned();
-    let setup =
-        move |what: &str| Error::new(Kind::Setup, format!("the external data of tensor '{name}' {what}"));
+    let setup = move |what: &str| {
+        Error::new(Kind::Setup, format!("the external data of tensor '{name}' {what}"))
+    };
     let location = tensor.external("location").unwrap_or_default();
     let inside = !location.is_empty()
         && Path::new(location)
@@ -135,8 +147,8 @@ fn read_small_external(tensor: &mut TensorProto, folder: &Path) -> Result<()> {
         return Err(setup("has a malformed offset or length"));
     };
     let path = folder.join(location);
-    let mut file =
-        File::open(&path).map_err(|_| setup(&format!("can't be read: {} is missing", path.display())))?;
+    let mut file = File::open(&path)
+        .map_err(|_| setup(&format!("can't be read: {} is missing", path.display())))?;
     let size = file.metadata().map_or(0, |metadata| metadata.len());
     let offset = offset.unwrap_or(0);
     let length = length.unwrap_or(size.saturating_sub(offset));
@@ -164,7 +176,11 @@ mod tests {
         ModelProto {
             graph: Some(GraphProto {
                 node: vec![NodeProto::new("Add", &["x", "w"], &["y"])],
-                initializer: vec![TensorProto::float32("w", &[weights as i64], &vec![1.5; weights])],
+                initializer: vec![TensorProto::float32(
+                    "w",
+                    &[weights as i64],
+                    &vec![1.5; weights],
+                )],
                 ..Default::default()
             }),
             ..Default::default()
@@ -206,7 +222,10 @@ mod tests {
         weight.external_data = vec![entry("location", "../secret".into())];
         std::fs::write(&path, escaping.encode_to_vec()).unwrap();
         let error = OnnxFile::open(&path).unwrap_err();
-        assert_eq!(error.to_string(), "the external data of tensor 'w' is outside the model's folder");
+        assert_eq!(
+            error.to_string(),
+            "the external data of tensor 'w' is outside the model's folder"
+        );
     }
 
     #[cfg(unix)]
@@ -228,6 +247,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("m.onnx");
         std::fs::write(&path, b"GIF89a, or so it says").unwrap();
-        assert!(OnnxFile::open(&path).unwrap_err().to_string().ends_with("m.onnx: not an ONNX model"));
+        assert!(
+            OnnxFile::open(&path).unwrap_err().to_string().ends_with("m.onnx: not an ONNX model")
+        );
     }
 }

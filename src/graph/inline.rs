@@ -8,36 +8,49 @@
 
 use std::collections::HashMap;
 
-use super::proto::{AttributeProto, FunctionProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto};
+use super::proto::{
+    AttributeProto, FunctionProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto,
+};
 
 /// Functions that call functions that call functions: deeper is taken for a circle.
 const DEPTH: usize = 16;
-/// More nodes than any classifier has: functions that double at each level must not fill the memory.
+/// More nodes than any classifier has: functions that double at each level must not fill the
+/// memory.
 const MOST_NODES: usize = 200_000;
 
 /// Replaces the calls of model-local functions by their nodes.
 pub fn inline(model: &mut ModelProto) {
     let Some(graph) = model.graph.as_mut().filter(|_| !model.functions.is_empty()) else { return };
-    let versions: HashMap<&str, i64> =
-        model.opset_import.iter().map(|import| (domain(import.domain()), import.version())).collect();
+    let versions: HashMap<&str, i64> = model
+        .opset_import
+        .iter()
+        .map(|import| (domain(import.domain()), import.version()))
+        .collect();
     let mut missing = Vec::new();
     let mut known: HashMap<(&str, &str, &str), &FunctionProto> = HashMap::new();
     for function in &model.functions {
-        // Its nodes are read by the graph's opsets from here on; other opsets would change what they mean.
+        // Its nodes are read by the graph's opsets from here on; other opsets would change what
+        // they mean.
         let agrees = function.opset_import.iter().all(|import| {
             versions.get(domain(import.domain())).is_none_or(|&version| version == import.version())
         });
         if agrees {
-            known.insert((domain(function.domain()), function.name(), function.overload()), function);
-            let news = |import: &&OperatorSetIdProto| !versions.contains_key(domain(import.domain()));
+            known.insert(
+                (domain(function.domain()), function.name(), function.overload()),
+                function,
+            );
+            let news =
+                |import: &&OperatorSetIdProto| !versions.contains_key(domain(import.domain()));
             missing.extend(function.opset_import.iter().filter(news).cloned());
         }
     }
     for _ in 0..DEPTH {
-        let called =
-            |node: &NodeProto| known.get(&(domain(node.domain()), node.op(), node.overload())).copied();
-        let size =
-            |node: &NodeProto| called(node).map_or(1, |function| function.node.len() + function.output.len());
+        let called = |node: &NodeProto| {
+            known.get(&(domain(node.domain()), node.op(), node.overload())).copied()
+        };
+        let size = |node: &NodeProto| {
+            called(node).map_or(1, |function| function.node.len() + function.output.len())
+        };
         let grown: usize = graph.node.iter().map(size).sum();
         if !graph.node.iter().any(|node| called(node).is_some()) || grown > MOST_NODES {
             break;
@@ -65,7 +78,8 @@ fn domain(name: &str) -> &str {
 /// The nodes of a function, for one call of it.
 fn body(call: &NodeProto, function: &FunctionProto) -> Vec<NodeProto> {
     // What a node makes has no second maker, while two nodes may share a name.
-    let call_name = call.output.iter().find(|name| !name.is_empty()).map_or(call.label(), String::as_str);
+    let call_name =
+        call.output.iter().find(|name| !name.is_empty()).map_or(call.label(), String::as_str);
     let own = |name: &str| format!("{call_name}/{}/{name}", function.name());
     let mut names: HashMap<&str, String> = HashMap::new();
     // What the call leaves out is an input left out inside, too.
@@ -74,8 +88,11 @@ fn body(call: &NodeProto, function: &FunctionProto) -> Vec<NodeProto> {
     }
     let mut copies = Vec::new();
     for (index, formal) in function.output.iter().enumerate() {
-        let Some(actual) = call.output.get(index).filter(|actual| !actual.is_empty()) else { continue };
-        // An output that is an input, or two outputs that are one tensor: the second name is a copy of the first.
+        let Some(actual) = call.output.get(index).filter(|actual| !actual.is_empty()) else {
+            continue;
+        };
+        // An output that is an input, or two outputs that are one tensor: the second name is a copy
+        // of the first.
         if let Some(taken) = names.get(formal.as_str()) {
             copies.push(NodeProto::new("Identity", &[taken], &[actual]));
         } else {
@@ -104,7 +121,11 @@ impl Instance<'_> {
             name: node.name.as_deref().map(self.rename),
             input: renamed(&node.input),
             output: renamed(&node.output),
-            attribute: node.attribute.iter().filter_map(|attribute| self.attribute(attribute)).collect(),
+            attribute: node
+                .attribute
+                .iter()
+                .filter_map(|attribute| self.attribute(attribute))
+                .collect(),
             ..node.clone()
         }
     }
@@ -114,7 +135,8 @@ impl Instance<'_> {
         let mut value = match attribute.ref_attr_name() {
             "" => attribute.clone(),
             reference => {
-                let default = || self.function.attribute_proto.iter().find(|value| value.name() == reference);
+                let default =
+                    || self.function.attribute_proto.iter().find(|value| value.name() == reference);
                 let found = self.call.attribute(reference).or_else(default)?;
                 AttributeProto { name: attribute.name.clone(), ..found.clone() }
             }
@@ -143,7 +165,12 @@ mod tests {
     use super::*;
     use crate::graph::proto::OperatorSetIdProto;
 
-    fn function(name: &str, input: &[&str], output: &[&str], node: Vec<NodeProto>) -> FunctionProto {
+    fn function(
+        name: &str,
+        input: &[&str],
+        output: &[&str],
+        node: Vec<NodeProto>,
+    ) -> FunctionProto {
         let strings = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
         FunctionProto {
             name: Some(name.into()),
@@ -151,7 +178,10 @@ mod tests {
             input: strings(input),
             output: strings(output),
             node,
-            opset_import: vec![OperatorSetIdProto { domain: Some("ai.onnx".into()), version: Some(18) }],
+            opset_import: vec![OperatorSetIdProto {
+                domain: Some("ai.onnx".into()),
+                version: Some(18),
+            }],
             ..Default::default()
         }
     }
@@ -171,7 +201,11 @@ mod tests {
 
     fn nodes(model: &ModelProto) -> Vec<(&str, &[String], &[String])> {
         let graph = model.graph.as_ref().unwrap();
-        graph.node.iter().map(|node| (node.op(), node.input.as_slice(), node.output.as_slice())).collect()
+        graph
+            .node
+            .iter()
+            .map(|node| (node.op(), node.input.as_slice(), node.output.as_slice()))
+            .collect()
     }
 
     #[test]
@@ -180,7 +214,10 @@ mod tests {
             "Gate",
             &["a"],
             &["b"],
-            vec![NodeProto::new("Sigmoid", &["a"], &["s"]), NodeProto::new("Mul", &["a", "s"], &["b"])],
+            vec![
+                NodeProto::new("Sigmoid", &["a"], &["s"]),
+                NodeProto::new("Mul", &["a", "s"], &["b"]),
+            ],
         );
         let outer = function(
             "Both",
@@ -188,15 +225,22 @@ mod tests {
             &["c"],
             vec![call("Gate", &["a"], &["g"]), NodeProto::new("Clip", &["g", "bias"], &["c"])],
         );
-        let mut model =
-            model(vec![inner, outer], vec![call("Both", &["x"], &["y"]), call("Gate", &["y"], &["z"])]);
+        let mut model = model(
+            vec![inner, outer],
+            vec![call("Both", &["x"], &["y"]), call("Gate", &["y"], &["z"])],
+        );
         inline(&mut model);
-        let owned = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+        let owned =
+            |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
         assert_eq!(
             nodes(&model),
             [
                 ("Sigmoid", owned(&["x"]).as_slice(), owned(&["y/Both/g/Gate/s"]).as_slice()),
-                ("Mul", owned(&["x", "y/Both/g/Gate/s"]).as_slice(), owned(&["y/Both/g"]).as_slice()),
+                (
+                    "Mul",
+                    owned(&["x", "y/Both/g/Gate/s"]).as_slice(),
+                    owned(&["y/Both/g"]).as_slice()
+                ),
                 // The call leaves the bias out.
                 ("Clip", owned(&["y/Both/g", ""]).as_slice(), owned(&["y"]).as_slice()),
                 ("Sigmoid", owned(&["y"]).as_slice(), owned(&["z/Gate/s"]).as_slice()),

@@ -4,8 +4,8 @@
 use bytes::Bytes;
 
 use super::proto::{
-    AttributeProto, DimensionValue, EXTERNAL, GraphProto, NodeProto, TensorProto, TypeValue, ValueInfoProto,
-    attribute_type, data_type,
+    AttributeProto, DimensionValue, EXTERNAL, GraphProto, NodeProto, TensorProto, TypeValue,
+    ValueInfoProto, attribute_type, data_type,
 };
 
 impl NodeProto {
@@ -207,7 +207,8 @@ impl TensorProto {
         .filter(|_| !self.is_external())
     }
 
-    /// The values of a float tensor (16, 32 or 64 bits); `None` for other types and for data in another file.
+    /// The values of a float tensor (16, 32 or 64 bits); `None` for other types and for data in
+    /// another file.
     #[must_use]
     pub fn to_float32s(&self) -> Option<Vec<f32>> {
         match (self.data_type(), self.raw_data.as_deref()) {
@@ -218,13 +219,18 @@ impl TensorProto {
             (data_type::DOUBLE, Some(raw)) => {
                 Some(raw.as_chunks().0.iter().map(|b| f64::from_le_bytes(*b) as f32).collect())
             }
-            (data_type::DOUBLE, None) => Some(self.double_data.iter().map(|&value| value as f32).collect()),
-            (data_type::FLOAT16, Some(raw)) => {
-                Some(raw.as_chunks().0.iter().map(|b| half::f16::from_le_bytes(*b).to_f32()).collect())
+            (data_type::DOUBLE, None) => {
+                Some(self.double_data.iter().map(|&value| value as f32).collect())
             }
-            (data_type::FLOAT16, None) => {
-                Some(self.int32_data.iter().map(|&bits| half::f16::from_bits(bits as u16).to_f32()).collect())
-            }
+            (data_type::FLOAT16, Some(raw)) => Some(
+                raw.as_chunks().0.iter().map(|b| half::f16::from_le_bytes(*b).to_f32()).collect(),
+            ),
+            (data_type::FLOAT16, None) => Some(
+                self.int32_data
+                    .iter()
+                    .map(|&bits| half::f16::from_bits(bits as u16).to_f32())
+                    .collect(),
+            ),
             _ => None,
         }
         .filter(|_| !self.is_external())
@@ -258,14 +264,20 @@ mod tests {
     #[test]
     fn constants_come_back_as_written() {
         assert_eq!(TensorProto::int64("a", &[2], &[-1, 7]).to_int64s(), Some(vec![-1, 7]));
-        assert_eq!(TensorProto::float32("a", &[2], &[0.5, -2.0]).to_float32s(), Some(vec![0.5, -2.0]));
+        assert_eq!(
+            TensorProto::float32("a", &[2], &[0.5, -2.0]).to_float32s(),
+            Some(vec![0.5, -2.0])
+        );
         assert_eq!(TensorProto::float32("a", &[1], &[0.5]).to_int64s(), None);
     }
 
     #[test]
     fn typed_fields_are_read_like_raw_ones() {
-        let tensor =
-            TensorProto { data_type: Some(data_type::INT64), int64_data: vec![3, 4], ..Default::default() };
+        let tensor = TensorProto {
+            data_type: Some(data_type::INT64),
+            int64_data: vec![3, 4],
+            ..Default::default()
+        };
         assert_eq!(tensor.to_int64s(), Some(vec![3, 4]));
     }
 

@@ -1,8 +1,8 @@
 //! From a model file to a graph that camlens can work on.
 //!
 //! Exporters agree on what a network computes and on little else. Here their
-//! dialects become one: functions are written out, constants are initializers and initializers are no
-//! inputs, the opset is recent enough for the gradient rules, the batch dimension
+//! dialects become one: functions are written out, constants are initializers and initializers are
+//! no inputs, the opset is recent enough for the gradient rules, the batch dimension
 //! is free. Nothing that the graph computes changes.
 
 mod batch;
@@ -57,7 +57,8 @@ impl Prepared {
         Ok(Self { model, input, obstacle: None, is_rewritten: false })
     }
 
-    /// The same model in an opset and in operators that the gradient rules speak, or as it is with the reason why not.
+    /// The same model in an opset and in operators that the gradient rules speak, or as it is with
+    /// the reason why not.
     #[must_use]
     pub fn upgraded(self) -> Self {
         let mut model = self.model.clone();
@@ -75,8 +76,9 @@ impl Prepared {
         }
     }
 
-    /// The same model with the batch of 1 that its exporter wrote into it let go, if it did; whether the model then
-    /// computes batches has to be proven. `shapes` are those of a single image.
+    /// The same model with the batch of 1 that its exporter wrote into it let go, if it did;
+    /// whether the model then computes batches has to be proven. `shapes` are those of a single
+    /// image.
     #[must_use]
     pub fn with_free_batch(&self, shapes: &Shapes) -> Option<Self> {
         let mut model = self.model.clone();
@@ -91,7 +93,10 @@ impl Prepared {
     /// The graph itself.
     #[must_use]
     pub fn graph(&self) -> &GraphProto {
-        self.model.graph.as_ref().unwrap_or_else(|| unreachable!("decode() refuses a model without a graph"))
+        self.model
+            .graph
+            .as_ref()
+            .unwrap_or_else(|| unreachable!("decode() refuses a model without a graph"))
     }
 }
 
@@ -109,14 +114,16 @@ fn constants_to_initializers(graph: &mut GraphProto) {
     }
 }
 
-/// Exporters that store equal weights once give the others as `Identity` of it. A constant's copy is a
-/// constant: it shares the bytes, and everybody sees that it does not depend on the image.
+/// Exporters that store equal weights once give the others as `Identity` of it. A constant's copy
+/// is a constant: it shares the bytes, and everybody sees that it does not depend on the image.
 fn copies_are_constants(graph: &mut GraphProto) {
-    let outputs: HashSet<String> = graph.output.iter().map(|output| output.name().to_owned()).collect();
+    let outputs: HashSet<String> =
+        graph.output.iter().map(|output| output.name().to_owned()).collect();
     for node in std::mem::take(&mut graph.node) {
         let copy = node.output.first().filter(|output| !outputs.contains(*output));
         let original = node.input_name(0).filter(|_| node.is("Identity"));
-        let tensor = original.and_then(|name| graph.initializer.iter().find(|tensor| tensor.name() == name));
+        let tensor =
+            original.and_then(|name| graph.initializer.iter().find(|tensor| tensor.name() == name));
         match (tensor.cloned(), copy) {
             (Some(tensor), Some(copy)) => {
                 graph.initializer.push(TensorProto { name: Some(copy.clone()), ..tensor });
@@ -130,8 +137,12 @@ fn constant(attribute: &AttributeProto, name: &str) -> Option<TensorProto> {
     match (attribute.name(), attribute.r#type()) {
         ("value", _) => Some(TensorProto { name: Some(name.to_owned()), ..attribute.t.clone()? }),
         ("value_int", _) => Some(TensorProto::int64(name, &[], &[attribute.i()])),
-        ("value_ints", _) => Some(TensorProto::int64(name, &[attribute.ints.len() as i64], &attribute.ints)),
-        ("value_float", attribute_type::FLOAT) => Some(TensorProto::float32(name, &[], &[attribute.f()])),
+        ("value_ints", _) => {
+            Some(TensorProto::int64(name, &[attribute.ints.len() as i64], &attribute.ints))
+        }
+        ("value_float", attribute_type::FLOAT) => {
+            Some(TensorProto::float32(name, &[], &[attribute.f()]))
+        }
         ("value_floats", _) => {
             Some(TensorProto::float32(name, &[attribute.floats.len() as i64], &attribute.floats))
         }

@@ -31,13 +31,15 @@ impl Shapes {
         self.sizes.get(tensor).map(Vec::as_slice)
     }
 
-    /// The integers of a small tensor that does not depend on the image, though the graph computes it.
+    /// The integers of a small tensor that does not depend on the image, though the graph computes
+    /// it.
     #[must_use]
     pub fn value(&self, tensor: &str) -> Option<&[i64]> {
         self.values.get(tensor).map(Vec::as_slice)
     }
 
-    /// The integers of a tensor that does not depend on the image: of a constant, or of what the graph makes of such.
+    /// The integers of a tensor that does not depend on the image: of a constant, or of what the
+    /// graph makes of such.
     #[must_use]
     pub fn known_int64s(&self, topology: &Topology<'_>, tensor: &str) -> Option<Vec<i64>> {
         let constant = topology.constant(tensor).and_then(TensorProto::to_int64s);
@@ -109,7 +111,8 @@ pub fn shape_probe(prepared: &Prepared) -> ShapeProbe {
         .chain([prepared.input.name.clone()])
         .collect();
     let mut shapes = HashMap::new();
-    // ONNX Runtime begins with what stands last. The other way round every tensor would be kept to the end.
+    // ONNX Runtime begins with what stands last. The other way round every tensor would be kept to
+    // the end.
     for (index, tensor) in tensors.into_iter().enumerate().rev() {
         let output = format!("camlens/shape/{index}");
         graph.node.push(NodeProto::new("Shape", &[&tensor], &[&output]));
@@ -140,5 +143,9 @@ fn computed_constants(graph: &GraphProto) -> HashSet<String> {
 
 /// The shapes of the constants, which need no run.
 pub fn constant_shapes(prepared: &Prepared) -> impl Iterator<Item = (String, Vec<i64>)> {
-    prepared.graph().initializer.iter().map(|tensor| (tensor.name().to_owned(), tensor.dims.clone()))
+    prepared
+        .graph()
+        .initializer
+        .iter()
+        .map(|tensor| (tensor.name().to_owned(), tensor.dims.clone()))
 }

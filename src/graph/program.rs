@@ -30,7 +30,8 @@ pub mod names {
     /// Output, float `[N, classes]`: the probabilities.
     pub const PROBABILITIES: &str = "camlens/probabilities";
 
-    /// Output, float `[K, N, C, h, w]`: ∂score/∂activation for the program's layer at this place; empty where K is 0.
+    /// Output, float `[K, N, C, h, w]`: ∂score/∂activation for the program's layer at this place;
+    /// empty where K is 0.
     #[must_use]
     pub fn gradient(place: usize) -> String {
         format!("camlens/gradients/{place}")
@@ -48,7 +49,8 @@ pub enum Wanted {
     Probability = 2,
 }
 
-/// Writes the program for some layers: one forward pass gives the activations of all, one backward pass the gradients.
+/// Writes the program for some layers: one forward pass gives the activations of all, one backward
+/// pass the gradients.
 ///
 /// # Errors
 /// Why there can be no gradient for one of them; [`forward`] still works then.
@@ -95,18 +97,24 @@ pub fn explain(
     graph.initializer.push(TensorProto::int64(FIRST, &[], &[0]));
     graph.node.push(NodeProto::new("Shape", &[names::TARGET], &[sizes]));
     graph.node.push(NodeProto::new("Gather", &[sizes, FIRST], &[rounds]));
-    graph
-        .node
-        .push(NodeProto::new("Loop", &[rounds, ""], &outputs).with(AttributeProto::graph("body", body)));
+    graph.node.push(
+        NodeProto::new("Loop", &[rounds, ""], &outputs).with(AttributeProto::graph("body", body)),
+    );
     Ok(model)
 }
 
 /// Writes the program of a forward pass: scores, probabilities and the activations of some layers.
 #[must_use]
-pub fn forward(prepared: &Prepared, shapes: &Shapes, score: &Score, layers: &[&Layer]) -> ModelProto {
+pub fn forward(
+    prepared: &Prepared,
+    shapes: &Shapes,
+    score: &Score,
+    layers: &[&Layer],
+) -> ModelProto {
     let mut model = prepared.model.clone();
     let graph = model.graph.get_or_insert_default();
-    // Not asked for, the model's own outputs fall away, and with them a softmax that would run twice.
+    // Not asked for, the model's own outputs fall away, and with them a softmax that would run
+    // twice.
     graph.output.clear();
     graph.initializer.push(TensorProto::int64(ROWS, &[2], &[-1, score.columns as i64]));
     let single = single_precision(graph, shapes, &score.tensor, "camlens/score");
@@ -132,10 +140,13 @@ pub fn forward(prepared: &Prepared, shapes: &Shapes, score: &Score, layers: &[&L
     graph.output.push(float_tensor(names::SCORES));
     graph.output.push(float_tensor(names::PROBABILITIES));
     // A tail's own input needs no way out.
-    for (place, layer) in layers.iter().enumerate().filter(|(_, layer)| layer.tensor != prepared.input.name) {
+    for (place, layer) in
+        layers.iter().enumerate().filter(|(_, layer)| layer.tensor != prepared.input.name)
+    {
         let output = activation(shapes, layer, place);
         if output != layer.tensor {
-            let single = single_precision(graph, shapes, &layer.tensor, &format!("camlens/layers/{place}"));
+            let single =
+                single_precision(graph, shapes, &layer.tensor, &format!("camlens/layers/{place}"));
             let (nodes, constants) = layer.layout.to_maps(layer.shape, &single, &output);
             graph.node.extend(nodes);
             graph.initializer.extend(constants);
@@ -145,13 +156,16 @@ pub fn forward(prepared: &Prepared, shapes: &Shapes, score: &Score, layers: &[&L
     model
 }
 
-/// The output that holds the activation of a program's layer at this place: the tensor itself where it is maps in 32 bits. An `Identity` behind it would
-/// do as well, but ONNX Runtime 1.32 refuses a model in which an `Identity`, a `Pad` and the branch of an `If`
-/// read one tensor: it drops the first two and forgets the third.
+/// The output that holds the activation of a program's layer at this place: the tensor itself where
+/// it is maps in 32 bits. An `Identity` behind it would do as well, but ONNX Runtime 1.32 refuses a
+/// model in which an `Identity`, a `Pad` and the branch of an `If` read one tensor: it drops the
+/// first two and forgets the third.
 #[must_use]
 pub fn activation(shapes: &Shapes, layer: &Layer, place: usize) -> String {
     match layer.layout {
-        Layout::Maps if shapes.element_type(&layer.tensor) == data_type::FLOAT => layer.tensor.clone(),
+        Layout::Maps if shapes.element_type(&layer.tensor) == data_type::FLOAT => {
+            layer.tensor.clone()
+        }
         _ => format!("camlens/activations/{place}"),
     }
 }
@@ -189,7 +203,12 @@ const GOES_ON: &str = "camlens/goes_on/before";
 ///
 /// # Errors
 /// The sentence that names the operator and node in the way.
-pub fn check(prepared: &Prepared, shapes: &Shapes, score: &Score, layer: &Layer) -> Result<(), String> {
+pub fn check(
+    prepared: &Prepared,
+    shapes: &Shapes,
+    score: &Score,
+    layer: &Layer,
+) -> Result<(), String> {
     if let Some(obstacle) = &prepared.obstacle {
         return Err(obstacle.clone());
     }
@@ -202,7 +221,8 @@ pub fn check(prepared: &Prepared, shapes: &Shapes, score: &Score, layer: &Layer)
         .into())
 }
 
-/// The seed (the gradient at the score, by class and by what is wanted) and the backward pass from it.
+/// The seed (the gradient at the score, by class and by what is wanted) and the backward pass from
+/// it.
 fn gradient_of(
     topology: &Topology<'_>,
     shapes: &Shapes,
@@ -217,8 +237,8 @@ fn gradient_of(
     Ok((Backward { nodes, ..backward }, constants))
 }
 
-/// One-hot for a logit; for a probability its own gradient with respect to the logits. With a contrast, the
-/// difference of two such rows.
+/// One-hot for a logit; for a probability its own gradient with respect to the logits. With a
+/// contrast, the difference of two such rows.
 fn seed(
     topology: &Topology<'_>,
     shapes: &Shapes,
@@ -233,7 +253,8 @@ fn seed(
         vec![AttributeProto::int("axis", 1), AttributeProto::int("keepdims", 0)],
     );
     let of_round = |emit: &mut Emit<'_>, classes: &str| emit.op("Gather", &[classes, ROUND]);
-    let (asked, contrast) = (of_round(&mut emit, names::TARGET), of_round(&mut emit, names::CONTRAST));
+    let (asked, contrast) =
+        (of_round(&mut emit, names::TARGET), of_round(&mut emit, names::CONTRAST));
     let is_unset = emit.op("Less", &[&asked, &zero]);
     let class = emit.op("Where", &[&is_unset, &predicted, &asked]);
     let every: Vec<i64> = (0..classes).collect();
@@ -251,7 +272,8 @@ fn seed(
         Link::Hidden => one_hot.to_owned(),
     };
     let logits = emit.sub(&target, &contrast);
-    let (target, contrast) = (of_probability(&mut emit, &target), of_probability(&mut emit, &contrast));
+    let (target, contrast) =
+        (of_probability(&mut emit, &target), of_probability(&mut emit, &contrast));
     let probabilities = emit.sub(&target, &contrast);
     let probability = emit.int64(Wanted::Probability as i64);
     let is_probability = emit.op("Equal", &[names::WANTED, &probability]);
@@ -268,8 +290,8 @@ fn seed(
     (nodes, constants, seed)
 }
 
-/// `p_c·(1_c − p)`. For the class itself 1 − p_c is taken as the sum of all others: where p_c is nearly 1,
-/// the subtraction would leave only rounding.
+/// `p_c·(1_c − p)`. For the class itself 1 − p_c is taken as the sum of all others: where p_c is
+/// nearly 1, the subtraction would leave only rounding.
 fn softmax_seed(emit: &mut Emit<'_>, one_hot: &str) -> String {
     let chosen = emit.mul(one_hot, names::PROBABILITIES);
     let p = emit.reduce_sum(&chosen, &[1], true);

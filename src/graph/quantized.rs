@@ -22,7 +22,8 @@ pub struct Quantized {
     pub node: NodeProto,
     /// Which input of the original each operand is, and what its integers mean.
     pub operands: Vec<(usize, Scheme)>,
-    /// What the integers of the result mean; `None` for exact sums and for floats, which are not rounded.
+    /// What the integers of the result mean; `None` for exact sums and for floats, which are not
+    /// rounded.
     pub result: Option<Scheme>,
 }
 
@@ -89,7 +90,8 @@ impl Quantized {
 
     /// Operands with scale and zero point behind each; those of the result stand at `result`.
     fn new(node: &NodeProto, op: &str, operands: &[usize], result: usize) -> Option<Self> {
-        // Weights have a scale for each output channel, which a `Gemm` may hold the other way round.
+        // Weights have a scale for each output channel, which a `Gemm` may hold the other way
+        // round.
         let axis = if op == "Conv" || node.int("transB", 0) != 0 { 0 } else { -1 };
         let read = |&place: &usize| Some((place, Scheme::beside(node, place + 1, axis)?));
         Some(Self {
@@ -106,7 +108,8 @@ impl Quantized {
             if node.float("alpha", 1.0) != 1.0 {
                 return None;
             }
-            let scales = self.operands.iter().flat_map(|(_, scheme)| scheme.scales.clone()).collect();
+            let scales =
+                self.operands.iter().flat_map(|(_, scheme)| scheme.scales.clone()).collect();
             self.node.input.push(name.to_owned());
             self.operands.push((bias, Scheme { scales, zero: None, axis: 0 }));
         }
@@ -133,7 +136,12 @@ fn stand_in(node: &NodeProto, op: &str, operands: &[usize]) -> Option<NodeProto>
         op_type: Some(op.to_owned()),
         domain: None,
         input: input.collect::<Option<_>>()?,
-        attribute: node.attribute.iter().filter(|a| !FOREIGN.contains(&a.name())).cloned().collect(),
+        attribute: node
+            .attribute
+            .iter()
+            .filter(|a| !FOREIGN.contains(&a.name()))
+            .cloned()
+            .collect(),
         ..node.clone()
     })
 }
@@ -160,8 +168,10 @@ mod tests {
     #[test]
     fn a_concatenation_names_its_result_first() {
         let list = names("ys yz a as az b bs bz");
-        let node =
-            NodeProto { domain: Some(MICROSOFT.into()), ..NodeProto::new("QLinearConcat", &list, &["y"]) };
+        let node = NodeProto {
+            domain: Some(MICROSOFT.into()),
+            ..NodeProto::new("QLinearConcat", &list, &["y"])
+        };
         let found = Quantized::of(&node).unwrap();
         assert_eq!((found.node.input.join(" "), found.operands[1].0), ("a b".into(), 5));
         assert_eq!(found.result.unwrap().scales, ["ys"]);

@@ -25,14 +25,16 @@ pub enum Link {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum OutputKind {
-    /// Find out from the graph: what ends in `Softmax` or `Sigmoid` gives probabilities, all else logits.
+    /// Find out from the graph: what ends in `Softmax` or `Sigmoid` gives probabilities, all else
+    /// logits.
     #[default]
     Auto,
     /// The output is logits, of a softmax.
     Logits,
     /// The output is probabilities; the logit is looked for behind them.
     Probabilities,
-    /// The output is one independent score a label: probabilities if the graph ends in `Sigmoid`, else logits.
+    /// The output is one independent score a label: probabilities if the graph ends in `Sigmoid`,
+    /// else logits.
     Sigmoid,
 }
 
@@ -43,7 +45,8 @@ pub struct Score {
     pub output: String,
     /// The model's other outputs.
     pub others: Vec<String>,
-    /// The tensor of scores, `[N, columns]` but for ones between: logits, or with [`Link::Hidden`] probabilities.
+    /// The tensor of scores, `[N, columns]` but for ones between: logits, or with [`Link::Hidden`]
+    /// probabilities.
     pub tensor: String,
     /// What makes probabilities of it.
     pub link: Link,
@@ -58,15 +61,16 @@ impl Score {
         self.columns == 1
     }
 
-    /// How many classes there are. One score tells two classes apart, the negative and then the positive.
+    /// How many classes there are. One score tells two classes apart, the negative and then the
+    /// positive.
     #[must_use]
     pub fn classes(&self) -> usize {
         if self.is_binary() { 2 } else { self.columns }
     }
 }
 
-/// Finds the scores behind the graph output named `output`, or behind the one that looks like scores of
-/// classes; with `labels` classes, should there be several.
+/// Finds the scores behind the graph output named `output`, or behind the one that looks like
+/// scores of classes; with `labels` classes, should there be several.
 ///
 /// # Errors
 /// The outputs there are, when `output` is none of them or none of them looks like scores.
@@ -85,20 +89,25 @@ pub fn find(
         Some(name) if graph.output.iter().any(|output| output.name() == name) => name,
         Some(name) => return Err(format!("the model has no output '{name}'; it has {}", names())),
         None => choose(&topology, shapes, labels, &columns).ok_or_else(|| {
-            format!("no output of the model holds a score for each class, [N, classes]; it has {}", names())
+            format!(
+                "no output of the model holds a score for each class, [N, classes]; it has {}",
+                names()
+            )
         })?,
     };
     let end = behind_rearranging(&topology, output);
     let ending = ending(&topology, output);
-    let behind =
-        |node: &NodeProto| behind_rearranging(&topology, node.input_name(0).unwrap_or(end)).to_owned();
+    let behind = |node: &NodeProto| {
+        behind_rearranging(&topology, node.input_name(0).unwrap_or(end)).to_owned()
+    };
     let (tensor, link) = match (kind, ending.map(|node| (node.op(), node))) {
         (OutputKind::Auto | OutputKind::Probabilities, Some(("Softmax", node))) => {
             (behind(node), Link::Softmax)
         }
-        (OutputKind::Auto | OutputKind::Probabilities | OutputKind::Sigmoid, Some(("Sigmoid", node))) => {
-            (behind(node), Link::Sigmoid)
-        }
+        (
+            OutputKind::Auto | OutputKind::Probabilities | OutputKind::Sigmoid,
+            Some(("Sigmoid", node)),
+        ) => (behind(node), Link::Sigmoid),
         (OutputKind::Probabilities, _) => (end.to_owned(), Link::Hidden),
         (OutputKind::Sigmoid, _) => (end.to_owned(), Link::Sigmoid),
         (OutputKind::Auto | OutputKind::Logits, _) => (end.to_owned(), Link::Softmax),
@@ -120,7 +129,8 @@ pub fn find(
     })
 }
 
-/// Scores an image in a tensor of these sizes: all but the batch, of which only one may be more than 1.
+/// Scores an image in a tensor of these sizes: all but the batch, of which only one may be more
+/// than 1.
 fn columns(sizes: &[i64], images: Option<i64>) -> Option<i64> {
     match sizes {
         // A batch of single scores, or the scores of a single image.
@@ -134,9 +144,9 @@ fn columns(sizes: &[i64], images: Option<i64>) -> Option<i64> {
     }
 }
 
-/// The output that looks like scores: floats `[N, classes]` that no other such output is made of, as features
-/// are; if possible as many as there are labels; else what is made into probabilities, where others give places or
-/// sizes; else the first.
+/// The output that looks like scores: floats `[N, classes]` that no other such output is made of,
+/// as features are; if possible as many as there are labels; else what is made into probabilities,
+/// where others give places or sizes; else the first.
 fn choose<'g>(
     topology: &Topology<'g>,
     shapes: &Shapes,
@@ -148,14 +158,20 @@ fn choose<'g>(
         .collect();
     let last: Vec<&str> = (likely.iter().copied())
         .filter(|name| {
-            let is_source = |other: &&str| other != name && topology.ancestors(other).contains(name);
+            let is_source =
+                |other: &&str| other != name && topology.ancestors(other).contains(name);
             !likely.iter().any(is_source)
         })
         .collect();
     let labelled = |name: &&&str| labels > 0 && columns(name) == i64::try_from(labels).ok();
-    let is_chance =
-        |name: &&&str| ending(topology, name).is_some_and(|node| matches!(node.op(), "Softmax" | "Sigmoid"));
-    last.iter().find(labelled).or_else(|| last.iter().find(is_chance)).or_else(|| last.first()).copied()
+    let is_chance = |name: &&&str| {
+        ending(topology, name).is_some_and(|node| matches!(node.op(), "Softmax" | "Sigmoid"))
+    };
+    last.iter()
+        .find(labelled)
+        .or_else(|| last.iter().find(is_chance))
+        .or_else(|| last.first())
+        .copied()
 }
 
 /// The standard operator that makes an output, whatever only rearranges it then.
@@ -192,7 +208,9 @@ mod tests {
 
     fn ending_in(ops: &[&str]) -> GraphProto {
         let names: Vec<String> = (0..=ops.len()).map(|index| format!("t{index}")).collect();
-        let node = |(index, op): (usize, &&str)| NodeProto::new(op, &[&names[index]], &[&names[index + 1]]);
+        let node = |(index, op): (usize, &&str)| {
+            NodeProto::new(op, &[&names[index]], &[&names[index + 1]])
+        };
         GraphProto {
             node: ops.iter().enumerate().map(node).collect(),
             output: vec![ValueInfoProto::untyped(&names[ops.len()])],
@@ -300,7 +318,8 @@ mod tests {
     #[test]
     fn a_wrong_output_is_named_with_the_right_ones() {
         let error =
-            find(&ending_in(&["Gemm"]), &Shapes::default(), Some("nope"), OutputKind::Auto, 0).unwrap_err();
+            find(&ending_in(&["Gemm"]), &Shapes::default(), Some("nope"), OutputKind::Auto, 0)
+                .unwrap_err();
         assert_eq!(error, "the model has no output 'nope'; it has t1");
     }
 }

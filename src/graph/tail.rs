@@ -40,7 +40,12 @@ impl Tail {
     ///
     /// # Errors
     /// Why the way from the layer to the scores can't be run by itself.
-    pub fn new(prepared: &Prepared, shapes: &Shapes, score: &Score, layer: &Layer) -> Result<Self, String> {
+    pub fn new(
+        prepared: &Prepared,
+        shapes: &Shapes,
+        score: &Score,
+        layer: &Layer,
+    ) -> Result<Self, String> {
         let graph = prepared.graph();
         let topology = Topology::new(graph);
         let cut = Cut::make(&topology, shapes, &prepared.input.name, score, layer)?;
@@ -72,7 +77,11 @@ impl Tail {
         let model = ModelProto { graph: Some(cut_out), ..prepared.model.clone() };
         let prepared = Prepared {
             model,
-            input: Input { name: input.clone(), sizes: [None, channels, height, width], takes_bytes: false },
+            input: Input {
+                name: input.clone(),
+                sizes: [None, channels, height, width],
+                takes_bytes: false,
+            },
             obstacle: prepared.obstacle.clone(),
             is_rewritten: prepared.is_rewritten,
         };
@@ -85,13 +94,21 @@ impl Tail {
 ///
 /// # Errors
 /// As [`Tail::new`].
-pub fn check(prepared: &Prepared, shapes: &Shapes, score: &Score, layer: &Layer) -> Result<(), String> {
+pub fn check(
+    prepared: &Prepared,
+    shapes: &Shapes,
+    score: &Score,
+    layer: &Layer,
+) -> Result<(), String> {
     let topology = Topology::new(prepared.graph());
     Cut::make(&topology, shapes, &prepared.input.name, score, layer).map(drop)
 }
 
 /// The name of the activation's input, and the nodes that make the layer's own tensor of it.
-fn entrance(shapes: &Shapes, layer: &Layer) -> Result<(String, Vec<NodeProto>, Vec<TensorProto>), String> {
+fn entrance(
+    shapes: &Shapes,
+    layer: &Layer,
+) -> Result<(String, Vec<NodeProto>, Vec<TensorProto>), String> {
     let [channels, height, width] = layer.shape.map(|size| size as i64);
     let kind = shapes.element_type(&layer.tensor);
     let is_short = kind != data_type::FLOAT;
@@ -99,7 +116,11 @@ fn entrance(shapes: &Shapes, layer: &Layer) -> Result<(String, Vec<NodeProto>, V
         Layout::Maps if !is_short => Ok((layer.tensor.clone(), Vec::new(), Vec::new())),
         Layout::Maps => {
             let cast = NodeProto::new("Cast", &[MAPS], &[&layer.tensor]);
-            Ok((MAPS.to_owned(), vec![cast.with(AttributeProto::int("to", kind.into()))], Vec::new()))
+            Ok((
+                MAPS.to_owned(),
+                vec![cast.with(AttributeProto::int("to", kind.into()))],
+                Vec::new(),
+            ))
         }
         Layout::ChannelsLast => {
             let turned = if is_short { "camlens/tail/turned" } else { layer.tensor.as_str() };
@@ -114,11 +135,18 @@ fn entrance(shapes: &Shapes, layer: &Layer) -> Result<(String, Vec<NodeProto>, V
         Layout::Tokens(tokens) => {
             let named = |what: &str| format!("camlens/tail/{what}");
             let count = shapes.get(&layer.tensor).and_then(|sizes| sizes.get(1)).copied();
-            let count = count.ok_or_else(|| format!("the shape of '{}' is unknown", layer.tensor))?;
+            let count =
+                count.ok_or_else(|| format!("the shape of '{}' is unknown", layer.tensor))?;
             let (first, last) = (tokens.skip as i64, tokens.skip as i64 + height * width);
             let (rows, turned) = (named("rows"), named("places"));
-            let sizes =
-                [named("sizes"), named("axis"), named("zero"), named("first"), named("last"), named("end")];
+            let sizes = [
+                named("sizes"),
+                named("axis"),
+                named("zero"),
+                named("first"),
+                named("last"),
+                named("end"),
+            ];
             let constants = vec![
                 TensorProto::int64(&sizes[0], &[3], &[-1, channels, height * width]),
                 TensorProto::int64(&sizes[1], &[1], &[1]),
@@ -136,15 +164,23 @@ fn entrance(shapes: &Shapes, layer: &Layer) -> Result<(String, Vec<NodeProto>, V
             let (before, behind) = (named("before"), named("behind"));
             let mut parts = vec![turned.as_str()];
             if first > 0 {
-                nodes.push(NodeProto::new("Slice", &[WHOLE, &sizes[2], &sizes[3], &sizes[1]], &[&before]));
+                nodes.push(NodeProto::new(
+                    "Slice",
+                    &[WHOLE, &sizes[2], &sizes[3], &sizes[1]],
+                    &[&before],
+                ));
                 parts.insert(0, &before);
             }
             if last < count {
-                nodes.push(NodeProto::new("Slice", &[WHOLE, &sizes[4], &sizes[5], &sizes[1]], &[&behind]));
+                nodes.push(NodeProto::new(
+                    "Slice",
+                    &[WHOLE, &sizes[4], &sizes[5], &sizes[1]],
+                    &[&behind],
+                ));
                 parts.push(&behind);
             }
-            let join =
-                NodeProto::new("Concat", &parts, &[&layer.tensor]).with(AttributeProto::int("axis", 1));
+            let join = NodeProto::new("Concat", &parts, &[&layer.tensor])
+                .with(AttributeProto::int("axis", 1));
             nodes.push(join);
             Ok((MAPS.to_owned(), nodes, constants))
         }
@@ -188,8 +224,11 @@ impl<'g> Cut<'g> {
             let is_head = of_image.contains(tensor) && !behind.contains(tensor);
             let position = topology.position(tensor);
             match position {
-                // Only floats are handed over; a comparison or an index is made again from what it was made of.
-                Some(_) if is_head && shapes.element_type(tensor) == data_type::FLOAT => carried.push(tensor),
+                // Only floats are handed over; a comparison or an index is made again from what it
+                // was made of.
+                Some(_) if is_head && shapes.element_type(tensor) == data_type::FLOAT => {
+                    carried.push(tensor)
+                }
                 None => carried.push(tensor),
                 Some(position) => {
                     if nodes.insert(position) {
@@ -206,8 +245,10 @@ impl<'g> Cut<'g> {
 }
 
 fn float_input(name: &str, sizes: Option<Vec<Option<i64>>>) -> ValueInfoProto {
-    let dimension = |size: Option<i64>| Dimension { value: size.map(DimensionValue::Size), denotation: None };
-    let shape = sizes.map(|sizes| TensorShapeProto { dim: sizes.into_iter().map(dimension).collect() });
+    let dimension =
+        |size: Option<i64>| Dimension { value: size.map(DimensionValue::Size), denotation: None };
+    let shape =
+        sizes.map(|sizes| TensorShapeProto { dim: sizes.into_iter().map(dimension).collect() });
     let tensor = TensorType { elem_type: Some(data_type::FLOAT), shape };
     ValueInfoProto {
         r#type: Some(TypeProto { value: Some(TypeValue::Tensor(tensor)), denotation: None }),

@@ -15,7 +15,8 @@ pub struct Topology<'g> {
 }
 
 impl<'g> Topology<'g> {
-    /// Indexes a graph. ONNX demands that nodes stand in topological order, so positions order them.
+    /// Indexes a graph. ONNX demands that nodes stand in topological order, so positions order
+    /// them.
     #[must_use]
     pub fn new(graph: &'g GraphProto) -> Self {
         let mut producer = HashMap::new();
@@ -60,7 +61,8 @@ impl<'g> Topology<'g> {
         self.graph.output.iter().any(|output| output.name() == tensor)
     }
 
-    /// The one node that reads a tensor, when there is just one and the tensor is no output of the graph.
+    /// The one node that reads a tensor, when there is just one and the tensor is no output of the
+    /// graph.
     #[must_use]
     pub fn only_reader(&self, tensor: &str) -> Option<&'g NodeProto> {
         let mut readers = self.readers(tensor);
@@ -88,15 +90,20 @@ impl<'g> Topology<'g> {
         self.producer.get_key_value(tensor).map(|(name, _)| *name)
     }
 
-    /// Every tensor whose value depends on `tensor`, itself included. Nodes that `cuts` says yes to pass
-    /// nothing on.
+    /// Every tensor whose value depends on `tensor`, itself included. Nodes that `cuts` says yes to
+    /// pass nothing on.
     #[must_use]
-    pub fn dependents(&self, tensor: &'g str, cuts: impl Fn(&NodeProto) -> bool) -> HashSet<&'g str> {
+    pub fn dependents(
+        &self,
+        tensor: &'g str,
+        cuts: impl Fn(&NodeProto) -> bool,
+    ) -> HashSet<&'g str> {
         let mut found = HashSet::from([tensor]);
         let from = self.position(tensor).map_or(0, |position| position + 1);
         for node in &self.graph.node[from..] {
             if !cuts(node) && reads(node).any(|input| found.contains(input)) {
-                found.extend(node.output.iter().map(String::as_str).filter(|name| !name.is_empty()));
+                found
+                    .extend(node.output.iter().map(String::as_str).filter(|name| !name.is_empty()));
             }
         }
         found
@@ -118,12 +125,14 @@ impl<'g> Topology<'g> {
 
 /// What a node reads: its inputs, and what the sub-graphs in its attributes take from outside.
 pub(super) fn reads(node: &NodeProto) -> impl Iterator<Item = &str> {
-    let graphs = node.attribute.iter().flat_map(|attribute| attribute.g.iter().chain(&attribute.graphs));
+    let graphs =
+        node.attribute.iter().flat_map(|attribute| attribute.g.iter().chain(&attribute.graphs));
     let captured = graphs.flat_map(captures);
     node.input.iter().map(String::as_str).filter(|name| !name.is_empty()).chain(captured)
 }
 
-/// The names of all tensors of a graph that somebody reads: a node, or whoever asks for its outputs.
+/// The names of all tensors of a graph that somebody reads: a node, or whoever asks for its
+/// outputs.
 pub(super) fn read_names(graph: &GraphProto) -> HashSet<String> {
     let outputs = graph.output.iter().map(|output| output.name());
     graph.node.iter().flat_map(reads).chain(outputs).map(str::to_owned).collect()
@@ -135,7 +144,10 @@ fn captures(graph: &GraphProto) -> Vec<&str> {
         .chain(graph.node.iter().flat_map(|node| &node.output).map(String::as_str))
         .collect();
     let inner = graph.node.iter().flat_map(reads);
-    inner.chain(graph.output.iter().map(|output| output.name())).filter(|name| !own.contains(name)).collect()
+    inner
+        .chain(graph.output.iter().map(|output| output.name()))
+        .filter(|name| !own.contains(name))
+        .collect()
 }
 
 #[cfg(test)]
@@ -183,7 +195,8 @@ mod tests {
         };
         let mut graph = diamond();
         graph.node.push(
-            NodeProto::new("If", &["condition"], &["z"]).with(AttributeProto::graph("then_branch", branch)),
+            NodeProto::new("If", &["condition"], &["z"])
+                .with(AttributeProto::graph("then_branch", branch)),
         );
         let topology = Topology::new(&graph);
         assert!(topology.dependents("a", |_| false).contains("z"));

@@ -14,7 +14,8 @@ pub fn element_types(graph: &GraphProto) -> HashMap<String, i32> {
     followed(graph, &HashMap::new())
 }
 
-/// The same for a sub-graph: the types of its own tensors and of those `outside`, which it may read.
+/// The same for a sub-graph: the types of its own tensors and of those `outside`, which it may
+/// read.
 #[must_use]
 pub fn followed(graph: &GraphProto, outside: &HashMap<String, i32>) -> HashMap<String, i32> {
     let mut known = outside.clone();
@@ -27,7 +28,9 @@ pub fn followed(graph: &GraphProto, outside: &HashMap<String, i32>) -> HashMap<S
         known.insert(constant.name().to_owned(), constant.data_type());
     }
     for node in &graph.node {
-        for (index, output) in node.output.iter().enumerate().filter(|(_, output)| !output.is_empty()) {
+        for (index, output) in
+            node.output.iter().enumerate().filter(|(_, output)| !output.is_empty())
+        {
             if let Some(element) = output_type(node, index, &known) {
                 known.insert(output.clone(), element);
             }
@@ -56,7 +59,8 @@ pub const fn name(element: i32) -> &'static str {
     }
 }
 
-/// True for floats of any size, which a gradient flows through: not for integers, booleans or strings.
+/// True for floats of any size, which a gradient flows through: not for integers, booleans or
+/// strings.
 #[must_use]
 pub fn is_float(element: i32) -> bool {
     is_short_float(element) || matches!(element, data_type::FLOAT | data_type::DOUBLE)
@@ -76,8 +80,8 @@ fn output_type(node: &NodeProto, output: usize, known: &HashMap<String, i32>) ->
         "CastLike" | "Where" | "OneHot" => of(if node.op() == "OneHot" { 2 } else { 1 }),
         "Shape" | "Size" | "ArgMax" | "ArgMin" | "NonZero" => Some(data_type::INT64),
         "TopK" | "MaxPool" | "Unique" if output > 0 => Some(data_type::INT64),
-        "Equal" | "Greater" | "GreaterOrEqual" | "Less" | "LessOrEqual" | "Not" | "And" | "Or" | "Xor"
-        | "IsNaN" | "IsInf" => Some(data_type::BOOL),
+        "Equal" | "Greater" | "GreaterOrEqual" | "Less" | "LessOrEqual" | "Not" | "And" | "Or"
+        | "Xor" | "IsNaN" | "IsInf" => Some(data_type::BOOL),
         "Dropout" if output > 0 => Some(data_type::BOOL),
         "ConstantOfShape" => {
             let value = node.attribute("value").and_then(|value| value.t.as_ref());
@@ -90,7 +94,9 @@ fn output_type(node: &NodeProto, output: usize, known: &HashMap<String, i32>) ->
             (said, _) => i32::try_from(said).ok(),
         },
         "DequantizeLinear" => of(1),
-        "DynamicQuantizeLinear" => Some(if output == 1 { data_type::FLOAT } else { data_type::UINT8 }),
+        "DynamicQuantizeLinear" => {
+            Some(if output == 1 { data_type::FLOAT } else { data_type::UINT8 })
+        }
         // Sub-graphs have tensors of their own.
         "If" | "Loop" | "Scan" | "SequenceMap" => None,
         op => match Quantized::of(node).map(|quantized| quantized.result) {
@@ -109,8 +115,10 @@ mod tests {
 
     #[test]
     fn types_follow_casts_and_constants() {
-        let half =
-            TensorProto { data_type: Some(data_type::FLOAT16), ..TensorProto::float32("w", &[0], &[]) };
+        let half = TensorProto {
+            data_type: Some(data_type::FLOAT16),
+            ..TensorProto::float32("w", &[0], &[])
+        };
         let graph = GraphProto {
             initializer: vec![half, TensorProto::int64("i", &[], &[3])],
             node: vec![

@@ -7,7 +7,9 @@
 
 use std::collections::HashSet;
 
-use super::proto::{AttributeProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TensorProto};
+use super::proto::{
+    AttributeProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TensorProto,
+};
 use super::topology::read_names;
 
 /// The opset that derived graphs are written in; newer models keep their own.
@@ -30,12 +32,16 @@ pub fn upgrade(model: &mut ModelProto) -> Result<(), String> {
         return Ok(());
     }
     if from < 7 {
-        return Err(format!("the model is written in opset {from}; gradients need opset 7 or later"));
+        return Err(format!(
+            "the model is written in opset {from}; gradients need opset 7 or later"
+        ));
     }
     if let Some(graph) = &mut model.graph {
         upgrade_graph(graph, from)?;
     }
-    for import in model.opset_import.iter_mut().filter(|import| matches!(import.domain(), "" | "ai.onnx")) {
+    for import in
+        model.opset_import.iter_mut().filter(|import| matches!(import.domain(), "" | "ai.onnx"))
+    {
         import.version = Some(OPSET);
     }
     model.ir_version = Some(model.ir_version().max(8));
@@ -83,15 +89,20 @@ impl Upgrade {
                 if node.output.get(1).is_some_and(|mask| self.read.contains(mask)) {
                     return Err(format!("node '{}' (Dropout) hands out its mask", node.label()));
                 }
-                node = NodeProto { op_type: Some("Identity".into()), attribute: Vec::new(), ..node };
+                node =
+                    NodeProto { op_type: Some("Identity".into()), attribute: Vec::new(), ..node };
                 node.input.truncate(1);
                 node.output.truncate(1);
             }
             "BatchNormalization" => {
                 if node.take_attribute("spatial").is_some_and(|spatial| spatial.i == Some(0)) {
-                    return Err(format!("node '{}' (BatchNormalization) is not spatial", node.label()));
+                    return Err(format!(
+                        "node '{}' (BatchNormalization) is not spatial",
+                        node.label()
+                    ));
                 }
-                // Weights are standardised by one that is training; all others hand out nothing else.
+                // Weights are standardised by one that is training; all others hand out nothing
+                // else.
                 if node.int("training_mode", 0) == 0 {
                     node.output.truncate(1);
                 }
@@ -116,9 +127,13 @@ impl Upgrade {
                 node.input.push(k);
             }
             "Upsample" | "Resize" if from < 11 => self.resize(&mut node),
-            "Squeeze" | "Unsqueeze" | "ReduceSum" if from < 13 => self.list_to_input(&mut node, "axes"),
+            "Squeeze" | "Unsqueeze" | "ReduceSum" if from < 13 => {
+                self.list_to_input(&mut node, "axes")
+            }
             "ReduceMean" | "ReduceMax" | "ReduceMin" | "ReduceProd" | "ReduceL1" | "ReduceL2"
-            | "ReduceLogSum" | "ReduceLogSumExp" | "ReduceSumSquare" => self.list_to_input(&mut node, "axes"),
+            | "ReduceLogSum" | "ReduceLogSumExp" | "ReduceSumSquare" => {
+                self.list_to_input(&mut node, "axes")
+            }
             "Split" => {
                 if from < 13 {
                     self.list_to_input(&mut node, "split");
@@ -138,8 +153,14 @@ impl Upgrade {
         Ok(())
     }
 
-    fn constant(&mut self, node: &NodeProto, what: &str, tensor: impl FnOnce(&str) -> TensorProto) -> String {
-        let name = format!("camlens/upgrade/{}/{what}", node.output.first().map_or("", String::as_str));
+    fn constant(
+        &mut self,
+        node: &NodeProto,
+        what: &str,
+        tensor: impl FnOnce(&str) -> TensorProto,
+    ) -> String {
+        let name =
+            format!("camlens/upgrade/{}/{what}", node.output.first().map_or("", String::as_str));
         self.initializers.push(tensor(&name));
         name
     }
@@ -157,7 +178,9 @@ impl Upgrade {
 
     fn float_to_input(&mut self, node: &mut NodeProto, attribute: &str) {
         let input = match node.take_attribute(attribute).and_then(|value| value.f) {
-            Some(value) => self.constant(node, attribute, |name| TensorProto::float32(name, &[], &[value])),
+            Some(value) => {
+                self.constant(node, attribute, |name| TensorProto::float32(name, &[], &[value]))
+            }
             None => String::new(),
         };
         // Clip's missing lower bound still takes a place before the upper one.
@@ -190,8 +213,9 @@ impl Upgrade {
         let named = |what: &str| format!("camlens/upgrade/{output}/{what}");
         let (shape, flat, soft) = (named("shape"), named("flat"), named("soft"));
         self.nodes.push(NodeProto::new("Shape", &[&input], &[&shape]));
-        self.nodes
-            .push(NodeProto::new("Flatten", &[&input], &[&flat]).with(AttributeProto::int("axis", axis)));
+        self.nodes.push(
+            NodeProto::new("Flatten", &[&input], &[&flat]).with(AttributeProto::int("axis", axis)),
+        );
         node.input = vec![flat];
         node.output = vec![soft.clone()];
         node.attribute.push(AttributeProto::int("axis", 1));
@@ -230,7 +254,8 @@ mod tests {
 
     #[test]
     fn axes_move_from_attribute_to_input() {
-        let node = NodeProto::new("Squeeze", &["x"], &["y"]).with(AttributeProto::ints("axes", [2, 3]));
+        let node =
+            NodeProto::new("Squeeze", &["x"], &["y"]).with(AttributeProto::ints("axes", [2, 3]));
         let graph = upgraded(node, 7).unwrap();
         assert_eq!(graph.node[0].input, ["x", "camlens/upgrade/y/axes"]);
         assert!(graph.node[0].attribute.is_empty());
@@ -254,8 +279,10 @@ mod tests {
 
     #[test]
     fn a_dropout_s_mask_is_in_the_way_only_if_somebody_reads_it() {
-        let node =
-            NodeProto { name: Some("drop".into()), ..NodeProto::new("Dropout", &["x"], &["y", "mask"]) };
+        let node = NodeProto {
+            name: Some("drop".into()),
+            ..NodeProto::new("Dropout", &["x"], &["y", "mask"])
+        };
         let read = upgraded_with(node.clone(), 7, &["y", "mask"]);
         assert_eq!(read.unwrap_err(), "node 'drop' (Dropout) hands out its mask");
         // As Caffe2 wrote them, with a name for every output.
@@ -268,7 +295,8 @@ mod tests {
 
     #[test]
     fn a_batch_norm_keeps_its_statistics_only_while_it_is_training() {
-        let node = NodeProto::new("BatchNormalization", &["x", "s", "b", "m", "v"], &["y", "mean", "var"]);
+        let node =
+            NodeProto::new("BatchNormalization", &["x", "s", "b", "m", "v"], &["y", "mean", "var"]);
         assert_eq!(upgraded(node.clone(), 9).unwrap().node[0].output, ["y"]);
         let training = node.with(AttributeProto::int("training_mode", 1));
         assert_eq!(upgraded(training, 17).unwrap().node[0].output.len(), 3);

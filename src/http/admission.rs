@@ -3,10 +3,10 @@
 //! A request takes a [`Place`] before its body is read: a full queue is told at once.
 //! When it has been read, it waits for one of a few workers and runs on a thread that may
 //! block. The promises:
-//! - A place is held until the work has really stopped. The permit moves into the thread,
-//!   so a client that comes and goes cannot pile up work behind its back.
-//! - Work that nobody waits for is stopped: by the deadline, when the client goes (the
-//!   handler is dropped, and with it a guard that raises the flag), or by a shutdown.
+//! - A place is held until the work has really stopped. The permit moves into the thread, so a
+//!   client that comes and goes cannot pile up work behind its back.
+//! - Work that nobody waits for is stopped: by the deadline, when the client goes (the handler is
+//!   dropped, and with it a guard that raises the flag), or by a shutdown.
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -68,7 +68,10 @@ impl Admission {
             return Err(Error::new(Kind::Draining, "the service is shutting down"));
         }
         let permit = Arc::clone(&self.queue).try_acquire_owned().map_err(|_| {
-            Error::new(Kind::Busy, format!("{} requests are waiting or worked on already", self.places))
+            Error::new(
+                Kind::Busy,
+                format!("{} requests are waiting or worked on already", self.places),
+            )
         })?;
         let deadline = Instant::now() + self.request_timeout;
         Ok(Place { admission: Arc::clone(self), permit, deadline })
@@ -106,7 +109,8 @@ impl Admission {
 
     /// Stops all work in progress.
     pub fn stop_all(&self) {
-        // Cloned first: a flag that is raised runs code of the engine, which must not find our lock taken.
+        // Cloned first: a flag that is raised runs code of the engine, which must not find our lock
+        // taken.
         let running: Vec<Cancel> = self.running().values().cloned().collect();
         for cancel in running {
             cancel.cancel(Reason::Draining);
@@ -125,10 +129,12 @@ impl Place {
     /// The reading's own, or [`Kind::Deadline`] for a client that sends too slowly.
     pub async fn read<T>(&self, reading: impl Future<Output = Result<T>>) -> Result<T> {
         let limit = self.admission.body_timeout;
-        timeout_at((Instant::now() + limit).min(self.deadline), reading).await.unwrap_or_else(|_| {
-            let detail = format!("the request did not arrive within {} ms", limit.as_millis());
-            Err(Error::new(Kind::Deadline, detail))
-        })
+        timeout_at((Instant::now() + limit).min(self.deadline), reading).await.unwrap_or_else(
+            |_| {
+                let detail = format!("the request did not arrive within {} ms", limit.as_millis());
+                Err(Error::new(Kind::Deadline, detail))
+            },
+        )
     }
 
     /// Runs work on a thread that may block, and waits for it.

@@ -20,7 +20,8 @@ use crate::error::{Error, Result};
 use crate::explain::options::Choice;
 use crate::explain::{Explanation, Passes};
 pub(super) use json::{
-    STRAIGHT_THROUGH, comparison_json, explanation_json, explanations_json, partial_json, predictions_json,
+    STRAIGHT_THROUGH, comparison_json, explanation_json, explanations_json, partial_json,
+    predictions_json,
 };
 
 /// An answer.
@@ -72,8 +73,12 @@ impl TimingMs {
     /// As the header `server-timing` has it.
     fn header(self) -> String {
         let Self { decode, forward, explain, render } = self.rounded();
-        let parts =
-            [("decode", Some(decode)), ("forward", Some(forward)), ("explain", explain), ("render", render)];
+        let parts = [
+            ("decode", Some(decode)),
+            ("forward", Some(forward)),
+            ("explain", explain),
+            ("render", render),
+        ];
         let part = |(name, ms): (&str, Option<f64>)| ms.map(|ms| format!("{name};dur={ms}"));
         parts.into_iter().filter_map(part).collect::<Vec<_>>().join(", ")
     }
@@ -95,21 +100,27 @@ pub(super) fn array<D: Dimension>(
     Ok(with_facts("application/x-npy", file.into_inner().into(), explanations, timing))
 }
 
-/// What is true of all explanations, and of several classes each one's own facts, in the order in which they were
-/// asked for. Of several methods only what they share.
+/// What is true of all explanations, and of several classes each one's own facts, in the order in
+/// which they were asked for. Of several methods only what they share.
 fn with_facts(
     content_type: &'static str,
     body: Bytes,
     explanations: &[Explanation],
     timing: TimingMs,
 ) -> Answer {
-    let mut answer =
-        Answer { content_type, body, facts: Vec::new(), model: String::new(), passes: Passes::default() };
+    let mut answer = Answer {
+        content_type,
+        body,
+        facts: Vec::new(),
+        model: String::new(),
+        passes: Passes::default(),
+    };
     if let Some(first) = explanations.first() {
         let is_one_method = explanations.iter().all(|one| one.method == first.method);
         let classes = if is_one_method { explanations } else { &explanations[..1] };
-        let each =
-            |fact: &dyn Fn(&Explanation) -> String| classes.iter().map(fact).collect::<Vec<_>>().join(",");
+        let each = |fact: &dyn Fn(&Explanation) -> String| {
+            classes.iter().map(fact).collect::<Vec<_>>().join(",")
+        };
         answer.model.clone_from(&first.model);
         answer.facts = vec![
             ("camlens-model", first.model.clone()),
@@ -130,7 +141,8 @@ fn with_facts(
             answer.facts.push(("camlens-method", first.method.name().to_owned()));
             answer.facts.push(("camlens-empty", each(&|one| one.empty.to_string())));
             let correlation = |one: &Explanation| {
-                one.confidence.map_or(String::new(), |estimate| format!("{:.4}", estimate.correlation))
+                one.confidence
+                    .map_or(String::new(), |estimate| format!("{:.4}", estimate.correlation))
             };
             if first.confidence.is_some() {
                 answer.facts.push(("camlens-correlation", each(&correlation)));

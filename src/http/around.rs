@@ -29,18 +29,32 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 pub(super) struct RequestId(pub(super) String);
 
 /// The outermost layer.
-pub(super) async fn around(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
+pub(super) async fn around(
+    State(app): State<Arc<App>>,
+    mut request: Request,
+    next: Next,
+) -> Response {
     let id = request_id(request.headers());
     request.extensions_mut().insert(RequestId(id.clone()));
     let path = request.uri().path().to_owned();
     let route = Route {
         // Only paths of the router: a scanner must not fill the metrics with names of its own.
-        route: request.extensions().get::<MatchedPath>().map_or("none", MatchedPath::as_str).to_owned(),
+        route: request
+            .extensions()
+            .get::<MatchedPath>()
+            .map_or("none", MatchedPath::as_str)
+            .to_owned(),
         method: known(request.method()),
     };
     let span = tracing::info_span!("request", id, method = %request.method(), path);
-    let mut watch =
-        Watch { app, route, span: span.clone(), started: Instant::now(), is_answered: false, ending: None };
+    let mut watch = Watch {
+        app,
+        route,
+        span: span.clone(),
+        started: Instant::now(),
+        is_answered: false,
+        ending: None,
+    };
 
     let mut response = next.run(request).instrument(span).await;
     let refused = response.extensions_mut().remove::<Refused>();
@@ -49,7 +63,10 @@ pub(super) async fn around(State(app): State<Arc<App>>, mut request: Request, ne
     }
     let headers = response.headers_mut();
     // An id is made of characters that a header takes.
-    headers.insert(REQUEST_ID, HeaderValue::from_str(&id).unwrap_or(HeaderValue::from_static("invalid")));
+    headers.insert(
+        REQUEST_ID,
+        HeaderValue::from_str(&id).unwrap_or(HeaderValue::from_static("invalid")),
+    );
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(
         CONTENT_SECURITY_POLICY,
@@ -62,7 +79,10 @@ pub(super) async fn around(State(app): State<Arc<App>>, mut request: Request, ne
             response.map(|body| Body::new(body.map_frame(move |frame| watch.passing(frame))))
         }
         None => {
-            watch.answered(response.status().as_u16(), refused.as_ref().map(|Refused(error)| &**error));
+            watch.answered(
+                response.status().as_u16(),
+                refused.as_ref().map(|Refused(error)| &**error),
+            );
             response
         }
     }
@@ -72,7 +92,9 @@ pub(super) async fn around(State(app): State<Arc<App>>, mut request: Request, ne
 fn request_id(headers: &HeaderMap) -> String {
     let is_valid = |id: &&str| {
         (1..=128).contains(&id.len())
-            && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'))
+            && id
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'))
     };
     let theirs = headers.get(REQUEST_ID).and_then(|id| id.to_str().ok()).filter(is_valid);
     theirs.map_or_else(|| uuid::Uuid::new_v4().to_string(), str::to_owned)

@@ -21,7 +21,9 @@ pub(super) async fn ready(State(app): State<Arc<App>>) -> Result<Json<Value>> {
     if app.admission.is_draining() {
         return Err(Error::new(Kind::Draining, "the service is shutting down"));
     }
-    if let Some((id, _)) = app.models.list().iter().find(|(_, status)| matches!(status, Status::Loading)) {
+    if let Some((id, _)) =
+        app.models.list().iter().find(|(_, status)| matches!(status, Status::Loading))
+    {
         return Err(Error::new(Kind::NotReady, format!("model '{id}' is still loading")));
     }
     app.models.get(None)?;

@@ -86,7 +86,11 @@ impl Default for Metrics {
             Unit::Seconds,
             durations.clone(),
         );
-        registry.register("passes", "Passes through a model, and those that were spared", passes.clone());
+        registry.register(
+            "passes",
+            "Passes through a model, and those that were spared",
+            passes.clone(),
+        );
         registry.register("queue", "Requests that are read, wait or are worked on", queued.clone());
         registry.register("working", "Requests that are worked on", working.clone());
         registry.register("model_ready", "1 for a model that answers, else 0", ready.clone());
@@ -106,7 +110,8 @@ impl Metrics {
 
     pub(super) fn passed(&self, model: &str, passes: Passes) {
         let Passes { forward, masked, tail, skipped } = passes;
-        for (kind, count) in [("forward", forward), ("masked", masked), ("tail", tail), ("skipped", skipped)]
+        for (kind, count) in
+            [("forward", forward), ("masked", masked), ("tail", tail), ("skipped", skipped)]
         {
             if count > 0 {
                 let labels = PassLabels { model: model.to_owned(), kind };
@@ -128,11 +133,15 @@ impl Metrics {
         for (kind, (hits, misses)) in [("forward", forward), ("masked", masked)] {
             for (outcome, count) in [("hit", hits), ("miss", misses)] {
                 // The cache counts by itself; it only grows, as a counter should.
-                self.cache.get_or_create(&Looked { kind, outcome }).inner().store(count, Ordering::Relaxed);
+                self.cache
+                    .get_or_create(&Looked { kind, outcome })
+                    .inner()
+                    .store(count, Ordering::Relaxed);
             }
         }
         let mut text = String::new();
-        encode(&mut text, &self.registry).map_err(|error| Error::internal("writing the metrics", error))?;
+        encode(&mut text, &self.registry)
+            .map_err(|error| Error::internal("writing the metrics", error))?;
         Ok(text)
     }
 }

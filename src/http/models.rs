@@ -67,7 +67,8 @@ pub(crate) fn describe(model: &Model) -> Value {
     let preprocess = model.preprocess();
     // The batch is free: camlens frees it where the file has it fixed.
     let [first, second, third] = preprocess.shape();
-    let layers: Vec<Value> = model.layers().iter().map(|layer| describe_layer(model, layer)).collect();
+    let layers: Vec<Value> =
+        model.layers().iter().map(|layer| describe_layer(model, layer)).collect();
     json!({
         "id": model.id(),
         "status": "ready",

@@ -85,7 +85,8 @@ impl Asset {
     }
 
     fn answer(&'static self, headers: &HeaderMap) -> Response {
-        let known = headers.get(IF_NONE_MATCH).and_then(|tags| tags.to_str().ok()).unwrap_or_default();
+        let known =
+            headers.get(IF_NONE_MATCH).and_then(|tags| tags.to_str().ok()).unwrap_or_default();
         let common = [(ETAG, self.tag()), (CACHE_CONTROL, "no-cache")];
         // A proxy that compresses on its way marks the tag as weak.
         if known.split(',').any(|tag| tag.trim().trim_start_matches("W/") == self.tag()) {
@@ -127,7 +128,7 @@ pub(super) async fn asset(
     headers: HeaderMap,
 ) -> Result<Response> {
     let found = name.ok().and_then(|Path(name)| ASSETS.iter().find(|asset| asset.name == name));
-    let asset =
-        found.ok_or_else(|| Error::new(Kind::NotFound, format!("there is nothing at {}", uri.path())))?;
+    let asset = found
+        .ok_or_else(|| Error::new(Kind::NotFound, format!("there is nothing at {}", uri.path())))?;
     Ok(asset.answer(&headers))
 }

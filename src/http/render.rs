@@ -30,7 +30,8 @@ impl Area {
         let [left, top, across, down] = seen;
         let span = |start: f32, length: f32, limit: usize| {
             let first = (start.round().max(0.0) as usize).min(limit.saturating_sub(1));
-            let last = ((start + length).round().max(0.0) as usize).clamp(first + 1, limit.max(first + 1));
+            let last =
+                ((start + length).round().max(0.0) as usize).clamp(first + 1, limit.max(first + 1));
             (first, last - first)
         };
         let ((left, width), (top, height)) = (span(left, across, width), span(top, down, height));
@@ -38,8 +39,13 @@ impl Area {
     }
 }
 
-/// The map as it is asked for: `[height, width]` of the image, of the model's input, or of the layer.
-pub(super) fn map(explanation: &Explanation, image: &RgbImage, rendering: &Rendering) -> Array2<f32> {
+/// The map as it is asked for: `[height, width]` of the image, of the model's input, or of the
+/// layer.
+pub(super) fn map(
+    explanation: &Explanation,
+    image: &RgbImage,
+    rendering: &Rendering,
+) -> Array2<f32> {
     let layer = explanation.map.view();
     let map = match rendering.size {
         Size::Layer => layer.to_owned(),
@@ -59,7 +65,11 @@ pub(super) fn map(explanation: &Explanation, image: &RgbImage, rendering: &Rende
         }
     };
     // The sigmoid of 0 is not quite 0, and an empty map promises zeros.
-    if rendering.emphasize && !explanation.empty { emphasize(map.view(), range(explanation)) } else { map }
+    if rendering.emphasize && !explanation.empty {
+        emphasize(map.view(), range(explanation))
+    } else {
+        map
+    }
 }
 
 /// The values that a map can have.
@@ -95,12 +105,14 @@ pub(super) fn overlaid(
         map = emphasize(map.view(), range(explanation));
     }
     let Rendering { colormap, blend, weight, .. } = *rendering;
-    let lay = |image: &RgbImage| overlay(image, map.view(), range(explanation), colormap, blend, weight);
+    let lay =
+        |image: &RgbImage| overlay(image, map.view(), range(explanation), colormap, blend, weight);
     if (area.width, area.height) == (width, height) {
         return lay(&below);
     }
     let (left, top) = (area.left as u32, area.top as u32);
-    let part = imageops::crop_imm(&below, left, top, area.width as u32, area.height as u32).to_image();
+    let part =
+        imageops::crop_imm(&below, left, top, area.width as u32, area.height as u32).to_image();
     let mut out = below;
     imageops::replace(&mut out, &lay(&part), left.into(), top.into());
     out
@@ -119,7 +131,8 @@ pub(super) fn figure_of(
         panel(explanation, &small, scale, preprocess, &rendering)
     };
     let rows = [false, true].map(|raised| {
-        let title = |name: &str| if raised { format!("{name}, emphasised") } else { name.to_owned() };
+        let title =
+            |name: &str| if raised { format!("{name}, emphasised") } else { name.to_owned() };
         let first = (if raised { "" } else { "Input" }.to_owned(), small.clone());
         let others = explanations.iter().map(|one| (title(one.method.title()), draw(one, raised)));
         std::iter::once(first).chain(others).collect::<Vec<_>>()
@@ -159,7 +172,8 @@ fn panel(
     preprocess: &Preprocess,
     rendering: &Rendering,
 ) -> RgbImage {
-    let scaled = Explanation { seen: explanation.seen.map(|side| side * scale), ..explanation.clone() };
+    let scaled =
+        Explanation { seen: explanation.seen.map(|side| side * scale), ..explanation.clone() };
     match rendering.output {
         Output::Heatmap => {
             heatmap(map(&scaled, small, rendering).view(), range(explanation), rendering.colormap)
@@ -177,7 +191,8 @@ fn grid(rows: &[Vec<(String, RgbImage)>]) -> RgbImage {
     figure(&panels)
 }
 
-/// A picture of the figure is small: drawing it at the size of a photograph would be work for nothing.
+/// A picture of the figure is small: drawing it at the size of a photograph would be work for
+/// nothing.
 fn shrunk(image: &RgbImage) -> (RgbImage, f32) {
     const ENOUGH_PX: u32 = 720;
     let longer = image.width().max(image.height());

@@ -6,10 +6,10 @@
 //! - `partial`: the map that the passes so far give, about once a second;
 //! - last, and exactly one of them: `result`, the JSON answer, or `problem`.
 //!
-//! The answer's head waits for the first news, but no longer than [`HOLD`]: what is wrong with a request is
-//! mostly found by then, and stays an ordinary problem with its status. When nothing happens a comment is
-//! sent now and then, so that nobody on the way takes the connection for dead. The work belongs to the
-//! answer's body: a client that goes drops the body, and the work stops.
+//! The answer's head waits for the first news, but no longer than [`HOLD`]: what is wrong with a
+//! request is mostly found by then, and stays an ordinary problem with its status. When nothing
+//! happens a comment is sent now and then, so that nobody on the way takes the connection for dead.
+//! The work belongs to the answer's body: a client that goes drops the body, and the work stops.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -49,7 +49,8 @@ const PARTIAL_SHARE: u32 = 20;
 /// Events that wait for a client that reads slowly; what comes on top is left out.
 const WAITING: usize = 4;
 
-/// How a stream ended, for the log and the metrics: unset while it has not, and for good when the client went.
+/// How a stream ended, for the log and the metrics: unset while it has not, and for good when the
+/// client went.
 #[derive(Clone, Default)]
 pub(super) struct Ending(pub(super) Arc<OnceLock<Option<Error>>>);
 
@@ -248,7 +249,8 @@ impl Watch for Teller {
         }
         pace.progress_after = now + PROGRESS_EVERY;
         let seconds_a_pass = (now - pace.began).as_secs_f64() / done as f64;
-        let remaining_s = (done > 0).then(|| (seconds_a_pass * (of - done) as f64 * 10.0).round() / 10.0);
+        let remaining_s =
+            (done > 0).then(|| (seconds_a_pass * (of - done) as f64 * 10.0).round() / 10.0);
         let progress = Progress { method: method.name(), done, total: of, remaining_s };
         if let Ok(data) = serde_json::to_vec(&progress) {
             self.tell("progress", &data);

@@ -20,7 +20,8 @@ pub(super) async fn explain(State(app): State<Arc<App>>, request: Request) -> Re
     run(app, Endpoint::Explain, request).await
 }
 
-/// One image, several methods → the article's figure, or JSON with every map, or a stream of events.
+/// One image, several methods → the article's figure, or JSON with every map, or a stream of
+/// events.
 pub(super) async fn compare(State(app): State<Arc<App>>, request: Request) -> Result<Response> {
     run(app, Endpoint::Compare, request).await
 }

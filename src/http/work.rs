@@ -75,7 +75,8 @@ impl Watch for Job<'_> {
 impl Job<'_> {
     /// What can't be answered, told before the model runs and not after.
     fn refuse(&self, endpoint: Endpoint, limits: Limits) -> Result<()> {
-        let refuse = |option: &str, detail: String| Err(Error::new(Kind::Option, detail).about(option));
+        let refuse =
+            |option: &str, detail: String| Err(Error::new(Kind::Option, detail).about(option));
         let classes = explain::targets(self.model, &self.question.explain)?.len().max(1);
         let Rendering { output, size, .. } = self.question.rendering;
         if classes > 1 && endpoint == Endpoint::Compare {
@@ -134,7 +135,8 @@ impl Job<'_> {
         let one = std::slice::from_ref(explanation);
         let timing = || self.timing(one, started);
         if rendering.output == Output::Overlay {
-            let picture = png(&render::overlaid(explanation, image, model.preprocess(), rendering))?;
+            let picture =
+                png(&render::overlaid(explanation, image, model.preprocess(), rendering))?;
             return Ok(answer::picture(picture, one, timing()));
         }
         let (map, range) = (render::map(explanation, image, rendering), render::range(explanation));
@@ -156,15 +158,22 @@ impl Job<'_> {
         let started = Instant::now();
         let timing = || self.timing(&explanations[..1], started);
         if !matches!(rendering.output, Output::Json | Output::Npy) {
-            let figure = png(&render::figure_of_classes(explanations, image, model.preprocess(), rendering))?;
+            let figure = png(&render::figure_of_classes(
+                explanations,
+                image,
+                model.preprocess(),
+                rendering,
+            ))?;
             return Ok(answer::picture(figure, explanations, timing()));
         }
-        let maps: Vec<_> = explanations.iter().map(|one| render::map(one, image, rendering)).collect();
+        let maps: Vec<_> =
+            explanations.iter().map(|one| render::map(one, image, rendering)).collect();
         if rendering.output == Output::Json {
             return answer::explanations_json(explanations, &maps, self.size(), timing());
         }
         let views: Vec<_> = maps.iter().map(|map| map.view()).collect();
-        let maps = stack(Axis(0), &views).map_err(|error| Error::internal("stacking maps", error))?;
+        let maps =
+            stack(Axis(0), &views).map_err(|error| Error::internal("stacking maps", error))?;
         answer::array(&maps, explanations, timing())
     }
 
@@ -175,7 +184,8 @@ impl Job<'_> {
         self.cancel.check()?;
         let started = Instant::now();
         if rendering.output == Output::Json {
-            let maps: Vec<_> = explanations.iter().map(|one| render::map(one, image, rendering)).collect();
+            let maps: Vec<_> =
+                explanations.iter().map(|one| render::map(one, image, rendering)).collect();
             let timing = self.timing(&explanations, started);
             return answer::comparison_json(&explanations, &maps, self.size(), timing);
         }

@@ -103,7 +103,8 @@ impl ModelFolder {
         let setup = |what: String| Error::new(Kind::Setup, format!("{}: {what}", path.display()));
         if !path.is_file() {
             return Err(setup(
-                "the model file is missing; `make setup` fetches the ones that come with camlens".into(),
+                "the model file is missing; `make setup` fetches the ones that come with camlens"
+                    .into(),
             ));
         }
         let Some(expected) = &self.manifest.sha256 else { return Ok(()) };
@@ -122,14 +123,16 @@ const SHIPPED: &str = "vgg16-mri";
 /// The folders of the models that can be served, and the id of the one that is meant.
 ///
 /// # Errors
-/// [`Kind::Setup`] when the folder can't be read, [`Kind::UnknownModel`] when the model is not in it.
+/// [`Kind::Setup`] when the folder can't be read, [`Kind::UnknownModel`] when the model is not in
+/// it.
 pub fn available(models: &Path, asked: Option<&str>) -> Result<(Vec<PathBuf>, String)> {
     let mut folders = ModelFolder::list(models)?;
     // A folder whose ONNX file was never fetched is no model yet, unless it is asked for.
     folders.retain(|path| Some(folder_id(path).as_str()) == asked || is_fetched(path));
     let ids: Vec<String> = folders.iter().map(|path| folder_id(path)).collect();
-    let unknown =
-        |what| Error::new(Kind::UnknownModel, format!("models folder {}: {what}", models.display()));
+    let unknown = |what| {
+        Error::new(Kind::UnknownModel, format!("models folder {}: {what}", models.display()))
+    };
     let chosen = choose(&ids, asked).map_err(unknown)?.to_owned();
     Ok((folders, chosen))
 }
@@ -215,7 +218,8 @@ mod tests {
     fn another_file_than_the_manifest_s_is_refused() {
         let models = tempfile::tempdir().unwrap();
         std::fs::write(models.path().join("m.onnx"), b"abc").unwrap();
-        std::fs::write(models.path().join("model.toml"), "file = \"m.onnx\"\nsha256 = \"00\"\n").unwrap();
+        std::fs::write(models.path().join("model.toml"), "file = \"m.onnx\"\nsha256 = \"00\"\n")
+            .unwrap();
         let error = ModelFolder::read(models.path()).unwrap().verify().unwrap_err().to_string();
         assert!(
             error.contains("its SHA-256 is ba7816bf") && error.ends_with("model.toml says 00"),

@@ -31,7 +31,8 @@ impl Labels {
         &self.0
     }
 
-    /// The names of the two classes of a model with one score: the negative first. One name is the positive's.
+    /// The names of the two classes of a model with one score: the negative first. One name is the
+    /// positive's.
     #[must_use]
     pub fn of_two(&self) -> Self {
         match self.0.as_slice() {
@@ -52,7 +53,8 @@ impl Labels {
     /// # Errors
     /// [`Kind::UnknownClass`] saying what there is.
     pub fn resolve(&self, target: &str, classes: usize) -> Result<usize> {
-        // A label that is a number would be ambiguous; the index wins, as the contract lists it first.
+        // A label that is a number would be ambiguous; the index wins, as the contract lists it
+        // first.
         if let Ok(index) = target.parse::<usize>() {
             return if index < classes {
                 Ok(index)
@@ -78,7 +80,10 @@ impl Labels {
         if alike.is_empty() {
             format!("there is no class with the label '{target}'")
         } else {
-            format!("there is no class with the label '{target}'; near it: '{}'", alike.join("', '"))
+            format!(
+                "there is no class with the label '{target}'; near it: '{}'",
+                alike.join("', '")
+            )
         }
     }
 }
@@ -107,7 +112,10 @@ mod tests {
     fn what_is_not_there_is_answered_with_what_is() {
         let say = |target: &str| labels().resolve(target, 3).unwrap_err().to_string();
         assert_eq!(say("7"), "there is no class 7; the model has classes 0 to 2");
-        assert_eq!(say("CAT"), "there is no class with the label 'CAT'; near it: 'tabby cat', 'tiger cat'");
+        assert_eq!(
+            say("CAT"),
+            "there is no class with the label 'CAT'; near it: 'tabby cat', 'tiger cat'"
+        );
         assert_eq!(say("-1"), "there is no class with the label '-1'");
     }
 }

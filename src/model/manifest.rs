@@ -43,7 +43,8 @@ pub struct Input {
     pub size: Option<[u32; 2]>,
     /// The order of the axes; found from the graph when absent.
     pub layout: Option<Layout>,
-    /// The colour channels and their order; found from the graph when absent: gray for one channel, else RGB.
+    /// The colour channels and their order; found from the graph when absent: gray for one
+    /// channel, else RGB.
     pub color: Option<Color>,
     /// The interpolation that resizes.
     pub resize: Filter,
@@ -51,17 +52,19 @@ pub struct Input {
     pub fit: Fit,
     /// With `crop`: the shorter side becomes `size / crop_ratio` before the centre is cut out.
     pub crop_ratio: f32,
-    /// Every pixel 0..255 is multiplied by this first; 1/255 when absent, but 1 where the graph takes bytes.
+    /// Every pixel 0..255 is multiplied by this first; 1/255 when absent, but 1 where the graph
+    /// takes bytes.
     pub scale: Option<f32>,
-    /// Then this is subtracted, one a channel, in the model's own channel order; when absent ImageNet's, and 0 for gray
-    /// or bytes.
+    /// Then this is subtracted, one a channel, in the model's own channel order; when absent
+    /// ImageNet's, and 0 for gray or bytes.
     pub mean: Option<Vec<f32>>,
     /// Then it is divided by this, one a channel; when absent ImageNet's, and 1 for gray or bytes.
     pub std: Option<Vec<f32>>,
 }
 
 impl Default for Input {
-    /// What is usual: stretched, bilinear, and the numbers that [`Preprocess::new`](super::preprocess::Preprocess::new) knows.
+    /// What is usual: stretched, bilinear, and the numbers that
+    /// [`Preprocess::new`](super::preprocess::Preprocess::new) knows.
     fn default() -> Self {
         Self {
             size: None,
@@ -139,7 +142,8 @@ impl Manifest {
     pub fn read(path: &Path) -> Result<Self> {
         let text = std::fs::read_to_string(path)
             .map_err(|error| Error::new(Kind::Setup, format!("{}: {error}", path.display())))?;
-        Self::parse(&text).map_err(|what| Error::new(Kind::Setup, format!("{}: {what}", path.display())))
+        Self::parse(&text)
+            .map_err(|what| Error::new(Kind::Setup, format!("{}: {what}", path.display())))
     }
 
     /// Parses and checks the text of a manifest.
@@ -172,14 +176,14 @@ impl Manifest {
 
     fn check(&self) -> Result<(), String> {
         let input = &self.input;
-        if input
-            .size
-            .is_some_and(|[height, width]| height == 0 || width == 0 || height > 8192 || width > 8192)
-        {
+        if input.size.is_some_and(|[height, width]| {
+            height == 0 || width == 0 || height > 8192 || width > 8192
+        }) {
             return Err("input.size must be [height, width], each from 1 to 8192".into());
         }
         let (mean, std) = (input.mean.iter().flatten(), input.std.iter().flatten());
-        if std.clone().any(|value| *value == 0.0) || std.chain(mean).any(|value| !value.is_finite()) {
+        if std.clone().any(|value| *value == 0.0) || std.chain(mean).any(|value| !value.is_finite())
+        {
             return Err("input.std must not be 0, and mean and std must be finite".into());
         }
         if !(input.crop_ratio > 0.0 && input.crop_ratio <= 1.0) {
@@ -243,7 +247,8 @@ mod tests {
 
     #[test]
     fn a_zero_deviation_is_refused() {
-        let error = Manifest::parse("file = \"m.onnx\"\n[input]\nstd = [1.0, 0.0, 1.0]\n").unwrap_err();
+        let error =
+            Manifest::parse("file = \"m.onnx\"\n[input]\nstd = [1.0, 0.0, 1.0]\n").unwrap_err();
         assert!(error.starts_with("input.std"), "{error}");
     }
 }

@@ -27,7 +27,8 @@ pub struct Preprocess {
     pub resize: Filter,
     /// What happens to an image of other proportions.
     pub fit: Fit,
-    /// With [`Fit::Crop`]: the shorter side becomes `size / crop_ratio` before the centre is cut out.
+    /// With [`Fit::Crop`]: the shorter side becomes `size / crop_ratio` before the centre is cut
+    /// out.
     pub crop_ratio: f32,
 }
 
@@ -35,7 +36,8 @@ pub struct Preprocess {
 const IMAGENET: ([f32; 3], [f32; 3]) = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]);
 
 impl Preprocess {
-    /// Completes what a manifest says of the input by what the graph takes. `bytes`: it takes pixels as they are.
+    /// Completes what a manifest says of the input by what the graph takes. `bytes`: it takes
+    /// pixels as they are.
     ///
     /// # Errors
     /// The sentence that says which list does not have one number a channel.
@@ -47,14 +49,16 @@ impl Preprocess {
         bytes: bool,
     ) -> Result<Self, String> {
         let channels = color.channels();
-        let of_each = |name: &str, said: &Option<Vec<f32>>, imagenet: [f32; 3], neutral: f32| match said {
-            Some(said) if said.len() != channels => Err(format!(
-                "input.{name} must have a number for each channel: the model's input has {channels}, it has {}",
-                said.len()
-            )),
-            Some(said) => Ok(said.clone()),
-            None if bytes || color == Color::Gray => Ok(vec![neutral; channels]),
-            None => Ok(imagenet.to_vec()),
+        let of_each = |name: &str, said: &Option<Vec<f32>>, imagenet: [f32; 3], neutral: f32| {
+            match said {
+                Some(said) if said.len() != channels => Err(format!(
+                    "input.{name} must have a number for each channel: the model's input has {channels}, it has {}",
+                    said.len()
+                )),
+                Some(said) => Ok(said.clone()),
+                None if bytes || color == Color::Gray => Ok(vec![neutral; channels]),
+                None => Ok(imagenet.to_vec()),
+            }
         };
         let mean = of_each("mean", &input.mean, IMAGENET.0, 0.0)?;
         let std = of_each("std", &input.std, IMAGENET.1, 1.0)?;
@@ -66,7 +70,8 @@ impl Preprocess {
     /// The sizes of the input tensor of one image: `[C, H, W]` or `[H, W, C]`.
     #[must_use]
     pub fn shape(&self) -> [usize; 3] {
-        let (channels, height, width) = (self.color.channels(), self.height as usize, self.width as usize);
+        let (channels, height, width) =
+            (self.color.channels(), self.height as usize, self.width as usize);
         match self.layout {
             Layout::Nchw => [channels, height, width],
             Layout::Nhwc => [height, width, channels],
@@ -93,7 +98,8 @@ impl Preprocess {
         }
     }
 
-    /// The part of an image that the model sees, in the image's own pixels: left, top, width, height.
+    /// The part of an image that the model sees, in the image's own pixels: left, top, width,
+    /// height.
     #[must_use]
     pub fn seen(&self, image_width: u32, image_height: u32) -> [f32; 4] {
         match self.fit {
@@ -125,8 +131,15 @@ impl Preprocess {
             ((wide * fit_height / tall) as u32, target_height)
         };
         let scaled = (scaled.0.max(self.width), scaled.1.max(self.height));
-        let centre = |long: u32, short: u32| (f64::from(long - short) / 2.0).round_ties_even() as u32;
-        (centre(scaled.0, self.width), centre(scaled.1, self.height), self.width, self.height, scaled)
+        let centre =
+            |long: u32, short: u32| (f64::from(long - short) / 2.0).round_ties_even() as u32;
+        (
+            centre(scaled.0, self.width),
+            centre(scaled.1, self.height),
+            self.width,
+            self.height,
+            scaled,
+        )
     }
 
     /// `(pixel · scale − mean) / std` per channel.
@@ -180,9 +193,15 @@ mod tests {
             ..Input::default()
         };
         let tensor = preprocess(Layout::Nchw, Color::Bgr, caffe.clone()).tensor(&image);
-        assert_eq!([tensor[[0, 0, 0, 0]], tensor[[0, 1, 0, 0]], tensor[[0, 2, 0, 0]]], [29.0, 9.0, 7.0]);
+        assert_eq!(
+            [tensor[[0, 0, 0, 0]], tensor[[0, 1, 0, 0]], tensor[[0, 2, 0, 0]]],
+            [29.0, 9.0, 7.0]
+        );
         let tensor = preprocess(Layout::Nhwc, Color::Bgr, caffe).tensor(&image);
-        assert_eq!([tensor[[0, 1, 1, 0]], tensor[[0, 1, 1, 1]], tensor[[0, 1, 1, 2]]], [29.0, 9.0, 7.0]);
+        assert_eq!(
+            [tensor[[0, 1, 1, 0]], tensor[[0, 1, 1, 1]], tensor[[0, 1, 1, 2]]],
+            [29.0, 9.0, 7.0]
+        );
     }
 
     /// The numbers are `PIL.Image.convert("L")`'s, Pillow 13.0.0.
@@ -209,7 +228,8 @@ mod tests {
     #[test]
     fn a_crop_sees_the_middle() {
         let input = Input { fit: Fit::Crop, ..Input::default() };
-        let preprocess = Preprocess::new(&input, [224, 224], Layout::Nchw, Color::Rgb, false).unwrap();
+        let preprocess =
+            Preprocess::new(&input, [224, 224], Layout::Nchw, Color::Rgb, false).unwrap();
         let [left, top, width, height] = preprocess.seen(448, 224);
         assert_eq!([left, top, width, height], [112.0, 0.0, 224.0, 224.0]);
         let fitted = preprocess.fit(&RgbImage::new(451, 300));

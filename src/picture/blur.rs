@@ -2,10 +2,11 @@
 
 use ndarray::{Array1, Array2, ArrayView1, ArrayView2, Axis};
 
-/// `Σ_d G(d) · x(at + d)` over both axes, `d = −radius..=radius`, `G(d) ∝ exp(−d² / 2σ²)` with a sum of 1.
+/// `Σ_d G(d) · x(at + d)` over both axes, `d = −radius..=radius`, `G(d) ∝ exp(−d² / 2σ²)` with a
+/// sum of 1.
 ///
-/// Beyond its edge a map goes on as its mirror image, the edge itself not repeated: kornia's and OpenCV's
-/// usual border.
+/// Beyond its edge a map goes on as its mirror image, the edge itself not repeated: kornia's and
+/// OpenCV's usual border.
 #[must_use]
 pub fn gaussian(map: ArrayView2<'_, f32>, radius: usize, sigma: f64) -> Array2<f32> {
     let shares: Vec<f64> = (0..=2 * radius)
@@ -46,7 +47,10 @@ mod tests {
     fn a_line_goes_on_as_its_mirror_image() {
         let line = array![1.0, 2.0, 3.0];
         assert_eq!(mirrored(line.view(), 2), array![3.0, 2.0, 1.0, 2.0, 3.0, 2.0, 1.0]);
-        assert_eq!(mirrored(line.view(), 5).as_slice().unwrap()[..6], [2.0, 1.0, 2.0, 3.0, 2.0, 1.0]);
+        assert_eq!(
+            mirrored(line.view(), 5).as_slice().unwrap()[..6],
+            [2.0, 1.0, 2.0, 3.0, 2.0, 1.0]
+        );
         assert_eq!(mirrored(array![7.0].view(), 2), array![7.0, 7.0, 7.0, 7.0, 7.0]);
     }
 

@@ -172,7 +172,8 @@ mod tests {
             let hex: String = sum.iter().map(|byte| format!("{byte:02x}")).collect();
             format!("{colormap} {hex}")
         });
-        // The sum of JET is REFERENCE.md's; the others are of cv2.applyColorMap's own output (4.11.0).
+        // The sum of JET is REFERENCE.md's; the others are of cv2.applyColorMap's own output
+        // (4.11.0).
         assert_eq!(
             sums[..7],
             [
@@ -190,14 +191,24 @@ mod tests {
     #[test]
     fn the_diverging_tables_are_matplotlib_s_and_pale_in_the_middle() {
         for (colormap, sum) in [
-            (Colormap::Coolwarm, "161fad279ef7b15f29821a492afe1365f2e253aeb6069ab6d562032d84b5ec6f"),
+            (
+                Colormap::Coolwarm,
+                "161fad279ef7b15f29821a492afe1365f2e253aeb6069ab6d562032d84b5ec6f",
+            ),
             (Colormap::RdBu, "dc2f97fae8e1ee24890571a21a1a0e91ec14553c97c57edb0ee33c6413803625"),
         ] {
             let table = colormap.table();
             let hash = Sha256::digest(table.as_flattened());
-            assert_eq!(hash.iter().map(|byte| format!("{byte:02x}")).collect::<String>(), sum, "{colormap}");
+            assert_eq!(
+                hash.iter().map(|byte| format!("{byte:02x}")).collect::<String>(),
+                sum,
+                "{colormap}"
+            );
             let [red, green, blue] = table[128];
-            assert!(red.abs_diff(green) <= 2 && green.abs_diff(blue) <= 2 && green >= 220, "{colormap}");
+            assert!(
+                red.abs_diff(green) <= 2 && green.abs_diff(blue) <= 2 && green >= 220,
+                "{colormap}"
+            );
             // Blue speaks against, red for.
             assert!(table[0][2] > table[0][0] && table[255][0] > table[255][2], "{colormap}");
         }

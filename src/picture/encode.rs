@@ -32,7 +32,8 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read_back() {
-        let image = RgbImage::from_fn(31, 17, |x, y| image::Rgb([x as u8 * 8, y as u8 * 9, (x * y) as u8]));
+        let image =
+            RgbImage::from_fn(31, 17, |x, y| image::Rgb([x as u8 * 8, y as u8 * 9, (x * y) as u8]));
         let file = png(&image).unwrap();
         assert_eq!(image::load_from_memory(&file).unwrap().into_rgb8(), image);
         let gray = GrayImage::from_fn(3, 2, |x, y| image::Luma([(x * 100 + y) as u8]));

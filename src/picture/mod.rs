@@ -1,4 +1,5 @@
-//! Pictures: decode what a client sends, resize as the model's author did, colour a map, lay it over the image.
+//! Pictures: decode what a client sends, resize as the model's author did, colour a map, lay it
+//! over the image.
 //!
 //! Everything here is a pure function of its arguments: no runtime, no server, no files.
 //! Where a number can be compared, it equals what the users of the Python libraries know:

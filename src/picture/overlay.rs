@@ -48,8 +48,8 @@ impl Range {
     const MIDDLE: u8 = 128;
     const REACH: f32 = 127.0;
 
-    /// The index in a colour table: 255 · h rounded down, as `numpy.uint8(255 * h)`; of a signed map 128 + 127 · h,
-    /// so that 0 has the colour in the middle.
+    /// The index in a colour table: 255 · h rounded down, as `numpy.uint8(255 * h)`; of a signed
+    /// map 128 + 127 · h, so that 0 has the colour in the middle.
     fn level(self, value: f32) -> u8 {
         match self {
             // The cast cuts to 0..=255 and makes 0 of NaN.
@@ -68,8 +68,8 @@ impl Range {
     }
 }
 
-/// The map with its contrast raised around one half: 1 / (1 + exp(−50 (h − 0.5))), the article's sigmoid. Of a
-/// signed map that is done to the absolute value.
+/// The map with its contrast raised around one half: 1 / (1 + exp(−50 (h − 0.5))), the article's
+/// sigmoid. Of a signed map that is done to the absolute value.
 #[must_use]
 pub fn emphasize(map: ArrayView2<'_, f32>, range: Range) -> Array2<f32> {
     map.mapv(|value| {
@@ -100,8 +100,8 @@ pub fn gray(map: ArrayView2<'_, f32>, range: Range) -> GrayImage {
     out
 }
 
-/// The coloured map over the image it explains; `weight` is the share of the heat, of a signed map where it is
-/// 1 or −1.
+/// The coloured map over the image it explains; `weight` is the share of the heat, of a signed map
+/// where it is 1 or −1.
 ///
 /// # Panics
 /// If the map does not have the image's size: enlarge it first.
@@ -155,8 +155,14 @@ mod tests {
 
     #[test]
     fn the_index_rounds_down_and_what_is_no_number_is_cold() {
-        let map = array![[0.0, 0.999, 1.0, 2.0, -1.0], [f32::NAN, f32::INFINITY, -f32::INFINITY, 0.5, 1e-9]];
-        assert_eq!(gray(map.view(), Range::Unit).into_raw(), [0, 254, 255, 255, 0, 0, 255, 0, 127, 0]);
+        let map = array![
+            [0.0, 0.999, 1.0, 2.0, -1.0],
+            [f32::NAN, f32::INFINITY, -f32::INFINITY, 0.5, 1e-9]
+        ];
+        assert_eq!(
+            gray(map.view(), Range::Unit).into_raw(),
+            [0, 254, 255, 255, 0, 0, 255, 0, 127, 0]
+        );
     }
 
     #[test]
@@ -172,7 +178,9 @@ mod tests {
     #[test]
     fn the_sigmoid_is_steep_around_one_half() {
         let map = emphasize(array![[0.0, 0.5, 1.0, f32::NAN]].view(), Range::Unit);
-        assert!(map[[0, 0]] < 1e-10 && map[[0, 1]] == 0.5 && map[[0, 2]] == 1.0 && map[[0, 3]] < 1e-10);
+        assert!(
+            map[[0, 0]] < 1e-10 && map[[0, 1]] == 0.5 && map[[0, 2]] == 1.0 && map[[0, 3]] < 1e-10
+        );
     }
 
     #[test]

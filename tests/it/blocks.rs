@@ -1,4 +1,5 @@
-//! Maps in blocks of channels, from end to end: small networks of inverted residuals with and without camlens's kernels.
+//! Maps in blocks of channels, from end to end: small networks of inverted residuals with and
+//! without camlens's kernels.
 
 use camlens::engine::{Cancel, Model, Models, Pass, Settings};
 use camlens::graph::program::Wanted;
@@ -64,7 +65,8 @@ struct Block {
 
 /// An inverted residual, as MobileNet and EfficientNet have them.
 fn inverted(n: &mut Net, x: &str, block: &Block) -> String {
-    let Block { channels: [before, wide, after], kernel, stride, dilation, activation, squeezes } = *block;
+    let Block { channels: [before, wide, after], kernel, stride, dilation, activation, squeezes } =
+        *block;
     let expanded = convolution(n, x, [wide, before, 1, 1], vec![]);
     let expanded = activated(n, &expanded, activation);
     let window = vec![
@@ -87,8 +89,8 @@ fn inverted(n: &mut Net, x: &str, block: &Block) -> String {
     if before == after && stride == 1 { n.op("Add", &[x, &projected]) } else { projected }
 }
 
-/// The network of these blocks behind a strided convolution, with a pooling between the first and the others, which stays in
-/// the ordinary order.
+/// The network of these blocks behind a strided convolution, with a pooling between the first and
+/// the others, which stays in the ordinary order.
 fn network(blocks: &[Block], pools: bool) -> Net {
     let mut n = Net::default();
     let stem = [blocks[0].channels[0], 3, 3, 3];
@@ -97,7 +99,11 @@ fn network(blocks: &[Block], pools: bool) -> Net {
     for (index, block) in blocks.iter().enumerate() {
         x = inverted(&mut n, &x, block);
         if index == 0 && pools {
-            x = n.with("MaxPool", &[&x], vec![ints("kernel_shape", &[2, 2]), ints("strides", &[1, 1])]);
+            x = n.with(
+                "MaxPool",
+                &[&x],
+                vec![ints("kernel_shape", &[2, 2]), ints("strides", &[1, 1])],
+            );
         }
     }
     let mean = n.op("GlobalAveragePool", &[&x]);
@@ -118,13 +124,17 @@ fn load(net: Net, fast_kernels: bool) -> (TempDir, Model) {
         format!("file = \"model.onnx\"\ndefault_layer = \"{first}\"\n"),
     )
     .unwrap();
-    std::fs::write(folder.path().join("model.onnx"), net.model([3, 37, 29], &[&scores], 18).encode_to_vec())
-        .unwrap();
+    std::fs::write(
+        folder.path().join("model.onnx"),
+        net.model([3, 37, 29], &[&scores], 18).encode_to_vec(),
+    )
+    .unwrap();
     let read = ModelFolder::read(folder.path()).unwrap();
     (folder, Models::load_one(read, &Settings { fast_kernels, ..settings() }).unwrap())
 }
 
-/// Holds the gradients and scores of every layer against each other; returns how many convolutions are in blocks at the first.
+/// Holds the gradients and scores of every layer against each other; returns how many convolutions
+/// are in blocks at the first.
 fn agree(build: impl Fn() -> Net) -> usize {
     let ((_fast, fast), (_plain, plain)) = (load(build(), true), load(build(), false));
     let images = Array4::from_shape_fn((2, 3, 37, 29), |(n, c, y, x)| {
@@ -147,7 +157,8 @@ fn agree(build: impl Fn() -> Net) -> usize {
         let ((fast_scores, found), (scores, expected)) = (run(&fast), run(&plain));
         assert!(difference(&fast_scores.into_dyn(), &scores.into_dyn()) < 1e-4);
         for (found, expected) in found.into_iter().zip(expected) {
-            let largest = expected.iter().fold(0.0_f32, |largest, number| largest.max(number.abs()));
+            let largest =
+                expected.iter().fold(0.0_f32, |largest, number| largest.max(number.abs()));
             assert!(largest > 0.0, "{}", layer.name);
             let apart = difference(&found.into_dyn(), &expected.into_dyn()) / largest;
             assert!(apart < TOLERANCE, "{}: {apart}", layer.name);
@@ -159,7 +170,8 @@ fn agree(build: impl Fn() -> Net) -> usize {
 /// The runtime keeps channels in blocks on x86: of 16 with AVX-512, of 8 without.
 const HAS_BLOCKS: bool = cfg!(target_arch = "x86_64");
 
-/// Strided, dilated and neither, with and without a residual, a squeeze, channels that fill their blocks.
+/// Strided, dilated and neither, with and without a residual, a squeeze, channels that fill their
+/// blocks.
 fn blocks(activation: Activation, wide: i64) -> [Block; 3] {
     let block = |channels, kernel, [stride, dilation]: [i64; 2], squeezes| Block {
         channels,

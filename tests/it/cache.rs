@@ -14,7 +14,9 @@ fn model(cache_bytes: usize) -> Model {
 }
 
 fn picture(seed: usize) -> Array4<f32> {
-    Array4::from_shape_fn((1, 3, 64, 64), |(_, c, y, x)| ((c * 7 + y * 3 + x * 5 + seed) % 11) as f32 / 11.0)
+    Array4::from_shape_fn((1, 3, 64, 64), |(_, c, y, x)| {
+        ((c * 7 + y * 3 + x * 5 + seed) % 11) as f32 / 11.0
+    })
 }
 
 fn asked(method: Method, target: Option<usize>) -> Options {
@@ -23,14 +25,17 @@ fn asked(method: Method, target: Option<usize>) -> Options {
 
 fn explain(model: &Model, image: &Array4<f32>, options: &Options) -> Explanation {
     let methods = [options.method];
-    explain_input(model, image, &methods, options, &Cancel::default(), &|_, _| {}).unwrap().remove(0)
+    explain_input(model, image, &methods, options, &Cancel::default(), &|_, _| {})
+        .unwrap()
+        .remove(0)
 }
 
 /// The passes that ran; the map is that of a model that knows nothing.
 fn passes(model: &Model, options: &Options) -> (usize, usize) {
     let found = explain(model, &picture(0), options);
     let expected = explain(&dialect("tinyvgg-torchscript", [64, 64]), &picture(0), options);
-    let difference = (&found.map - &expected.map).fold(0.0_f32, |largest, value| largest.max(value.abs()));
+    let difference =
+        (&found.map - &expected.map).fold(0.0_f32, |largest, value| largest.max(value.abs()));
     assert!(difference < 1e-6 && !expected.empty, "{options:?} differs by {difference}");
     assert_eq!((found.target.index, &found.layer), (expected.target.index, &expected.layer));
     let Passes { forward, masked, skipped, .. } = found.passes;
@@ -61,7 +66,8 @@ fn layers_alone_and_together_share_what_is_known() {
         assert_eq!(passes(&together, &of(layer)), (0, 0));
     }
     let alone = model(1 << 24);
-    for (layer, forward) in [("features.22", 1), ("features.29", 1), ("features.22,features.29", 0)] {
+    for (layer, forward) in [("features.22", 1), ("features.29", 1), ("features.22,features.29", 0)]
+    {
         assert_eq!(passes(&alone, &of(layer)), (forward, 0));
     }
 }
@@ -99,7 +105,8 @@ fn methods_share_the_image_s_own_pass() {
 #[test]
 fn several_classes_are_known_one_by_one() {
     let model = model(1 << 24);
-    let of = |target: &str| Options { target: Some(target.into()), ..asked(Method::LayerCam, None) };
+    let of =
+        |target: &str| Options { target: Some(target.into()), ..asked(Method::LayerCam, None) };
     assert_eq!(passes(&model, &of("3,5,8")), (1, 0));
     for known in ["5", "8,3", "5,3,8"] {
         assert_eq!(passes(&model, &of(known)), (0, 0), "{known}");
@@ -114,7 +121,10 @@ fn another_image_or_layer_shares_nothing() {
     let other = explain(&model, &picture(1), &asked(Method::ScoreCam, None));
     assert!(other.passes.forward == 1 && other.passes.masked > 0 && other.map != known.map);
     let earlier = model.layers()[0].name.clone();
-    assert_eq!(passes(&model, &Options { layer: Some(earlier), ..asked(Method::GradCam, None) }), (1, 0));
+    assert_eq!(
+        passes(&model, &Options { layer: Some(earlier), ..asked(Method::GradCam, None) }),
+        (1, 0)
+    );
 }
 
 #[test]

@@ -10,7 +10,10 @@ use crate::support::repository;
 /// The command in an environment of its own.
 fn camlens(folder: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_camlens"));
-    command.env_clear().current_dir(folder).env("CAMLENS_RUNTIME", repository("runtime/libonnxruntime.so"));
+    command
+        .env_clear()
+        .current_dir(folder)
+        .env("CAMLENS_RUNTIME", repository("runtime/libonnxruntime.so"));
     command
 }
 
@@ -19,10 +22,14 @@ fn workplace() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     let model = folder.path().join("models/tiny");
     std::fs::create_dir_all(&model).unwrap();
-    std::fs::copy(repository("tests/golden/dialects/tinyvgg-torchscript.onnx"), model.join("model.onnx"))
-        .unwrap();
+    std::fs::copy(
+        repository("tests/golden/dialects/tinyvgg-torchscript.onnx"),
+        model.join("model.onnx"),
+    )
+    .unwrap();
     std::fs::write(model.join("model.toml"), "file = \"model.onnx\"\n").unwrap();
-    std::fs::copy(repository("tests/golden/images/chelsea.png"), folder.path().join("cat.png")).unwrap();
+    std::fs::copy(repository("tests/golden/images/chelsea.png"), folder.path().join("cat.png"))
+        .unwrap();
     folder
 }
 
@@ -136,9 +143,13 @@ fn a_service_says_where_it_is_and_goes_when_it_is_told() {
     let first = lines.next().unwrap().unwrap();
     let address = first.split("http://").nth(1).unwrap().split('/').next().unwrap().to_owned();
     let try_it = lines.next().unwrap().unwrap();
-    assert!(try_it.starts_with("Try: curl -fsS -F image=@photo.jpg 'http://127.0.0.1:"), "{try_it}");
+    assert!(
+        try_it.starts_with("Try: curl -fsS -F image=@photo.jpg 'http://127.0.0.1:"),
+        "{try_it}"
+    );
 
-    let health = || run(folder.path(), &["health", "--url", &format!("http://{address}")]).status.success();
+    let health =
+        || run(folder.path(), &["health", "--url", &format!("http://{address}")]).status.success();
     while !health() {
         std::thread::sleep(std::time::Duration::from_millis(50));
     }
@@ -157,7 +168,8 @@ fn a_service_says_where_it_is_and_goes_when_it_is_told() {
     let mut log = String::new();
     service.stderr.take().unwrap().read_to_string(&mut log).unwrap();
     assert!(service.wait().unwrap().success());
-    let lines: Vec<serde_json::Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let lines: Vec<serde_json::Value> =
+        log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let refused = lines.iter().filter(|line| line["span"]["id"] == "a-test").collect::<Vec<_>>();
     assert_eq!(refused.len(), 1, "{log}");
     assert_eq!((&refused[0]["level"], &refused[0]["status"]), (&"INFO".into(), &404.into()));

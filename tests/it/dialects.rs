@@ -1,6 +1,6 @@
-//! Tiny classifiers as several exporters write them: predictions, activations and raw gradients of the
-//! logit against the frameworks' own, made by `scripts/golden/tiny_models.py` (torch autograd) and
-//! `scripts/golden/tiny_models_keras.py` (TensorFlow's GradientTape).
+//! Tiny classifiers as several exporters write them: predictions, activations and raw gradients of
+//! the logit against the frameworks' own, made by `scripts/golden/tiny_models.py` (torch autograd)
+//! and `scripts/golden/tiny_models_keras.py` (TensorFlow's GradientTape).
 
 use camlens::engine::{Cancel, Pass};
 use camlens::graph::program::Wanted;
@@ -16,8 +16,11 @@ fn agrees_with_autograd(name: &str) {
     let shape = x.shape();
     let size = if shape[3] == 3 { [shape[1], shape[2]] } else { [shape[2], shape[3]] };
     let model = dialect(name, size);
-    let gradients: Vec<String> =
-        golden.names().into_iter().filter_map(|name| name.strip_prefix("grad|").map(str::to_owned)).collect();
+    let gradients: Vec<String> = golden
+        .names()
+        .into_iter()
+        .filter_map(|name| name.strip_prefix("grad|").map(str::to_owned))
+        .collect();
     assert!(gradients.len() >= 4, "{gradients:?}");
     for escaped in gradients {
         let tensor = escaped.replace('|', "/");
@@ -30,7 +33,11 @@ fn agrees_with_autograd(name: &str) {
         };
         holds("the scores", outcome.scores.into_dyn(), "logits");
         holds("the probabilities", outcome.probabilities.into_dyn(), "probabilities");
-        holds("the activation", outcome.activation.expect("asked for").into_dyn(), &format!("act|{escaped}"));
+        holds(
+            "the activation",
+            outcome.activation.expect("asked for").into_dyn(),
+            &format!("act|{escaped}"),
+        );
         holds("the gradient", outcome.gradients[0].clone().into_dyn(), &format!("grad|{escaped}"));
     }
 }
@@ -88,5 +95,8 @@ fn layers_have_the_names_that_people_know() {
     assert_eq!(names("tinyvgg-dynamo"), torch);
     let keras = names("tinyvgg-keras");
     assert_eq!(keras.len(), 18);
-    assert_eq!([&keras[0], &keras[16], &keras[17]], ["block1_conv1", "block5_conv3", "block5_pool"]);
+    assert_eq!(
+        [&keras[0], &keras[16], &keras[17]],
+        ["block1_conv1", "block5_conv3", "block5_pool"]
+    );
 }

@@ -1,5 +1,5 @@
-//! The real EfficientNet-Lite0, built at set-up from its checkpoint without torch, against torch's own
-//! answers; `scripts/golden/efficientnet_lite0.py` made the arrays.
+//! The real EfficientNet-Lite0, built at set-up from its checkpoint without torch, against torch's
+//! own answers; `scripts/golden/efficientnet_lite0.py` made the arrays.
 
 use std::sync::LazyLock;
 
@@ -15,8 +15,12 @@ use crate::support::{Golden, difference, fetched, relative_difference};
 static MODEL: LazyLock<Model> = LazyLock::new(|| fetched("efficientnet-lite0"));
 
 /// The places of the golden file, by the names of the converted model.
-const PLACES: [(&str, &str); 4] =
-    [("block4", "blocks.4"), ("block10", "blocks.10"), ("block15", "blocks.15"), ("last", "conv_head")];
+const PLACES: [(&str, &str); 4] = [
+    ("block4", "blocks.4"),
+    ("block10", "blocks.10"),
+    ("block15", "blocks.15"),
+    ("last", "conv_head"),
+];
 
 fn golden() -> (Golden, Array4<f32>) {
     let mut golden = Golden::open("efficientnet-lite0/chelsea.npz");
@@ -69,10 +73,12 @@ fn maps_agree_with_torch_and_pytorch_grad_cam() {
         (Method::GradCamPlusPlus, Convention::PytorchGradCam, "conv_head", "pgc|gradcam++|layer"),
     ];
     for (method, convention, layer, key) in cases {
-        let options = Options { method, convention, layer: Some(layer.into()), ..Options::default() };
-        let found = explain_input(&MODEL, &input, &[method], &options, &Cancel::default(), &|_, _| {})
-            .unwrap_or_else(|error| panic!("{key}: {error:?}"))
-            .remove(0);
+        let options =
+            Options { method, convention, layer: Some(layer.into()), ..Options::default() };
+        let found =
+            explain_input(&MODEL, &input, &[method], &options, &Cancel::default(), &|_, _| {})
+                .unwrap_or_else(|error| panic!("{key}: {error:?}"))
+                .remove(0);
         let difference = difference(&found.map.into_dyn(), &golden.get(key));
         assert!(difference <= 1e-4, "{key} differs by {difference}");
     }
@@ -82,7 +88,8 @@ fn maps_agree_with_torch_and_pytorch_grad_cam() {
 fn it_names_the_cat() {
     let (mut golden, input) = golden();
     let options = Options { method: Method::GradCam, ..Options::default() };
-    let found = explain_input(&MODEL, &input, &[Method::GradCam], &options, &Cancel::default(), &|_, _| {});
+    let found =
+        explain_input(&MODEL, &input, &[Method::GradCam], &options, &Cancel::default(), &|_, _| {});
     let found = found.expect("a map").remove(0);
     let target: Array1<i64> = golden.get("target");
     assert_eq!(found.target.index as i64, target[0]);

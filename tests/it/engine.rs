@@ -14,7 +14,9 @@ use ndarray::{Array4, Axis, concatenate};
 use crate::support::{dialect, fetched};
 
 fn picture(height: usize, width: usize) -> Array4<f32> {
-    Array4::from_shape_fn((1, 3, height, width), |(_, c, y, x)| ((c * 7 + y * 3 + x * 5) % 11) as f32 / 11.0)
+    Array4::from_shape_fn((1, 3, height, width), |(_, c, y, x)| {
+        ((c * 7 + y * 3 + x * 5) % 11) as f32 / 11.0
+    })
 }
 
 fn score_cam() -> Options {
@@ -34,7 +36,8 @@ fn a_cancelled_score_cam_stops_before_its_next_batch() {
     };
     let input = picture(224, 224);
     let error =
-        explain_input(&model, &input, &[Method::ScoreCam], &score_cam(), &cancel, &progress).unwrap_err();
+        explain_input(&model, &input, &[Method::ScoreCam], &score_cam(), &cancel, &progress)
+            .unwrap_err();
     assert_eq!(error.kind(), Kind::Cancelled);
     assert_eq!(batches.load(Ordering::SeqCst), 2);
     assert!(total.load(Ordering::SeqCst) > 2 * model.batch());
@@ -69,8 +72,9 @@ fn a_map_grows_with_its_passes() {
     let curious = Curious::default();
     let methods = [Method::ScoreCam];
     let input = picture(64, 64);
-    let finished =
-        explain_input(&model, &input, &methods, &options, &Cancel::default(), &curious).unwrap().remove(0);
+    let finished = explain_input(&model, &input, &methods, &options, &Cancel::default(), &curious)
+        .unwrap()
+        .remove(0);
     let mut maps = curious.0.into_inner().unwrap();
     assert!(!maps.is_empty() && maps.len() == (finished.passes.masked - 1) / model.batch());
     maps.push(finished);
@@ -108,7 +112,8 @@ fn a_deadline_stops_the_work() {
     let cancel = Cancel::new(Some(Instant::now() + Duration::from_millis(400)));
     let input = picture(224, 224);
     let error =
-        explain_input(&model, &input, &[Method::ScoreCam], &score_cam(), &cancel, &|_, _| {}).unwrap_err();
+        explain_input(&model, &input, &[Method::ScoreCam], &score_cam(), &cancel, &|_, _| {})
+            .unwrap_err();
     assert_eq!(error.kind(), Kind::Deadline);
 }
 
@@ -125,8 +130,15 @@ fn a_short_request_gets_its_turn_between_two_batches_of_a_long_one() {
                 let _ = started.send(());
             };
             let input = picture(224, 224);
-            explain_input(&model, &input, &[Method::ScoreCam], &score_cam(), &Cancel::default(), &progress)
-                .unwrap();
+            explain_input(
+                &model,
+                &input,
+                &[Method::ScoreCam],
+                &score_cam(),
+                &Cancel::default(),
+                &progress,
+            )
+            .unwrap();
         });
         begun.recv().unwrap();
         model.forward(picture(224, 224), &Cancel::default()).unwrap();
@@ -142,8 +154,12 @@ fn a_short_request_gets_its_turn_between_two_batches_of_a_long_one() {
 fn more_layers_than_sessions_are_kept_all_answer() {
     let model = dialect("tinyvgg-torchscript", [64, 64]);
     let run = |layer: &camlens::graph::layers::Layer| {
-        let pass =
-            Pass { targets: vec![3], wanted: Wanted::Logit, activation: true, ..Pass::of(picture(64, 64)) };
+        let pass = Pass {
+            targets: vec![3],
+            wanted: Wanted::Logit,
+            activation: true,
+            ..Pass::of(picture(64, 64))
+        };
         model.run(layer, pass, &Cancel::default()).unwrap().gradients.remove(0)
     };
     let first: Vec<_> = model.layers().iter().map(run).collect();
@@ -160,8 +176,12 @@ fn layers_may_be_named_in_any_order() {
     let model = dialect("tinyvgg-torchscript", [64, 64]);
     let run = |places: [usize; 3]| {
         let layers = places.map(|place| &model.layers()[place]);
-        let pass =
-            Pass { targets: vec![3], wanted: Wanted::Logit, activation: true, ..Pass::of(picture(64, 64)) };
+        let pass = Pass {
+            targets: vec![3],
+            wanted: Wanted::Logit,
+            activation: true,
+            ..Pass::of(picture(64, 64))
+        };
         let outcomes = model.run_all(&layers, pass, &Cancel::default()).unwrap();
         for (outcome, layer) in outcomes.iter().zip(layers) {
             assert_eq!(outcome.gradients[0].shape()[1..], layer.shape);
@@ -179,7 +199,8 @@ fn gradients_of_several_classes_are_those_of_each_alone() {
     let batch = concatenate![Axis(0), picture(48, 48), picture(48, 48).mapv(|value| 1.0 - value)];
     for (wanted, contrast) in [(Wanted::Logit, None), (Wanted::Probability, Some(6))] {
         let run = |targets: &[usize]| {
-            let pass = Pass { targets: targets.to_vec(), contrast, wanted, ..Pass::of(batch.clone()) };
+            let pass =
+                Pass { targets: targets.to_vec(), contrast, wanted, ..Pass::of(batch.clone()) };
             model.run(model.default_layer(), pass, &Cancel::default()).unwrap()
         };
         let together = run(&[2, 9, 4]).gradients;
@@ -196,7 +217,8 @@ fn gradients_of_several_classes_are_those_of_each_alone() {
 fn a_pass_that_names_no_class_differentiates_the_predicted_one() {
     let model = dialect("tinylite", [48, 48]);
     // A plain one in each primary colour: nothing else differs so much.
-    let batch = Array4::from_shape_fn((3, 3, 48, 48), |(n, c, _, _)| if n == c { 3.0 } else { -3.0 });
+    let batch =
+        Array4::from_shape_fn((3, 3, 48, 48), |(n, c, _, _)| if n == c { 3.0 } else { -3.0 });
     let run = |targets: &[usize]| {
         let wanted = Wanted::Logit;
         let pass = Pass { targets: targets.to_vec(), wanted, ..Pass::of(batch.clone()) };
@@ -207,8 +229,8 @@ fn a_pass_that_names_no_class_differentiates_the_predicted_one() {
     let mut classes = Vec::new();
     for (image, scores) in outcome.scores.outer_iter().enumerate() {
         let (predicted, _) = scores.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1)).unwrap();
-        let [found, expected] =
-            [&outcome, &run(&[predicted])].map(|of| of.gradients[0].index_axis(Axis(0), image).to_owned());
+        let [found, expected] = [&outcome, &run(&[predicted])]
+            .map(|of| of.gradients[0].index_axis(Axis(0), image).to_owned());
         assert_eq!(found, expected);
         classes.push(predicted);
     }

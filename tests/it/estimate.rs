@@ -1,4 +1,5 @@
-//! Score-CAM from some of its passes, held against Score-CAM from all of them, on the real EfficientNet-Lite0.
+//! Score-CAM from some of its passes, held against Score-CAM from all of them, on the real
+//! EfficientNet-Lite0.
 
 use camlens::engine::Cancel;
 use camlens::error::Kind;
@@ -35,7 +36,8 @@ fn correlation(a: &Explanation, b: &Explanation) -> f64 {
 fn a_quarter_of_the_passes_gives_the_map_and_says_how_well() {
     let model = fetched("efficientnet-lite0");
     let ask = |options: Options| {
-        explain(&model, &chelsea(), &options, &Cancel::default(), &|_, _| {}).map(|mut maps| maps.remove(0))
+        explain(&model, &chelsea(), &options, &Cancel::default(), &|_, _| {})
+            .map(|mut maps| maps.remove(0))
     };
     let all = ask(options()).unwrap();
     assert_eq!((all.passes.masked, all.confidence), (112, None));
@@ -44,7 +46,10 @@ fn a_quarter_of_the_passes_gives_the_map_and_says_how_well() {
     assert_eq!((some.passes.masked, some.passes.skipped), (28, 84));
     let found = correlation(&all, &some);
     let told = some.confidence.unwrap();
-    assert!(found > 0.95 && found >= told.at_least && told.at_least > 0.8, "{found}, told {told:?}");
+    assert!(
+        found > 0.95 && found >= told.at_least && told.at_least > 0.8,
+        "{found}, told {told:?}"
+    );
 
     let near = ask(Options { tolerance: Some(0.05), ..options() }).unwrap();
     let told = near.confidence.unwrap();

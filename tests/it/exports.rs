@@ -1,9 +1,12 @@
-//! What files of other days and other hands do to a classifier, and what camlens makes of it: a batch of 1 written
-//! into the graph, weights and masks that nobody reads, images in gray or in bytes.
+//! What files of other days and other hands do to a classifier, and what camlens makes of it: a
+//! batch of 1 written into the graph, weights and masks that nobody reads, images in gray or in
+//! bytes.
 
 use camlens::engine::{Cancel, Model, Pass};
 use camlens::graph::program::Wanted;
-use camlens::graph::proto::{ModelProto, NodeProto, OperatorSetIdProto, TensorProto, TypeValue, data_type};
+use camlens::graph::proto::{
+    ModelProto, NodeProto, OperatorSetIdProto, TensorProto, TypeValue, data_type,
+};
 use camlens::model::manifest::Color;
 use image::{Rgb, RgbImage};
 use ndarray::{Array4, Axis, concatenate};
@@ -16,7 +19,11 @@ const SIZE: usize = 8;
 /// Convolution and activation, `[N, 4, 4, 4]`.
 fn head(net: &mut Net, channels: i64) -> String {
     let kernel = net.weights(&[4, channels, 3, 3]);
-    let maps = net.with("Conv", &["x", &kernel], vec![ints("strides", &[2, 2]), ints("pads", &[1, 1, 1, 1])]);
+    let maps = net.with(
+        "Conv",
+        &["x", &kernel],
+        vec![ints("strides", &[2, 2]), ints("pads", &[1, 1, 1, 1])],
+    );
     net.op("Tanh", &[&maps])
 }
 
@@ -27,22 +34,32 @@ fn fixed(mut net: Net, scores: &str) -> ModelProto {
 }
 
 fn image(seed: f32) -> Array4<f32> {
-    Array4::from_shape_fn((1, 3, SIZE, SIZE), |(_, c, y, x)| ((c * 64 + y * 8 + x) as f32 * seed).sin())
+    Array4::from_shape_fn((1, 3, SIZE, SIZE), |(_, c, y, x)| {
+        ((c * 64 + y * 8 + x) as f32 * seed).sin()
+    })
 }
 
 /// Two images in one pass, and each by itself: scores and gradients are the same.
 fn computes_batches(model: &Model) {
     assert!(model.batch() > 1, "images run one by one");
     let run = |input: Array4<f32>| {
-        let pass = Pass { targets: vec![2; input.len_of(Axis(0))], wanted: Wanted::Logit, ..Pass::of(input) };
+        let pass = Pass {
+            targets: vec![2; input.len_of(Axis(0))],
+            wanted: Wanted::Logit,
+            ..Pass::of(input)
+        };
         model.run(model.default_layer(), pass, &Cancel::default()).unwrap()
     };
     let (first, second) = (image(0.37), image(0.73));
     let both = run(concatenate![Axis(0), first, second]);
     for (place, alone) in [run(first), run(second)].iter().enumerate() {
-        let row =
-            |array: &Array4<f32>| array.index_axis(Axis(0), place).insert_axis(Axis(0)).into_dyn().to_owned();
-        assert!(relative_difference(&row(&both.gradients[0]), &alone.gradients[0].clone().into_dyn()) < 1e-5);
+        let row = |array: &Array4<f32>| {
+            array.index_axis(Axis(0), place).insert_axis(Axis(0)).into_dyn().to_owned()
+        };
+        assert!(
+            relative_difference(&row(&both.gradients[0]), &alone.gradients[0].clone().into_dyn())
+                < 1e-5
+        );
         let scores = both.scores.row(place).insert_axis(Axis(0)).into_dyn().to_owned();
         assert!(relative_difference(&scores, &alone.scores.clone().into_dyn()) < 1e-5);
     }
@@ -141,14 +158,23 @@ fn an_image_in_gray_is_one_channel() {
     let model = written(&file, "").unwrap();
     let picture = RgbImage::from_pixel(20, 12, Rgb([200, 3, 77]));
     let input = model.preprocess().tensor(&picture);
-    assert_eq!((model.preprocess().color, input.shape()), (Color::Gray, [1, 1, SIZE, SIZE].as_slice()));
+    assert_eq!(
+        (model.preprocess().color, input.shape()),
+        (Color::Gray, [1, 1, SIZE, SIZE].as_slice())
+    );
     let pass = Pass { wanted: Wanted::Logit, ..Pass::of(input) };
     let outcome = model.run(model.default_layer(), pass, &Cancel::default()).unwrap();
     assert_eq!(outcome.gradients[0].shape(), [1, 4, 4, 4]);
     let error = written(&file, "[input]\ncolor = \"bgr\"\n").err().unwrap();
-    assert!(error.to_string().ends_with("model.toml says color bgr, its input has 1 channels"), "{error}");
+    assert!(
+        error.to_string().ends_with("model.toml says color bgr, its input has 1 channels"),
+        "{error}"
+    );
     let error = written(&file, "[input]\nmean = [0.5, 0.5, 0.5]\n").err().unwrap();
-    assert!(error.to_string().contains("input.mean must have a number for each channel"), "{error}");
+    assert!(
+        error.to_string().contains("input.mean must have a number for each channel"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -162,7 +188,8 @@ fn an_image_in_bytes_is_its_pixels() {
     let mean = net.op("GlobalAveragePool", &[&maps]);
     let flat = net.with("Flatten", &[&mean], vec![int("axis", 1)]);
     let mut model = net.model([3, SIZE, SIZE], &[&flat], 17);
-    let tensor = model.graph.as_mut().unwrap().input[0].r#type.as_mut().unwrap().value.as_mut().unwrap();
+    let tensor =
+        model.graph.as_mut().unwrap().input[0].r#type.as_mut().unwrap().value.as_mut().unwrap();
     let TypeValue::Tensor(tensor) = tensor else { unreachable!("the input is a tensor") };
     tensor.elem_type = Some(data_type::UINT8);
     let model = written(&model, "").unwrap();
@@ -172,6 +199,9 @@ fn an_image_in_bytes_is_its_pixels() {
     let outcome = model.run(model.default_layer(), pass, &Cancel::default()).unwrap();
     // Each class is the mean of its own map of 6 by 6.
     let gradient = &outcome.gradients[0];
-    let class = outcome.scores.row(0).iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1)).unwrap().0;
-    assert!(gradient.index_axis(Axis(1), class).iter().all(|value| (value - 1.0 / 36.0).abs() < 1e-7));
+    let class =
+        outcome.scores.row(0).iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1)).unwrap().0;
+    assert!(
+        gradient.index_axis(Axis(1), class).iter().all(|value| (value - 1.0 / 36.0).abs() < 1e-7)
+    );
 }

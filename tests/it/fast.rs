@@ -1,11 +1,13 @@
-//! camlens's own kernels against ONNX Runtime's, through the engine: the same model with and without them.
+//! camlens's own kernels against ONNX Runtime's, through the engine: the same model with and
+//! without them.
 
 use camlens::engine::{Cancel, Model, Models, Settings};
 use camlens::explain::explain;
 use camlens::explain::options::{Method, Normalize, Options};
 use camlens::graph::proto::{
-    AttributeProto, Dimension, DimensionValue, GraphProto, ModelProto, NodeProto, OperatorSetIdProto,
-    TensorProto, TensorShapeProto, TensorType, TypeProto, TypeValue, ValueInfoProto,
+    AttributeProto, Dimension, DimensionValue, GraphProto, ModelProto, NodeProto,
+    OperatorSetIdProto, TensorProto, TensorShapeProto, TensorType, TypeProto, TypeValue,
+    ValueInfoProto,
 };
 use camlens::model::ModelFolder;
 use image::RgbImage;
@@ -25,8 +27,8 @@ fn picture(name: &str) -> RgbImage {
     image::open(repository("tests/golden/images").join(name)).unwrap().to_rgb8()
 }
 
-/// Holds maps of a layer against each other: three methods, the masked passes by a few channels, and the
-/// most probable class that something speaks for.
+/// Holds maps of a layer against each other: three methods, the masked passes by a few channels,
+/// and the most probable class that something speaks for.
 fn agree(fast: &Model, plain: &Model, layer: &str, image: &RgbImage) {
     for method in Method::ARTICLE {
         let map = |model: &Model, class: Option<usize>| {
@@ -41,7 +43,8 @@ fn agree(fast: &Model, plain: &Model, layer: &str, image: &RgbImage) {
             explain(model, image, &options, &Cancel::default(), &|_, _| {}).unwrap().remove(0)
         };
         let probable = map(plain, None).predictions.into_iter().map(|prediction| prediction.index);
-        let found = probable.map(|class| (class, map(plain, Some(class)))).find(|(_, map)| !map.empty);
+        let found =
+            probable.map(|class| (class, map(plain, Some(class)))).find(|(_, map)| !map.empty);
         let (class, plain) = found.unwrap();
         let difference = difference(&map(fast, Some(class)).map.into_dyn(), &plain.map.into_dyn());
         assert!(difference <= TOLERANCE, "{layer}, {method}: {difference}");
@@ -63,11 +66,14 @@ fn vgg16_is_explained_the_same_at_three_depths() {
 #[test]
 fn a_masked_pass_is_the_same_with_and_without_its_zeros() {
     let folder = || ModelFolder::read(&repository("models").join("vgg16-mri")).unwrap();
-    let load = |skip_zeros| Models::load_one(folder(), &Settings { skip_zeros, ..settings() }).unwrap();
+    let load =
+        |skip_zeros| Models::load_one(folder(), &Settings { skip_zeros, ..settings() }).unwrap();
     let (skipping, naive) = (load(true), load(false));
-    for (name, layer) in
-        [("chelsea.png", "block5_conv3"), ("chelsea.png", "block3_conv3"), ("phantom.png", "block4_conv3")]
-    {
+    for (name, layer) in [
+        ("chelsea.png", "block5_conv3"),
+        ("chelsea.png", "block3_conv3"),
+        ("phantom.png", "block4_conv3"),
+    ] {
         let options = Options {
             method: Method::ScoreCam,
             layer: Some(layer.into()),
@@ -76,7 +82,10 @@ fn a_masked_pass_is_the_same_with_and_without_its_zeros() {
             ..Options::default()
         };
         let map = |model| {
-            explain(model, &picture(name), &options, &Cancel::default(), &|_, _| {}).unwrap().remove(0).map
+            explain(model, &picture(name), &options, &Cancel::default(), &|_, _| {})
+                .unwrap()
+                .remove(0)
+                .map
         };
         let (planned, whole) = (map(&skipping), map(&naive));
         assert!(whole.iter().any(|&value| value > 0.5));
@@ -98,7 +107,9 @@ fn residual(as_keras: bool) -> ModelProto {
         let scale = (6.0 / inputs as f32).sqrt();
         let values: Vec<f32> = (0..dims.iter().product::<i64>())
             .map(|index| {
-                scale * ((index as f64 * 0.618_034 + dims[0] as f64 * 0.37).fract() as f32 * 2.0 - 1.0)
+                scale
+                    * ((index as f64 * 0.618_034 + dims[0] as f64 * 0.37).fract() as f32 * 2.0
+                        - 1.0)
             })
             .collect();
         TensorProto::float32(name, dims, &values)
@@ -112,7 +123,8 @@ fn residual(as_keras: bool) -> ModelProto {
         NodeProto::new("Gemm", inputs, &[output]).with(AttributeProto::int("transB", 1))
     };
     let size = |value| Dimension { value: Some(value), denotation: None };
-    let sizes = [DimensionValue::Name("N".into()), DimensionValue::Size(3), DimensionValue::Size(32)];
+    let sizes =
+        [DimensionValue::Name("N".into()), DimensionValue::Size(3), DimensionValue::Size(32)];
     let [batch, channels, side] = sizes.map(size);
     let shape = TensorShapeProto { dim: vec![batch, channels, side.clone(), side] };
     let input = TypeValue::Tensor(TensorType { elem_type: Some(1), shape: Some(shape) });
@@ -160,14 +172,20 @@ fn residual(as_keras: bool) -> ModelProto {
         ..Default::default()
     };
     let opset = OperatorSetIdProto { domain: None, version: Some(18) };
-    ModelProto { ir_version: Some(9), opset_import: vec![opset], graph: Some(graph), ..Default::default() }
+    ModelProto {
+        ir_version: Some(9),
+        opset_import: vec![opset],
+        graph: Some(graph),
+        ..Default::default()
+    }
 }
 
 #[test]
 fn a_residual_block_and_a_large_head_are_explained_the_same() {
     for as_keras in [false, true] {
         let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join("model.onnx"), residual(as_keras).encode_to_vec()).unwrap();
+        std::fs::write(folder.path().join("model.onnx"), residual(as_keras).encode_to_vec())
+            .unwrap();
         let load = |fast_kernels: bool| {
             let folder = ModelFolder::read(folder.path()).unwrap();
             Models::load_one(folder, &Settings { fast_kernels, ..settings() }).unwrap()

@@ -1,5 +1,5 @@
-//! The methods beyond the article's three, against the libraries' own code: `scripts/golden/methods_torch.py`
-//! made the arrays.
+//! The methods beyond the article's three, against the libraries' own code:
+//! `scripts/golden/methods_torch.py` made the arrays.
 
 use camlens::engine::{Cancel, Model, Models, Pass};
 use camlens::error::Kind;
@@ -12,11 +12,14 @@ use camlens::model::ModelFolder;
 use ndarray::{Array1, Array2, Array3, Array4, ArrayD, Axis};
 use prost::Message;
 
-use crate::support::{Golden, dialect, difference, fetched, relative_difference, repository, settings};
+use crate::support::{
+    Golden, dialect, difference, fetched, relative_difference, repository, settings,
+};
 
 const TOLERANCE: f32 = 1e-4;
 
-/// The tiny models: the golden file, the ONNX file, the input's size, and layers by both of their names.
+/// The tiny models: the golden file, the ONNX file, the input's size, and layers by both of their
+/// names.
 type Tiny = (&'static str, &'static str, [usize; 2], &'static [(&'static str, &'static str)]);
 
 const TINY: [Tiny; 3] = [
@@ -58,8 +61,8 @@ const OF_GRADIENTS: [Method; 6] = [
 
 fn explain(model: &Model, input: &Array4<f32>, options: &Options) -> Explanation {
     let methods = [options.method];
-    let mut maps =
-        explain_input(model, input, &methods, options, &Cancel::default(), &|_, _| {}).expect("a map");
+    let mut maps = explain_input(model, input, &methods, options, &Cancel::default(), &|_, _| {})
+        .expect("a map");
     maps.remove(0)
 }
 
@@ -74,7 +77,8 @@ fn the_library_s_methods_agree_with_the_library() {
         let mut golden = Golden::open(&format!("methods/{golden}.npz"));
         let model = dialect(onnx, size);
         let input: Array4<f32> = golden.get("x");
-        for (suffix, target) in [("", class(&mut golden, "target")), ("_other", class(&mut golden, "other"))]
+        for (suffix, target) in
+            [("", class(&mut golden, "target")), ("_other", class(&mut golden, "other"))]
         {
             for (layer, ours) in layers {
                 for method in OF_GRADIENTS {
@@ -141,7 +145,8 @@ fn real_weights_agree_with_the_library() {
     let input = pixels.mapv(|value| f32::from(value) / 255.0).insert_axis(Axis(0));
     let options = Options { convention: Convention::PytorchGradCam, ..Options::default() };
     let cancel = Cancel::default();
-    let maps = explain_input(&model, &input, &OF_GRADIENTS, &options, &cancel, &|_, _| {}).expect("maps");
+    let maps =
+        explain_input(&model, &input, &OF_GRADIENTS, &options, &cancel, &|_, _| {}).expect("maps");
     for explanation in maps {
         let key = format!("{}|block5_conv3|pgc", explanation.method);
         let off = difference(&explanation.map.into_dyn(), &golden.get(&key));
@@ -172,7 +177,8 @@ fn tail_passes_agree_with_their_sources() {
         let mut golden = Golden::open(&format!("methods/{golden}.npz"));
         let model = dialect(onnx, size);
         let input: Array4<f32> = golden.get("x");
-        for (suffix, target) in [("", class(&mut golden, "target")), ("_other", class(&mut golden, "other"))]
+        for (suffix, target) in
+            [("", class(&mut golden, "target")), ("_other", class(&mut golden, "other"))]
         {
             for (layer, ours) in layers {
                 for (method, convention, source) in sources {
@@ -191,14 +197,19 @@ fn tail_passes_agree_with_their_sources() {
                     let key = format!("{}{suffix}|{layer}|{source}", method.name());
                     let off = difference(&found.map.into_dyn(), &golden.get(&key));
                     assert!(off <= TOLERANCE, "{onnx}, {key} differs by {off}");
-                    assert!(found.passes.forward == 1 && found.passes.masked == 0 && found.passes.tail > 0);
+                    assert!(
+                        found.passes.forward == 1
+                            && found.passes.masked == 0
+                            && found.passes.tail > 0
+                    );
                 }
             }
         }
     }
 }
 
-/// `scripts/golden/samples_torch.py` gave torch-cam the noise that camlens draws from the same seed.
+/// `scripts/golden/samples_torch.py` gave torch-cam the noise that camlens draws from the same
+/// seed.
 #[test]
 fn noisy_passes_agree_with_torch_cam_given_the_same_noise() {
     for (golden, onnx, size, layers) in TINY {
@@ -206,14 +217,19 @@ fn noisy_passes_agree_with_torch_cam_given_the_same_noise() {
         let mut golden = Golden::open(&format!("methods/{golden}-samples.npz"));
         let model = dialect(onnx, size);
         let input: Array4<f32> = inputs.get("x");
-        let (seed, samples): (Array1<i64>, Array1<i64>) = (golden.get("seed"), golden.get("samples"));
+        let (seed, samples): (Array1<i64>, Array1<i64>) =
+            (golden.get("seed"), golden.get("samples"));
         let noise: Array1<f32> = golden.get("noise");
-        for (suffix, target) in [("", class(&mut inputs, "target")), ("_other", class(&mut inputs, "other"))]
+        for (suffix, target) in
+            [("", class(&mut inputs, "target")), ("_other", class(&mut inputs, "other"))]
         {
             for (layer, ours) in layers {
                 for convention in [Convention::TorchCam, Convention::Paper] {
-                    // Here torch-cam's own map moves by 1e-4 between 32 and 64 bits, so the script leaves it out.
-                    if (*layer, suffix, convention) == ("block2_depthwise", "_other", Convention::TorchCam) {
+                    // Here torch-cam's own map moves by 1e-4 between 32 and 64 bits, so the script
+                    // leaves it out.
+                    if (*layer, suffix, convention)
+                        == ("block2_depthwise", "_other", Convention::TorchCam)
+                    {
                         continue;
                     }
                     let options = Options {
@@ -230,7 +246,10 @@ fn noisy_passes_agree_with_torch_cam_given_the_same_noise() {
                     let key = format!("smoothgradcam++{suffix}|{layer}|{}", convention.name());
                     let off = difference(&found.map.into_dyn(), &golden.get(&key));
                     assert!(off <= TOLERANCE, "{onnx}, {key} differs by {off}");
-                    assert_eq!((found.passes.forward, found.passes.masked), (1, samples[0] as usize));
+                    assert_eq!(
+                        (found.passes.forward, found.passes.masked),
+                        (1, samples[0] as usize)
+                    );
                 }
             }
         }
@@ -242,7 +261,8 @@ fn without_noise_smooth_grad_cam_plus_plus_is_grad_cam_plus_plus() {
     let mut golden = Golden::open("methods/tinymix.npz");
     let (model, input) = (dialect("tinymix", [50, 38]), golden.get("x"));
     let layer = Some("/act/Mul_output_0".to_owned());
-    let plain = Options { method: Method::GradCamPlusPlus, layer: layer.clone(), ..Options::default() };
+    let plain =
+        Options { method: Method::GradCamPlusPlus, layer: layer.clone(), ..Options::default() };
     let smooth = |seed, noise| Options {
         method: Method::SmoothGradCamPlusPlus,
         layer: layer.clone(),
@@ -268,7 +288,8 @@ fn groups_of_channels_agree_with_their_authors() {
         let mut golden = Golden::open(&format!("methods/{golden}-samples.npz"));
         let model = dialect(onnx, size);
         let input: Array4<f32> = inputs.get("x");
-        for (suffix, target) in [("", class(&mut inputs, "target")), ("_other", class(&mut inputs, "other"))]
+        for (suffix, target) in
+            [("", class(&mut inputs, "target")), ("_other", class(&mut inputs, "other"))]
         {
             for (layer, ours) in layers {
                 let options = Options {
@@ -303,12 +324,17 @@ fn tail_passes_need_no_gradient() {
     let model = without_gradient();
     for method in [Method::GradCam, Method::LayerCam] {
         let options = Options { method, ..Options::default() };
-        let refused = explain_input(&model, &input, &[method], &options, &Cancel::default(), &|_, _| {});
+        let refused =
+            explain_input(&model, &input, &[method], &options, &Cancel::default(), &|_, _| {});
         assert_eq!(refused.unwrap_err().kind(), Kind::Impossible);
     }
-    for method in
-        [Method::AblationCam, Method::ReciproCam, Method::EigenCam, Method::Random, Method::ScoreCam]
-    {
+    for method in [
+        Method::AblationCam,
+        Method::ReciproCam,
+        Method::EigenCam,
+        Method::Random,
+        Method::ScoreCam,
+    ] {
         let options = Options { method, layer: Some("features.29".into()), ..Options::default() };
         assert!(!explain(&model, &input, &options).empty, "{method}");
     }
@@ -316,7 +342,8 @@ fn tail_passes_need_no_gradient() {
 
 /// A tiny VGG16 whose scores go through an operator in a form that its gradient rule refuses.
 fn without_gradient() -> Model {
-    let file = OnnxFile::open(&repository("tests/golden/dialects/tinyvgg-torchscript.onnx")).unwrap();
+    let file =
+        OnnxFile::open(&repository("tests/golden/dialects/tinyvgg-torchscript.onnx")).unwrap();
     let mut model = file.model;
     let graph = model.graph.as_mut().unwrap();
     let output = graph.output[0].name().to_owned();
@@ -326,11 +353,13 @@ fn without_gradient() -> Model {
     graph.node.push(NodeProto::new("Einsum", &["before"], &[&output]).with(equation));
     let folder = tempfile::tempdir().unwrap().keep();
     std::fs::write(folder.join("model.onnx"), model.encode_to_vec()).unwrap();
-    std::fs::write(folder.join("model.toml"), "file = \"model.onnx\"\n[input]\nsize = [64, 64]\n").unwrap();
+    std::fs::write(folder.join("model.toml"), "file = \"model.onnx\"\n[input]\nsize = [64, 64]\n")
+        .unwrap();
     Models::load_one(ModelFolder::read(&folder).unwrap(), &settings()).unwrap()
 }
 
-/// HiResCAM's sum is linear in the score, so contrast and negation can be told from the library's own maps.
+/// HiResCAM's sum is linear in the score, so contrast and negation can be told from the library's
+/// own maps.
 #[test]
 fn a_contrast_is_the_difference_of_scores_and_a_negation_its_opposite() {
     let mut held = 0;
@@ -390,7 +419,10 @@ fn several_layers_are_fused_as_the_library_does_it() {
             };
             let found = explain(&model, &input, &options);
             assert_eq!(found.passes.forward, 1);
-            let off = difference(&found.map.into_dyn(), &fusion.get(&format!("{name}|{}", method.name())));
+            let off = difference(
+                &found.map.into_dyn(),
+                &fusion.get(&format!("{name}|{}", method.name())),
+            );
             assert!(off <= TOLERANCE, "{onnx}, {method} differs by {off}");
         }
     }
@@ -424,7 +456,10 @@ fn a_signed_map_is_the_sum_that_is_not_cut() {
                 assert!((found.max / largest - 1.0).abs() <= TOLERANCE);
                 let found = explain(&model, &input, &options(None)).map.into_dyn();
                 let off = difference(&found, &raw.mapv(|value| value / largest));
-                assert!(off <= TOLERANCE, "{onnx}, {layer}, {method} differs by {off} when it is scaled");
+                assert!(
+                    off <= TOLERANCE,
+                    "{onnx}, {layer}, {method} differs by {off} when it is scaled"
+                );
                 below += usize::from(found.iter().any(|&value| value < -0.05));
             }
         }
@@ -438,7 +473,8 @@ fn a_goal_that_a_method_cannot_have_is_refused() {
     let input: Array4<f32> = Golden::open("methods/tinymix.npz").get("x");
     let ask = |method, contrast: Option<&str>, negate| {
         let contrast = contrast.map(str::to_owned);
-        let options = Options { method, target: Some("1".into()), contrast, negate, ..Options::default() };
+        let options =
+            Options { method, target: Some("1".into()), contrast, negate, ..Options::default() };
         explain_input(&model, &input, &[method], &options, &Cancel::default(), &|_, _| {})
             .map(|maps| maps[0].empty)
             .map_err(|error| (error.kind(), error.option().map(str::to_owned)))
@@ -449,14 +485,18 @@ fn a_goal_that_a_method_cannot_have_is_refused() {
     assert_eq!(ask(Method::ScoreCam, None, true), refused("negate"));
     assert_eq!(ask(Method::ReciproCam, None, true), refused("negate"));
     assert_eq!(ask(Method::GradCam, Some("1"), false), refused("contrast"));
-    assert_eq!(ask(Method::GradCam, Some("99"), false), Err((Kind::UnknownClass, Some("contrast".into()))));
+    assert_eq!(
+        ask(Method::GradCam, Some("99"), false),
+        Err((Kind::UnknownClass, Some("contrast".into())))
+    );
     for method in [Method::GradCam, Method::ScoreCam, Method::AblationCam, Method::ReciproCam] {
         assert!(ask(method, Some("2"), false).is_ok(), "{method}");
     }
     assert_eq!(ask(Method::AblationCam, None, true).map(drop), Ok(()));
 }
 
-/// The gradient that ONNX Runtime gives for a contrast, of logits and of probabilities, for one and for a batch.
+/// The gradient that ONNX Runtime gives for a contrast, of logits and of probabilities, for one and
+/// for a batch.
 #[test]
 fn the_gradient_of_a_contrast_is_the_difference_of_gradients() {
     let model = dialect("tinymix", [50, 38]);
@@ -464,9 +504,15 @@ fn the_gradient_of_a_contrast_is_the_difference_of_gradients() {
     for wanted in [Wanted::Logit, Wanted::Probability] {
         let gradient = |target, contrast| {
             let pass = Pass { targets: vec![target], contrast, wanted, ..Pass::of(x.clone()) };
-            model.run(model.default_layer(), pass, &Cancel::default()).unwrap().gradients.remove(0).into_dyn()
+            model
+                .run(model.default_layer(), pass, &Cancel::default())
+                .unwrap()
+                .gradients
+                .remove(0)
+                .into_dyn()
         };
-        let off = relative_difference(&gradient(1, Some(4)), &(gradient(1, None) - gradient(4, None)));
+        let off =
+            relative_difference(&gradient(1, Some(4)), &(gradient(1, None) - gradient(4, None)));
         assert!(off <= 1e-5, "{wanted:?} differs by {off}");
     }
 }

@@ -1,8 +1,9 @@
 //! Small networks, written operator by operator.
 
 use camlens::graph::proto::{
-    AttributeProto, Dimension, DimensionValue, GraphProto, ModelProto, NodeProto, OperatorSetIdProto,
-    TensorProto, TensorShapeProto, TensorType, TypeProto, TypeValue, ValueInfoProto,
+    AttributeProto, Dimension, DimensionValue, GraphProto, ModelProto, NodeProto,
+    OperatorSetIdProto, TensorProto, TensorShapeProto, TensorType, TypeProto, TypeValue,
+    ValueInfoProto,
 };
 
 /// A network under construction.
@@ -21,14 +22,25 @@ impl Net {
         self.with(op, inputs, vec![])
     }
 
-    pub(crate) fn with(&mut self, op: &str, inputs: &[&str], attributes: Vec<AttributeProto>) -> String {
+    pub(crate) fn with(
+        &mut self,
+        op: &str,
+        inputs: &[&str],
+        attributes: Vec<AttributeProto>,
+    ) -> String {
         let output = self.fresh();
-        self.nodes.push(NodeProto { attribute: attributes, ..NodeProto::new(op, inputs, &[&output]) });
+        self.nodes
+            .push(NodeProto { attribute: attributes, ..NodeProto::new(op, inputs, &[&output]) });
         output
     }
 
     /// An operator of ONNX Runtime's own domain.
-    pub(crate) fn fused(&mut self, op: &str, inputs: &[&str], attributes: Vec<AttributeProto>) -> String {
+    pub(crate) fn fused(
+        &mut self,
+        op: &str,
+        inputs: &[&str],
+        attributes: Vec<AttributeProto>,
+    ) -> String {
         let output = self.with(op, inputs, attributes);
         if let Some(node) = self.nodes.last_mut() {
             node.domain = Some("com.microsoft".into());
@@ -87,12 +99,16 @@ impl Net {
     pub(crate) fn model(self, image: [usize; 3], outputs: &[&str], opset: i64) -> ModelProto {
         let dim = |value| Dimension { value: Some(value), denotation: None };
         let sizes = image.map(|size| dim(DimensionValue::Size(size as i64)));
-        let shape =
-            TensorShapeProto { dim: [vec![dim(DimensionValue::Name("N".into()))], sizes.into()].concat() };
+        let shape = TensorShapeProto {
+            dim: [vec![dim(DimensionValue::Name("N".into()))], sizes.into()].concat(),
+        };
         let typed = |name: &str, elem_type: i32, shape: Option<TensorShapeProto>| {
             let tensor = TensorType { elem_type: Some(elem_type), shape };
             ValueInfoProto {
-                r#type: Some(TypeProto { value: Some(TypeValue::Tensor(tensor)), denotation: None }),
+                r#type: Some(TypeProto {
+                    value: Some(TypeValue::Tensor(tensor)),
+                    denotation: None,
+                }),
                 ..ValueInfoProto::untyped(name)
             }
         };

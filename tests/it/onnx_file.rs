@@ -14,21 +14,29 @@ use crate::support::repository;
 
 fn golden_models() -> Vec<std::path::PathBuf> {
     let folder = repository("tests/golden/dialects");
-    let entries =
-        std::fs::read_dir(folder).expect("the golden models").map(|entry| entry.expect("an entry").path());
-    let models: Vec<_> = entries.filter(|path| path.extension().is_some_and(|end| end == "onnx")).collect();
+    let entries = std::fs::read_dir(folder)
+        .expect("the golden models")
+        .map(|entry| entry.expect("an entry").path());
+    let models: Vec<_> =
+        entries.filter(|path| path.extension().is_some_and(|end| end == "onnx")).collect();
     assert!(models.len() >= 8, "{models:?}");
     models
 }
 
 #[test]
 fn a_file_survives_the_round_trip_to_the_byte() {
-    let fetched = ["models/vgg16-mri/model.onnx", "models/efficientnet-lite0/model.onnx"].map(repository);
+    let fetched =
+        ["models/vgg16-mri/model.onnx", "models/efficientnet-lite0/model.onnx"].map(repository);
     for path in golden_models().into_iter().chain(fetched) {
         let bytes = Bytes::from(std::fs::read(&path).expect("a model"));
         let written = decode(bytes.clone()).expect("an ONNX model").encode_to_vec();
         assert!(written == bytes, "{} changed", path.display());
-        assert_eq!(OnnxFile::open(&path).expect("an ONNX model").unknown_bytes(), 0, "{}", path.display());
+        assert_eq!(
+            OnnxFile::open(&path).expect("an ONNX model").unknown_bytes(),
+            0,
+            "{}",
+            path.display()
+        );
     }
 }
 
@@ -36,7 +44,8 @@ fn a_file_survives_the_round_trip_to_the_byte() {
 fn fields_of_a_later_schema_are_noticed() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("later.onnx");
-    let mut bytes = std::fs::read(repository("tests/golden/dialects/tinymix.onnx")).expect("a model");
+    let mut bytes =
+        std::fs::read(repository("tests/golden/dialects/tinymix.onnx")).expect("a model");
     // Field 1000, a string of three bytes.
     bytes.extend([0xC2, 0x3E, 3, b'n', b'e', b'w']);
     std::fs::write(&path, bytes).expect("a file");

@@ -10,7 +10,11 @@ use crate::net::Net;
 use crate::support::written;
 
 /// A classifier with `columns` scores; `end` makes the outputs of the scores `[N, columns]`.
-fn load(columns: i64, end: impl FnOnce(&mut Net, &str) -> Vec<String>, manifest: &str) -> Result<Model> {
+fn load(
+    columns: i64,
+    end: impl FnOnce(&mut Net, &str) -> Vec<String>,
+    manifest: &str,
+) -> Result<Model> {
     let mut net = Net::default();
     let (kernel, weight) = (net.weights(&[4, 3, 3, 3]), net.weights(&[4, columns]));
     let maps = net.op("Conv", &["x", &kernel]);
@@ -51,7 +55,10 @@ fn one_score_tells_two_classes_apart() {
         }
         // σ′ = σ(1 − σ).
         let slope = gradient(&model, 1, Wanted::Probability) / gradient(&model, 1, Wanted::Logit);
-        assert!(slope.iter().all(|slope| (slope - chances[0] * chances[1]).abs() < 1e-6), "{slope}");
+        assert!(
+            slope.iter().all(|slope| (slope - chances[0] * chances[1]).abs() < 1e-6),
+            "{slope}"
+        );
     }
 }
 
@@ -127,5 +134,8 @@ fn an_output_that_holds_maps_is_no_classification() {
     };
     let error = load(6, end, "").err().unwrap();
     assert_eq!(error.kind(), Kind::Setup);
-    assert!(error.to_string().starts_with("no output of the model holds a score for each class"), "{error}");
+    assert!(
+        error.to_string().starts_with("no output of the model holds a score for each class"),
+        "{error}"
+    );
 }

@@ -118,11 +118,20 @@ fn overlays_are_the_article_s_byte_for_byte() {
     let ours = upsample(map.view(), plain.nrows(), plain.ncols());
     assert!(map_distance(ours.view(), plain.view()) < 1e-6);
 
-    for (name, map) in [("plain", plain.clone()), ("emphasized", emphasize(plain.view(), Range::Unit))] {
+    for (name, map) in
+        [("plain", plain.clone()), ("emphasized", emphasize(plain.view(), Range::Unit))]
+    {
         let index: Array2<u8> = file.by_name(&format!("{name}|index")).unwrap();
-        assert!(index.iter().eq(gray(map.view(), Range::Unit).as_raw()), "{name}: the colours' indices");
+        assert!(
+            index.iter().eq(gray(map.view(), Range::Unit).as_raw()),
+            "{name}: the colours' indices"
+        );
         let expected = picture(&mut file, &format!("{name}|heatmap"));
-        assert_eq!(distance(&heatmap(map.view(), Range::Unit, Colormap::Jet), &expected), 0, "{name}");
+        assert_eq!(
+            distance(&heatmap(map.view(), Range::Unit, Colormap::Jet), &expected),
+            0,
+            "{name}"
+        );
         for weight in [0.8, 0.5] {
             let expected = picture(&mut file, &format!("{name}|add|{weight}"));
             let out = overlay(&image, map.view(), Range::Unit, Colormap::Jet, Blend::Add, weight);

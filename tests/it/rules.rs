@@ -1,8 +1,9 @@
 //! Every gradient rule against finite differences.
 //!
-//! A case is a small network from a layer `[N, 3, H, W]` to a tensor with the batch in front. Its score is
-//! a sum of all numbers with weights that look like nothing. camlens differentiates it, and so do
-//! we: every number of the layer is moved a little up and down, and the model run on each.
+//! A case is a small network from a layer `[N, 3, H, W]` to a tensor with the batch in front. Its
+//! score is a sum of all numbers with weights that look like nothing. camlens differentiates it,
+//! and so do we: every number of the layer is moved a little up and down, and the model run on
+//! each.
 
 mod attention;
 mod fused;
@@ -60,7 +61,8 @@ fn model(build: impl FnOnce(&mut Net) -> String) -> ModelProto {
         _ => 20,
     };
     let opset = net.nodes.iter().map(youngest).max().unwrap_or(20);
-    // All numbers are an output, too: what is rewritten at load is held against the file number by number.
+    // All numbers are an output, too: what is rewritten at load is held against the file number by
+    // number.
     net.model([3, HEIGHT, WIDTH], &["scores", &flat], opset)
 }
 
@@ -71,7 +73,8 @@ fn image(low: f32, high: f32) -> Array4<f32> {
         let shuffled = (index * 37) % count;
         low + (high - low) * (shuffled as f32 + 0.37) / count as f32
     });
-    Array4::from_shape_vec((1, 3, HEIGHT, WIDTH), values.collect()).expect("as many numbers as places")
+    Array4::from_shape_vec((1, 3, HEIGHT, WIDTH), values.collect())
+        .expect("as many numbers as places")
 }
 
 /// The model of a network, whose layer is the default one.
@@ -81,7 +84,8 @@ fn load(case: &str, build: impl FnOnce(&mut Net) -> String) -> Model {
 
 fn load_with(case: &str, settings: &Settings, build: impl FnOnce(&mut Net) -> String) -> Model {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    std::fs::write(folder.path().join("case.onnx"), model(build).encode_to_vec()).expect("the model");
+    std::fs::write(folder.path().join("case.onnx"), model(build).encode_to_vec())
+        .expect("the model");
     let manifest = "file = \"case.onnx\"\ndefault_layer = \"probe\"\n[layers]\nprobe = \"layer\"\n[output]\nname = \"scores\"\n";
     std::fs::write(folder.path().join("model.toml"), manifest).expect("a manifest");
     Models::load_one(ModelFolder::read(folder.path()).expect("the folder"), settings)
@@ -131,11 +135,15 @@ fn check(case: &str, low: f32, high: f32, build: fn(&mut Net) -> String) {
     assert!(largest > 1e-3, "{case}: the score does not depend on the layer");
     for (place, (found, expected)) in found.iter().zip(&expected).enumerate() {
         let difference = (found - expected).abs() / largest;
-        assert!(difference <= TOLERANCE, "{case}, place {place}: {found}, by differences {expected}");
+        assert!(
+            difference <= TOLERANCE,
+            "{case}, place {place}: {found}, by differences {expected}"
+        );
     }
 }
 
-/// The first image, times one, and two columns of it: `places` fix the batch, so it is run one by one.
+/// The first image, times one, and two columns of it: `places` fix the batch, so it is run one by
+/// one.
 fn one_image(n: &mut Net, places: &str) -> (String, String) {
     let updates = n.with("GatherElements", &["layer", places], vec![int("axis", 3)]);
     (n.op("Identity", &["layer"]), updates)
@@ -176,10 +184,14 @@ const CASES: &[Case] = &[
     ("Erf", -2.0, 2.0, |n| n.op("Erf", &["layer"])),
     ("Exp", -2.0, 1.0, |n| n.op("Exp", &["layer"])),
     ("Gelu", -3.0, 3.0, |n| n.op("Gelu", &["layer"])),
-    ("Gelu", -3.0, 3.0, |n| n.with("Gelu", &["layer"], vec![AttributeProto::string("approximate", "tanh")])),
+    ("Gelu", -3.0, 3.0, |n| {
+        n.with("Gelu", &["layer"], vec![AttributeProto::string("approximate", "tanh")])
+    }),
     ("HardSigmoid", -4.0, 4.0, |n| n.op("HardSigmoid", &["layer"])),
     ("HardSwish", -5.0, 5.0, |n| n.op("HardSwish", &["layer"])),
-    ("LeakyRelu", -2.0, 2.0, |n| n.with("LeakyRelu", &["layer"], vec![AttributeProto::float("alpha", 0.2)])),
+    ("LeakyRelu", -2.0, 2.0, |n| {
+        n.with("LeakyRelu", &["layer"], vec![AttributeProto::float("alpha", 0.2)])
+    }),
     ("Log", 0.5, 3.0, |n| n.op("Log", &["layer"])),
     ("Mish", -3.0, 3.0, |n| n.op("Mish", &["layer"])),
     ("Neg", -2.0, 2.0, |n| n.op("Neg", &["layer"])),
@@ -200,7 +212,9 @@ const CASES: &[Case] = &[
     }),
     ("Sin", -2.0, 2.0, |n| n.op("Sin", &["layer"])),
     ("Sinh", -2.0, 2.0, |n| n.op("Sinh", &["layer"])),
-    ("Swish", -3.0, 3.0, |n| n.with("Swish", &["layer"], vec![AttributeProto::float("alpha", 1.3)])),
+    ("Swish", -3.0, 3.0, |n| {
+        n.with("Swish", &["layer"], vec![AttributeProto::float("alpha", 1.3)])
+    }),
     ("Softplus", -3.0, 3.0, |n| n.op("Softplus", &["layer"])),
     ("Softsign", -3.0, 3.0, |n| n.op("Softsign", &["layer"])),
     ("Sqrt", 0.5, 3.0, |n| n.op("Sqrt", &["layer"])),
@@ -241,7 +255,8 @@ const CASES: &[Case] = &[
     }),
     ("Pow", -2.0, 2.0, |n| {
         // 0⁰ of what a ReLU shuts: 0 times infinity, on the way back.
-        let (positive, exponents) = (n.op("Relu", &["layer"]), n.constant(&[3, 1, 1], &[0.0, 1.0, 2.0]));
+        let (positive, exponents) =
+            (n.op("Relu", &["layer"]), n.constant(&[3, 1, 1], &[0.0, 1.0, 2.0]));
         n.op("Pow", &[&positive, &exponents])
     }),
     ("Pow", 0.5, 2.0, |n| {
@@ -285,7 +300,8 @@ const CASES: &[Case] = &[
     ("Conv", -1.0, 1.0, |n| {
         // Stride, dilation, lopsided padding, a kernel that is not square.
         let weight = n.weights(&[4, 3, 2, 3]);
-        let window = vec![ints("strides", &[2, 1]), ints("dilations", &[1, 2]), ints("pads", &[1, 2, 0, 1])];
+        let window =
+            vec![ints("strides", &[2, 1]), ints("dilations", &[1, 2]), ints("pads", &[1, 2, 0, 1])];
         n.with("Conv", &["layer", &weight], window)
     }),
     ("Conv", -1.0, 1.0, |n| {
@@ -303,7 +319,8 @@ const CASES: &[Case] = &[
     ("Conv", -1.0, 1.0, between_activations),
     ("Conv", -1.0, 1.0, behind_a_pooling),
     ("Conv", -1.0, 1.0, |n| {
-        // Groups of several channels, stride 1, the last rows and columns out of every window's reach.
+        // Groups of several channels, stride 1, the last rows and columns out of every window's
+        // reach.
         let up = n.weights(&[6, 3, 1, 1]);
         let wide = n.with("Conv", &["layer", &up], vec![]);
         let weight = n.weights(&[4, 3, 3, 1]);
@@ -316,7 +333,8 @@ const CASES: &[Case] = &[
     ("Conv", -1.0, 1.0, |n| {
         // Weights and bias made of the layer; the last column lies behind every window.
         let [kernel, vector] = made_weights(n, [&[3, 3, 2, 2], &[3]]);
-        let window = vec![ints("strides", &[1, 2]), ints("dilations", &[2, 1]), ints("pads", &[1, 0, 0, 0])];
+        let window =
+            vec![ints("strides", &[1, 2]), ints("dilations", &[2, 1]), ints("pads", &[1, 0, 0, 0])];
         n.with("Conv", &["layer", &kernel, &vector], window)
     }),
     ("Conv", -1.0, 1.0, |n| {
@@ -326,14 +344,18 @@ const CASES: &[Case] = &[
         let [kernel, _] = made_weights(n, [&[4, 3, 1, 1], &[3]]);
         let spread = n.ints(&[4, 3, 3, 1]);
         let kernel = n.op("Expand", &[&kernel, &spread]);
-        let maps = n.with("Conv", &[&images, &kernel], vec![int("group", 2), ints("pads", &[1, 0, 1, 0])]);
+        let maps =
+            n.with("Conv", &[&images, &kernel], vec![int("group", 2), ints("pads", &[1, 0, 1, 0])]);
         let row = n.ints(&[1, -1]);
         n.op("Reshape", &[&maps, &row])
     }),
     ("ConvTranspose", -1.0, 1.0, |n| {
         let weight = n.weights(&[3, 2, 3, 3]);
-        let window =
-            vec![ints("strides", &[2, 2]), ints("pads", &[1, 1, 1, 1]), ints("output_padding", &[1, 0])];
+        let window = vec![
+            ints("strides", &[2, 2]),
+            ints("pads", &[1, 1, 1, 1]),
+            ints("output_padding", &[1, 0]),
+        ];
         n.with("ConvTranspose", &["layer", &weight], window)
     }),
     ("ConvTranspose", -1.0, 1.0, |n| {
@@ -347,7 +369,8 @@ const CASES: &[Case] = &[
         n.with("Concat", &["layer", &doubled, "layer"], vec![int("axis", -3)])
     }),
     ("Concat", -2.0, 2.0, |n| {
-        // Along the first axis, which is the batch: here of the same images twice, taken apart again.
+        // Along the first axis, which is the batch: here of the same images twice, taken apart
+        // again.
         let doubled = n.op("Mul", &["layer", "layer"]);
         let both = n.with("Concat", &["layer", &doubled], vec![int("axis", 0)]);
         let shape = n.ints(&[2, -1, 3, HEIGHT as i64, WIDTH as i64]);
@@ -461,7 +484,9 @@ const CASES: &[Case] = &[
     }),
     ("TopK", -2.0, 2.0, |n| {
         let count = n.ints(&[2]);
-        n.nodes.push(NodeProto::new("TopK", &["layer", &count], &["largest", "places"]).with(int("axis", 2)));
+        n.nodes.push(
+            NodeProto::new("TopK", &["layer", &count], &["largest", "places"]).with(int("axis", 2)),
+        );
         n.op("Mul", &["largest", "largest"])
     }),
     ("Trilu", -2.0, 2.0, |n| {
@@ -474,7 +499,8 @@ const CASES: &[Case] = &[
     }),
     ("Slice", -2.0, 2.0, |n| {
         // Every second column, from behind.
-        let (from, to, axes, step) = (n.ints(&[-1]), n.ints(&[i64::MIN]), n.ints(&[3]), n.ints(&[-2]));
+        let (from, to, axes, step) =
+            (n.ints(&[-1]), n.ints(&[i64::MIN]), n.ints(&[3]), n.ints(&[-2]));
         n.op("Slice", &["layer", &from, &to, &axes, &step])
     }),
     ("Split", -2.0, 2.0, |n| {
@@ -502,12 +528,14 @@ const CASES: &[Case] = &[
         let shape = n.ints(&[-1, 6]);
         let rows = n.op("Reshape", &["layer", &shape]);
         let both = n.with("Gemm", &[&rows, &rows], vec![int("transA", 1)]);
-        let other = n.with("Gemm", &[&rows, &both, &rows], vec![AttributeProto::float("beta", 0.5)]);
+        let other =
+            n.with("Gemm", &[&rows, &both, &rows], vec![AttributeProto::float("beta", 0.5)]);
         let weight = n.weights(&[3, 6]);
         let last = n.with("Gemm", &[&weight, &other], vec![int("transB", 1)]);
         let turned = n.with("Gemm", &[&other, &weight], vec![int("transB", 1)]);
         let shape = n.ints(&[1, -1]);
-        let (last, turned) = (n.op("Reshape", &[&last, &shape]), n.op("Reshape", &[&turned, &shape]));
+        let (last, turned) =
+            (n.op("Reshape", &[&last, &shape]), n.op("Reshape", &[&turned, &shape]));
         n.with("Concat", &[&last, &turned], vec![int("axis", 1)])
     }),
     ("Einsum", -1.0, 1.0, |n| {
@@ -519,7 +547,11 @@ const CASES: &[Case] = &[
     ("Einsum", -1.0, 1.0, |n| {
         // A letter of one input alone is summed over.
         let weight = n.weights(&[3, 4]);
-        n.with("Einsum", &["layer", &weight], vec![AttributeProto::string("equation", "bchw,ck->bkw")])
+        n.with(
+            "Einsum",
+            &["layer", &weight],
+            vec![AttributeProto::string("equation", "bchw,ck->bkw")],
+        )
     }),
     ("MatMul", -1.0, 1.0, |n| {
         let weight = n.weights(&[WIDTH as i64]);
@@ -530,7 +562,8 @@ const CASES: &[Case] = &[
         n.op("MatMul", &["layer", &weight])
     }),
     ("MatMul", -1.0, 1.0, |n| {
-        // Attention's product of a tensor with itself, and a weight that is broadcast from the left.
+        // Attention's product of a tensor with itself, and a weight that is broadcast from the
+        // left.
         let turned = n.with("Transpose", &["layer"], vec![ints("perm", &[0, 1, 3, 2])]);
         let product = n.op("MatMul", &["layer", &turned]);
         let weight = n.weights(&[4, HEIGHT as i64]);
@@ -558,7 +591,8 @@ const CASES: &[Case] = &[
     ("LRN", -2.0, 2.0, |n| {
         let squared = n.op("Mul", &["layer", "layer"]);
         let wide = n.with("Concat", &["layer", &squared], vec![int("axis", 1)]);
-        let (alpha, beta) = (AttributeProto::float("alpha", 0.5), AttributeProto::float("beta", 0.6));
+        let (alpha, beta) =
+            (AttributeProto::float("alpha", 0.5), AttributeProto::float("beta", 0.6));
         let bias = AttributeProto::float("bias", 1.3);
         n.with("LRN", &[&wide], vec![int("size", 3), alpha, beta, bias])
     }),
@@ -576,8 +610,11 @@ const CASES: &[Case] = &[
     ("Softmax", -2.0, 2.0, |n| n.with("Softmax", &["layer"], vec![int("axis", 1)])),
     ("LogSoftmax", -2.0, 2.0, |n| n.with("LogSoftmax", &["layer"], vec![int("axis", -1)])),
     ("AveragePool", -2.0, 2.0, |n| {
-        let window =
-            vec![ints("kernel_shape", &[3, 2]), ints("strides", &[2, 1]), ints("pads", &[1, 0, 1, 1])];
+        let window = vec![
+            ints("kernel_shape", &[3, 2]),
+            ints("strides", &[2, 1]),
+            ints("pads", &[1, 0, 1, 1]),
+        ];
         n.with("AveragePool", &["layer"], window)
     }),
     ("AveragePool", -2.0, 2.0, |n| {
@@ -590,7 +627,8 @@ const CASES: &[Case] = &[
         n.with("AveragePool", &["layer"], window)
     }),
     ("AveragePool", -2.0, 2.0, |n| {
-        let window = vec![ints("kernel_shape", &[2, 2]), ints("strides", &[2, 2]), int("ceil_mode", 1)];
+        let window =
+            vec![ints("kernel_shape", &[2, 2]), ints("strides", &[2, 2]), int("ceil_mode", 1)];
         n.with("AveragePool", &["layer"], window)
     }),
     // All of it, said by a kernel that is larger than any map.
@@ -609,12 +647,19 @@ const CASES: &[Case] = &[
         n.with("MaxPool", &["layer"], vec![ints("kernel_shape", &[2, 2]), ints("strides", &[2, 2])])
     }),
     ("MaxPool", -2.0, 2.0, |n| {
-        let window =
-            vec![ints("kernel_shape", &[3, 3]), ints("strides", &[2, 2]), ints("pads", &[1, 1, 1, 1])];
+        let window = vec![
+            ints("kernel_shape", &[3, 3]),
+            ints("strides", &[2, 2]),
+            ints("pads", &[1, 1, 1, 1]),
+        ];
         n.with("MaxPool", &["layer"], [window, vec![int("ceil_mode", 1)]].concat())
     }),
     ("MaxPool", -2.0, 2.0, |n| {
-        n.with("MaxPool", &["layer"], vec![ints("kernel_shape", &[3, 3]), ints("pads", &[1, 1, 1, 1])])
+        n.with(
+            "MaxPool",
+            &["layer"],
+            vec![ints("kernel_shape", &[3, 3]), ints("pads", &[1, 1, 1, 1])],
+        )
     }),
     ("ReduceL2", 0.5, 2.0, |n| {
         let axes = n.ints(&[-1]);
@@ -663,7 +708,11 @@ const CASES: &[Case] = &[
     ("Resize", -2.0, 2.0, |n| {
         let scales = n.floats(&[1.0, 1.0, 2.0, 3.0]);
         let align = AttributeProto::string("coordinate_transformation_mode", "align_corners");
-        n.with("Resize", &["layer", "", &scales], vec![AttributeProto::string("mode", "cubic"), align])
+        n.with(
+            "Resize",
+            &["layer", "", &scales],
+            vec![AttributeProto::string("mode", "cubic"), align],
+        )
     }),
     ("ReduceMax", -2.0, 2.0, |n| {
         let axes = n.ints(&[2, 3]);
@@ -716,7 +765,11 @@ const CASES: &[Case] = &[
     ("DepthToSpace", -2.0, 2.0, |n| {
         let weight = n.weights(&[8, 3, 1, 1]);
         let wide = n.op("Conv", &["layer", &weight]);
-        n.with("DepthToSpace", &[&wide], vec![int("blocksize", 2), AttributeProto::string("mode", "CRD")])
+        n.with(
+            "DepthToSpace",
+            &[&wide],
+            vec![int("blocksize", 2), AttributeProto::string("mode", "CRD")],
+        )
     }),
     ("Dropout", -2.0, 2.0, |n| n.op("Dropout", &["layer"])),
     ("Expand", -2.0, 2.0, |n| {
@@ -746,7 +799,9 @@ const CASES: &[Case] = &[
         let mean = n.op("GlobalAveragePool", &["layer"]);
         n.op("Squeeze", &[&mean, &axes])
     }),
-    ("Transpose", -2.0, 2.0, |n| n.with("Transpose", &["layer"], vec![ints("perm", &[0, 2, 3, 1])])),
+    ("Transpose", -2.0, 2.0, |n| {
+        n.with("Transpose", &["layer"], vec![ints("perm", &[0, 2, 3, 1])])
+    }),
     ("Unsqueeze", -2.0, 2.0, |n| {
         let axes = n.ints(&[-1, 1]);
         n.op("Unsqueeze", &["layer", &axes])
@@ -796,12 +851,14 @@ fn a_depthwise_convolution_takes_what_stands_around_it_on_the_way_back() {
     assert_eq!((joined(between_activations), joined(behind_a_pooling)), (2, 1));
 }
 
-/// Rounding has no differences to speak of; these have tests of their own, here, in `integers` and in `zoo.rs`.
+/// Rounding has no differences to speak of; these have tests of their own, here, in `integers` and
+/// in `zoo.rs`.
 const STRAIGHT_THROUGH: &[&str] = &["DequantizeLinear", "DynamicQuantizeLinear", "QuantizeLinear"];
 
 #[test]
 fn rounding_passes_the_gradient_of_what_it_does_not_clip() {
-    // One step a channel: the ranges end at 1.27, 0.635 and 2.54, so that only some of the second is clipped.
+    // One step a channel: the ranges end at 1.27, 0.635 and 2.54, so that only some of the second
+    // is clipped.
     let x = image(-1.2, 1.2);
     let steps = [0.01, 0.005, 0.02];
     let found = gradient_of(x.clone(), |n| {
@@ -845,7 +902,10 @@ fn what_a_rule_does_not_cover_is_no_zero() {
         n.nodes.last_mut().expect("just written").output.extend([String::new(), mean.clone()]);
         n.op("Add", &[&normal, &mean])
     });
-    assert!(of_mean.contains("LayerNormalization") && of_mean.contains("another output"), "{of_mean}");
+    assert!(
+        of_mean.contains("LayerNormalization") && of_mean.contains("another output"),
+        "{of_mean}"
+    );
     // Of a one-hot the numbers that it writes may depend on the layer.
     let written = obstacle(|n| {
         let (places, depth) = (n.ints(&[0, 2]), n.int(3));

@@ -28,7 +28,8 @@ pub(crate) fn fetched(id: &str) -> Model {
     Models::load_one(folder, &settings()).expect("the model; `make setup` fetches it")
 }
 
-/// A tiny model of `tests/golden/dialects`, in a folder of its own whose manifest changes no number.
+/// A tiny model of `tests/golden/dialects`, in a folder of its own whose manifest changes no
+/// number.
 pub(crate) fn dialect(name: &str, size: [usize; 2]) -> Model {
     dialect_with(name, size, &settings())
 }
@@ -39,7 +40,8 @@ pub(crate) fn dialect_with(name: &str, size: [usize; 2], settings: &Settings) ->
     let source = repository("tests/golden/dialects");
     for file in [format!("{name}.onnx"), format!("{name}.onnx.data")] {
         if source.join(&file).is_file() {
-            std::fs::copy(source.join(&file), temporary.path().join(&file)).expect("the golden model");
+            std::fs::copy(source.join(&file), temporary.path().join(&file))
+                .expect("the golden model");
         }
     }
     let manifest = format!(
@@ -47,16 +49,19 @@ pub(crate) fn dialect_with(name: &str, size: [usize; 2], settings: &Settings) ->
     );
     std::fs::write(temporary.path().join("model.toml"), manifest).expect("a manifest");
     let folder = ModelFolder::read(temporary.path()).expect("the model's folder");
-    // The session maps the file: it must outlive the model, so the folder is left to the system's cleaning.
+    // The session maps the file: it must outlive the model, so the folder is left to the system's
+    // cleaning.
     let _ = temporary.keep();
     Models::load_one(folder, settings).expect("the model")
 }
 
-/// A model that a test has written, in a folder of its own whose manifest says this besides its name.
+/// A model that a test has written, in a folder of its own whose manifest says this besides its
+/// name.
 pub(crate) fn written(model: &ModelProto, manifest: &str) -> Result<Model> {
     let folder = tempfile::tempdir().expect("a temporary folder").keep();
     std::fs::write(folder.join("m.onnx"), model.encode_to_vec()).expect("the model");
-    std::fs::write(folder.join("model.toml"), format!("file = \"m.onnx\"\n{manifest}")).expect("a manifest");
+    std::fs::write(folder.join("model.toml"), format!("file = \"m.onnx\"\n{manifest}"))
+        .expect("a manifest");
     Models::load_one(ModelFolder::read(&folder)?, &settings())
 }
 
@@ -90,10 +95,13 @@ pub(crate) fn as_maps(layer: &Layer, array: ArrayD<f32>) -> ArrayD<f32> {
         Layout::Maps => array,
         Layout::ChannelsLast => array.permuted_axes(vec![0, 3, 1, 2]),
         Layout::Tokens(Tokens { skip, grid: [rows, columns] }) => {
-            let places = array.slice(s![.., skip..skip + rows * columns, ..]).permuted_axes([0, 2, 1]);
+            let places =
+                array.slice(s![.., skip..skip + rows * columns, ..]).permuted_axes([0, 2, 1]);
             let [images, channels, _] = places.shape().try_into().expect("three axes");
             let maps = places.as_standard_layout().into_owned();
-            maps.into_shape_with_order((images, channels, rows, columns)).expect("a grid").into_dyn()
+            maps.into_shape_with_order((images, channels, rows, columns))
+                .expect("a grid")
+                .into_dyn()
         }
     }
 }

@@ -1,4 +1,5 @@
-//! What stands behind a layer, run by itself, gives the whole model's scores: for every layer of every tiny model.
+//! What stands behind a layer, run by itself, gives the whole model's scores: for every layer of
+//! every tiny model.
 
 use camlens::engine::{Behind, Cancel, Model, Models, Pass};
 use camlens::model::ModelFolder;
@@ -21,8 +22,9 @@ fn load(folder: &str, name: &str, size: [usize; 2]) -> Model {
     Models::load_one(ModelFolder::read(&temporary).unwrap(), &settings()).unwrap()
 }
 
-/// Three times the image's own activation in one batch, with one of zeros between them, must give its scores
-/// three times. Returns how many layers were held, and how many of their tails read more than the activation.
+/// Three times the image's own activation in one batch, with one of zeros between them, must give
+/// its scores three times. Returns how many layers were held, and how many of their tails read more
+/// than the activation.
 fn holds(folder: &str, name: &str) -> (usize, usize) {
     holds_within(1e-5, folder, name, name)
 }
@@ -31,7 +33,8 @@ fn holds_within(tolerance: f32, folder: &str, name: &str, golden: &str) -> (usiz
     let mut golden = Golden::open(&format!("{folder}/{golden}.npz"));
     let x: Array4<f32> = golden.get("x");
     let x = x.slice(s![..1, .., .., ..]).to_owned();
-    let size = if x.shape()[3] == 3 { [x.shape()[1], x.shape()[2]] } else { [x.shape()[2], x.shape()[3]] };
+    let size =
+        if x.shape()[3] == 3 { [x.shape()[1], x.shape()[2]] } else { [x.shape()[2], x.shape()[3]] };
     let model = load(folder, name, size);
     assert!(model.batch() >= 4, "{name} runs its images one by one");
     let (mut held, mut shared) = (0, 0);
@@ -80,9 +83,17 @@ fn of_every_dialect() {
 
 #[test]
 fn of_every_architecture() {
-    for name in
-        ["convnext", "deit", "densenet", "maxvit", "patchwork", "registers", "shufflenet", "swin", "vit"]
-    {
+    for name in [
+        "convnext",
+        "deit",
+        "densenet",
+        "maxvit",
+        "patchwork",
+        "registers",
+        "shufflenet",
+        "swin",
+        "vit",
+    ] {
         for exporter in ["torchscript", "dynamo"] {
             assert!(holds("zoo", &format!("{name}-{exporter}")).0 > 0);
         }

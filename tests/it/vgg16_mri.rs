@@ -1,6 +1,7 @@
-//! The real VGG16 of `models/vgg16-mri` against three sources: torch autograd and the Score-CAM authors'
-//! code for `paper`, the article's own Keras code for `article`, the library for `pytorch-grad-cam`.
-//! `scripts/golden/vgg16_mri_torch.py` and `vgg16_mri_article.py` made the arrays.
+//! The real VGG16 of `models/vgg16-mri` against three sources: torch autograd and the Score-CAM
+//! authors' code for `paper`, the article's own Keras code for `article`, the library for
+//! `pytorch-grad-cam`. `scripts/golden/vgg16_mri_torch.py` and `vgg16_mri_article.py` made the
+//! arrays.
 
 use std::sync::LazyLock;
 
@@ -20,7 +21,8 @@ fn explain(golden: &mut Golden, options: Options) -> Explanation {
     let input: Array4<f32> = pixels.mapv(|value| f32::from(value) / 255.0).insert_axis(Axis(0));
     let methods = [options.method];
     let mut maps =
-        explain_input(&MODEL, &input, &methods, &options, &Cancel::default(), &|_, _| {}).expect("a map");
+        explain_input(&MODEL, &input, &methods, &options, &Cancel::default(), &|_, _| {})
+            .expect("a map");
     maps.remove(0)
 }
 
@@ -50,8 +52,10 @@ fn all_layers_agree_with_autograd() {
             if !golden.names().contains(&key) {
                 continue;
             }
-            let options =
-                Options { layer: Some(layer.name.clone()), ..options(Method::GradCam, Convention::Paper) };
+            let options = Options {
+                layer: Some(layer.name.clone()),
+                ..options(Method::GradCam, Convention::Paper)
+            };
             agrees(&mut golden, options, &key);
             checked += 1;
         }
@@ -69,7 +73,11 @@ fn the_paper_s_grad_cam_plus_plus_agrees_with_autograd() {
         let earlier = Options { layer: Some("block3_conv3".into()), ..paper.clone() };
         agrees(&mut golden, earlier, "gradcam++|block3_conv3");
         let target = other(&mut golden);
-        agrees(&mut golden, Options { target: target.clone(), ..paper }, "gradcam++_other|block5_conv3");
+        agrees(
+            &mut golden,
+            Options { target: target.clone(), ..paper },
+            "gradcam++_other|block5_conv3",
+        );
         let grad_cam = Options { target, ..options(Method::GradCam, Convention::Paper) };
         agrees(&mut golden, grad_cam, "gradcam_other|block5_conv3");
     }
@@ -92,8 +100,8 @@ fn the_article_s_grad_cam_agrees_with_its_code() {
     }
 }
 
-/// On the phantom the article's sum of alphas passes near the pole of 1 / (2 + S·g), where its 32-bit
-/// arithmetic is 2e-3 away from exact arithmetic: no figure to hold anybody to.
+/// On the phantom the article's sum of alphas passes near the pole of 1 / (2 + S·g), where its
+/// 32-bit arithmetic is 2e-3 away from exact arithmetic: no figure to hold anybody to.
 #[test]
 fn the_article_s_grad_cam_plus_plus_agrees_with_its_code() {
     let mut golden = Golden::open("vgg16-mri/article_chelsea.npz");
@@ -116,8 +124,13 @@ fn the_article_s_score_cam_agrees_with_its_code() {
 fn pytorch_grad_cam_s_gradient_methods_agree_with_the_library() {
     for image in ["chelsea", "phantom"] {
         let mut golden = Golden::open(&format!("vgg16-mri/torch_{image}.npz"));
-        for (method, name) in [(Method::GradCam, "gradcam"), (Method::GradCamPlusPlus, "gradcam++")] {
-            agrees(&mut golden, options(method, Convention::PytorchGradCam), &format!("pgc|{name}|layer"));
+        for (method, name) in [(Method::GradCam, "gradcam"), (Method::GradCamPlusPlus, "gradcam++")]
+        {
+            agrees(
+                &mut golden,
+                options(method, Convention::PytorchGradCam),
+                &format!("pgc|{name}|layer"),
+            );
         }
     }
 }
@@ -136,7 +149,8 @@ fn pytorch_grad_cam_s_score_cam_agrees_with_the_library() {
 #[test]
 fn predictions_agree() {
     let mut golden = Golden::open("vgg16-mri/torch_chelsea.npz");
-    let found = explain(&mut golden, Options { top_k: 4, ..options(Method::GradCam, Convention::Paper) });
+    let found =
+        explain(&mut golden, Options { top_k: 4, ..options(Method::GradCam, Convention::Paper) });
     let (logits, probabilities): (Array1<f32>, Array1<f32>) =
         (golden.get("logits"), golden.get("probabilities"));
     assert_eq!(found.predictions.len(), 4);

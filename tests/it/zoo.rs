@@ -1,6 +1,6 @@
-//! Tiny models of the architectures that people have, as torch's two exporters write them: the raw gradient
-//! of the logit at three layers against autograd in float64. `scripts/conformance/tiny.py` made the files;
-//! `make conformance` does the same for the full-size zoo.
+//! Tiny models of the architectures that people have, as torch's two exporters write them: the raw
+//! gradient of the logit at three layers against autograd in float64. `scripts/conformance/tiny.py`
+//! made the files; `make conformance` does the same for the full-size zoo.
 
 use std::path::PathBuf;
 
@@ -18,8 +18,11 @@ const TOLERANCE: f32 = 1e-4;
 
 /// A model of `tests/golden/zoo`, in a folder of its own whose manifest names the tensors.
 fn load(name: &str, size: [usize; 2], tensors: &[String]) -> Model {
-    let layers: String =
-        tensors.iter().enumerate().map(|(index, tensor)| format!("layer{index} = \"{tensor}\"\n")).collect();
+    let layers: String = tensors
+        .iter()
+        .enumerate()
+        .map(|(index, tensor)| format!("layer{index} = \"{tensor}\"\n"))
+        .collect();
     load_with(name, size, &format!("[layers]\n{layers}"))
 }
 
@@ -58,7 +61,8 @@ fn differs_less_than(tolerance: f32, name: &str, golden: &str) {
     assert!(model.batch() > 1, "{name} runs its images one by one");
     let pass = Pass { wanted: Wanted::Logit, activation: true, ..Pass::of(x.clone()) };
     // The layers one by one, and all of them by one program.
-    let layers: Vec<&Layer> = tensors.iter().map(|tensor| model.layer(Some(tensor)).unwrap()).collect();
+    let layers: Vec<&Layer> =
+        tensors.iter().map(|tensor| model.layer(Some(tensor)).unwrap()).collect();
     let together = model.run_all(&layers, pass.clone(), &Cancel::default()).unwrap();
     for ((tensor, layer), of_all) in tensors.iter().zip(layers).zip(together) {
         assert_eq!(model.gradient_obstacle(layer), None, "{name}");
@@ -72,8 +76,16 @@ fn differs_less_than(tolerance: f32, name: &str, golden: &str) {
         };
         for outcome in [outcome, of_all] {
             holds("the scores", outcome.scores.into_dyn(), "logits");
-            holds("the activation", outcome.activation.unwrap().into_dyn(), &format!("act|{escaped}"));
-            holds("the gradient", outcome.gradients[0].clone().into_dyn(), &format!("grad|{escaped}"));
+            holds(
+                "the activation",
+                outcome.activation.unwrap().into_dyn(),
+                &format!("act|{escaped}"),
+            );
+            holds(
+                "the gradient",
+                outcome.gradients[0].clone().into_dyn(),
+                &format!("grad|{escaped}"),
+            );
         }
     }
 }
@@ -148,14 +160,22 @@ fn grad_cam_at_the_default_layer_is_pytorch_grad_cam_s_with_a_reshape_transform(
             let mut golden = Golden::open(&format!("zoo/{name}.npz"));
             let x: Array4<f32> = golden.get("x");
             let key = format!("gradcam|{}", model.default_layer().tensor.replace('/', "|"));
-            // The default layer is the one that grad-cam's documentation advises, or there is no such array.
+            // The default layer is the one that grad-cam's documentation advises, or there is no
+            // such array.
             let expected: Array3<f32> = golden.get(&key);
             let options = Options { convention: Convention::PytorchGradCam, ..Options::default() };
             for (image, expected) in x.axis_chunks_iter(Axis(0), 1).zip(expected.outer_iter()) {
                 let image = image.to_owned();
                 let cancel = Cancel::default();
-                let found =
-                    explain_input(&model, &image, &[Method::GradCam], &options, &cancel, &|_, _| {}).unwrap();
+                let found = explain_input(
+                    &model,
+                    &image,
+                    &[Method::GradCam],
+                    &options,
+                    &cancel,
+                    &|_, _| {},
+                )
+                .unwrap();
                 let difference =
                     difference(&found[0].map.clone().into_dyn(), &expected.to_owned().into_dyn());
                 assert!(difference <= TOLERANCE, "{name}: the map differs by {difference}");
@@ -168,7 +188,10 @@ fn grad_cam_at_the_default_layer_is_pytorch_grad_cam_s_with_a_reshape_transform(
 fn behind_the_last_attention_of_a_class_token_there_is_no_gradient_and_that_is_said() {
     let model = unnamed("vit-torchscript");
     let last = model.layers().last().unwrap();
-    assert_eq!((last.name.as_str(), last.layout.name(), last.shape), ("encoder.ln", "tokens", [16, 4, 4]));
+    assert_eq!(
+        (last.name.as_str(), last.layout.name(), last.shape),
+        ("encoder.ln", "tokens", [16, 4, 4])
+    );
     insta::assert_snapshot!(
         model.gradient_obstacle(last).unwrap(),
         @"behind it the score is made of the class token alone, so that its places have no gradient; the last layer that has one is the normalisation before the last attention"
@@ -184,7 +207,9 @@ fn behind_the_last_attention_of_a_class_token_there_is_no_gradient_and_that_is_s
 #[test]
 fn a_manifest_can_say_where_the_places_are() {
     let model = load_with("vit-torchscript", [32, 32], "[tokens]\ngrid = [2, 8]\nskip = 1\n");
-    let Layout::Tokens(tokens) = model.default_layer().layout else { panic!("{:?}", model.default_layer()) };
+    let Layout::Tokens(tokens) = model.default_layer().layout else {
+        panic!("{:?}", model.default_layer())
+    };
     assert_eq!((tokens.skip, tokens.grid), (1, [2, 8]));
     assert_eq!(model.default_layer().shape, [16, 2, 8]);
 }
@@ -200,13 +225,19 @@ fn windows_of_attention_are_no_maps() {
     }
 }
 
-/// A float of 16 bits has three digits; these models' sums lose some of the last one: measured, up to 1.8e-3.
+/// A float of 16 bits has three digits; these models' sums lose some of the last one: measured, up
+/// to 1.8e-3.
 const SIXTEEN_BITS: f32 = 2.5e-3;
 
 #[test]
 fn a_model_in_16_bits_has_its_gradient_in_32() {
     differs_less_than(SIXTEEN_BITS, "vit-dynamo-half", "vit-dynamo");
-    assert!(unnamed_as("vit-dynamo-half", "vit-dynamo").layers().iter().all(|layer| !layer.is_estimated));
+    assert!(
+        unnamed_as("vit-dynamo-half", "vit-dynamo")
+            .layers()
+            .iter()
+            .all(|layer| !layer.is_estimated)
+    );
 }
 
 #[test]
@@ -227,9 +258,10 @@ fn a_quantised_model_is_explained_as_its_training_saw_it() {
 /// Each layer has a program of its own, in which other convolutions are computed in floats besides.
 #[test]
 fn a_quantised_model_gives_the_same_scores_for_every_layer() {
-    for (name, golden) in
-        [("convnext-qdq", "convnext-torchscript"), ("shufflenet-qoperator", "shufflenet-torchscript")]
-    {
+    for (name, golden) in [
+        ("convnext-qdq", "convnext-torchscript"),
+        ("shufflenet-qoperator", "shufflenet-torchscript"),
+    ] {
         let model = unnamed_as(name, golden);
         let x: Array4<f32> = Golden::open(&format!("zoo/{golden}.npz")).get("x");
         let scores = |layer: &Layer| {
@@ -239,7 +271,8 @@ fn a_quantised_model_gives_the_same_scores_for_every_layer() {
         let expected = scores(model.default_layer());
         for layer in model.layers() {
             let largest = expected.iter().fold(0.0_f32, |largest, score| largest.max(score.abs()));
-            let apart = (&scores(layer) - &expected).iter().fold(0.0_f32, |apart, by| apart.max(by.abs()));
+            let apart =
+                (&scores(layer) - &expected).iter().fold(0.0_f32, |apart, by| apart.max(by.abs()));
             assert!(apart <= 1e-5 * largest, "{name}, {}: {apart}", layer.name);
         }
     }
@@ -247,7 +280,8 @@ fn a_quantised_model_gives_the_same_scores_for_every_layer() {
 
 #[test]
 fn a_model_quantised_afterwards_points_where_it_did_before() {
-    // Pairs of rounding and telling, operators of integers, and weights of integers under the range of the image.
+    // Pairs of rounding and telling, operators of integers, and weights of integers under the range
+    // of the image.
     for (rounded, golden) in [
         ("convnext-qdq", "convnext-torchscript"),
         ("shufflenet-qoperator", "shufflenet-torchscript"),

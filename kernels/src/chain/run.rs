@@ -11,8 +11,9 @@ use crate::stage::{Means, Source, Stage, Stopped};
 use crate::support::{Outline, Work};
 use crate::weights::Form;
 
-/// Stages with at least this many tiles an image are run image by image: their maps are large and their
-/// weights small. The others are run on the whole batch, which shares one reading of large weights.
+/// Stages with at least this many tiles an image are run image by image: their maps are large and
+/// their weights small. The others are run on the whole batch, which shares one reading of large
+/// weights.
 const MANY_TILES: usize = 256;
 
 /// One run of a chain.
@@ -60,7 +61,8 @@ impl Run<'_> {
         result
     }
 
-    /// Runs some stages on some images; the last stage's output goes to `output`, tapped ones to `taps` too.
+    /// Runs some stages on some images; the last stage's output goes to `output`, tapped ones to
+    /// `taps` too.
     fn stages(
         &self,
         range: Range<usize>,
@@ -80,7 +82,10 @@ impl Run<'_> {
                 Feed::Planes(batch) => match &link.weights.form {
                     Form::Direct(_) => Source::Planes(batch.data),
                     Form::Winograd(_) => {
-                        fit(&mut from, batch.images * link.weights.in_blocks() * outline.size.area());
+                        fit(
+                            &mut from,
+                            batch.images * link.weights.in_blocks() * outline.size.area(),
+                        );
                         to_blocks(batch, link.weights.in_channels, &mut from, self.threads);
                         Source::Blocks(&from)
                     }
@@ -124,7 +129,12 @@ impl Run<'_> {
     }
 
     /// A stage's tiles of some kind, of these images, which are its maps.
-    fn tiles(&self, stage: usize, images: &Range<usize>, kind: fn(&Work) -> &Vec<Tile>) -> Vec<Tile> {
+    fn tiles(
+        &self,
+        stage: usize,
+        images: &Range<usize>,
+        kind: fn(&Work) -> &Vec<Tile>,
+    ) -> Vec<Tile> {
         let of_map = |(map, work): (usize, &Vec<Work>)| {
             let place = move |tile: &Tile| Tile { map: map as u32, ..*tile };
             kind(&work[stage]).iter().map(place).collect::<Vec<_>>()

@@ -1,9 +1,10 @@
-//! The same convolutions where eight or sixteen channels lie side by side, as ONNX Runtime's own convolutions keep them:
-//! maps `[N, C/L, H, W, L]` with L lanes.
+//! The same convolutions where eight or sixteen channels lie side by side, as ONNX Runtime's own
+//! convolutions keep them: maps `[N, C/L, H, W, L]` with L lanes.
 //!
-//! Every place is a vector, so neither stride nor edge disturbs one: a few lines of the source at a time stand in a frame of
-//! zeros, in a ring, and each line of the result is a sum of those in it. What comes before and after is worked out on these
-//! few lines, and nothing else is read or written but source and result.
+//! Every place is a vector, so neither stride nor edge disturbs one: a few lines of the source at a
+//! time stand in a frame of zeros, in a ring, and each line of the result is a sum of those in it.
+//! What comes before and after is worked out on these few lines, and nothing else is read or
+//! written but source and result.
 
 use std::ops::Range;
 
@@ -23,16 +24,21 @@ use sums::{Columns, Row};
 const ENOUGH_LINES: usize = 8;
 
 impl Depthwise<'_> {
-    /// Convolves maps in blocks of `lanes` channels, one of [`BLOCKS`], of which `input.channels` is a multiple:
-    /// `[N, C/L, H, W, L]`, by weights `[C/L, kh, kw, L]`, into `output` `[N, C/L, h, w, L]`. Expressions see all of that as five
-    /// dimensions.
+    /// Convolves maps in blocks of `lanes` channels, one of [`BLOCKS`], of which `input.channels`
+    /// is a multiple: `[N, C/L, H, W, L]`, by weights `[C/L, kh, kw, L]`, into `output` `[N,
+    /// C/L, h, w, L]`. Expressions see all of that as five dimensions.
     ///
     /// # Errors
-    /// When a slice is not as long as its shape says, a stride or dilation is 0, channels do not fill their blocks, or there are
-    /// no such blocks.
+    /// When a slice is not as long as its shape says, a stride or dilation is 0, channels do not
+    /// fill their blocks, or there are no such blocks.
     ///
     /// [`BLOCKS`]: crate::BLOCKS
-    pub fn run_in_blocks(&self, lanes: usize, output: &mut [f32], threads: &dyn Pool) -> Result<(), String> {
+    pub fn run_in_blocks(
+        &self,
+        lanes: usize,
+        output: &mut [f32],
+        threads: &dyn Pool,
+    ) -> Result<(), String> {
         let sum = sum_of(Processor::detect(), lanes);
         let sum = sum.ok_or_else(|| format!("there are no blocks of {lanes} channels"))?;
         self.run_in_blocks_with((sum, lanes), output, threads)
@@ -63,7 +69,8 @@ impl Depthwise<'_> {
         {
             return Err("a depthwise convolution's arrays are not as long as their shapes".into());
         }
-        let bands = (2 * threads.threads().max(1)).div_ceil(maps).min(size[0].div_ceil(ENOUGH_LINES));
+        let bands =
+            (2 * threads.threads().max(1)).div_ceil(maps).min(size[0].div_ceil(ENOUGH_LINES));
         // Short lines are worked out several at once: an expression takes its time for every run.
         let together = AT_ONCE.div_ceil(made).min(size[0]);
         let columns = Columns::of(&plan.axes[1], size[1], lanes);
@@ -97,13 +104,15 @@ impl Depthwise<'_> {
                 for (y, sums) in (first..).zip(sums.chunks_exact_mut(made)) {
                     frame.rows(&plan, y, filter, rows);
                     for columns in &columns {
-                        // SAFETY: the frame is as long as the plan needs it for every column of the result.
+                        // SAFETY: the frame is as long as the plan needs it for every column of the
+                        // result.
                         unsafe { sum(sums, columns, rows) };
                     }
                 }
                 let at = map * result + first * made;
                 // SAFETY: every band has lines of its own, inside the output.
-                let output = unsafe { std::slice::from_raw_parts_mut(output.get().add(at), count * made) };
+                let output =
+                    unsafe { std::slice::from_raw_parts_mut(output.get().add(at), count * made) };
                 match after {
                     Some(after) => after.run(at, sums, output),
                     None => output.copy_from_slice(sums),
@@ -136,7 +145,8 @@ impl Frame {
         let [rows, columns] = &plan.axes;
         let all = rows.taps.iter().flatten().map(|&(_, part, offset)| offset * rows.sources + part);
         let offsets = all.clone().min().unwrap_or(0)..all.max().map_or(0, |last| last + 1);
-        let count = (offsets.len() + (together - 1).div_ceil(rows.results) * rows.sources).min(height);
+        let count =
+            (offsets.len() + (together - 1).div_ceil(rows.results) * rows.sources).min(height);
         let count = count.next_power_of_two();
         let pitch = columns.len * columns.sources * lanes;
         let lines = vec![Lanes::ZERO; Lanes::blocks(pitch * count)];
@@ -153,8 +163,8 @@ impl Frame {
         (line & (self.count - 1)) * self.pitch
     }
 
-    /// Takes in what these rows of the result meet. `read` is asked for lines of the source that are not here yet, and hands
-    /// them on.
+    /// Takes in what these rows of the result meet. `read` is asked for lines of the source that
+    /// are not here yet, and hands them on.
     fn advance(
         &mut self,
         plan: &Plan,
@@ -162,8 +172,9 @@ impl Frame {
         mut read: impl FnMut(Range<usize>, &mut dyn FnMut(&[f32])),
     ) {
         let rows = &plan.axes[0];
-        let framed =
-            |y: usize, offset: usize| (y / rows.results * rows.sources + offset).saturating_sub(rows.before);
+        let framed = |y: usize, offset: usize| {
+            (y / rows.results * rows.sources + offset).saturating_sub(rows.before)
+        };
         let first = framed(result.start, self.offsets.start).max(self.next);
         let last = framed(result.end - 1, self.offsets.end).min(self.height);
         if first >= last {
@@ -178,7 +189,8 @@ impl Frame {
         });
     }
 
-    /// The lines that a row of the result meets, each with the row of the filter that it meets there.
+    /// The lines that a row of the result meets, each with the row of the filter that it meets
+    /// there.
     fn rows(&self, plan: &Plan, y: usize, filter: &[f32], met: &mut Vec<Row>) {
         let (rows, width) = (&plan.axes[0], plan.kernel[1] * self.lanes);
         let lines = Lanes::numbers(&self.lines);

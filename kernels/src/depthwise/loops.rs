@@ -6,8 +6,10 @@ use crate::simd::{Portable, Processor, Simd};
 /// `sums[i] = Σ source[i + tap.offset] · weight`.
 ///
 /// # Safety
-/// The processor can do it, and `source` has as many numbers behind every tap's offset as all of `sums`.
-pub(super) type Correlate = unsafe fn(sums: &mut [Lanes], source: *const f32, taps: &[(usize, f32)]);
+/// The processor can do it, and `source` has as many numbers behind every tap's offset as all of
+/// `sums`.
+pub(super) type Correlate =
+    unsafe fn(sums: &mut [Lanes], source: *const f32, taps: &[(usize, f32)]);
 
 /// The loop for this processor.
 pub(super) const fn correlate_of(processor: Processor) -> Correlate {
@@ -51,7 +53,11 @@ unsafe fn correlate<S: Simd>(sums: &mut [Lanes], source: *const f32, taps: &[(us
             blocks::<S, AT_ONCE>(sums, source.add(index * AT_ONCE * Lanes::COUNT), taps);
         }
         for (index, sum) in few.iter_mut().enumerate() {
-            blocks::<S, 1>(std::array::from_mut(sum), source.add(done + index * Lanes::COUNT), taps);
+            blocks::<S, 1>(
+                std::array::from_mut(sum),
+                source.add(done + index * Lanes::COUNT),
+                taps,
+            );
         }
     }
 }
@@ -59,7 +65,11 @@ unsafe fn correlate<S: Simd>(sums: &mut [Lanes], source: *const f32, taps: &[(us
 /// # Safety
 /// See [`Correlate`].
 #[inline(always)]
-unsafe fn blocks<S: Simd, const N: usize>(sums: &mut [Lanes; N], source: *const f32, taps: &[(usize, f32)]) {
+unsafe fn blocks<S: Simd, const N: usize>(
+    sums: &mut [Lanes; N],
+    source: *const f32,
+    taps: &[(usize, f32)],
+) {
     // SAFETY: the caller's promise.
     unsafe {
         let mut values = [S::splat(0.0); N];

@@ -2,7 +2,8 @@
 
 use super::{Direction, Window};
 
-/// A weight's place in the filter, and where what it multiplies lies in the source, seen from the result.
+/// A weight's place in the filter, and where what it multiplies lies in the source, seen from the
+/// result.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Tap {
     pub(super) weight: usize,
@@ -24,13 +25,22 @@ pub(super) struct Axis {
 }
 
 impl Axis {
-    fn new(window: Window, axis: usize, direction: Direction, source: usize, result: usize) -> Self {
+    fn new(
+        window: Window,
+        axis: usize,
+        direction: Direction,
+        source: usize,
+        result: usize,
+    ) -> Self {
         let [kernel, stride, dilation, pad] =
             [window.kernel, window.strides, window.dilations, window.pads].map(|of| of[axis]);
         match direction {
             Direction::There => {
-                let taps = (0..kernel).map(|k| (k, k * dilation % stride, k * dilation / stride)).collect();
-                let framed = (source + pad).max((result.max(1) - 1) * stride + (kernel - 1) * dilation + 1);
+                let taps = (0..kernel)
+                    .map(|k| (k, k * dilation % stride, k * dilation / stride))
+                    .collect();
+                let framed =
+                    (source + pad).max((result.max(1) - 1) * stride + (kernel - 1) * dilation + 1);
                 Self {
                     sources: stride,
                     results: 1,
@@ -40,7 +50,8 @@ impl Axis {
                 }
             }
             Direction::Back => {
-                // Place y = stride·j + part of the result meets place o of the source where o·stride + k·dilation = y + pad.
+                // Place y = stride·j + part of the result meets place o of the source where
+                // o·stride + k·dilation = y + pad.
                 let reach = (kernel - 1) * dilation;
                 let before = reach.div_ceil(stride);
                 let places = |part: usize| {
@@ -88,7 +99,9 @@ impl Plan {
         let mut taps = Vec::new();
         for in_rows in &rows.taps {
             for in_columns in &columns.taps {
-                let both = in_rows.iter().flat_map(|row| in_columns.iter().map(move |column| (row, column)));
+                let both = in_rows
+                    .iter()
+                    .flat_map(|row| in_columns.iter().map(move |column| (row, column)));
                 let tap = |(&(ky, part_y, y), &(kx, part_x, x)): (
                     &(usize, usize, usize),
                     &(usize, usize, usize),

@@ -18,7 +18,8 @@ impl Scratch {
     pub(super) fn new(plan: &Plan, size: [usize; 2]) -> Self {
         let [rows, columns] = &plan.axes;
         let lines = size[0].div_ceil(rows.results);
-        let blocks = ((lines - 1) * columns.len + size[1].div_ceil(columns.results)).div_ceil(Lanes::COUNT);
+        let blocks =
+            ((lines - 1) * columns.len + size[1].div_ceil(columns.results)).div_ceil(Lanes::COUNT);
         // The last block may reach behind the last line.
         let farthest = plan.taps.iter().flatten().map(|tap| tap.offset).max().unwrap_or(0);
         let source = plan.frame().max(farthest + blocks * Lanes::COUNT);
@@ -33,17 +34,23 @@ impl Scratch {
     pub(super) fn fill(&mut self, plan: &Plan, plane: &[f32], width: usize) {
         let [rows, columns] = &plan.axes;
         for (y, line) in plane.chunks_exact(width).enumerate() {
-            let (part_y, row) = ((y + rows.before) % rows.sources, (y + rows.before) / rows.sources);
-            let part = |x: usize| (part_y * columns.sources + x) * rows.len * columns.len + row * columns.len;
+            let (part_y, row) =
+                ((y + rows.before) % rows.sources, (y + rows.before) / rows.sources);
+            let part = |x: usize| {
+                (part_y * columns.sources + x) * rows.len * columns.len + row * columns.len
+            };
             if columns.sources == 1 {
                 self.source[part(0)..][columns.before..][..width].copy_from_slice(line);
                 continue;
             }
             for x in 0..columns.sources.min(width) {
-                let (part_x, column) =
-                    ((x + columns.before) % columns.sources, (x + columns.before) / columns.sources);
+                let (part_x, column) = (
+                    (x + columns.before) % columns.sources,
+                    (x + columns.before) / columns.sources,
+                );
                 let to = self.source[part(part_x) + column..].iter_mut();
-                to.zip(line[x..].iter().step_by(columns.sources)).for_each(|(to, &value)| *to = value);
+                to.zip(line[x..].iter().step_by(columns.sources))
+                    .for_each(|(to, &value)| *to = value);
             }
         }
     }
@@ -63,7 +70,9 @@ impl Scratch {
         let [rows, columns] = &plan.axes;
         for (y, line) in output.chunks_exact_mut(width).enumerate() {
             let from = y / rows.results * columns.len;
-            let part = |x: usize| &Lanes::numbers(&self.sums[y % rows.results * columns.results + x])[from..];
+            let part = |x: usize| {
+                &Lanes::numbers(&self.sums[y % rows.results * columns.results + x])[from..]
+            };
             match columns.results {
                 1 => line.copy_from_slice(&part(0)[..width]),
                 // Two at once is what the compiler makes vector code of.
@@ -78,7 +87,11 @@ impl Scratch {
                 }
                 step => {
                     for x in 0..step.min(width) {
-                        line[x..].iter_mut().step_by(step).zip(part(x)).for_each(|(to, &value)| *to = value);
+                        line[x..]
+                            .iter_mut()
+                            .step_by(step)
+                            .zip(part(x))
+                            .for_each(|(to, &value)| *to = value);
                     }
                 }
             }

@@ -1,4 +1,5 @@
-//! How an input smaller than the result is read: block by block, each number as often as it is needed.
+//! How an input smaller than the result is read: block by block, each number as often as it is
+//! needed.
 
 use std::ops::Range;
 
@@ -36,7 +37,8 @@ pub(super) enum Reading<'a> {
     /// Some for many.
     Spread {
         data: &'a [f32],
-        /// The axes of the result, outermost first, neighbours that are read alike put together: size and stride.
+        /// The axes of the result, outermost first, neighbours that are read alike put together:
+        /// size and stride.
         axes: Vec<(usize, usize)>,
     },
 }
@@ -118,7 +120,8 @@ impl<'a> Operand<'a> {
 /// Gathers a block of numbers.
 fn spread(data: &[f32], axes: &[(usize, usize)], block: &Range<usize>, buffer: &mut [f32]) {
     let Some((&(inner, stride), outer)) = axes.split_last() else { return };
-    // A row that is repeated, as the numbers of a block of channels are at every place of their maps, is looked up once.
+    // A row that is repeated, as the numbers of a block of channels are at every place of their
+    // maps, is looked up once.
     let (times, outer) = match outer.split_last() {
         Some((&(times, 0), outer)) if stride != 0 => (times, outer),
         _ => (1, outer),

@@ -7,8 +7,9 @@ use crate::lanes::Lanes;
 #[derive(Debug, Default)]
 pub(super) struct Buffer(Vec<Lanes>);
 
-/// Cache lines behind a block. Buffers that are allocated one after another would lie at the same place of their pages without
-/// them, and processors take a read from such a place for one of what was just written.
+/// Cache lines behind a block. Buffers that are allocated one after another would lie at the same
+/// place of their pages without them, and processors take a read from such a place for one of what
+/// was just written.
 const APART: usize = 8;
 
 impl Buffer {

@@ -1,5 +1,5 @@
-//! An expression with the tensors that it reads: worked out by itself, or along the way of another kernel, on a few of
-//! its numbers at a time, while they are in the cache.
+//! An expression with the tensors that it reads: worked out by itself, or along the way of another
+//! kernel, on a few of its numbers at a time, while they are in the cache.
 
 use std::ops::Range;
 
@@ -9,7 +9,8 @@ use super::{BLOCK, ENOUGH, Expression, TURN, Tensor, broadcast};
 use crate::pool::{Pool, Shared, share};
 use crate::simd::Processor;
 
-/// An expression and the tensors that it reads. One of its inputs may be what the other kernel hands over.
+/// An expression and the tensors that it reads. One of its inputs may be what the other kernel
+/// hands over.
 #[derive(Debug)]
 pub struct Inline<'a> {
     expression: &'a Expression,
@@ -18,12 +19,13 @@ pub struct Inline<'a> {
 }
 
 impl<'a> Inline<'a> {
-    /// `handed` is the place of the input that the other kernel hands over, of this `shape`; `inputs` are the others, in
-    /// order. Without it the result has the shape to which the inputs are broadcast.
+    /// `handed` is the place of the input that the other kernel hands over, of this `shape`;
+    /// `inputs` are the others, in order. Without it the result has the shape to which the
+    /// inputs are broadcast.
     ///
     /// # Errors
-    /// When the inputs are not as many as the expression has, when a slice is not as long as its shape says, and when
-    /// the expression's result has not this shape.
+    /// When the inputs are not as many as the expression has, when a slice is not as long as its
+    /// shape says, and when the expression's result has not this shape.
     pub fn new(
         expression: &'a Expression,
         handed: Option<usize>,
@@ -31,7 +33,8 @@ impl<'a> Inline<'a> {
         shape: &[usize],
     ) -> Result<Self, String> {
         let mut shapes: Vec<&[usize]> = inputs.iter().map(|input| input.shape).collect();
-        let mut readings: Vec<Reading<'a>> = inputs.iter().map(|input| Reading::new(*input, shape)).collect();
+        let mut readings: Vec<Reading<'a>> =
+            inputs.iter().map(|input| Reading::new(*input, shape)).collect();
         if let Some(place) = handed.filter(|&place| place <= inputs.len()) {
             shapes.insert(place, shape);
             readings.insert(place, Reading::Handed);
@@ -61,8 +64,11 @@ impl<'a> Inline<'a> {
         threads: &dyn Pool,
     ) -> Result<(), String> {
         let len = output.len();
-        if len != self.len || self.readings.iter().any(|reading| matches!(reading, Reading::Handed)) {
-            return Err("an expression whose output has another length, or that waits for numbers".into());
+        if len != self.len || self.readings.iter().any(|reading| matches!(reading, Reading::Handed))
+        {
+            return Err(
+                "an expression whose output has another length, or that waits for numbers".into()
+            );
         }
         if len == 0 {
             return Ok(());
@@ -72,18 +78,20 @@ impl<'a> Inline<'a> {
         share(threads, len / ENOUGH, len.div_ceil(TURN), work, |work, turn| {
             let (from, to) = (turn * TURN, len.min((turn + 1) * TURN));
             // SAFETY: every turn has numbers of its own, inside the output.
-            let output = unsafe { std::slice::from_raw_parts_mut(output.get().add(from), to - from) };
+            let output =
+                unsafe { std::slice::from_raw_parts_mut(output.get().add(from), to - from) };
             work.run(from, &[], output);
         });
         Ok(())
     }
 
-    /// Works out the sum of every channel where as many as `lanes`, one of [`BLOCKS`], lie side by side: `places` blocks make a
-    /// map, and `output` gets a block for each map. The numbers themselves are not kept.
+    /// Works out the sum of every channel where as many as `lanes`, one of [`BLOCKS`], lie side by
+    /// side: `places` blocks make a map, and `output` gets a block for each map. The numbers
+    /// themselves are not kept.
     ///
     /// # Errors
-    /// When the result is not made of such maps, the output not as long as there are sums, and when something should be
-    /// handed over.
+    /// When the result is not made of such maps, the output not as long as there are sums, and when
+    /// something should be handed over.
     ///
     /// [`BLOCKS`]: crate::BLOCKS
     pub fn sums(
@@ -162,15 +170,21 @@ impl<'a> Work<'a> {
         }
     }
 
-    /// Works out the numbers of the result from place `from` on, as many as `output` takes; `handed`, which is as long where the
-    /// expression reads it, are the numbers at these places that the other kernel made.
+    /// Works out the numbers of the result from place `from` on, as many as `output` takes;
+    /// `handed`, which is as long where the expression reads it, are the numbers at these
+    /// places that the other kernel made.
     pub(crate) fn run(&mut self, from: usize, handed: &[f32], output: &mut [f32]) {
         for (index, output) in output.chunks_mut(BLOCK).enumerate() {
             let start = index * BLOCK;
             let block: Range<usize> = from + start..from + start + output.len();
             self.operands.iter_mut().for_each(|operand| operand.seek(block.clone()));
             let handed = handed.get(start..).unwrap_or_default();
-            self.expression.block(self.processor, (&self.operands, handed), &mut self.buffers, output);
+            self.expression.block(
+                self.processor,
+                (&self.operands, handed),
+                &mut self.buffers,
+                output,
+            );
         }
     }
 }

@@ -1,5 +1,6 @@
-//! From steps to passes over a block. Reading and writing a block takes longer than most steps take, so copies fall away,
-//! slopes are one pass, and so are two steps of which the second alone reads the first.
+//! From steps to passes over a block. Reading and writing a block takes longer than most steps
+//! take, so copies fall away, slopes are one pass, and so are two steps of which the second alone
+//! reads the first.
 
 use super::slopes::{Search, Slope};
 use super::{Op, Step};
@@ -54,8 +55,8 @@ impl Pass {
     }
 }
 
-/// The passes that give what the steps give, each of which reads only what comes before it. So many inputs come before these
-/// constants and the steps.
+/// The passes that give what the steps give, each of which reads only what comes before it. So many
+/// inputs come before these constants and the steps.
 pub(super) fn of(inputs: usize, constants: &[f32], steps: &[Step]) -> Vec<Pass> {
     let given = inputs + constants.len();
     joined(given, constants, &without_copies(given, steps))
@@ -92,7 +93,9 @@ fn joined(given: usize, constants: &[f32], steps: &[Step]) -> Vec<Pass> {
     // From the last on: what belongs to a slope is no slope's end.
     let search = Search { given, constants, steps, readers: &readers };
     for index in (0..steps.len()).rev() {
-        let Some(found) = search.at(index).filter(|_| joins[index] == Join::Alone) else { continue };
+        let Some(found) = search.at(index).filter(|_| joins[index] == Join::Alone) else {
+            continue;
+        };
         found.steps.iter().for_each(|&step| joins[step] = Join::Taken);
         joins[index] = Join::Slope(found.slope, found.operands);
     }
@@ -131,7 +134,9 @@ fn joined(given: usize, constants: &[f32], steps: &[Step]) -> Vec<Pass> {
                     _ => alone(),
                 }
             }
-            Join::Slope(slope, [x, gradient]) => (Kind::Slope(slope), [places[x], places[gradient], 0]),
+            Join::Slope(slope, [x, gradient]) => {
+                (Kind::Slope(slope), [places[x], places[gradient], 0])
+            }
         };
         passes.push(Pass { kind, operands });
     }
@@ -180,7 +185,10 @@ mod tests {
     use super::*;
 
     fn step(op: Op, operands: &[usize]) -> Step {
-        Step { op, operands: std::array::from_fn(|place| operands.get(place).copied().unwrap_or(0)) }
+        Step {
+            op,
+            operands: std::array::from_fn(|place| operands.get(place).copied().unwrap_or(0)),
+        }
     }
 
     #[test]
@@ -206,7 +214,8 @@ mod tests {
 
     #[test]
     fn a_slope_is_one_pass_among_others() {
-        // What comes before and after it stays by itself; the slope's own steps may stand in another order.
+        // What comes before and after it stays by itself; the slope's own steps may stand in
+        // another order.
         let steps = [
             step(Op::Sigmoid, &[1]),
             step(Op::Add, &[0, 0]),

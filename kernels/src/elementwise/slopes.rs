@@ -1,10 +1,12 @@
 //! Slopes of activation functions: steps that stand together in backward passes, and are one pass.
 //!
-//! A slope is found as its steps, whatever surrounds them, and gives what they give, rounding by rounding.
+//! A slope is found as its steps, whatever surrounds them, and gives what they give, rounding by
+//! rounding.
 
 use super::{Op, Step};
 
-/// A gradient carried back through an activation function: its operands are where the function was taken, and the gradient.
+/// A gradient carried back through an activation function: its operands are where the function was
+/// taken, and the gradient.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Slope {
     /// `g · ([x > low ∧ high > x] · (x·steepness + middle) + [x ≥ high])`.
@@ -13,8 +15,8 @@ pub(super) enum Slope {
     Silu { one: f32 },
 }
 
-/// The steps of a slope, each of which is read by others of them only but for the last. Operands 0 and 1 are `x` and the
-/// gradient; constants follow, and steps after them.
+/// The steps of a slope, each of which is read by others of them only but for the last. Operands 0
+/// and 1 are `x` and the gradient; constants follow, and steps after them.
 struct Pattern {
     constants: usize,
     steps: &'static [(Op, [usize; 2])],
@@ -93,10 +95,12 @@ impl Search<'_> {
         let constant = |value: usize| self.constants[value + self.constants.len() - self.given];
         // Whoever reads a step from outside would miss it.
         let inside = |place: usize| {
-            let reads = |&(op, operands): &(Op, [usize; 2])| operands[..op.operands()].contains(&place);
+            let reads =
+                |&(op, operands): &(Op, [usize; 2])| operands[..op.operands()].contains(&place);
             pattern.steps.iter().filter(|step| reads(step)).count()
         };
-        let is_whole = (first..bound.len() - 1).all(|place| self.readers[bound[place]] == inside(place));
+        let is_whole =
+            (first..bound.len() - 1).all(|place| self.readers[bound[place]] == inside(place));
         let numbers: Vec<f32> = bound[2..first].iter().map(|&value| constant(value)).collect();
         is_whole.then(|| Found {
             slope: (pattern.slope)(&numbers),
@@ -105,8 +109,15 @@ impl Search<'_> {
         })
     }
 
-    /// Whether a value is what a place of the pattern asks for, given what other places are bound to.
-    fn unify(&self, pattern: &Pattern, place: usize, value: usize, bound: &mut [Option<usize>]) -> bool {
+    /// Whether a value is what a place of the pattern asks for, given what other places are bound
+    /// to.
+    fn unify(
+        &self,
+        pattern: &Pattern,
+        place: usize,
+        value: usize,
+        bound: &mut [Option<usize>],
+    ) -> bool {
         if let Some(known) = bound[place] {
             return known == value;
         }
@@ -163,7 +174,8 @@ mod tests {
     fn a_slope_gives_what_its_steps_give_one_by_one() {
         let given = [[1.0 / 3.0, 0.5, -3.0, 3.0], [1.0, 0.0, 0.0, 0.0]];
         let mut x: Vec<f32> = (0..3000).map(|index| (index as f32 - 1500.0) / 250.0).collect();
-        let odd = [f32::NAN, f32::INFINITY, -f32::INFINITY, -0.0, 3.0, -3.0, 1e30, -1e30, 100.0, -100.0];
+        let odd =
+            [f32::NAN, f32::INFINITY, -f32::INFINITY, -0.0, 3.0, -3.0, 1e30, -1e30, 100.0, -100.0];
         x[..odd.len()].copy_from_slice(&odd);
         let gradient: Vec<f32> = x.iter().map(|x| (x * 7.3).sin()).collect();
         let shape = [x.len()];
@@ -178,18 +190,26 @@ mod tests {
             );
             let whole = Expression::new(2, constants.to_vec(), steps.clone()).unwrap();
             let mut together = vec![0.0; x.len()];
-            Inline::new(&whole, None, &inputs, &shape).unwrap().run(&mut together, &Serial).unwrap();
+            Inline::new(&whole, None, &inputs, &shape)
+                .unwrap()
+                .run(&mut together, &Serial)
+                .unwrap();
             // Each step as an expression of its own, of all that is known by then.
             let mut known: Vec<Vec<f32>> = vec![x.clone(), gradient.clone()];
             known.extend(constants.iter().map(|&number| vec![number; x.len()]));
             for step in steps {
                 let alone = Expression::new(known.len(), vec![], vec![step]).unwrap();
-                let inputs: Vec<_> = known.iter().map(|data| Tensor { data, shape: &shape }).collect();
+                let inputs: Vec<_> =
+                    known.iter().map(|data| Tensor { data, shape: &shape }).collect();
                 let mut next = vec![0.0; x.len()];
-                Inline::new(&alone, None, &inputs, &shape).unwrap().run(&mut next, &Serial).unwrap();
+                Inline::new(&alone, None, &inputs, &shape)
+                    .unwrap()
+                    .run(&mut next, &Serial)
+                    .unwrap();
                 known.push(next);
             }
-            for (index, (got, expected)) in together.iter().zip(&known[known.len() - 1]).enumerate() {
+            for (index, (got, expected)) in together.iter().zip(&known[known.len() - 1]).enumerate()
+            {
                 assert!(
                     got == expected || (got.is_nan() && expected.is_nan()),
                     "{}: {got}, {expected}",

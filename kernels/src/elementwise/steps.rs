@@ -1,4 +1,5 @@
-//! The steps on slices: plain loops, which the compiler makes vector code of for each kind of processor.
+//! The steps on slices: plain loops, which the compiler makes vector code of for each kind of
+//! processor.
 
 use super::Op;
 use super::passes::{First, Kind, Second};
@@ -145,8 +146,8 @@ fn exp<const FUSED: bool>(x: f32) -> f32 {
     if x > HIGH { f32::INFINITY } else { within }
 }
 
-/// eˣ, beyond both bounds what it is there. It has no branch and no call, which loops over vectors can't have:
-/// x = n·ln 2 + r, and the series of eʳ for the small rest.
+/// eˣ, beyond both bounds what it is there. It has no branch and no call, which loops over vectors
+/// can't have: x = n·ln 2 + r, and the series of eʳ for the small rest.
 #[inline(always)]
 fn exp_within<const FUSED: bool>(x: f32) -> f32 {
     /// Added to a number, it leaves the rounded number in the lowest bits.
@@ -154,7 +155,8 @@ fn exp_within<const FUSED: bool>(x: f32) -> f32 {
     /// ln 2 in two parts; the first has so few digits that its product with n is exact.
     const LN_2: [f32; 2] = [0.693_359_4, -2.121_944_4e-4];
     /// 1/k! from k = 7 down to 0.
-    const SERIES: [f32; 8] = [1.0 / 5040.0, 1.0 / 720.0, 1.0 / 120.0, 1.0 / 24.0, 1.0 / 6.0, 0.5, 1.0, 1.0];
+    const SERIES: [f32; 8] =
+        [1.0 / 5040.0, 1.0 / 720.0, 1.0 / 120.0, 1.0 / 24.0, 1.0 / 6.0, 0.5, 1.0, 1.0];
     let within = if x > HIGH { HIGH } else { x };
     let within = if within < LOW { LOW } else { within };
     let rounded = mul_add::<FUSED>(within, std::f32::consts::LOG2_E, ROUNDS);

@@ -76,7 +76,16 @@ fn every_step_is_what_plain_rust_gives_on_every_processor() {
     };
     let conditions: Vec<f32> = (0..1500).map(|index| flag(index % 3 == 0)).collect();
     let mut numbers = values(1500, 1);
-    numbers[..8].copy_from_slice(&[0.0, -0.0, f32::NAN, f32::INFINITY, -f32::INFINITY, 88.0, -87.0, 100.0]);
+    numbers[..8].copy_from_slice(&[
+        0.0,
+        -0.0,
+        f32::NAN,
+        f32::INFINITY,
+        -f32::INFINITY,
+        88.0,
+        -87.0,
+        100.0,
+    ]);
     for (op, processor) in
         Op::ALL.into_iter().flat_map(|op| Processor::all().into_iter().map(move |it| (op, it)))
     {
@@ -198,11 +207,16 @@ fn inputs_are_broadcast() {
     let shape = [2, 3, 20, 30];
     let sizes: [&[usize]; 7] =
         [&shape, &[2, 3, 1, 1], &[30], &[], &[3, 1, 30], &[2, 1, 20, 1], &[1, 1, 1, 1, 1]];
-    let data: Vec<Vec<f32>> =
-        sizes.iter().enumerate().map(|(seed, sizes)| values(sizes.iter().product(), seed)).collect();
-    let steps = (0..6).map(|index| step(Op::Add, [if index == 0 { 0 } else { 6 + index }, index + 1, 0]));
+    let data: Vec<Vec<f32>> = sizes
+        .iter()
+        .enumerate()
+        .map(|(seed, sizes)| values(sizes.iter().product(), seed))
+        .collect();
+    let steps =
+        (0..6).map(|index| step(Op::Add, [if index == 0 { 0 } else { 6 + index }, index + 1, 0]));
     let expression = Expression::new(7, vec![], steps.collect()).unwrap();
-    let inputs: Vec<Tensor<'_>> = data.iter().zip(sizes).map(|(data, sizes)| tensor(data, sizes)).collect();
+    let inputs: Vec<Tensor<'_>> =
+        data.iter().zip(sizes).map(|(data, sizes)| tensor(data, sizes)).collect();
     assert_eq!(Expression::shape(&sizes).unwrap(), [1, 2, 3, 20, 30]);
     let mut output = vec![0.0; 3600];
     run(&expression, &inputs, &mut output, &Scoped(2)).unwrap();
@@ -231,7 +245,9 @@ fn what_does_not_fit_is_refused() {
     assert!(run(&add, &[tensor(&a, &[6]), tensor(&b, &[4])], &mut output, &Serial).is_err());
     assert!(run(&add, &[tensor(&a, &[6]), tensor(&b, &[1])], &mut output, &Serial).is_err());
     assert!(run(&add, &[tensor(&a, &[6])], &mut output, &Serial).is_err());
-    assert!(run(&add, &[tensor(&a, &[6]), tensor(&b[..1], &[1])], &mut output[..5], &Serial).is_err());
+    assert!(
+        run(&add, &[tensor(&a, &[6]), tensor(&b[..1], &[1])], &mut output[..5], &Serial).is_err()
+    );
     let waiting = Inline::new(&add, Some(0), &[tensor(&a, &[6])], &[6]).unwrap();
     assert!(waiting.run(&mut output, &Serial).is_err());
     run(&add, &[tensor(&[], &[0, 3]), tensor(&b[..3], &[3])], &mut [], &Serial).unwrap();
@@ -251,7 +267,8 @@ fn sums_are_those_of_every_channel() {
         inline.sums([places, lanes], &mut sums, &Scoped(2)).unwrap();
         for (index, sum) in sums.iter().enumerate() {
             let (map, lane) = (index / lanes, index % lanes);
-            let numbers = (0..places).map(|place| x[(map * places + place) * lanes + lane] * gate[index]);
+            let numbers =
+                (0..places).map(|place| x[(map * places + place) * lanes + lane] * gate[index]);
             let expected: f64 = numbers.map(f64::from).sum();
             assert!((f64::from(*sum) - expected).abs() < 1e-3, "{index}: {sum} for {expected}");
         }

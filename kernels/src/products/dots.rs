@@ -8,8 +8,8 @@ use crate::simd::Simd;
 /// Rows of the matrix that a thread takes at once.
 const PIECE: usize = 4 * ROWS;
 
-/// Blocks of each row that are worked on at once: with the same of all inputs they stay in a first cache of
-/// 32 KB.
+/// Blocks of each row that are worked on at once: with the same of all inputs they stay in a first
+/// cache of 32 KB.
 const BLOCKS: usize = 32;
 
 /// The dot products of some rows with up to [`INPUTS`] inputs.
@@ -28,7 +28,12 @@ pub(super) struct Job<'a> {
 }
 
 /// See [`super::product_transposed`].
-pub(super) fn product(loops: Loops, operands: Operands<'_>, output: &mut [f32], threads: &dyn Pool) {
+pub(super) fn product(
+    loops: Loops,
+    operands: Operands<'_>,
+    output: &mut [f32],
+    threads: &dyn Pool,
+) {
     let Operands { input, matrix, .. } = operands;
     let Matrix { rows, columns, .. } = matrix;
     let (whole, blocks) = (columns / Lanes::COUNT, columns.div_ceil(Lanes::COUNT));
@@ -37,14 +42,16 @@ pub(super) fn product(loops: Loops, operands: Operands<'_>, output: &mut [f32], 
     for (group, inputs) in inputs.chunks(INPUTS * blocks).enumerate() {
         let first = group * INPUTS;
         let count = inputs.len() / blocks;
-        let is_read =
-            |block: &usize| inputs.iter().skip(*block).step_by(blocks).any(|lanes| *lanes != Lanes::ZERO);
+        let is_read = |block: &usize| {
+            inputs.iter().skip(*block).step_by(blocks).any(|lanes| *lanes != Lanes::ZERO)
+        };
         let read: Vec<usize> = (0..whole).filter(is_read).collect();
         threads.run(rows.div_ceil(PIECE), &|piece| {
             let end = rows.min((piece + 1) * PIECE);
             for row in (piece * PIECE..end).step_by(ROWS) {
-                let of =
-                    |index: usize| matrix.bytes[(row + index).min(end - 1) * matrix.row_bytes()..].as_ptr();
+                let of = |index: usize| {
+                    matrix.bytes[(row + index).min(end - 1) * matrix.row_bytes()..].as_ptr()
+                };
                 let mut job = Job {
                     inputs,
                     count,
@@ -53,15 +60,17 @@ pub(super) fn product(loops: Loops, operands: Operands<'_>, output: &mut [f32], 
                     rows: std::array::from_fn(of),
                     sums: [[Lanes::ZERO; INPUTS]; ROWS],
                 };
-                // SAFETY: the loops are this processor's; the rows lie in the matrix, whose length was
-                // checked, and the blocks are whole ones of a row and of every input.
+                // SAFETY: the loops are this processor's; the rows lie in the matrix, whose length
+                // was checked, and the blocks are whole ones of a row and of every
+                // input.
                 unsafe { (loops.dots)(&mut job) };
                 for (row, sums) in (row..end).zip(&job.sums) {
                     for (n, sum) in sums[..count].iter().enumerate() {
                         let input = &inputs[n * blocks..][..blocks];
                         let rest: f32 = (whole * Lanes::COUNT..columns)
                             .map(|column| {
-                                input[column / Lanes::COUNT].0[column % Lanes::COUNT] * matrix.at(row, column)
+                                input[column / Lanes::COUNT].0[column % Lanes::COUNT]
+                                    * matrix.at(row, column)
                             })
                             .sum();
                         let value = sum.0.iter().sum::<f32>() + rest + operands.start(row);
@@ -102,7 +111,13 @@ pub(super) unsafe fn run<S: Simd, const MOST: usize>(job: &mut Job<'_>) {
             let rows = asked(input)..asked(input + wide);
             let part = Part { now, soon, rows, first: input };
             // SAFETY: the caller's promise.
-            unsafe { if wide == MOST { several::<S, MOST>(job, &part) } else { several::<S, 1>(job, &part) } }
+            unsafe {
+                if wide == MOST {
+                    several::<S, MOST>(job, &part)
+                } else {
+                    several::<S, 1>(job, &part)
+                }
+            }
             input += wide;
         }
     }
@@ -128,8 +143,9 @@ unsafe fn several<S: Simd, const N: usize>(job: &mut Job<'_>, part: &Part<'_>) {
     unsafe {
         let inputs: [*const Lanes; N] =
             std::array::from_fn(|n| job.inputs.as_ptr().add((first + n) * job.blocks));
-        let mut sums: [[S::V; N]; ROWS] =
-            std::array::from_fn(|row| std::array::from_fn(|n| S::load(&raw const job.sums[row][first + n])));
+        let mut sums: [[S::V; N]; ROWS] = std::array::from_fn(|row| {
+            std::array::from_fn(|n| S::load(&raw const job.sums[row][first + n]))
+        });
         for (step, &block) in part.now.iter().enumerate() {
             if let Some(soon) = part.soon.get(step) {
                 for row in &job.rows[part.rows.clone()] {

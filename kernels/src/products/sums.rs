@@ -1,11 +1,13 @@
-//! Across the rows of the matrix: the outputs are a sum of its rows, each times a number of the input.
+//! Across the rows of the matrix: the outputs are a sum of its rows, each times a number of the
+//! input.
 
 use super::{BLOCK_BYTES, INPUTS, Loops, Matrix, Operands, ROWS};
 use crate::lanes::Lanes;
 use crate::pool::{Pool, Shared};
 use crate::simd::Simd;
 
-/// Blocks of a row that a thread takes at once: 8 KB, two pages, so that few pages are looked up for a row.
+/// Blocks of a row that a thread takes at once: 8 KB, two pages, so that few pages are looked up
+/// for a row.
 const BLOCKS: usize = 128;
 
 /// Some whole blocks of columns, summed up for up to [`INPUTS`] inputs.
@@ -25,7 +27,12 @@ pub(super) struct Job<'a> {
 }
 
 /// See [`super::product`].
-pub(super) fn product(loops: Loops, operands: Operands<'_>, output: &mut [f32], threads: &dyn Pool) {
+pub(super) fn product(
+    loops: Loops,
+    operands: Operands<'_>,
+    output: &mut [f32],
+    threads: &dyn Pool,
+) {
     let Operands { input, matrix, .. } = operands;
     let Matrix { rows: height, columns, .. } = matrix;
     let whole = columns / Lanes::COUNT;
@@ -35,14 +42,17 @@ pub(super) fn product(loops: Loops, operands: Operands<'_>, output: &mut [f32], 
     for (group, inputs) in input.chunks(INPUTS * height).enumerate() {
         let first = group * INPUTS;
         let count = inputs.len() / height;
-        let is_read = |row: &usize| inputs.iter().skip(*row).step_by(height).any(|&value| value != 0.0);
+        let is_read =
+            |row: &usize| inputs.iter().skip(*row).step_by(height).any(|&value| value != 0.0);
         let rows: Vec<usize> = (0..height).filter(is_read).collect();
         threads.run(whole.div_ceil(wide), &|piece| {
             let from = piece * wide;
             let blocks = wide.min(whole - from);
             let mut sums = [[Lanes::ZERO; BLOCKS]; INPUTS];
             for (block, lanes) in sums[0][..blocks].iter_mut().enumerate() {
-                lanes.0 = std::array::from_fn(|lane| operands.start((from + block) * Lanes::COUNT + lane));
+                lanes.0 = std::array::from_fn(|lane| {
+                    operands.start((from + block) * Lanes::COUNT + lane)
+                });
             }
             let (one, others) = sums.split_at_mut(1);
             others[..count - 1].fill(one[0]);
@@ -74,7 +84,10 @@ pub(super) fn product(loops: Loops, operands: Operands<'_>, output: &mut [f32], 
                 let sum: f32 = terms.map(|&row| input[row] * matrix.at(row, column)).sum();
                 // SAFETY: inside the output, after all pieces.
                 unsafe {
-                    output.get().add((first + n) * columns + column).write(sum + operands.start(column))
+                    output
+                        .get()
+                        .add((first + n) * columns + column)
+                        .write(sum + operands.start(column))
                 };
             }
         }
@@ -96,7 +109,9 @@ pub(super) unsafe fn run<S: Simd>(job: &mut Job<'_>) {
         for n in 0..job.count {
             let input = &job.inputs[n * job.height..][..job.height];
             let factors: [f32; ROWS] =
-                std::array::from_fn(|index| if index < rows.len() { input[of(index)] } else { 0.0 });
+                std::array::from_fn(
+                    |index| if index < rows.len() { input[of(index)] } else { 0.0 },
+                );
             if factors == [0.0; ROWS] {
                 continue;
             }

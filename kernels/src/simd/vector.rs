@@ -3,8 +3,8 @@
 /// The numbers of a block of channels, and the little that is done with them.
 ///
 /// # Safety
-/// Every method may only run on a processor that has the instructions of the implementing type, and pointers must be valid
-/// for [`Vector::LANES`] numbers. They need not be aligned.
+/// Every method may only run on a processor that has the instructions of the implementing type, and
+/// pointers must be valid for [`Vector::LANES`] numbers. They need not be aligned.
 pub(crate) trait Vector: Copy {
     /// How many channels there are in a block.
     const LANES: usize;

@@ -1,7 +1,8 @@
 //! Loading a model: from its folder to a session that has run once.
 //!
-//! The file is verified, its graph prepared for differentiation and measured by running it, and what the manifest
-//! leaves open is read off both. Whatever is wrong with a folder is told here, before the first request.
+//! The file is verified, its graph prepared for differentiation and measured by running it, and
+//! what the manifest leaves open is read off both. Whatever is wrong with a folder is told here,
+//! before the first request.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -30,7 +31,8 @@ use crate::model::manifest::{Color, Layout};
 use crate::model::preprocess::Preprocess;
 
 impl Model {
-    /// Loads a model: verifies the file, reads the graph, measures it, makes the default layer's session.
+    /// Loads a model: verifies the file, reads the graph, measures it, makes the default layer's
+    /// session.
     ///
     /// # Errors
     /// [`Kind::Setup`] with what is wrong with the folder or the model.
@@ -54,9 +56,14 @@ impl Model {
         let graph = prepared.graph();
         let output = &folder.manifest.output;
         let setup = |what: String| Error::new(Kind::Setup, what);
-        let score =
-            score::find(graph, &shapes, output.name.as_deref(), output.kind, folder.labels.all().len())
-                .map_err(setup)?;
+        let score = score::find(
+            graph,
+            &shapes,
+            output.name.as_deref(),
+            output.kind,
+            folder.labels.all().len(),
+        )
+        .map_err(setup)?;
         if output.name.is_none() && !score.others.is_empty() {
             tracing::warn!(
                 model = folder.id,
@@ -86,7 +93,8 @@ impl Model {
                 Some((layer.tensor.clone(), obstacle))
             })
             .collect();
-        let default_layer = default_layer(&layers, folder.manifest.default_layer.as_deref(), &obstacles)?;
+        let default_layer =
+            default_layer(&layers, folder.manifest.default_layer.as_deref(), &obstacles)?;
 
         // ONNX Runtime 1.32 may crash when it optimises a graph of 16-bit floats with all it has.
         let optimise = !shapes.has_short_floats();
@@ -100,7 +108,9 @@ impl Model {
             score: score.clone(),
             layers: layers.clone(),
             // Without optimising, filters would be arranged again for every pass.
-            fast: settings.fast_kernels.then(|| Machine { block: runtime.block().filter(|_| optimise) }),
+            fast: settings
+                .fast_kernels
+                .then(|| Machine { block: runtime.block().filter(|_| optimise) }),
         });
         let source = {
             let programs = Arc::clone(&programs);
@@ -131,8 +141,13 @@ impl Model {
     fn warm_up(&self) -> Result<()> {
         let [first, second, third] = self.preprocess.shape();
         let layer = &self.layers[self.default_layer];
-        let wanted = if self.obstacles.contains_key(&layer.tensor) { Wanted::Nothing } else { Wanted::Logit };
-        let pass = Pass { wanted, activation: true, ..Pass::of(Array4::zeros((1, first, second, third))) };
+        let wanted = if self.obstacles.contains_key(&layer.tensor) {
+            Wanted::Nothing
+        } else {
+            Wanted::Logit
+        };
+        let pass =
+            Pass { wanted, activation: true, ..Pass::of(Array4::zeros((1, first, second, third))) };
         let key = Key::Whole(vec![layer.tensor.clone()]);
         self.worker.run(Some(key), pass.into(), &Cancel::default()).map(drop)
     }
@@ -145,7 +160,8 @@ fn sound(runtime: &Runtime, file: &OnnxFile, preprocess: &Preprocess) -> Result<
     match probe(runtime, file, &upgraded, shape) {
         Ok(found) if found.upgrade_is_sound && found.takes_batches => Ok((upgraded, found)),
         Ok(found) if found.upgrade_is_sound => {
-            // Written down as 1 where it need not be; if letting go of it is not sound, images run one by one.
+            // Written down as 1 where it need not be; if letting go of it is not sound, images run
+            // one by one.
             let freed = upgraded.with_free_batch(&found.shapes).and_then(|freed| {
                 let proven = |again: &Probe| again.upgrade_is_sound && again.takes_batches;
                 Some((probe(runtime, file, &freed, shape).ok().filter(proven)?, freed))
@@ -155,8 +171,12 @@ fn sound(runtime: &Runtime, file: &OnnxFile, preprocess: &Preprocess) -> Result<
         // Without the upgrade there is no gradient, but all else works.
         tried if upgraded.obstacle.is_none() => {
             let obstacle = match tried {
-                Ok(_) => "the model gives other outputs when it is brought to a newer opset".to_owned(),
-                Err(error) => format!("brought to a newer opset, the model does not run: {}", error.detail()),
+                Ok(_) => {
+                    "the model gives other outputs when it is brought to a newer opset".to_owned()
+                }
+                Err(error) => {
+                    format!("brought to a newer opset, the model does not run: {}", error.detail())
+                }
             };
             let plain = Prepared { obstacle: Some(obstacle), ..Prepared::new(&file.model)? };
             let found = probe(runtime, file, &plain, shape)?;
@@ -184,13 +204,17 @@ fn complete(folder: &ModelFolder, prepared: &Prepared) -> Result<Preprocess> {
     let color = match (input.color, channels) {
         (Some(color), Some(channels)) if color.channels() as i64 != channels => {
             let said = format!("{color:?}").to_lowercase();
-            return Err(setup(format!("model.toml says color {said}, its input has {channels} channels")));
+            return Err(setup(format!(
+                "model.toml says color {said}, its input has {channels} channels"
+            )));
         }
         (Some(color), _) => color,
         (None, None | Some(3)) => Color::Rgb,
         (None, Some(1)) => Color::Gray,
         (None, Some(channels)) => {
-            return Err(setup(format!("its input has {channels} channels; images have 3, or 1 in gray")));
+            return Err(setup(format!(
+                "its input has {channels} channels; images have 3, or 1 in gray"
+            )));
         }
     };
     let [said_height, said_width] =
@@ -203,11 +227,14 @@ fn complete(folder: &ModelFolder, prepared: &Prepared) -> Result<Preprocess> {
         (None, Some(graph)) => Ok(u32::try_from(graph).unwrap_or(USUAL_SIZE)),
         (None, None) => Ok(USUAL_SIZE),
     };
-    let (height, width) = (agree("height", said_height, height)?, agree("width", said_width, width)?);
-    Preprocess::new(input, [height, width], layout, color, prepared.input.takes_bytes).map_err(setup)
+    let (height, width) =
+        (agree("height", said_height, height)?, agree("width", said_width, width)?);
+    Preprocess::new(input, [height, width], layout, color, prepared.input.takes_bytes)
+        .map_err(setup)
 }
 
-/// The manifest's, or else the last with a gradient that is no pooling: a pooled map is coarser for nothing.
+/// The manifest's, or else the last with a gradient that is no pooling: a pooled map is coarser for
+/// nothing.
 fn default_layer(
     layers: &[Layer],
     asked: Option<&str>,

@@ -1,4 +1,5 @@
-//! What a depthwise convolution does along the way: elementwise arithmetic on what it reads, and on what it makes.
+//! What a depthwise convolution does along the way: elementwise arithmetic on what it reads, and on
+//! what it makes.
 //!
 //! [`crate::graph::fast::along`] says which inputs and attributes such a node has.
 
@@ -30,7 +31,8 @@ pub(super) struct Inputs<'a> {
 impl Along {
     /// Reads a node's attributes.
     pub(super) fn new(context: &KernelContext<'_>) -> ort::Result<Self> {
-        let count = |name: &str| context.get::<i64>(name).and_then(|count| usize::try_from(count).ok());
+        let count =
+            |name: &str| context.get::<i64>(name).and_then(|count| usize::try_from(count).ok());
         let inputs = context.inputs()?.len();
         let sources = count(SOURCES).unwrap_or(1);
         let others = inputs.checked_sub(sources + 1);
@@ -49,7 +51,10 @@ impl Along {
     }
 
     /// The weights and all other inputs of a run.
-    pub(super) fn values<'a>(&self, context: &'a ComputeContext) -> ort::Result<(Value<'a>, Vec<Value<'a>>)> {
+    pub(super) fn values<'a>(
+        &self,
+        context: &'a ComputeContext,
+    ) -> ort::Result<(Value<'a>, Vec<Value<'a>>)> {
         let others = (0..self.inputs).filter(|&index| index != self.sources);
         let others = others.map(|index| tensor(context, index)).collect::<ort::Result<_>>()?;
         Ok((tensor(context, self.sources)?, others))
@@ -63,15 +68,19 @@ impl Along {
     }
 
     /// The shape of what is convolved, and how its numbers are worked out, if they are.
-    pub(super) fn source<'a>(&'a self, inputs: &Inputs<'a>) -> ort::Result<(Vec<usize>, Option<Inline<'a>>)> {
+    pub(super) fn source<'a>(
+        &'a self,
+        inputs: &Inputs<'a>,
+    ) -> ort::Result<(Vec<usize>, Option<Inline<'a>>)> {
         let shapes: Vec<&[usize]> = inputs.sources.iter().map(|tensor| tensor.shape).collect();
         let shape = Expression::shape(&shapes).map_err(ort::Error::new)?;
-        let before = self.before.as_ref().map(|before| Inline::new(before, None, &inputs.sources, &shape));
+        let before =
+            self.before.as_ref().map(|before| Inline::new(before, None, &inputs.sources, &shape));
         Ok((shape, before.transpose().map_err(ort::Error::new)?))
     }
 
-    /// Runs a convolution whose result has this shape, and what comes after it. `convolve` gets what comes after, and where
-    /// the result goes.
+    /// Runs a convolution whose result has this shape, and what comes after it. `convolve` gets
+    /// what comes after, and where the result goes.
     pub(super) fn run(
         &self,
         context: &ComputeContext,
@@ -82,15 +91,18 @@ impl Along {
     ) -> ort::Result<()> {
         let mut wide = shape.to_vec();
         if self.after.is_some() {
-            let shapes = std::iter::once(shape).chain(inputs.after.iter().map(|tensor| tensor.shape));
+            let shapes =
+                std::iter::once(shape).chain(inputs.after.iter().map(|tensor| tensor.shape));
             wide = Expression::shape(&shapes.collect::<Vec<_>>()).map_err(ort::Error::new)?;
         }
         let mut output = output(context, &self.order.told(&wide))?;
         let (_, output) = output.try_extract_tensor_mut::<f32>()?;
         let done = match &self.after {
             None => convolve(None, output),
-            Some((after, handed)) if wide == shape => Inline::new(after, Some(*handed), &inputs.after, shape)
-                .and_then(|after| convolve(Some(&after), output)),
+            Some((after, handed)) if wide == shape => {
+                Inline::new(after, Some(*handed), &inputs.after, shape)
+                    .and_then(|after| convolve(Some(&after), output))
+            }
             // What is broadcast to more numbers than it has is worked out first.
             Some((after, handed)) => {
                 let mut own = vec![0.0; shape.iter().product()];

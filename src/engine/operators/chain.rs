@@ -4,7 +4,9 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use kernels::{Batch, Chain, Link, Tap, Weights};
-use ort::operator::{ComputeContext, Kernel, KernelContext, Operator, OperatorInput, OperatorOutput};
+use ort::operator::{
+    ComputeContext, Kernel, KernelContext, Operator, OperatorInput, OperatorOutput,
+};
 use ort::value::{DynTensorValueType, TensorElementType, ValueRef};
 
 use super::{Operators, RuntimeThreads, floats, unread};
@@ -35,8 +37,10 @@ impl Operator for ConvolutionChain {
         };
         let (bias, relu) = (integers(attributes::BIAS)?, integers(attributes::RELU)?);
         let (pool, taps) = (integers(attributes::POOL)?, integers(attributes::TAPS)?);
-        let inputs: Vec<String> = context.inputs()?.iter().map(|input| input.name().to_owned()).collect();
-        // The same weights with the same links between them are the same chain, whatever is read of it.
+        let inputs: Vec<String> =
+            context.inputs()?.iter().map(|input| input.name().to_owned()).collect();
+        // The same weights with the same links between them are the same chain, whatever is read of
+        // it.
         let signature = format!("{:?} {relu:?} {pool:?}", inputs.get(1..));
         let chain = shared(&self.0.store.chains, &signature, || {
             let mut links = Vec::with_capacity(bias.len());
@@ -114,8 +118,10 @@ impl Kernel for ChainKernel {
             taps.push((*tap, value.try_extract_tensor_mut::<f32>()?.1));
         }
         let batch = Batch { data, images, height, width };
-        let settings =
-            kernels::Settings { stop: &self.operators.stop.0, skip_rest: self.operators.skip_zeros };
+        let settings = kernels::Settings {
+            stop: &self.operators.stop.0,
+            skip_rest: self.operators.skip_zeros,
+        };
         let threads = RuntimeThreads { context, count: self.operators.threads };
         self.chain
             .run(batch, &mut taps, &threads, settings)

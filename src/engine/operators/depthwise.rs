@@ -1,7 +1,9 @@
 //! Depthwise convolutions and their transposes.
 
 use kernels::{Direction, Maps, Window};
-use ort::operator::{ComputeContext, Kernel, KernelContext, Operator, OperatorInput, OperatorOutput};
+use ort::operator::{
+    ComputeContext, Kernel, KernelContext, Operator, OperatorInput, OperatorOutput,
+};
 use ort::value::TensorElementType;
 
 use super::along::Along;
@@ -49,7 +51,8 @@ impl Operator for Depthwise {
 /// An attribute of `N` sizes.
 fn sizes<const N: usize>(context: &KernelContext<'_>, name: &str) -> ort::Result<[usize; N]> {
     let values = context.get::<Vec<i64>>(name).unwrap_or_default();
-    let values: Option<Vec<usize>> = values.into_iter().map(|value| usize::try_from(value).ok()).collect();
+    let values: Option<Vec<usize>> =
+        values.into_iter().map(|value| usize::try_from(value).ok()).collect();
     let wrong = || ort::Error::new(format!("{OPERATOR} needs {N} sizes as {name}"));
     values.and_then(|values| values.try_into().ok()).ok_or_else(wrong)
 }
@@ -70,11 +73,13 @@ impl DepthwiseKernel {
     /// The size of the output along an axis.
     fn size(&self, axis: usize, input: usize) -> Option<usize> {
         let Window { kernel, strides, dilations, pads } = self.window;
-        let (reach, pads) = ((kernel[axis] - 1) * dilations[axis] + 1, pads[axis] + self.after[axis]);
+        let (reach, pads) =
+            ((kernel[axis] - 1) * dilations[axis] + 1, pads[axis] + self.after[axis]);
         match self.direction {
             Direction::There => Some((input + pads).checked_sub(reach)? / strides[axis] + 1),
             Direction::Back => {
-                ((input.checked_sub(1)?) * strides[axis] + reach + self.padding[axis]).checked_sub(pads)
+                ((input.checked_sub(1)?) * strides[axis] + reach + self.padding[axis])
+                    .checked_sub(pads)
             }
         }
     }
@@ -91,10 +96,14 @@ impl Kernel for DepthwiseKernel {
         let wrong = || ort::Error::new(format!("{OPERATOR} can't take maps of {shape:?}"));
         let (channels, from) = match (order, shape.as_slice()) {
             (Order::Planes, &[_, channels, height, width]) => (channels, [height, width]),
-            (Order::Blocks(_), &[_, blocks, height, width, lanes]) => (blocks * lanes, [height, width]),
+            (Order::Blocks(_), &[_, blocks, height, width, lanes]) => {
+                (blocks * lanes, [height, width])
+            }
             _ => return Err(wrong()),
         };
-        let [Some(h), Some(w)] = [0, 1].map(|axis| self.size(axis, from[axis])) else { return Err(wrong()) };
+        let [Some(h), Some(w)] = [0, 1].map(|axis| self.size(axis, from[axis])) else {
+            return Err(wrong());
+        };
         let threads = RuntimeThreads { context, count: self.threads };
         let job = kernels::Depthwise {
             input: Maps { data: inputs.sources[0].data, channels, size: from },

@@ -55,8 +55,8 @@ struct Store {
 }
 
 impl Operators {
-    /// Operators that run on so many of the runtime's threads, and leave out what an image's zeros give
-    /// anyway, or don't.
+    /// Operators that run on so many of the runtime's threads, and leave out what an image's zeros
+    /// give anyway, or don't.
     pub(super) fn new(threads: usize, skip_zeros: bool) -> Self {
         Self { threads, skip_zeros, stop: Stop::default(), store: Arc::default() }
     }
@@ -98,8 +98,8 @@ fn output<'a>(context: &'a ComputeContext, shape: &[usize]) -> ort::Result<Value
 
 /// The bytes of a tensor of 32-bit floats.
 ///
-/// A weight lies in the mapped model file where its exporter put it, aligned to nothing, so it can't be
-/// taken as a slice of floats.
+/// A weight lies in the mapped model file where its exporter put it, aligned to nothing, so it
+/// can't be taken as a slice of floats.
 fn bytes<'a>(tensor: &'a Value<'_>) -> ort::Result<&'a [u8]> {
     if *tensor.data_type() != TensorElementType::Float32 {
         return Err(ort::Error::new("a tensor of camlens's operators is not one of 32-bit floats"));
@@ -132,7 +132,8 @@ impl Numbers<'_> {
     /// Those of some values, whose maps lie in this order.
     fn of<'a>(values: &'a [Value<'_>], order: Order) -> ort::Result<Vec<Numbers<'a>>> {
         let numbers = |value: &'a Value<'_>| {
-            let shape = value.shape().iter().map(|&size| usize::try_from(size).unwrap_or(0)).collect();
+            let shape =
+                value.shape().iter().map(|&size| usize::try_from(size).unwrap_or(0)).collect();
             Ok(Numbers { shape: order.true_shape(shape)?, data: aligned(value)? })
         };
         values.iter().map(numbers).collect()

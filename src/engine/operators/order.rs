@@ -24,7 +24,9 @@ impl Order {
     pub(super) fn true_shape(self, told: Vec<usize>) -> ort::Result<Vec<usize>> {
         match (self, told.as_slice()) {
             (Self::Planes, _) => Ok(told),
-            (Self::Blocks(lanes), &[images, channels, height, width]) if channels.is_multiple_of(lanes) => {
+            (Self::Blocks(lanes), &[images, channels, height, width])
+                if channels.is_multiple_of(lanes) =>
+            {
                 Ok(vec![images, channels / lanes, height, width, lanes])
             }
             (Self::Blocks(lanes), _) => {

@@ -1,7 +1,9 @@
 //! Products with large matrices, without what is multiplied by zero.
 
 use kernels::{Matrix, product, product_transposed};
-use ort::operator::{ComputeContext, Kernel, KernelContext, Operator, OperatorInput, OperatorOutput};
+use ort::operator::{
+    ComputeContext, Kernel, KernelContext, Operator, OperatorInput, OperatorOutput,
+};
 use ort::value::{DynTensorValueType, TensorElementType};
 
 use super::{RuntimeThreads, bytes, floats, tensor, unread};
@@ -50,18 +52,28 @@ impl Kernel for ProductKernel {
         let bias = context.input(2)?;
         let bias = bias.map(|bias| floats(&bias.downcast::<DynTensorValueType>()?)).transpose()?;
         let (shape, input) = input.try_extract_tensor::<f32>()?;
-        let (Some((&wide, before)), &[rows, columns]) = (shape.split_last(), &matrix.shape()[..]) else {
+        let (Some((&wide, before)), &[rows, columns]) = (shape.split_last(), &matrix.shape()[..])
+        else {
             return Err(ort::Error::new(format!("{OPERATOR} multiplies matrices")));
         };
         let (read, made) = if self.transposed { (columns, rows) } else { (rows, columns) };
         if wide != read {
-            return Err(ort::Error::new(format!("{OPERATOR} can't multiply {wide} columns by {read} rows")));
+            return Err(ort::Error::new(format!(
+                "{OPERATOR} can't multiply {wide} columns by {read} rows"
+            )));
         }
         let mut output = context.output(0, [before, &[made]].concat())?.ok_or_else(unread)?;
-        let matrix = Matrix { bytes: bytes(&matrix)?, rows: rows as usize, columns: columns as usize };
+        let matrix =
+            Matrix { bytes: bytes(&matrix)?, rows: rows as usize, columns: columns as usize };
         let threads = RuntimeThreads { context, count: self.threads };
         let multiply = if self.transposed { product_transposed } else { product };
-        multiply(input, matrix, bias.as_deref(), output.try_extract_tensor_mut::<f32>()?.1, &threads);
+        multiply(
+            input,
+            matrix,
+            bias.as_deref(),
+            output.try_extract_tensor_mut::<f32>()?.1,
+            &threads,
+        );
         Ok(())
     }
 }

@@ -1,7 +1,9 @@
-//! Elementwise arithmetic that a depthwise convolution does along the way, while the numbers are in the cache.
+//! Elementwise arithmetic that a depthwise convolution does along the way, while the numbers are in
+//! the cache.
 //!
-//! [`join`] comes after the groups have been found: one whose result only a depthwise convolution reads is worked out while
-//! that reads its maps, and one that alone reads what a convolution makes, right behind it.
+//! [`join`] comes after the groups have been found: one whose result only a depthwise convolution
+//! reads is worked out while that reads its maps, and one that alone reads what a convolution
+//! makes, right behind it.
 
 use std::collections::HashMap;
 
@@ -10,8 +12,8 @@ use super::{depthwise, is_own};
 use crate::graph::proto::{AttributeProto, GraphProto, NodeProto};
 use crate::graph::topology::Topology;
 
-/// Attribute of a convolution: how many inputs come first, out of which what it convolves is worked out; 1 without it.
-/// The weights follow, then what is read afterwards.
+/// Attribute of a convolution: how many inputs come first, out of which what it convolves is worked
+/// out; 1 without it. The weights follow, then what is read afterwards.
 pub const SOURCES: &str = "sources";
 
 /// How the attributes begin that work out what is convolved: those of a group follow.
@@ -32,10 +34,14 @@ pub(super) fn join(graph: &mut GraphProto) -> usize {
 fn join_before(body: &mut GraphProto) -> usize {
     let topology = Topology::new(body);
     let mut joined: HashMap<usize, NodeProto> = HashMap::new();
-    for (index, node) in body.node.iter().enumerate().filter(|(_, node)| is_own(node, depthwise::OPERATOR)) {
+    for (index, node) in
+        body.node.iter().enumerate().filter(|(_, node)| is_own(node, depthwise::OPERATOR))
+    {
         let source = &node.input[0];
         let group = topology.producer(source).filter(|group| is_own(group, elementwise::OPERATOR));
-        let Some(group) = group.filter(|_| topology.only_reader(source).is_some()) else { continue };
+        let Some(group) = group.filter(|_| topology.only_reader(source).is_some()) else {
+            continue;
+        };
         let input = group.input.iter().chain(&node.input[1..]).cloned().collect();
         let node = NodeProto { input, ..node.clone() };
         let sources = AttributeProto::int(SOURCES, group.input.len() as i64);
@@ -50,16 +56,22 @@ fn join_before(body: &mut GraphProto) -> usize {
 fn join_after(body: &mut GraphProto) -> usize {
     let topology = Topology::new(body);
     let mut joined: HashMap<usize, NodeProto> = HashMap::new();
-    let groups = body.node.iter().enumerate().filter(|(_, node)| is_own(node, elementwise::OPERATOR));
+    let groups =
+        body.node.iter().enumerate().filter(|(_, node)| is_own(node, elementwise::OPERATOR));
     for (index, group) in groups {
-        let behind =
-            group.input.iter().enumerate().filter(|(_, input)| depthwise::makes_for_one(&topology, input));
+        let behind = group
+            .input
+            .iter()
+            .enumerate()
+            .filter(|(_, input)| depthwise::makes_for_one(&topology, input));
         // The last that was made is the likeliest to be in the cache still.
-        let last = behind.filter_map(|(place, input)| Some((topology.position(input)?, place))).max();
+        let last =
+            behind.filter_map(|(place, input)| Some((topology.position(input)?, place))).max();
         let Some((position, place)) = last else { continue };
         let convolution = &body.node[position];
         let others = group.input.iter().enumerate().filter(|(other, _)| *other != place);
-        let input = convolution.input.iter().chain(others.map(|(_, input)| input)).cloned().collect();
+        let input =
+            convolution.input.iter().chain(others.map(|(_, input)| input)).cloned().collect();
         let node = NodeProto { input, output: group.output.clone(), ..convolution.clone() };
         let handed = AttributeProto::int(HANDED, place as i64);
         joined.insert(index, with_steps(node.with(handed), AFTER, group));
@@ -89,20 +101,25 @@ mod tests {
         let body = GraphProto { node: nodes, output, ..Default::default() };
         let mut graph = GraphProto {
             node: vec![
-                NodeProto::new("Loop", &["rounds", ""], &["out"]).with(AttributeProto::graph("body", body)),
+                NodeProto::new("Loop", &["rounds", ""], &["out"])
+                    .with(AttributeProto::graph("body", body)),
             ],
             ..Default::default()
         };
         let count = join(&mut graph);
         let body = graph.node[0].attribute[0].g.take().unwrap();
-        let along =
-            |node: &NodeProto| [SOURCES, HANDED].iter().filter(|name| node.attribute(name).is_some()).count();
+        let along = |node: &NodeProto| {
+            [SOURCES, HANDED].iter().filter(|name| node.attribute(name).is_some()).count()
+        };
         assert_eq!(count, body.node.iter().map(along).sum::<usize>());
         body.node
     }
 
     fn own(op: &str, inputs: &[&str], output: &str) -> NodeProto {
-        NodeProto { domain: Some(crate::graph::fast::DOMAIN.into()), ..NodeProto::new(op, inputs, &[output]) }
+        NodeProto {
+            domain: Some(crate::graph::fast::DOMAIN.into()),
+            ..NodeProto::new(op, inputs, &[output])
+        }
     }
 
     /// A group whose only step is number `op`, so that groups can be told apart.
@@ -124,7 +141,10 @@ mod tests {
         );
         assert_eq!(nodes.len(), 1);
         let node = &nodes[0];
-        assert_eq!((node.input.join(" ").as_str(), node.output.join(" ").as_str()), ("g x s w z y", "c"));
+        assert_eq!(
+            (node.input.join(" ").as_str(), node.output.join(" ").as_str()),
+            ("g x s w z y", "c")
+        );
         assert_eq!((node.int(SOURCES, 1), node.int(HANDED, -1)), (3, 1));
         assert_eq!(node.ints("before_steps").unwrap()[0], 1);
         assert_eq!(node.ints("after_steps").unwrap()[0], 2);

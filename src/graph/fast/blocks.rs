@@ -1,13 +1,16 @@
 //! Maps in blocks of channels from one end of a program to the other.
 //!
-//! The runtime's convolutions work on maps `[N, C/L, H, W, L]`, with 8 or 16 lanes L by the processor, and it turns maps round
-//! where another operator stands between two of them. A backward pass through depthwise convolutions is full of camlens's own operators, so maps would be
-//! turned all the time, and its convolutions of 1×1 be products of matrices in the ordinary order, which take twice as long.
-//! [`lay_out`] writes what the runtime would write, its operators of the domain [`RUNTIME`], forwards and backwards, and
-//! between them camlens's own, which take either order.
+//! The runtime's convolutions work on maps `[N, C/L, H, W, L]`, with 8 or 16 lanes L by the
+//! processor, and it turns maps round where another operator stands between two of them. A backward
+//! pass through depthwise convolutions is full of camlens's own operators, so maps would be
+//! turned all the time, and its convolutions of 1×1 be products of matrices in the ordinary order,
+//! which take twice as long. [`lay_out`] writes what the runtime would write, its operators of the
+//! domain [`RUNTIME`], forwards and backwards, and between them camlens's own, which take either
+//! order.
 //!
-//! A tensor in blocks is called `[N, C, H, W]` all the same. Where channels do not fill their blocks, the rest is
-//! zeros after a convolution, and whatever is made of zeros after that; filters have zeros for it.
+//! A tensor in blocks is called `[N, C, H, W]` all the same. Where channels do not fill their
+//! blocks, the rest is zeros after a convolution, and whatever is made of zeros after that; filters
+//! have zeros for it.
 
 mod convolutions;
 mod filters;
@@ -23,7 +26,8 @@ use crate::graph::proto::{GraphProto, ModelProto, NodeProto, OperatorSetIdProto}
 use crate::graph::topology::{Topology, read_names};
 use crate::graph::upgrade::OPSET;
 
-/// An operator of camlens takes and gives maps in blocks of so many channels if it has this attribute, and it is not 0.
+/// An operator of camlens takes and gives maps in blocks of so many channels if it has this
+/// attribute, and it is not 0.
 pub const ATTRIBUTE: &str = "blocks";
 
 /// The domain of the runtime's operators on blocks.
@@ -53,8 +57,8 @@ pub fn turning(input: &str, output: &str) -> ModelProto {
     }
 }
 
-/// Lays out a graph that carries gradients back through depthwise convolutions, in blocks of so many channels; returns how many
-/// convolutions are in blocks.
+/// Lays out a graph that carries gradients back through depthwise convolutions, in blocks of so
+/// many channels; returns how many convolutions are in blocks.
 pub(super) fn lay_out(graph: &mut GraphProto, lanes: usize) -> usize {
     let has_depthwise =
         bodies(graph).any(|body| body.node.iter().any(|node| is_own(node, depthwise::OPERATOR)));
@@ -132,14 +136,21 @@ mod tests {
     }
 
     fn depthwise(inputs: &[&str], output: &str) -> NodeProto {
-        NodeProto { domain: Some(DOMAIN.into()), ..NodeProto::new(depthwise::OPERATOR, inputs, &[output]) }
-            .with(AttributeProto::ints("kernel_shape", [1, 1]))
+        NodeProto {
+            domain: Some(DOMAIN.into()),
+            ..NodeProto::new(depthwise::OPERATOR, inputs, &[output])
+        }
+        .with(AttributeProto::ints("kernel_shape", [1, 1]))
     }
 
-    /// Two convolutions of 1×1 around one for every channel, an addition, and a body that carries the last one's gradient back.
+    /// Two convolutions of 1×1 around one for every channel, an addition, and a body that carries
+    /// the last one's gradient back.
     fn graph(body: Vec<NodeProto>) -> GraphProto {
-        let body =
-            GraphProto { node: body, output: vec![ValueInfoProto::untyped("maps")], ..Default::default() };
+        let body = GraphProto {
+            node: body,
+            output: vec![ValueInfoProto::untyped("maps")],
+            ..Default::default()
+        };
         GraphProto {
             node: vec![
                 conv(&["image", "w0"], "c0", 1),
@@ -149,7 +160,8 @@ mod tests {
                 conv(&["c2", "w3"], "c3", 1),
                 NodeProto::new("Add", &["c0", "c3"], &["a3"]),
                 NodeProto::new("MaxPool", &["a3"], &["y"]),
-                NodeProto::new("Loop", &["rounds", ""], &["out"]).with(AttributeProto::graph("body", body)),
+                NodeProto::new("Loop", &["rounds", ""], &["out"])
+                    .with(AttributeProto::graph("body", body)),
             ],
             initializer: vec![
                 weights("w0", &[20, 3, 1, 1]),
@@ -196,10 +208,16 @@ mod tests {
         ];
         assert_eq!(told(&graph.node), expected);
         let body = graph.node.last().unwrap().attribute[0].g.as_ref().unwrap();
-        assert_eq!(told(&body.node), ["Depthwise ~c2 ~Out/w2 > ~maps", "ReorderOutput ~maps > maps"]);
+        assert_eq!(
+            told(&body.node),
+            ["Depthwise ~c2 ~Out/w2 > ~maps", "ReorderOutput ~maps > maps"]
+        );
         assert_eq!(body.node[0].int(ATTRIBUTE, 0), 16);
         let channels = |node: &NodeProto| node.int("channels", 0);
-        assert_eq!((channels(&body.node[1]), channels(&graph.node[graph.node.len() - 3])), (36, 20));
+        assert_eq!(
+            (channels(&body.node[1]), channels(&graph.node[graph.node.len() - 3])),
+            (36, 20)
+        );
     }
 
     #[test]
@@ -207,7 +225,8 @@ mod tests {
         let back = |sum: &str| {
             vec![
                 NodeProto::new("Reshape", &["w3", "matrix"], &["m"]),
-                NodeProto::new("Transpose", &["m"], &["t"]).with(AttributeProto::ints("perm", [1, 0])),
+                NodeProto::new("Transpose", &["m"], &["t"])
+                    .with(AttributeProto::ints("perm", [1, 0])),
                 NodeProto::new("Reshape", &["c0", "rows"], &["g"]),
                 NodeProto::new("MatMul", &["t", "g"], &["p"]),
                 NodeProto::new("Reshape", &["p", "told"], &["q"]),
@@ -265,8 +284,10 @@ mod tests {
     fn what_divides_stays_in_the_ordinary_order_where_channels_fill_no_block() {
         use crate::graph::fast::elementwise::{OPERATOR, STEPS};
         let divided = |tensor: &str| {
-            let group =
-                NodeProto { domain: Some(DOMAIN.into()), ..NodeProto::new(OPERATOR, &[tensor], &["e"]) };
+            let group = NodeProto {
+                domain: Some(DOMAIN.into()),
+                ..NodeProto::new(OPERATOR, &[tensor], &["e"])
+            };
             let steps = [kernels::Op::Reciprocal as i64, 0, 0, 0];
             let body = vec![
                 depthwise(&["c2", "w2"], "d"),

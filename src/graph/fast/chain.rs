@@ -11,7 +11,8 @@ use super::DOMAIN;
 use crate::graph::proto::{AttributeProto, GraphProto, NodeProto, data_type};
 use crate::graph::topology::Topology;
 
-/// The operator. Inputs: the image, then each link's weights and, if it has one, bias. Outputs: a tensor a tap.
+/// The operator. Inputs: the image, then each link's weights and, if it has one, bias. Outputs: a
+/// tensor a tap.
 pub const OPERATOR: &str = "ConvolutionChain";
 
 /// Names of the node's attributes; each is a list of integers.
@@ -76,8 +77,9 @@ pub(super) fn fuse(graph: &mut GraphProto) -> Vec<usize> {
 /// Puts `node` where the first of the nodes that make `replaced` stands, and removes these.
 fn replace(graph: &mut GraphProto, node: NodeProto, replaced: &[String]) {
     let replaced: HashSet<&str> = replaced.iter().map(String::as_str).collect();
-    let goes =
-        |node: &NodeProto| node.output.first().is_some_and(|output| replaced.contains(output.as_str()));
+    let goes = |node: &NodeProto| {
+        node.output.first().is_some_and(|output| replaced.contains(output.as_str()))
+    };
     let at = graph.node.iter().position(goes).unwrap_or(graph.node.len());
     graph.node.retain(|node| !goes(node));
     graph.node.insert(at, node);
@@ -134,9 +136,9 @@ fn replacement(topology: &Topology<'_>, chain: &[Link<'_>]) -> (NodeProto, Vec<S
         chain.iter().flat_map(Link::nodes).map(|node| node.output[0].as_str()).collect();
     let is_read = |tensor: &str| {
         topology.is_output(tensor)
-            || topology
-                .readers(tensor)
-                .any(|reader| !reader.output.first().is_some_and(|output| inside.contains(output.as_str())))
+            || topology.readers(tensor).any(|reader| {
+                !reader.output.first().is_some_and(|output| inside.contains(output.as_str()))
+            })
     };
     let (mut outputs, mut taps) = (Vec::new(), Vec::new());
     for (index, link) in chain.iter().enumerate() {
@@ -153,8 +155,9 @@ fn replacement(topology: &Topology<'_>, chain: &[Link<'_>]) -> (NodeProto, Vec<S
         inputs.push(&link.conv.input[1]);
         inputs.extend(link.conv.input_name(2));
     }
-    let flags =
-        |flag: fn(&Link<'_>) -> bool| chain.iter().map(|link| i64::from(flag(link))).collect::<Vec<_>>();
+    let flags = |flag: fn(&Link<'_>) -> bool| {
+        chain.iter().map(|link| i64::from(flag(link))).collect::<Vec<_>>()
+    };
     let node = NodeProto {
         name: Some(format!("camlens/chain/{}", chain[0].conv.label())),
         domain: Some(DOMAIN.into()),
@@ -174,13 +177,17 @@ fn all(node: &NodeProto, name: &str, value: i64) -> bool {
 
 /// Channels in and out, if the node is a convolution that a chain can take.
 fn convolution(topology: &Topology<'_>, node: &NodeProto) -> Option<(i64, i64)> {
-    if !node.is("Conv") || node.int("group", 1) != 1 || !all(node, "strides", 1) || !all(node, "dilations", 1)
+    if !node.is("Conv")
+        || node.int("group", 1) != 1
+        || !all(node, "strides", 1)
+        || !all(node, "dilations", 1)
     {
         return None;
     }
     let weights = topology.constant(node.input_name(1)?)?;
-    let is_float =
-        |name: &str| topology.constant(name).is_some_and(|tensor| tensor.data_type() == data_type::FLOAT);
+    let is_float = |name: &str| {
+        topology.constant(name).is_some_and(|tensor| tensor.data_type() == data_type::FLOAT)
+    };
     let &[out_channels, in_channels, 3, 3] = weights.dims.as_slice() else { return None };
     let is_padded = match node.string("auto_pad", "NOTSET") {
         "NOTSET" => node.ints("pads") == Some(&[1, 1, 1, 1]),
@@ -189,7 +196,8 @@ fn convolution(topology: &Topology<'_>, node: &NodeProto) -> Option<(i64, i64)> 
         _ => false,
     };
     let is_known = is_float(node.input_name(1)?) && node.input_name(2).is_none_or(is_float);
-    (is_padded && is_known && out_channels >= ENOUGH_CHANNELS).then_some((in_channels, out_channels))
+    (is_padded && is_known && out_channels >= ENOUGH_CHANNELS)
+        .then_some((in_channels, out_channels))
 }
 
 /// A maximum of 2×2 with stride 2 and nothing else.
@@ -286,7 +294,9 @@ mod tests {
             ops(&model).contains(&"Conv")
         };
         assert!(!stays(|_| {}));
-        assert!(stays(|graph| graph.node[2].attribute.push(AttributeProto::ints("strides", [2, 2]))));
+        assert!(stays(|graph| graph.node[2]
+            .attribute
+            .push(AttributeProto::ints("strides", [2, 2]))));
         assert!(stays(|graph| graph.node[2].attribute.push(AttributeProto::int("group", 2))));
         assert!(stays(|graph| graph.node[2].attribute[0].ints = vec![0, 0, 0, 0]));
         assert!(stays(|graph| graph.initializer[2].dims = vec![64, 32, 1, 9]));

@@ -1,8 +1,9 @@
 //! Finding the backward passes of depthwise convolutions.
 //!
 //! With a filter for every channel there is no product of matrices in a convolution, and the
-//! runtime's `ConvTranspose` makes one for every channel all the same. Its `Conv` has a kernel for them,
-//! but in a layout of its own, to and from which every map of a backward pass would be copied.
+//! runtime's `ConvTranspose` makes one for every channel all the same. Its `Conv` has a kernel for
+//! them, but in a layout of its own, to and from which every map of a backward pass would be
+//! copied.
 
 use std::collections::HashMap;
 
@@ -10,8 +11,8 @@ use super::DOMAIN;
 use crate::graph::proto::{AttributeProto, GraphProto, NodeProto};
 use crate::graph::topology::Topology;
 
-/// The operator: inputs `[N, C, H, W]` and `[C, 1, kh, kw]`, output `[N, C, h, w]`. Its attributes are those of
-/// `Conv`, written out, or of `ConvTranspose`.
+/// The operator: inputs `[N, C, H, W]` and `[C, 1, kh, kw]`, output `[N, C, h, w]`. Its attributes
+/// are those of `Conv`, written out, or of `ConvTranspose`.
 pub const OPERATOR: &str = "Depthwise";
 
 /// Its further attribute: it stands for a `ConvTranspose`.
@@ -28,7 +29,8 @@ pub(super) fn fuse(graph: &mut GraphProto) -> usize {
             .map(|node| (node.output[0].clone(), node.input[0].clone()))
             .collect();
         for node in &mut body.node {
-            let shape = node.input.get(1).and_then(|name| weights.get(turned.get(name).unwrap_or(name)));
+            let shape =
+                node.input.get(1).and_then(|name| weights.get(turned.get(name).unwrap_or(name)));
             if let Some(replacement) = shape.and_then(|shape| replacement(node, shape)) {
                 *node = replacement;
                 count += 1;
@@ -92,7 +94,8 @@ mod tests {
         let mut graph = GraphProto {
             initializer: vec![TensorProto::float32("w", weights, &vec![0.0; count])],
             node: vec![
-                NodeProto::new("Loop", &["rounds", ""], &["out"]).with(AttributeProto::graph("body", body)),
+                NodeProto::new("Loop", &["rounds", ""], &["out"])
+                    .with(AttributeProto::graph("body", body)),
             ],
             ..Default::default()
         };
@@ -126,7 +129,8 @@ mod tests {
         assert_eq!(fused(&[6, 2, 3, 3], conv("Conv", "turned", 3)).op(), "Conv");
         assert_eq!(fused(&[6, 1, 3], conv("Conv", "w", 6)).op(), "Conv");
         assert_eq!(fused(&[6, 1, 3, 3], conv("Conv", "computed", 6)).op(), "Conv");
-        let by_size = conv("ConvTranspose", "w", 6).with(AttributeProto::ints("output_shape", [9, 9]));
+        let by_size =
+            conv("ConvTranspose", "w", 6).with(AttributeProto::ints("output_shape", [9, 9]));
         assert_eq!(fused(&[6, 1, 3, 3], by_size).op(), "ConvTranspose");
     }
 }

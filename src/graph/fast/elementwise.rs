@@ -16,18 +16,19 @@ use super::DOMAIN;
 use crate::graph::proto::{AttributeProto, GraphProto, NodeProto, TensorProto};
 use crate::graph::types;
 
-/// The operator. Inputs: floats, broadcast to one shape, of which some may be there for their shape alone.
-/// Output: the last step's result.
+/// The operator. Inputs: floats, broadcast to one shape, of which some may be there for their shape
+/// alone. Output: the last step's result.
 pub const OPERATOR: &str = "Elementwise";
 
 /// Its attribute, numbers that steps read.
 pub const CONSTANTS: &str = "constants";
 
-/// Its attribute, four integers a step: the place of the operation in [`Op::ALL`], and its operands as
-/// [`kernels::Step`] counts them.
+/// Its attribute, four integers a step: the place of the operation in [`Op::ALL`], and its operands
+/// as [`kernels::Step`] counts them.
 pub const STEPS: &str = "steps";
 
-/// Its attribute, not 0 where the sums of all channels are wanted, `[N, C, 1, 1]`, and not the numbers. Its maps are in blocks.
+/// Its attribute, not 0 where the sums of all channels are wanted, `[N, C, 1, 1]`, and not the
+/// numbers. Its maps are in blocks.
 pub const SUMS: &str = "sums";
 
 /// Replaces every group in the bodies of a graph's `Loop` nodes; returns how many.
@@ -56,7 +57,9 @@ impl Outside {
         Self {
             types: types::element_types(graph),
             numbers: numbers.filter_map(number).collect(),
-            sigmoids: sigmoids.map(|node| (node.output[0].clone(), node.input[0].clone())).collect(),
+            sigmoids: sigmoids
+                .map(|node| (node.output[0].clone(), node.input[0].clone()))
+                .collect(),
         }
     }
 }
@@ -75,7 +78,8 @@ fn replacement(body: &Body<'_>, group: &[usize], outside: &Outside) -> NodeProto
             }
         }
     }
-    // A sigmoid of what is read anyway is worked out again: the forward pass then need not write it.
+    // A sigmoid of what is read anyway is worked out again: the forward pass then need not write
+    // it.
     let again: Vec<(&str, &str)> = (inputs.iter())
         .filter_map(|&input| Some((input, outside.sigmoids.get(input)?.as_str())))
         .filter(|(_, of)| inputs.contains(of) && !outside.sigmoids.contains_key(*of))
@@ -107,7 +111,10 @@ fn replacement(body: &Body<'_>, group: &[usize], outside: &Outside) -> NodeProto
         domain: Some(DOMAIN.into()),
         ..NodeProto::new(OPERATOR, &inputs, &[output])
     }
-    .with(AttributeProto::floats(CONSTANTS, constants.iter().map(|(_, value)| *value).collect::<Vec<_>>()))
+    .with(AttributeProto::floats(
+        CONSTANTS,
+        constants.iter().map(|(_, value)| *value).collect::<Vec<_>>(),
+    ))
     .with(AttributeProto::ints(STEPS, steps))
 }
 
@@ -149,7 +156,8 @@ mod tests {
                 NodeProto::new("Relu", &["image"], &["x"]),
                 NodeProto::new("Sigmoid", &["x"], &["s"]),
                 NodeProto::new("Size", &["x"], &["n"]),
-                NodeProto::new("Loop", &["n", ""], &["out"]).with(AttributeProto::graph("body", body)),
+                NodeProto::new("Loop", &["n", ""], &["out"])
+                    .with(AttributeProto::graph("body", body)),
             ],
             ..Default::default()
         }
@@ -167,7 +175,13 @@ mod tests {
         let steps: Vec<Vec<i64>> =
             body.node.iter().filter_map(|node| Some(node.ints(STEPS)?.to_vec())).collect();
         assert_eq!(count, steps.len());
-        (body.node.iter().map(|node| format!("{} {}", node.op(), node.input.join(" "))).collect(), steps)
+        (
+            body.node
+                .iter()
+                .map(|node| format!("{} {}", node.op(), node.input.join(" ")))
+                .collect(),
+            steps,
+        )
     }
 
     fn number(op: Op) -> i64 {

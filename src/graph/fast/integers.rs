@@ -1,28 +1,33 @@
-//! Finding convolutions that are computed in floats between roundings, and that the runtime can compute in integers.
+//! Finding convolutions that are computed in floats between roundings, and that the runtime can
+//! compute in integers.
 //!
-//! In the QDQ format of ONNX Runtime's quantiser a convolution stands between `DequantizeLinear`, which tells integers
-//! in floats, and `QuantizeLinear`, which rounds what it gives: one `QLinearConv`, whose kernels take a fraction
-//! of the time. The runtime would fuse them itself, but aborts where a backward pass reads in between. Here floats
-//! that anybody else reads, a backward pass or a layer, are computed besides: so every program of a model gives the
+//! In the QDQ format of ONNX Runtime's quantiser a convolution stands between `DequantizeLinear`,
+//! which tells integers in floats, and `QuantizeLinear`, which rounds what it gives: one
+//! `QLinearConv`, whose kernels take a fraction of the time. The runtime would fuse them itself,
+//! but aborts where a backward pass reads in between. Here floats that anybody else reads, a
+//! backward pass or a layer, are computed besides: so every program of a model gives the
 //! same scores.
 //!
-//! In integers the sum is exact, and in floats nearly so: a number that lies within rounding of the middle
-//! between two integers may become the other one. The runtime's own fusion does the same. On processors whose kernels
-//! cut off sums of products with signed weights, weights get other zero points, and no sign: those kernels are exact.
+//! In integers the sum is exact, and in floats nearly so: a number that lies within rounding of the
+//! middle between two integers may become the other one. The runtime's own fusion does the same. On
+//! processors whose kernels cut off sums of products with signed weights, weights get other zero
+//! points, and no sign: those kernels are exact.
 
 use std::collections::{HashMap, HashSet};
 
 use crate::graph::proto::{AttributeProto, GraphProto, NodeProto, TensorProto, data_type};
 use crate::graph::topology::Topology;
 
-/// Replaces every such convolution, with weights that may or may not keep their signs; returns how many.
+/// Replaces every such convolution, with weights that may or may not keep their signs; returns how
+/// many.
 pub(super) fn fuse(graph: &mut GraphProto, may_have_signs: bool) -> usize {
     without_signs(graph);
     let topology = Topology::new(graph);
     let nodes = graph.node.iter().enumerate();
     let mut replacements: HashMap<usize, NodeProto> =
         nodes.filter_map(|(index, node)| Some((index, replacement(&topology, node)?))).collect();
-    let moved = if may_have_signs { Moved::default() } else { Moved::of(&topology, &mut replacements) };
+    let moved =
+        if may_have_signs { Moved::default() } else { Moved::of(&topology, &mut replacements) };
     let count = replacements.len();
     super::replace(graph, replacements);
     graph.node.splice(0..0, moved.nodes);
@@ -30,8 +35,8 @@ pub(super) fn fuse(graph: &mut GraphProto, may_have_signs: bool) -> usize {
     count
 }
 
-/// Weights of −128..127 as weights of 0..255. Nodes do it, which the runtime works out when it loads a program: the weights
-/// themselves lie in the model's file.
+/// Weights of −128..127 as weights of 0..255. Nodes do it, which the runtime works out when it
+/// loads a program: the weights themselves lie in the model's file.
 #[derive(Default)]
 struct Moved {
     nodes: Vec<NodeProto>,
@@ -46,11 +51,15 @@ impl Moved {
         let mut done: HashSet<String> = HashSet::new();
         for conv in convolutions.values_mut() {
             let [weights, zeros] = [3, 5].map(|place| conv.input[place].clone());
-            let signed = topology.constant(&zeros).filter(|zeros| zeros.data_type() == data_type::INT8);
-            let Some((of_zeros, values)) = signed.and_then(|zeros| Some((zeros, zeros.to_int64s()?))) else {
+            let signed =
+                topology.constant(&zeros).filter(|zeros| zeros.data_type() == data_type::INT8);
+            let Some((of_zeros, values)) =
+                signed.and_then(|zeros| Some((zeros, zeros.to_int64s()?)))
+            else {
                 continue;
             };
-            // What comes first tells these from each other and from other zero points, whatever a tensor is called.
+            // What comes first tells these from each other and from other zero points, whatever a
+            // tensor is called.
             let named = |what: &str, name: &str| format!("camlens/unsigned/{what}/{name}");
             let unsigned = |name: &str| named("of", name);
             (conv.input[3], conv.input[5]) = (unsigned(&weights), unsigned(&zeros));
@@ -66,7 +75,8 @@ impl Moved {
             if done.insert(weights.clone()) {
                 let [wide, far] = ["wide", "far"].map(|what| named(what, &weights));
                 let cast = |from: &str, to: &str, kind: i32| {
-                    NodeProto::new("Cast", &[from], &[to]).with(AttributeProto::int("to", i64::from(kind)))
+                    NodeProto::new("Cast", &[from], &[to])
+                        .with(AttributeProto::int("to", i64::from(kind)))
                 };
                 moved.nodes.push(cast(&weights, &wide, data_type::INT32));
                 moved.nodes.push(NodeProto::new("Add", &[&wide, DISTANCE], &[&far]));
@@ -85,8 +95,8 @@ impl Moved {
     }
 }
 
-/// Lets what is rounded to −128..127 be rounded to 0..255: the same floats, but the runtime has kernels of few
-/// processors for the former. Nobody but `DequantizeLinear` may read the integers.
+/// Lets what is rounded to −128..127 be rounded to 0..255: the same floats, but the runtime has
+/// kernels of few processors for the former. Nobody but `DequantizeLinear` may read the integers.
 fn without_signs(graph: &mut GraphProto) {
     let topology = Topology::new(graph);
     let mut moved: Vec<(usize, i64)> = Vec::new();
@@ -96,14 +106,18 @@ fn without_signs(graph: &mut GraphProto) {
             continue;
         }
         let Some(zero) = zero_point(&topology, node, data_type::INT8) else { continue };
-        let Some(output) = node.output.first().filter(|output| !topology.is_output(output)) else { continue };
+        let Some(output) = node.output.first().filter(|output| !topology.is_output(output)) else {
+            continue;
+        };
         let tells = |reader: &NodeProto| {
             reader.is("DequantizeLinear")
                 && reader.input_name(0) == Some(output)
                 && zero_point(&topology, reader, data_type::INT8) == Some(zero)
         };
         if topology.readers(output).all(tells) {
-            moved.extend(topology.reader_positions(output).chain([index]).map(|index| (index, zero + 128)));
+            moved.extend(
+                topology.reader_positions(output).chain([index]).map(|index| (index, zero + 128)),
+            );
         }
     }
     let mut zeros: Vec<i64> = moved.iter().map(|&(_, zero)| zero).collect();
@@ -123,7 +137,8 @@ fn without_signs(graph: &mut GraphProto) {
 
 /// The convolution in integers that gives what a node rounds to.
 fn replacement(topology: &Topology<'_>, round: &NodeProto) -> Option<NodeProto> {
-    let zero = zero_point(topology, round, data_type::UINT8).filter(|_| round.is("QuantizeLinear"))?;
+    let zero =
+        zero_point(topology, round, data_type::UINT8).filter(|_| round.is("QuantizeLinear"))?;
     let mut conv = topology.producer(round.input_name(0)?)?;
     // What is below 0 is rounded to 0 as well.
     if conv.is("Relu") && zero == 0 {
@@ -132,8 +147,9 @@ fn replacement(topology: &Topology<'_>, round: &NodeProto) -> Option<NodeProto> 
     if !conv.is("Conv") {
         return None;
     }
-    let told =
-        |place: usize| topology.producer(conv.input_name(place)?).filter(|node| node.is("DequantizeLinear"));
+    let told = |place: usize| {
+        topology.producer(conv.input_name(place)?).filter(|node| node.is("DequantizeLinear"))
+    };
     let (input, weights) = (told(0)?, told(1)?);
     zero_point(topology, input, data_type::UINT8)?;
     let (from, _) = (scale(topology, input)?, scale(topology, round)?);
@@ -162,7 +178,12 @@ fn replacement(topology: &Topology<'_>, round: &NodeProto) -> Option<NodeProto> 
 }
 
 /// The integers of a bias, if they count in units of what is summed: the product of both scales.
-fn sums<'g>(topology: &Topology<'g>, bias: &'g NodeProto, from: f32, of_weights: &[f32]) -> Option<&'g str> {
+fn sums<'g>(
+    topology: &Topology<'g>,
+    bias: &'g NodeProto,
+    from: f32,
+    of_weights: &[f32],
+) -> Option<&'g str> {
     let integers = bias.input_name(0)?;
     if topology.constant(integers)?.data_type() != data_type::INT32 {
         return None;
@@ -174,7 +195,8 @@ fn sums<'g>(topology: &Topology<'g>, bias: &'g NodeProto, from: f32, of_weights:
     }
     let own = scales(topology, bias)?;
     let is_product = |(own, weight): (&f32, &f32)| (own - from * weight).abs() <= 1e-5 * own.abs();
-    (own.len() == of_weights.len() && own.iter().zip(of_weights).all(is_product)).then_some(integers)
+    (own.len() == of_weights.len() && own.iter().zip(of_weights).all(is_product))
+        .then_some(integers)
 }
 
 /// The scale of a node that rounds or tells, if it has just one.
@@ -213,7 +235,8 @@ mod tests {
         }
     }
 
-    /// A convolution of two filters between roundings; `kind` is the type of what it reads and gives.
+    /// A convolution of two filters between roundings; `kind` is the type of what it reads and
+    /// gives.
     fn graph(kind: i32, bias_scales: [f32; 2]) -> GraphProto {
         let node = |op: &str, inputs: &str, output: &str| {
             NodeProto::new(op, &inputs.split(' ').collect::<Vec<_>>(), &[output])
@@ -252,8 +275,11 @@ mod tests {
         graph.node.iter().map(|node| format!("{} {}", node.op(), node.input.join(" "))).collect()
     }
 
-    const FUSED: [&str; 3] =
-        ["QuantizeLinear image xs z", "QLinearConv q xs z w ws wz ys z b", "DequantizeLinear p ys z"];
+    const FUSED: [&str; 3] = [
+        "QuantizeLinear image xs z",
+        "QLinearConv q xs z w ws wz ys z b",
+        "DequantizeLinear p ys z",
+    ];
 
     #[test]
     fn a_convolution_between_roundings_is_one_of_integers() {
@@ -281,11 +307,15 @@ mod tests {
             "Add camlens/unsigned/wide/w camlens/unsigned/distance",
             "Cast camlens/unsigned/far/w",
         ];
-        let convolution = FUSED[1].replace("w ws wz", "camlens/unsigned/of/w ws camlens/unsigned/of/wz");
+        let convolution =
+            FUSED[1].replace("w ws wz", "camlens/unsigned/of/w ws camlens/unsigned/of/wz");
         assert_eq!(told(&graph)[..3], moved);
         assert_eq!(told(&graph)[3..], [FUSED[0], &convolution, FUSED[2]]);
-        let zeros =
-            graph.initializer.iter().find(|tensor| tensor.name() == "camlens/unsigned/of/wz").unwrap();
+        let zeros = graph
+            .initializer
+            .iter()
+            .find(|tensor| tensor.name() == "camlens/unsigned/of/wz")
+            .unwrap();
         let known = (zeros.data_type(), zeros.dims.clone(), zeros.to_int64s().unwrap());
         assert_eq!(known, (data_type::UINT8, vec![2], vec![128, 128]));
     }

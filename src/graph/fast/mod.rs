@@ -1,5 +1,6 @@
-//! What of a program is computed otherwise than it is written, because the runtime takes longer for it than it must:
-//! nearly all of it by camlens itself, convolutions between roundings by the runtime's kernels of integers.
+//! What of a program is computed otherwise than it is written, because the runtime takes longer for
+//! it than it must: nearly all of it by camlens itself, convolutions between roundings by the
+//! runtime's kernels of integers.
 //!
 //! [`fuse`] is the last thing that is done to a program: it puts operators of the
 //! domain [`DOMAIN`] in the place of those nodes that they compute faster. What
@@ -34,7 +35,8 @@ pub struct Fused {
     pub groups: usize,
     /// Those of them that a convolution does along the way.
     pub joined: usize,
-    /// Convolutions in blocks of channels, which are written so where a backward pass would turn maps round.
+    /// Convolutions in blocks of channels, which are written so where a backward pass would turn
+    /// maps round.
     pub blocks: usize,
     /// Convolutions between roundings, which the runtime computes in integers.
     pub integers: usize,
@@ -43,7 +45,8 @@ pub struct Fused {
 /// What of the machine decides what is worth replacing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Machine {
-    /// How many channels the runtime's convolutions keep together in a block, where they do: one of [`kernels::BLOCKS`].
+    /// How many channels the runtime's convolutions keep together in a block, where they do: one
+    /// of [`kernels::BLOCKS`].
     pub block: Option<usize>,
 }
 
@@ -68,7 +71,9 @@ pub fn fuse(model: &mut ModelProto, machine: Machine) -> Fused {
         model.opset_import.push(blocks::opset());
     }
     if fused != Fused::default() {
-        model.opset_import.push(OperatorSetIdProto { domain: Some(DOMAIN.into()), version: Some(1) });
+        model
+            .opset_import
+            .push(OperatorSetIdProto { domain: Some(DOMAIN.into()), version: Some(1) });
     }
     fused
 }
@@ -91,14 +96,16 @@ fn is_own(node: &NodeProto, operator: &str) -> bool {
     node.domain() == DOMAIN && node.op() == operator
 }
 
-/// Puts nodes in the place of others, and drops those of which nothing is read any more, by another or as an output.
+/// Puts nodes in the place of others, and drops those of which nothing is read any more, by another
+/// or as an output.
 fn replace(graph: &mut GraphProto, mut by: HashMap<usize, NodeProto>) {
     for (index, node) in graph.node.iter_mut().enumerate() {
         if let Some(new) = by.remove(&index) {
             *node = new;
         }
     }
-    let mut read: HashSet<String> = graph.output.iter().map(|output| output.name().to_owned()).collect();
+    let mut read: HashSet<String> =
+        graph.output.iter().map(|output| output.name().to_owned()).collect();
     let mut kept: Vec<NodeProto> = Vec::with_capacity(graph.node.len());
     for node in std::mem::take(&mut graph.node).into_iter().rev() {
         if node.output.iter().any(|output| read.contains(output)) {

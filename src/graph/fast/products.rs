@@ -7,21 +7,23 @@
 use super::DOMAIN;
 use crate::graph::proto::{AttributeProto, GraphProto, NodeProto};
 
-/// The operator: inputs `[.., K]` and `[K, M]` (`[M, K]` with [`TRANSPOSED`]) and perhaps a bias `[M]`;
-/// output `[.., M]`.
+/// The operator: inputs `[.., K]` and `[K, M]` (`[M, K]` with [`TRANSPOSED`]) and perhaps a bias
+/// `[M]`; output `[.., M]`.
 pub const OPERATOR: &str = "LargeProduct";
 
 /// Its attribute: the matrix lies as `[M, K]`.
 pub const TRANSPOSED: &str = "transposed";
 
-/// Numbers in a matrix. A smaller one stays in the processor's cache, and the runtime's product is as good;
-/// so it is where tokens, not images, are the rows.
+/// Numbers in a matrix. A smaller one stays in the processor's cache, and the runtime's product is
+/// as good; so it is where tokens, not images, are the rows.
 const LARGE: i64 = 1 << 23;
 
-/// The same for a `Gemm` of the backward pass: it has a row an image, and the first begins with one class and zeros.
+/// The same for a `Gemm` of the backward pass: it has a row an image, and the first begins with one
+/// class and zeros.
 const LARGE_BACKWARDS: i64 = 1 << 18;
 
-/// Replaces every such product, in the graph and in the bodies of its `Loop` nodes; returns how many.
+/// Replaces every such product, in the graph and in the bodies of its `Loop` nodes; returns how
+/// many.
 pub(super) fn fuse(graph: &mut GraphProto) -> usize {
     let shapes = super::weights(graph);
     let fits = |node: &NodeProto, is_backwards: bool| -> Option<bool> {
@@ -30,7 +32,8 @@ pub(super) fn fuse(graph: &mut GraphProto) -> usize {
         let &[rows, columns] = shapes.get(node.input.get(1)?)?.as_slice() else { return None };
         let width = if transposed { rows } else { columns };
         let has_bias = node.input.get(2).is_some_and(|bias| !bias.is_empty());
-        let bias_fits = !has_bias || shapes.get(&node.input[2]).is_some_and(|shape| *shape == [width]);
+        let bias_fits =
+            !has_bias || shapes.get(&node.input[2]).is_some_and(|shape| *shape == [width]);
         (rows * columns >= large && bias_fits).then_some(transposed)
     };
     let mut count = 0;
@@ -85,14 +88,19 @@ mod tests {
         let nodes = vec![product];
         let node = if in_loop {
             let body = GraphProto { node: nodes, ..Default::default() };
-            vec![NodeProto::new("Loop", &["rounds", ""], &["out"]).with(AttributeProto::graph("body", body))]
+            vec![
+                NodeProto::new("Loop", &["rounds", ""], &["out"])
+                    .with(AttributeProto::graph("body", body)),
+            ]
         } else {
             nodes
         };
-        let initializer = vec![weight("w", &[rows, 4096]), weight("wide", &[4096]), weight("one", &[1])];
+        let initializer =
+            vec![weight("w", &[rows, 4096]), weight("wide", &[4096]), weight("one", &[1])];
         let mut graph = GraphProto { node, initializer, ..Default::default() };
         let count = fuse(&mut graph);
-        let node = match graph.node[0].attribute.first().and_then(|attribute| attribute.g.as_ref()) {
+        let node = match graph.node[0].attribute.first().and_then(|attribute| attribute.g.as_ref())
+        {
             Some(body) => &body.node[0],
             None => &graph.node[0],
         };
@@ -112,7 +120,10 @@ mod tests {
             assert_eq!(fused(gemm(&["x", "w"], 1), 2048), "LargeProduct 1");
             assert_eq!(fused(gemm(&["x", "w", "wide"], 0), 2048), "LargeProduct 0");
             assert_eq!(fused(gemm(&["x", "w", "wide"], 1), 4096), "LargeProduct 1");
-            assert_eq!(fused(NodeProto::new("MatMul", &["x", "w"], &["y"]), 2048), "LargeProduct 0");
+            assert_eq!(
+                fused(NodeProto::new("MatMul", &["x", "w"], &["y"]), 2048),
+                "LargeProduct 0"
+            );
         }
     }
 

@@ -53,7 +53,8 @@ fn half_of_one_plus(steps: &mut Steps<'_>, x: &str, y: &str) -> String {
     steps.op("Mul", &[x, &level])
 }
 
-/// `x` behind the activation that the node's attributes name; `FusedGemm` has its numbers one by one.
+/// `x` behind the activation that the node's attributes name; `FusedGemm` has its numbers one by
+/// one.
 pub(super) fn named(steps: &mut Steps<'_>, x: &str) -> Option<String> {
     let node = steps.node;
     let listed = node.attribute("activation_params").map(|list| list.floats.as_slice());
@@ -68,12 +69,15 @@ pub(super) fn named(steps: &mut Steps<'_>, x: &str) -> Option<String> {
             steps.with(op, &[x], vec![number("alpha", parameter(0, "activation_alpha", 0.01))])
         }
         op @ "HardSigmoid" => {
-            let (alpha, beta) = (parameter(0, "activation_alpha", 0.2), parameter(1, "activation_beta", 0.5));
+            let (alpha, beta) =
+                (parameter(0, "activation_alpha", 0.2), parameter(1, "activation_beta", 0.5));
             steps.with(op, &[x], vec![number("alpha", alpha), number("beta", beta)])
         }
         "Clip" => {
-            let (low, high) =
-                (parameter(0, "activation_alpha", f32::MIN), parameter(1, "activation_beta", f32::MAX));
+            let (low, high) = (
+                parameter(0, "activation_alpha", f32::MIN),
+                parameter(1, "activation_beta", f32::MAX),
+            );
             let (low, high) = (steps.number(low, x), steps.number(high, x));
             steps.op("Clip", &[x, &low, &high])
         }

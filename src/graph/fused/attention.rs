@@ -1,14 +1,16 @@
-//! Attention: Softmax(q·kᵀ·scale + mask)·v, with the heads taken apart before and joined again behind.
+//! Attention: Softmax(q·kᵀ·scale + mask)·v, with the heads taken apart before and joined again
+//! behind.
 //!
-//! Query, key and value are `[B, H, S, d]` once the heads are apart. Caches (past and present keys and
-//! values, counts of what is no padding) and the scores as an output of their own belong to language
-//! models: with them the operator stays as it is.
+//! Query, key and value are `[B, H, S, d]` once the heads are apart. Caches (past and present keys
+//! and values, counts of what is no padding) and the scores as an output of their own belong to
+//! language models: with them the operator stays as it is.
 
 use super::steps::Steps;
 use crate::graph::proto::{AttributeProto, NodeProto, data_type};
 
-/// The standard's, of opset 23 and 24: query, key and value `[B, H, S, d]`, or `[B, S, H·d]` with the heads
-/// counted by attributes. ONNX Runtime 1.32 takes masks that end in `[S, T]` with up to two axes before it.
+/// The standard's, of opset 23 and 24: query, key and value `[B, H, S, d]`, or `[B, S, H·d]` with
+/// the heads counted by attributes. ONNX Runtime 1.32 takes masks that end in `[S, T]` with up to
+/// two axes before it.
 pub(super) fn standard(steps: &mut Steps<'_>) -> Option<()> {
     let node = steps.node;
     if steps.makes_others(&[0]) || (4..node.input.len()).any(|index| steps.input(index).is_some()) {
@@ -21,7 +23,8 @@ pub(super) fn standard(steps: &mut Steps<'_>) -> Option<()> {
         let attended = masked(steps, [q, k, v], true)?;
         return steps.finish(0, &attended);
     }
-    let (q, k, v) = (apart(steps, q, q_heads), apart(steps, k, kv_heads), apart(steps, v, kv_heads));
+    let (q, k, v) =
+        (apart(steps, q, q_heads), apart(steps, k, kv_heads), apart(steps, v, kv_heads));
     let attended = masked(steps, [&q, &k, &v], q_heads != kv_heads)?;
     let joined = joined(steps, &attended);
     steps.finish(0, &joined)
@@ -29,9 +32,9 @@ pub(super) fn standard(steps: &mut Steps<'_>) -> Option<()> {
 
 /// Attention under the mask that the fourth input and `is_causal` are.
 ///
-/// A query to which no key is open gets zeros, and passes no gradient: ONNX Runtime and PyTorch do so, where a
-/// softmax by itself would give NaN. Like ONNX Runtime, and unlike PyTorch, this counts the lowest
-/// number of a mask as closed where a whole row has it.
+/// A query to which no key is open gets zeros, and passes no gradient: ONNX Runtime and PyTorch do
+/// so, where a softmax by itself would give NaN. Like ONNX Runtime, and unlike PyTorch, this counts
+/// the lowest number of a mask as closed where a whole row has it.
 fn masked(steps: &mut Steps<'_>, [q, k, v]: [&str; 3], is_grouped: bool) -> Option<String> {
     let causal = (steps.node.int("is_causal", 0) != 0).then(|| not_later(steps, q, k));
     let Some(mask) = steps.input(3) else {
@@ -50,8 +53,8 @@ fn masked(steps: &mut Steps<'_>, [q, k, v]: [&str; 3], is_grouped: bool) -> Opti
     Some(steps.op("Where", &[&open, &attended, &zero]))
 }
 
-/// A mask as what is added to the scores: of truths, 0 where a key takes part and −∞ where it does not; of
-/// numbers, the numbers. `None` when it can't be told which of the two it is.
+/// A mask as what is added to the scores: of truths, 0 where a key takes part and −∞ where it does
+/// not; of numbers, the numbers. `None` when it can't be told which of the two it is.
 fn added(steps: &mut Steps<'_>, mask: &str, q: &str) -> Option<String> {
     if steps.element_type(mask)? != data_type::BOOL {
         return Some(steps.op("CastLike", &[mask, q]));
@@ -71,19 +74,21 @@ fn not_later(steps: &mut Steps<'_>, q: &str, k: &str) -> String {
     steps.op("CastLike", &[&above_diagonal, q])
 }
 
-/// `com.microsoft`'s `MultiHeadAttention`: query, key and value `[B, S, H·d]` of their own, a bias for all
-/// three, a mask that is added; caches and masks of lengths are not written out.
+/// `com.microsoft`'s `MultiHeadAttention`: query, key and value `[B, S, H·d]` of their own, a bias
+/// for all three, a mask that is added; caches and masks of lengths are not written out.
 pub(super) fn multi_head(steps: &mut Steps<'_>) -> Option<()> {
     let heads = steps.node.int("num_heads", 0);
     let others = [4].into_iter().chain(6..steps.node.input.len());
     let unidirectional = steps.node.int("unidirectional", 0) != 0;
-    if heads == 0 || unidirectional || others.into_iter().any(|index| steps.input(index).is_some()) {
+    if heads == 0 || unidirectional || others.into_iter().any(|index| steps.input(index).is_some())
+    {
         return None;
     }
     if steps.makes_others(&[0]) {
         return None;
     }
-    let mut parts = [steps.input(0)?.to_owned(), steps.input(1)?.to_owned(), steps.input(2)?.to_owned()];
+    let mut parts =
+        [steps.input(0)?.to_owned(), steps.input(1)?.to_owned(), steps.input(2)?.to_owned()];
     if let Some(bias) = steps.input(3) {
         for (part, bias) in thirds(steps, bias, 0).into_iter().enumerate() {
             parts[part] = steps.op("Add", &[&parts[part], &bias]);
@@ -111,7 +116,8 @@ pub(super) fn packed(steps: &mut Steps<'_>) -> Option<()> {
     several_heads(steps, &parts, heads)
 }
 
-/// Query, key and value `[B, S, H·d]`; a mask that is added is the sixth input of both of `com.microsoft`'s.
+/// Query, key and value `[B, S, H·d]`; a mask that is added is the sixth input of both of
+/// `com.microsoft`'s.
 fn several_heads(steps: &mut Steps<'_>, parts: &[String; 3], heads: i64) -> Option<()> {
     let [q, k, v] = parts.each_ref().map(|part| apart(steps, part, heads));
     let attended = attend(steps, [&q, &k, &v], steps.input(5), false);
@@ -119,14 +125,21 @@ fn several_heads(steps: &mut Steps<'_>, parts: &[String; 3], heads: i64) -> Opti
     steps.finish(0, &joined)
 }
 
-/// Softmax(q·kᵀ·scale + mask)·v, of which the scores before the mask are bent to ±c by c·tanh(x/c) where
-/// there is a `softcap` c; without a scale it is 1/√d.
+/// Softmax(q·kᵀ·scale + mask)·v, of which the scores before the mask are bent to ±c by c·tanh(x/c)
+/// where there is a `softcap` c; without a scale it is 1/√d.
 ///
-/// `is_grouped` allows for several heads of queries, next to each other, that share one of keys and values.
-fn attend(steps: &mut Steps<'_>, [q, k, v]: [&str; 3], mask: Option<&str>, is_grouped: bool) -> String {
+/// `is_grouped` allows for several heads of queries, next to each other, that share one of keys and
+/// values.
+fn attend(
+    steps: &mut Steps<'_>,
+    [q, k, v]: [&str; 3],
+    mask: Option<&str>,
+    is_grouped: bool,
+) -> String {
     let product = if is_grouped { grouped_product } else { plain_product };
     let turned = steps.with("Transpose", &[k], vec![order(&[0, 1, 3, 2])]);
-    let scale = steps.node.attribute("scale").and_then(|scale| scale.f).filter(|&scale| scale != 0.0);
+    let scale =
+        steps.node.attribute("scale").and_then(|scale| scale.f).filter(|&scale| scale != 0.0);
     let factor = match scale {
         Some(scale) => steps.number(scale, q),
         None => {
@@ -157,8 +170,8 @@ fn plain_product(steps: &mut Steps<'_>, rows: &str, columns: &str) -> String {
     steps.op("MatMul", &[rows, columns])
 }
 
-/// `[B, g·H, S, n]` by `[B, H, n, m]`: g heads of rows are taken as more rows of one head, so that no
-/// columns have to be copied.
+/// `[B, g·H, S, n]` by `[B, H, n, m]`: g heads of rows are taken as more rows of one head, so that
+/// no columns have to be copied.
 fn grouped_product(steps: &mut Steps<'_>, rows: &str, columns: &str) -> String {
     let (heads, width) = (sizes(steps, columns, 1, 2), sizes(steps, rows, 3, 4));
     let grouped = reshaped(steps, rows, |same, rest| vec![same, heads, rest, width]);
@@ -174,7 +187,11 @@ fn sizes(steps: &mut Steps<'_>, x: &str, start: i64, end: i64) -> String {
 }
 
 /// `x` in the shape that `shape` puts together, given the sizes "as in `x`" and "what is left".
-fn reshaped(steps: &mut Steps<'_>, x: &str, shape: impl FnOnce(String, String) -> Vec<String>) -> String {
+fn reshaped(
+    steps: &mut Steps<'_>,
+    x: &str,
+    shape: impl FnOnce(String, String) -> Vec<String>,
+) -> String {
     let shape = shape(steps.ints(&[0]), steps.ints(&[-1]));
     let parts: Vec<&str> = shape.iter().map(String::as_str).collect();
     let shape = steps.with("Concat", &parts, vec![AttributeProto::int("axis", 0)]);

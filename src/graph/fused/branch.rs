@@ -42,7 +42,8 @@ mod tests {
         let node = NodeProto::new("If", &["no"], &["y"])
             .with(AttributeProto::graph("then_branch", branch("Relu", "a")))
             .with(AttributeProto::graph("else_branch", branch("Tanh", "b")));
-        let graph = GraphProto { node: vec![node], initializer: vec![condition], ..Default::default() };
+        let graph =
+            GraphProto { node: vec![node], initializer: vec![condition], ..Default::default() };
         let mut model = ModelProto { graph: Some(graph), ..Default::default() };
         assert!(write_out(&mut model));
         let graph = model.graph.unwrap();

@@ -101,8 +101,10 @@ mod tests {
 
     #[test]
     fn what_is_not_listed_stays() {
-        let node =
-            NodeProto { domain: Some(MICROSOFT.into()), ..NodeProto::new("QLinearAdd", &["x"], &["y"]) };
+        let node = NodeProto {
+            domain: Some(MICROSOFT.into()),
+            ..NodeProto::new("QLinearAdd", &["x"], &["y"])
+        };
         let graph = GraphProto { node: vec![node], ..Default::default() };
         let mut model = ModelProto { graph: Some(graph), ..Default::default() };
         assert!(!write_out(&mut model));

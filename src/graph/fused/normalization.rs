@@ -19,7 +19,8 @@ pub(super) fn skip(steps: &mut Steps<'_>) -> Option<()> {
     let epsilon = AttributeProto::float("epsilon", steps.node.float("epsilon", 1e-12));
     let mut inputs = vec![sum.as_str(), steps.input(2)?];
     inputs.extend(steps.input(3));
-    let normal = steps.with("LayerNormalization", &inputs, vec![AttributeProto::int("axis", -1), epsilon]);
+    let normal =
+        steps.with("LayerNormalization", &inputs, vec![AttributeProto::int("axis", -1), epsilon]);
     steps.finish(0, &normal)
 }
 

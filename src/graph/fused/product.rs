@@ -47,15 +47,16 @@ pub(super) fn matmul(steps: &mut Steps<'_>) -> Option<()> {
     steps.finish(0, &product)
 }
 
-/// Any number of axes before the last two: they are taken as one, and put apart again. A `Transpose` would
-/// have to know the rank.
+/// Any number of axes before the last two: they are taken as one, and put apart again. A
+/// `Transpose` would have to know the rank.
 fn last_two_exchanged(steps: &mut Steps<'_>, x: &str) -> String {
     let last = |steps: &mut Steps<'_>, start: i64, end: Option<i64>| {
         let mut bounds = vec![AttributeProto::int("start", start)];
         bounds.extend(end.map(|end| AttributeProto::int("end", end)));
         steps.with("Shape", &[x], bounds)
     };
-    let (lead, rows, columns) = (last(steps, 0, Some(-2)), last(steps, -2, Some(-1)), last(steps, -1, None));
+    let (lead, rows, columns) =
+        (last(steps, 0, Some(-2)), last(steps, -2, Some(-1)), last(steps, -1, None));
     let all = steps.ints(&[-1]);
     let concat = || vec![AttributeProto::int("axis", 0)];
     let flat = steps.with("Concat", &[&all, &rows, &columns], concat());

@@ -15,17 +15,20 @@ pub(super) struct Known {
 
 impl Known {
     pub(super) fn of(graph: &GraphProto) -> Self {
-        let truths = graph.initializer.iter().filter(|tensor| tensor.data_type() == data_type::BOOL);
+        let truths =
+            graph.initializer.iter().filter(|tensor| tensor.data_type() == data_type::BOOL);
         let first = |tensor: &TensorProto| match tensor.raw_data.as_deref() {
             Some(raw) => raw.first().map(|&byte| byte != 0),
             None => tensor.int32_data.first().map(|&value| value != 0),
         };
-        let truths = truths.filter_map(|tensor| Some((tensor.name().to_owned(), first(tensor)?))).collect();
+        let truths =
+            truths.filter_map(|tensor| Some((tensor.name().to_owned(), first(tensor)?))).collect();
         Self { truths, types: element_types(graph) }
     }
 }
 
-/// The steps of one node. Every method that writes a node or a constant returns the name of what it makes.
+/// The steps of one node. Every method that writes a node or a constant returns the name of what it
+/// makes.
 pub(super) struct Steps<'n> {
     /// The fused node.
     pub(super) node: &'n NodeProto,
@@ -66,7 +69,12 @@ impl<'n> Steps<'n> {
     }
 
     /// Writes a node with attributes.
-    pub(super) fn with(&mut self, op: &str, inputs: &[&str], attribute: Vec<AttributeProto>) -> String {
+    pub(super) fn with(
+        &mut self,
+        op: &str,
+        inputs: &[&str],
+        attribute: Vec<AttributeProto>,
+    ) -> String {
         let output = self.fresh();
         self.nodes.push(NodeProto { attribute, ..NodeProto::new(op, inputs, &[&output]) });
         output
@@ -109,7 +117,11 @@ impl<'n> Steps<'n> {
 
     /// True when the node makes outputs besides those of these numbers.
     pub(super) fn makes_others(&self, known: &[usize]) -> bool {
-        self.node.output.iter().enumerate().any(|(index, name)| !name.is_empty() && !known.contains(&index))
+        self.node
+            .output
+            .iter()
+            .enumerate()
+            .any(|(index, name)| !name.is_empty() && !known.contains(&index))
     }
 
     /// The fused node's attributes of these names.

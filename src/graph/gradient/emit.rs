@@ -9,7 +9,8 @@ use crate::graph::proto::{AttributeProto, NodeProto, TensorProto, data_type};
 use crate::graph::topology::Topology;
 use crate::graph::types::is_short_float;
 
-/// Collects the nodes of a backward pass. Every method that writes a node returns the name of its output.
+/// Collects the nodes of a backward pass. Every method that writes a node returns the name of its
+/// output.
 #[derive(Debug)]
 pub struct Emit<'g> {
     topology: &'g Topology<'g>,
@@ -55,7 +56,8 @@ impl<'g> Emit<'g> {
         measured.ok_or_else(|| format!("the shape of tensor '{tensor}' is unknown"))
     }
 
-    /// Says that a tensor of this pass has the sizes of a forward tensor, so that rules can be applied to it.
+    /// Says that a tensor of this pass has the sizes of a forward tensor, so that rules can be
+    /// applied to it.
     pub fn say_alike(&mut self, tensor: &str, like: &str) {
         if let Ok(sizes) = self.shape(like) {
             self.alike.insert(tensor.to_owned(), sizes);
@@ -92,8 +94,14 @@ impl<'g> Emit<'g> {
     }
 
     /// Writes a node with attributes.
-    pub fn op_with(&mut self, op: &str, inputs: &[&str], attributes: Vec<AttributeProto>) -> String {
-        let single: Vec<String> = inputs.iter().map(|input| self.in_single_precision(op, input)).collect();
+    pub fn op_with(
+        &mut self,
+        op: &str,
+        inputs: &[&str],
+        attributes: Vec<AttributeProto>,
+    ) -> String {
+        let single: Vec<String> =
+            inputs.iter().map(|input| self.in_single_precision(op, input)).collect();
         let inputs: Vec<&str> = single.iter().map(String::as_str).collect();
         let output = format!("{}{}", self.prefix, self.nodes.len());
         let node = NodeProto { attribute: attributes, ..NodeProto::new(op, &inputs, &[&output]) };
@@ -101,7 +109,8 @@ impl<'g> Emit<'g> {
         output
     }
 
-    /// Gradients are computed in 32 bits, so what a node reads of a model in 16 bits is cast; sizes are sizes.
+    /// Gradients are computed in 32 bits, so what a node reads of a model in 16 bits is cast; sizes
+    /// are sizes.
     fn in_single_precision(&mut self, op: &str, input: &str) -> String {
         if matches!(op, "Shape" | "Size") || !is_short_float(self.shapes.element_type(input)) {
             return input.to_owned();
@@ -117,7 +126,12 @@ impl<'g> Emit<'g> {
     }
 
     /// Writes a node whose second output is meant.
-    pub fn second_output(&mut self, op: &str, inputs: &[&str], attributes: Vec<AttributeProto>) -> String {
+    pub fn second_output(
+        &mut self,
+        op: &str,
+        inputs: &[&str],
+        attributes: Vec<AttributeProto>,
+    ) -> String {
         let first = self.op_with(op, inputs, attributes);
         let second = format!("{first}/second");
         if let Some(node) = self.nodes.last_mut() {
@@ -191,8 +205,8 @@ impl<'g> Emit<'g> {
         self.op("Where", &[condition, a, &zero])
     }
 
-    /// `a` where `condition` holds, else 0, for an `a` that is finite: ∞ · 0 becomes NaN, which no map hides.
-    /// ONNX Runtime takes a seventh of [`Self::keep_where`]'s time for it.
+    /// `a` where `condition` holds, else 0, for an `a` that is finite: ∞ · 0 becomes NaN, which no
+    /// map hides. ONNX Runtime takes a seventh of [`Self::keep_where`]'s time for it.
     pub fn mask(&mut self, condition: &str, a: &str) -> String {
         let open = self.to_float(condition);
         self.mul(&open, a)
@@ -224,7 +238,11 @@ impl<'g> Emit<'g> {
     /// The sum over some axes.
     pub fn reduce_sum(&mut self, a: &str, axes: &[i64], keep: bool) -> String {
         let axes = self.int64s(axes);
-        self.op_with("ReduceSum", &[a, &axes], vec![AttributeProto::int("keepdims", i64::from(keep))])
+        self.op_with(
+            "ReduceSum",
+            &[a, &axes],
+            vec![AttributeProto::int("keepdims", i64::from(keep))],
+        )
     }
 
     /// The mean over some axes, which stay as ones.
@@ -235,7 +253,8 @@ impl<'g> Emit<'g> {
 
     /// The size that tensor `a` has along an axis at run time, as a vector of one.
     pub fn size_along(&mut self, a: &str, axis: i64) -> String {
-        let attributes = vec![AttributeProto::int("start", axis), AttributeProto::int("end", axis + 1)];
+        let attributes =
+            vec![AttributeProto::int("start", axis), AttributeProto::int("end", axis + 1)];
         self.op_with("Shape", &[a], attributes)
     }
 
@@ -249,7 +268,12 @@ impl<'g> Emit<'g> {
     ///
     /// # Errors
     /// When one of the shapes is unknown.
-    pub fn unbroadcast(&mut self, gradient: &str, input: &str, output: &str) -> Result<String, String> {
+    pub fn unbroadcast(
+        &mut self,
+        gradient: &str,
+        input: &str,
+        output: &str,
+    ) -> Result<String, String> {
         let (from, to) = (self.shape(input)?, self.shape(output)?);
         let extra = to.len().saturating_sub(from.len());
         let grown = (0..to.len() as i64).filter(|&axis| {

@@ -33,7 +33,8 @@ pub struct Backward {
     pub gradients: Vec<String>,
 }
 
-/// One step of the walk: a node of the forward graph, and the gradients that have arrived at its outputs.
+/// One step of the walk: a node of the forward graph, and the gradients that have arrived at its
+/// outputs.
 #[derive(Debug)]
 pub struct Step<'a> {
     /// The node to be differentiated.
@@ -45,8 +46,8 @@ pub struct Step<'a> {
 }
 
 impl Step<'_> {
-    /// The gradient of the first output, for a rule that knows no other. The walk only calls rules when one
-    /// has arrived somewhere.
+    /// The gradient of the first output, for a rule that knows no other. The walk only calls rules
+    /// when one has arrived somewhere.
     ///
     /// # Errors
     /// When one has arrived at another output: the score depends on that, too.
@@ -88,14 +89,20 @@ impl Step<'_> {
     /// Why this node can't be differentiated, with the operator and the node named.
     #[must_use]
     pub fn refuse(&self, why: &str) -> String {
-        let domain = if self.node.is_standard() { String::new() } else { format!("{}.", self.node.domain()) };
+        let domain = if self.node.is_standard() {
+            String::new()
+        } else {
+            format!("{}.", self.node.domain())
+        };
         format!("operator {domain}{} (node '{}') {why}", self.node.op(), self.node.label())
     }
 }
 
-/// Writes the backward pass from `score` to all of `targets`: one walk, which ends at the earliest of them.
+/// Writes the backward pass from `score` to all of `targets`: one walk, which ends at the earliest
+/// of them.
 ///
-/// `seed` is the gradient at the score: the name of a tensor of the score's shape that the caller makes.
+/// `seed` is the gradient at the score: the name of a tensor of the score's shape that the caller
+/// makes.
 ///
 /// # Errors
 /// The sentence that names the operator and the node that stand in the way.
@@ -129,14 +136,18 @@ pub fn backward(
         let arrived_here =
             node.output.iter().zip(&outputs).filter(|(name, _)| targets.contains(&name.as_str()));
         found.extend(arrived_here.filter_map(|(name, sum)| Some((name.as_str(), sum.clone()?))));
-        let wanted: Vec<_> = node.input.iter().map(|name| between.contains(name.as_str())).collect();
+        let wanted: Vec<_> =
+            node.input.iter().map(|name| between.contains(name.as_str())).collect();
         if outputs.iter().all(Option::is_none) || !wanted.contains(&true) {
             continue;
         }
         let step = Step { node, outputs, wanted };
         let rule = rules::find(node).ok_or_else(|| step.refuse("has no gradient rule"))?;
-        let gradients = rule(&mut emit, &step).and_then(|gradients| wanted_of(&step, gradients, shapes));
-        for (input, gradient) in gradients.map_err(|why| without_rule(topology, &between).unwrap_or(why))? {
+        let gradients =
+            rule(&mut emit, &step).and_then(|gradients| wanted_of(&step, gradients, shapes));
+        for (input, gradient) in
+            gradients.map_err(|why| without_rule(topology, &between).unwrap_or(why))?
+        {
             arrived.entry(input).or_default().push(gradient);
         }
     }
@@ -152,8 +163,8 @@ pub fn backward(
 /// The inputs that need a gradient, each with the one that the rule gave.
 ///
 /// # Errors
-/// When the rule takes such an input for a constant: the part of the gradient that comes that way would be left
-/// out, and nobody would see it.
+/// When the rule takes such an input for a constant: the part of the gradient that comes that way
+/// would be left out, and nobody would see it.
 fn wanted_of<'a>(
     step: &Step<'a>,
     gradients: Vec<Option<String>>,
@@ -165,7 +176,8 @@ fn wanted_of<'a>(
         match gradients.next().flatten() {
             _ if !step.wants(index) => {}
             Some(gradient) => wanted.push((input.as_str(), gradient)),
-            None if rules::reads_no_number(step.node, index) || !is_float(shapes.element_type(input)) => {}
+            None if rules::reads_no_number(step.node, index)
+                || !is_float(shapes.element_type(input)) => {}
             None => {
                 let why = format!(
                     "has no gradient rule for its input {index}, '{input}', which depends on the layer"
@@ -177,11 +189,14 @@ fn wanted_of<'a>(
     Ok(wanted)
 }
 
-/// The sentence about an operator on the way that has no rule, if there is one. Such an operator may be why a rule nearer to
-/// the score can't do its work: what control flow gives, for one, has no known shape.
+/// The sentence about an operator on the way that has no rule, if there is one. Such an operator
+/// may be why a rule nearer to the score can't do its work: what control flow gives, for one, has
+/// no known shape.
 fn without_rule(topology: &Topology<'_>, between: &HashSet<&str>) -> Option<String> {
-    // What an operator reads need not stand among its inputs: branches and bodies read tensors by name.
-    let is_between = |node: &NodeProto| node.output.iter().any(|name| between.contains(name.as_str()));
+    // What an operator reads need not stand among its inputs: branches and bodies read tensors by
+    // name.
+    let is_between =
+        |node: &NodeProto| node.output.iter().any(|name| between.contains(name.as_str()));
     let mut backwards = topology.graph.node.iter().rev();
     let node = backwards.find(|node| is_between(node) && rules::find(node).is_none())?;
     let step = Step { node, outputs: Vec::new(), wanted: Vec::new() };

@@ -58,10 +58,15 @@ impl<'g> Finder<'g> {
             }
             let Some(first) = told_in_floats(topology, node) else { continue };
             let end = self.rearranged(follow(topology, first));
-            if !upstream.contains(end) || !of_image.contains(end) || end == self.score || !seen.insert(end) {
+            if !upstream.contains(end)
+                || !of_image.contains(end)
+                || end == self.score
+                || !seen.insert(end)
+            {
                 continue;
             }
-            let Some(mut layer) = self.layer(end, maker(topology, end).unwrap_or(node), node) else {
+            let Some(mut layer) = self.layer(end, maker(topology, end).unwrap_or(node), node)
+            else {
                 continue;
             };
             layer.is_pooled |= end == first && meant.op().ends_with("Pool");
@@ -88,8 +93,9 @@ impl<'g> Finder<'g> {
         })
     }
 
-    /// How a tensor of floats holds maps: as traced, for tokens as somebody said, and else by their number. Integers
-    /// (masks, places, what `QLinearConv` gives) are no activations without a scale.
+    /// How a tensor of floats holds maps: as traced, for tokens as somebody said, and else by their
+    /// number. Integers (masks, places, what `QLinearConv` gives) are no activations without a
+    /// scale.
     fn layout(&self, tensor: &str) -> Option<Layout> {
         if !is_float(self.shapes.element_type(tensor)) {
             return None;
@@ -97,7 +103,8 @@ impl<'g> Finder<'g> {
         let sizes = self.shapes.get(tensor)?;
         let traced = self.traced.layout(tensor);
         let &[images, count, _] = sizes else { return traced };
-        let said = self.hints.tokens.filter(|tokens| tokens.fits(usize::try_from(count).unwrap_or(0)));
+        let said =
+            self.hints.tokens.filter(|tokens| tokens.fits(usize::try_from(count).unwrap_or(0)));
         if let Some(tokens) = said.filter(|_| traced.is_some() || self.images() == Some(images)) {
             return Some(Layout::Tokens(tokens));
         }
@@ -107,7 +114,8 @@ impl<'g> Finder<'g> {
         layout::guess_tokens(usize::try_from(count).ok()?, self.image_size()?).map(Layout::Tokens)
     }
 
-    /// False when a tensor is made of places that are known to stand in another order than the image's.
+    /// False when a tensor is made of places that are known to stand in another order than the
+    /// image's.
     fn may_be_in_order(&self, tensor: &str) -> bool {
         let mut open = vec![tensor];
         let mut seen: HashSet<&str> = HashSet::new();
@@ -168,7 +176,8 @@ impl<'g> Finder<'g> {
         self.way_to_score(tensor).0.into_iter().any(rules::is_estimate)
     }
 
-    /// Follows what is not in the order of an image, as windows of attention are, to where it is again.
+    /// Follows what is not in the order of an image, as windows of attention are, to where it is
+    /// again.
     fn rearranged<'t>(&'t self, tensor: &'t str) -> &'t str {
         let mut end = tensor;
         while self.traced.layout(end).is_none()
@@ -181,7 +190,8 @@ impl<'g> Finder<'g> {
         if self.traced.layout(end).is_some() { end } else { tensor }
     }
 
-    /// Gives a layer the name that the manifest has for it; `target` is a node or a tensor, of any layer or none.
+    /// Gives a layer the name that the manifest has for it; `target` is a node or a tensor, of any
+    /// layer or none.
     ///
     /// # Errors
     /// The sentence that says that there is no such layer.
@@ -193,15 +203,18 @@ impl<'g> Finder<'g> {
             alias.clone_into(&mut known.name);
             return Ok(());
         }
-        let makes =
-            |node: &&NodeProto| node.name() == target || node.output.iter().any(|output| output == target);
+        let makes = |node: &&NodeProto| {
+            node.name() == target || node.output.iter().any(|output| output == target)
+        };
         let node = self.topology.graph.node.iter().find(makes);
-        let tensor =
-            node.and_then(|node| node.output.iter().find(|output| *output == target).or(node.output.first()));
+        let tensor = node.and_then(|node| {
+            node.output.iter().find(|output| *output == target).or(node.output.first())
+        });
         let of_floats = tensor.filter(|tensor| is_float(self.shapes.element_type(tensor)));
         let found = node.zip(of_floats).and_then(|(node, tensor)| {
             // Who names a tensor knows that it is one of maps, even where it can't be traced.
-            let untraced = || Layout::Maps.shape(self.shapes.get(tensor)?).map(|shape| (Layout::Maps, shape));
+            let untraced =
+                || Layout::Maps.shape(self.shapes.get(tensor)?).map(|shape| (Layout::Maps, shape));
             let traced = || {
                 let layout = self.layout(tensor)?;
                 Some((layout, layout.shape(self.shapes.get(tensor)?)?))
@@ -249,7 +262,8 @@ mod tests {
             .map(|name| (name.to_owned(), vec![1, 8, 4, 4]))
             .into_iter()
             .collect();
-        let layers = Finder::new(&graph, &shapes, "y", Hints { image: Layout::Maps, tokens: None }).find();
+        let layers =
+            Finder::new(&graph, &shapes, "y", Hints { image: Layout::Maps, tokens: None }).find();
         assert_eq!(layers.len(), 1);
         assert_eq!(layers[0].tensor, "silu");
         assert_eq!(layers[0].name, "features.0");
@@ -271,8 +285,10 @@ mod tests {
         };
         let sized = |name: &str| (name.to_owned(), vec![1, 8, 4, 4]);
         let types = [("integers", data_type::UINT8), ("pooled", data_type::UINT8)];
-        let shapes: Shapes = ["x", "maps", "integers", "pooled", "floats"].map(sized).into_iter().collect();
-        let shapes = shapes.with_types(types.map(|(name, element)| (name.to_owned(), element)).into());
+        let shapes: Shapes =
+            ["x", "maps", "integers", "pooled", "floats"].map(sized).into_iter().collect();
+        let shapes =
+            shapes.with_types(types.map(|(name, element)| (name.to_owned(), element)).into());
         let finder = Finder::new(&graph, &shapes, "y", Hints { image: Layout::Maps, tokens: None });
         let mut found = finder.find();
         let tensors: Vec<&str> = found.iter().map(|layer| layer.tensor.as_str()).collect();
@@ -297,7 +313,10 @@ mod tests {
             (NodeProto::new("Unknown", &["traced"], &["untraced"]), &[1, 16, 8]),
             (norm("untraced", "guessed"), &[1, 16, 8]),
             (NodeProto::new("Reshape", &["traced", "s"], &["squares"]), &[1, 4, 4, 8]),
-            (NodeProto::new("ReduceMax", &["squares", "axis"], &["in order"]).with(keepdims), &[1, 4, 8]),
+            (
+                NodeProto::new("ReduceMax", &["squares", "axis"], &["in order"]).with(keepdims),
+                &[1, 4, 8],
+            ),
         ];
         let last: [(NodeProto, &[i64]); 2] = [
             (norm("in order", "coarse"), &[1, 4, 8]),
@@ -313,7 +332,8 @@ mod tests {
             ..Default::default()
         };
         let shapes = sizes.into_iter().chain([("x".to_owned(), vec![1, 3, 8, 8])]).collect();
-        let layers = Finder::new(&graph, &shapes, "y", Hints { image: Layout::Maps, tokens: None }).find();
+        let layers =
+            Finder::new(&graph, &shapes, "y", Hints { image: Layout::Maps, tokens: None }).find();
         let found: Vec<(&str, Layout)> =
             layers.iter().map(|layer| (layer.tensor.as_str(), layer.layout)).collect();
         let coarse = Layout::Tokens(Tokens { skip: 0, grid: [2, 2] });

@@ -45,15 +45,17 @@ impl Layout {
         }
     }
 
-    /// `[C, h, w]` of a tensor with this layout and these sizes; `None` when they don't fit, or when there is
-    /// no more than one place.
+    /// `[C, h, w]` of a tensor with this layout and these sizes; `None` when they don't fit, or
+    /// when there is no more than one place.
     #[must_use]
     pub fn shape(&self, sizes: &[i64]) -> Option<[usize; 3]> {
         let size = |axis: usize| usize::try_from(sizes[axis]).ok().filter(|&size| size > 0);
         let shape = match (self, sizes.len()) {
             (Self::Maps, 4) => [size(1)?, size(2)?, size(3)?],
             (Self::ChannelsLast, 4) => [size(3)?, size(1)?, size(2)?],
-            (Self::Tokens(tokens), 3) if tokens.fits(size(1)?) => [size(2)?, tokens.grid[0], tokens.grid[1]],
+            (Self::Tokens(tokens), 3) if tokens.fits(size(1)?) => {
+                [size(2)?, tokens.grid[0], tokens.grid[1]]
+            }
             _ => return None,
         };
         (shape[1] * shape[2] > 1).then_some(shape)
@@ -62,7 +64,12 @@ impl Layout {
     /// Nodes that write `from`, which has this layout, as maps of `shape` = `[C, h, w]` to `to`,
     /// and the constants that they read.
     #[must_use]
-    pub fn to_maps(&self, shape: [usize; 3], from: &str, to: &str) -> (Vec<NodeProto>, Vec<TensorProto>) {
+    pub fn to_maps(
+        &self,
+        shape: [usize; 3],
+        from: &str,
+        to: &str,
+    ) -> (Vec<NodeProto>, Vec<TensorProto>) {
         let order = |perm: &[i64]| AttributeProto::ints("perm", perm);
         let tokens = match self {
             Self::Maps => return (vec![NodeProto::new("Identity", &[from], &[to])], Vec::new()),
@@ -74,7 +81,8 @@ impl Layout {
         };
         let named = |what: &str| format!("{to}/{what}");
         let (places, turned) = (named("places"), named("turned"));
-        let (first, end, axis, sizes) = (named("first"), named("end"), named("axis"), named("sizes"));
+        let (first, end, axis, sizes) =
+            (named("first"), named("end"), named("axis"), named("sizes"));
         let [channels, height, width] = shape.map(|size| size as i64);
         let skip = tokens.skip as i64;
         let constants = vec![
@@ -92,9 +100,9 @@ impl Layout {
     }
 }
 
-/// The places of `[N, T, C]` by their number alone, for tensors that can't be traced: the image cut into
-/// square patches, with none, one (a class token), two (and one for distillation) or five (and four registers)
-/// tokens before them.
+/// The places of `[N, T, C]` by their number alone, for tensors that can't be traced: the image cut
+/// into square patches, with none, one (a class token), two (and one for distillation) or five (and
+/// four registers) tokens before them.
 #[must_use]
 pub(super) fn guess_tokens(count: usize, image: [usize; 2]) -> Option<Tokens> {
     const BEFORE: [usize; 4] = [0, 1, 2, 5];
@@ -115,7 +123,8 @@ mod tests {
 
     #[test]
     fn the_grid_goes_by_the_image_s_proportions() {
-        let found = |count, image| guess_tokens(count, image).map(|tokens| (tokens.skip, tokens.grid));
+        let found =
+            |count, image| guess_tokens(count, image).map(|tokens| (tokens.skip, tokens.grid));
         assert_eq!(found(197, [224, 224]), Some((1, [14, 14])));
         assert_eq!(found(198, [224, 224]), Some((2, [14, 14])));
         assert_eq!(found(196, [224, 224]), Some((0, [14, 14])));

@@ -16,7 +16,8 @@ pub use finder::{Finder, Hints};
 pub use layout::{Layout, Tokens};
 
 /// What a tensor has to hold, for messages.
-pub const FORMS: &str = "maps of floats: [N, C, h, w], [N, h, w, C], or tokens [N, T, C] of a known grid";
+pub const FORMS: &str =
+    "maps of floats: [N, C, h, w], [N, h, w, C], or tokens [N, T, C] of a known grid";
 
 /// A tensor that can be explained.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,21 +34,25 @@ pub struct Layer {
     pub layout: Layout,
     /// True for the output of a pooling.
     pub is_pooled: bool,
-    /// True when each place of the layer has a way of its own to the score. Behind a transformer's last
-    /// attention only the class token has one.
+    /// True when each place of the layer has a way of its own to the score. Behind a transformer's
+    /// last attention only the class token has one.
     pub places_count: bool,
-    /// True when numbers are rounded to integers between the layer and the score, so that its gradient is
-    /// a straight-through estimate.
+    /// True when numbers are rounded to integers between the layer and the score, so that its
+    /// gradient is a straight-through estimate.
     pub is_estimated: bool,
 }
 
-/// Finds the layer that a person means: a friendly name, an alias of the manifest, a node, a tensor,
-/// or a module that holds several layers, whose last one is meant (`layer4` of a ResNet).
+/// Finds the layer that a person means: a friendly name, an alias of the manifest, a node, a
+/// tensor, or a module that holds several layers, whose last one is meant (`layer4` of a ResNet).
 #[must_use]
 pub fn resolve<'a>(layers: &'a [Layer], asked: &str) -> Option<&'a Layer> {
-    let exact = |layer: &&Layer| layer.name == asked || layer.tensor == asked || layer.node == asked;
+    let exact =
+        |layer: &&Layer| layer.name == asked || layer.tensor == asked || layer.node == asked;
     let inside = |layer: &&Layer| {
-        layer.name.strip_prefix(asked).is_some_and(|rest| rest.starts_with('.') || rest.starts_with('/'))
+        layer
+            .name
+            .strip_prefix(asked)
+            .is_some_and(|rest| rest.starts_with('.') || rest.starts_with('/'))
     };
     layers.iter().find(exact).or_else(|| layers.iter().rev().find(inside))
 }
@@ -69,8 +74,14 @@ mod tests {
             is_estimated: false,
         };
         let layers = [layer("layer4.0.relu"), layer("layer4.1.relu"), layer("layer40.0")];
-        assert_eq!(resolve(&layers, "layer4").map(|layer| layer.name.as_str()), Some("layer4.1.relu"));
-        assert_eq!(resolve(&layers, "layer4.0").map(|layer| layer.name.as_str()), Some("layer4.0.relu"));
+        assert_eq!(
+            resolve(&layers, "layer4").map(|layer| layer.name.as_str()),
+            Some("layer4.1.relu")
+        );
+        assert_eq!(
+            resolve(&layers, "layer4.0").map(|layer| layer.name.as_str()),
+            Some("layer4.0.relu")
+        );
         assert_eq!(resolve(&layers, "layer"), None);
     }
 }

@@ -11,19 +11,25 @@ use crate::graph::proto::NodeProto;
 
 /// The name of a layer that `first` begins and `last` ends.
 pub(super) fn friendly(last: &NodeProto, first: &NodeProto) -> String {
-    scope(last).or_else(|| path(last)).or_else(|| weight(first)).unwrap_or_else(|| last.label().to_owned())
+    scope(last)
+        .or_else(|| path(last))
+        .or_else(|| weight(first))
+        .unwrap_or_else(|| last.label().to_owned())
 }
 
-/// torch's dynamo exporter notes the module path on each node: `['', 'features', 'features.29', 'relu_12']`.
+/// torch's dynamo exporter notes the module path on each node: `['', 'features', 'features.29',
+/// 'relu_12']`.
 fn scope(node: &NodeProto) -> Option<String> {
-    let notes = node.metadata_props.iter().find(|entry| entry.key() == "pkg.torch.onnx.name_scopes")?;
+    let notes =
+        node.metadata_props.iter().find(|entry| entry.key() == "pkg.torch.onnx.name_scopes")?;
     let names: Vec<&str> =
         notes.value().split('\'').skip(1).step_by(2).filter(|name| !name.is_empty()).collect();
     let [.., module, _operator] = names.as_slice() else { return None };
     Some((*module).to_owned())
 }
 
-/// `/features/features.29/Relu` and `model/block5_conv3/Relu`: the path without the operator at its end.
+/// `/features/features.29/Relu` and `model/block5_conv3/Relu`: the path without the operator at its
+/// end.
 fn path(node: &NodeProto) -> Option<String> {
     let name = node.name();
     let (module, _operator) = name.rsplit_once('/')?;
@@ -31,7 +37,8 @@ fn path(node: &NodeProto) -> Option<String> {
     let torch = name.starts_with('/');
     for part in module.split('/').filter(|part| !part.is_empty()) {
         if !torch || part.starts_with(&format!("{joined}.")) {
-            // torch repeats the parent's name for numbered children; Keras's parents say nothing of use.
+            // torch repeats the parent's name for numbered children; Keras's parents say nothing of
+            // use.
             part.clone_into(&mut joined);
         } else {
             if !joined.is_empty() {
@@ -52,7 +59,8 @@ fn weight(node: &NodeProto) -> Option<String> {
     Some(module.to_owned())
 }
 
-/// Keras 3 counts how often a model was traced: `block1_conv1_1`. A suffix that all names share says nothing.
+/// Keras 3 counts how often a model was traced: `block1_conv1_1`. A suffix that all names share
+/// says nothing.
 pub(super) fn drop_common_suffix(layers: &mut [Layer]) {
     if layers.len() > 1 && layers.iter().all(|layer| layer.name.ends_with("_1")) {
         for layer in layers {

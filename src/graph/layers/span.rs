@@ -1,6 +1,6 @@
-//! Where a layer begins and where it ends: behind the operator that mixes places or channels come its
-//! normalisation and its activation, and what people mean is the tensor behind those. Where that is rounded to
-//! integers, it is what the integers say.
+//! Where a layer begins and where it ends: behind the operator that mixes places or channels come
+//! its normalisation and its activation, and what people mean is the tensor behind those. Where
+//! that is rounded to integers, it is what the integers say.
 
 use std::collections::HashSet;
 
@@ -8,11 +8,18 @@ use crate::graph::proto::NodeProto;
 use crate::graph::quantized::Quantized;
 use crate::graph::topology::Topology;
 
-/// Whether what a node makes is the beginning of a layer; of a node of integers, what it stands for is asked about.
-pub(super) fn starts_layer(topology: &Topology<'_>, node: &NodeProto, of_image: &HashSet<&str>) -> bool {
+/// Whether what a node makes is the beginning of a layer; of a node of integers, what it stands for
+/// is asked about.
+pub(super) fn starts_layer(
+    topology: &Topology<'_>,
+    node: &NodeProto,
+    of_image: &HashSet<&str>,
+) -> bool {
     match node.op() {
-        "Conv" | "MaxPool" | "AveragePool" | "Concat" | "LayerNormalization" | "RMSNormalization" => true,
-        // A residual sum joins two tensors made of the image; a bias, which may be computed, is not.
+        "Conv" | "MaxPool" | "AveragePool" | "Concat" | "LayerNormalization"
+        | "RMSNormalization" => true,
+        // A residual sum joins two tensors made of the image; a bias, which may be computed, is
+        // not.
         "Add" | "Sum" => {
             node.input.len() > 1 && node.input.iter().all(|input| of_image.contains(input.as_str()))
         }
@@ -71,18 +78,22 @@ pub(super) fn follow<'g>(topology: &Topology<'g>, tensor: &'g str) -> &'g str {
                 tensor = output;
             }
             "Add" | "Mul" | "Sub" | "Div"
-                if reader.input.iter().any(|input| input != tensor && topology.constant(input).is_some()) =>
+                if reader
+                    .input
+                    .iter()
+                    .any(|input| input != tensor && topology.constant(input).is_some()) =>
             {
                 tensor = output;
             }
-            // A quantiser leaves out an activation that the integers' range cuts off as well, so what is meant are
-            // the numbers as they are rounded. In a model of integers, the activation itself may read those.
+            // A quantiser leaves out an activation that the integers' range cuts off as well, so
+            // what is meant are the numbers as they are rounded. In a model of
+            // integers, the activation itself may read those.
             "QuantizeLinear" => match rounded(topology, output) {
                 Some(told) => tensor = told,
                 None => return activated(topology, output).unwrap_or(tensor),
             },
-            "Relu" | "LeakyRelu" | "PRelu" | "Clip" | "Elu" | "Selu" | "Celu" | "HardSwish" | "Gelu"
-            | "Mish" | "Softplus" | "Tanh" => return output,
+            "Relu" | "LeakyRelu" | "PRelu" | "Clip" | "Elu" | "Selu" | "Celu" | "HardSwish"
+            | "Gelu" | "Mish" | "Softplus" | "Tanh" => return output,
             _ => return tensor,
         }
     }
@@ -94,7 +105,8 @@ fn rounded<'g>(topology: &Topology<'g>, integers: &'g str) -> Option<&'g str> {
     told.output.first().map(String::as_str)
 }
 
-/// The floats behind an activation of integers: one that reads them, or their product with it (SiLU).
+/// The floats behind an activation of integers: one that reads them, or their product with it
+/// (SiLU).
 fn activated<'g>(topology: &Topology<'g>, integers: &'g str) -> Option<&'g str> {
     let readers: Vec<_> = topology.readers(integers).collect();
     let product = match readers.as_slice() {
@@ -132,9 +144,11 @@ mod tests {
     use super::*;
     use crate::graph::proto::GraphProto;
 
-    /// Where the layer that begins with the first node's output ends, and the operator that it goes by.
+    /// Where the layer that begins with the first node's output ends, and the operator that it goes
+    /// by.
     fn end(nodes: &[(&str, &[&str], &str)]) -> (String, String) {
-        let node = |(op, inputs, output): &(&str, &[&str], &str)| NodeProto::new(op, inputs, &[output]);
+        let node =
+            |(op, inputs, output): &(&str, &[&str], &str)| NodeProto::new(op, inputs, &[output]);
         let graph = GraphProto { node: nodes.iter().map(node).collect(), ..Default::default() };
         let topology = Topology::new(&graph);
         let end = follow(&topology, told_in_floats(&topology, &graph.node[0]).unwrap());
@@ -151,7 +165,8 @@ mod tests {
         ];
         assert_eq!(end(&rounded), ("d".into(), "Conv".into()));
         let with_silu =
-            [&rounded[..3], &[("Sigmoid", &["d"][..], "gate"), ("Mul", &["d", "gate"], "silu")]].concat();
+            [&rounded[..3], &[("Sigmoid", &["d"][..], "gate"), ("Mul", &["d", "gate"], "silu")]]
+                .concat();
         assert_eq!(end(&with_silu), ("silu".into(), "Mul".into()));
     }
 

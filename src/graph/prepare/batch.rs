@@ -1,7 +1,8 @@
 //! The batch dimension of a model that was exported with a batch of 1.
 //!
-//! Its inputs and outputs say so, which is easily changed. Inside, exporters write the 1 down where a shape is a
-//! constant: what reshapes, and what is joined to something that is the same for every image, as a class token is.
+//! Its inputs and outputs say so, which is easily changed. Inside, exporters write the 1 down where
+//! a shape is a constant: what reshapes, and what is joined to something that is the same for every
+//! image, as a class token is.
 
 use std::collections::HashSet;
 
@@ -11,7 +12,8 @@ use crate::graph::proto::{
 };
 use crate::graph::topology::Topology;
 
-/// Exports with a batch of 1 often compute every batch; the engine proves it before it relies on it.
+/// Exports with a batch of 1 often compute every batch; the engine proves it before it relies on
+/// it.
 pub(super) fn free_at_the_ends(graph: &mut GraphProto) {
     for value in graph.input.iter_mut().chain(&mut graph.output) {
         if let Some(TypeValue::Tensor(tensor)) =
@@ -28,8 +30,8 @@ pub(super) fn free_at_the_ends(graph: &mut GraphProto) {
     graph.value_info.clear();
 }
 
-/// Lets the batch go where it is written down inside. True when it was anywhere. `shapes` are those of a single
-/// image.
+/// Lets the batch go where it is written down inside. True when it was anywhere. `shapes` are those
+/// of a single image.
 pub(super) fn free_inside(graph: &mut GraphProto, image: &str, shapes: &Shapes) -> bool {
     let topology = Topology::new(graph);
     let of_image = topology.dependents(image, |_| false);
@@ -62,7 +64,8 @@ impl Freed<'_> {
         self.of_image.contains(tensor)
     }
 
-    /// The batch is the outermost part of the first axis, alone or before windows or heads: all other sizes stay.
+    /// The batch is the outermost part of the first axis, alone or before windows or heads: all
+    /// other sizes stay.
     fn reshape(&mut self, mut node: NodeProto, topology: &Topology<'_>) {
         let sizes = node.input_name(1).filter(|sizes| !self.differs(sizes));
         let asked = sizes.and_then(|sizes| self.shapes.known_int64s(topology, sizes));
@@ -82,20 +85,28 @@ impl Freed<'_> {
     /// What is the same for every image is repeated before it is joined to what is not.
     fn join(&mut self, mut node: NodeProto) {
         let joined = node.input.iter().find(|input| self.differs(input)).cloned();
-        let Some(joined) = joined.filter(|_| node.int("axis", 0) != 0) else { return self.nodes.push(node) };
+        let Some(joined) = joined.filter(|_| node.int("axis", 0) != 0) else {
+            return self.nodes.push(node);
+        };
         for place in 0..node.input.len() {
             let same = node.input[place].clone();
-            let Some([1, rest @ ..]) = self.shapes.get(&same).filter(|_| !self.differs(&same)) else {
+            let Some([1, rest @ ..]) = self.shapes.get(&same).filter(|_| !self.differs(&same))
+            else {
                 continue;
             };
-            let [images, ones, sizes, repeated] =
-                ["images", "ones", "sizes", "repeated"].map(|what| named(&node, &format!("{place}/{what}")));
-            self.constants.push(TensorProto::int64(&ones, &[rest.len() as i64], &vec![1; rest.len()]));
+            let [images, ones, sizes, repeated] = ["images", "ones", "sizes", "repeated"]
+                .map(|what| named(&node, &format!("{place}/{what}")));
+            self.constants.push(TensorProto::int64(
+                &ones,
+                &[rest.len() as i64],
+                &vec![1; rest.len()],
+            ));
             let first = [AttributeProto::int("start", 0), AttributeProto::int("end", 1)];
             let shape = NodeProto::new("Shape", &[&joined], &[&images]);
             self.nodes.extend([
                 NodeProto { attribute: first.into(), ..shape },
-                NodeProto::new("Concat", &[&images, &ones], &[&sizes]).with(AttributeProto::int("axis", 0)),
+                NodeProto::new("Concat", &[&images, &ones], &[&sizes])
+                    .with(AttributeProto::int("axis", 0)),
                 NodeProto::new("Expand", &[&same, &sizes], &[&repeated]),
             ]);
             node.input[place] = repeated;

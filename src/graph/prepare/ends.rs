@@ -4,7 +4,9 @@ use std::collections::HashSet;
 
 use super::Input;
 use crate::error::{Error, Kind, Result};
-use crate::graph::proto::{AttributeProto, GraphProto, NodeProto, TypeValue, ValueInfoProto, data_type};
+use crate::graph::proto::{
+    AttributeProto, GraphProto, NodeProto, TypeValue, ValueInfoProto, data_type,
+};
 use crate::graph::topology::read_names;
 use crate::graph::types;
 
@@ -15,32 +17,39 @@ pub(crate) fn arrange(graph: &mut GraphProto) {
     single_precision_at_the_ends(graph);
 }
 
-/// Before IR version 4 every weight had to be listed as an input, which keeps the runtime from folding it. One
-/// that nobody reads had no other mention: the runtime refuses a model where it has none.
+/// Before IR version 4 every weight had to be listed as an input, which keeps the runtime from
+/// folding it. One that nobody reads had no other mention: the runtime refuses a model where it has
+/// none.
 fn initializers_are_no_inputs(graph: &mut GraphProto) {
-    let initializers: HashSet<&str> = graph.initializer.iter().map(|tensor| tensor.name()).collect();
+    let initializers: HashSet<&str> =
+        graph.initializer.iter().map(|tensor| tensor.name()).collect();
     graph.input.retain(|input| !initializers.contains(input.name()));
     let read = read_names(graph);
     graph.initializer.retain(|tensor| read.contains(tensor.name()));
 }
 
-/// What is handed out as a sequence or as a map from class to score is handed out as the tensors in it.
+/// What is handed out as a sequence or as a map from class to score is handed out as the tensors in
+/// it.
 fn outputs_are_tensors(graph: &mut GraphProto) {
     let outputs = std::mem::take(&mut graph.output);
     for output in outputs {
-        let node = graph.node.iter().find(|node| node.output.iter().any(|name| name == output.name()));
+        let node =
+            graph.node.iter().find(|node| node.output.iter().any(|name| name == output.name()));
         match node.filter(|node| matches!(node.op(), "SequenceConstruct" | "ZipMap" | "Optional")) {
-            Some(node) => graph.output.extend(node.input.iter().map(|name| ValueInfoProto::untyped(name))),
+            Some(node) => {
+                graph.output.extend(node.input.iter().map(|name| ValueInfoProto::untyped(name)))
+            }
             None => graph.output.push(output),
         }
     }
 }
 
-/// Images come and scores go as 32-bit floats, whatever the model computes in: casts stand at its ends. An image
-/// may be taken in bytes, scores may not.
+/// Images come and scores go as 32-bit floats, whatever the model computes in: casts stand at its
+/// ends. An image may be taken in bytes, scores may not.
 fn single_precision_at_the_ends(graph: &mut GraphProto) {
     const SCORES: &[i32] = &[data_type::FLOAT16, data_type::BFLOAT16, data_type::DOUBLE];
-    const IMAGES: &[i32] = &[data_type::FLOAT16, data_type::BFLOAT16, data_type::DOUBLE, data_type::UINT8];
+    const IMAGES: &[i32] =
+        &[data_type::FLOAT16, data_type::BFLOAT16, data_type::DOUBLE, data_type::UINT8];
     let other = |value: &ValueInfoProto, known: &[i32]| {
         value.tensor().map(|(element, _)| element).filter(|element| known.contains(element))
     };
@@ -59,10 +68,11 @@ fn single_precision_at_the_ends(graph: &mut GraphProto) {
         }
         graph.node.insert(0, cast(&name, &inside(&name), element));
     }
-    let outputs: Vec<String> = (graph.output.iter().filter(|output| other(output, SCORES).is_some()))
-        .map(|output| output.name().to_owned())
-        .filter(|name| graph.node.iter().any(|node| node.output.contains(name)))
-        .collect();
+    let outputs: Vec<String> =
+        (graph.output.iter().filter(|output| other(output, SCORES).is_some()))
+            .map(|output| output.name().to_owned())
+            .filter(|name| graph.node.iter().any(|node| node.output.contains(name)))
+            .collect();
     for name in outputs {
         for node in &mut graph.node {
             rename(node, &name, &inside(&name), true);
@@ -81,7 +91,8 @@ fn single_precision_at_the_ends(graph: &mut GraphProto) {
     }
 }
 
-/// Gives a tensor another name in a node that reads it, or with `outputs` makes it; also in its sub-graphs.
+/// Gives a tensor another name in a node that reads it, or with `outputs` makes it; also in its
+/// sub-graphs.
 fn rename(node: &mut NodeProto, from: &str, to: &str, outputs: bool) {
     let made = node.output.iter_mut().filter(|_| outputs);
     for name in node.input.iter_mut().chain(made).filter(|name| *name == from) {
@@ -115,13 +126,16 @@ pub(super) fn image_input(graph: &GraphProto, original: Option<&GraphProto>) -> 
     };
     let name = input.name().to_owned();
     let is_of_bytes = |input: &ValueInfoProto| {
-        input.name() == name && input.tensor().is_some_and(|(element, _)| element == data_type::UINT8)
+        input.name() == name
+            && input.tensor().is_some_and(|(element, _)| element == data_type::UINT8)
     };
     let takes_bytes = original.is_some_and(|graph| graph.input.iter().any(is_of_bytes));
     match input.tensor() {
         Some((data_type::FLOAT, sizes)) => match <[Option<i64>; 4]>::try_from(sizes) {
             Ok(sizes) => Ok(Input { name, sizes, takes_bytes }),
-            Err(sizes) => setup(format!("input '{name}' has {} dimensions, images have 4", sizes.len())),
+            Err(sizes) => {
+                setup(format!("input '{name}' has {} dimensions, images have 4", sizes.len()))
+            }
         },
         Some((other, _)) => {
             let held = types::name(other);
@@ -139,8 +153,10 @@ mod tests {
     /// An input of this many free dimensions.
     fn input(element: i32, rank: usize) -> ValueInfoProto {
         let free = Dimension { value: Some(DimensionValue::Name("n".into())), denotation: None };
-        let tensor =
-            TensorType { elem_type: Some(element), shape: Some(TensorShapeProto { dim: vec![free; rank] }) };
+        let tensor = TensorType {
+            elem_type: Some(element),
+            shape: Some(TensorShapeProto { dim: vec![free; rank] }),
+        };
         ValueInfoProto {
             r#type: Some(TypeProto { value: Some(TypeValue::Tensor(tensor)), denotation: None }),
             ..ValueInfoProto::untyped("x")

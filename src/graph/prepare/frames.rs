@@ -36,8 +36,9 @@ pub(super) fn frame(graph: &mut GraphProto) -> bool {
     frames.any
 }
 
-/// Takes away again what a finished program has no use for: whoever rounds floats that integers of the same scale
-/// and zero point were told in can read those integers, and floats that nobody reads need not be told.
+/// Takes away again what a finished program has no use for: whoever rounds floats that integers of
+/// the same scale and zero point were told in can read those integers, and floats that nobody reads
+/// need not be told.
 pub(crate) fn close(graph: &mut GraphProto) {
     let topology = Topology::new(graph);
     let same: HashMap<String, String> = (graph.node.iter())
@@ -59,10 +60,13 @@ pub(crate) fn close(graph: &mut GraphProto) {
 
 /// The integers that a node rounds floats to which they were told in: the very ones that it gives.
 #[must_use]
-pub(crate) fn rounds_what_was_told<'g>(topology: &Topology<'g>, node: &NodeProto) -> Option<&'g str> {
+pub(crate) fn rounds_what_was_told<'g>(
+    topology: &Topology<'g>,
+    node: &NodeProto,
+) -> Option<&'g str> {
     let told = topology.producer(node.input_name(0).filter(|_| node.is("QuantizeLinear"))?)?;
-    let is_same =
-        told.is("DequantizeLinear") && (1..3).all(|place| told.input_name(place) == node.input_name(place));
+    let is_same = told.is("DequantizeLinear")
+        && (1..3).all(|place| told.input_name(place) == node.input_name(place));
     told.input_name(0).filter(|_| is_same)
 }
 
@@ -112,7 +116,8 @@ impl Frames {
     /// How an operator of integers rounds its result.
     fn result(&self, node: &NodeProto) -> Option<Known> {
         let scheme = Quantized::of(node)?.result?;
-        let scale = scheme.scales.into_iter().next().filter(|scale| self.scalars.contains(scale))?;
+        let scale =
+            scheme.scales.into_iter().next().filter(|scale| self.scalars.contains(scale))?;
         Some(Known { scale, zero: scheme.zero, floats: None })
     }
 
@@ -164,7 +169,8 @@ impl Frames {
 
 impl Known {
     fn rounding(&self, op: &str, from: &str, to: &str) -> NodeProto {
-        let inputs: Vec<&str> = [from, &self.scale].into_iter().chain(self.zero.as_deref()).collect();
+        let inputs: Vec<&str> =
+            [from, &self.scale].into_iter().chain(self.zero.as_deref()).collect();
         NodeProto::new(op, &inputs, &[to])
     }
 }
@@ -173,9 +179,9 @@ impl Known {
 fn moves_numbers(node: &NodeProto) -> bool {
     node.is_standard()
         && match node.op() {
-            "DepthToSpace" | "Expand" | "Flatten" | "Gather" | "GlobalMaxPool" | "Identity" | "MaxPool"
-            | "Reshape" | "Slice" | "SpaceToDepth" | "Split" | "Squeeze" | "Tile" | "Transpose"
-            | "Unsqueeze" => true,
+            "DepthToSpace" | "Expand" | "Flatten" | "Gather" | "GlobalMaxPool" | "Identity"
+            | "MaxPool" | "Reshape" | "Slice" | "SpaceToDepth" | "Split" | "Squeeze" | "Tile"
+            | "Transpose" | "Unsqueeze" => true,
             "Resize" => node.string("mode", "nearest") == "nearest",
             _ => false,
         }
@@ -188,15 +194,19 @@ mod tests {
 
     fn framed(nodes: Vec<NodeProto>) -> GraphProto {
         let scalar = |name: &str| TensorProto::float32(name, &[], &[0.1]);
-        let mut graph =
-            GraphProto { node: nodes, initializer: vec![scalar("s"), scalar("t")], ..Default::default() };
+        let mut graph = GraphProto {
+            node: nodes,
+            initializer: vec![scalar("s"), scalar("t")],
+            ..Default::default()
+        };
         frame(&mut graph);
         graph
     }
 
     fn told(graph: &GraphProto) -> Vec<String> {
-        let told =
-            |node: &NodeProto| format!("{} {} > {}", node.op(), node.input.join(" "), node.output.join(" "));
+        let told = |node: &NodeProto| {
+            format!("{} {} > {}", node.op(), node.input.join(" "), node.output.join(" "))
+        };
         graph.node.iter().map(told).collect()
     }
 
@@ -249,6 +259,9 @@ mod tests {
             NodeProto::new("Transpose", &["q"], &["turned"]),
             NodeProto::new("MaxPool", &["x"], &["m"]),
         ]);
-        assert_eq!(told(&graph), ["QuantizeLinear x many z > q", "Transpose q > turned", "MaxPool x > m"]);
+        assert_eq!(
+            told(&graph),
+            ["QuantizeLinear x many z > q", "Transpose q > turned", "MaxPool x > m"]
+        );
     }
 }

@@ -42,7 +42,15 @@ impl<'a> Heatmap<'a> {
         let (height, width) = map.dim();
         let Explanation { max, empty, signed, estimated, confidence: estimate, .. } = *explanation;
         let gradient = estimated.then_some(STRAIGHT_THROUGH);
-        Self { shape: [height, width], data: Rows(map.view()), max, empty, signed, gradient, estimate }
+        Self {
+            shape: [height, width],
+            data: Rows(map.view()),
+            max,
+            empty,
+            signed,
+            gradient,
+            estimate,
+        }
     }
 }
 
@@ -219,7 +227,8 @@ pub(in crate::http) fn explanations_json<'a>(
     image: ImageSize,
     timing: TimingMs,
 ) -> Result<Answer> {
-    let first = explanations.first().ok_or_else(|| Error::internal("writing maps", "there is none"))?;
+    let first =
+        explanations.first().ok_or_else(|| Error::internal("writing maps", "there is none"))?;
     let of_class = |(one, map): (&'a Explanation, &'a Array2<f32>)| ClassMap {
         target: &one.target,
         heatmap: Heatmap::new(one, map),
@@ -235,7 +244,11 @@ pub(in crate::http) fn explanations_json<'a>(
 }
 
 /// A map that is not finished, after `done` passes of `total`.
-pub(in crate::http) fn partial_json(unfinished: &Explanation, done: usize, total: usize) -> Result<Bytes> {
+pub(in crate::http) fn partial_json(
+    unfinished: &Explanation,
+    done: usize,
+    total: usize,
+) -> Result<Bytes> {
     json(&PartialBody {
         partial: true,
         method: unfinished.method.name(),
@@ -254,8 +267,9 @@ pub(in crate::http) fn comparison_json(
     image: ImageSize,
     timing: TimingMs,
 ) -> Result<Answer> {
-    let first =
-        explanations.first().ok_or_else(|| Error::internal("writing a comparison", "no method was run"))?;
+    let first = explanations
+        .first()
+        .ok_or_else(|| Error::internal("writing a comparison", "no method was run"))?;
     let body = json(&ComparisonBody {
         model: &first.model,
         layer: &first.layer,
@@ -284,7 +298,10 @@ pub(in crate::http) fn predictions_json(
     Ok(Answer {
         content_type: "application/json",
         body,
-        facts: vec![("camlens-model", predictions.model.clone()), ("server-timing", timing.header())],
+        facts: vec![
+            ("camlens-model", predictions.model.clone()),
+            ("server-timing", timing.header()),
+        ],
         model: predictions.model,
         passes: predictions.passes,
     })

@@ -74,7 +74,8 @@ pub const OPTIONS: &[Described] = &[
     Described { name: "top_k", value: "N", of: ALL, help: "How many predictions to list, 0 to 100 [default: 5]" },
 ];
 
-/// How strongly a signed map shows where it is 1 or −1: more than others, because it is nothing where it is 0.
+/// How strongly a signed map shows where it is 1 or −1: more than others, because it is nothing
+/// where it is 0.
 const SIGNED_WEIGHT: f32 = 0.8;
 
 /// A request's options, complete but for what the model decides.
@@ -166,19 +167,32 @@ impl Given {
             }
             "tolerance" => {
                 let is_part = |part: &f32| *part > 0.0 && *part < 1.0;
-                once(&mut self.tolerance, name, number(name, value, is_part, "a number between 0 and 1")?)
+                once(
+                    &mut self.tolerance,
+                    name,
+                    number(name, value, is_part, "a number between 0 and 1")?,
+                )
             }
             "seed" => {
                 let seed = number(name, value, |_| true, "a whole number from 0")?;
                 once(&mut self.seed, name, seed)
             }
             "samples" => {
-                let count =
-                    number(name, value, |count| (1..=200).contains(count), "a whole number from 1 to 200")?;
+                let count = number(
+                    name,
+                    value,
+                    |count| (1..=200).contains(count),
+                    "a whole number from 1 to 200",
+                )?;
                 once(&mut self.samples, name, count)
             }
             "noise" => {
-                let noise = number(name, value, |noise| (0.0..=1.0).contains(noise), "a number from 0 to 1")?;
+                let noise = number(
+                    name,
+                    value,
+                    |noise| (0.0..=1.0).contains(noise),
+                    "a number from 0 to 1",
+                )?;
                 once(&mut self.noise, name, noise)
             }
             "normalize" => once(&mut self.normalize, name, choice(value)?),
@@ -187,13 +201,18 @@ impl Given {
             "colormap" => once(&mut self.colormap, name, choice(value)?),
             "blend" => once(&mut self.blend, name, choice(value)?),
             "weight" => {
-                let weight =
-                    number(name, value, |weight| (0.0..=1.0).contains(weight), "a number from 0 to 1")?;
+                let weight = number(
+                    name,
+                    value,
+                    |weight| (0.0..=1.0).contains(weight),
+                    "a number from 0 to 1",
+                )?;
                 once(&mut self.weight, name, weight)
             }
             "emphasize" => once(&mut self.emphasize, name, boolean(name, value)?),
             "top_k" => {
-                let count = number(name, value, |count| *count <= 100, "a whole number from 0 to 100")?;
+                let count =
+                    number(name, value, |count| *count <= 100, "a whole number from 0 to 100")?;
                 once(&mut self.top_k, name, count)
             }
             _ => Err(unknown(endpoint, name)),
@@ -243,7 +262,11 @@ impl Given {
                 size: self.size.unwrap_or(if is_array { Size::Layer } else { Size::Image }),
                 colormap: self.colormap.unwrap_or(colormap),
                 blend,
-                weight: self.weight.unwrap_or(if signed { SIGNED_WEIGHT } else { blend.default_weight() }),
+                weight: self.weight.unwrap_or(if signed {
+                    SIGNED_WEIGHT
+                } else {
+                    blend.default_weight()
+                }),
                 emphasize: self.emphasize.unwrap_or(false),
             },
         })
@@ -251,7 +274,8 @@ impl Given {
 
     /// Refuses what none of the methods would heed, and a source that knows one of them not.
     fn fits(&self, methods: &[Method], convention: Convention) -> Result<()> {
-        if let Some(row) = methods.iter().map(|m| m.row()).find(|row| !row.conventions.contains(&convention))
+        if let Some(row) =
+            methods.iter().map(|m| m.row()).find(|row| !row.conventions.contains(&convention))
         {
             let names: Vec<_> = row.conventions.iter().map(|known| known.name()).collect();
             let detail = format!(
@@ -272,8 +296,10 @@ impl Given {
         for (option, _) in particular.iter().filter(|(_, is_given)| *is_given) {
             let heeds = |row: &Row| row.options.contains(option);
             if !methods.iter().any(|method| heeds(method.row())) {
-                let names: Vec<_> = METHODS.iter().filter(|row| heeds(row)).map(|row| row.name).collect();
-                let detail = format!("option '{option}' means nothing here; it is for {}", names.join(", "));
+                let names: Vec<_> =
+                    METHODS.iter().filter(|row| heeds(row)).map(|row| row.name).collect();
+                let detail =
+                    format!("option '{option}' means nothing here; it is for {}", names.join(", "));
                 return Err(invalid(option, detail));
             }
         }
@@ -313,7 +339,8 @@ fn output(endpoint: Endpoint, value: &str) -> Result<Output> {
         Ok(output) if forms.contains(&output) => Ok(output),
         _ => {
             let names: Vec<_> = forms.iter().map(|form| form.name()).collect();
-            let detail = format!("option 'output' can't be '{value}' here; it takes {}", names.join(", "));
+            let detail =
+                format!("option 'output' can't be '{value}' here; it takes {}", names.join(", "));
             Err(invalid("output", detail))
         }
     }
@@ -340,24 +367,33 @@ fn methods(value: &str) -> Result<Vec<Method>> {
 
 fn text(name: &str, value: &str) -> Result<String> {
     if value.is_empty() {
-        return Err(invalid(name, format!("option '{name}' is empty; leave it out for the default")));
+        return Err(invalid(
+            name,
+            format!("option '{name}' is empty; leave it out for the default"),
+        ));
     }
     Ok(value.to_owned())
 }
 
-fn number<T: FromStr>(name: &str, value: &str, is_right: impl Fn(&T) -> bool, takes: &str) -> Result<T> {
-    value
-        .parse()
-        .ok()
-        .filter(is_right)
-        .ok_or_else(|| invalid(name, format!("option '{name}' can't be '{value}'; it takes {takes}")))
+fn number<T: FromStr>(
+    name: &str,
+    value: &str,
+    is_right: impl Fn(&T) -> bool,
+    takes: &str,
+) -> Result<T> {
+    value.parse().ok().filter(is_right).ok_or_else(|| {
+        invalid(name, format!("option '{name}' can't be '{value}'; it takes {takes}"))
+    })
 }
 
 fn boolean(name: &str, value: &str) -> Result<bool> {
     match value.to_ascii_lowercase().as_str() {
         "true" | "1" | "yes" | "on" => Ok(true),
         "false" | "0" | "no" | "off" => Ok(false),
-        _ => Err(invalid(name, format!("option '{name}' can't be '{value}'; it takes true or false"))),
+        _ => Err(invalid(
+            name,
+            format!("option '{name}' can't be '{value}'; it takes true or false"),
+        )),
     }
 }
 

@@ -51,7 +51,8 @@ fn the_help_names_every_method() {
 
 #[test]
 fn the_same_said_twice_is_no_contradiction() {
-    let pairs = [("method", "gradcampp"), ("method", "Grad-CAM++"), ("weight", ".5"), ("weight", "0.50")];
+    let pairs =
+        [("method", "gradcampp"), ("method", "Grad-CAM++"), ("weight", ".5"), ("weight", "0.50")];
     assert!(parse(Explain, &pairs).is_ok());
     insta::assert_snapshot!(refusal(Explain, &[("top_k", "1"), ("top_k", "2")]), @"top_k: option 'top_k' is given twice, with different values; give one");
 }

@@ -93,7 +93,11 @@ fn the_part_that_was_seen_is_never_empty_and_never_outside() {
 fn a_figure_has_a_column_more_than_methods() {
     let image = RgbImage::new(360, 240);
     let explanation = explanation(array![[0.0, 1.0]], [0.0, 0.0, 360.0, 240.0]);
-    let picture =
-        figure_of(&[explanation.clone(), explanation], &image, &cropping(), &rendering(Size::Image));
+    let picture = figure_of(
+        &[explanation.clone(), explanation],
+        &image,
+        &cropping(),
+        &rendering(Size::Image),
+    );
     assert_eq!(picture.width(), 2 * 28 + 3 * 360 + 2 * 24);
 }

@@ -34,7 +34,8 @@ pub(super) fn preferred<'a>(
             "*/*" | "image/*" | "image/png" => forms[0],
             _ => continue,
         };
-        let quality = parts.find_map(|part| part.strip_prefix("q=")?.parse().ok()).unwrap_or(1.0_f32);
+        let quality =
+            parts.find_map(|part| part.strip_prefix("q=")?.parse().ok()).unwrap_or(1.0_f32);
         // The first of equals: clients list what they like best first.
         if forms.contains(&output) && quality > best.0 {
             best = (quality, Preferred { output, is_streamed });
@@ -54,7 +55,10 @@ mod tests {
     #[test]
     fn the_best_that_is_understood_wins() {
         use Endpoint::{Compare, Explain, Predict};
-        assert_eq!(preferred(Explain, []), Preferred { output: Output::Overlay, is_streamed: false });
+        assert_eq!(
+            preferred(Explain, []),
+            Preferred { output: Output::Overlay, is_streamed: false }
+        );
         assert_eq!(form(Explain, "*/*"), Output::Overlay);
         assert_eq!(form(Explain, "application/json, text/plain, */*"), Output::Json);
         assert_eq!(form(Explain, "image/png;q=0.5, Application/JSON; q=0.9"), Output::Json);

@@ -23,7 +23,11 @@ const DISCARD_TIMES: usize = 4;
 ///
 /// # Errors
 /// [`Kind::BodyTooLarge`] over the limit, [`Kind::Malformed`] if it breaks off.
-pub(super) async fn collect(mut body: Body, headers: &HeaderMap, limit_bytes: usize) -> Result<Bytes> {
+pub(super) async fn collect(
+    mut body: Body,
+    headers: &HeaderMap,
+    limit_bytes: usize,
+) -> Result<Bytes> {
     let announced = headers
         .get(CONTENT_LENGTH)
         .and_then(|length| length.to_str().ok()?.parse::<usize>().ok())
@@ -68,7 +72,9 @@ pub(in crate::http) async fn discard(mut body: Body, headers: &HeaderMap, limit_
     let mut left = limit_bytes.saturating_mul(DISCARD_TIMES);
     let reading = async {
         while let Some(Ok(frame)) = body.frame().await {
-            let Some(still) = left.checked_sub(frame.data_ref().map_or(0, Bytes::len)) else { return };
+            let Some(still) = left.checked_sub(frame.data_ref().map_or(0, Bytes::len)) else {
+                return;
+            };
             left = still;
         }
     };

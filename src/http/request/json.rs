@@ -1,4 +1,5 @@
-//! `application/json`: one object, the member `image` is the file in base64, every other one an option.
+//! `application/json`: one object, the member `image` is the file in base64, every other one an
+//! option.
 
 use std::fmt;
 
@@ -33,7 +34,10 @@ impl<'de> Deserialize<'de> for Members {
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("an object with a member 'image'")
             }
-            fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> std::result::Result<Members, M::Error> {
+            fn visit_map<M: MapAccess<'de>>(
+                self,
+                mut map: M,
+            ) -> std::result::Result<Members, M::Error> {
                 let mut members = Vec::new();
                 while let Some(member) = map.next_entry()? {
                     members.push(member);
@@ -54,7 +58,9 @@ pub(super) fn read(body: &[u8]) -> Result<Contents> {
     for (name, value) in members {
         if name == "image" {
             if contents.image.is_some() {
-                return Err(Error::new(Kind::Malformed, "the JSON has two images; send one").about("image"));
+                return Err(
+                    Error::new(Kind::Malformed, "the JSON has two images; send one").about("image")
+                );
             }
             contents.image = Some(image(&value)?);
         } else if let Some(value) = option(&name, value)? {
@@ -78,8 +84,9 @@ fn image(value: &Value) -> Result<Bytes> {
     };
     // Encoders for mail break lines.
     let base64: Vec<u8> = base64.bytes().filter(|byte| !byte.is_ascii_whitespace()).collect();
-    let bytes =
-        BASE64.decode(&base64).map_err(|error| malformed(format!("'image' is not base64: {error}")))?;
+    let bytes = BASE64
+        .decode(&base64)
+        .map_err(|error| malformed(format!("'image' is not base64: {error}")))?;
     Ok(bytes.into())
 }
 

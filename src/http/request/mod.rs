@@ -85,7 +85,11 @@ impl Asked {
 }
 
 /// The options as one struct; a stream carries JSON and nothing else.
-fn question(endpoint: Endpoint, pairs: &[(String, String)], preferred: Preferred) -> Result<Question> {
+fn question(
+    endpoint: Endpoint,
+    pairs: &[(String, String)],
+    preferred: Preferred,
+) -> Result<Question> {
     let pairs = pairs.iter().map(|(name, value)| (name.as_str(), value.as_str()));
     let question = Question::parse(endpoint, pairs, preferred.output)?;
     let output = question.rendering.output;
@@ -109,8 +113,9 @@ fn query(parts: &Parts) -> Vec<(String, String)> {
         .collect()
 }
 
-/// In a query an unescaped `+` means a space, so that `method=gradcam++` arrives as `gradcam␣␣`, and
-/// without its spaces that is another method. No method's name ends in a space: they were plus signs.
+/// In a query an unescaped `+` means a space, so that `method=gradcam++` arrives as `gradcam␣␣`,
+/// and without its spaces that is another method. No method's name ends in a space: they were plus
+/// signs.
 fn plus_signs(value: &str) -> String {
     let restore = |name: &str| {
         let plain = name.trim_end_matches(' ');
@@ -121,7 +126,8 @@ fn plus_signs(value: &str) -> String {
 
 impl BodyKind {
     fn of(parts: &Parts) -> Result<Self> {
-        const TAKEN: &str = "send multipart/form-data, application/json, image/* or application/octet-stream";
+        const TAKEN: &str =
+            "send multipart/form-data, application/json, image/* or application/octet-stream";
         let refuse = |what: String| Err(Error::new(Kind::UnsupportedImage, what));
         let Some(value) = parts.headers.get(CONTENT_TYPE) else {
             return refuse(format!("the request has no Content-Type; {TAKEN}"));

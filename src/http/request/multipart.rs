@@ -19,7 +19,9 @@ pub(super) async fn read(body: Bytes, boundary: String) -> Result<Contents> {
         };
         if name == "image" {
             if contents.image.is_some() {
-                return Err(Error::new(Kind::Malformed, "the form has two images; send one").about("image"));
+                return Err(
+                    Error::new(Kind::Malformed, "the form has two images; send one").about("image")
+                );
             }
             contents.image = Some(field.bytes().await.map_err(malformed)?);
         } else {

@@ -40,13 +40,18 @@ impl Format {
             // Two letters are too little to tell a bitmap from prose: byte 14 holds the
             // header's length, of which there are few.
             [b'B', b'M', rest @ ..]
-                if matches!(rest.get(12..16), Some([12 | 16 | 40 | 52 | 56 | 64 | 108 | 124, 0, 0, 0])) =>
+                if matches!(
+                    rest.get(12..16),
+                    Some([12 | 16 | 40 | 52 | 56 | 64 | 108 | 124, 0, 0, 0])
+                ) =>
             {
                 Self::Bmp
             }
             _ => {
-                let what = refused(bytes)
-                    .map_or_else(|| "This is not an image".to_owned(), |name| format!("This is {name}"));
+                let what = refused(bytes).map_or_else(
+                    || "This is not an image".to_owned(),
+                    |name| format!("This is {name}"),
+                );
                 return Err(Error::new(Kind::UnsupportedImage, format!("{what}. {ACCEPTED}.")));
             }
         })

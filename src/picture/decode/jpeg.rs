@@ -25,7 +25,9 @@ pub(super) fn decode(bytes: &[u8], limits: Limits) -> Result<Decoded> {
         .set_max_height(usize::from(u16::MAX));
     let mut decoder = JpegDecoder::new_with_options(ZCursor::new(bytes), options);
     decoder.decode_headers().map_err(explain)?;
-    let size = decoder.dimensions().and_then(|(w, h)| Some((u32::try_from(w).ok()?, u32::try_from(h).ok()?)));
+    let size = decoder
+        .dimensions()
+        .and_then(|(w, h)| Some((u32::try_from(w).ok()?, u32::try_from(h).ok()?)));
     let (width, height) = size.ok_or_else(|| corrupt(Format::Jpeg, "it does not say its size"))?;
     limits.check(width, height)?;
     if !scan.ended {
@@ -44,6 +46,8 @@ pub(super) fn decode(bytes: &[u8], limits: Limits) -> Result<Decoded> {
 fn explain(error: DecodeErrors) -> Error {
     match error {
         DecodeErrors::Unsupported(_) => unsupported(Format::Jpeg).caused_by(format!("{error:?}")),
-        error => corrupt(Format::Jpeg, "it is truncated or damaged").caused_by(format!("{error:?}")),
+        error => {
+            corrupt(Format::Jpeg, "it is truncated or damaged").caused_by(format!("{error:?}"))
+        }
     }
 }

@@ -24,14 +24,17 @@ pub(super) fn scan(bytes: &[u8]) -> Scan {
     let mut at = 2;
     let mut in_scan = false;
     // Each turn leaves `at` further on, so the walk is linear in the file.
-    while let Some(skipped) = bytes.get(at..).and_then(|rest| rest.iter().position(|&byte| byte == 0xff)) {
+    while let Some(skipped) =
+        bytes.get(at..).and_then(|rest| rest.iter().position(|&byte| byte == 0xff))
+    {
         found.stray |= skipped > 0 && !in_scan;
         at += skipped + 1;
         let Some(&marker) = bytes.get(at) else { break };
         match marker {
             // Fill bytes: the marker is the next byte that is not 0xff.
             0xff => continue,
-            // A data byte 0xff in a scan is followed by 0; restart markers, TEM and SOI stand alone.
+            // A data byte 0xff in a scan is followed by 0; restart markers, TEM and SOI stand
+            // alone.
             0x00 | 0x01 | 0xd0..=0xd7 | SOI => at += 1,
             EOI => {
                 found.ended = true;

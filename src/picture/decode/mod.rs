@@ -37,7 +37,10 @@ impl Limits {
             ));
         }
         if pixels > self.max_pixels {
-            return Err(too_large(format!("The image has {width} × {height} = {pixels} pixels"), self));
+            return Err(too_large(
+                format!("The image has {width} × {height} = {pixels} pixels"),
+                self,
+            ));
         }
         Ok(())
     }
@@ -55,7 +58,8 @@ impl Limits {
 ///
 /// # Errors
 /// [`Kind::UnsupportedImage`] for what is no image or of another format,
-/// [`Kind::ImageTooLarge`] over the limit, [`Kind::CorruptImage`] for what cannot be decoded to its end.
+/// [`Kind::ImageTooLarge`] over the limit, [`Kind::CorruptImage`] for what cannot be decoded to its
+/// end.
 pub fn decode(bytes: &[u8], limits: &Limits) -> Result<RgbImage> {
     let format = Format::of(bytes)?;
     let decoded = catch_unwind(AssertUnwindSafe(|| match format {
@@ -106,7 +110,9 @@ fn on_white(image: DynamicImage) -> RgbImage {
         let [r, g, b, alpha] = pixel.0;
         let alpha = u32::from(alpha);
         // c·α + 255·(1 − α), rounded.
-        *out = Rgb([r, g, b].map(|c| ((u32::from(c) * alpha + 255 * (255 - alpha) + 127) / 255) as u8));
+        *out = Rgb(
+            [r, g, b].map(|c| ((u32::from(c) * alpha + 255 * (255 - alpha) + 127) / 255) as u8)
+        );
     }
     out
 }

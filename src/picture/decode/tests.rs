@@ -123,7 +123,10 @@ fn transparency_is_shown_on_white() {
         assert_eq!(out.into_raw(), [255, 255, 255, 227, 127, 177, 200, 0, 100], "{format:?}");
     }
     let grey = GrayAlphaImage::from_pixel(1, 1, image::LumaA([0, 51]));
-    assert_eq!(decode(&file(&grey.into(), ImageFormat::Png), &LIMITS).unwrap().into_raw(), [204; 3]);
+    assert_eq!(
+        decode(&file(&grey.into(), ImageFormat::Png), &LIMITS).unwrap().into_raw(),
+        [204; 3]
+    );
 }
 
 #[test]
@@ -154,7 +157,8 @@ fn exif_turns_the_image_upright() {
     assert_eq!(decode(&jpeg, &LIMITS).unwrap().dimensions(), (45, 67));
     let out = decode(&turned, &LIMITS).unwrap();
     assert_eq!(out.dimensions(), (67, 45));
-    let far = out.as_raw().iter().zip(sample().as_raw()).map(|(a, b)| a.abs_diff(*b) as u32).sum::<u32>();
+    let far =
+        out.as_raw().iter().zip(sample().as_raw()).map(|(a, b)| a.abs_diff(*b) as u32).sum::<u32>();
     assert!(far / (67 * 45 * 3) < 30, "the picture is another one: {far}");
 }
 

@@ -36,8 +36,11 @@ const WHITE: Rgb<u8> = Rgb([255; 3]);
 #[must_use]
 pub fn figure(rows: &[Vec<Option<Panel<'_>>>]) -> RgbImage {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
-    let panels =
-        || rows.iter().enumerate().flat_map(|(y, row)| row.iter().enumerate().map(move |(x, p)| (x, y, p)));
+    let panels = || {
+        rows.iter()
+            .enumerate()
+            .flat_map(|(y, row)| row.iter().enumerate().map(move |(x, p)| (x, y, p)))
+    };
 
     let mut widths = vec![COLUMN_MIN_PX; columns];
     let mut heights = vec![0; rows.len()];
@@ -60,7 +63,8 @@ pub fn figure(rows: &[Vec<Option<Panel<'_>>>]) -> RgbImage {
     for (x, y, panel) in panels() {
         let Some(panel) = panel else { continue };
         let left = MARGIN_PX + x as u32 * GAP_PX + widths[..x].iter().sum::<u32>();
-        let top = MARGIN_PX + y as u32 * GAP_PX + heights[..y].iter().chain(&titles[..y]).sum::<u32>();
+        let top =
+            MARGIN_PX + y as u32 * GAP_PX + heights[..y].iter().chain(&titles[..y]).sum::<u32>();
         let (panel_width, panel_height) = fit(panel.image.dimensions());
         let picture = resize(panel.image, panel_width, panel_height, Filter::Bicubic);
         // Centred in its column, at the row's top, so that it stays close to its title.

@@ -29,16 +29,22 @@ pub(super) struct Line {
 }
 
 impl Line {
-    /// The text at the largest size that fits `width` pixels; at the smallest, cut with an ellipsis.
+    /// The text at the largest size that fits `width` pixels; at the smallest, cut with an
+    /// ellipsis.
     pub(super) fn fit(text: &str, width: f32) -> Self {
-        let mut text: String =
-            text.trim().chars().take(MAX_CHARS).map(|c| if c.is_control() { ' ' } else { c }).collect();
+        let mut text: String = text
+            .trim()
+            .chars()
+            .take(MAX_CHARS)
+            .map(|c| if c.is_control() { ' ' } else { c })
+            .collect();
         if let Some(&size) = SIZES.iter().find(|&&size| measure(&text, size) <= width) {
             return Self { text, size };
         }
         let size = SIZES[SIZES.len() - 1];
         while text.pop().is_some() {
-            let cut = format!("{}{ELLIPSIS}", text.trim_end_matches(|c: char| !c.is_alphanumeric()));
+            let cut =
+                format!("{}{ELLIPSIS}", text.trim_end_matches(|c: char| !c.is_alphanumeric()));
             if measure(&cut, size) <= width {
                 return Self { text: cut, size };
             }
@@ -55,8 +61,10 @@ impl Line {
             let corner = outline.px_bounds().min;
             outline.draw(|x, y, coverage| {
                 // A negative coordinate becomes a huge one here, which is no pixel either.
-                let (x, y) =
-                    ((corner.x as i64 + i64::from(x)) as u32, (corner.y as i64 + i64::from(y)) as u32);
+                let (x, y) = (
+                    (corner.x as i64 + i64::from(x)) as u32,
+                    (corner.y as i64 + i64::from(y)) as u32,
+                );
                 if let Some(pixel) = image.get_pixel_mut_checked(x, y) {
                     for (channel, ink) in pixel.0.iter_mut().zip(INK) {
                         let paper = f32::from(*channel);

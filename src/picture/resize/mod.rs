@@ -2,8 +2,9 @@
 //!
 //! The two differ on purpose. A model's author prepared images with Pillow, whose filters
 //! widen when an image shrinks; [`resize`] repeats that byte for byte, as Pillow did it up
-//! to version 12. (Version 13 sometimes does the rows first, which moves some bytes by 1 or 2.) A map is enlarged with plain bilinear
-//! interpolation, which looks at two neighbours and no more: that is [`Upsampler`].
+//! to version 12. (Version 13 sometimes does the rows first, which moves some bytes by 1 or 2.) A
+//! map is enlarged with plain bilinear interpolation, which looks at two neighbours and no more:
+//! that is [`Upsampler`].
 
 mod convolve;
 mod upsampler;
@@ -49,7 +50,8 @@ pub fn resize(image: &RgbImage, width: u32, height: u32, filter: Filter) -> RgbI
 }
 
 fn nearest(image: &RgbImage, width: u32, height: u32) -> RgbImage {
-    let (columns, rows) = (nearest_taps(image.width(), width), nearest_taps(image.height(), height));
+    let (columns, rows) =
+        (nearest_taps(image.width(), width), nearest_taps(image.height(), height));
     let source = image.as_raw();
     let row_bytes = image.width() as usize * 3;
     let mut out = Vec::with_capacity(width as usize * height as usize * 3);
@@ -87,7 +89,11 @@ pub fn upsample(map: ArrayView2<'_, f32>, height: usize, width: usize) -> Array2
 
 /// As [`upsample`], but the corners of both maps coincide: torch's `align_corners=True`.
 #[must_use]
-pub fn upsample_align_corners(map: ArrayView2<'_, f32>, height: usize, width: usize) -> Array2<f32> {
+pub fn upsample_align_corners(
+    map: ArrayView2<'_, f32>,
+    height: usize,
+    width: usize,
+) -> Array2<f32> {
     upsampled(&Upsampler::align_corners(map.dim(), (height, width)), map)
 }
 

@@ -35,7 +35,11 @@ impl Upsampler {
     #[must_use]
     pub fn align_corners(from: (usize, usize), to: (usize, usize)) -> Self {
         // A single output pixel has no step; torch takes the first input pixel.
-        Self::new(from, to, |from, to, at| if to > 1.0 { at * ((from - 1.0) / (to - 1.0)) } else { 0.0 })
+        Self::new(
+            from,
+            to,
+            |from, to, at| if to > 1.0 { at * ((from - 1.0) / (to - 1.0)) } else { 0.0 },
+        )
     }
 
     fn new(from: (usize, usize), to: (usize, usize), source: fn(f64, f64, f64) -> f64) -> Self {

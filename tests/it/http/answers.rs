@@ -19,7 +19,8 @@ fn map(answered: &Answered) -> Vec<Vec<f64>> {
 #[tokio::test]
 async fn json_has_what_the_contract_promises() {
     let answered =
-        post_image(&service(), "/v1/explain?output=json&layer=features.29&top_k=1", chelsea()).await;
+        post_image(&service(), "/v1/explain?output=json&layer=features.29&top_k=1", chelsea())
+            .await;
     let mut body = answered.json();
     let timing = body.as_object_mut().unwrap().remove("timing_ms").unwrap();
     assert_eq!(
@@ -44,7 +45,8 @@ async fn json_has_what_the_contract_promises() {
 #[tokio::test]
 async fn a_picture_carries_the_facts_in_its_headers() {
     let service = service();
-    let answered = post_image(&service, "/v1/explain?layer=features.29&target=thing%204", chelsea()).await;
+    let answered =
+        post_image(&service, "/v1/explain?layer=features.29&target=thing%204", chelsea()).await;
     assert_eq!(picture(&answered).dimensions(), (451, 300));
     let names = ["camlens-model", "camlens-method", "camlens-layer", "camlens-target"];
     insta::assert_snapshot!(names.map(|name| answered.header(name)).join(" "), @"tiny gradcam++ features.29 4");
@@ -114,7 +116,9 @@ async fn a_model_that_crops_marks_only_what_it_saw() {
     let (overlay, original) =
         (picture(&overlay).into_rgb8(), image::load_from_memory(&chelsea()).unwrap().into_rgb8());
     assert!((0..300).all(|y| (0..75).all(|x| overlay.get_pixel(x, y) == original.get_pixel(x, y))));
-    assert!((0..300).any(|y| (75..376).any(|x| overlay.get_pixel(x, y) != original.get_pixel(x, y))));
+    assert!(
+        (0..300).any(|y| (75..376).any(|x| overlay.get_pixel(x, y) != original.get_pixel(x, y)))
+    );
 }
 
 #[tokio::test]

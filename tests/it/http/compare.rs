@@ -13,7 +13,10 @@ async fn the_figure_has_a_column_a_method_and_one_for_the_image() {
     assert_eq!(answered.header("camlens-model"), "tiny");
     assert_eq!(answered.header("camlens-method"), "");
     let two = post_image(&service, "/v1/compare?methods=gradcam,scorecam", chelsea()).await;
-    assert_eq!(image::load_from_memory(&two.body).unwrap().dimensions().0, 2 * 28 + 3 * 360 + 2 * 24);
+    assert_eq!(
+        image::load_from_memory(&two.body).unwrap().dimensions().0,
+        2 * 28 + 3 * 360 + 2 * 24
+    );
 }
 
 #[tokio::test]
@@ -23,7 +26,8 @@ async fn json_has_every_map_and_they_are_the_ones_that_explain_gives() {
         "image": base64::Engine::encode(&base64::engine::general_purpose::STANDARD, chelsea()),
         "methods": ["scorecam", "Grad-CAM++"], "layer": "features.29", "target": 2, "output": "json",
     });
-    let compared = send(&service, post("/v1/compare", "application/json", body.to_string())).await.json();
+    let compared =
+        send(&service, post("/v1/compare", "application/json", body.to_string())).await.json();
     for method in ["scorecam", "gradcam++"] {
         let path = format!("/v1/explain?output=json&layer=features.29&target=2&method={method}");
         let alone = post_image(&service, &path, chelsea()).await.json();

@@ -39,8 +39,10 @@ fn every_endpoint_takes_the_options_that_are_described() {
         (Endpoint::Compare, "/v1/compare", "CompareOptions"),
         (Endpoint::Predict, "/v1/predict", "PredictOptions"),
     ] {
-        let taken =
-            set(OPTIONS.iter().filter(|option| option.of.contains(&endpoint)).map(|option| option.name));
+        let taken = set(OPTIONS
+            .iter()
+            .filter(|option| option.of.contains(&endpoint))
+            .map(|option| option.name));
         let members = contract["components"]["schemas"][schema]["properties"].as_object().unwrap();
         assert_eq!(taken, set(members.keys().map(String::as_str)), "{schema}");
         let parameters = contract["paths"][path]["post"]["parameters"].as_array().unwrap();
@@ -80,7 +82,10 @@ fn every_value_of_an_option_is_described_and_so_is_the_default() {
 
     let first = |choices: &[&'static str]| choices[0];
     let defaults: BTreeMap<&str, Value> = BTreeMap::from([
-        ("Method", first(&Method::CHOICES.iter().map(|(name, _)| *name).collect::<Vec<_>>()).into()),
+        (
+            "Method",
+            first(&Method::CHOICES.iter().map(|(name, _)| *name).collect::<Vec<_>>()).into(),
+        ),
         ("Convention", Convention::default().name().into()),
         ("Colormap", Colormap::default().name().into()),
         ("Blend", Blend::default().name().into()),
@@ -106,7 +111,10 @@ fn every_problem_is_described_with_its_status_and_title() {
         let row = kind.row();
         let example = &examples[&format!("problem-{}", row.slug)]["value"];
         assert_eq!(example["type"], format!("{TYPE_PREFIX}{}", row.slug));
-        assert_eq!((&example["status"], &example["title"]), (&row.status.into(), &row.title.into()));
+        assert_eq!(
+            (&example["status"], &example["title"]),
+            (&row.status.into(), &row.title.into())
+        );
     }
 }
 
@@ -119,8 +127,10 @@ async fn answers_are_what_the_schemas_say() {
         let mut root = contract.clone();
         root["$ref"] = format!("#/components/schemas/{schema}").into();
         let validator = jsonschema::draft202012::new(&root).unwrap();
-        let errors: Vec<String> =
-            validator.iter_errors(body).map(|error| format!("{}: {error}", error.instance_path())).collect();
+        let errors: Vec<String> = validator
+            .iter_errors(body)
+            .map(|error| format!("{}: {error}", error.instance_path()))
+            .collect();
         assert!(errors.is_empty(), "{schema}: {errors:?}");
     };
     check("Explanation", &post_image(&service, "/v1/explain?output=json", chelsea()).await.json());

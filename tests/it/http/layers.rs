@@ -5,7 +5,8 @@ use serde_json::json;
 use super::*;
 
 async fn ask(service: &Router, options: &str) -> Value {
-    let answered = post_image(service, &format!("/v1/explain?output=json&{options}"), chelsea()).await;
+    let answered =
+        post_image(service, &format!("/v1/explain?output=json&{options}"), chelsea()).await;
     assert_eq!(answered.status, 200, "{options}: {:?}", answered.body);
     answered.json()
 }
@@ -34,21 +35,33 @@ async fn the_map_is_the_mean_of_the_layers_maps() {
         let mut masked = 0;
         for layer in ["features.15", "features.29"] {
             let one = ask(&service, &format!("{options}&layer={layer}&size=input")).await;
-            mean.iter_mut().zip(numbers(&one["heatmap"])).for_each(|(mean, value)| *mean += value / 2.0);
+            mean.iter_mut()
+                .zip(numbers(&one["heatmap"]))
+                .for_each(|(mean, value)| *mean += value / 2.0);
             masked += one["passes"]["masked"].as_u64().unwrap();
         }
         let largest = mean.iter().fold(0.0_f64, |largest, value| largest.max(value.abs()));
         assert!((several["heatmap"]["max"].as_f64().unwrap() - largest).abs() < 1e-5, "{options}");
         for (found, mean) in numbers(&several["heatmap"]).iter().zip(&mean) {
-            assert!((found - mean / largest).abs() < 1e-5, "{options}: {found}, {}", mean / largest);
+            assert!(
+                (found - mean / largest).abs() < 1e-5,
+                "{options}: {found}, {}",
+                mean / largest
+            );
         }
         assert_eq!(
             (&several["passes"]["forward"], &several["passes"]["masked"]),
             (&json!(forward), &json!(masked))
         );
         // Without the last step it is the mean itself.
-        let raw = ask(&service, &format!("{options}&layer=features.15,features.29&normalize=none")).await;
-        assert!(numbers(&raw["heatmap"]).iter().zip(&mean).all(|(found, mean)| (found - mean).abs() < 1e-5));
+        let raw =
+            ask(&service, &format!("{options}&layer=features.15,features.29&normalize=none")).await;
+        assert!(
+            numbers(&raw["heatmap"])
+                .iter()
+                .zip(&mean)
+                .all(|(found, mean)| (found - mean).abs() < 1e-5)
+        );
     }
 }
 
@@ -69,7 +82,8 @@ async fn layers_go_with_classes_methods_lists_and_pictures() {
     let body = json!({
         "image": image, "output": "json", "layer": ["features.22", "features.29"], "target": 5, "method": "gradcam",
     });
-    let listed = send(&service, post("/v1/explain", "application/json", body.to_string())).await.json();
+    let listed =
+        send(&service, post("/v1/explain", "application/json", body.to_string())).await.json();
     assert_eq!(listed["heatmap"], classes["maps"][1]["heatmap"]);
 
     let picture = post_image(&service, &format!("/v1/explain?{layers}"), chelsea()).await;

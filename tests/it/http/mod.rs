@@ -82,7 +82,8 @@ fn model(models: &Path, id: &str, onnx: &[u8], manifest: &str, labels: &str) {
     let folder = models.join(id);
     std::fs::create_dir(&folder).unwrap();
     std::fs::write(folder.join("model.onnx"), onnx).unwrap();
-    std::fs::write(folder.join("model.toml"), format!("file = \"model.onnx\"\n{manifest}")).unwrap();
+    std::fs::write(folder.join("model.toml"), format!("file = \"model.onnx\"\n{manifest}"))
+        .unwrap();
     if !labels.is_empty() {
         std::fs::write(folder.join("labels.txt"), labels).unwrap();
     }
@@ -93,7 +94,9 @@ fn enlarged(name: &str, side_px: i64) -> Vec<u8> {
     let file = OnnxFile::open(&repository(&format!("tests/golden/dialects/{name}.onnx"))).unwrap();
     let mut model = file.model;
     let input = &mut model.graph.as_mut().unwrap().input[0];
-    let Some(TypeValue::Tensor(tensor)) = input.r#type.as_mut().and_then(|kind| kind.value.as_mut()) else {
+    let Some(TypeValue::Tensor(tensor)) =
+        input.r#type.as_mut().and_then(|kind| kind.value.as_mut())
+    else {
         panic!("an input that is no tensor")
     };
     for dimension in &mut tensor.shape.as_mut().unwrap().dim[2..] {
@@ -188,13 +191,14 @@ pub(crate) fn form(fields: &[(&str, &str)], image: Option<&[u8]>) -> Vec<u8> {
     let mut body = Vec::new();
     for (name, value) in fields {
         body.extend_from_slice(
-            format!("--{BOUNDARY}\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n")
-                .as_bytes(),
+            format!(
+                "--{BOUNDARY}\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n"
+            )
+            .as_bytes(),
         );
     }
     if let Some(image) = image {
-        let head =
-            "Content-Disposition: form-data; name=\"image\"; filename=\"x.png\"\r\nContent-Type: image/png";
+        let head = "Content-Disposition: form-data; name=\"image\"; filename=\"x.png\"\r\nContent-Type: image/png";
         body.extend_from_slice(format!("--{BOUNDARY}\r\n{head}\r\n\r\n").as_bytes());
         body.extend_from_slice(image);
         body.extend_from_slice(b"\r\n");

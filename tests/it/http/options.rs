@@ -23,20 +23,25 @@ async fn query_form_and_json_ask_the_same() {
     let service = service();
     let image = chelsea();
     let base64 = base64::engine::general_purpose::STANDARD.encode(&image);
-    let options = [("method", "gradcampp"), ("layer", "features.22"), ("target", "thing 3"), ("top_k", "2")];
+    let options =
+        [("method", "gradcampp"), ("layer", "features.22"), ("target", "thing 3"), ("top_k", "2")];
     let expected = json!(["gradcam++", "features.22", 3, 2]);
 
-    let query = "/v1/explain?output=json&method=gradcampp&layer=features.22&target=thing%203&top_k=2";
+    let query =
+        "/v1/explain?output=json&method=gradcampp&layer=features.22&target=thing%203&top_k=2";
     assert_eq!(facts(&post_image(&service, query, image.clone()).await), expected);
     assert_eq!(facts(&post_form(&service, PATH, &options, Some(&image)).await), expected);
-    for image in
-        [base64.clone(), format!("data:image/png;base64,{base64}"), base64.trim_end_matches('=').to_owned()]
-    {
+    for image in [
+        base64.clone(),
+        format!("data:image/png;base64,{base64}"),
+        base64.trim_end_matches('=').to_owned(),
+    ] {
         let body = json!({
             "image": image, "output": "json", "method": "Grad-CAM++", "layer": "features.22",
             "target": 3, "top_k": 2, "score": null, "emphasize": false, "weight": 0.5,
         });
-        let answered = send(&service, post("/v1/explain", "application/json", body.to_string())).await;
+        let answered =
+            send(&service, post("/v1/explain", "application/json", body.to_string())).await;
         assert_eq!(facts(&answered), expected);
     }
 }
@@ -57,7 +62,8 @@ async fn a_plus_sign_in_a_query_need_not_be_escaped() {
 async fn two_values_for_one_option_are_refused_wherever_they_stand() {
     let service = service();
     let image = chelsea();
-    let twice = post_image(&service, "/v1/explain?method=gradcam&method=scorecam", image.clone()).await;
+    let twice =
+        post_image(&service, "/v1/explain?method=gradcam&method=scorecam", image.clone()).await;
     insta::assert_snapshot!(twice.problem(), @r"
     400
     detail: option 'method' is given twice, with different values; give one

@@ -1,4 +1,5 @@
-//! A full queue, a deadline, a client that goes, a shutdown: each is told, and leaves nothing behind.
+//! A full queue, a deadline, a client that goes, a shutdown: each is told, and leaves nothing
+//! behind.
 
 use std::time::{Duration, Instant};
 
@@ -22,7 +23,8 @@ pub(crate) async fn until(what: &str, holds: impl Fn() -> bool) {
 }
 
 pub(crate) async fn nothing_is_left(state: &App) {
-    until("work goes on", || state.admission().queued() == 0 && state.admission().working() == 0).await;
+    until("work goes on", || state.admission().queued() == 0 && state.admission().working() == 0)
+        .await;
 }
 
 #[tokio::test]
@@ -65,7 +67,8 @@ async fn a_deadline_stops_the_work() {
 
 #[tokio::test]
 async fn a_body_that_never_comes_is_not_waited_for() {
-    let (service, state) = service_with(models(), Server { body_timeout_ms: 50, ..Server::default() });
+    let (service, state) =
+        service_with(models(), Server { body_timeout_ms: 50, ..Server::default() });
     insta::assert_snapshot!(send(&service, post("/v1/explain", "image/png", endless())).await.problem(), @r"
     504
     detail: the request did not arrive within 50 ms
@@ -115,7 +118,8 @@ async fn a_shutdown_refuses_what_comes_and_stops_what_is_left() {
 
 #[tokio::test]
 async fn more_than_the_workers_wait_their_turn() {
-    let (service, state) = service_with(models(), Server { workers: 1, queue: 8, ..Server::default() });
+    let (service, state) =
+        service_with(models(), Server { workers: 1, queue: 8, ..Server::default() });
     let requests = (0..8).map(|_| post_image(&service, "/v1/explain", chelsea()));
     for answered in futures_util::future::join_all(requests).await {
         assert_eq!(answered.status, 200);

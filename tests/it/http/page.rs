@@ -17,12 +17,20 @@ async fn every_file_of_the_page_has_its_type() {
         let (url, content_type) = match name.as_str() {
             "index.html" => ("/".to_owned(), "text/html; charset=utf-8"),
             "docs.html" => ("/docs".to_owned(), "text/html; charset=utf-8"),
-            name if name.ends_with(".js") => (format!("/assets/{name}"), "text/javascript; charset=utf-8"),
-            name if name.ends_with(".css") => (format!("/assets/{name}"), "text/css; charset=utf-8"),
+            name if name.ends_with(".js") => {
+                (format!("/assets/{name}"), "text/javascript; charset=utf-8")
+            }
+            name if name.ends_with(".css") => {
+                (format!("/assets/{name}"), "text/css; charset=utf-8")
+            }
             name => (format!("/assets/{name}"), "image/svg+xml"),
         };
         let answered = get(&service, &url).await;
-        assert_eq!((answered.status.as_u16(), answered.header("content-type")), (200, content_type), "{url}");
+        assert_eq!(
+            (answered.status.as_u16(), answered.header("content-type")),
+            (200, content_type),
+            "{url}"
+        );
         assert_eq!(answered.body, std::fs::read(&path).unwrap(), "{url}");
         assert_eq!(answered.header("x-content-type-options"), "nosniff");
         assert_eq!(
@@ -40,8 +48,10 @@ async fn a_browser_that_has_it_is_told_so() {
     let first = get(&service, "/assets/app.js").await;
     let tag = first.header("etag").to_owned();
     for known in [tag.clone(), format!("\"other\", W/{tag}")] {
-        let request =
-            Request::get("/assets/app.js").header("if-none-match", known).body(Body::empty()).unwrap();
+        let request = Request::get("/assets/app.js")
+            .header("if-none-match", known)
+            .body(Body::empty())
+            .unwrap();
         let again = send(&service, request).await;
         assert_eq!((again.status.as_u16(), again.body.len()), (304, 0));
         assert_eq!(again.header("etag"), tag);
@@ -52,7 +62,8 @@ async fn a_browser_that_has_it_is_told_so() {
 async fn head_is_get_without_the_body() {
     let service = service();
     for path in ["/", "/v1/models", "/health/live", "/metrics", "/openapi.json"] {
-        let request = Request::builder().method(Method::HEAD).uri(path).body(Body::empty()).unwrap();
+        let request =
+            Request::builder().method(Method::HEAD).uri(path).body(Body::empty()).unwrap();
         let answered = send(&service, request).await;
         assert_eq!((answered.status.as_u16(), answered.body.len()), (200, 0), "{path}");
     }

@@ -248,10 +248,9 @@ fn claiming(width: u32, height: u32) -> Vec<u8> {
 
 fn crc32(bytes: &[u8]) -> u32 {
     !bytes.iter().fold(!0_u32, |sum, &byte| {
-        (0..8).fold(
-            sum ^ u32::from(byte),
-            |sum, _| if sum & 1 == 1 { 0xedb8_8320 ^ (sum >> 1) } else { sum >> 1 },
-        )
+        (0..8).fold(sum ^ u32::from(byte), |sum, _| {
+            if sum & 1 == 1 { 0xedb8_8320 ^ (sum >> 1) } else { sum >> 1 }
+        })
     })
 }
 
@@ -280,10 +279,12 @@ async fn bodies_over_the_limit_however_they_come() {
     type: /docs#problem-body-too-large
     ");
     assert_eq!(post_form(&service, "/v1/explain", &[], Some(&large)).await.status, 413);
-    let text = json!({ "image": base64::engine::general_purpose::STANDARD.encode(&large) }).to_string();
+    let text =
+        json!({ "image": base64::engine::general_purpose::STANDARD.encode(&large) }).to_string();
     assert_eq!(send(&service, post("/v1/explain", "application/json", text)).await.status, 413);
     // In chunks there is no length to refuse it by.
-    let chunks = futures_util::stream::iter((0..30).map(|_| Ok::<_, std::io::Error>(vec![0_u8; 10_000])));
+    let chunks =
+        futures_util::stream::iter((0..30).map(|_| Ok::<_, std::io::Error>(vec![0_u8; 10_000])));
     let body = Body::from_stream(chunks);
     assert_eq!(send(&service, post("/v1/explain", "image/png", body)).await.status, 413);
     let small = vec![0; 200_000];

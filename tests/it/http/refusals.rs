@@ -1,5 +1,5 @@
-//! Models with something between layer and score that has no gradient: what stands in the way is named
-//! wherever one can ask, and methods without a gradient go on working.
+//! Models with something between layer and score that has no gradient: what stands in the way is
+//! named wherever one can ask, and methods without a gradient go on working.
 
 use std::path::Path;
 use std::process::{Command, Output};
@@ -8,8 +8,8 @@ use axum::Router;
 use axum::http::StatusCode;
 use camlens::config::Server;
 use camlens::graph::proto::{
-    AttributeProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TensorShapeProto, TensorType,
-    TypeProto, TypeValue, ValueInfoProto, data_type,
+    AttributeProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TensorShapeProto,
+    TensorType, TypeProto, TypeValue, ValueInfoProto, data_type,
 };
 use prost::Message;
 use serde_json::Value;
@@ -18,7 +18,8 @@ use super::{chelsea, get, model, post_image, service_with, start};
 use crate::net::{Net, int};
 use crate::support::repository;
 
-/// A classifier of five classes; `middle` stands between its last maps `[N, 4, 30, 30]` and their mean.
+/// A classifier of five classes; `middle` stands between its last maps `[N, 4, 30, 30]` and their
+/// mean.
 fn classifier(middle: impl FnOnce(&mut Net, &str) -> String) -> ModelProto {
     let mut net = Net::default();
     let kernel = net.weights(&[4, 3, 3, 3]);
@@ -130,7 +131,8 @@ async fn answers(onnx: &ModelProto) -> String {
     model(folder.path(), "it", &onnx.encode_to_vec(), "default_layer = \"Relu_1\"\n", "");
     let service = service(folder.path());
     let described = get(&service, "/v1/models/it").await.json();
-    let layer = described["layers"].as_array().unwrap().iter().find(|layer| layer["name"] == "Relu_1");
+    let layer =
+        described["layers"].as_array().unwrap().iter().find(|layer| layer["name"] == "Relu_1");
     let layer = layer.unwrap_or_else(|| panic!("no such layer: {described:#}"));
     assert_eq!(layer["gradients"], false, "{layer:#}");
     let works = |method: &str| described["methods"][method]["available"].as_bool().unwrap();
@@ -166,14 +168,17 @@ async fn integer_operators_are_explained_by_an_estimate_that_is_named() {
         model(folder.path(), "it", &onnx.encode_to_vec(), "default_layer = \"Relu_1\"\n", "");
         let service = service(folder.path());
         let described = get(&service, "/v1/models/it").await.json();
-        let layer = described["layers"].as_array().unwrap().iter().find(|layer| layer["name"] == "Relu_1");
+        let layer =
+            described["layers"].as_array().unwrap().iter().find(|layer| layer["name"] == "Relu_1");
         assert_eq!(layer.unwrap()["gradient"], "straight-through", "{described:#}");
-        let answered = post_image(&service, "/v1/explain?method=gradcam&output=json", chelsea()).await.json();
+        let answered =
+            post_image(&service, "/v1/explain?method=gradcam&output=json", chelsea()).await.json();
         assert_eq!(answered["heatmap"]["gradient"], "straight-through", "{answered:#}");
     }
 }
 
-/// What skl2onnx puts at the end of a classifier: the label, and a map from class to probability for each image.
+/// What skl2onnx puts at the end of a classifier: the label, and a map from class to probability
+/// for each image.
 #[tokio::test]
 async fn of_a_label_and_a_zip_map_the_probabilities_are_explained() {
     let mut onnx = classifier(|_, maps| maps.to_owned());
@@ -203,10 +208,14 @@ async fn of_a_label_and_a_zip_map_the_probabilities_are_explained() {
     assert_eq!(answered.status, StatusCode::OK, "{:?}", answered.body);
     let answer = answered.json();
     assert_eq!(answer["predictions"].as_array().unwrap().len(), 5);
-    assert!(answer["target"]["logit"].is_number() && answer["heatmap"]["empty"] == false, "{answer}");
+    assert!(
+        answer["target"]["logit"].is_number() && answer["heatmap"]["empty"] == false,
+        "{answer}"
+    );
 }
 
-/// ONNX Runtime's CPU kernels know few operators in bfloat16: a model of others is refused with the one that is missing.
+/// ONNX Runtime's CPU kernels know few operators in bfloat16: a model of others is refused with the
+/// one that is missing.
 #[test]
 fn what_the_runtime_has_no_kernel_for_is_named() {
     let onnx = classifier(|net, maps| {

@@ -58,7 +58,9 @@ async fn a_model_tells_what_it_takes_and_what_can_be_explained() {
     let mut model = get(&service(), "/v1/models/tiny").await.json();
     let layers = model["layers"].take();
     assert_eq!(model["labels"].take().as_array().unwrap().len(), 10);
-    assert!(layers.as_array().unwrap().iter().any(|layer| layer["alias"] == model["default_layer"]));
+    assert!(
+        layers.as_array().unwrap().iter().any(|layer| layer["alias"] == model["default_layer"])
+    );
     insta::assert_snapshot!(layers[0].to_string(), @r#"{"alias":"features.1","gradient":"exact","gradients":true,"layout":"nchw","methods":["gradcam++","gradcam","scorecam","layercam","hirescam","xgradcam","gradcam-elementwise","eigencam","eigengradcam","random","ablationcam","reciprocam","smoothgradcam++","groupcam"],"name":"/features/features.1/Relu","shape":[4,64,64],"tensor":"/features/features.1/Relu_output_0"}"#);
     insta::assert_snapshot!(format!("{model:#}"), @r#"
     {
@@ -187,7 +189,8 @@ async fn it_is_not_ready_when_the_default_model_is_broken() {
 #[tokio::test]
 async fn requests_and_passes_are_counted() {
     let service = service();
-    post_image(&service, "/v1/explain?method=scorecam&max_channels=3&layer=features.29", chelsea()).await;
+    post_image(&service, "/v1/explain?method=scorecam&max_channels=3&layer=features.29", chelsea())
+        .await;
     post_image(&service, "/v1/explain?metod=x", chelsea()).await;
     get(&service, "/a/scanner/s/path").await;
     let answered = get(&service, "/metrics").await;
@@ -195,7 +198,9 @@ async fn requests_and_passes_are_counted() {
     let text = String::from_utf8(answered.body.to_vec()).unwrap();
     let mut counts: Vec<&str> = text
         .lines()
-        .filter(|line| line.starts_with("camlens_") && !line.contains("_bucket") && !line.contains("_sum"))
+        .filter(|line| {
+            line.starts_with("camlens_") && !line.contains("_bucket") && !line.contains("_sum")
+        })
         .collect();
     counts.sort_unstable();
     insta::assert_snapshot!(counts.join("\n"), @r#"
@@ -231,8 +236,12 @@ async fn what_is_known_is_counted_and_its_bytes_are() {
     let (service, _) = service_with(models, Default::default());
     let path = "/v1/explain?method=scorecam&max_channels=3&output=json";
     let first = post_image(&service, path, chelsea()).await.json();
-    let colours =
-        post_image(&service, "/v1/explain?method=scorecam&max_channels=3&colormap=viridis", chelsea()).await;
+    let colours = post_image(
+        &service,
+        "/v1/explain?method=scorecam&max_channels=3&colormap=viridis",
+        chelsea(),
+    )
+    .await;
     assert_eq!(colours.header("content-type"), "image/png");
     let again = post_image(&service, path, chelsea()).await.json();
     assert_eq!(first["heatmap"], again["heatmap"]);
@@ -254,7 +263,8 @@ async fn what_is_known_is_counted_and_its_bytes_are() {
 async fn every_answer_has_the_client_s_id_or_one_of_ours() {
     let service = service();
     let ask = async |id: &str| {
-        let request = Request::get("/health/live").header("x-request-id", id).body(Body::empty()).unwrap();
+        let request =
+            Request::get("/health/live").header("x-request-id", id).body(Body::empty()).unwrap();
         send(&service, request).await.header("x-request-id").to_owned()
     };
     assert_eq!(ask("job-7.a_B").await, "job-7.a_B");

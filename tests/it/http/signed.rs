@@ -32,11 +32,15 @@ async fn above_zero_it_is_the_map_as_ever_and_below_what_speaks_against_the_clas
         let scale = heatmap["max"].as_f64().unwrap();
         for (sign, negate) in [(1.0, ""), (-1.0, "&negate=true")] {
             // Score-CAM of a probability has no negative; of a difference it has.
-            let (plain, one_side) = map(&service, &format!("method={method}&normalize=none{negate}")).await;
+            let (plain, one_side) =
+                map(&service, &format!("method={method}&normalize=none{negate}")).await;
             assert!(plain.get("signed").is_none());
             for (signed, one_side) in signed.iter().zip(&one_side) {
                 let expected = (sign * signed * scale).max(0.0);
-                assert!((one_side - expected).abs() <= 1e-5 * scale, "{method}: {one_side} {expected}");
+                assert!(
+                    (one_side - expected).abs() <= 1e-5 * scale,
+                    "{method}: {one_side} {expected}"
+                );
             }
         }
     }
@@ -53,13 +57,15 @@ async fn its_pictures_have_zero_in_the_middle() {
     let expected = |value: f64| Colormap::Coolwarm.table()[(128.0 + 127.0 * value as f32) as usize];
     assert!(coloured.pixels().zip(&values).all(|(pixel, &value)| pixel.0 == expected(value)));
     assert!(values.iter().any(|&value| value < -0.1) && values.iter().any(|&value| value > 0.1));
-    let named = picture(&service, "method=hirescam&signed=1&output=heatmap&size=layer&colormap=rdbu").await;
+    let named =
+        picture(&service, "method=hirescam&signed=1&output=heatmap&size=layer&colormap=rdbu").await;
     assert!(named.pixels().all(|pixel| Colormap::RdBu.table().contains(&pixel.0)));
 
     let grey = picture(&service, "method=hirescam&signed=true&output=gray&size=layer").await;
     assert!(grey.pixels().zip(&values).all(|(pixel, &value)| (pixel.0[0] > 128) <= (value > 0.0)));
 
-    // Where the model saw nothing, the overlay is the image, the array 0 and the grey in the middle.
+    // Where the model saw nothing, the overlay is the image, the array 0 and the grey in the
+    // middle.
     let original = image::load_from_memory(&chelsea()).unwrap().into_rgb8();
     let cropped = "model=cropped&method=hirescam&signed=true";
     let overlay = picture(&service, cropped).await;
@@ -72,9 +78,13 @@ async fn its_pictures_have_zero_in_the_middle() {
 #[tokio::test]
 async fn figures_can_be_signed_too() {
     let service = service();
-    let compared = post_image(&service, "/v1/compare?methods=gradcam,hirescam&signed=true", chelsea()).await;
+    let compared =
+        post_image(&service, "/v1/compare?methods=gradcam,hirescam&signed=true", chelsea()).await;
     assert_eq!(compared.header("camlens-signed"), "true");
-    assert_eq!(image::load_from_memory(&compared.body).unwrap().dimensions().0, 2 * 28 + 3 * 360 + 2 * 24);
+    assert_eq!(
+        image::load_from_memory(&compared.body).unwrap().dimensions().0,
+        2 * 28 + 3 * 360 + 2 * 24
+    );
     let json = "/v1/compare?methods=gradcam,hirescam&signed=true&output=json";
     let maps = post_image(&service, json, chelsea()).await.json()["maps"].clone();
     assert!(maps.as_object().unwrap().values().all(|map| map["heatmap"]["signed"] == true));
@@ -118,11 +128,18 @@ async fn what_has_no_sign_is_refused() {
     title: An option is not valid
     type: /docs#problem-invalid-option
     ");
-    for method in
-        ["gradcampp", "layercam", "gradcam-elementwise", "eigencam", "eigengradcam", "random", "reciprocam"]
-    {
+    for method in [
+        "gradcampp",
+        "layercam",
+        "gradcam-elementwise",
+        "eigencam",
+        "eigengradcam",
+        "random",
+        "reciprocam",
+    ] {
         let answered =
-            post_image(&service, &format!("/v1/explain?signed=true&method={method}"), chelsea()).await;
+            post_image(&service, &format!("/v1/explain?signed=true&method={method}"), chelsea())
+                .await;
         assert_eq!(
             (answered.status.as_u16(), &answered.json()["option"]),
             (400, &"signed".into()),

@@ -109,8 +109,9 @@ async fn event(stream: &mut TcpStream, name: &str) -> Value {
         let length = stream.read(&mut part).await.unwrap();
         assert!(length > 0, "the stream ended: {read}");
         read.push_str(std::str::from_utf8(&part[..length]).unwrap());
-        let found =
-            read.split_once(&format!("event: {name}\ndata: ")).and_then(|(_, rest)| rest.split_once('\n'));
+        let found = read
+            .split_once(&format!("event: {name}\ndata: "))
+            .and_then(|(_, rest)| rest.split_once('\n'));
         if let Some((data, _)) = found {
             return serde_json::from_str(data).unwrap();
         }
@@ -139,10 +140,17 @@ async fn a_client_that_hangs_up_in_a_stream_stops_the_work_at_once() {
     // A pass of many is all that may still have been at work.
     let (done, total) = (progress["done"].as_f64().unwrap(), progress["total"].as_f64().unwrap());
     let remaining = Duration::from_secs_f64(progress["remaining_s"].as_f64().unwrap());
-    assert!(gone.elapsed() < remaining / 2, "{:?} of {remaining:?} at {done}/{total}", gone.elapsed());
+    assert!(
+        gone.elapsed() < remaining / 2,
+        "{:?} of {remaining:?} at {done}/{total}",
+        gone.elapsed()
+    );
     let metrics = ask(running.address, &get_request("/metrics")).await;
     assert!(metrics.contains(r#"route="/v1/explain",method="POST",status="499"} 1"#), "{metrics}");
-    assert!(!metrics.contains("camlens_passes_total{"), "an answer that nobody got was counted: {metrics}");
+    assert!(
+        !metrics.contains("camlens_passes_total{"),
+        "an answer that nobody got was counted: {metrics}"
+    );
 }
 
 #[tokio::test]

@@ -46,7 +46,9 @@ fn names(events: &[(String, Value)]) -> Vec<&str> {
 
 async fn counted(service: &Router, status: u16) -> bool {
     let metrics = get(service, "/metrics").await;
-    let line = format!(r#"camlens_requests_total{{route="/v1/explain",method="POST",status="{status}"}} 1"#);
+    let line = format!(
+        r#"camlens_requests_total{{route="/v1/explain",method="POST",status="{status}"}} 1"#
+    );
     String::from_utf8_lossy(&metrics.body).contains(&line)
 }
 
@@ -56,8 +58,9 @@ async fn the_last_event_is_the_json_answer() {
     for method in ["gradcam", "scorecam"] {
         let options = format!("method={method}&layer=features.29&target=2");
         let streamed = all(&service, &format!("/v1/explain?{options}")).await;
-        let plain =
-            post_image(&service, &format!("/v1/explain?{options}&output=json"), chelsea()).await.json();
+        let plain = post_image(&service, &format!("/v1/explain?{options}&output=json"), chelsea())
+            .await
+            .json();
         let (name, result) = streamed.last().unwrap();
         assert_eq!((name.as_str(), streamed[0].0.as_str()), ("result", "started"));
         for member in ["heatmap", "target", "predictions", "passes", "image", "layer"] {
@@ -68,7 +71,10 @@ async fn the_last_event_is_the_json_answer() {
     }
     let compared = all(&service, "/v1/compare?methods=gradcam,scorecam").await;
     assert_eq!(compared.last().unwrap().1["maps"].as_object().unwrap().len(), 2);
-    assert_eq!(compared.iter().find(|(name, _)| name == "progress").unwrap().1["method"], "scorecam");
+    assert_eq!(
+        compared.iter().find(|(name, _)| name == "progress").unwrap().1["method"],
+        "scorecam"
+    );
 }
 
 /// Events of every kind that a stream without a problem has.
@@ -100,7 +106,8 @@ async fn progress_and_the_map_grow() {
     let mut maps = partial.clone();
     maps.push(result[0]);
     assert!(maps.len() >= 2, "{maps:?}");
-    // No pass takes anything from a map that is not normalised, and not every one adds to its highest place.
+    // No pass takes anything from a map that is not normalised, and not every one adds to its
+    // highest place.
     assert!(maps.is_sorted_by(|a, b| largest(a) <= largest(b)));
     assert!(largest(maps[0]) < largest(result[0]));
     for partial in partial {
@@ -119,13 +126,16 @@ async fn an_unfinished_map_has_the_size_of_the_finished_one() {
         .filter(|(name, _)| ["partial", "result"].contains(&name.as_str()))
         .map(|(_, data)| &data["heatmap"]["shape"])
         .collect();
-    assert!(shapes.len() > 1 && shapes.iter().all(|shape| **shape == serde_json::json!([1024, 1024])));
+    assert!(
+        shapes.len() > 1 && shapes.iter().all(|shape| **shape == serde_json::json!([1024, 1024]))
+    );
 }
 
 #[tokio::test]
 async fn an_unfinished_map_says_what_it_is_about() {
     let (service, _) = service_with(slow_models(), Server::default());
-    let path = "/v1/explain?method=scorecam&score=logit&max_channels=16&target=2&contrast=5&negate=true";
+    let path =
+        "/v1/explain?method=scorecam&score=logit&max_channels=16&target=2&contrast=5&negate=true";
     let events = all(&service, path).await;
     let (_, result) = events.last().unwrap();
     assert_eq!((&result["contrast"]["index"], &result["negate"]), (&5.into(), &true.into()));
@@ -176,15 +186,19 @@ fn problem(events: &[(String, Value)], request_id: &str) -> String {
 
 #[tokio::test]
 async fn a_deadline_ends_the_stream_with_a_problem() {
-    // How fast the machine is, and how busy, is not known: a limit is sought that falls among the passes.
+    // How fast the machine is, and how busy, is not known: a limit is sought that falls among the
+    // passes.
     let mut limit = 100;
     for _ in 0..40 {
         let (service, state) =
             service_with(slow_models(), Server { request_timeout_ms: limit, ..Server::default() });
         let answered = send(&service, streamed("/v1/explain?method=scorecam")).await;
         let is_stream = answered.header("content-type") == "text/event-stream";
-        let events =
-            if is_stream { events(std::str::from_utf8(&answered.body).unwrap()) } else { Vec::new() };
+        let events = if is_stream {
+            events(std::str::from_utf8(&answered.body).unwrap())
+        } else {
+            Vec::new()
+        };
         if !names(&events).contains(&"progress") {
             limit *= 2;
         } else if names(&events).contains(&"result") {

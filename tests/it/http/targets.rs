@@ -8,7 +8,8 @@ use serde_json::json;
 use super::*;
 
 async fn ask(service: &Router, options: &str) -> Value {
-    let answered = post_image(service, &format!("/v1/explain?output=json&{options}"), chelsea()).await;
+    let answered =
+        post_image(service, &format!("/v1/explain?output=json&{options}"), chelsea()).await;
     assert_eq!(answered.status, 200, "{options}: {:?}", answered.body);
     answered.json()
 }
@@ -46,9 +47,16 @@ async fn several_classes_have_the_maps_that_each_has_alone() {
                 assert!(alone["passes"]["masked"].as_u64() < several["passes"]["masked"].as_u64());
                 continue;
             }
-            for same in
-                ["model", "method", "convention", "layer", "contrast", "negate", "predictions", "passes"]
-            {
+            for same in [
+                "model",
+                "method",
+                "convention",
+                "layer",
+                "contrast",
+                "negate",
+                "predictions",
+                "passes",
+            ] {
                 assert_eq!(several[same], alone[same], "{options}, {same}");
             }
         }
@@ -94,7 +102,8 @@ async fn an_array_has_an_axis_more_and_a_picture_a_panel_a_class() {
     // The image and three classes in the first row, the fourth below.
     let figure = image::load_from_memory(&post("").await.body).unwrap();
     assert_eq!(figure.dimensions(), (2 * 28 + 4 * 360 + 3 * 24, 2 * 28 + 2 * (239 + 34) + 24));
-    let heatmaps = image::load_from_memory(&post("output=heatmap&colormap=gray").await.body).unwrap();
+    let heatmaps =
+        image::load_from_memory(&post("output=heatmap&colormap=gray").await.body).unwrap();
     assert_eq!(heatmaps.dimensions(), figure.dimensions());
     assert_ne!(heatmaps, figure);
 }

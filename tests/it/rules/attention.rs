@@ -1,5 +1,5 @@
-//! `Attention` of opset 23 and 24 in every form that it has without a cache. As for all fused operators the
-//! runtime's own is held against the steps at load, here number by number.
+//! `Attention` of opset 23 and 24 in every form that it has without a cache. As for all fused
+//! operators the runtime's own is held against the steps at load, here number by number.
 
 use camlens::graph::proto::AttributeProto;
 
@@ -98,7 +98,8 @@ const CASES: &[Case] = &[
         under(n, &mask, vec![])
     }),
     ("the lowest number for a whole row", -1.0, 1.0, |n| {
-        let (open, values, lowest) = (truths(n, &[ROWS, 4]), n.weights(&[ROWS, 4]), n.float(f32::MIN));
+        let (open, values, lowest) =
+            (truths(n, &[ROWS, 4]), n.weights(&[ROWS, 4]), n.float(f32::MIN));
         let mask = n.op("Where", &[&open, &values, &lowest]);
         under(n, &mask, vec![])
     }),
@@ -113,7 +114,9 @@ const CASES: &[Case] = &[
         let mask = n.op("MatMul", &["layer", &columns]);
         under(n, &mask, vec![])
     }),
-    ("causal", -1.0, 1.0, |n| n.with("Attention", &["layer", "layer", "layer"], vec![int("is_causal", 1)])),
+    ("causal", -1.0, 1.0, |n| {
+        n.with("Attention", &["layer", "layer", "layer"], vec![int("is_causal", 1)])
+    }),
     ("causal, more queries than keys", -1.0, 1.0, |n| {
         let [q, k, v] = cross(n);
         n.with("Attention", &[&q, &k, &v], vec![int("is_causal", 1)])

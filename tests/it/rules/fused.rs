@@ -17,16 +17,23 @@ const CASES: &[Case] = &[
         n.fused("FastGelu", &["layer", &bias], vec![])
     }),
     ("FastGelu", -3.0, 3.0, |n| n.fused("FastGelu", &["layer"], vec![])),
-    ("QuickGelu", -3.0, 3.0, |n| n.fused("QuickGelu", &["layer"], vec![AttributeProto::float("alpha", 1.5)])),
+    ("QuickGelu", -3.0, 3.0, |n| {
+        n.fused("QuickGelu", &["layer"], vec![AttributeProto::float("alpha", 1.5)])
+    }),
     ("FusedConv", -1.0, 1.0, |n| {
         let (weight, bias) = (n.weights(&[3, 3, 3, 3]), n.weights(&[3]));
         let tanh = AttributeProto::string("activation", "Tanh");
-        n.fused("FusedConv", &["layer", &weight, &bias, "layer"], vec![ints("pads", &[1, 1, 1, 1]), tanh])
+        n.fused(
+            "FusedConv",
+            &["layer", &weight, &bias, "layer"],
+            vec![ints("pads", &[1, 1, 1, 1]), tanh],
+        )
     }),
     ("FusedConv", -1.0, 1.0, |n| {
         let (weight, bias) = (n.weights(&[4, 3, 2, 2]), n.weights(&[4]));
         let leaky = AttributeProto::string("activation", "LeakyRelu");
-        let slope = AttributeProto { floats: vec![0.3], ..AttributeProto::float("activation_params", 0.0) };
+        let slope =
+            AttributeProto { floats: vec![0.3], ..AttributeProto::float("activation_params", 0.0) };
         let slope = AttributeProto { f: None, r#type: Some(6), ..slope };
         n.fused("FusedConv", &["layer", &weight, &bias], vec![leaky, slope])
     }),
@@ -46,7 +53,8 @@ const CASES: &[Case] = &[
         let x = tokens(n);
         let doubled = n.op("Mul", &[&x, &x]);
         let (gamma, beta, bias) = (n.weights(&[15]), n.weights(&[15]), n.weights(&[15]));
-        let normal = n.fused("SkipLayerNormalization", &[&x, &doubled, &gamma, &beta, &bias], vec![]);
+        let normal =
+            n.fused("SkipLayerNormalization", &[&x, &doubled, &gamma, &beta, &bias], vec![]);
         // The sum is the fourth output.
         let sum = format!("{normal}/sum");
         let outputs = &mut n.nodes.last_mut().expect("just written").output;

@@ -1,6 +1,6 @@
-//! Operators of integers against the same network in pairs of `QuantizeLinear` and `DequantizeLinear`, whose
-//! rules are held against PyTorch's `FakeQuantize` in `zoo.rs`: one model, in both formats of ONNX
-//! Runtime's quantiser, has one gradient.
+//! Operators of integers against the same network in pairs of `QuantizeLinear` and
+//! `DequantizeLinear`, whose rules are held against PyTorch's `FakeQuantize` in `zoo.rs`: one
+//! model, in both formats of ONNX Runtime's quantiser, has one gradient.
 
 use camlens::graph::proto::{AttributeProto, NodeProto, TensorProto};
 use camlens::graph::quantized::Quantized;
@@ -61,9 +61,11 @@ impl Quantiser<'_> {
     /// Signed weights with a scale for each place of an axis.
     fn weights(&mut self, dims: &[i64], axis: usize) -> Ints {
         let count = dims.iter().product::<i64>() as usize;
-        let bytes = (0..count).map(|i| ((i as f32 * 1.37 + 0.4).sin() * 120.0) as i8 as u8).collect();
+        let bytes =
+            (0..count).map(|i| ((i as f32 * 1.37 + 0.4).sin() * 120.0) as i8 as u8).collect();
         let channels = dims[axis];
-        let scales: Vec<f32> = (0..channels).map(|channel| 0.004 + 0.001 * channel as f32).collect();
+        let scales: Vec<f32> =
+            (0..channels).map(|channel| 0.004 + 0.001 * channel as f32).collect();
         Ints {
             name: self.raw(dims, INT8, bytes),
             scale: self.net.floats(&scales),
@@ -99,7 +101,8 @@ impl Quantiser<'_> {
         attributes: Vec<AttributeProto>,
     ) -> Ints {
         let zero = if self.wider > 1.0 { 128 } else { result.1 };
-        let (scale, zero) = (self.net.float(result.0 * self.wider), self.raw(&[], UINT8, vec![zero]));
+        let (scale, zero) =
+            (self.net.float(result.0 * self.wider), self.raw(&[], UINT8, vec![zero]));
         let name = if self.format == Format::Pairs {
             let told: Vec<String> = operands.iter().map(|ints| self.told(ints)).collect();
             let told: Vec<&str> = told.iter().map(String::as_str).collect();
@@ -109,7 +112,8 @@ impl Quantiser<'_> {
             let of_result = [scale.as_str(), &zero];
             let (operands, bias) = operands.split_at(operands.len().min(2));
             let bias = bias.iter().map(|bias| bias.name.as_str());
-            let of_operands = operands.iter().flat_map(|ints| [ints.name.as_str(), &ints.scale, &ints.zero]);
+            let of_operands =
+                operands.iter().flat_map(|ints| [ints.name.as_str(), &ints.scale, &ints.zero]);
             let inputs: Vec<&str> = match op {
                 "Concat" => of_result.into_iter().chain(of_operands).collect(),
                 "Gemm" => of_operands.chain(bias).chain(of_result).collect(),
@@ -125,8 +129,15 @@ impl Quantiser<'_> {
     }
 
     /// An operator that only moves integers.
-    fn moved(&mut self, op: &str, ints: &Ints, others: &[&str], attributes: Vec<AttributeProto>) -> Ints {
-        let inputs: Vec<&str> = std::iter::once(ints.name.as_str()).chain(others.iter().copied()).collect();
+    fn moved(
+        &mut self,
+        op: &str,
+        ints: &Ints,
+        others: &[&str],
+        attributes: Vec<AttributeProto>,
+    ) -> Ints {
+        let inputs: Vec<&str> =
+            std::iter::once(ints.name.as_str()).chain(others.iter().copied()).collect();
         Ints { name: self.net.with(op, &inputs, attributes), ..ints.clone() }
     }
 }
@@ -166,8 +177,11 @@ const CASES: &[(&str, Build)] = &[
         q.op("Mul", &[&x, &gate], (0.005, 50), vec![])
     }),
     ("QLinearAveragePool", |q, x| {
-        let window =
-            vec![ints("kernel_shape", &[3, 2]), ints("strides", &[2, 2]), ints("pads", &[1, 0, 1, 0])];
+        let window = vec![
+            ints("kernel_shape", &[3, 2]),
+            ints("strides", &[2, 2]),
+            ints("pads", &[1, 0, 1, 0]),
+        ];
         q.op("AveragePool", &[&x], (0.004, 128), window)
     }),
     ("QLinearGlobalAveragePool", |q, x| {
@@ -211,8 +225,8 @@ fn a_model_has_the_same_gradient_in_operators_of_integers_as_in_pairs() {
     let mut unclipped = Vec::new();
     for (case, build) in CASES {
         let [clipped, whole] = [1.0, 50.0].map(|wider| {
-            let [operators, pairs] =
-                [Format::Operators, Format::Pairs].map(|format| gradient(*build, format, wider).into_dyn());
+            let [operators, pairs] = [Format::Operators, Format::Pairs]
+                .map(|format| gradient(*build, format, wider).into_dyn());
             assert!(pairs.iter().any(|&value| value != 0.0), "{case}: no gradient");
             let off = relative_difference(&operators, &pairs);
             assert!(off <= SAME, "{case}, {wider} times as wide: {off}");
@@ -225,7 +239,8 @@ fn a_model_has_the_same_gradient_in_operators_of_integers_as_in_pairs() {
     assert!(unclipped.is_empty(), "nothing is clipped in {unclipped:?}");
 }
 
-/// Sums of integers that are scaled as floats, with the scale made of the image's range: nothing is clipped.
+/// Sums of integers that are scaled as floats, with the scale made of the image's range: nothing is
+/// clipped.
 #[test]
 fn a_model_quantised_by_the_range_of_the_image_has_the_gradient_of_its_rounded_weights() {
     let cases: [(&str, &[i64], Vec<AttributeProto>); 2] =
@@ -246,8 +261,11 @@ fn a_model_quantised_by_the_range_of_the_image_has_the_gradient_of_its_rounded_w
             let (weights, zero, scale) = weights(net);
             let names = ["bytes", "scale", "zero"];
             net.nodes.push(NodeProto::new("DynamicQuantizeLinear", &["layer"], &names));
-            let sums =
-                net.with(&format!("{op}Integer"), &["bytes", &weights, "zero", &zero], attributes.clone());
+            let sums = net.with(
+                &format!("{op}Integer"),
+                &["bytes", &weights, "zero", &zero],
+                attributes.clone(),
+            );
             let sums = net.with("Cast", &[&sums], vec![int("to", 1)]);
             let scale = net.op("Mul", &["scale", &scale]);
             net.op("Mul", &[&sums, &scale])

@@ -1,4 +1,5 @@
-//! The one loop: a line of sums, each of the places that a filter meets there, times its weights, a block of channels at a time.
+//! The one loop: a line of sums, each of the places that a filter meets there, times its weights, a
+//! block of channels at a time.
 
 use crate::depthwise::plan::Axis;
 use crate::simd::Processor;
@@ -7,7 +8,8 @@ use crate::simd::vector::Vector;
 /// A line of the source between its zeros, and the row of the filter that goes over it.
 pub(super) type Row = (*const f32, *const f32);
 
-/// Columns of a line of the result that see the filter alike: every one, or on the way back every so many-th.
+/// Columns of a line of the result that see the filter alike: every one, or on the way back every
+/// so many-th.
 pub(in crate::depthwise) struct Columns {
     /// The first of them, and how far apart they lie.
     first: usize,
@@ -28,7 +30,9 @@ impl Columns {
             count: (width - first).div_ceil(axis.results),
             source_step: axis.sources * lanes,
             taps: (axis.taps[first].iter())
-                .map(|&(weight, part, offset)| ((offset * axis.sources + part) * lanes, weight * lanes))
+                .map(|&(weight, part, offset)| {
+                    ((offset * axis.sources + part) * lanes, weight * lanes)
+                })
                 .collect(),
         };
         (0..axis.results.min(width)).map(columns).collect()
@@ -38,8 +42,8 @@ impl Columns {
 /// `sums[first + i·step] = Σ source[i·source_step] · weight`, over all rows and taps.
 ///
 /// # Safety
-/// The processor can do it, there are as many sums as the line has places, every row is a whole line, and there are as many
-/// places behind every tap as the columns meet.
+/// The processor can do it, there are as many sums as the line has places, every row is a whole
+/// line, and there are as many places behind every tap as the columns meet.
 pub(in crate::depthwise) type Sum = unsafe fn(sums: &mut [f32], columns: &Columns, rows: &[Row]);
 
 /// The loop for this processor and so many channels in a block, if there are such blocks.
@@ -85,14 +89,16 @@ mod x86 {
     }
 }
 
-/// Sums that are added up at once, at the most: they, a weight and what it is multiplied by are in registers.
+/// Sums that are added up at once, at the most: they, a weight and what it is multiplied by are in
+/// registers.
 const AT_ONCE: usize = 12;
 
 /// # Safety
 /// See [`Sum`].
 #[inline(always)]
 unsafe fn sum<V: Vector>(sums: &mut [f32], columns: &Columns, rows: &[Row]) {
-    // Groups of like size: a sum by itself takes as long as many, since every addition waits for the one before.
+    // Groups of like size: a sum by itself takes as long as many, since every addition waits for
+    // the one before.
     let groups = columns.count.div_ceil(AT_ONCE);
     let mut at = 0;
     for group in 0..groups {
@@ -121,7 +127,12 @@ unsafe fn sum<V: Vector>(sums: &mut [f32], columns: &Columns, rows: &[Row]) {
 /// # Safety
 /// See [`Sum`].
 #[inline(always)]
-unsafe fn places<V: Vector, const N: usize>(sums: &mut [f32], columns: &Columns, at: usize, rows: &[Row]) {
+unsafe fn places<V: Vector, const N: usize>(
+    sums: &mut [f32],
+    columns: &Columns,
+    at: usize,
+    rows: &[Row],
+) {
     // SAFETY: the caller's promise.
     unsafe {
         let mut values = [V::zero(); N];

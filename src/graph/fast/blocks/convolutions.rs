@@ -18,7 +18,9 @@ impl Writer<'_> {
         let group = node.int("group", 1);
         let known = self.maps(input).cloned();
         let (read, arrangement) = match &known {
-            Some(maps) if group == 1 && maps.channels == ins => (in_blocks(input), Arrangement::Both),
+            Some(maps) if group == 1 && maps.channels == ins => {
+                (in_blocks(input), Arrangement::Both)
+            }
             Some(maps) if [group, outs] == [maps.channels; 2] && ins == 1 => {
                 (in_blocks(input), Arrangement::Out)
             }
@@ -35,14 +37,19 @@ impl Writer<'_> {
         let mut made = of_runtime("Conv", &inputs, &in_blocks(output));
         let others = node.attribute.iter().filter(|attribute| attribute.name() != "group");
         made.attribute = others.cloned().collect();
-        made =
-            made.with(AttributeProto::int("group", if group == 1 { 1 } else { filled(group, self.lanes) }));
+        made = made.with(AttributeProto::int(
+            "group",
+            if group == 1 { 1 } else { filled(group, self.lanes) },
+        ));
         if relu.is_some() {
             made = made.with(AttributeProto::string("activation", "Relu"));
         }
         nodes.push(made);
         let kept = known.filter(|_| keeps_size(node, [height, width])).map(|maps| maps.size);
-        self.wrote(output, Maps { channels: outs, size: kept.unwrap_or_else(|| Size::Like(output.clone())) })
+        self.wrote(
+            output,
+            Maps { channels: outs, size: kept.unwrap_or_else(|| Size::Like(output.clone())) },
+        )
     }
 
     /// A number for every channel, and zeros for what fills the last block.
@@ -83,8 +90,10 @@ impl Writer<'_> {
         let maps = self.maps(a).filter(|maps| self.maps(b) == Some(maps))?.clone();
         let made_by = |tensor: &str| {
             let made = nodes.iter().rev().find(|made| made.output[0] == in_blocks(tensor))?;
-            (made.domain() == super::RUNTIME && made.op() == "Conv" && topology.only_reader(tensor).is_some())
-                .then(|| made.clone())
+            (made.domain() == super::RUNTIME
+                && made.op() == "Conv"
+                && topology.only_reader(tensor).is_some())
+            .then(|| made.clone())
         };
         let (mut made, other) = match (made_by(a), made_by(b)) {
             (_, Some(made)) => (made, a),
@@ -103,15 +112,16 @@ impl Writer<'_> {
         self.wrote(&node.output[0], maps)
     }
 
-    /// What carries a gradient back through a convolution of 1×1 as a product of matrices; `node` gives its result the shape
-    /// of maps.
+    /// What carries a gradient back through a convolution of 1×1 as a product of matrices; `node`
+    /// gives its result the shape of maps.
     pub(super) fn pointwise_back(
         &mut self,
         topology: &Topology<'_>,
         node: &NodeProto,
         nodes: &mut Vec<NodeProto>,
     ) -> Option<()> {
-        let made_by = |tensor: Option<&str>, op: &str| topology.producer(tensor?).filter(|node| node.is(op));
+        let made_by =
+            |tensor: Option<&str>, op: &str| topology.producer(tensor?).filter(|node| node.is(op));
         let product = made_by(node.input_name(0), "MatMul")?;
         let turned = made_by(product.input_name(0), "Transpose")?;
         let matrix = made_by(turned.input_name(0), "Reshape")?;
@@ -135,8 +145,11 @@ impl Writer<'_> {
         let output = &node.output[0];
         let made = of_runtime("Conv", &[&in_blocks(input), &filter], &in_blocks(output));
         let pair = |name: &str, value: i64| AttributeProto::ints(name, [value; 2]);
-        let made = made.with(AttributeProto::int("group", 1)).with(AttributeProto::ints("pads", [0; 4]));
-        nodes.push(made.with(pair("kernel_shape", 1)).with(pair("strides", 1)).with(pair("dilations", 1)));
+        let made =
+            made.with(AttributeProto::int("group", 1)).with(AttributeProto::ints("pads", [0; 4]));
+        nodes.push(
+            made.with(pair("kernel_shape", 1)).with(pair("strides", 1)).with(pair("dilations", 1)),
+        );
         self.wrote(output, Maps { channels: ins, size: Size::Known([height, width]) })
     }
 }
@@ -146,13 +159,14 @@ fn keeps_size(node: &NodeProto, kernel: [i64; 2]) -> bool {
     let list = |name: &str, default: i64, count: usize| {
         node.ints(name).map_or_else(|| vec![default; count], <[i64]>::to_vec)
     };
-    let (strides, dilations, pads) = (list("strides", 1, 2), list("dilations", 1, 2), list("pads", 0, 4));
+    let (strides, dilations, pads) =
+        (list("strides", 1, 2), list("dilations", 1, 2), list("pads", 0, 4));
     node.string("auto_pad", "NOTSET") == "NOTSET"
         && strides == [1, 1]
         && pads.len() == 4
         && (0..2).all(|axis| {
-            dilations
-                .get(axis)
-                .is_some_and(|dilation| pads[axis] + pads[axis + 2] == dilation * (kernel[axis] - 1))
+            dilations.get(axis).is_some_and(|dilation| {
+                pads[axis] + pads[axis + 2] == dilation * (kernel[axis] - 1)
+            })
         })
 }

@@ -1,5 +1,5 @@
-//! Filters as the runtime's convolutions on blocks want them, computed from those of the model by nodes that the
-//! runtime works out once, when it loads a program.
+//! Filters as the runtime's convolutions on blocks want them, computed from those of the model by
+//! nodes that the runtime works out once, when it loads a program.
 
 use crate::graph::proto::{AttributeProto, NodeProto, TensorProto};
 
@@ -10,7 +10,8 @@ pub(super) enum Arrangement {
     Both,
     /// The same, the other way: `out` and `in` change places. Filters are 1×1.
     Back,
-    /// From an image with a few channels, in the ordinary order, to blocks; or a filter for every channel.
+    /// From an image with a few channels, in the ordinary order, to blocks; or a filter for every
+    /// channel.
     Out,
 }
 
@@ -19,8 +20,8 @@ pub(super) const fn filled(channels: i64, lanes: i64) -> i64 {
     (channels + lanes - 1) / lanes * lanes
 }
 
-/// The nodes and constants that make a filter out of `source` of these sizes, with so many channels in a block, the last node's
-/// output being `name`.
+/// The nodes and constants that make a filter out of `source` of these sizes, with so many channels
+/// in a block, the last node's output being `name`.
 pub(super) fn arrange(
     source: &str,
     name: &str,
@@ -47,13 +48,19 @@ pub(super) fn arrange(
         last = part("filled");
     }
     let (split, order, told): (Vec<i64>, &[i64], [i64; 2]) = match arrangement {
-        Arrangement::Out => (vec![wide[0] / lanes, lanes, ins, height, width], &[0, 2, 3, 4, 1], wide),
-        Arrangement::Both => {
-            (vec![wide[0] / lanes, lanes, wide[1] / lanes, lanes, height, width], &[0, 2, 4, 5, 3, 1], wide)
+        Arrangement::Out => {
+            (vec![wide[0] / lanes, lanes, ins, height, width], &[0, 2, 3, 4, 1], wide)
         }
-        Arrangement::Back => {
-            (vec![wide[0] / lanes, lanes, wide[1] / lanes, lanes], &[2, 0, 1, 3], [wide[1], wide[0]])
-        }
+        Arrangement::Both => (
+            vec![wide[0] / lanes, lanes, wide[1] / lanes, lanes, height, width],
+            &[0, 2, 4, 5, 3, 1],
+            wide,
+        ),
+        Arrangement::Back => (
+            vec![wide[0] / lanes, lanes, wide[1] / lanes, lanes],
+            &[2, 0, 1, 3],
+            [wide[1], wide[0]],
+        ),
     };
     let split = constant("split", &split);
     let told = constant("told", &[told[0], told[1], height, width]);

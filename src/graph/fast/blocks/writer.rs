@@ -12,7 +12,8 @@ use crate::graph::fast::{DOMAIN, depthwise, elementwise, is_own};
 use crate::graph::proto::{AttributeProto, NodeProto, TensorProto, data_type};
 use crate::graph::topology::Topology;
 
-/// Operators on every number for itself, which make a number of zero. What else they read is one number for all.
+/// Operators on every number for itself, which make a number of zero. What else they read is one
+/// number for all.
 const ELEMENTWISE: [&str; 17] = [
     "Abs",
     "Add",
@@ -89,17 +90,19 @@ impl<'g> Writer<'g> {
         }
     }
 
-    /// The node that gives a tensor in the ordinary order, if `output` is that tensor in blocks and is read so.
+    /// The node that gives a tensor in the ordinary order, if `output` is that tensor in blocks and
+    /// is read so.
     pub(super) fn turned(&self, output: &str, read: &HashSet<String>) -> Option<NodeProto> {
         let tensor = output.strip_prefix(PREFIX)?;
         let channels = self.scope.maps.get(tensor)?.channels;
         (read.contains(tensor) && !self.scope.both.contains(tensor)).then(|| {
-            of_runtime("ReorderOutput", &[output], tensor).with(AttributeProto::int("channels", channels))
+            of_runtime("ReorderOutput", &[output], tensor)
+                .with(AttributeProto::int("channels", channels))
         })
     }
 
-    /// Writes a node in blocks, or returns false. What is written a second time as part of another is read by nobody, and
-    /// falls away.
+    /// Writes a node in blocks, or returns false. What is written a second time as part of another
+    /// is read by nobody, and falls away.
     pub(super) fn write(
         &mut self,
         topology: &Topology<'_>,
@@ -107,12 +110,18 @@ impl<'g> Writer<'g> {
         nodes: &mut Vec<NodeProto>,
     ) -> bool {
         let done = match node.op() {
-            depthwise::OPERATOR if is_own(node, depthwise::OPERATOR) => self.own_depthwise(node, nodes),
-            elementwise::OPERATOR if is_own(node, elementwise::OPERATOR) => self.own_elementwise(node, nodes),
+            depthwise::OPERATOR if is_own(node, depthwise::OPERATOR) => {
+                self.own_depthwise(node, nodes)
+            }
+            elementwise::OPERATOR if is_own(node, elementwise::OPERATOR) => {
+                self.own_elementwise(node, nodes)
+            }
             _ if !node.is_standard() || node.output.len() != 1 => None,
             "Conv" => self.convolution(node, None, nodes),
             "Reshape" => self.pointwise_back(topology, node, nodes),
-            "Relu" => self.activated(topology, node, nodes).or_else(|| self.elementwise(node, nodes)),
+            "Relu" => {
+                self.activated(topology, node, nodes).or_else(|| self.elementwise(node, nodes))
+            }
             "Add" => self.added(topology, node, nodes).or_else(|| self.elementwise(node, nodes)),
             "GlobalAveragePool" => self.mean(node, nodes),
             "ReduceSum" => self.sum(topology, node, nodes),
@@ -140,9 +149,15 @@ impl<'g> Writer<'g> {
         self.wrote(tensor, Maps { channels, size: Size::Like(tensor.to_owned()) });
     }
 
-    /// What all of these are together, if they are in blocks and have as many channels: the maps of a result `output`.
-    fn together<'a>(&self, tensors: impl IntoIterator<Item = &'a String>, output: &str) -> Option<Maps> {
-        let all: Vec<&Maps> = tensors.into_iter().map(|tensor| self.maps(tensor)).collect::<Option<_>>()?;
+    /// What all of these are together, if they are in blocks and have as many channels: the maps of
+    /// a result `output`.
+    fn together<'a>(
+        &self,
+        tensors: impl IntoIterator<Item = &'a String>,
+        output: &str,
+    ) -> Option<Maps> {
+        let all: Vec<&Maps> =
+            tensors.into_iter().map(|tensor| self.maps(tensor)).collect::<Option<_>>()?;
         let first = *all.first()?;
         let same_size = all.iter().all(|maps| maps.size == first.size);
         let size = if same_size { first.size.clone() } else { Size::Like(output.to_owned()) };
@@ -162,7 +177,8 @@ impl<'g> Writer<'g> {
 
     /// The sizes of a filter that is a constant of 32-bit floats.
     pub(super) fn sizes(&self, tensor: &str) -> Option<[i64; 4]> {
-        let weights = self.weights.get(tensor).filter(|weights| weights.data_type() == data_type::FLOAT)?;
+        let weights =
+            self.weights.get(tensor).filter(|weights| weights.data_type() == data_type::FLOAT)?;
         weights.dims.as_slice().try_into().ok()
     }
 
@@ -197,7 +213,12 @@ impl<'g> Writer<'g> {
     }
 
     /// The sum of every channel, and of what it alone reads along the way.
-    fn sum(&mut self, topology: &Topology<'_>, node: &NodeProto, nodes: &mut Vec<NodeProto>) -> Option<()> {
+    fn sum(
+        &mut self,
+        topology: &Topology<'_>,
+        node: &NodeProto,
+        nodes: &mut Vec<NodeProto>,
+    ) -> Option<()> {
         let (input, output) = (node.input_name(0)?, &node.output[0]);
         let channels = self.maps(input)?.channels;
         if self.integers(node.input_name(1))? != [2, 3] || node.int("keepdims", 1) != 1 {
@@ -211,7 +232,9 @@ impl<'g> Writer<'g> {
                 let output = in_blocks(output);
                 NodeProto { name: Some(output.clone()), output: vec![output], ..group.clone() }
             }
-            Some(mul) if mul.is("Mul") && mul.input.iter().all(|input| input.starts_with(PREFIX)) => {
+            Some(mul)
+                if mul.is("Mul") && mul.input.iter().all(|input| input.starts_with(PREFIX)) =>
+            {
                 self.expression(&mul.input, output, vec![Op::Mul as i64, 0, 1, 0])
             }
             _ => self.expression(&[read], output, vec![Op::Identity as i64, 0, 0, 0]),
@@ -226,7 +249,8 @@ impl<'g> Writer<'g> {
         let (maps, others): (Vec<&String>, Vec<&String>) =
             node.input.iter().partition(|input| self.scope.maps.contains_key(*input));
         let all = self.together(maps.iter().copied(), output)?;
-        let same_size = maps.iter().all(|map| self.maps(map).is_some_and(|map| map.size == all.size));
+        let same_size =
+            maps.iter().all(|map| self.maps(map).is_some_and(|map| map.size == all.size));
         if let Some(op) = arithmetic(node).filter(|_| others.is_empty() && !same_size) {
             let inputs: Vec<String> = node.input.iter().map(|input| in_blocks(input)).collect();
             nodes.push(self.expression(&inputs, output, vec![op as i64, 0, 1, 0]));
@@ -234,8 +258,9 @@ impl<'g> Writer<'g> {
         }
         let is_number = |name: &&String| {
             let weights = self.weights.get(name.as_str());
-            let is_one =
-                |tensor: &TensorProto| tensor.dims.len() <= 4 && tensor.dims.iter().all(|&size| size == 1);
+            let is_one = |tensor: &TensorProto| {
+                tensor.dims.len() <= 4 && tensor.dims.iter().all(|&size| size == 1)
+            };
             name.is_empty() || weights.is_some_and(|tensor| is_one(tensor))
         };
         if !ELEMENTWISE.contains(&node.op()) || !same_size || !others.iter().all(is_number) {
@@ -254,14 +279,19 @@ impl<'g> Writer<'g> {
     fn hard_swish(&mut self, node: &NodeProto, nodes: &mut Vec<NodeProto>) -> Option<()> {
         let (input, output) = (node.input_name(0)?, &node.output[0]);
         let maps = self.maps(input)?.clone();
-        nodes.push(self.expression(&[in_blocks(input)], output, vec![Op::HardSwish as i64, 0, 0, 0]));
+        nodes.push(self.expression(
+            &[in_blocks(input)],
+            output,
+            vec![Op::HardSwish as i64, 0, 0, 0],
+        ));
         self.wrote(output, maps)
     }
 
     /// Camlens's own elementwise arithmetic.
     fn own_elementwise(&mut self, node: &NodeProto, nodes: &mut Vec<NodeProto>) -> Option<()> {
-        let maps =
-            self.together(&node.input, &node.output[0]).filter(|maps| self.stays_number(maps, node))?;
+        let maps = self
+            .together(&node.input, &node.output[0])
+            .filter(|maps| self.stays_number(maps, node))?;
         self.own(node, |_| true, nodes);
         self.wrote(&node.output[0], maps)
     }
@@ -296,7 +326,8 @@ impl<'g> Writer<'g> {
         &mut nodes[last]
     }
 
-    /// Whether what fills the last block stays a number: what is none would spread, though filters have a zero for it.
+    /// Whether what fills the last block stays a number: what is none would spread, though filters
+    /// have a zero for it.
     fn stays_number(&self, maps: &Maps, node: &NodeProto) -> bool {
         let steps = node.attribute.iter().filter(|attribute| attribute.name().ends_with(STEPS));
         let mut ops = steps.flat_map(|steps| steps.ints.iter().step_by(4));

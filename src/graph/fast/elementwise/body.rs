@@ -31,7 +31,9 @@ impl<'g> Body<'g> {
     pub(super) fn new(body: &'g GraphProto, outside: &HashMap<String, i32>) -> Self {
         let types = types::followed(body, outside);
         let is_condition = (body.node.iter())
-            .map(|node| node.output.first().and_then(|output| types.get(output)) == Some(&data_type::BOOL))
+            .map(|node| {
+                node.output.first().and_then(|output| types.get(output)) == Some(&data_type::BOOL)
+            })
             .collect();
         let mut found = Self {
             topology: Topology::new(body),
@@ -45,8 +47,8 @@ impl<'g> Body<'g> {
         found
     }
 
-    /// What a node does, if it can be a step. Conditions are numbers inside a group, so one that comes from elsewhere
-    /// can't be read.
+    /// What a node does, if it can be a step. Conditions are numbers inside a group, so one that
+    /// comes from elsewhere can't be read.
     fn meaning(&self, node: &NodeProto, types: &HashMap<String, i32>) -> Option<Meaning> {
         let op = node.op();
         let (operation, order): (Op, &[usize]) = match op {
@@ -98,12 +100,13 @@ impl<'g> Body<'g> {
         } else {
             None
         };
-        let operands = order.iter().map(|&place| node.input.get(place).cloned()).collect::<Option<_>>()?;
+        let operands =
+            order.iter().map(|&place| node.input.get(place).cloned()).collect::<Option<_>>()?;
         Some(Meaning { op: operation, operands, like })
     }
 
-    /// The group whose result node `root` gives: what is read by nobody else, and conditions whoever reads them, for they
-    /// can't come from outside.
+    /// The group whose result node `root` gives: what is read by nobody else, and conditions
+    /// whoever reads them, for they can't come from outside.
     pub(super) fn group(&self, root: usize) -> Vec<usize> {
         let mut group = BTreeSet::from([root]);
         let mut waiting: BinaryHeap<usize> = self.producers(root).collect();
@@ -113,8 +116,10 @@ impl<'g> Body<'g> {
                 continue;
             }
             let is_own = |index: usize| self.readers(index).all(|reader| group.contains(&reader));
-            // A condition that others read too is worked out again, which they must be able to do as well.
-            let only_for_own = || self.readers(index).all(|reader| reader == root || is_own(reader));
+            // A condition that others read too is worked out again, which they must be able to do
+            // as well.
+            let only_for_own =
+                || self.readers(index).all(|reader| reader == root || is_own(reader));
             let is_output = || self.topology.is_output(self.result(index));
             if self.is_condition[index] || (!is_output() && is_own(index) && only_for_own()) {
                 group.insert(index);
@@ -124,7 +129,8 @@ impl<'g> Body<'g> {
         group.into_iter().collect()
     }
 
-    /// Whether it alone reads what one of camlens's convolutions makes, which can do its work along the way.
+    /// Whether it alone reads what one of camlens's convolutions makes, which can do its work along
+    /// the way.
     pub(super) fn is_behind_convolution(&self, index: usize) -> bool {
         let operands = self.meanings[index].iter().flat_map(|meaning| &meaning.operands);
         operands.into_iter().any(|name| depthwise::makes_for_one(&self.topology, name))

@@ -196,7 +196,8 @@ pub(super) fn gelu(emit: &mut Emit<'_>, step: &Step<'_>) -> Gradients {
     let cumulative = emit.scale(&level, 0.5);
     let exponent = emit.scale(&squared, -0.5);
     let bell = emit.op("Exp", &[&exponent]);
-    let density = emit.scale(&bell, 0.5 * std::f32::consts::FRAC_2_SQRT_PI * std::f32::consts::FRAC_1_SQRT_2);
+    let density =
+        emit.scale(&bell, 0.5 * std::f32::consts::FRAC_2_SQRT_PI * std::f32::consts::FRAC_1_SQRT_2);
     let tilt = emit.mul(&input, &density);
     let derivative = emit.add(&cumulative, &tilt);
     chain(emit, step, &derivative)

@@ -55,8 +55,8 @@ pub(super) fn div(emit: &mut Emit<'_>, step: &Step<'_>) -> Gradients {
     })
 }
 
-/// ∂(a^b) = ∂y·b·a^(b−1) for a, ∂y·y·ln a for b. Where these are 0·∞ the gradient is 0, as in PyTorch: for a where b is 0,
-/// for b where a is.
+/// ∂(a^b) = ∂y·b·a^(b−1) for a, ∂y·y·ln a for b. Where these are 0·∞ the gradient is 0, as in
+/// PyTorch: for a where b is 0, for b where a is.
 pub(super) fn pow(emit: &mut Emit<'_>, step: &Step<'_>) -> Gradients {
     each(emit, step, |emit, index| {
         let (base, exponent) = (step.input(0)?, step.input(1)?);
@@ -93,7 +93,8 @@ pub(super) fn modulo(_: &mut Emit<'_>, step: &Step<'_>) -> Gradients {
     Ok(step.only_first(step.gradient()?.to_owned()))
 }
 
-/// The largest takes the gradient, and so the smallest of `Min`; equal ones share it, as in PyTorch.
+/// The largest takes the gradient, and so the smallest of `Min`; equal ones share it, as in
+/// PyTorch.
 pub(super) fn extreme(emit: &mut Emit<'_>, step: &Step<'_>) -> Gradients {
     let wins: Vec<String> = (0..step.node.input.len())
         .map(|index| {

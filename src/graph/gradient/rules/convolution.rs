@@ -4,9 +4,11 @@
 //! gradient of its output. With stride 1 that is a plain convolution with the kernel
 //! flipped and its channels exchanged, which ONNX Runtime does half as fast again as
 //! its `ConvTranspose`; the flipped kernel is folded to a constant when the session
-//! is made. One of 1×1 is a product of matrices. With other strides `ConvTranspose` reads the kernel as it is.
+//! is made. One of 1×1 is a product of matrices. With other strides `ConvTranspose` reads the
+//! kernel as it is.
 //!
-//! Weights need a gradient where a network makes them for each image (CondConv, dynamic convolutions, cross-correlation).
+//! Weights need a gradient where a network makes them for each image (CondConv, dynamic
+//! convolutions, cross-correlation).
 
 use super::{Emit, Gradients, Step};
 use crate::graph::proto::{AttributeProto, NodeProto};
@@ -22,7 +24,8 @@ pub(super) struct Window {
 }
 
 impl Window {
-    /// Reads a node's window; `input` and `output` are its measured spatial sizes, which `auto_pad` goes by.
+    /// Reads a node's window; `input` and `output` are its measured spatial sizes, which `auto_pad`
+    /// goes by.
     pub(super) fn read(node: &NodeProto, kernel: &[i64], input: &[i64], output: &[i64]) -> Self {
         let axes = kernel.len();
         let list = |name: &str, default: i64| match node.ints(name) {
@@ -56,17 +59,19 @@ impl Window {
         (self.kernel[axis] - 1) * self.dilations[axis] + 1
     }
 
-    /// The same window without the taps that lie behind the input's end wherever it stands: some say "all of it" by a
-    /// kernel of thousands.
+    /// The same window without the taps that lie behind the input's end wherever it stands: some
+    /// say "all of it" by a kernel of thousands.
     pub(super) fn within(mut self, input: &[i64]) -> Self {
         for (axis, taps) in self.kernel.iter_mut().enumerate() {
-            *taps = (*taps).min((input[axis] + self.pads_begin[axis] - 1) / self.dilations[axis] + 1);
+            *taps =
+                (*taps).min((input[axis] + self.pads_begin[axis] - 1) / self.dilations[axis] + 1);
         }
         self
     }
 
-    /// Attributes of the `ConvTranspose` that leads from `output` back to `input`, sizes exact: what the
-    /// windows never reached is padded with zeros, what they reached beyond the input is cut off.
+    /// Attributes of the `ConvTranspose` that leads from `output` back to `input`, sizes exact:
+    /// what the windows never reached is padded with zeros, what they reached beyond the input
+    /// is cut off.
     pub(super) fn transposed(&self, input: &[i64], output: &[i64]) -> Vec<AttributeProto> {
         let axes = self.kernel.len();
         let mut pads_end = self.pads_end.clone();
@@ -118,7 +123,12 @@ pub(super) fn conv(emit: &mut Emit<'_>, step: &Step<'_>) -> Gradients {
     Ok(gradients)
 }
 
-fn of_input(emit: &mut Emit<'_>, step: &Step<'_>, window: &Window, gradient: &str) -> Result<String, String> {
+fn of_input(
+    emit: &mut Emit<'_>,
+    step: &Step<'_>,
+    window: &Window,
+    gradient: &str,
+) -> Result<String, String> {
     let weight = step.input(1)?;
     let (input, output, kernel) =
         (emit.shape(step.input(0)?)?, emit.shape(step.output())?, emit.shape(weight)?);
@@ -140,10 +150,10 @@ fn of_input(emit: &mut Emit<'_>, step: &Step<'_>, window: &Window, gradient: &st
     })
 }
 
-/// `[M, C/g, k…]`: each weight is a tap that met, at every place of the output, the input a stride farther on, so the
-/// gradient of all of them is a convolution of the input with the output's gradient as its kernel: images and
-/// channels change places, strides and dilations too. `maps` are the input `[N, C, …]` and the gradient
-/// `[N, M, …]`, `sizes` those of both.
+/// `[M, C/g, k…]`: each weight is a tap that met, at every place of the output, the input a stride
+/// farther on, so the gradient of all of them is a convolution of the input with the output's
+/// gradient as its kernel: images and channels change places, strides and dilations too. `maps` are
+/// the input `[N, C, …]` and the gradient `[N, M, …]`, `sizes` those of both.
 fn of_weight(
     emit: &mut Emit<'_>,
     window: &Window,
@@ -194,9 +204,15 @@ fn is_pointwise(window: &Window, group: i64) -> bool {
         && is(&window.pads_end, 0)
 }
 
-/// A product of matrices, the places being columns. ONNX Runtime would do a convolution in a layout of its own, and copy
-/// every map of the backward pass there and back.
-fn pointwise(emit: &mut Emit<'_>, gradient: &str, weight: &str, sizes: &[i64], input: &[i64]) -> String {
+/// A product of matrices, the places being columns. ONNX Runtime would do a convolution in a layout
+/// of its own, and copy every map of the backward pass there and back.
+fn pointwise(
+    emit: &mut Emit<'_>,
+    gradient: &str,
+    weight: &str,
+    sizes: &[i64],
+    input: &[i64],
+) -> String {
     let matrix = emit.reshape(weight, &sizes[..2]);
     let turned = emit.op_with("Transpose", &[&matrix], vec![AttributeProto::ints("perm", [1, 0])]);
     let columns = emit.reshape(gradient, &[0, sizes[0], -1]);
@@ -204,15 +220,18 @@ fn pointwise(emit: &mut Emit<'_>, gradient: &str, weight: &str, sizes: &[i64], i
     emit.reshape(&product, &[&[0, sizes[1]], input].concat())
 }
 
-/// The padding of the plain convolution that goes back through one of stride 1; `None` where there is none.
+/// The padding of the plain convolution that goes back through one of stride 1; `None` where there
+/// is none.
 fn as_convolution(window: &Window, input: &[i64], output: &[i64]) -> Option<Vec<AttributeProto>> {
     let axes = window.kernel.len();
     if window.strides.iter().any(|&stride| stride != 1) {
         return None;
     }
-    let begin: Vec<i64> = (0..axes).map(|axis| window.reach(axis) - 1 - window.pads_begin[axis]).collect();
-    let end: Vec<i64> =
-        (0..axes).map(|axis| input[axis] - (output[axis] + begin[axis] - window.reach(axis) + 1)).collect();
+    let begin: Vec<i64> =
+        (0..axes).map(|axis| window.reach(axis) - 1 - window.pads_begin[axis]).collect();
+    let end: Vec<i64> = (0..axes)
+        .map(|axis| input[axis] - (output[axis] + begin[axis] - window.reach(axis) + 1))
+        .collect();
     if begin.iter().chain(&end).any(|&pad| pad < 0) {
         return None;
     }
@@ -254,10 +273,12 @@ fn flip(emit: &mut Emit<'_>, weight: &str, kernel: &[i64]) -> String {
     emit.op("Slice", &[weight, &starts, &ends, &axes, &steps])
 }
 
-/// The transposed convolution's gradient is the convolution with the same kernel; that of its weights is the
-/// convolution's, with input and output in each other's place.
+/// The transposed convolution's gradient is the convolution with the same kernel; that of its
+/// weights is the convolution's, with input and output in each other's place.
 pub(super) fn conv_transpose(emit: &mut Emit<'_>, step: &Step<'_>) -> Gradients {
-    if step.node.string("auto_pad", "NOTSET") != "NOTSET" || step.node.ints("output_shape").is_some() {
+    if step.node.string("auto_pad", "NOTSET") != "NOTSET"
+        || step.node.ints("output_shape").is_some()
+    {
         return Err(step.refuse("derives its padding from its output shape"));
     }
     let gradient = step.gradient()?;
@@ -266,7 +287,8 @@ pub(super) fn conv_transpose(emit: &mut Emit<'_>, step: &Step<'_>) -> Gradients 
     let mut gradients = vec![None; step.node.input.len()];
     if step.wants(0) {
         let kept = ["kernel_shape", "strides", "dilations", "pads", "group"];
-        let attributes = kept.iter().filter_map(|name| step.node.attribute(name).cloned()).collect();
+        let attributes =
+            kept.iter().filter_map(|name| step.node.attribute(name).cloned()).collect();
         gradients[0] = Some(emit.op_with("Conv", &[gradient, weight], attributes));
     }
     if step.wants(1) {
@@ -299,10 +321,13 @@ mod tests {
 
     #[test]
     fn what_no_window_reached_comes_back_as_padding() {
-        // 6 places, kernel 3, stride 2: windows at 0 and 2 reach places 0..5, place 5 is never read.
-        let node = NodeProto::new("Conv", &["x", "w"], &["y"]).with(AttributeProto::ints("strides", [2]));
+        // 6 places, kernel 3, stride 2: windows at 0 and 2 reach places 0..5, place 5 is never
+        // read.
+        let node =
+            NodeProto::new("Conv", &["x", "w"], &["y"]).with(AttributeProto::ints("strides", [2]));
         let attributes = Window::read(&node, &[3], &[6], &[2]).transposed(&[6], &[2]);
-        let padding = attributes.iter().find(|attribute| attribute.name() == "output_padding").unwrap();
+        let padding =
+            attributes.iter().find(|attribute| attribute.name() == "output_padding").unwrap();
         assert_eq!(padding.ints, [1]);
     }
 }

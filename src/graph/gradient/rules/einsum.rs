@@ -20,7 +20,8 @@ pub(super) fn einsum(emit: &mut Emit<'_>, step: &Step<'_>) -> Gradients {
             gradients.push(None);
             continue;
         }
-        let repeats = letters.chars().enumerate().any(|(at, letter)| letters[..at].contains(letter));
+        let repeats =
+            letters.chars().enumerate().any(|(at, letter)| letters[..at].contains(letter));
         if repeats {
             return Err(step.refuse(&format!("takes a diagonal: {equation}")));
         }
@@ -48,7 +49,11 @@ pub(super) fn einsum(emit: &mut Emit<'_>, step: &Step<'_>) -> Gradients {
             return Err(step.refuse("broadcasts a size of one"));
         }
         let input = step.input(index)?.to_owned();
-        gradients.push(Some(if missing.is_empty() { gradient } else { emit.expand_like(&gradient, &input) }));
+        gradients.push(Some(if missing.is_empty() {
+            gradient
+        } else {
+            emit.expand_like(&gradient, &input)
+        }));
     }
     Ok(gradients)
 }
@@ -65,7 +70,8 @@ fn broadcasts(
         let theirs = emit.shape(step.input(other)?)?;
         for (letter, &size) in letters.chars().zip(sizes) {
             let place = names.chars().position(|name| name == letter);
-            if size == 1 && place.and_then(|place| theirs.get(place)).is_some_and(|&size| size > 1) {
+            if size == 1 && place.and_then(|place| theirs.get(place)).is_some_and(|&size| size > 1)
+            {
                 return Ok(true);
             }
         }

@@ -1,7 +1,7 @@
 //! Folding backwards.
 //!
-//! `Col2Im` adds each tap of each window to the place of the image that it lies on, so back each tap takes
-//! what is there: a depthwise convolution, for every tap a kernel with a single 1.
+//! `Col2Im` adds each tap of each window to the place of the image that it lies on, so back each
+//! tap takes what is there: a depthwise convolution, for every tap a kernel with a single 1.
 
 use super::convolution::Window;
 use super::{Emit, Gradients, Step};
@@ -10,8 +10,9 @@ use crate::graph::proto::AttributeProto;
 /// From `[N, C, spatial…]` back to `[N, C·taps, windows]`.
 pub(super) fn col2im(emit: &mut Emit<'_>, step: &Step<'_>) -> Gradients {
     let (columns, image) = (emit.shape(step.input(0)?)?, emit.shape(step.output())?);
-    let kernel =
-        emit.known_int64s(step.input(2)?).ok_or_else(|| step.refuse("has windows of computed size"))?;
+    let kernel = emit
+        .known_int64s(step.input(2)?)
+        .ok_or_else(|| step.refuse("has windows of computed size"))?;
     if columns.len() != 3 || image.len() != kernel.len() + 2 {
         return Err(step.refuse("has shapes that are not a folding's"));
     }
@@ -19,8 +20,9 @@ pub(super) fn col2im(emit: &mut Emit<'_>, step: &Step<'_>) -> Gradients {
     // The sizes behind the fold serve `auto_pad` only, which it has not.
     let window = Window::read(step.node, &kernel, spatial, spatial);
     let taps: i64 = kernel.iter().product();
-    let ones: Vec<f32> =
-        (0..channels * taps * taps).map(|at| if at / taps % taps == at % taps { 1.0 } else { 0.0 }).collect();
+    let ones: Vec<f32> = (0..channels * taps * taps)
+        .map(|at| if at / taps % taps == at % taps { 1.0 } else { 0.0 })
+        .collect();
     let ones = emit.float32s(&[&[channels * taps, 1], &kernel[..]].concat(), &ones);
     let attributes = vec![
         AttributeProto::ints("kernel_shape", kernel),

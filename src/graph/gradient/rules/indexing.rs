@@ -47,7 +47,8 @@ fn slice_as_padding(emit: &Emit<'_>, step: &Step<'_>) -> Result<Option<Vec<i64>>
     for ((&start, &end), &axis) in starts.iter().zip(&ends).zip(&axes) {
         let axis = (if axis < 0 { axis + rank as i64 } else { axis }) as usize;
         let size = *sizes.get(axis).ok_or_else(|| step.refuse("has an impossible axis"))?;
-        // The batch is another size at run time than it was when it was measured; all of it is all of it.
+        // The batch is another size at run time than it was when it was measured; all of it is all
+        // of it.
         if axis == 0 {
             if start == 0 && end >= i64::from(i32::MAX) {
                 continue;
@@ -111,8 +112,8 @@ pub(super) fn split(emit: &mut Emit<'_>, step: &Step<'_>) -> Gradients {
     Ok(step.only_first(gradient))
 }
 
-/// What was added is cut off again, and what was cut off comes back as zeros: a `Pad` by as much the other
-/// way. Reflected and repeated edges go back place by place.
+/// What was added is cut off again, and what was cut off comes back as zeros: a `Pad` by as much
+/// the other way. Reflected and repeated edges go back place by place.
 pub(super) fn pad(emit: &mut Emit<'_>, step: &Step<'_>) -> Gradients {
     if step.node.string("mode", "constant") != "constant" {
         return scatter_back(emit, step);
@@ -139,8 +140,8 @@ pub(super) fn pad(emit: &mut Emit<'_>, step: &Step<'_>) -> Gradients {
     Ok(step.only_first(gradient))
 }
 
-/// `Gather` of one place, as exporters take a token or one of q, k and v apart: zeros around its gradient.
-/// Several places go back one by one.
+/// `Gather` of one place, as exporters take a token or one of q, k and v apart: zeros around its
+/// gradient. Several places go back one by one.
 pub(super) fn gather(emit: &mut Emit<'_>, step: &Step<'_>) -> Gradients {
     let (input, places) = (step.input(0)?, step.input(1)?);
     let place = match (emit.known_int64s(places).as_deref(), emit.shape(places)) {
@@ -164,8 +165,8 @@ pub(super) fn gather(emit: &mut Emit<'_>, step: &Step<'_>) -> Gradients {
         let (before, own) = (emit.int64s(&[place]), emit.int64s(&[place + 1]));
         (before, emit.sub(&size, &own))
     };
-    // One entry an axis at both ends. `Pad` would take this axis alone, but ONNX Runtime 1.32 mixes up such
-    // pads when it moves a `Transpose` past them.
+    // One entry an axis at both ends. `Pad` would take this axis alone, but ONNX Runtime 1.32 mixes
+    // up such pads when it moves a `Transpose` past them.
     let zeros = |emit: &mut Emit<'_>, count: i64| emit.int64s(&vec![0; count as usize]);
     let (first, between) = (zeros(emit, axis), zeros(emit, rank - 1));
     let last = zeros(emit, rank - 1 - axis);
@@ -187,7 +188,12 @@ pub(super) fn top_k(emit: &mut Emit<'_>, step: &Step<'_>) -> Gradients {
 
 /// Updates take the gradient of the places that they went to; the data keep the rest, or with
 /// `reduction="add"` all of it.
-fn scatter(emit: &mut Emit<'_>, step: &Step<'_>, gather: &str, attributes: &[AttributeProto]) -> Gradients {
+fn scatter(
+    emit: &mut Emit<'_>,
+    step: &Step<'_>,
+    gather: &str,
+    attributes: &[AttributeProto],
+) -> Gradients {
     let gradient = step.gradient()?;
     let places = step.input(1)?;
     let adds = match step.node.string("reduction", "none") {

@@ -102,8 +102,14 @@ fn swap_last(emit: &mut Emit<'_>, tensor: &str, rank: usize) -> String {
     emit.op_with("Transpose", &[tensor], vec![AttributeProto::ints("perm", order)])
 }
 
-/// Sums over the leading axes along which `input` was broadcast; the last two belong to the matrices.
-fn unbroadcast_batch(emit: &mut Emit<'_>, full: &str, input: &str, output: &str) -> Result<String, String> {
+/// Sums over the leading axes along which `input` was broadcast; the last two belong to the
+/// matrices.
+fn unbroadcast_batch(
+    emit: &mut Emit<'_>,
+    full: &str,
+    input: &str,
+    output: &str,
+) -> Result<String, String> {
     let (from, to) = (emit.shape(input)?, emit.shape(output)?);
     let extra = to.len().saturating_sub(from.len());
     let axes: Vec<i64> = (0..to.len().saturating_sub(2))

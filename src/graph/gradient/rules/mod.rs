@@ -42,22 +42,24 @@ pub fn find(node: &NodeProto) -> Option<Rule> {
     listed.or_else(|| Quantized::of(node).map(|_| quantization::in_floats as Rule))
 }
 
-/// True for operators through which no gradient flows: they look at shapes, places or signs, and what they
-/// give stays the same when their input moves a little.
+/// True for operators through which no gradient flows: they look at shapes, places or signs, and
+/// what they give stays the same when their input moves a little.
 #[must_use]
 pub fn cuts(node: &NodeProto) -> bool {
     const INTEGER_OR_BOOLEAN: [i64; 9] = [2, 3, 4, 5, 6, 7, 9, 12, 13];
     node.is_standard()
         && match node.op() {
-            "Shape" | "Size" | "ArgMax" | "ArgMin" | "NonZero" | "Equal" | "Greater" | "GreaterOrEqual"
-            | "Less" | "LessOrEqual" | "Not" | "And" | "Or" | "Xor" | "IsNaN" | "IsInf" | "Sign"
-            | "Floor" | "Ceil" | "Round" | "ConstantOfShape" | "EyeLike" | "Hardmax" => true,
+            "Shape" | "Size" | "ArgMax" | "ArgMin" | "NonZero" | "Equal" | "Greater"
+            | "GreaterOrEqual" | "Less" | "LessOrEqual" | "Not" | "And" | "Or" | "Xor"
+            | "IsNaN" | "IsInf" | "Sign" | "Floor" | "Ceil" | "Round" | "ConstantOfShape"
+            | "EyeLike" | "Hardmax" => true,
             "Cast" => INTEGER_OR_BOOLEAN.contains(&node.int("to", 0)),
             _ => false,
         }
 }
 
-/// True for an input of floats of which an operator reads nothing that a gradient could flow through.
+/// True for an input of floats of which an operator reads nothing that a gradient could flow
+/// through.
 #[must_use]
 pub fn reads_no_number(node: &NodeProto, input: usize) -> bool {
     // Only the type of what it shall be like.
@@ -208,7 +210,10 @@ mod tests {
 
     #[test]
     fn operators_of_other_domains_have_no_rule() {
-        let node = NodeProto { domain: Some("com.example".into()), ..NodeProto::new("Relu", &["x"], &["y"]) };
+        let node = NodeProto {
+            domain: Some("com.example".into()),
+            ..NodeProto::new("Relu", &["x"], &["y"])
+        };
         assert!(find(&node).is_none());
     }
 }

@@ -118,7 +118,8 @@ pub(super) fn mean_variance(emit: &mut Emit<'_>, step: &Step<'_>) -> Gradients {
     Ok(step.only_first(gradient))
 }
 
-/// x/‖x‖ along an axis: (∂y − x̂′·Σ ∂y·y)/‖x‖, where x̂′ is y for the Euclidean norm and sign x for the sum.
+/// x/‖x‖ along an axis: (∂y − x̂′·Σ ∂y·y)/‖x‖, where x̂′ is y for the Euclidean norm and sign x for
+/// the sum.
 pub(super) fn lp(emit: &mut Emit<'_>, step: &Step<'_>) -> Gradients {
     let axes = [step.node.int("axis", -1)];
     let input = step.input(0)?;
@@ -143,10 +144,11 @@ pub(super) fn local_response(emit: &mut Emit<'_>, step: &Step<'_>) -> Gradients 
     let channels = emit.shape(input)?[1];
     let size = step.node.int("size", 1);
     let (alpha, beta) = (step.node.float("alpha", 1e-4), step.node.float("beta", 0.75));
-    // The sum over a window as a product with a matrix of ones near the diagonal. ONNX Runtime takes odd sizes
-    // only, so a channel lies in the windows of those that lie in its own.
+    // The sum over a window as a product with a matrix of ones near the diagonal. ONNX Runtime
+    // takes odd sizes only, so a channel lies in the windows of those that lie in its own.
     let near = |place: i64| (place / channels - place % channels).abs() <= size / 2;
-    let band: Vec<f32> = (0..channels * channels).map(|place| if near(place) { 1.0 } else { 0.0 }).collect();
+    let band: Vec<f32> =
+        (0..channels * channels).map(|place| if near(place) { 1.0 } else { 0.0 }).collect();
     let window = emit.float32s(&[channels, channels], &band);
 
     let rows = emit.reshape(input, &[0, 0, -1]);

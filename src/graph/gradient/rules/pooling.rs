@@ -4,12 +4,14 @@ use super::convolution::Window;
 use super::{Emit, Gradients, Step};
 use crate::graph::proto::AttributeProto;
 
-/// The places of the maxima are found again by a `MaxPool` that hands out its indices: only the backward
-/// pass pays for them, the forward pass keeps the runtime's fastest kernel. Of equal values the first is taken.
+/// The places of the maxima are found again by a `MaxPool` that hands out its indices: only the
+/// backward pass pays for them, the forward pass keeps the runtime's fastest kernel. Of equal
+/// values the first is taken.
 pub(super) fn max(emit: &mut Emit<'_>, step: &Step<'_>) -> Gradients {
     let input = step.input(0)?;
     // Its own order of storage is for the indices that the forward pass may hand out.
-    let attributes = step.node.attribute.iter().filter(|attribute| attribute.name() != "storage_order");
+    let attributes =
+        step.node.attribute.iter().filter(|attribute| attribute.name() != "storage_order");
     let indices = emit.second_output("MaxPool", &[input], attributes.cloned().collect());
     let places = emit.reshape(&indices, &[-1]);
     let gradient = scatter_add(emit, step.gradient()?, &places, input);
@@ -17,11 +19,17 @@ pub(super) fn max(emit: &mut Emit<'_>, step: &Step<'_>) -> Gradients {
 }
 
 /// Adds each number of `gradient` at its place in a tensor of the shape of `input`.
-pub(super) fn scatter_add(emit: &mut Emit<'_>, gradient: &str, places: &str, input: &str) -> String {
+pub(super) fn scatter_add(
+    emit: &mut Emit<'_>,
+    gradient: &str,
+    places: &str,
+    input: &str,
+) -> String {
     let zeros = emit.zeros_like(input);
     let flat = emit.reshape(&zeros, &[-1]);
     let updates = emit.reshape(gradient, &[-1]);
-    let attributes = vec![AttributeProto::int("axis", 0), AttributeProto::string("reduction", "add")];
+    let attributes =
+        vec![AttributeProto::int("axis", 0), AttributeProto::string("reduction", "add")];
     let scattered = emit.op_with("ScatterElements", &[&flat, places, &updates], attributes);
     emit.reshape_like(&scattered, input)
 }
@@ -30,7 +38,8 @@ pub(super) fn scatter_add(emit: &mut Emit<'_>, gradient: &str, places: &str, inp
 /// with a kernel of ones, after each window's gradient is divided by the places that it counted.
 pub(super) fn average(emit: &mut Emit<'_>, step: &Step<'_>) -> Gradients {
     let (input, output) = (emit.shape(step.input(0)?)?, emit.shape(step.output())?);
-    let kernel = step.node.ints("kernel_shape").ok_or_else(|| step.refuse("has no kernel_shape"))?;
+    let kernel =
+        step.node.ints("kernel_shape").ok_or_else(|| step.refuse("has no kernel_shape"))?;
     if input.len() < 3 || output.len() != input.len() || kernel.len() + 2 != input.len() {
         return Err(step.refuse("has shapes that are not a pooling's"));
     }
@@ -44,7 +53,8 @@ pub(super) fn average(emit: &mut Emit<'_>, step: &Step<'_>) -> Gradients {
 
     let window = window.within(input);
     let size = window.kernel.iter().product::<i64>() * channels;
-    let ones = emit.float32s(&[&[channels, 1], &window.kernel[..]].concat(), &vec![1.0; size as usize]);
+    let ones =
+        emit.float32s(&[&[channels, 1], &window.kernel[..]].concat(), &vec![1.0; size as usize]);
     let mut attributes = window.transposed(input, output);
     attributes.push(AttributeProto::int("group", channels));
     let gradient = emit.op_with("ConvTranspose", &[&shared, &ones], attributes);
@@ -63,7 +73,8 @@ fn shares(window: &Window, input: &[i64], output: &[i64], padding_counts: bool) 
             (0..output[axis])
                 .map(|place| {
                     let start = place * window.strides[axis] - window.pads_begin[axis];
-                    let taps = (0..window.kernel[axis]).map(|tap| start + tap * window.dilations[axis]);
+                    let taps =
+                        (0..window.kernel[axis]).map(|tap| start + tap * window.dilations[axis]);
                     taps.filter(|tap| (low..high).contains(tap)).count() as i64
                 })
                 .collect()

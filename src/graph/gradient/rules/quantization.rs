@@ -30,7 +30,9 @@ fn along(
     }
     let axis = usize::try_from(if axis < 0 { axis + rank as i64 } else { axis }).ok();
     let mut shape = vec![1; rank];
-    *axis.and_then(|axis| shape.get_mut(axis)).ok_or_else(|| step.refuse("has an impossible axis"))? = -1;
+    *axis
+        .and_then(|axis| shape.get_mut(axis))
+        .ok_or_else(|| step.refuse("has an impossible axis"))? = -1;
     Ok(emit.reshape(values, &shape))
 }
 
@@ -74,8 +76,9 @@ pub(super) fn quantize(emit: &mut Emit<'_>, step: &Step<'_>) -> Gradients {
     Ok(step.only_first(gradient))
 }
 
-/// The same by a scale that is made of the image's own range, so that nothing is clipped. The range itself is taken
-/// for a constant, as in training, where no gradient flows through what observes it.
+/// The same by a scale that is made of the image's own range, so that nothing is clipped. The range
+/// itself is taken for a constant, as in training, where no gradient flows through what observes
+/// it.
 pub(super) fn quantize_by_range(emit: &mut Emit<'_>, step: &Step<'_>) -> Gradients {
     let scale = step.node.output.get(1).ok_or_else(|| step.refuse("has no output 1"))?;
     let gradient = match step.outputs.first() {
@@ -85,8 +88,9 @@ pub(super) fn quantize_by_range(emit: &mut Emit<'_>, step: &Step<'_>) -> Gradien
     Ok(step.only_first(gradient))
 }
 
-/// An operator of integers: its operands told in floats, the operator of floats on them, its result rounded. The
-/// result is computed again, since of one that stands at the end of the range nobody sees whether it was clipped.
+/// An operator of integers: its operands told in floats, the operator of floats on them, its result
+/// rounded. The result is computed again, since of one that stands at the end of the range nobody
+/// sees whether it was clipped.
 pub(super) fn in_floats(emit: &mut Emit<'_>, step: &Step<'_>) -> Gradients {
     let Some(Quantized { mut node, operands, result }) = Quantized::of(step.node) else {
         return Err(step.refuse("has no gradient rule"));
@@ -103,7 +107,8 @@ pub(super) fn in_floats(emit: &mut Emit<'_>, step: &Step<'_>) -> Gradients {
         let inputs: Vec<&str> =
             [&computed].into_iter().chain(scales).chain(zero).map(String::as_str).collect();
         let rounding = NodeProto::new("QuantizeLinear", &inputs, &[step.output()]);
-        let of_rounding = Step { node: &rounding, outputs: vec![Some(gradient)], wanted: vec![true] };
+        let of_rounding =
+            Step { node: &rounding, outputs: vec![Some(gradient)], wanted: vec![true] };
         let passed = quantize(emit, &of_rounding)?.into_iter().next().flatten();
         gradient = passed.ok_or_else(|| step.refuse("passes nothing on"))?;
     }
@@ -123,11 +128,21 @@ pub(super) fn in_floats(emit: &mut Emit<'_>, step: &Step<'_>) -> Gradients {
 }
 
 /// Integers as the floats that they mean.
-fn told(emit: &mut Emit<'_>, step: &Step<'_>, integers: &str, scheme: &Scheme) -> Result<String, String> {
+fn told(
+    emit: &mut Emit<'_>,
+    step: &Step<'_>,
+    integers: &str,
+    scheme: &Scheme,
+) -> Result<String, String> {
     let floats = match scheme.scales.as_slice() {
         [scale] => {
-            let inputs: Vec<&str> = [integers, scale].into_iter().chain(scheme.zero.as_deref()).collect();
-            emit.op_with("DequantizeLinear", &inputs, vec![AttributeProto::int("axis", scheme.axis)])
+            let inputs: Vec<&str> =
+                [integers, scale].into_iter().chain(scheme.zero.as_deref()).collect();
+            emit.op_with(
+                "DequantizeLinear",
+                &inputs,
+                vec![AttributeProto::int("axis", scheme.axis)],
+            )
         }
         scales => {
             let mut floats = emit.to_float(integers);

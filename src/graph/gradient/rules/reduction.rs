@@ -134,14 +134,16 @@ pub(super) fn product(emit: &mut Emit<'_>, step: &Step<'_>) -> Gradients {
     if axis == 0 || size > MOST {
         return Err(step.refuse("multiplies over the batch or over more than 64 numbers"));
     }
-    // One row a number, with a one in its own place: [size, size] of them, multiplied along the axis.
+    // One row a number, with a one in its own place: [size, size] of them, multiplied along the
+    // axis.
     let input = step.input(0)?;
     let (own_axis, next_axis) = (emit.int64s(&[axis]), emit.int64s(&[axis + 1]));
     let rows = emit.op("Unsqueeze", &[input, &own_axis]);
     let mut mask_shape = vec![1; sizes.len() + 1];
     (mask_shape[axis as usize], mask_shape[axis as usize + 1]) = (size, size);
-    let eye: Vec<f32> =
-        (0..size * size).map(|place| if place / size == place % size { 1.0 } else { 0.0 }).collect();
+    let eye: Vec<f32> = (0..size * size)
+        .map(|place| if place / size == place % size { 1.0 } else { 0.0 })
+        .collect();
     let eye = emit.float32s(&mask_shape, &eye);
     let (half, one) = (emit.scalar(0.5), emit.scalar(1.0));
     let own = emit.op("Greater", &[&eye, &half]);

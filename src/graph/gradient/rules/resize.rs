@@ -30,7 +30,8 @@ pub(super) fn resize(emit: &mut Emit<'_>, step: &Step<'_>) -> Gradients {
     Ok(step.only_first(gradient))
 }
 
-/// `[to, from]`: what the node makes of the rows of an identity. `entry` is the axis's place among the scales.
+/// `[to, from]`: what the node makes of the rows of an identity. `entry` is the axis's place among
+/// the scales.
 fn matrix(emit: &mut Emit<'_>, step: &Step<'_>, entry: i64, from: i64, to: i64) -> String {
     let square = emit.int64s(&[from, from]);
     let zeros = emit.op("ConstantOfShape", &[&square]);
@@ -50,12 +51,15 @@ fn matrix(emit: &mut Emit<'_>, step: &Step<'_>, entry: i64, from: i64, to: i64) 
     .filter_map(kept)
     .collect();
     match step.node.input_name(2) {
-        // The scale is not quite to/from where the output was rounded down, and coordinates go by the scale.
+        // The scale is not quite to/from where the output was rounded down, and coordinates go by
+        // the scale.
         Some(scales) => {
-            let (start, end, axis) = (emit.int64s(&[entry]), emit.int64s(&[entry + 1]), emit.int64s(&[0]));
+            let (start, end, axis) =
+                (emit.int64s(&[entry]), emit.int64s(&[entry + 1]), emit.int64s(&[0]));
             let own = emit.op("Slice", &[scales, &start, &end, &axis]);
             let one = emit.float32s(&[1], &[1.0]);
-            let scales = emit.op_with("Concat", &[&own, &one], vec![AttributeProto::int("axis", 0)]);
+            let scales =
+                emit.op_with("Concat", &[&own, &one], vec![AttributeProto::int("axis", 0)]);
             emit.op_with("Resize", &[&identity, "", &scales], attributes)
         }
         None => {
@@ -66,7 +70,13 @@ fn matrix(emit: &mut Emit<'_>, step: &Step<'_>, entry: i64, from: i64, to: i64) 
 }
 
 /// The product of a tensor with a matrix along one axis.
-fn times_along(emit: &mut Emit<'_>, tensor: &str, matrix: &str, axis: usize, rank: usize) -> String {
+fn times_along(
+    emit: &mut Emit<'_>,
+    tensor: &str,
+    matrix: &str,
+    axis: usize,
+    rank: usize,
+) -> String {
     if axis + 1 == rank {
         return emit.op("MatMul", &[tensor, matrix]);
     }

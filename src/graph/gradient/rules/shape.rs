@@ -10,7 +10,11 @@ pub(super) fn identity(_: &mut Emit<'_>, step: &Step<'_>) -> Gradients {
 
 /// What a trained model drops is nothing. In training mode it would be another part at every run.
 pub(super) fn dropout(emit: &mut Emit<'_>, step: &Step<'_>) -> Gradients {
-    if step.node.input_name(2).is_some_and(|training| emit.known_int64s(training).as_deref() != Some(&[0])) {
+    if step
+        .node
+        .input_name(2)
+        .is_some_and(|training| emit.known_int64s(training).as_deref() != Some(&[0]))
+    {
         return Err(step.refuse("is in training mode"));
     }
     identity(emit, step)
@@ -21,8 +25,9 @@ pub(super) fn reshape(emit: &mut Emit<'_>, step: &Step<'_>) -> Gradients {
     Ok(step.only_first(gradient))
 }
 
-/// To floats; a cast to integers cuts the gradient and never gets here. From integers (exact sums, as `ConvInteger`
-/// gives them) the gradient stays one of floats. Of `CastLike`'s second input nothing but the type is read.
+/// To floats; a cast to integers cuts the gradient and never gets here. From integers (exact sums,
+/// as `ConvInteger` gives them) the gradient stays one of floats. Of `CastLike`'s second input
+/// nothing but the type is read.
 pub(super) fn cast(emit: &mut Emit<'_>, step: &Step<'_>) -> Gradients {
     if !is_float(emit.element_type(step.input(0)?)) {
         return identity(emit, step);
@@ -33,7 +38,8 @@ pub(super) fn cast(emit: &mut Emit<'_>, step: &Step<'_>) -> Gradients {
 
 pub(super) fn transpose(emit: &mut Emit<'_>, step: &Step<'_>) -> Gradients {
     let rank = emit.shape(step.input(0)?)?.len();
-    let order = step.node.ints("perm").map_or_else(|| (0..rank as i64).rev().collect(), <[i64]>::to_vec);
+    let order =
+        step.node.ints("perm").map_or_else(|| (0..rank as i64).rev().collect(), <[i64]>::to_vec);
     let mut inverse = vec![0; rank];
     for (to, &from) in order.iter().enumerate() {
         let place = usize::try_from(from).ok().and_then(|from| inverse.get_mut(from));
@@ -57,7 +63,8 @@ pub(super) fn space_to_depth(emit: &mut Emit<'_>, step: &Step<'_>) -> Gradients 
     Ok(step.only_first(gradient))
 }
 
-/// In mode `CRD` the channels of a block stand together; before opset 28 `SpaceToDepth` only knows the other order.
+/// In mode `CRD` the channels of a block stand together; before opset 28 `SpaceToDepth` only knows
+/// the other order.
 pub(super) fn depth_to_space(emit: &mut Emit<'_>, step: &Step<'_>) -> Gradients {
     let size = step.node.int("blocksize", 1);
     let block = AttributeProto::int("blocksize", size);

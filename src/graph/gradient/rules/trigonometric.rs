@@ -1,4 +1,5 @@
-//! Trigonometric and hyperbolic functions and their inverses, applied to each number: `∂x = ∂y · f′`.
+//! Trigonometric and hyperbolic functions and their inverses, applied to each number: `∂x = ∂y ·
+//! f′`.
 
 use super::activation::{chain, one_minus, one_plus, square};
 use super::{Emit, Gradients, Step};

@@ -28,7 +28,8 @@ pub struct Traced<'g> {
     images: Axis,
 }
 
-/// Traces a graph from its image input on, whose layout is [`Layout::Maps`] or [`Layout::ChannelsLast`].
+/// Traces a graph from its image input on, whose layout is [`Layout::Maps`] or
+/// [`Layout::ChannelsLast`].
 #[must_use]
 pub fn trace<'g>(topology: &Topology<'g>, shapes: &Shapes, image: Layout) -> Traced<'g> {
     let mut tracer = Tracer::new(topology, shapes);
@@ -58,7 +59,9 @@ impl Traced<'_> {
         };
         match axes.as_slice() {
             [images, ..] if *images != self.images => None,
-            [_, c, h, w] if channels(c) && is(h, Of::Rows) && is(w, Of::Columns) => Some(Layout::Maps),
+            [_, c, h, w] if channels(c) && is(h, Of::Rows) && is(w, Of::Columns) => {
+                Some(Layout::Maps)
+            }
             [_, h, w, c] if channels(c) && is(h, Of::Rows) && is(w, Of::Columns) => {
                 Some(Layout::ChannelsLast)
             }
@@ -67,8 +70,8 @@ impl Traced<'_> {
         }
     }
 
-    /// Whether each axis of a tensor that counts places has them in the order of the image, as a window's or an
-    /// unrolled axis has not; `None` when it could not be traced.
+    /// Whether each axis of a tensor that counts places has them in the order of the image, as a
+    /// window's or an unrolled axis has not; `None` when it could not be traced.
     #[must_use]
     pub fn is_in_order(&self, tensor: &str) -> Option<bool> {
         let ordered = |axis: &Axis| match axis.as_slice() {
@@ -78,8 +81,8 @@ impl Traced<'_> {
         Some(self.axes.get(tensor)?.iter().all(ordered))
     }
 
-    /// False when this node hands on what stands at each place and no more: after it, what is said of one
-    /// place still comes from that place alone. `None` for nodes that see no place.
+    /// False when this node hands on what stands at each place and no more: after it, what is said
+    /// of one place still comes from that place alone. `None` for nodes that see no place.
     #[must_use]
     pub fn mixes(&self, node: &NodeProto, reads: impl Fn(&str) -> bool) -> Option<bool> {
         let node = &in_floats(node);
@@ -91,11 +94,13 @@ impl Traced<'_> {
         if !(0..node.input.len()).any(|index| seen(index).is_some()) {
             return None;
         }
-        let along = |axes: &Axes, back: usize| axes.len() >= back && has_place(&axes[axes.len() - back]);
+        let along =
+            |axes: &Axes, back: usize| axes.len() >= back && has_place(&axes[axes.len() - back]);
         Some(match node.op() {
             "Gather" | "GatherND" | "GatherElements" | "Slice" | "Split" | "Shape" => false,
             "MatMul" | "Gemm" => {
-                seen(0).is_some_and(|axes| along(axes, 1)) || seen(1).is_some_and(|axes| along(axes, 2))
+                seen(0).is_some_and(|axes| along(axes, 1))
+                    || seen(1).is_some_and(|axes| along(axes, 2))
             }
             "Softmax" => seen(0).is_some_and(|axes| along(axes, 1)),
             _ => node.output.first().is_some_and(|output| {
@@ -113,8 +118,10 @@ mod tests {
 
     /// Layouts of the tensors that these nodes make, for two images `[2, 3, 8, 12]`.
     fn layouts(nodes: Vec<(NodeProto, &[i64])>) -> Vec<Option<Layout>> {
-        let mut graph = GraphProto { input: vec![ValueInfoProto::untyped("x")], ..Default::default() };
-        let mut sizes = vec![("x".to_owned(), vec![2, 3, 8, 12]), ("class".to_owned(), vec![2, 1, 16])];
+        let mut graph =
+            GraphProto { input: vec![ValueInfoProto::untyped("x")], ..Default::default() };
+        let mut sizes =
+            vec![("x".to_owned(), vec![2, 3, 8, 12]), ("class".to_owned(), vec![2, 1, 16])];
         for (node, shape) in nodes {
             sizes.push((node.output[0].clone(), shape.to_vec()));
             graph.node.push(node);
@@ -146,7 +153,10 @@ mod tests {
             (node("Conv", &["x", "w"], "maps"), &[2, 16, 2, 3]),
             (node("Reshape", &["maps", "s"], "rows"), &[2, 16, 6]),
             (turned("rows", "tokens", &[0, 2, 1]), &[2, 6, 16]),
-            (node("Concat", &["class", "tokens"], "with").with(AttributeProto::int("axis", 1)), &[2, 7, 16]),
+            (
+                node("Concat", &["class", "tokens"], "with").with(AttributeProto::int("axis", 1)),
+                &[2, 7, 16],
+            ),
             (node("LayerNormalization", &["with", "g", "b"], "norm"), &[2, 7, 16]),
             (node("Slice", &["norm", "one", "all", "axis"], "places"), &[2, 6, 16]),
         ]);

@@ -62,7 +62,8 @@ impl<'t, 'g> Tracer<'t, 'g> {
         let meant = in_floats(node);
         for output in node.output.iter().filter(|output| !output.is_empty()) {
             let Some(sizes) = self.sizes(output) else { continue };
-            if let Some(axes) = self.output(&meant, sizes).filter(|axes| axes.len() == sizes.len()) {
+            if let Some(axes) = self.output(&meant, sizes).filter(|axes| axes.len() == sizes.len())
+            {
                 self.axes.insert(output, axes);
             }
         }
@@ -77,9 +78,10 @@ impl<'t, 'g> Tracer<'t, 'g> {
             "Resize" | "DepthToSpace" | "SpaceToDepth" => self.windows(node, sizes, false),
             "Transpose" => {
                 let axes = self.of(node, 0)?;
-                let order = node
-                    .ints("perm")
-                    .map_or_else(|| (0..axes.len() as i64).rev().collect::<Vec<_>>(), <[i64]>::to_vec);
+                let order = node.ints("perm").map_or_else(
+                    || (0..axes.len() as i64).rev().collect::<Vec<_>>(),
+                    <[i64]>::to_vec,
+                );
                 order.iter().map(|&axis| axes.get(usize::try_from(axis).ok()?).cloned()).collect()
             }
             "Reshape" | "Flatten" | "Squeeze" | "Unsqueeze" => regroup(self.of(node, 0)?, sizes),
@@ -91,21 +93,26 @@ impl<'t, 'g> Tracer<'t, 'g> {
             "Gather" => self.gather(node, sizes),
             "Slice" => self.slice(node, sizes),
             "Split" => self.only_channels_changed(node, sizes),
-            "Pad" | "Expand" if self.input_sizes(node, 0) == Some(sizes) => self.of(node, 0).cloned(),
+            "Pad" | "Expand" if self.input_sizes(node, 0) == Some(sizes) => {
+                self.of(node, 0).cloned()
+            }
             op if op.starts_with("Reduce") => self.reduced(node),
             // A number for each number, at the same place.
-            op if op.ends_with("Normalization") || op.ends_with("QuantizeLinear") => self.vote(node, sizes),
-            "Abs" | "Add" | "Cast" | "Celu" | "Clip" | "Cos" | "DequantizeLinear" | "Div" | "Dropout"
-            | "Elu" | "Erf" | "Exp" | "Gelu" | "HardSigmoid" | "HardSwish" | "Identity" | "LRN"
-            | "LeakyRelu" | "Log" | "LogSoftmax" | "Max" | "Mean" | "Min" | "Mish" | "Mul" | "Neg"
-            | "PRelu" | "Pow" | "Reciprocal" | "Relu" | "Selu" | "Sigmoid" | "Sin" | "Softmax"
-            | "Softplus" | "Softsign" | "Sqrt" | "Sub" | "Sum" | "Swish" | "Tanh" | "ThresholdedRelu"
-            | "Where" => self.vote(node, sizes),
+            op if op.ends_with("Normalization") || op.ends_with("QuantizeLinear") => {
+                self.vote(node, sizes)
+            }
+            "Abs" | "Add" | "Cast" | "Celu" | "Clip" | "Cos" | "DequantizeLinear" | "Div"
+            | "Dropout" | "Elu" | "Erf" | "Exp" | "Gelu" | "HardSigmoid" | "HardSwish"
+            | "Identity" | "LRN" | "LeakyRelu" | "Log" | "LogSoftmax" | "Max" | "Mean" | "Min"
+            | "Mish" | "Mul" | "Neg" | "PRelu" | "Pow" | "Reciprocal" | "Relu" | "Selu"
+            | "Sigmoid" | "Sin" | "Softmax" | "Softplus" | "Softsign" | "Sqrt" | "Sub" | "Sum"
+            | "Swish" | "Tanh" | "ThresholdedRelu" | "Where" => self.vote(node, sizes),
             _ => None,
         }
     }
 
-    /// Sliding windows over maps make maps. `bold`: what slides over an untraced tensor makes maps, too.
+    /// Sliding windows over maps make maps. `bold`: what slides over an untraced tensor makes maps,
+    /// too.
     fn windows(&self, node: &NodeProto, sizes: &[i64], bold: bool) -> Option<Axes> {
         let &[n, c, h, w] = sizes else { return None };
         let images = match self.of(node, 0).map(Vec::as_slice) {
@@ -140,17 +147,23 @@ impl<'t, 'g> Tracer<'t, 'g> {
         let axis = node.int("axis", 0);
         let axis = usize::try_from(if axis < 0 { axis + rank } else { axis }).ok()?;
         let traced: Vec<(usize, &Axes)> = (0..node.input.len())
-            .filter_map(|index| Some((index, self.of(node, index).filter(|a| a.len() == sizes.len())?)))
+            .filter_map(|index| {
+                Some((index, self.of(node, index).filter(|a| a.len() == sizes.len())?))
+            })
             .collect();
         let mut axes = traced.first()?.1.clone();
-        let agree = |place: usize| traced.iter().all(|(_, other)| agrees(&axes[place], &other[place]));
+        let agree =
+            |place: usize| traced.iter().all(|(_, other)| agrees(&axes[place], &other[place]));
         if !(0..axes.len()).all(|place| place == axis || agree(place)) {
             return None;
         }
         let with_places: Vec<&(usize, &Axes)> =
             traced.iter().filter(|(_, axes)| axes[axis].iter().any(Part::is_place)).collect();
         axes[axis] = match with_places.as_slice() {
-            [] if traced.iter().all(|(_, axes)| axes[axis].iter().all(|p| p.of == Of::Channels)) => {
+            [] if traced
+                .iter()
+                .all(|(_, axes)| axes[axis].iter().all(|p| p.of == Of::Channels)) =>
+            {
                 all(Of::Channels, sizes[axis])
             }
             [(index, with_places)] => {
@@ -199,7 +212,8 @@ impl<'t, 'g> Tracer<'t, 'g> {
             None => vec![1; starts.len()],
         };
         for ((&start, &axis), &step) in starts.iter().zip(&named).zip(&steps) {
-            let axis = usize::try_from(if axis < 0 { axis + whole.len() as i64 } else { axis }).ok()?;
+            let axis =
+                usize::try_from(if axis < 0 { axis + whole.len() as i64 } else { axis }).ok()?;
             let (from, to) = (*whole.get(axis)?, *sizes.get(axis)?);
             if from == to && step > 0 {
                 continue;
@@ -209,7 +223,10 @@ impl<'t, 'g> Tracer<'t, 'g> {
                 parts if parts.iter().all(|part| part.of == Of::Channels) => all(Of::Channels, to),
                 [part] if matches!(part.of, Of::Rows | Of::Columns) => {
                     // Every `step`-th from the first or another one on: a coarser grid.
-                    (part.is_whole() && step > 1 && start < step && to == (from - start + step - 1) / step)
+                    (part.is_whole()
+                        && step > 1
+                        && start < step
+                        && to == (from - start + step - 1) / step)
                         .then(|| all(part.of, to))?
                 }
                 _ if to == 1 => Axis::new(),
@@ -217,7 +234,8 @@ impl<'t, 'g> Tracer<'t, 'g> {
                     let tokens = places(&axes[axis])?;
                     let skip = tokens.skip.checked_sub(usize::try_from(start).ok()?)?;
                     let kept = Tokens { skip, ..tokens };
-                    kept.fits(usize::try_from(to).ok()?).then(|| vec![Part::all(Of::Tokens(kept), to)])?
+                    kept.fits(usize::try_from(to).ok()?)
+                        .then(|| vec![Part::all(Of::Tokens(kept), to)])?
                 }
                 _ => return None,
             };
@@ -262,9 +280,11 @@ impl<'t, 'g> Tracer<'t, 'g> {
 
     /// Number by number, broadcast: what the traced inputs say of each axis, if they agree.
     fn vote(&self, node: &NodeProto, sizes: &[i64]) -> Option<Axes> {
-        let mut found: Vec<Option<Axis>> = sizes.iter().map(|&size| (size == 1).then(Axis::new)).collect();
+        let mut found: Vec<Option<Axis>> =
+            sizes.iter().map(|&size| (size == 1).then(Axis::new)).collect();
         for index in 0..node.input.len() {
-            let (Some(axes), Some(own)) = (self.of(node, index), self.input_sizes(node, index)) else {
+            let (Some(axes), Some(own)) = (self.of(node, index), self.input_sizes(node, index))
+            else {
                 continue;
             };
             let offset = sizes.len().checked_sub(axes.len())?;

@@ -75,7 +75,10 @@ pub(super) fn places(axis: &Axis) -> Option<Tokens> {
     match axis.as_slice() {
         [Part { of: Of::Tokens(tokens), .. }] => Some(*tokens),
         [rows, columns]
-            if rows.of == Of::Rows && columns.of == Of::Columns && rows.is_whole() && columns.is_whole() =>
+            if rows.of == Of::Rows
+                && columns.of == Of::Columns
+                && rows.is_whole()
+                && columns.is_whole() =>
         {
             let size = |part: &Part| usize::try_from(part.size).ok();
             Some(Tokens { skip: 0, grid: [size(rows)?, size(columns)?] })
