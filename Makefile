@@ -73,7 +73,7 @@ fuzz: ## fuzz each target for SECONDS_PER_FUZZ_TARGET (needs a nightly toolchain
 
 sanitize: ## run the kernels' tests under AddressSanitizer (needs a nightly toolchain)
 	@cargo +nightly --version >/dev/null 2>&1 || { echo "make: no nightly toolchain: rustup toolchain install nightly" >&2; exit 2; }
-	@RUSTFLAGS=-Zsanitizer=address cargo +nightly test --package kernels --lib --tests --target-dir target/sanitize \
+	@RUSTFLAGS=-Zsanitizer=address cargo +nightly test --package camlens-kernels --lib --tests --target-dir target/sanitize \
 		--target $$(rustc --print host-tuple)
 
 conformance: quiet-setup ## hold gradients of torchvision's classifiers against autograd (see docs/conformance.md)

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use kernels::BLOCKS;
+use camlens_kernels::BLOCKS;
 use ndarray::Array4;
 use ort::value::TensorRef;
 use prost::Message;

@@ -3,7 +3,7 @@
 //!
 //! [`crate::graph::fast::along`] says which inputs and attributes such a node has.
 
-use kernels::{Expression, Inline, Pool, Tensor};
+use camlens_kernels::{Expression, Inline, Pool, Tensor};
 use ort::operator::{ComputeContext, KernelContext};
 
 use super::elementwise::expression;

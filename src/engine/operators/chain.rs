@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use kernels::{Batch, Chain, Link, Tap, Weights};
+use camlens_kernels::{Batch, Chain, Link, Tap, Weights};
 use ort::operator::{
     ComputeContext, Kernel, KernelContext, Operator, OperatorInput, OperatorOutput,
 };
@@ -118,13 +118,13 @@ impl Kernel for ChainKernel {
             taps.push((*tap, value.try_extract_tensor_mut::<f32>()?.1));
         }
         let batch = Batch { data, images, height, width };
-        let settings = kernels::Settings {
+        let settings = camlens_kernels::Settings {
             stop: &self.operators.stop.0,
             skip_rest: self.operators.skip_zeros,
         };
         let threads = RuntimeThreads { context, count: self.operators.threads };
         self.chain
             .run(batch, &mut taps, &threads, settings)
-            .map_err(|kernels::Stopped| ort::Error::new("stopped"))
+            .map_err(|camlens_kernels::Stopped| ort::Error::new("stopped"))
     }
 }

@@ -1,6 +1,6 @@
 //! Depthwise convolutions and their transposes.
 
-use kernels::{Direction, Maps, Window};
+use camlens_kernels::{Direction, Maps, Window};
 use ort::operator::{
     ComputeContext, Kernel, KernelContext, Operator, OperatorInput, OperatorOutput,
 };
@@ -105,7 +105,7 @@ impl Kernel for DepthwiseKernel {
             return Err(wrong());
         };
         let threads = RuntimeThreads { context, count: self.threads };
-        let job = kernels::Depthwise {
+        let job = camlens_kernels::Depthwise {
             input: Maps { data: inputs.sources[0].data, channels, size: from },
             before: before.as_ref(),
             weights: &weights,
@@ -117,7 +117,7 @@ impl Kernel for DepthwiseKernel {
         let mut made = shape.clone();
         made[2..4].copy_from_slice(&[h, w]);
         self.along.run(context, &made, &inputs, &threads, |after, output| {
-            let job = kernels::Depthwise { after, ..job };
+            let job = camlens_kernels::Depthwise { after, ..job };
             match order {
                 Order::Planes => job.run(output, &threads),
                 Order::Blocks(lanes) => job.run_in_blocks(lanes, output, &threads),

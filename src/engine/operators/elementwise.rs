@@ -1,6 +1,6 @@
 //! Elementwise expressions.
 
-use kernels::{Expression, Inline, Op, Step, Tensor};
+use camlens_kernels::{Expression, Inline, Op, Step, Tensor};
 use ort::operator::{
     ComputeContext, Kernel, KernelContext, Operator, OperatorInput, OperatorOutput,
 };

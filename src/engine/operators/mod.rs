@@ -15,7 +15,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 
-use kernels::{Chain, Pool, Tensor, Weights};
+use camlens_kernels::{Chain, Pool, Tensor, Weights};
 use ort::operator::{ComputeContext, OperatorDomain};
 use ort::value::{DynTensorValueType, TensorElementType, ValueRef, ValueRefMut};
 

@@ -1,6 +1,6 @@
 //! Products with large matrices, without what is multiplied by zero.
 
-use kernels::{Matrix, product, product_transposed};
+use camlens_kernels::{Matrix, product, product_transposed};
 use ort::operator::{
     ComputeContext, Kernel, KernelContext, Operator, OperatorInput, OperatorOutput,
 };

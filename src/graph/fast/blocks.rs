@@ -288,7 +288,7 @@ mod tests {
                 domain: Some(DOMAIN.into()),
                 ..NodeProto::new(OPERATOR, &[tensor], &["e"])
             };
-            let steps = [kernels::Op::Reciprocal as i64, 0, 0, 0];
+            let steps = [camlens_kernels::Op::Reciprocal as i64, 0, 0, 0];
             let body = vec![
                 depthwise(&["c2", "w2"], "d"),
                 group.with(AttributeProto::ints(STEPS, steps)),

@@ -10,7 +10,7 @@ mod body;
 use std::collections::{HashMap, HashSet};
 
 use body::{Body, Meaning};
-use kernels::Op;
+use camlens_kernels::Op;
 
 use super::DOMAIN;
 use crate::graph::proto::{AttributeProto, GraphProto, NodeProto, TensorProto};
@@ -24,7 +24,7 @@ pub const OPERATOR: &str = "Elementwise";
 pub const CONSTANTS: &str = "constants";
 
 /// Its attribute, four integers a step: the place of the operation in [`Op::ALL`], and its operands
-/// as [`kernels::Step`] counts them.
+/// as [`camlens_kernels::Step`] counts them.
 pub const STEPS: &str = "steps";
 
 /// Its attribute, not 0 where the sums of all channels are wanted, `[N, C, 1, 1]`, and not the

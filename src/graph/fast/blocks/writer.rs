@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use kernels::Op;
+use camlens_kernels::Op;
 
 use super::filters::{Arrangement, arrange};
 use super::{ATTRIBUTE, RUNTIME};

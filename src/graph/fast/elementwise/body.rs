@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, BinaryHeap, HashMap};
 
-use kernels::Op;
+use camlens_kernels::Op;
 
 use crate::graph::fast::depthwise;
 use crate::graph::proto::{GraphProto, NodeProto, data_type};

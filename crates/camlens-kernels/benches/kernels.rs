@@ -1,4 +1,4 @@
-//! How long the kernels take, one by one: `cargo bench -p kernels`. Convolutions and products are
+//! How long the kernels take, one by one: `cargo bench -p camlens-kernels`. Convolutions and products are
 //! VGG16's layers; expressions and depthwise convolutions, those of small networks on the way back.
 //!
 //! Multiply-adds are counted as the layer is written, so that a convolution's rate may
@@ -10,7 +10,7 @@ use std::sync::atomic::AtomicBool;
 
 use divan::counter::{BytesCount, ItemsCount};
 use divan::{Bencher, black_box};
-use kernels::{
+use camlens_kernels::{
     Batch, Chain, Depthwise, Direction, Expression, Inline, Link, Maps, Matrix, Op, Scoped, Serial,
     Settings, Step, Tap, Tensor, Weights, Window, product, product_transposed,
 };

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use kernels::{Batch, Chain, Link, Pool, Scoped, Serial, Settings, Stopped, Tap, Weights};
+use camlens_kernels::{Batch, Chain, Link, Pool, Scoped, Serial, Settings, Stopped, Tap, Weights};
 use proptest::prelude::*;
 
 /// A part of the largest value; the transforms cost a few roundings more than the sum as written.
