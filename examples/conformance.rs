@@ -13,16 +13,16 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use camlens::engine::{Cancel, Model, Models, Pass, Settings};
-use camlens::graph::file::OnnxFile;
-use camlens::graph::gradient::rules;
+use camlens::engine::{CancellationToken, Model, ModelRegistry, PassRequest, Settings};
+use camlens::graph::explain_graph::GradientOf;
 use camlens::graph::layers::{Layer, Layout, Tokens};
-use camlens::graph::prepare::Prepared;
-use camlens::graph::program::Wanted;
-use camlens::graph::topology::Topology;
+use camlens::graph::prepared::PreparedModel;
 use camlens::model::ModelFolder;
+use camlens::model::onnx_file::OnnxFile;
 use ndarray::{Array4, ArrayD, Axis, OwnedRepr, concatenate, s};
 use ndarray_npy::NpzReader;
+use onnx_gradient::index::GraphIndex;
+use onnx_gradient::vjp;
 use shared::{Fallible, folders, name, worst};
 
 /// Largest difference that passes, as a part of the largest gradient.
@@ -120,7 +120,7 @@ fn one(folder: &Path, title: &str, rows: &mut usize) -> Fallible<Report> {
     let targets: ndarray::Array1<i64> = arrays.by_name::<OwnedRepr<i64>, _>("target.npy")?;
     let load = |fast_kernels: bool| {
         let settings = Settings { layer_sessions: 1, fast_kernels, ..Settings::default() };
-        Models::load_one(ModelFolder::read(folder)?, &settings)
+        ModelRegistry::load_one(ModelFolder::read(folder)?, &settings)
     };
     let (model, fast) = (load(false)?, load(true)?);
     let mut report =
@@ -136,8 +136,8 @@ fn one(folder: &Path, title: &str, rows: &mut usize) -> Fallible<Report> {
         let shape = layer.shape.iter().map(usize::to_string).collect::<Vec<_>>().join("×");
         let start = format!("| {title} | {module} | {shape}");
         *rows += 1;
-        if let Some(obstacle) = model.gradient_obstacle(layer) {
-            println!("{start} | | | {framework_error:.0e} | | {obstacle} |");
+        if let Some(unsupported_reason) = model.gradient_unsupported_reason(layer) {
+            println!("{start} | | | {framework_error:.0e} | | {unsupported_reason} |");
             report.holes += 1;
             continue;
         }
@@ -197,8 +197,13 @@ fn run(
     };
     for (input, target) in passes {
         let targets = target.into_iter().collect();
-        let pass = Pass { targets, wanted: Wanted::Logit, activation: true, ..Pass::of(input) };
-        let outcome = model.run(layer, pass, &Cancel::default())?;
+        let pass = PassRequest {
+            targets,
+            gradient_of: GradientOf::Logit,
+            activation: true,
+            ..PassRequest::of(input)
+        };
+        let outcome = model.run(layer, pass, &CancellationToken::default())?;
         let gradient = outcome.gradients.into_iter().next().ok_or("the pass gave no gradient")?;
         gradients.push(gradient.into_dyn());
         activations.push(outcome.activation.ok_or("the pass gave no activation")?.into_dyn());
@@ -227,11 +232,12 @@ fn as_maps(layer: &Layer, array: ArrayD<f32>) -> Fallible<ArrayD<f32>> {
 /// The operators that a gradient passes on its way from the score to a tensor.
 fn operators(folder: &Path, tensor: &str) -> Fallible<BTreeSet<String>> {
     let file = OnnxFile::open(&folder.join("model.onnx"))?;
-    let prepared = Prepared::new(&file.model)?.upgraded();
-    let topology = Topology::new(prepared.graph());
+    let prepared = PreparedModel::new(&file.model)?.upgraded();
+    let graph_index = GraphIndex::new(prepared.graph());
     // All models of the zoo have one output, and it is the logits or a softmax of them.
     let output = prepared.graph().output.first().map_or("", |output| output.name());
-    let (below, above) = (topology.dependents(tensor, rules::cuts), topology.ancestors(output));
+    let (below, above) =
+        (graph_index.downstream(tensor, vjp::is_non_differentiable), graph_index.upstream(output));
     let on_the_way = |name: &String| {
         name != tensor && below.contains(name.as_str()) && above.contains(name.as_str())
     };

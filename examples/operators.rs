@@ -14,8 +14,8 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use camlens::engine::{Cancel, Models, Pass, Settings};
-use camlens::graph::program::Wanted;
+use camlens::engine::{CancellationToken, ModelRegistry, PassRequest, Settings};
+use camlens::graph::explain_graph::GradientOf;
 use camlens::model::ModelFolder;
 use ndarray::{Array1, Array4, OwnedRepr};
 use ndarray_npy::NpzReader;
@@ -31,7 +31,7 @@ const SMALL: f64 = 1e-3;
 const SAME: f64 = 1e-4;
 
 /// What came of a case.
-enum Outcome {
+enum PassOutput {
     /// The gradient differs by so much from the reference's, which may be 0 everywhere.
     Compared(f64),
     /// There is none, and why.
@@ -51,15 +51,15 @@ fn main() -> Fallible<ExitCode> {
         let cases = folders(&operator)?;
         for case in &cases {
             match one(case).map_err(|error| format!("{}: {error}", case.display()))? {
-                Outcome::Compared(difference) if difference <= TOLERANCE => {
+                PassOutput::Compared(difference) if difference <= TOLERANCE => {
                     compared += 1;
                     largest = largest.max(difference);
                 }
-                Outcome::Compared(difference) => {
+                PassOutput::Compared(difference) => {
                     wrong.push(format!("{} ({difference:.0e})", name(case)))
                 }
-                Outcome::Refused(why) => *refusals.entry(why).or_insert(0) += 1,
-                Outcome::LeftOut(why) => *others.entry(why).or_insert(0) += 1,
+                PassOutput::Refused(why) => *refusals.entry(why).or_insert(0) += 1,
+                PassOutput::LeftOut(why) => *others.entry(why).or_insert(0) += 1,
             }
         }
         let largest = if compared > 0 { format!("{largest:.0e}") } else { String::new() };
@@ -81,43 +81,49 @@ fn main() -> Fallible<ExitCode> {
     Ok(if wrong.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn one(case: &Path) -> Fallible<Outcome> {
+fn one(case: &Path) -> Fallible<PassOutput> {
     let mut arrays = NpzReader::new(File::open(case.join("case.npz"))?)?;
     let x: Array4<f32> = arrays.by_name::<OwnedRepr<f32>, _>("x.npy")?;
     let expected: Array1<f64> = arrays.by_name::<OwnedRepr<f64>, _>("gradient.npy")?;
     let scores: Array1<f64> = arrays.by_name::<OwnedRepr<f64>, _>("scores.npy")?;
     let settings = Settings { layer_sessions: 1, cache_bytes: 0, ..Settings::default() };
-    let Ok(model) = Models::load_one(ModelFolder::read(case)?, &settings) else {
-        return Ok(Outcome::LeftOut("the runtime refuses it"));
+    let Ok(model) = ModelRegistry::load_one(ModelFolder::read(case)?, &settings) else {
+        return Ok(PassOutput::LeftOut("the runtime refuses it"));
     };
-    let Ok(forward) = model.forward(x.clone(), &Cancel::default()) else {
-        return Ok(Outcome::LeftOut("the scores are NaN or infinite"));
+    let Ok(forward) = model.forward(x.clone(), &CancellationToken::default()) else {
+        return Ok(PassOutput::LeftOut("the scores are NaN or infinite"));
     };
     let level = scores.fold(SMALL, |level, score| level.max(score.abs()));
     let off = scores.iter().zip(&forward.scores).map(|(a, &b)| (a - f64::from(b)).abs() / level);
     if off.fold(0.0, f64::max) > SAME {
-        return Ok(Outcome::LeftOut("the runtime and the reference give other scores"));
+        return Ok(PassOutput::LeftOut("the runtime and the reference give other scores"));
     }
     if !expected.iter().any(|value| value.is_finite()) {
-        return Ok(Outcome::LeftOut("no place to compare"));
+        return Ok(PassOutput::LeftOut("no place to compare"));
     }
     let layer = model.default_layer();
-    let found: Vec<f64> = match model.gradient_obstacle(layer) {
+    let found: Vec<f64> = match model.gradient_unsupported_reason(layer) {
         // Steps and signs: the derivative is 0 wherever there is one.
         Some(why) if why.starts_with("the score does not depend") => vec![0.0; expected.len()],
-        Some(why) => return Ok(Outcome::Refused(short(why))),
+        Some(why) => return Ok(PassOutput::Refused(short(why))),
         // Rounding has no differences to speak of.
-        None if layer.is_estimated => return Ok(Outcome::LeftOut("a straight-through estimate")),
+        None if layer.is_estimated => {
+            return Ok(PassOutput::LeftOut("a straight-through estimate"));
+        }
         None => {
-            let pass = Pass { targets: vec![0], wanted: Wanted::Logit, ..Pass::of(x) };
-            let gradients = model.run(layer, pass, &Cancel::default())?.gradients;
+            let pass = PassRequest {
+                targets: vec![0],
+                gradient_of: GradientOf::Logit,
+                ..PassRequest::of(x)
+            };
+            let gradients = model.run(layer, pass, &CancellationToken::default())?.gradients;
             gradients[0].iter().map(|&value| f64::from(value)).collect()
         }
     };
     let known = || expected.iter().zip(&found).filter(|(expected, _)| expected.is_finite());
     let largest = known().fold(SMALL, |largest, (expected, _)| largest.max(expected.abs()));
     let difference = worst(known().map(|(expected, found)| (expected - found).abs() / largest));
-    Ok(Outcome::Compared(difference))
+    Ok(PassOutput::Compared(difference))
 }
 
 /// A sentence about a node without the node's name.

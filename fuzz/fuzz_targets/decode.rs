@@ -10,9 +10,14 @@ use libfuzzer_sys::fuzz_target;
 fuzz_target!(|bytes: &[u8]| {
     let limits = Limits { max_pixels: 1 << 16 };
     match decode(bytes, &limits) {
-        Ok(image) => assert!(u64::from(image.width()) * u64::from(image.height()) <= limits.max_pixels),
+        Ok(image) => {
+            assert!(u64::from(image.width()) * u64::from(image.height()) <= limits.max_pixels)
+        }
         Err(error) => {
-            assert!(matches!(error.kind(), Kind::UnsupportedImage | Kind::ImageTooLarge | Kind::CorruptImage))
+            assert!(matches!(
+                error.kind(),
+                Kind::UnsupportedImage | Kind::ImageTooLarge | Kind::CorruptImage
+            ))
         }
     }
 });

@@ -3,24 +3,32 @@
 #![no_main]
 
 use bytes::Bytes;
+use camlens::graph::explain_graph;
+use camlens::graph::head::{self, OutputKind};
 use camlens::graph::layers::{Finder, Hints, Layout};
-use camlens::graph::prepare::Prepared;
-use camlens::graph::probe::{Shapes, constant_shapes, shape_probe};
-use camlens::graph::score::{self, OutputKind};
-use camlens::graph::{file, program};
+use camlens::graph::prepared::PreparedModel;
+use camlens::model::onnx_file;
 use libfuzzer_sys::fuzz_target;
+use onnx_gradient::facts::{TensorFacts, constant_shapes, shape_probe};
 
 fuzz_target!(|bytes: &[u8]| {
-    let Ok(model) = file::decode(Bytes::copy_from_slice(bytes)) else { return };
-    let Ok(prepared) = Prepared::new(&model) else { return };
+    let Ok(model) = onnx_file::decode(Bytes::copy_from_slice(bytes)) else { return };
+    let Ok(prepared) = PreparedModel::new(&model) else { return };
     let prepared = prepared.upgraded();
     // Nothing is run here, so every tensor gets a shape that layers have, and outputs one that scores have.
-    let measured = shape_probe(&prepared).shapes.into_values().map(|tensor| (tensor, vec![2, 3, 4, 5]));
-    let outputs = prepared.graph().output.iter().map(|output| (output.name().to_owned(), vec![2, 5]));
-    let shapes: Shapes = measured.chain(constant_shapes(&prepared)).chain(outputs).collect();
-    let Ok(score) = score::find(prepared.graph(), &shapes, None, OutputKind::Auto, 0) else { return };
+    let measured = shape_probe(&prepared.model, &prepared.input.name)
+        .shapes
+        .into_values()
+        .map(|tensor| (tensor, vec![2, 3, 4, 5]));
+    let outputs =
+        prepared.graph().output.iter().map(|output| (output.name().to_owned(), vec![2, 5]));
+    let shapes: TensorFacts =
+        measured.chain(constant_shapes(prepared.graph())).chain(outputs).collect();
+    let Ok(score) = head::find(prepared.graph(), &shapes, None, OutputKind::Auto, 0) else {
+        return;
+    };
     let hints = Hints { image: Layout::Maps, tokens: None };
     for layer in Finder::new(prepared.graph(), &shapes, &score.tensor, hints).find() {
-        let _ = program::explain(&prepared, &shapes, &score, &layer);
+        let _ = explain_graph::explain(&prepared, &shapes, &score, &[&layer]);
     }
 });

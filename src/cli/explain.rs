@@ -9,7 +9,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use super::Source;
 use super::asked::Asked;
 use crate::config::Config;
-use crate::engine::{Cancel, Model, Models};
+use crate::engine::{CancellationToken, Model, ModelRegistry};
 use crate::error::{Error, Kind, Result};
 use crate::http::answer::Answer;
 use crate::http::options::{Endpoint, Output, Question};
@@ -64,8 +64,15 @@ impl Explain {
             bar.set_position(done as u64);
         };
         let limits = Limits { max_pixels: config.server.max_pixels };
-        let answer =
-            work::answer(endpoint, &model, &file, &question, limits, &Cancel::default(), &progress);
+        let answer = work::answer(
+            endpoint,
+            &model,
+            &file,
+            &question,
+            limits,
+            &CancellationToken::default(),
+            &progress,
+        );
         bar.finish_and_clear();
         self.write(&answer?)
     }
@@ -137,7 +144,7 @@ impl Explain {
 pub(super) fn load(config: &Config, id: Option<&str>) -> Result<Model> {
     let folder = &config.models.folder;
     let (_, id) = available(folder, id.or(config.models.default.as_deref()))?;
-    Models::load_one(ModelFolder::read(&folder.join(id))?, &config.engine.clone().into())
+    ModelRegistry::load_one(ModelFolder::read(&folder.join(id))?, &config.engine.clone().into())
 }
 
 /// A command that does one thing says only what went wrong, unless more is asked for.

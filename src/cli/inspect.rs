@@ -7,9 +7,9 @@ use clap::Args;
 
 use super::Source;
 use super::explain::{load, quiet};
-use crate::engine::{Model, Models};
+use crate::engine::optimize::FusionReport;
+use crate::engine::{Model, ModelRegistry};
 use crate::error::{Error, Kind, Result};
-use crate::graph::fast::Fused;
 use crate::http::models::describe;
 use crate::model::ModelFolder;
 
@@ -30,9 +30,9 @@ impl Inspect {
         crate::telemetry::start(&quiet(&config));
         let settings = config.engine.clone().into();
         let model = if self.model.is_dir() {
-            Models::load_one(ModelFolder::read(&self.model)?, &settings)?
+            ModelRegistry::load_one(ModelFolder::read(&self.model)?, &settings)?
         } else if self.model.is_file() {
-            Models::load_one(of_file(&self.model)?, &settings)?
+            ModelRegistry::load_one(of_file(&self.model)?, &settings)?
         } else {
             load(&config, Some(&self.model.to_string_lossy()))?
         };
@@ -71,7 +71,7 @@ fn report(model: &Model) -> String {
             "output   {}: {} classes, {:?}",
             model.output_name(),
             model.classes(),
-            model.link()
+            model.output_activation()
         ),
     ];
     if !model.other_outputs().is_empty() {
@@ -98,7 +98,7 @@ fn report(model: &Model) -> String {
         let [channels, height, width] = layer.shape;
         let shape = format!("{channels} × {height} × {width}");
         let found = if layer.is_estimated { "straight-through" } else { "yes" };
-        let gradients = model.gradient_obstacle(layer).unwrap_or(found);
+        let gradients = model.gradient_unsupported_reason(layer).unwrap_or(found);
         lines
             .push(format!("{:alias$}  {:node$}  {shape:>16}  {gradients}", layer.name, layer.node));
     }
@@ -106,7 +106,7 @@ fn report(model: &Model) -> String {
 }
 
 /// What camlens's own kernels compute, in words.
-fn faster(fused: &Fused) -> String {
+fn faster(fused: &FusionReport) -> String {
     let mut parts = Vec::new();
     if !fused.chains.is_empty() {
         let lengths: Vec<String> = fused.chains.iter().map(usize::to_string).collect();

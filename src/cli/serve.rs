@@ -12,7 +12,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use super::Source;
 use super::health::reachable;
 use crate::config::Config;
-use crate::engine::Models;
+use crate::engine::ModelRegistry;
 use crate::error::{Error, Kind, Result};
 use crate::http::{App, server};
 
@@ -55,7 +55,7 @@ async fn serve(config: Config) -> Result<()> {
     })?;
     // The models are loaded on a thread of their own while the port is open: ready is 503 until
     // then.
-    let models = Models::start(&models.folder, models.default.as_deref(), &engine.into())?;
+    let models = ModelRegistry::start(&models.folder, models.default.as_deref(), &engine.into())?;
     let address = listener.local_addr().unwrap_or(server.listen);
     greet(reachable(address), models.default_id());
     server::serve(listener, App::new(models, server), signals.first()).await;

@@ -14,9 +14,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use ndarray::{Array2, Array4, ArrayView1, ArrayView2, Axis};
 use sha2::{Digest, Sha256};
 
-use self::kept::{Forward, Kept, Key, Value};
-use super::session::{Outcome, Pass, predicted};
-use crate::graph::program::Wanted;
+use self::kept::{Forward, Key, LruStore, Value};
+use super::session::{PassOutput, PassRequest, predicted};
+use crate::graph::explain_graph::GradientOf;
 
 /// Known outcomes of all models. Clones share them.
 #[derive(Clone)]
@@ -27,7 +27,7 @@ pub struct Cache {
 
 #[derive(Default)]
 struct Shared {
-    kept: Mutex<Kept>,
+    kept: Mutex<LruStore>,
     forward: Counts,
     masked: Counts,
 }
@@ -96,7 +96,7 @@ impl Cache {
         Some(Image { cache: self, key: hash.finalize().into() })
     }
 
-    fn kept(&self) -> MutexGuard<'_, Kept> {
+    fn kept(&self) -> MutexGuard<'_, LruStore> {
         self.shared.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -107,13 +107,13 @@ impl Cache {
 
 impl<'a> Image<'a> {
     /// The outcome of a pass, if all of it is known.
-    pub(super) fn outcome(&self, pass: &Pass) -> Option<Outcome> {
+    pub(super) fn outcome(&self, pass: &PassRequest) -> Option<PassOutput> {
         let found = self.find(pass);
         self.cache.shared.forward.count(found.is_some());
         found
     }
 
-    fn find(&self, pass: &Pass) -> Option<Outcome> {
+    fn find(&self, pass: &PassRequest) -> Option<PassOutput> {
         // Two short looks: nobody waits for the lock while arrays are copied.
         let Some(Value::Forward(known)) = self.cache.kept().get(&self.key) else { return None };
         let Forward { scores, probabilities, activation } = &*known;
@@ -126,23 +126,23 @@ impl<'a> Image<'a> {
         let gradients = gradients.iter().map(|gradient| (**gradient).clone()).collect();
         let activation = if pass.activation { Some(activation.as_ref()?.clone()) } else { None };
         let (scores, probabilities) = (scores.clone(), probabilities.clone());
-        Some(Outcome {
+        Some(PassOutput {
             scores,
             probabilities,
             activation,
             gradients,
-            carried: Vec::new(),
-            is_known: true,
+            side_inputs: Vec::new(),
+            from_cache: true,
         })
     }
 
     /// Keeps the outcome of a pass.
-    pub(super) fn keep(&self, pass: &Pass, outcome: &Outcome) {
+    pub(super) fn keep(&self, pass: &PassRequest, outcome: &PassOutput) {
         // A pass that asked for less must not take away what is known.
         if outcome.activation.is_some()
             || !matches!(self.cache.kept().get(&self.key), Some(Value::Forward(_)))
         {
-            let Outcome { scores, probabilities, activation, .. } = outcome.clone();
+            let PassOutput { scores, probabilities, activation, .. } = outcome.clone();
             self.cache.keep(
                 self.key,
                 Value::Forward(Arc::new(Forward { scores, probabilities, activation })),
@@ -156,10 +156,10 @@ impl<'a> Image<'a> {
         }
     }
 
-    fn gradient_key(&self, pass: &Pass, class: usize) -> Key {
+    fn gradient_key(&self, pass: &PassRequest, class: usize) -> Key {
         let mut hash = Sha256::new();
         hash.update(self.key);
-        hash.update((pass.wanted as i64).to_le_bytes());
+        hash.update((pass.gradient_of as i64).to_le_bytes());
         hash.update((class as u64).to_le_bytes());
         hash.update(pass.contrast.map_or(-1, |class| class as i64).to_le_bytes());
         hash.finalize().into()
@@ -233,8 +233,8 @@ impl Masked<'_> {
 }
 
 /// The classes that a pass differentiates: the predicted one, when it names none.
-fn classes(pass: &Pass, scores: ArrayView2<'_, f32>) -> Vec<usize> {
-    if pass.wanted == Wanted::Nothing {
+fn classes(pass: &PassRequest, scores: ArrayView2<'_, f32>) -> Vec<usize> {
+    if pass.gradient_of == GradientOf::Nothing {
         return Vec::new();
     }
     if !pass.targets.is_empty() {

@@ -1,6 +1,6 @@
 //! One flag for every reason to stop: the client went, its time is over, the service shuts down.
 //!
-//! A [`Cancel`] travels with a request into the engine. [`Cancel::cancel`] stops a
+//! A [`CancellationToken`] travels with a request into the engine. [`CancellationToken::cancel`] stops a
 //! run of the model between two kernels; what was to come after it never starts.
 
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -31,12 +31,12 @@ struct State {
 
 /// A request's flag; clones share it.
 #[derive(Clone, Default)]
-pub struct Cancel {
+pub struct CancellationToken {
     state: Arc<State>,
     deadline: Option<Instant>,
 }
 
-impl Cancel {
+impl CancellationToken {
     /// A flag for work that must be done by `deadline`, if there is one.
     #[must_use]
     pub fn new(deadline: Option<Instant>) -> Self {
@@ -97,7 +97,7 @@ impl Cancel {
 }
 
 /// A run in progress; dropped when it has ended.
-pub(super) struct Running<'a>(&'a Cancel);
+pub(super) struct Running<'a>(&'a CancellationToken);
 
 impl Drop for Running<'_> {
     fn drop(&mut self) {
@@ -113,7 +113,7 @@ mod tests {
 
     #[test]
     fn the_first_reason_stays() {
-        let cancel = Cancel::default();
+        let cancel = CancellationToken::default();
         assert!(cancel.check().is_ok());
         cancel.cancel(Reason::ClientGone);
         cancel.clone().cancel(Reason::Draining);
@@ -122,14 +122,14 @@ mod tests {
 
     #[test]
     fn a_deadline_needs_nobody_to_raise_it() {
-        let cancel = Cancel::new(Some(Instant::now() - Duration::from_millis(1)));
+        let cancel = CancellationToken::new(Some(Instant::now() - Duration::from_millis(1)));
         assert_eq!(cancel.check().unwrap_err().kind(), Kind::Deadline);
     }
 
     #[test]
     fn a_run_that_begins_after_the_flag_is_stopped_at_once() {
         let stopped = Arc::new(AtomicUsize::new(0));
-        let cancel = Cancel::default();
+        let cancel = CancellationToken::default();
         cancel.cancel(Reason::ClientGone);
         let counter = stopped.clone();
         let _running = cancel.running(move || {

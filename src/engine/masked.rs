@@ -9,14 +9,14 @@ use std::ops::ControlFlow;
 use ndarray::{Array2, Array4, ArrayViewMut2, Axis, Slice, Zip};
 
 use super::cache::Masked;
-use super::cancel::Cancel;
+use super::cancel::CancellationToken;
 use super::model::Model;
 use crate::error::Result;
 use crate::model::manifest::Layout;
 
 /// The answers to masked passes, a row a mask.
 #[derive(Clone, Debug)]
-pub struct Answers {
+pub struct PassScores {
     /// `[K, classes]`.
     pub scores: Array2<f32>,
     /// `[K, classes]`.
@@ -27,7 +27,7 @@ pub struct Answers {
 
 /// What is seen through masks: images as the model takes them, `[1, C, H, W]` or `[1, H, W, C]`.
 #[derive(Clone, Copy, Debug)]
-pub struct Scene<'a> {
+pub struct MaskedInput<'a> {
     /// What shows where a mask is 1.
     pub image: &'a Array4<f32>,
     /// What shows where it is 0; numbers 0 when absent.
@@ -46,15 +46,15 @@ pub struct Scene<'a> {
 /// Those of [`Model::forward`] and of `progress`; the batch in progress is the last that runs.
 pub fn masked_passes(
     model: &Model,
-    Scene { image: input, backdrop }: Scene<'_>,
+    MaskedInput { image: input, backdrop }: MaskedInput<'_>,
     set: &str,
     count: usize,
     mut mask: impl FnMut(usize, ArrayViewMut2<'_, f32>),
-    cancel: &Cancel,
-    progress: &dyn Fn(usize, &Answers) -> Result<ControlFlow<()>>,
-) -> Result<Answers> {
+    cancel: &CancellationToken,
+    progress: &dyn Fn(usize, &PassScores) -> Result<ControlFlow<()>>,
+) -> Result<PassScores> {
     let (height, width) = (model.preprocess().height as usize, model.preprocess().width as usize);
-    let mut answers = Answers {
+    let mut answers = PassScores {
         scores: Array2::zeros((count, model.classes())),
         probabilities: Array2::zeros((count, model.classes())),
         ran: 0,

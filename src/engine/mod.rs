@@ -1,15 +1,14 @@
 //! ONNX Runtime, and nothing else in the crate names it.
 //!
-//! [`Models`] holds every model of the service; a [`Model`] runs a [`Pass`] on the
-//! thread that owns its sessions and gives an [`Outcome`] of plain arrays. A
-//! [`Cancel`] that travels along stops it between two kernels.
+//! [`ModelRegistry`] holds every model of the service; a [`Model`] runs a [`PassRequest`] on the
+//! thread that owns its sessions and gives an [`PassOutput`] of plain arrays. A
+//! [`CancellationToken`] that travels along stops it between two kernels.
 
-mod blocks;
 mod cache;
 mod cancel;
 mod masked;
 mod model;
-mod operators;
+pub mod optimize;
 mod probe;
 mod programs;
 mod registry;
@@ -20,10 +19,10 @@ mod tail;
 mod worker;
 
 pub use cache::{Cache, CacheUse};
-pub use cancel::{Cancel, Reason};
-pub use masked::{Answers, Scene, masked_passes};
+pub use cancel::{CancellationToken, Reason};
+pub use masked::{MaskedInput, PassScores, masked_passes};
 pub use model::Model;
-pub use registry::{Models, Status};
-pub use session::{Outcome, Pass, predicted};
+pub use registry::{ModelRegistry, Status};
+pub use session::{PassOutput, PassRequest, predicted};
 pub use settings::Settings;
-pub use tail::Behind;
+pub use tail::TailRunner;

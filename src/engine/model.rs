@@ -8,14 +8,14 @@ use std::sync::Arc;
 use ndarray::Array4;
 
 use super::cache::{Cache, Image};
-use super::cancel::Cancel;
-use super::programs::Programs;
-use super::session::{Call, Outcome, Pass};
-use super::worker::{Key, Worker};
+use super::cancel::CancellationToken;
+use super::programs::ProgramCompiler;
+use super::session::{PassOutput, PassRequest, RunInputs};
+use super::worker::{ProgramKey, Worker};
+use crate::engine::optimize::FusionReport;
 use crate::error::{Error, Kind, Result};
-use crate::graph::fast::Fused;
+use crate::graph::head::{ClassifierHead, OutputActivation};
 use crate::graph::layers::{self, Layer};
-use crate::graph::score::{Link, Score};
 use crate::graph::tail;
 use crate::model::preprocess::Preprocess;
 use crate::model::{Labels, ModelFolder};
@@ -25,14 +25,14 @@ pub struct Model {
     folder: ModelFolder,
     preprocess: Preprocess,
     input_name: String,
-    score: Score,
+    score: ClassifierHead,
     layers: Vec<Layer>,
     default_layer: usize,
     /// Why a layer has no gradient, by its tensor.
-    obstacles: HashMap<String, String>,
+    unsupported_reasons: HashMap<String, String>,
     batch: usize,
     cache: Cache,
-    programs: Arc<Programs>,
+    programs: Arc<ProgramCompiler>,
     worker: Worker,
 }
 
@@ -46,7 +46,7 @@ impl Model {
     /// What camlens's own operators compute of the default layer's program, the runtime being
     /// slower.
     #[must_use]
-    pub fn fused(&self) -> Fused {
+    pub fn fused(&self) -> FusionReport {
         self.programs.fused(self.default_layer())
     }
 
@@ -94,8 +94,8 @@ impl Model {
 
     /// How its scores become probabilities.
     #[must_use]
-    pub fn link(&self) -> Link {
-        self.score.link
+    pub fn output_activation(&self) -> OutputActivation {
+        self.score.output_activation
     }
 
     /// How many masked images share a pass.
@@ -138,8 +138,8 @@ impl Model {
 
     /// Why a layer has no gradient, if it has none.
     #[must_use]
-    pub fn gradient_obstacle(&self, layer: &Layer) -> Option<&str> {
-        self.obstacles.get(&layer.tensor).map(String::as_str)
+    pub fn gradient_unsupported_reason(&self, layer: &Layer) -> Option<&str> {
+        self.unsupported_reasons.get(&layer.tensor).map(String::as_str)
     }
 
     /// The ONNX graph that [`Model::run`] runs for a layer, encoded; its large weights are
@@ -148,13 +148,13 @@ impl Model {
     /// # Errors
     /// A fault.
     pub fn program(&self, layer: &Layer) -> Result<Vec<u8>> {
-        let key = Key::Whole(vec![layer.tensor.clone()]);
+        let key = ProgramKey::Whole(vec![layer.tensor.clone()]);
         Ok(self.programs.compile(&key)?.model)
     }
 
     /// Why what stands behind a layer can't be run by itself, if it can't.
     #[must_use]
-    pub fn tail_obstacle(&self, layer: &Layer) -> Option<String> {
+    pub fn tail_unsupported_reason(&self, layer: &Layer) -> Option<String> {
         tail::check(&self.programs.prepared, &self.programs.shapes, &self.score, layer).err()
     }
 
@@ -162,12 +162,17 @@ impl Model {
     /// one image already is not computed again.
     ///
     /// # Errors
-    /// [`Kind::NotANumber`], those of [`Cancel::check`], or a fault.
-    pub fn run(&self, layer: &Layer, pass: Pass, cancel: &Cancel) -> Result<Outcome> {
+    /// [`Kind::NotANumber`], those of [`CancellationToken::check`], or a fault.
+    pub fn run(
+        &self,
+        layer: &Layer,
+        pass: PassRequest,
+        cancel: &CancellationToken,
+    ) -> Result<PassOutput> {
         // Most tails read nothing but the activation; then the layer's usual program will do.
-        if pass.carry && self.programs.tail(layer).is_ok_and(|tail| !tail.carried.is_empty()) {
+        if pass.carry && self.programs.tail(layer).is_ok_and(|tail| !tail.side_inputs.is_empty()) {
             // What is carried over is not kept.
-            return self.call(Some(Key::Head(layer.tensor.clone())), pass.into(), cancel);
+            return self.call(Some(ProgramKey::Head(layer.tensor.clone())), pass.into(), cancel);
         }
         only(self.run_all(&[layer], pass, cancel)?)
     }
@@ -178,7 +183,12 @@ impl Model {
     ///
     /// # Errors
     /// As [`Model::run`].
-    pub fn run_all(&self, layers: &[&Layer], pass: Pass, cancel: &Cancel) -> Result<Vec<Outcome>> {
+    pub fn run_all(
+        &self,
+        layers: &[&Layer],
+        pass: PassRequest,
+        cancel: &CancellationToken,
+    ) -> Result<Vec<PassOutput>> {
         cancel.check()?;
         let image = |layer: &&Layer| self.cache.image(self.id(), &layer.tensor, &pass.input);
         let images: Option<Vec<_>> = layers.iter().map(image).collect();
@@ -195,12 +205,17 @@ impl Model {
     }
 
     /// Runs a pass for some layers. In whatever order they are named, they share a session.
-    fn call_layers(&self, layers: &[&Layer], pass: Pass, cancel: &Cancel) -> Result<Vec<Outcome>> {
+    fn call_layers(
+        &self,
+        layers: &[&Layer],
+        pass: PassRequest,
+        cancel: &CancellationToken,
+    ) -> Result<Vec<PassOutput>> {
         let mut order: Vec<usize> = (0..layers.len()).collect();
         order.sort_by_key(|&place| &layers[place].tensor);
         let tensors = order.iter().map(|&place| layers[place].tensor.clone()).collect();
-        let outcomes = self.call_all(Some(Key::Whole(tensors)), pass.into(), cancel)?;
-        let mut outcomes: Vec<(usize, Outcome)> = order.into_iter().zip(outcomes).collect();
+        let outcomes = self.call_all(Some(ProgramKey::Whole(tensors)), pass.into(), cancel)?;
+        let mut outcomes: Vec<(usize, PassOutput)> = order.into_iter().zip(outcomes).collect();
         outcomes.sort_by_key(|(place, _)| *place);
         Ok(outcomes.into_iter().map(|(_, outcome)| outcome).collect())
     }
@@ -209,25 +224,39 @@ impl Model {
     ///
     /// # Errors
     /// As [`Model::run`].
-    pub fn forward(&self, input: Array4<f32>, cancel: &Cancel) -> Result<Outcome> {
-        self.run(self.default_layer(), Pass::of(input), cancel)
+    pub fn forward(&self, input: Array4<f32>, cancel: &CancellationToken) -> Result<PassOutput> {
+        self.run(self.default_layer(), PassRequest::of(input), cancel)
     }
 
     /// A plain forward pass of inputs that nobody asks for twice.
-    pub(super) fn pass(&self, input: Array4<f32>, cancel: &Cancel) -> Result<Outcome> {
-        self.call(None, Pass::of(input).into(), cancel)
+    pub(super) fn pass(
+        &self,
+        input: Array4<f32>,
+        cancel: &CancellationToken,
+    ) -> Result<PassOutput> {
+        self.call(None, PassRequest::of(input).into(), cancel)
     }
 
-    pub(super) fn programs(&self) -> &Programs {
+    pub(super) fn programs(&self) -> &ProgramCompiler {
         &self.programs
     }
 
     /// Runs the program of one layer, or any that is at hand.
-    pub(super) fn call(&self, key: Option<Key>, call: Call, cancel: &Cancel) -> Result<Outcome> {
+    pub(super) fn call(
+        &self,
+        key: Option<ProgramKey>,
+        call: RunInputs,
+        cancel: &CancellationToken,
+    ) -> Result<PassOutput> {
         only(self.call_all(key, call, cancel)?)
     }
 
-    fn call_all(&self, key: Option<Key>, call: Call, cancel: &Cancel) -> Result<Vec<Outcome>> {
+    fn call_all(
+        &self,
+        key: Option<ProgramKey>,
+        call: RunInputs,
+        cancel: &CancellationToken,
+    ) -> Result<Vec<PassOutput>> {
         self.worker
             .run(key, call, cancel)?
             .into_iter()
@@ -240,7 +269,7 @@ impl Model {
         self.cache.image(self.id(), &self.default_layer().tensor, input)
     }
 
-    fn finite(&self, outcome: Outcome) -> Result<Outcome> {
+    fn finite(&self, outcome: PassOutput) -> Result<PassOutput> {
         if outcome.scores.iter().chain(&outcome.probabilities).all(|value| value.is_finite()) {
             return Ok(outcome);
         }
@@ -253,7 +282,7 @@ impl Model {
 }
 
 /// The outcome of a program with one layer.
-fn only(outcomes: Vec<Outcome>) -> Result<Outcome> {
+fn only(outcomes: Vec<PassOutput>) -> Result<PassOutput> {
     let first = outcomes.into_iter().next();
     first.ok_or_else(|| Error::internal("running the model", "a program without layers"))
 }

@@ -5,10 +5,11 @@ use ndarray::{Array4, Axis, concatenate};
 use super::runtime::Runtime;
 use super::session::{RawOutput, first_line, run_raw};
 use crate::error::{Error, Kind, Result};
-use crate::graph::file::OnnxFile;
-use crate::graph::prepare::{Prepared, ends};
-use crate::graph::probe::{Shapes, constant_shapes, shape_probe};
-use crate::graph::types::element_types;
+use crate::graph::prepared::PreparedModel;
+use crate::model::onnx_file::OnnxFile;
+use onnx_gradient::dtype::element_types;
+use onnx_gradient::facts::{TensorFacts, constant_shapes, shape_probe};
+use onnx_gradient::passes::io_types;
 
 /// Two outputs count as equal when they differ by less than this part of the larger one's size.
 const TOLERANCE: f32 = 1e-3;
@@ -16,7 +17,7 @@ const TOLERANCE: f32 = 1e-3;
 /// What probing found.
 pub(super) struct Probe {
     /// Shapes with the largest batch that works: 2, or 1.
-    pub(super) shapes: Shapes,
+    pub(super) shapes: TensorFacts,
     /// Whether several images may share a pass.
     pub(super) takes_batches: bool,
     /// Whether the model still gives the outputs of its file after it was brought to a newer
@@ -28,13 +29,13 @@ pub(super) struct Probe {
 pub(super) fn probe(
     runtime: &Runtime,
     file: &OnnxFile,
-    prepared: &Prepared,
+    prepared: &PreparedModel,
     shape: [usize; 3],
 ) -> Result<Probe> {
     let refused = |error: ort::Error| {
         Error::new(Kind::Setup, format!("ONNX Runtime refuses the model: {}", first_line(&error)))
     };
-    let asked = shape_probe(prepared);
+    let asked = shape_probe(&prepared.model, &prepared.input.name);
     let encoded = file.reference_weights(asked.model);
     let mut session =
         runtime.session(&encoded, file.folder(), false, false, None).map_err(refused)?;
@@ -74,8 +75,8 @@ pub(super) fn probe(
     }
     let shapes = sizes
         .into_iter()
-        .chain(constant_shapes(prepared))
-        .collect::<Shapes>()
+        .chain(constant_shapes(prepared.graph()))
+        .collect::<TensorFacts>()
         .with_values(values)
         .with_types(element_types(prepared.graph()));
     Ok(Probe { shapes, takes_batches, upgrade_is_sound })
@@ -85,7 +86,7 @@ pub(super) fn probe(
 fn same_as_the_file(
     runtime: &Runtime,
     file: &OnnxFile,
-    prepared: &Prepared,
+    prepared: &PreparedModel,
     image: &Array4<f32>,
     upgraded: &[(String, RawOutput)],
 ) -> bool {
@@ -94,7 +95,7 @@ fn same_as_the_file(
     }
     let mut model = file.model.clone();
     if let Some(graph) = &mut model.graph {
-        ends::arrange(graph);
+        io_types::arrange(graph);
     }
     runtime
         .session(&file.reference_weights(model), file.folder(), false, false, None)

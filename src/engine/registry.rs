@@ -24,7 +24,7 @@ pub enum Status {
 
 /// All models of the service. Clones share them.
 #[derive(Clone)]
-pub struct Models {
+pub struct ModelRegistry {
     default: String,
     shared: Arc<Shared>,
     cache: Cache,
@@ -41,7 +41,7 @@ impl Shared {
     }
 }
 
-impl Models {
+impl ModelRegistry {
     /// Loads the runtime, and begins to load every model below `folder` on a thread of its own, one
     /// after another, the default first. `default` names the model that answers requests that
     /// name none; without it [`available`] chooses.

@@ -15,8 +15,8 @@ use ort::session::Session;
 use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
 
 use super::Settings;
-use super::blocks;
-use super::operators::Operators;
+use super::optimize::nchwc;
+use super::optimize::operators::Operators;
 use crate::error::{Error, Kind, Result};
 
 /// The shared library's name.
@@ -62,7 +62,7 @@ impl Runtime {
             .map_err(|error| setup(error.to_string()))?;
         environment.set_log_level(LogLevel::Error);
         let loaded = Self { environment, threads, block: None };
-        Ok(Self { block: blocks::kept(&loaded), ..loaded })
+        Ok(Self { block: nchwc::kept(&loaded), ..loaded })
     }
 
     /// How many channels its convolutions keep together in a block, where they do and camlens's

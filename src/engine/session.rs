@@ -9,15 +9,15 @@ use ort::logging::LogLevel;
 use ort::session::{RunOptions, Session, SessionInputValue, SessionOutputs};
 use ort::value::TensorRef;
 
-use super::cancel::Cancel;
-use super::operators::{Operators, Stop};
+use super::cancel::CancellationToken;
+use super::optimize::operators::{Operators, Stop};
 use super::runtime::Runtime;
 use crate::error::{Error, Kind, Result};
-use crate::graph::program::{Wanted, names};
+use crate::graph::explain_graph::{GradientOf, names};
 
 /// What a run is to compute.
 #[derive(Clone, Debug)]
-pub struct Pass {
+pub struct PassRequest {
     /// The input tensor, `[N, C, H, W]` or `[N, H, W, C]` as the model wants it.
     pub input: Array4<f32>,
     /// The classes to differentiate, the same for all N, which share the forward pass; the
@@ -26,14 +26,14 @@ pub struct Pass {
     /// The class whose score is taken off each of them first.
     pub contrast: Option<usize>,
     /// The gradient that is wanted.
-    pub wanted: Wanted,
+    pub gradient_of: GradientOf,
     /// Whether the layer's activation is wanted.
     pub activation: bool,
     /// Whether what the layer's tail reads besides the activation is wanted.
     pub carry: bool,
 }
 
-impl Pass {
+impl PassRequest {
     /// A plain forward pass.
     #[must_use]
     pub fn of(input: Array4<f32>) -> Self {
@@ -41,7 +41,7 @@ impl Pass {
             input,
             targets: Vec::new(),
             contrast: None,
-            wanted: Wanted::Nothing,
+            gradient_of: GradientOf::Nothing,
             activation: false,
             carry: false,
         }
@@ -50,7 +50,7 @@ impl Pass {
 
 /// What a run gave, as one of the layers that it was for has it.
 #[derive(Clone, Debug)]
-pub struct Outcome {
+pub struct PassOutput {
     /// `[N, classes]`: logits, but for models that hide them.
     pub scores: Array2<f32>,
     /// `[N, classes]`.
@@ -62,9 +62,9 @@ pub struct Outcome {
     pub gradients: Vec<Array4<f32>>,
     /// Whether it was known already, from an earlier run or another layer's outcome, and the model
     /// did not run for it.
-    pub is_known: bool,
+    pub from_cache: bool,
     /// What the layer's tail reads besides the activation, if asked for.
-    pub carried: Vec<ArrayD<f32>>,
+    pub side_inputs: Vec<ArrayD<f32>>,
 }
 
 /// The class of the largest score, the first of equal ones: what the program differentiates
@@ -75,36 +75,36 @@ pub fn predicted(scores: ArrayView1<'_, f32>) -> usize {
 }
 
 /// A program, encoded, and what its inputs are.
-pub(super) struct Compiled {
+pub(super) struct CompiledProgram {
     pub(super) model: Vec<u8>,
     /// Names of the float inputs, the first of which is the image or the activation.
     pub(super) inputs: Vec<String>,
     /// The outputs that hold the layers' activations, a layer each.
     pub(super) activations: Vec<String>,
     /// The outputs that a tail reads besides the activation.
-    pub(super) carried: Vec<String>,
+    pub(super) side_inputs: Vec<String>,
     /// Whether some of it is computed in integers.
     pub(super) in_integers: bool,
 }
 
 /// One run of a program: what goes in, and which outputs are wanted.
-pub(super) struct Call {
-    /// In the order of [`Compiled::inputs`]; all of them have the batch of the first.
+pub(super) struct RunInputs {
+    /// In the order of [`CompiledProgram::inputs`]; all of them have the batch of the first.
     pub(super) inputs: Vec<ArrayD<f32>>,
     /// For each gradient and each of the batch the class, −1 for the predicted one: `[K, N]`.
     pub(super) target: Array2<i64>,
     /// For each gradient and each of the batch the class to take off, −1 for none: `[K, N]`.
     pub(super) contrast: Array2<i64>,
-    pub(super) wanted: Wanted,
+    pub(super) gradient_of: GradientOf,
     pub(super) activation: bool,
 }
 
-impl From<Pass> for Call {
-    fn from(pass: Pass) -> Self {
+impl From<PassRequest> for RunInputs {
+    fn from(pass: PassRequest) -> Self {
         let count = pass.input.shape()[0];
         let number = |class: Option<usize>| class.map_or(-1, |class| class as i64);
-        let targets: Vec<i64> = match pass.wanted {
-            Wanted::Nothing => Vec::new(),
+        let targets: Vec<i64> = match pass.gradient_of {
+            GradientOf::Nothing => Vec::new(),
             _ if pass.targets.is_empty() => vec![number(None)],
             _ => pass.targets.into_iter().map(Some).map(number).collect(),
         };
@@ -112,7 +112,7 @@ impl From<Pass> for Call {
         Self {
             target: Array2::from_shape_fn(sizes, |(gradient, _)| targets[gradient]),
             contrast: Array2::from_elem(sizes, number(pass.contrast)),
-            wanted: pass.wanted,
+            gradient_of: pass.gradient_of,
             activation: pass.activation,
             inputs: vec![pass.input.into_dyn()],
         }
@@ -120,19 +120,19 @@ impl From<Pass> for Call {
 }
 
 /// A program that is ready to run.
-pub(super) struct Program {
+pub(super) struct ProgramSession {
     session: Session,
     inputs: Vec<String>,
     activations: Vec<String>,
-    carried: Vec<String>,
+    side_inputs: Vec<String>,
     stop: Stop,
 }
 
-impl Program {
+impl ProgramSession {
     /// Makes the session.
     pub(super) fn new(
         runtime: &Runtime,
-        compiled: Compiled,
+        compiled: CompiledProgram,
         folder: &Path,
         optimise: bool,
         operators: &Operators,
@@ -145,15 +145,19 @@ impl Program {
                     format!("ONNX Runtime refuses the model: {}", first_line(&error)),
                 )
             })?;
-        let Compiled { inputs, activations, carried, .. } = compiled;
-        Ok(Self { session, inputs, activations, carried, stop: operators.stop().clone() })
+        let CompiledProgram { inputs, activations, side_inputs, .. } = compiled;
+        Ok(Self { session, inputs, activations, side_inputs, stop: operators.stop().clone() })
     }
 
     /// Runs once, and gives an outcome for each layer. Raising `cancel` stops it between two
     /// kernels, and within a chain of convolutions.
-    pub(super) fn run(&mut self, call: &Call, cancel: &Cancel) -> Result<Vec<Outcome>> {
+    pub(super) fn run(
+        &mut self,
+        call: &RunInputs,
+        cancel: &CancellationToken,
+    ) -> Result<Vec<PassOutput>> {
         let fault = |error: ort::Error| Error::internal("running the model", error);
-        let wanted = [call.wanted as i64];
+        let wanted = [call.gradient_of as i64];
         let has_gradient = self.session.inputs().iter().any(|input| input.name() == names::WANTED);
 
         let mut inputs: Vec<(Cow<'_, str>, SessionInputValue<'_>)> = Vec::new();
@@ -196,20 +200,20 @@ impl Program {
             }
         };
         let of_layer = |(place, activation): (usize, &String)| {
-            Ok(Outcome {
+            Ok(PassOutput {
                 scores: array(&outputs, names::SCORES)?,
                 probabilities: array(&outputs, names::PROBABILITIES)?,
                 activation: if call.activation { Some(array(&outputs, activation)?) } else { None },
-                gradients: match call.wanted {
-                    Wanted::Nothing => Vec::new(),
+                gradients: match call.gradient_of {
+                    GradientOf::Nothing => Vec::new(),
                     _ => view::<Ix5>(&outputs, &names::gradient(place))?
                         .outer_iter()
                         .map(|one| one.to_owned())
                         .collect(),
                 },
-                is_known: place > 0,
-                carried: self
-                    .carried
+                from_cache: place > 0,
+                side_inputs: self
+                    .side_inputs
                     .iter()
                     .map(|name| array(&outputs, name))
                     .collect::<Result<_>>()?,

@@ -1,53 +1,54 @@
 //! Tail passes: the scores for many changed activations of one layer.
 //!
-//! The head of the model ran once, with [`Pass::carry`](super::Pass); what changes is the layer's
+//! The head of the model ran once, with [`PassRequest::carry`](super::Pass); what changes is the layer's
 //! activation, so only what stands behind it runs, in batches. What the tail reads of the head
 //! besides the activation is the same for all and repeated along its batch axis.
 
 use ndarray::{Array2, Array4, ArrayD, ArrayViewMut3, Axis, concatenate, s};
 
-use super::cancel::Cancel;
-use super::masked::Answers;
+use super::cancel::CancellationToken;
+use super::masked::PassScores;
 use super::model::Model;
-use super::session::{Call, Outcome};
-use super::worker::Key;
+use super::session::{PassOutput, RunInputs};
+use super::worker::ProgramKey;
 use crate::error::{Error, Kind, Result};
+use crate::graph::explain_graph::GradientOf;
 use crate::graph::layers::Layer;
-use crate::graph::program::Wanted;
 
 /// What stands behind one layer, for one image.
-pub struct Behind<'a> {
+pub struct TailRunner<'a> {
     model: &'a Model,
     layer: &'a Layer,
     /// What the tail reads besides the activation, of the one image, with the axis to repeat it
     /// along.
-    carried: Vec<(&'a ArrayD<f32>, Option<usize>)>,
+    side_inputs: Vec<(&'a ArrayD<f32>, Option<usize>)>,
 }
 
-impl<'a> Behind<'a> {
-    /// The tail of `layer` for the image whose pass gave `carried`.
+impl<'a> TailRunner<'a> {
+    /// The tail of `layer` for the image whose pass gave `side_inputs`.
     ///
     /// # Errors
     /// [`Kind::Impossible`] when the tail can't be run by itself.
-    pub fn new(model: &'a Model, layer: &'a Layer, carried: &'a [ArrayD<f32>]) -> Result<Self> {
+    pub fn new(model: &'a Model, layer: &'a Layer, side_inputs: &'a [ArrayD<f32>]) -> Result<Self> {
         let programs = model.programs();
         let tail = programs.tail(layer).map_err(|why| Error::new(Kind::Impossible, why))?;
-        if tail.carried.len() != carried.len() {
+        if tail.side_inputs.len() != side_inputs.len() {
             return Err(Error::internal("running a tail", "the pass carried nothing over"));
         }
         let along = |((_, tensor), array): (&(String, String), &'a ArrayD<f32>)| {
             let sizes = programs.shapes.get(tensor).unwrap_or_default();
             Ok((array, batch_axis(sizes, array.shape()).ok_or_else(|| unclear(tensor))?))
         };
-        let carried = tail.carried.iter().zip(carried).map(along).collect::<Result<_>>()?;
-        Ok(Self { model, layer, carried })
+        let side_inputs =
+            tail.side_inputs.iter().zip(side_inputs).map(along).collect::<Result<_>>()?;
+        Ok(Self { model, layer, side_inputs })
     }
 
     /// Runs a batch of activations `[B, C, h, w]`.
-    fn run(&self, batch: Array4<f32>, cancel: &Cancel) -> Result<Outcome> {
+    fn run(&self, batch: Array4<f32>, cancel: &CancellationToken) -> Result<PassOutput> {
         let count = batch.shape()[0];
         let mut inputs = vec![batch.into_dyn()];
-        for (array, axis) in &self.carried {
+        for (array, axis) in &self.side_inputs {
             inputs.push(match axis {
                 Some(axis) if count > 1 => {
                     let copies = vec![array.view(); count];
@@ -58,14 +59,14 @@ impl<'a> Behind<'a> {
             });
         }
         let none = || Array2::zeros((0, count));
-        let call = Call {
+        let call = RunInputs {
             inputs,
             target: none(),
             contrast: none(),
-            wanted: Wanted::Nothing,
+            gradient_of: GradientOf::Nothing,
             activation: false,
         };
-        self.model.call(Some(Key::Tail(self.layer.tensor.clone())), call, cancel)
+        self.model.call(Some(ProgramKey::Tail(self.layer.tensor.clone())), call, cancel)
     }
 
     /// The scores for `count` activations; `change(k, out)` writes activation k, `[C, h, w]`.
@@ -78,11 +79,11 @@ impl<'a> Behind<'a> {
         &self,
         count: usize,
         mut change: impl FnMut(usize, ArrayViewMut3<'_, f32>),
-        cancel: &Cancel,
-        progress: &dyn Fn(usize, &Answers) -> Result<()>,
-    ) -> Result<Answers> {
+        cancel: &CancellationToken,
+        progress: &dyn Fn(usize, &PassScores) -> Result<()>,
+    ) -> Result<PassScores> {
         let classes = self.model.classes();
-        let mut answers = Answers {
+        let mut answers = PassScores {
             scores: Array2::zeros((count, classes)),
             probabilities: Array2::zeros((count, classes)),
             ran: count,

@@ -8,15 +8,15 @@
 use std::sync::mpsc::{Receiver, SyncSender, channel, sync_channel};
 use std::thread::JoinHandle;
 
-use super::cancel::Cancel;
-use super::operators::Operators;
+use super::cancel::CancellationToken;
+use super::optimize::operators::Operators;
 use super::runtime::Runtime;
-use super::session::{Call, Compiled, Outcome, Program};
+use super::session::{CompiledProgram, PassOutput, ProgramSession, RunInputs};
 use crate::error::{Error, Kind, Result};
 
 /// Which program of a model: each has a session of its own. Layers are named by their tensors.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Key {
+pub(super) enum ProgramKey {
     /// All of it, with the activations and gradients of some layers.
     Whole(Vec<String>),
     /// The same for one layer, and it gives what the layer's tail reads besides the activation.
@@ -26,10 +26,10 @@ pub(super) enum Key {
 }
 
 /// Writes a program.
-pub(super) type Compile = dyn Fn(&Key) -> Result<Compiled> + Send + Sync;
+pub(super) type Compile = dyn Fn(&ProgramKey) -> Result<CompiledProgram> + Send + Sync;
 
 /// What the worker needs to make sessions.
-pub(super) struct Source {
+pub(super) struct SessionFactory {
     pub(super) runtime: Runtime,
     pub(super) folder: std::path::PathBuf,
     pub(super) compile: Box<Compile>,
@@ -41,10 +41,10 @@ pub(super) struct Source {
 }
 
 struct Job {
-    key: Option<Key>,
-    call: Call,
-    cancel: Cancel,
-    reply: SyncSender<Result<Vec<Outcome>>>,
+    key: Option<ProgramKey>,
+    call: RunInputs,
+    cancel: CancellationToken,
+    reply: SyncSender<Result<Vec<PassOutput>>>,
 }
 
 /// The handle of a model's thread; dropping it ends the thread after the pass in progress.
@@ -55,9 +55,9 @@ pub(super) struct Worker {
 
 impl Worker {
     /// Starts the thread with the session of the default layer, which is made before this returns.
-    pub(super) fn start(name: &str, source: Source, default_layer: &str) -> Result<Self> {
+    pub(super) fn start(name: &str, source: SessionFactory, default_layer: &str) -> Result<Self> {
         let (jobs, queue) = channel();
-        let key = Key::Whole(vec![default_layer.to_owned()]);
+        let key = ProgramKey::Whole(vec![default_layer.to_owned()]);
         let main = source.program(&key)?;
         let sessions = Sessions { source, default: (key, main), others: Vec::new() };
         let thread = std::thread::Builder::new()
@@ -71,10 +71,10 @@ impl Worker {
     /// of its layers.
     pub(super) fn run(
         &self,
-        key: Option<Key>,
-        call: Call,
-        cancel: &Cancel,
-    ) -> Result<Vec<Outcome>> {
+        key: Option<ProgramKey>,
+        call: RunInputs,
+        cancel: &CancellationToken,
+    ) -> Result<Vec<PassOutput>> {
         let (reply, outcome) = sync_channel(1);
         let job = Job { key, call, cancel: cancel.clone(), reply };
         let gone = || Error::internal("running a pass", "the model's thread has ended");
@@ -106,14 +106,14 @@ fn work(mut sessions: Sessions, queue: &Receiver<Job>) {
 }
 
 struct Sessions {
-    source: Source,
-    default: (Key, Program),
+    source: SessionFactory,
+    default: (ProgramKey, ProgramSession),
     /// Most recently used first.
-    others: Vec<(Key, Program)>,
+    others: Vec<(ProgramKey, ProgramSession)>,
 }
 
 impl Sessions {
-    fn program(&mut self, key: Option<&Key>) -> Result<&mut Program> {
+    fn program(&mut self, key: Option<&ProgramKey>) -> Result<&mut ProgramSession> {
         let Some(key) = key.filter(|key| **key != self.default.0) else {
             return Ok(&mut self.default.1);
         };
@@ -130,15 +130,20 @@ impl Sessions {
     }
 }
 
-impl Source {
-    fn program(&self, key: &Key) -> Result<Program> {
+impl SessionFactory {
+    fn program(&self, key: &ProgramKey) -> Result<ProgramSession> {
         let started = std::time::Instant::now();
         let compiled = (self.compile)(key)?;
-        let program =
-            Program::new(&self.runtime, compiled, &self.folder, self.optimise, &self.operators)
-                .map_err(|error| {
-                    Error::new(Kind::Internal, format!("the session of {key:?}")).caused_by(error)
-                })?;
+        let program = ProgramSession::new(
+            &self.runtime,
+            compiled,
+            &self.folder,
+            self.optimise,
+            &self.operators,
+        )
+        .map_err(|error| {
+            Error::new(Kind::Internal, format!("the session of {key:?}")).caused_by(error)
+        })?;
         let duration_ms = started.elapsed().as_secs_f64() * 1e3;
         tracing::debug!(?key, duration_ms, "made a session");
         Ok(program)

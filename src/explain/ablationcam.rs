@@ -14,29 +14,29 @@
 
 use ndarray::{Array1, Array2, ArrayView2, ArrayView3, ArrayViewMut3, Axis, s};
 
-use super::goal::Goal;
-use super::methods::{Needs, Row};
+use super::goal::ClassTarget;
+use super::methods::{MethodSpec, Needs};
 use super::options::{Convention, Method};
-use super::stage::Stage;
+use super::stage::MethodContext;
 use super::weighted_sum;
-use crate::engine::Answers;
+use crate::engine::PassScores;
 use crate::error::Result;
 
-pub(super) const ROW: Row = Row {
+pub(super) const ROW: MethodSpec = MethodSpec {
     method: Method::AblationCam,
     name: "ablationcam",
     title: "Ablation-CAM",
-    has_sign: true,
+    supports_signed: true,
     needs: Needs::Tail,
     maps,
-    ..Row::GRADIENT
+    ..MethodSpec::GRADIENT
 };
 
-fn maps(stage: &Stage<'_>) -> Result<Vec<Array2<f32>>> {
+fn maps(stage: &MethodContext<'_>) -> Result<Vec<Array2<f32>>> {
     let (activation, convention) = (stage.activation, stage.options.convention);
     let plan = plan(activation, convention);
     stage.skip(activation.len_of(Axis(0)) - plan.len());
-    let map = |answers: &Answers, done: usize, goal: &Goal| {
+    let map = |answers: &PassScores, done: usize, goal: &ClassTarget| {
         let weights =
             weights(&plan[..done], stage.scores(answers), goal, convention, activation.dim().0);
         weighted_sum(weights.view(), activation)
@@ -94,7 +94,7 @@ fn ablate(
 pub fn weights(
     plan: &[Ablation],
     answers: ArrayView2<'_, f32>,
-    goal: &Goal,
+    goal: &ClassTarget,
     convention: Convention,
     channels: usize,
 ) -> Array1<f32> {
@@ -123,8 +123,9 @@ mod tests {
         let plan = plan(activation.view(), Convention::Paper);
         assert_eq!(plan.iter().map(|ablation| ablation.channel).collect::<Vec<_>>(), [0, 2]);
         let answers = array![[4.0, -2.0], [3.0, -2.0], [6.0, -3.0]];
-        let of =
-            |class, convention| weights(&plan, answers.view(), &Goal::of(class), convention, 3);
+        let of = |class, convention| {
+            weights(&plan, answers.view(), &ClassTarget::of(class), convention, 3)
+        };
         assert_eq!(of(0, Convention::Paper), array![0.25, 0.0, -0.5]);
         assert_eq!(of(1, Convention::Paper), array![0.0, 0.0, 0.5]);
         assert_eq!(of(1, Convention::PytorchGradCam), array![0.0, 0.0, -0.5]);

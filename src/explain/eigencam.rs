@@ -14,18 +14,18 @@
 
 use ndarray::{Array2, ArrayView3};
 
-use super::methods::{Needs, Row};
+use super::methods::{MethodSpec, Needs};
 use super::options::{Convention, Method};
 use super::principal::{Centre, project};
 
-pub(super) const ROW: Row = Row {
+pub(super) const ROW: MethodSpec = MethodSpec {
     method: Method::EigenCam,
     name: "eigencam",
     title: "Eigen-CAM",
     needs: Needs::Nothing,
-    sees_class: false,
+    class_discriminative: false,
     maps: |stage| stage.of_activation(map(stage.activation, stage.options.convention)),
-    ..Row::GRADIENT
+    ..MethodSpec::GRADIENT
 };
 
 /// `O·v₁` for an activation `[C, h, w]`.

@@ -8,16 +8,16 @@
 
 use ndarray::{Array2, ArrayView3};
 
-use super::methods::Row;
+use super::methods::MethodSpec;
 use super::options::Method;
 use super::principal::{Centre, project};
 
-pub(super) const ROW: Row = Row {
+pub(super) const ROW: MethodSpec = MethodSpec {
     method: Method::EigenGradCam,
     name: "eigengradcam",
     title: "Eigen-Grad-CAM",
     maps: |stage| stage.of_gradients(map),
-    ..Row::GRADIENT
+    ..MethodSpec::GRADIENT
 };
 
 /// The projection of `g ∘ A`, gradient and activation `[C, h, w]`.

@@ -1,7 +1,7 @@
 //! Which number is explained: a class's score, how far it is above another's, or what speaks
 //! against it.
 //!
-//! Every method explains some number that the model computes. A [`Goal`] says which;
+//! Every method explains some number that the model computes. A [`ClassTarget`] says which;
 //! gradients are taken of it, and passes are weighed by it, so the methods need not
 //! know whether one class was asked for or the difference between two.
 
@@ -41,7 +41,7 @@ pub fn targets(labels: &Labels, classes: usize, asked: &str) -> Result<Vec<usize
 
 /// `s_target`, or `s_target − s_contrast`, or the negative of either.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Goal {
+pub struct ClassTarget {
     /// The class that is explained.
     pub target: usize,
     /// The class that it is explained against.
@@ -50,7 +50,7 @@ pub struct Goal {
     pub negate: bool,
 }
 
-impl Goal {
+impl ClassTarget {
     /// The score of one class.
     #[must_use]
     pub const fn of(target: usize) -> Self {
@@ -102,9 +102,9 @@ mod tests {
     #[test]
     fn a_goal_is_a_signed_difference_of_scores() {
         let rows = array![[1.0, 4.0, 2.0], [0.0, 0.0, 5.0]];
-        assert_eq!(Goal::of(1).scores(rows.view()), array![4.0, 0.0]);
-        let rather = Goal { contrast: Some(2), ..Goal::of(1) };
+        assert_eq!(ClassTarget::of(1).scores(rows.view()), array![4.0, 0.0]);
+        let rather = ClassTarget { contrast: Some(2), ..ClassTarget::of(1) };
         assert_eq!(rather.scores(rows.view()), array![2.0, -5.0]);
-        assert_eq!(Goal { negate: true, ..rather }.scores(rows.view()), array![-2.0, 5.0]);
+        assert_eq!(ClassTarget { negate: true, ..rather }.scores(rows.view()), array![-2.0, 5.0]);
     }
 }

@@ -7,18 +7,18 @@
 
 use ndarray::{Array1, ArrayView3, Axis};
 
-use super::methods::Row;
+use super::methods::MethodSpec;
 use super::options::{Convention, Method};
 use super::total;
 
-pub(super) const ROW: Row = Row {
+pub(super) const ROW: MethodSpec = MethodSpec {
     method: Method::GradCam,
     name: "gradcam",
     title: "Grad-CAM",
-    has_sign: true,
+    supports_signed: true,
     conventions: &[Convention::Paper, Convention::Article, Convention::PytorchGradCam],
     maps: |stage| stage.of_weights(|gradient, _| weights(gradient)),
-    ..Row::GRADIENT
+    ..MethodSpec::GRADIENT
 };
 
 /// `w_k = mean_xy g_k` for a gradient `[C, h, w]`.

@@ -10,11 +10,11 @@
 
 use ndarray::{Array1, ArrayView2, ArrayView3, Axis};
 
-use super::methods::Row;
+use super::methods::MethodSpec;
 use super::options::{Convention, Method};
 use super::total;
 
-pub(super) const ROW: Row = Row {
+pub(super) const ROW: MethodSpec = MethodSpec {
     method: Method::GradCamPlusPlus,
     name: "gradcam++",
     also: &["gradcampp", "gradcamplusplus"],
@@ -25,7 +25,7 @@ pub(super) const ROW: Row = Row {
             weights(gradient, activation, stage.options.convention)
         })
     },
-    ..Row::GRADIENT
+    ..MethodSpec::GRADIENT
 };
 
 /// The weights `[C]` for a gradient and an activation `[C, h, w]`.

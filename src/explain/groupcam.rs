@@ -14,19 +14,19 @@
 
 use ndarray::{Array2, Array4, ArrayView1, ArrayView3, ArrayViewMut2, Axis, s};
 
-use super::goal::Goal;
-use super::methods::Row;
+use super::goal::ClassTarget;
+use super::methods::MethodSpec;
 use super::options::{Convention, Method, Normalize};
 use super::scorecam::extremes;
-use super::stage::Stage;
+use super::stage::MethodContext;
 use super::{gradcam, weighted_sum};
-use crate::engine::Answers;
+use crate::engine::PassScores;
 use crate::error::Result;
 use crate::model::manifest::Layout;
 use crate::picture::blur::gaussian;
 use crate::picture::resize::Upsampler;
 
-pub(super) const ROW: Row = Row {
+pub(super) const ROW: MethodSpec = MethodSpec {
     method: Method::GroupCam,
     name: "groupcam",
     title: "Group-CAM",
@@ -41,7 +41,7 @@ pub(super) const ROW: Row = Row {
             })
             .collect()
     },
-    ..Row::GRADIENT
+    ..MethodSpec::GRADIENT
 };
 
 const GROUPS: usize = 32;
@@ -50,7 +50,11 @@ const LEFT_OUT: f64 = 0.7;
 /// The blur's deviation and how far it reaches, in pixels of the model's input.
 const BLUR: (f64, usize) = (50.0, 25);
 
-fn map(stage: &Stage<'_>, goal: &Goal, gradient: ArrayView3<'_, f32>) -> Result<Array2<f32>> {
+fn map(
+    stage: &MethodContext<'_>,
+    goal: &ClassTarget,
+    gradient: ArrayView3<'_, f32>,
+) -> Result<Array2<f32>> {
     let (_, height, width) = stage.activation.dim();
     let upsampler = Upsampler::half_pixel((height, width), stage.input_size());
     let groups = groups(gradient, stage.activation);
@@ -60,7 +64,7 @@ fn map(stage: &Stage<'_>, goal: &Goal, gradient: ArrayView3<'_, f32>) -> Result<
         .filter_map(|group| Mask::new(group, &upsampler, stage.input_size()))
         .collect();
     stage.skip(count - masks.len());
-    let map = |done: usize, answers: &Answers| {
+    let map = |done: usize, answers: &PassScores| {
         let scores = goal.scores(answers.probabilities.slice(s![..done, ..]));
         sum(&masks, scores.view(), (height, width))
     };

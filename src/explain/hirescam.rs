@@ -7,17 +7,17 @@
 
 use ndarray::{Array2, ArrayView3};
 
-use super::methods::Row;
+use super::methods::MethodSpec;
 use super::options::Method;
 use super::sum_of_places;
 
-pub(super) const ROW: Row = Row {
+pub(super) const ROW: MethodSpec = MethodSpec {
     method: Method::HiResCam,
     name: "hirescam",
     title: "HiResCAM",
-    has_sign: true,
+    supports_signed: true,
     maps: |stage| stage.of_gradients(map),
-    ..Row::GRADIENT
+    ..MethodSpec::GRADIENT
 };
 
 /// `Σ_k g_k ∘ A_k` for gradient and activation `[C, h, w]`.

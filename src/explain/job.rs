@@ -4,15 +4,15 @@ use std::cell::{Cell, RefCell};
 
 use ndarray::{Array2, Array4};
 
-use super::goal::{self, Goal};
-use super::methods::Row;
+use super::goal::{self, ClassTarget};
+use super::methods::MethodSpec;
 use super::normalize::{Finish, normalize};
 use super::options::Options;
 use super::predict::{prediction, top};
 use super::result::{Explanation, Passes, Timing};
-use super::stage::{Stage, first, gradients};
-use super::watch::Watch;
-use crate::engine::{Cancel, Model, Outcome, predicted};
+use super::stage::{MethodContext, first, gradients};
+use super::watch::ProgressObserver;
+use crate::engine::{CancellationToken, Model, PassOutput, predicted};
 use crate::error::{Error, Kind, Result};
 use crate::graph::layers::Layer;
 
@@ -24,8 +24,8 @@ pub(super) struct Request<'a> {
     /// The part of the image that the input shows.
     pub(super) seen: [f32; 4],
     pub(super) options: &'a Options,
-    pub(super) cancel: &'a Cancel,
-    pub(super) watch: &'a dyn Watch,
+    pub(super) cancel: &'a CancellationToken,
+    pub(super) watch: &'a dyn ProgressObserver,
 }
 
 /// The classes that a request names; none where it leaves the choice to the model.
@@ -38,7 +38,7 @@ pub fn targets(model: &Model, options: &Options) -> Result<Vec<usize>> {
 }
 
 /// How a method's finished map is brought to 0..1.
-pub(super) fn finish(row: &Row, options: &Options) -> Finish {
+pub(super) fn finish(row: &MethodSpec, options: &Options) -> Finish {
     let how = options.normalize.unwrap_or(row.normalize(options.convention));
     Finish { how, epsilon: options.convention.epsilon(), cut: row.cuts, signed: options.signed }
 }
@@ -54,8 +54,8 @@ pub(super) struct Job<'a> {
     pub(super) targets: Vec<usize>,
     pub(super) contrast: Option<usize>,
     pub(super) options: &'a Options,
-    cancel: &'a Cancel,
-    watch: &'a dyn Watch,
+    cancel: &'a CancellationToken,
+    watch: &'a dyn ProgressObserver,
 }
 
 impl<'a> Job<'a> {
@@ -69,7 +69,7 @@ impl<'a> Job<'a> {
     }
 
     /// What is explained, now that the predicted class is known.
-    fn goals(&self, outcome: &Outcome) -> Result<Vec<Goal>> {
+    fn goals(&self, outcome: &PassOutput) -> Result<Vec<ClassTarget>> {
         let unasked = || vec![predicted(outcome.scores.row(0))];
         let targets = if self.targets.is_empty() { unasked() } else { self.targets.clone() };
         if let Some(target) = targets.iter().find(|target| self.contrast == Some(**target)) {
@@ -77,18 +77,23 @@ impl<'a> Job<'a> {
                 format!("class {target} can't be told from itself; contrast takes another class");
             return Err(Error::new(Kind::Impossible, detail).about("contrast"));
         }
-        let goal = |target| Goal { target, contrast: self.contrast, negate: self.options.negate };
+        let goal =
+            |target| ClassTarget { target, contrast: self.contrast, negate: self.options.negate };
         Ok(targets.into_iter().map(goal).collect())
     }
 
     /// From a pass to a method's finished maps.
-    pub(super) fn explain(&self, row: &Row, outcome: &Outcome) -> Result<Vec<Explanation>> {
+    pub(super) fn explain(
+        &self,
+        row: &MethodSpec,
+        outcome: &PassOutput,
+    ) -> Result<Vec<Explanation>> {
         let goals = self.goals(outcome)?;
         let gradients = if row.needs.gradient() { gradients(outcome, &goals)? } else { Vec::new() };
-        let finish = |map: Array2<f32>, goal: &Goal, passes: Passes| {
+        let finish = |map: Array2<f32>, goal: &ClassTarget, passes: Passes| {
             self.explanation(row, outcome, map, goal, passes)
         };
-        let stage = Stage {
+        let stage = MethodContext {
             activation: first(outcome.activation.as_ref(), "activation")?,
             gradients,
             goals: &goals,
@@ -97,21 +102,21 @@ impl<'a> Job<'a> {
             method: row.method,
             model: self.model,
             layer: self.layer,
-            carried: &outcome.carried,
+            side_inputs: &outcome.side_inputs,
             input: self.input,
             cancel: self.cancel,
             watch: self.watch,
             finish: &finish,
             shown: Cell::new(0),
             passes: Cell::new(Passes {
-                forward: usize::from(!outcome.is_known),
+                forward: usize::from(!outcome.from_cache),
                 ..Passes::default()
             }),
             confidences: RefCell::default(),
         };
         let maps = (row.maps)(&stage)?;
         let (passes, confidences) = (stage.passes.get(), stage.confidences.take());
-        let finished = |(index, (map, goal)): (usize, (Array2<f32>, &Goal))| {
+        let finished = |(index, (map, goal)): (usize, (Array2<f32>, &ClassTarget))| {
             let confidence = confidences.get(index).copied();
             Explanation { confidence, ..finish(map, goal, passes) }
         };
@@ -121,10 +126,10 @@ impl<'a> Job<'a> {
     /// A finished map with all that belongs to it.
     fn explanation(
         &self,
-        row: &Row,
-        outcome: &Outcome,
+        row: &MethodSpec,
+        outcome: &PassOutput,
         map: Array2<f32>,
-        goal: &Goal,
+        goal: &ClassTarget,
         passes: Passes,
     ) -> Explanation {
         let (model, options) = (self.model, self.options);

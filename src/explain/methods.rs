@@ -8,7 +8,7 @@
 use ndarray::Array2;
 
 use super::options::{Convention, Method, Normalize, ScoreKind};
-use super::stage::Stage;
+use super::stage::MethodContext;
 use super::{
     ablationcam, eigencam, eigengradcam, gradcam, gradcam_elementwise, gradcam_plus_plus, groupcam,
     hirescam, layercam, random, reciprocam, scorecam, smoothgradcam_plus_plus, xgradcam,
@@ -16,7 +16,7 @@ use super::{
 use crate::error::Result;
 
 /// Every method, in the order of [`Method`].
-pub const METHODS: [&Row; 14] = [
+pub const METHODS: [&MethodSpec; 14] = [
     &gradcam_plus_plus::ROW,
     &gradcam::ROW,
     &scorecam::ROW,
@@ -35,7 +35,7 @@ pub const METHODS: [&Row; 14] = [
 
 /// What there is to know of a method.
 #[derive(Debug)]
-pub struct Row {
+pub struct MethodSpec {
     /// Its value.
     pub method: Method,
     /// The name that requests and answers use.
@@ -53,18 +53,18 @@ pub struct Row {
     /// How the paper brings the finished map to 0..1.
     pub paper_normalize: Normalize,
     /// Whether the map depends on the class at all.
-    pub sees_class: bool,
+    pub class_discriminative: bool,
     /// Whether passes are weighed by the score itself, and not by what it gains or loses.
     pub weighs_by_score: bool,
     /// Whether what is below 0 is cut off before a map is stretched between its extremes.
     pub cuts: bool,
     /// Whether what falls below 0 before it is cut there speaks against the class.
-    pub has_sign: bool,
+    pub supports_signed: bool,
     /// The options that mean something to this method and not to all.
     pub options: &'static [&'static str],
     /// Makes the maps `[h, w]`, one for each of the stage's goals, before anything below 0 is cut
     /// off.
-    pub maps: fn(&Stage<'_>) -> Result<Vec<Array2<f32>>>,
+    pub maps: fn(&MethodContext<'_>) -> Result<Vec<Array2<f32>>>,
 }
 
 /// What a method needs of the model besides the activation.
@@ -94,7 +94,7 @@ impl Needs {
     }
 }
 
-impl Row {
+impl MethodSpec {
     /// A method of the class's gradient with nothing particular about it; rows change what differs.
     pub(super) const GRADIENT: Self = Self {
         method: Method::GradCam,
@@ -105,10 +105,10 @@ impl Row {
         conventions: &[Convention::Paper, Convention::PytorchGradCam],
         paper_score: ScoreKind::Logit,
         paper_normalize: Normalize::Max,
-        sees_class: true,
+        class_discriminative: true,
         weighs_by_score: false,
         cuts: true,
-        has_sign: false,
+        supports_signed: false,
         options: &[],
         maps: |_| Ok(Vec::new()),
     };
@@ -144,7 +144,7 @@ impl Method {
 
     /// Its row of the table.
     #[must_use]
-    pub const fn row(self) -> &'static Row {
+    pub const fn row(self) -> &'static MethodSpec {
         METHODS[self as usize]
     }
 

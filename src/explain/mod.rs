@@ -41,8 +41,8 @@ pub use job::targets;
 pub use predict::predict;
 pub use result::{Explanation, Passes, Prediction, Predictions, Timing};
 pub use run::{compare, explain, explain_input};
-pub use stage::Stage;
-pub use watch::Watch;
+pub use stage::MethodContext;
+pub use watch::ProgressObserver;
 
 use ndarray::{Array2, ArrayView1, ArrayView2, ArrayView3, Axis, Zip};
 

@@ -15,8 +15,8 @@ pub fn names(text: &str, is_name: impl Fn(&str) -> bool) -> impl Iterator<Item =
         let text = rest?;
         let commas = text.match_indices(',').map(|(at, _)| at);
         let ends: Vec<usize> = commas.chain([text.len()]).take(MOST_COMMAS + 1).collect();
-        let is_known = |end: &&usize| is_name(text[..**end].trim());
-        let end = ends.iter().rev().find(is_known).or(ends.first()).copied()?;
+        let from_cache = |end: &&usize| is_name(text[..**end].trim());
+        let end = ends.iter().rev().find(from_cache).or(ends.first()).copied()?;
         rest = text.get(end + 1..);
         Some(text[..end].trim())
     })

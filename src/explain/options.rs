@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-use super::methods::{self, METHODS, Row};
-use crate::graph::program::Wanted;
+use super::methods::{self, METHODS, MethodSpec};
+use crate::graph::explain_graph::GradientOf;
 
 /// Parses an option's value, or says what would be right.
 pub trait Choice: Copy + 'static {
@@ -82,7 +82,8 @@ impl Choice for Method {
                 .to_ascii_lowercase()
         };
         let asked = plain(name);
-        let known = |row: &&&Row| plain(row.name) == asked || row.also.contains(&asked.as_str());
+        let known =
+            |row: &&&MethodSpec| plain(row.name) == asked || row.also.contains(&asked.as_str());
         METHODS.iter().find(known).map(|row| row.method).ok_or_else(|| {
             let names: Vec<_> = Self::CHOICES.iter().map(|(name, _)| *name).collect();
             format!("option 'method' can't be '{name}'; it takes {}", names.join(", "))
@@ -142,10 +143,10 @@ pub enum ScoreKind {
 impl ScoreKind {
     /// The gradient of this score.
     #[must_use]
-    pub const fn wanted(self) -> Wanted {
+    pub const fn gradient_of(self) -> GradientOf {
         match self {
-            Self::Logit => Wanted::Logit,
-            Self::Probability => Wanted::Probability,
+            Self::Logit => GradientOf::Logit,
+            Self::Probability => GradientOf::Probability,
         }
     }
 }

@@ -1,25 +1,28 @@
 //! What can be asked of a method on a layer of a model, told before any pass runs.
 
 use super::job::Job;
-use super::methods::{METHODS, Row};
+use super::methods::{METHODS, MethodSpec};
 use super::options::{Convention, Method, Normalize, ScoreKind};
 use crate::error::{Error, Kind, Result};
-use crate::graph::program::Wanted;
-use crate::graph::score::Link;
+use crate::graph::explain_graph::GradientOf;
+use crate::graph::head::OutputActivation;
 
 impl Job<'_> {
     /// The score that a method explains.
-    pub(super) fn score(&self, row: &Row) -> ScoreKind {
+    pub(super) fn score(&self, row: &MethodSpec) -> ScoreKind {
         self.options.score.unwrap_or(row.score(self.options.convention))
     }
 
     /// The gradient that a method needs, or why it can't be had.
-    pub(super) fn wanted(&self, method: Method) -> Result<Wanted> {
+    pub(super) fn gradient_of(&self, method: Method) -> Result<GradientOf> {
         let impossible =
             |option: &str, why: String| Err(Error::new(Kind::Impossible, why).about(option));
         let row = method.row();
         let score = self.score(row);
-        if row.sees_class && score == ScoreKind::Logit && self.model.link() == Link::Hidden {
+        if row.class_discriminative
+            && score == ScoreKind::Logit
+            && self.model.output_activation() == OutputActivation::Unknown
+        {
             return impossible(
                 "score",
                 format!(
@@ -30,50 +33,50 @@ impl Job<'_> {
         }
         self.has_goal(row, score)?;
         if self.options.signed {
-            self.has_sign(row, score)?;
+            self.supports_signed(row, score)?;
         }
         if row.needs.tail()
-            && let Some(obstacle) = self.model.tail_obstacle(self.layer)
+            && let Some(unsupported_reason) = self.model.tail_unsupported_reason(self.layer)
         {
             return impossible(
                 "layer",
                 format!(
-                    "{} runs what stands behind layer '{}' by itself: {obstacle}; scorecam works without",
+                    "{} runs what stands behind layer '{}' by itself: {unsupported_reason}; scorecam works without",
                     row.title, self.layer.name
                 ),
             );
         }
         if !row.needs.gradient() {
-            return Ok(Wanted::Nothing);
+            return Ok(GradientOf::Nothing);
         }
-        if let Some(obstacle) = self.model.gradient_obstacle(self.layer) {
+        if let Some(unsupported_reason) = self.model.gradient_unsupported_reason(self.layer) {
             return impossible(
                 "layer",
                 format!(
-                    "{} needs a gradient, and layer '{}' has none: {obstacle}; scorecam works without",
+                    "{} needs a gradient, and layer '{}' has none: {unsupported_reason}; scorecam works without",
                     row.title, self.layer.name
                 ),
             );
         }
-        Ok(score.wanted())
+        Ok(score.gradient_of())
     }
 
     /// Whether passes are weighed by numbers of which none is below 0.
-    fn weighs_by_positives(&self, row: &Row, score: ScoreKind) -> bool {
+    fn weighs_by_positives(&self, row: &MethodSpec, score: ScoreKind) -> bool {
         row.weighs_by_score
             && (score == ScoreKind::Probability || self.options.convention == Convention::Article)
     }
 
     /// Refuses a signed map where a method makes none.
-    fn has_sign(&self, row: &Row, score: ScoreKind) -> Result<()> {
+    fn supports_signed(&self, row: &MethodSpec, score: ScoreKind) -> Result<()> {
         let refuse = |option: &str, why: String| Err(Error::new(Kind::Option, why).about(option));
         if self.options.normalize == Some(Normalize::MinMax) {
             let why = "option 'normalize' can't be 'minmax' of a signed map, whose 0 has to stay; it takes max or none";
             return refuse("normalize", why.into());
         }
-        if !row.has_sign {
+        if !row.supports_signed {
             let names: Vec<_> =
-                METHODS.iter().filter(|row| row.has_sign).map(|row| row.name).collect();
+                METHODS.iter().filter(|row| row.supports_signed).map(|row| row.name).collect();
             let why = format!(
                 "{} does not tell for from against; option 'signed' is for {}",
                 row.title,
@@ -105,7 +108,7 @@ impl Job<'_> {
     }
 
     /// Refuses a goal that a method can't have.
-    fn has_goal(&self, row: &Row, score: ScoreKind) -> Result<()> {
+    fn has_goal(&self, row: &MethodSpec, score: ScoreKind) -> Result<()> {
         let options = self.options;
         let refuse =
             |option: &str, why: String| Err(Error::new(Kind::Impossible, why).about(option));
@@ -114,7 +117,7 @@ impl Job<'_> {
             (None, true) => "negate",
             (None, false) => return Ok(()),
         };
-        if !row.sees_class {
+        if !row.class_discriminative {
             return refuse(asked, format!("{} looks at no class; leave out {asked}", row.title));
         }
         // Its softmax over the channels makes weights of any number.

@@ -5,9 +5,9 @@ use std::time::Instant;
 use image::RgbImage;
 
 use super::result::{Passes, Prediction, Predictions, Timing, ms_since};
-use crate::engine::{Cancel, Model, Outcome};
+use crate::engine::{CancellationToken, Model, PassOutput};
 use crate::error::Result;
-use crate::graph::score::Link;
+use crate::graph::head::OutputActivation;
 
 /// Names the most probable classes.
 ///
@@ -17,7 +17,7 @@ pub fn predict(
     model: &Model,
     image: &RgbImage,
     top_k: usize,
-    cancel: &Cancel,
+    cancel: &CancellationToken,
 ) -> Result<Predictions> {
     let started = Instant::now();
     let input = model.preprocess().tensor(image);
@@ -27,13 +27,13 @@ pub fn predict(
     Ok(Predictions {
         model: model.id().to_owned(),
         predictions: top(model, &outcome, top_k),
-        passes: Passes { forward: usize::from(!outcome.is_known), ..Passes::default() },
+        passes: Passes { forward: usize::from(!outcome.from_cache), ..Passes::default() },
         timing: Timing { preprocess_ms, forward_ms: ms_since(started), explain_ms: 0.0 },
     })
 }
 
 /// The most probable classes of a pass's first image, best first.
-pub(super) fn top(model: &Model, outcome: &Outcome, count: usize) -> Vec<Prediction> {
+pub(super) fn top(model: &Model, outcome: &PassOutput, count: usize) -> Vec<Prediction> {
     let scores = outcome.scores.row(0);
     let mut order: Vec<usize> = (0..scores.len()).collect();
     order.sort_by(|&a, &b| scores[b].total_cmp(&scores[a]));
@@ -41,11 +41,12 @@ pub(super) fn top(model: &Model, outcome: &Outcome, count: usize) -> Vec<Predict
 }
 
 /// One class of a pass's first image.
-pub(super) fn prediction(model: &Model, outcome: &Outcome, class: usize) -> Prediction {
+pub(super) fn prediction(model: &Model, outcome: &PassOutput, class: usize) -> Prediction {
     Prediction {
         index: class,
         label: model.labels().get(class).map(str::to_owned),
         probability: outcome.probabilities[[0, class]],
-        logit: (model.link() != Link::Hidden).then(|| outcome.scores[[0, class]]),
+        logit: (model.output_activation() != OutputActivation::Unknown)
+            .then(|| outcome.scores[[0, class]]),
     }
 }

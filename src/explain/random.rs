@@ -7,23 +7,23 @@
 use ndarray::Array1;
 
 use super::chance::Chance;
-use super::methods::{Needs, Row};
+use super::methods::{MethodSpec, Needs};
 use super::options::Method;
 use super::weighted_sum;
 
-pub(super) const ROW: Row = Row {
+pub(super) const ROW: MethodSpec = MethodSpec {
     method: Method::Random,
     name: "random",
     also: &["randomcam"],
     title: "Random weights",
     needs: Needs::Nothing,
-    sees_class: false,
+    class_discriminative: false,
     options: &["seed"],
     maps: |stage| {
         let weights = weights(stage.activation.dim().0, stage.options.seed);
         stage.of_activation(weighted_sum(weights.view(), stage.activation))
     },
-    ..Row::GRADIENT
+    ..MethodSpec::GRADIENT
 };
 
 /// Weights `[C]` between −1 and 1.

@@ -12,14 +12,14 @@
 
 use ndarray::{Array2, ArrayView3, ArrayViewMut3, Axis, s};
 
-use super::goal::Goal;
-use super::methods::{Needs, Row};
+use super::goal::ClassTarget;
+use super::methods::{MethodSpec, Needs};
 use super::options::{Convention, Method, Normalize, ScoreKind};
-use super::stage::Stage;
-use crate::engine::Answers;
+use super::stage::MethodContext;
+use crate::engine::PassScores;
 use crate::error::Result;
 
-pub(super) const ROW: Row = Row {
+pub(super) const ROW: MethodSpec = MethodSpec {
     method: Method::ReciproCam,
     name: "reciprocam",
     title: "Recipro-CAM",
@@ -30,16 +30,16 @@ pub(super) const ROW: Row = Row {
     paper_normalize: Normalize::MinMax,
     cuts: false,
     maps,
-    ..Row::GRADIENT
+    ..MethodSpec::GRADIENT
 };
 
 const GAUSSIAN: [[f32; 3]; 3] =
     [[0.0625, 0.125, 0.0625], [0.125, 0.25, 0.125], [0.0625, 0.125, 0.0625]];
 
-fn maps(stage: &Stage<'_>) -> Result<Vec<Array2<f32>>> {
+fn maps(stage: &MethodContext<'_>) -> Result<Vec<Array2<f32>>> {
     let (activation, convention) = (stage.activation, stage.options.convention);
     let (_, height, width) = activation.dim();
-    let map = |answers: &Answers, done: usize, goal: &Goal| {
+    let map = |answers: &PassScores, done: usize, goal: &ClassTarget| {
         let scores = goal.scores(stage.scores(answers).slice(s![..done, ..]));
         // Places to come look like the lowest so far.
         let lowest = scores.iter().copied().fold(f32::INFINITY, f32::min);

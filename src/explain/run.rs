@@ -11,11 +11,11 @@ use super::names::names;
 use super::normalize::Finish;
 use super::options::{Method, Options};
 use super::result::{Explanation, Timing, ms_since};
-use super::watch::Watch;
-use crate::engine::{Cancel, Model, Outcome, Pass};
+use super::watch::ProgressObserver;
+use crate::engine::{CancellationToken, Model, PassOutput, PassRequest};
 use crate::error::{Error, Kind, Result};
+use crate::graph::explain_graph::GradientOf;
 use crate::graph::layers::Layer;
-use crate::graph::program::Wanted;
 
 /// Explains one image with one method: a map for each class that is asked about. They share all
 /// their passes, so that each tells the passes and the time of all.
@@ -26,8 +26,8 @@ pub fn explain(
     model: &Model,
     image: &RgbImage,
     options: &Options,
-    cancel: &Cancel,
-    watch: &dyn Watch,
+    cancel: &CancellationToken,
+    watch: &dyn ProgressObserver,
 ) -> Result<Vec<Explanation>> {
     compare(model, image, &[options.method], options, cancel, watch)
 }
@@ -42,8 +42,8 @@ pub fn compare(
     image: &RgbImage,
     methods: &[Method],
     options: &Options,
-    cancel: &Cancel,
-    watch: &dyn Watch,
+    cancel: &CancellationToken,
+    watch: &dyn ProgressObserver,
 ) -> Result<Vec<Explanation>> {
     let started = Instant::now();
     let input = model.preprocess().tensor(image);
@@ -66,8 +66,8 @@ pub fn explain_input(
     input: &Array4<f32>,
     methods: &[Method],
     options: &Options,
-    cancel: &Cancel,
-    watch: &dyn Watch,
+    cancel: &CancellationToken,
+    watch: &dyn ProgressObserver,
 ) -> Result<Vec<Explanation>> {
     let preprocess = model.preprocess();
     let seen = [0.0, 0.0, preprocess.width as f32, preprocess.height as f32];
@@ -76,8 +76,8 @@ pub fn explain_input(
 
 /// What one pass gave: an outcome for each layer.
 struct Ran {
-    wanted: Wanted,
-    outcomes: Vec<Outcome>,
+    gradient_of: GradientOf,
+    outcomes: Vec<PassOutput>,
     took_ms: f64,
 }
 
@@ -92,26 +92,26 @@ impl Request<'_> {
         // What one layer does not allow is told before any pass is run.
         let wanted = |&method: &Method| {
             let of_layers =
-                jobs.iter().map(|job| job.wanted(method)).collect::<Result<Vec<_>>>()?;
+                jobs.iter().map(|job| job.gradient_of(method)).collect::<Result<Vec<_>>>()?;
             Ok(of_layers
                 .into_iter()
-                .find(|wanted| *wanted != Wanted::Nothing)
-                .unwrap_or(Wanted::Nothing))
+                .find(|wanted| *wanted != GradientOf::Nothing)
+                .unwrap_or(GradientOf::Nothing))
         };
-        let wanted: Vec<Wanted> = methods.iter().map(wanted).collect::<Result<_>>()?;
+        let wanted: Vec<GradientOf> = methods.iter().map(wanted).collect::<Result<_>>()?;
 
         // A pass with a gradient serves the methods that need none, too.
         let main = wanted
             .iter()
             .copied()
-            .find(|wanted| *wanted != Wanted::Nothing)
-            .unwrap_or(Wanted::Nothing);
+            .find(|wanted| *wanted != GradientOf::Nothing)
+            .unwrap_or(GradientOf::Nothing);
         let carry = methods.iter().any(|method| method.row().needs.tail());
         let mut passes: Vec<Ran> = Vec::new();
         let mut explanations = Vec::new();
         for (&method, wanted) in methods.iter().zip(wanted) {
-            let wanted = if wanted == Wanted::Nothing { main } else { wanted };
-            let index = match passes.iter().position(|ran| ran.wanted == wanted) {
+            let wanted = if wanted == GradientOf::Nothing { main } else { wanted };
+            let index = match passes.iter().position(|ran| ran.gradient_of == wanted) {
                 Some(index) => index,
                 None => {
                     passes.push(each.pass(&jobs, wanted, carry)?);
@@ -129,15 +129,15 @@ impl Request<'_> {
     }
 
     /// One pass for all layers, but where each must carry something of its own to its tail.
-    fn pass(self, jobs: &[Job<'_>], wanted: Wanted, carry: bool) -> Result<Ran> {
+    fn pass(self, jobs: &[Job<'_>], gradient_of: GradientOf, carry: bool) -> Result<Ran> {
         let started = Instant::now();
-        let pass = Pass {
+        let pass = PassRequest {
             targets: jobs[0].targets.clone(),
             contrast: jobs[0].contrast,
-            wanted,
+            gradient_of,
             activation: true,
             carry,
-            ..Pass::of(self.input.clone())
+            ..PassRequest::of(self.input.clone())
         };
         let layers: Vec<&Layer> = jobs.iter().map(|job| job.layer).collect();
         let outcomes = if carry {
@@ -146,13 +146,13 @@ impl Request<'_> {
         } else {
             self.model.run_all(&layers, pass, self.cancel)?
         };
-        Ok(Ran { wanted, outcomes, took_ms: ms_since(started) })
+        Ok(Ran { gradient_of, outcomes, took_ms: ms_since(started) })
     }
 
     /// One method's explanations, layer by layer. The first layer's tells the time of the pass that
     /// they share.
     fn explain(self, jobs: &[Job<'_>], method: Method, ran: &Ran) -> Result<Vec<Vec<Explanation>>> {
-        let of_layer = |(place, (job, outcome)): (usize, (&Job<'_>, &Outcome))| {
+        let of_layer = |(place, (job, outcome)): (usize, (&Job<'_>, &PassOutput))| {
             let started = Instant::now();
             let maps = job.explain(method.row(), outcome)?;
             let forward_ms = if place == 0 { ran.took_ms } else { 0.0 };

@@ -10,31 +10,31 @@ use std::collections::HashMap;
 
 use ndarray::{Array1, Array2, ArrayView1, ArrayView2, ArrayView3, ArrayViewMut2, Axis};
 
-use super::goal::Goal;
-use super::methods::{Needs, Row};
+use super::goal::ClassTarget;
+use super::methods::{MethodSpec, Needs};
 use super::options::{Convention, Method, ScoreKind};
-use super::stage::Stage;
+use super::stage::MethodContext;
 use super::{scorecam_estimate, total, weighted_sum};
-use crate::engine::Answers;
+use crate::engine::PassScores;
 use crate::error::Result;
 use crate::picture::resize::Upsampler;
 
-pub(super) const ROW: Row = Row {
+pub(super) const ROW: MethodSpec = MethodSpec {
     method: Method::ScoreCam,
     name: "scorecam",
     title: "Score-CAM",
-    has_sign: true,
+    supports_signed: true,
     needs: Needs::Masked,
     conventions: &[Convention::Paper, Convention::Article, Convention::PytorchGradCam],
     paper_score: ScoreKind::Probability,
     weighs_by_score: true,
     options: &["max_channels", "budget", "tolerance"],
     maps,
-    ..Row::GRADIENT
+    ..MethodSpec::GRADIENT
 };
 
 /// One set of masked passes serves all goals: the model's answers tell every class.
-fn maps(stage: &Stage<'_>) -> Result<Vec<Array2<f32>>> {
+fn maps(stage: &MethodContext<'_>) -> Result<Vec<Array2<f32>>> {
     let (activation, options) = (stage.activation, stage.options);
     let plan = plan(activation, options.convention, options.max_channels);
     let mask = Mask::new(activation, stage.input_size(), options.convention);
@@ -42,7 +42,7 @@ fn maps(stage: &Stage<'_>) -> Result<Vec<Array2<f32>>> {
     if scorecam_estimate::is_asked(options, plan.passes.len()) {
         return scorecam_estimate::maps(stage, &plan, &mask);
     }
-    let map = |plan: &Plan, answers: &Answers, goal: &Goal| {
+    let map = |plan: &Plan, answers: &PassScores, goal: &ClassTarget| {
         let weights = weights(plan, stage.scores(answers), goal, options.convention);
         weighted_sum(weights.view(), activation)
     };
@@ -232,7 +232,7 @@ impl<'a> Mask<'a> {
 pub fn weights(
     plan: &Plan,
     answers: ArrayView2<'_, f32>,
-    goal: &Goal,
+    goal: &ClassTarget,
     convention: Convention,
 ) -> Array1<f32> {
     let answers = pass_answers(answers, goal, convention);
@@ -251,7 +251,7 @@ pub fn weights(
 /// What each pass, a row of `[K, classes]`, says of the goal: `[K]`.
 pub(super) fn pass_answers(
     answers: ArrayView2<'_, f32>,
-    goal: &Goal,
+    goal: &ClassTarget,
     convention: Convention,
 ) -> Array1<f32> {
     match convention {
@@ -371,7 +371,8 @@ mod tests {
     fn pytorch_grad_cam_takes_a_softmax_over_the_channels() {
         let plan = plan(activation().view(), Convention::PytorchGradCam, None);
         let scores = array![[1.0, 0.0], [0.0, 0.0], [2.0, 0.0], [1.0, 0.0]];
-        let weights = weights(&plan, scores.view(), &Goal::of(0), Convention::PytorchGradCam);
+        let weights =
+            weights(&plan, scores.view(), &ClassTarget::of(0), Convention::PytorchGradCam);
         assert!((weights.sum() - 1.0).abs() < 1e-6);
         assert_eq!(weights[1], weights[4]);
         assert!((weights[2] / weights[0] - 1.0_f32.exp()).abs() < 1e-5);
@@ -381,7 +382,8 @@ mod tests {
     fn the_article_takes_its_softmax_twice() {
         let plan = plan(activation().view(), Convention::Article, None);
         let probabilities = array![[1.0, 0.0], [0.5, 0.5], [0.0, 1.0]];
-        let weights = weights(&plan, probabilities.view(), &Goal::of(0), Convention::Article);
+        let weights =
+            weights(&plan, probabilities.view(), &ClassTarget::of(0), Convention::Article);
         let e = 1.0_f32.exp();
         assert!((weights[0] - e / (e + 1.0)).abs() < 1e-6);
         assert!((weights[2] - 0.5).abs() < 1e-6);

@@ -9,12 +9,12 @@ use std::cell::Cell;
 use ndarray::{Array1, Array2, Array3, Axis, s};
 
 use super::estimate::{Estimator, Predicted};
-use super::goal::Goal;
+use super::goal::ClassTarget;
 use super::options::{Convention, Options};
 use super::scorecam::{Mask, Plan, pass_answers};
-use super::stage::Stage;
+use super::stage::MethodContext;
 use super::weighted_sum;
-use crate::engine::Answers;
+use crate::engine::PassScores;
 use crate::error::{Error, Kind, Result};
 
 /// Fewer answers than this say nothing of how far they can be trusted.
@@ -27,7 +27,11 @@ pub(super) fn is_asked(options: &Options, passes: usize) -> bool {
 }
 
 /// The maps of a stage, by as many of the plan's passes as are asked for.
-pub(super) fn maps(stage: &Stage<'_>, plan: &Plan, mask: &Mask<'_>) -> Result<Vec<Array2<f32>>> {
+pub(super) fn maps(
+    stage: &MethodContext<'_>,
+    plan: &Plan,
+    mask: &Mask<'_>,
+) -> Result<Vec<Array2<f32>>> {
     let (activation, options) = (stage.activation, stage.options);
     if options.convention == Convention::PytorchGradCam {
         let detail = "pytorch-grad-cam weighs all channels against each other, so that none can be estimated \
@@ -47,7 +51,7 @@ pub(super) fn maps(stage: &Stage<'_>, plan: &Plan, mask: &Mask<'_>) -> Result<Ve
     let estimator = Estimator::new(shapes.view(), weighed.view(), count);
     let order = estimator.order();
 
-    let predict = |done: usize, answers: &Answers, goal: &Goal| {
+    let predict = |done: usize, answers: &PassScores, goal: &ClassTarget| {
         let rows = stage.scores(answers);
         let known = pass_answers(rows.slice(s![..done, ..]), goal, options.convention);
         estimator.predict(&known.mapv(f64::from).to_vec())
@@ -58,13 +62,13 @@ pub(super) fn maps(stage: &Stage<'_>, plan: &Plan, mask: &Mask<'_>) -> Result<Ve
         weighted_sum(weights.view(), activation)
     };
     let next_look = Cell::new(2 * LEAST_PASSES);
-    let is_enough = |done: usize, answers: &Answers| {
+    let is_enough = |done: usize, answers: &PassScores| {
         let Some(tolerance) = options.tolerance.filter(|_| done >= next_look.get()) else {
             return false;
         };
         // Looking costs more with every pass that is known, so it is done the less often.
         next_look.set(done + done / 4);
-        let is_good = |goal: &Goal| {
+        let is_good = |goal: &ClassTarget| {
             predict(done, answers, goal).confidence.at_least >= 1.0 - f64::from(tolerance)
         };
         stage.goals.iter().all(is_good)

@@ -22,13 +22,13 @@ use ndarray::{Array1, Array2, Array3, Array4, ArrayView3, Axis, Zip};
 
 use super::chance::Chance;
 use super::gradcam_plus_plus::alpha;
-use super::methods::Row;
+use super::methods::MethodSpec;
 use super::options::{Convention, Method, Options};
-use super::stage::Stage;
+use super::stage::MethodContext;
 use super::{total, weighted_sum};
 use crate::error::Result;
 
-pub(super) const ROW: Row = Row {
+pub(super) const ROW: MethodSpec = MethodSpec {
     method: Method::SmoothGradCamPlusPlus,
     name: "smoothgradcam++",
     also: &["smoothgradcampp", "smoothgradcamplusplus"],
@@ -36,11 +36,11 @@ pub(super) const ROW: Row = Row {
     conventions: &[Convention::Paper, Convention::TorchCam],
     options: &["seed", "samples", "noise"],
     maps,
-    ..Row::GRADIENT
+    ..MethodSpec::GRADIENT
 };
 
 /// The samples serve all goals.
-fn maps(stage: &Stage<'_>) -> Result<Vec<Array2<f32>>> {
+fn maps(stage: &MethodContext<'_>) -> Result<Vec<Array2<f32>>> {
     let (options, activation) = (stage.options, stage.activation);
     let samples = samples(options);
     let deviation = deviation(options, stage.input());

@@ -1,6 +1,6 @@
 //! What a method has to work with: the arrays of a pass, and ways to run more of them.
 //!
-//! A [`Stage`] is one method on one layer of one image. The gradients that the method
+//! A [`MethodContext`] is one method on one layer of one image. The gradients that the method
 //! said it needs are there already; masked passes it asks for itself, and the stage
 //! counts them, tells the progress, and stops when the request is given up.
 
@@ -13,24 +13,27 @@ use ndarray::{
 };
 
 use super::estimate::Confidence;
-use super::goal::Goal;
+use super::goal::ClassTarget;
 use super::options::{Method, Options, ScoreKind};
 use super::result::{Explanation, Passes};
-use super::watch::Watch;
+use super::watch::ProgressObserver;
 use super::weighted_sum;
-use crate::engine::{Answers, Behind, Cancel, Model, Outcome, Pass, Scene, masked_passes};
+use crate::engine::{
+    CancellationToken, MaskedInput, Model, PassOutput, PassRequest, PassScores, TailRunner,
+    masked_passes,
+};
 use crate::error::{Error, Result};
 use crate::graph::layers::Layer;
 use crate::model::manifest::Layout;
 
 /// One method on one layer of one image.
-pub struct Stage<'a> {
+pub struct MethodContext<'a> {
     /// The layer's activation, `[C, h, w]`.
     pub activation: ArrayView3<'a, f32>,
     /// For each goal its gradient at the layer, `[C, h, w]`; none for a method that needs none.
     pub gradients: Vec<CowArray<'a, f32, Ix3>>,
     /// What is to be explained; there is at least one.
-    pub goals: &'a [Goal],
+    pub goals: &'a [ClassTarget],
     /// The score that goals are differences of.
     pub score: ScoreKind,
     /// What was asked for.
@@ -39,12 +42,12 @@ pub struct Stage<'a> {
     pub(super) model: &'a Model,
     pub(super) layer: &'a Layer,
     /// What the tail reads besides the activation.
-    pub(super) carried: &'a [ArrayD<f32>],
+    pub(super) side_inputs: &'a [ArrayD<f32>],
     pub(super) input: &'a Array4<f32>,
-    pub(super) cancel: &'a Cancel,
-    pub(super) watch: &'a dyn Watch,
+    pub(super) cancel: &'a CancellationToken,
+    pub(super) watch: &'a dyn ProgressObserver,
     /// Makes an answer of a map, for whoever watches.
-    pub(super) finish: &'a dyn Fn(Array2<f32>, &Goal, Passes) -> Explanation,
+    pub(super) finish: &'a dyn Fn(Array2<f32>, &ClassTarget, Passes) -> Explanation,
     /// The goal that unfinished maps are of, in a method that takes them one by one.
     pub(super) shown: Cell<usize>,
     pub(super) passes: Cell<Passes>,
@@ -52,7 +55,7 @@ pub struct Stage<'a> {
     pub(super) confidences: RefCell<Vec<Confidence>>,
 }
 
-impl Stage<'_> {
+impl MethodContext<'_> {
     /// The maps of a method that needs a gradient and nothing else:
     /// `map(gradient, activation)` for each goal, both `[C, h, w]`.
     ///
@@ -107,12 +110,12 @@ impl Stage<'_> {
         set: &str,
         count: usize,
         mask: impl FnMut(usize, ArrayViewMut2<'_, f32>),
-        so_far: impl Fn(usize, &Answers) -> Array2<f32>,
-    ) -> Result<Answers> {
+        so_far: impl Fn(usize, &PassScores) -> Array2<f32>,
+    ) -> Result<PassScores> {
         self.masked_until(set, count, mask, so_far, |_, _| false)
     }
 
-    /// As [`Stage::masked`], but no further than `is_enough(done, answers)`; the answers end there.
+    /// As [`MethodContext::masked`], but no further than `is_enough(done, answers)`; the answers end there.
     ///
     /// # Errors
     /// Those of the engine.
@@ -121,13 +124,13 @@ impl Stage<'_> {
         set: &str,
         count: usize,
         mask: impl FnMut(usize, ArrayViewMut2<'_, f32>),
-        so_far: impl Fn(usize, &Answers) -> Array2<f32>,
-        is_enough: impl Fn(usize, &Answers) -> bool,
-    ) -> Result<Answers> {
+        so_far: impl Fn(usize, &PassScores) -> Array2<f32>,
+        is_enough: impl Fn(usize, &PassScores) -> bool,
+    ) -> Result<PassScores> {
         self.seen(None, set, count, mask, so_far, is_enough)
     }
 
-    /// As [`Stage::masked`], with another image in place of zeros where a mask is 0.
+    /// As [`MethodContext::masked`], with another image in place of zeros where a mask is 0.
     ///
     /// # Errors
     /// Those of the engine.
@@ -137,8 +140,8 @@ impl Stage<'_> {
         set: &str,
         count: usize,
         mask: impl FnMut(usize, ArrayViewMut2<'_, f32>),
-        so_far: impl Fn(usize, &Answers) -> Array2<f32>,
-    ) -> Result<Answers> {
+        so_far: impl Fn(usize, &PassScores) -> Array2<f32>,
+    ) -> Result<PassScores> {
         self.seen(Some(backdrop), set, count, mask, so_far, |_, _| false)
     }
 
@@ -148,11 +151,11 @@ impl Stage<'_> {
         set: &str,
         count: usize,
         mask: impl FnMut(usize, ArrayViewMut2<'_, f32>),
-        so_far: impl Fn(usize, &Answers) -> Array2<f32>,
-        is_enough: impl Fn(usize, &Answers) -> bool,
-    ) -> Result<Answers> {
+        so_far: impl Fn(usize, &PassScores) -> Array2<f32>,
+        is_enough: impl Fn(usize, &PassScores) -> bool,
+    ) -> Result<PassScores> {
         let tell = self.progress(count, |passes, done| passes.masked += done, so_far);
-        let progress = |done: usize, answers: &Answers| {
+        let progress = |done: usize, answers: &PassScores| {
             tell(done, answers)?;
             Ok(if is_enough(done, answers) {
                 ControlFlow::Break(())
@@ -161,7 +164,7 @@ impl Stage<'_> {
             })
         };
         let set = format!("{} {} {set}", self.layer.tensor, self.method);
-        let scene = Scene { image: self.input, backdrop };
+        let scene = MaskedInput { image: self.input, backdrop };
         let answers = masked_passes(self.model, scene, &set, count, mask, self.cancel, &progress)?;
         self.count(|passes| {
             passes.masked += answers.ran;
@@ -173,7 +176,7 @@ impl Stage<'_> {
     /// The scores for `count` changed activations; `change(k, out)` writes activation k, `[C, h,
     /// w]`.
     ///
-    /// `so_far` as in [`Stage::masked`].
+    /// `so_far` as in [`MethodContext::masked`].
     ///
     /// # Errors
     /// Those of the engine.
@@ -181,9 +184,9 @@ impl Stage<'_> {
         &self,
         count: usize,
         change: impl FnMut(usize, ArrayViewMut3<'_, f32>),
-        so_far: impl Fn(usize, &Answers) -> Array2<f32>,
-    ) -> Result<Answers> {
-        let behind = Behind::new(self.model, self.layer, self.carried)?;
+        so_far: impl Fn(usize, &PassScores) -> Array2<f32>,
+    ) -> Result<PassScores> {
+        let behind = TailRunner::new(self.model, self.layer, self.side_inputs)?;
         let progress = self.progress(count, |passes, done| passes.tail += done, so_far);
         let answers = behind.passes(count, change, self.cancel, &progress)?;
         self.count(|passes| passes.tail += count);
@@ -208,16 +211,16 @@ impl Stage<'_> {
     /// # Errors
     /// Those of the engine.
     pub fn gradients_at(&self, input: Array4<f32>) -> Result<(Vec<Array3<f32>>, Array3<f32>)> {
-        let pass = Pass {
+        let pass = PassRequest {
             targets: self.goals.iter().map(|goal| goal.target).collect(),
             contrast: self.goals[0].contrast,
-            wanted: self.score.wanted(),
+            gradient_of: self.score.gradient_of(),
             activation: true,
-            ..Pass::of(input)
+            ..PassRequest::of(input)
         };
         let outcome = self.model.run(self.layer, pass, self.cancel)?;
         self.count(
-            |passes| if outcome.is_known { passes.skipped += 1 } else { passes.masked += 1 },
+            |passes| if outcome.from_cache { passes.skipped += 1 } else { passes.masked += 1 },
         );
         let activation = first(outcome.activation.as_ref(), "activation")?.to_owned();
         let gradients = gradients(&outcome, self.goals)?.into_iter().map(CowArray::into_owned);
@@ -230,7 +233,7 @@ impl Stage<'_> {
     }
 
     /// The goal that unfinished maps are of.
-    fn shown(&self) -> &Goal {
+    fn shown(&self) -> &ClassTarget {
         &self.goals[self.shown.get()]
     }
 
@@ -249,8 +252,8 @@ impl Stage<'_> {
         &'b self,
         count: usize,
         counted: impl Fn(&mut Passes, usize) + 'b,
-        so_far: impl Fn(usize, &Answers) -> Array2<f32> + 'b,
-    ) -> impl Fn(usize, &Answers) -> Result<()> + 'b {
+        so_far: impl Fn(usize, &PassScores) -> Array2<f32> + 'b,
+    ) -> impl Fn(usize, &PassScores) -> Result<()> + 'b {
         let before = self.passes.get();
         self.watch.progress(self.method, 0, count);
         move |done, answers| {
@@ -267,7 +270,7 @@ impl Stage<'_> {
 
     /// The part of the answers that goals are differences of, `[K, classes]`.
     #[must_use]
-    pub fn scores<'b>(&self, answers: &'b Answers) -> ArrayView2<'b, f32> {
+    pub fn scores<'b>(&self, answers: &'b PassScores) -> ArrayView2<'b, f32> {
         match self.score {
             ScoreKind::Logit => answers.scores.view(),
             ScoreKind::Probability => answers.probabilities.view(),
@@ -296,10 +299,10 @@ impl Stage<'_> {
 /// # Errors
 /// A fault, where the pass was asked for none.
 pub(super) fn gradients<'o>(
-    outcome: &'o Outcome,
-    goals: &[Goal],
+    outcome: &'o PassOutput,
+    goals: &[ClassTarget],
 ) -> Result<Vec<CowArray<'o, f32, Ix3>>> {
-    let of_goal = |(index, goal): (usize, &Goal)| {
+    let of_goal = |(index, goal): (usize, &ClassTarget)| {
         let gradient = first(outcome.gradients.get(index), "gradient")?;
         Ok(if goal.negate { CowArray::from(-&gradient) } else { CowArray::from(gradient) })
     };

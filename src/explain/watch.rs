@@ -1,6 +1,6 @@
 //! Watching a map grow.
 //!
-//! A method of many passes takes seconds to minutes. Whoever asked may [`Watch`]: hear how
+//! A method of many passes takes seconds to minutes. Whoever asked may [`ProgressObserver`]: hear how
 //! far it is, and see the map that the passes so far would give.
 
 use super::options::Method;
@@ -9,12 +9,12 @@ use super::result::Explanation;
 /// Somebody who watches; called on the thread that explains, which waits for it.
 ///
 /// A function of two numbers, passes done and passes in all, watches without looking at maps.
-pub trait Watch: Sync {
+pub trait ProgressObserver: Sync {
     /// Told before the first and after each batch of passes: whose they are, how many are done, how
     /// many there are.
     fn progress(&self, method: Method, done: usize, of: usize);
 
-    /// Whether [`Watch::partial`] would look at an unfinished map now; only then is one made.
+    /// Whether [`ProgressObserver::partial`] would look at an unfinished map now; only then is one made.
     fn wants_partial(&self) -> bool {
         false
     }
@@ -23,7 +23,7 @@ pub trait Watch: Sync {
     fn partial(&self, _unfinished: &Explanation, _done: usize, _of: usize) {}
 }
 
-impl<F: Fn(usize, usize) + Sync> Watch for F {
+impl<F: Fn(usize, usize) + Sync> ProgressObserver for F {
     fn progress(&self, _method: Method, done: usize, of: usize) {
         self(done, of);
     }

@@ -7,21 +7,21 @@
 
 use ndarray::{Array1, ArrayView3, Axis};
 
-use super::methods::Row;
+use super::methods::MethodSpec;
 use super::options::{Convention, Method};
 use super::total;
 
-pub(super) const ROW: Row = Row {
+pub(super) const ROW: MethodSpec = MethodSpec {
     method: Method::XGradCam,
     name: "xgradcam",
     title: "XGrad-CAM",
-    has_sign: true,
+    supports_signed: true,
     maps: |stage| {
         stage.of_weights(|gradient, activation| {
             weights(gradient, activation, stage.options.convention)
         })
     },
-    ..Row::GRADIENT
+    ..MethodSpec::GRADIENT
 };
 
 /// The weights `[C]` for a gradient and an activation `[C, h, w]`.

@@ -9,15 +9,15 @@
 
 use std::collections::HashSet;
 
+use super::head::ClassifierHead;
 use super::layers::{Layer, Layout};
-use super::prepare::{Input, Prepared};
-use super::probe::Shapes;
-use super::proto::{
+use crate::graph::{image_input::ImageInput, prepared::PreparedModel};
+use onnx_gradient::facts::TensorFacts;
+use onnx_gradient::index::{GraphIndex, reads};
+use onnx_gradient::proto::{
     AttributeProto, Dimension, DimensionValue, GraphProto, ModelProto, NodeProto, TensorProto,
     TensorShapeProto, TensorType, TypeProto, TypeValue, ValueInfoProto, data_type,
 };
-use super::score::Score;
-use super::topology::{Topology, reads};
 
 /// The input that holds the activation of a layer whose tensor is no `[N, C, h, w]`.
 const MAPS: &str = "camlens/tail/maps";
@@ -28,11 +28,11 @@ const WHOLE: &str = "camlens/tail/whole";
 #[derive(Clone, Debug)]
 pub struct Tail {
     /// It, as a model like any other: programs can be written for it.
-    pub prepared: Prepared,
+    pub prepared: PreparedModel,
     /// The layer, as a layer of this model.
     pub layer: Layer,
     /// The inputs besides the activation, each with the tensor of the whole model that it takes.
-    pub carried: Vec<(String, String)>,
+    pub side_inputs: Vec<(String, String)>,
 }
 
 impl Tail {
@@ -41,26 +41,26 @@ impl Tail {
     /// # Errors
     /// Why the way from the layer to the scores can't be run by itself.
     pub fn new(
-        prepared: &Prepared,
-        shapes: &Shapes,
-        score: &Score,
+        prepared: &PreparedModel,
+        shapes: &TensorFacts,
+        score: &ClassifierHead,
         layer: &Layer,
     ) -> Result<Self, String> {
         let graph = prepared.graph();
-        let topology = Topology::new(graph);
-        let cut = Cut::make(&topology, shapes, &prepared.input.name, score, layer)?;
-        let mut carried: Vec<(String, String)> =
-            cut.carried.iter().map(|name| ((*name).to_owned(), (*name).to_owned())).collect();
+        let graph_index = GraphIndex::new(graph);
+        let cut = Cut::make(&graph_index, shapes, &prepared.input.name, score, layer)?;
+        let mut side_inputs: Vec<(String, String)> =
+            cut.side_inputs.iter().map(|name| ((*name).to_owned(), (*name).to_owned())).collect();
         let (input, mut nodes, mut initializers) = entrance(shapes, layer)?;
         if nodes.iter().any(|node| node.input.iter().any(|name| name == WHOLE)) {
-            carried.push((WHOLE.to_owned(), layer.tensor.clone()));
+            side_inputs.push((WHOLE.to_owned(), layer.tensor.clone()));
         }
 
         nodes.extend(cut.nodes.iter().map(|&index| graph.node[index].clone()));
         let read: HashSet<&str> = nodes.iter().flat_map(reads).collect();
         let is_read = |tensor: &&TensorProto| read.contains(tensor.name());
         initializers.extend(graph.initializer.iter().filter(is_read).cloned());
-        let others = carried.iter().map(|(name, tensor)| {
+        let others = side_inputs.iter().map(|(name, tensor)| {
             let rank = shapes.get(tensor).map(<[i64]>::len);
             float_input(name, rank.map(|rank| vec![None; rank]))
         });
@@ -75,18 +75,18 @@ impl Tail {
             ..GraphProto::default()
         };
         let model = ModelProto { graph: Some(cut_out), ..prepared.model.clone() };
-        let prepared = Prepared {
+        let prepared = PreparedModel {
             model,
-            input: Input {
+            input: ImageInput {
                 name: input.clone(),
                 sizes: [None, channels, height, width],
                 takes_bytes: false,
             },
-            obstacle: prepared.obstacle.clone(),
+            unsupported_reason: prepared.unsupported_reason.clone(),
             is_rewritten: prepared.is_rewritten,
         };
         let layer = Layer { tensor: input, layout: Layout::Maps, ..layer.clone() };
-        Ok(Self { prepared, layer, carried })
+        Ok(Self { prepared, layer, side_inputs })
     }
 }
 
@@ -95,18 +95,18 @@ impl Tail {
 /// # Errors
 /// As [`Tail::new`].
 pub fn check(
-    prepared: &Prepared,
-    shapes: &Shapes,
-    score: &Score,
+    prepared: &PreparedModel,
+    shapes: &TensorFacts,
+    score: &ClassifierHead,
     layer: &Layer,
 ) -> Result<(), String> {
-    let topology = Topology::new(prepared.graph());
-    Cut::make(&topology, shapes, &prepared.input.name, score, layer).map(drop)
+    let graph_index = GraphIndex::new(prepared.graph());
+    Cut::make(&graph_index, shapes, &prepared.input.name, score, layer).map(drop)
 }
 
 /// The name of the activation's input, and the nodes that make the layer's own tensor of it.
 fn entrance(
-    shapes: &Shapes,
+    shapes: &TensorFacts,
     layer: &Layer,
 ) -> Result<(String, Vec<NodeProto>, Vec<TensorProto>), String> {
     let [channels, height, width] = layer.shape.map(|size| size as i64);
@@ -191,15 +191,15 @@ fn entrance(
 struct Cut<'g> {
     /// Positions, in order.
     nodes: Vec<usize>,
-    carried: Vec<&'g str>,
+    side_inputs: Vec<&'g str>,
 }
 
 impl<'g> Cut<'g> {
     fn make(
-        topology: &Topology<'g>,
-        shapes: &Shapes,
+        graph_index: &GraphIndex<'g>,
+        shapes: &TensorFacts,
         image: &'g str,
-        score: &'g Score,
+        score: &'g ClassifierHead,
         layer: &'g Layer,
     ) -> Result<Self, String> {
         let is_short = shapes.element_type(&layer.tensor) != data_type::FLOAT;
@@ -207,40 +207,40 @@ impl<'g> Cut<'g> {
             return Err(format!("'{}' holds tokens in fewer than 32 bits", layer.name));
         }
         let (score, layer) = (score.tensor.as_str(), layer.tensor.as_str());
-        let behind = topology.dependents(layer, |_| false);
+        let behind = graph_index.downstream(layer, |_| false);
         if !behind.contains(score) {
             return Err(format!("the score does not depend on '{layer}'"));
         }
         // A shape tells nothing of the image but its size.
-        let of_image = topology.dependents(image, |node| matches!(node.op(), "Shape" | "Size"));
+        let of_image = graph_index.downstream(image, |node| matches!(node.op(), "Shape" | "Size"));
         let mut nodes: HashSet<usize> = HashSet::new();
-        let mut carried: Vec<&str> = Vec::new();
+        let mut side_inputs: Vec<&str> = Vec::new();
         let mut seen: HashSet<&str> = HashSet::from([layer]);
         let mut open = vec![score];
         while let Some(tensor) = open.pop() {
-            if !seen.insert(tensor) || topology.constant(tensor).is_some() {
+            if !seen.insert(tensor) || graph_index.constant(tensor).is_some() {
                 continue;
             }
             let is_head = of_image.contains(tensor) && !behind.contains(tensor);
-            let position = topology.position(tensor);
+            let position = graph_index.position(tensor);
             match position {
                 // Only floats are handed over; a comparison or an index is made again from what it
                 // was made of.
                 Some(_) if is_head && shapes.element_type(tensor) == data_type::FLOAT => {
-                    carried.push(tensor)
+                    side_inputs.push(tensor)
                 }
-                None => carried.push(tensor),
+                None => side_inputs.push(tensor),
                 Some(position) => {
                     if nodes.insert(position) {
-                        open.extend(reads(&topology.graph.node[position]));
+                        open.extend(reads(&graph_index.graph.node[position]));
                     }
                 }
             }
         }
         let mut nodes: Vec<usize> = nodes.into_iter().collect();
         nodes.sort_unstable();
-        carried.sort_unstable();
-        Ok(Self { nodes, carried })
+        side_inputs.sort_unstable();
+        Ok(Self { nodes, side_inputs })
     }
 }
 

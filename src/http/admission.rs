@@ -19,7 +19,7 @@ use tokio::time::{Instant, timeout_at};
 use tracing::Span;
 
 use crate::config;
-use crate::engine::{Cancel, Reason};
+use crate::engine::{CancellationToken, Reason};
 use crate::error::{Error, Kind, Result};
 
 /// The queue and the workers.
@@ -31,7 +31,7 @@ pub struct Admission {
     body_timeout: Duration,
     is_draining: AtomicBool,
     next: AtomicU64,
-    running: Mutex<HashMap<u64, Cancel>>,
+    running: Mutex<HashMap<u64, CancellationToken>>,
     worker_count: usize,
 }
 
@@ -111,13 +111,13 @@ impl Admission {
     pub fn stop_all(&self) {
         // Cloned first: a flag that is raised runs code of the engine, which must not find our lock
         // taken.
-        let running: Vec<Cancel> = self.running().values().cloned().collect();
+        let running: Vec<CancellationToken> = self.running().values().cloned().collect();
         for cancel in running {
             cancel.cancel(Reason::Draining);
         }
     }
 
-    fn running(&self) -> MutexGuard<'_, HashMap<u64, Cancel>> {
+    fn running(&self) -> MutexGuard<'_, HashMap<u64, CancellationToken>> {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -143,10 +143,10 @@ impl Place {
     /// The work's own, [`Kind::Deadline`], [`Kind::Draining`], or [`Kind::Internal`] if it panics.
     pub async fn work<T: Send + 'static>(
         self,
-        work: impl FnOnce(&Cancel) -> Result<T> + Send + 'static,
+        work: impl FnOnce(&CancellationToken) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         let Self { admission, permit, deadline } = self;
-        let cancel = Cancel::new(Some(deadline.into_std()));
+        let cancel = CancellationToken::new(Some(deadline.into_std()));
         let guard = Guard::new(&admission, &cancel);
         let limit_ms = admission.request_timeout.as_millis();
         let late = || Error::new(Kind::Deadline, format!("the limit of {limit_ms} ms is over"));
@@ -180,13 +180,13 @@ impl Place {
 /// Raises the flag when the handler is dropped before its work is done: the client went away.
 struct Guard<'a> {
     admission: &'a Admission,
-    cancel: &'a Cancel,
+    cancel: &'a CancellationToken,
     number: u64,
     is_armed: bool,
 }
 
 impl<'a> Guard<'a> {
-    fn new(admission: &'a Admission, cancel: &'a Cancel) -> Self {
+    fn new(admission: &'a Admission, cancel: &'a CancellationToken) -> Self {
         let number = admission.next.fetch_add(1, Ordering::Relaxed);
         admission.running().insert(number, cancel.clone());
         Self { admission, cancel, number, is_armed: true }

@@ -47,7 +47,7 @@ pub(super) async fn around(
         method: known(request.method()),
     };
     let span = tracing::info_span!("request", id, method = %request.method(), path);
-    let mut watch = Watch {
+    let mut watch = ProgressObserver {
         app,
         route,
         span: span.clone(),
@@ -114,7 +114,7 @@ fn known(method: &Method) -> &'static str {
 }
 
 /// Sees a request to its end, whichever it is.
-struct Watch {
+struct ProgressObserver {
     app: Arc<App>,
     route: Route,
     span: Span,
@@ -124,7 +124,7 @@ struct Watch {
     ending: Option<Ending>,
 }
 
-impl Watch {
+impl ProgressObserver {
     fn answered(mut self, status: u16, error: Option<&Error>) {
         self.is_answered = true;
         self.record(status, error);
@@ -154,7 +154,7 @@ impl Watch {
     }
 }
 
-impl Drop for Watch {
+impl Drop for ProgressObserver {
     fn drop(&mut self) {
         if let Some(ending) = self.ending.as_ref().and_then(|Ending(ending)| ending.get()) {
             // Counted by what it ended in: every stream begins with 200.

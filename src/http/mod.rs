@@ -28,12 +28,12 @@ pub mod work;
 use std::sync::Arc;
 
 use crate::config;
-use crate::engine::Models;
+use crate::engine::ModelRegistry;
 pub use routes::{app, paths};
 
 /// What all requests share.
 pub struct App {
-    models: Models,
+    models: ModelRegistry,
     server: config::Server,
     admission: Arc<admission::Admission>,
     metrics: metrics::Metrics,
@@ -42,7 +42,7 @@ pub struct App {
 impl App {
     /// A service with these models and limits.
     #[must_use]
-    pub fn new(models: Models, server: config::Server) -> Arc<Self> {
+    pub fn new(models: ModelRegistry, server: config::Server) -> Arc<Self> {
         let admission = admission::Admission::new(&server);
         Arc::new(Self { models, server, admission, metrics: metrics::Metrics::default() })
     }

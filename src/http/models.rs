@@ -11,9 +11,9 @@ use super::App;
 use super::answer::STRAIGHT_THROUGH;
 use crate::engine::{Model, Status};
 use crate::error::{Error, Kind, Result};
-use crate::explain::methods::{METHODS, Needs, Row};
+use crate::explain::methods::{METHODS, MethodSpec, Needs};
+use crate::graph::head::OutputActivation;
 use crate::graph::layers::Layer;
-use crate::graph::score::Link;
 
 /// One line of the list.
 #[derive(Serialize)]
@@ -90,7 +90,7 @@ pub(crate) fn describe(model: &Model) -> Value {
         "output": {
             "name": model.output_name(),
             "others": model.other_outputs(),
-            "kind": kind(model.link()),
+            "kind": kind(model.output_activation()),
             "classes": model.classes(),
         },
         "labels": model.labels().all(),
@@ -102,8 +102,8 @@ pub(crate) fn describe(model: &Model) -> Value {
 
 /// One layer: its names, how it holds its maps, and what can be done with it.
 fn describe_layer(model: &Model, layer: &Layer) -> Value {
-    let obstacle = model.gradient_obstacle(layer);
-    let works = |row: &&&Row| in_the_way(model, layer, row).is_none();
+    let unsupported_reason = model.gradient_unsupported_reason(layer);
+    let works = |row: &&&MethodSpec| in_the_way(model, layer, row).is_none();
     let methods: Vec<&str> = METHODS.iter().filter(works).map(|row| row.name).collect();
     let mut described = json!({
         "name": layer.node,
@@ -111,14 +111,14 @@ fn describe_layer(model: &Model, layer: &Layer) -> Value {
         "tensor": layer.tensor,
         "shape": layer.shape,
         "layout": layer.layout.name(),
-        "gradients": obstacle.is_none(),
+        "gradients": unsupported_reason.is_none(),
         "methods": methods,
     });
-    if obstacle.is_none() {
+    if unsupported_reason.is_none() {
         described["gradient"] = json!(if layer.is_estimated { STRAIGHT_THROUGH } else { "exact" });
     }
-    if let Some(obstacle) = obstacle {
-        described["reason"] = json!(obstacle);
+    if let Some(unsupported_reason) = unsupported_reason {
+        described["reason"] = json!(unsupported_reason);
     }
     described
 }
@@ -129,17 +129,17 @@ fn decimal(value: f32) -> f64 {
 }
 
 /// What can be had of a class: logits behind a softmax or a sigmoid, or only probabilities.
-fn kind(link: Link) -> &'static str {
+fn kind(link: OutputActivation) -> &'static str {
     match link {
-        Link::Softmax => "logits",
-        Link::Sigmoid => "sigmoid",
-        Link::Hidden => "probabilities",
+        OutputActivation::Softmax => "logits",
+        OutputActivation::Sigmoid => "sigmoid",
+        OutputActivation::Unknown => "probabilities",
     }
 }
 
 /// Which methods work on the default layer, and if not, why.
 fn methods(model: &Model) -> Map<String, Value> {
-    let support = |row: &Row| match in_the_way(model, model.default_layer(), row) {
+    let support = |row: &MethodSpec| match in_the_way(model, model.default_layer(), row) {
         Some(reason) => json!({ "available": false, "reason": reason }),
         None => json!({ "available": true }),
     };
@@ -147,11 +147,11 @@ fn methods(model: &Model) -> Map<String, Value> {
 }
 
 /// Why a method does not work on a layer, if it doesn't.
-fn in_the_way(model: &Model, layer: &Layer, row: &Row) -> Option<String> {
+fn in_the_way(model: &Model, layer: &Layer, row: &MethodSpec) -> Option<String> {
     match row.needs {
         Needs::Nothing | Needs::Masked => None,
-        Needs::Gradient => model.gradient_obstacle(layer).map(str::to_owned),
-        Needs::Tail => model.tail_obstacle(layer),
+        Needs::Gradient => model.gradient_unsupported_reason(layer).map(str::to_owned),
+        Needs::Tail => model.tail_unsupported_reason(layer),
     }
 }
 

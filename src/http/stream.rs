@@ -31,10 +31,10 @@ use super::admission::Place;
 use super::answer::{self, Answer};
 use super::around::RequestId;
 use super::problem;
-use crate::engine::Cancel;
+use crate::engine::CancellationToken;
 use crate::error::{Error, Result};
 use crate::explain::options::{Choice, Method};
-use crate::explain::{Explanation, Watch};
+use crate::explain::{Explanation, ProgressObserver};
 
 /// How long the answer's head waits for something to tell.
 const HOLD: Duration = Duration::from_secs(1);
@@ -75,7 +75,7 @@ pub(super) async fn answer(
     app: Arc<App>,
     place: Place,
     about: About,
-    work: impl FnOnce(&Cancel, &dyn Watch) -> Result<Answer> + Send + 'static,
+    work: impl FnOnce(&CancellationToken, &dyn ProgressObserver) -> Result<Answer> + Send + 'static,
 ) -> Result<Response> {
     let (sender, events) = mpsc::channel(WAITING);
     let work = place.work(move |cancel| {
@@ -238,7 +238,7 @@ impl Teller {
     }
 }
 
-impl Watch for Teller {
+impl ProgressObserver for Teller {
     fn progress(&self, method: Method, done: usize, of: usize) {
         let now = Instant::now();
         let mut pace = self.pace();

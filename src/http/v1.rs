@@ -10,9 +10,9 @@ use super::options::Endpoint;
 use super::request::Asked;
 use super::request::body::discard;
 use super::{stream, work};
-use crate::engine::Cancel;
+use crate::engine::CancellationToken;
 use crate::error::Result;
-use crate::explain::Watch;
+use crate::explain::ProgressObserver;
 use crate::picture::decode::Limits;
 
 /// One image, one method, one target → picture, array, JSON or a stream of events.
@@ -46,7 +46,7 @@ async fn run(app: Arc<App>, endpoint: Endpoint, request: Request) -> Result<Resp
     let model = app.models.get(asked.question.model.as_deref())?;
     let limits = Limits { max_pixels: app.server.max_pixels };
     let is_streamed = asked.is_streamed;
-    let work = move |cancel: &Cancel, watch: &dyn Watch| {
+    let work = move |cancel: &CancellationToken, watch: &dyn ProgressObserver| {
         work::answer(endpoint, &model, &asked.image, &asked.question, limits, cancel, watch)
     };
     if is_streamed {

@@ -1,6 +1,6 @@
 //! What is done for a request once it has been read: decode, ask the model, write the answer.
 //!
-//! Everything here blocks and looks at its [`Cancel`] between steps. The server calls it
+//! Everything here blocks and looks at its [`CancellationToken`] between steps. The server calls it
 //! from threads that may block, the command line from its only one.
 
 use std::time::Instant;
@@ -11,10 +11,10 @@ use ndarray::{Axis, stack};
 use super::answer::{self, Answer, ImageSize, TimingMs};
 use super::options::{Endpoint, Output, Question, Rendering, Size};
 use super::render;
-use crate::engine::{Cancel, Model};
+use crate::engine::{CancellationToken, Model};
 use crate::error::{Error, Kind, Result};
 use crate::explain::options::Method;
-use crate::explain::{self, Explanation, Watch};
+use crate::explain::{self, Explanation, ProgressObserver};
 use crate::picture::decode::{Limits, decode};
 use crate::picture::encode::{png, png_gray};
 use crate::picture::overlay::{gray, heatmap};
@@ -29,8 +29,8 @@ pub fn answer(
     file: &[u8],
     question: &Question,
     limits: Limits,
-    cancel: &Cancel,
-    watch: &dyn Watch,
+    cancel: &CancellationToken,
+    watch: &dyn ProgressObserver,
 ) -> Result<Answer> {
     let started = Instant::now();
     let image = decode(file, &limits)?;
@@ -52,12 +52,12 @@ struct Job<'a> {
     question: &'a Question,
     image: RgbImage,
     decode_ms: f64,
-    cancel: &'a Cancel,
-    watch: &'a dyn Watch,
+    cancel: &'a CancellationToken,
+    watch: &'a dyn ProgressObserver,
 }
 
 /// An unfinished map gets the size that the finished one will have.
-impl Watch for Job<'_> {
+impl ProgressObserver for Job<'_> {
     fn progress(&self, method: Method, done: usize, of: usize) {
         self.watch.progress(method, done, of);
     }

@@ -6,8 +6,8 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Kind, Result};
+use crate::graph::head::OutputKind;
 use crate::graph::layers::Tokens;
-use crate::graph::score::OutputKind;
 use crate::picture::resize::Filter;
 
 /// A model's manifest. Unknown keys are refused, so that a misspelt one is noticed.

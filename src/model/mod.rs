@@ -7,6 +7,7 @@
 pub mod folder;
 pub mod labels;
 pub mod manifest;
+pub mod onnx_file;
 pub mod preprocess;
 
 pub use folder::ModelFolder;

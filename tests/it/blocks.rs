@@ -1,11 +1,11 @@
 //! Maps in blocks of channels, from end to end: small networks of inverted residuals with and
 //! without camlens's kernels.
 
-use camlens::engine::{Cancel, Model, Models, Pass, Settings};
-use camlens::graph::program::Wanted;
-use camlens::graph::proto::AttributeProto;
+use camlens::engine::{CancellationToken, Model, ModelRegistry, PassRequest, Settings};
+use camlens::graph::explain_graph::GradientOf;
 use camlens::model::ModelFolder;
 use ndarray::Array4;
+use onnx_gradient::proto::AttributeProto;
 use prost::Message;
 use tempfile::TempDir;
 
@@ -130,7 +130,7 @@ fn load(net: Net, fast_kernels: bool) -> (TempDir, Model) {
     )
     .unwrap();
     let read = ModelFolder::read(folder.path()).unwrap();
-    (folder, Models::load_one(read, &Settings { fast_kernels, ..settings() }).unwrap())
+    (folder, ModelRegistry::load_one(read, &Settings { fast_kernels, ..settings() }).unwrap())
 }
 
 /// Holds the gradients and scores of every layer against each other; returns how many convolutions
@@ -143,13 +143,13 @@ fn agree(build: impl Fn() -> Net) -> usize {
     for layer in plain.layers() {
         let run = |model: &Model| {
             let layer = model.layer(Some(&layer.name)).unwrap();
-            let pass = Pass {
+            let pass = PassRequest {
                 targets: vec![1, 4],
-                wanted: Wanted::Logit,
+                gradient_of: GradientOf::Logit,
                 activation: true,
-                ..Pass::of(images.clone())
+                ..PassRequest::of(images.clone())
             };
-            let outcome = model.run(layer, pass, &Cancel::default()).unwrap();
+            let outcome = model.run(layer, pass, &CancellationToken::default()).unwrap();
             let mut found = outcome.gradients;
             found.push(outcome.activation.unwrap());
             (outcome.scores, found)

@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 
-use camlens::engine::{Cancel, Model, Scene, Settings, masked_passes};
+use camlens::engine::{CancellationToken, MaskedInput, Model, Settings, masked_passes};
 use camlens::explain::options::{Convention, Method, Options};
 use camlens::explain::{Explanation, Passes, explain_input};
 use ndarray::Array4;
@@ -25,7 +25,7 @@ fn asked(method: Method, target: Option<usize>) -> Options {
 
 fn explain(model: &Model, image: &Array4<f32>, options: &Options) -> Explanation {
     let methods = [options.method];
-    explain_input(model, image, &methods, options, &Cancel::default(), &|_, _| {})
+    explain_input(model, image, &methods, options, &CancellationToken::default(), &|_, _| {})
         .unwrap()
         .remove(0)
 }
@@ -98,8 +98,8 @@ fn methods_share_the_image_s_own_pass() {
     let article = Options { convention: Convention::Article, ..asked(Method::GradCam, None) };
     assert_eq!(passes(&model, &article), (1, 0));
     assert_eq!(passes(&model, &asked(Method::ScoreCam, None)).0, 0);
-    assert!(model.forward(picture(0), &Cancel::default()).unwrap().is_known);
-    assert!(!model.forward(picture(1), &Cancel::default()).unwrap().is_known);
+    assert!(model.forward(picture(0), &CancellationToken::default()).unwrap().from_cache);
+    assert!(!model.forward(picture(1), &CancellationToken::default()).unwrap().from_cache);
 }
 
 #[test]
@@ -139,11 +139,11 @@ fn masks_whose_answers_are_known_are_not_even_made() {
         };
         let answers = masked_passes(
             &model,
-            Scene { image: &picture(0), backdrop: None },
+            MaskedInput { image: &picture(0), backdrop: None },
             set,
             5,
             mask,
-            &Cancel::default(),
+            &CancellationToken::default(),
             &|_, _| Ok(std::ops::ControlFlow::Continue(())),
         )
         .unwrap();

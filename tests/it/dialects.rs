@@ -2,8 +2,8 @@
 //! the logit against the frameworks' own, made by `scripts/golden/tiny_models.py` (torch autograd)
 //! and `scripts/golden/tiny_models_keras.py` (TensorFlow's GradientTape).
 
-use camlens::engine::{Cancel, Pass};
-use camlens::graph::program::Wanted;
+use camlens::engine::{CancellationToken, PassRequest};
+use camlens::graph::explain_graph::GradientOf;
 use ndarray::{Array4, ArrayD};
 
 use crate::support::{Golden, dialect, relative_difference};
@@ -25,8 +25,12 @@ fn agrees_with_autograd(name: &str) {
     for escaped in gradients {
         let tensor = escaped.replace('|', "/");
         let layer = model.layer(Some(&tensor)).unwrap_or_else(|error| panic!("{name}: {error}"));
-        let pass = Pass { wanted: Wanted::Logit, activation: true, ..Pass::of(x.clone()) };
-        let outcome = model.run(layer, pass, &Cancel::default()).expect("a pass");
+        let pass = PassRequest {
+            gradient_of: GradientOf::Logit,
+            activation: true,
+            ..PassRequest::of(x.clone())
+        };
+        let outcome = model.run(layer, pass, &CancellationToken::default()).expect("a pass");
         let mut holds = |what: &str, found: ArrayD<f32>, key: &str| {
             let difference = relative_difference(&found, &golden.get(key));
             assert!(difference <= TOLERANCE, "{name}, {tensor}: {what} differs by {difference}");

@@ -3,10 +3,10 @@
 
 use std::sync::LazyLock;
 
-use camlens::engine::{Cancel, Model, Pass};
+use camlens::engine::{CancellationToken, Model, PassRequest};
 use camlens::explain::explain_input;
 use camlens::explain::options::{Convention, Method, Options};
-use camlens::graph::program::Wanted;
+use camlens::graph::explain_graph::GradientOf;
 use image::RgbImage;
 use ndarray::{Array1, Array3, Array4, ArrayD, Axis};
 
@@ -37,8 +37,12 @@ fn logits_activations_and_gradients_agree_with_torch() {
     let (mut golden, input) = golden();
     for (place, layer) in PLACES {
         let layer = MODEL.layer(Some(layer)).expect("a layer");
-        let pass = Pass { wanted: Wanted::Logit, activation: true, ..Pass::of(input.clone()) };
-        let outcome = MODEL.run(layer, pass, &Cancel::default()).expect("a pass");
+        let pass = PassRequest {
+            gradient_of: GradientOf::Logit,
+            activation: true,
+            ..PassRequest::of(input.clone())
+        };
+        let outcome = MODEL.run(layer, pass, &CancellationToken::default()).expect("a pass");
         let mut holds = |what: &str, found: ArrayD<f32>, key: &str| {
             let difference = relative_difference(&found, &golden.get(key));
             assert!(difference <= 1e-4, "{place}: {what} differs by {difference}");
@@ -75,10 +79,16 @@ fn maps_agree_with_torch_and_pytorch_grad_cam() {
     for (method, convention, layer, key) in cases {
         let options =
             Options { method, convention, layer: Some(layer.into()), ..Options::default() };
-        let found =
-            explain_input(&MODEL, &input, &[method], &options, &Cancel::default(), &|_, _| {})
-                .unwrap_or_else(|error| panic!("{key}: {error:?}"))
-                .remove(0);
+        let found = explain_input(
+            &MODEL,
+            &input,
+            &[method],
+            &options,
+            &CancellationToken::default(),
+            &|_, _| {},
+        )
+        .unwrap_or_else(|error| panic!("{key}: {error:?}"))
+        .remove(0);
         let difference = difference(&found.map.into_dyn(), &golden.get(key));
         assert!(difference <= 1e-4, "{key} differs by {difference}");
     }
@@ -88,8 +98,14 @@ fn maps_agree_with_torch_and_pytorch_grad_cam() {
 fn it_names_the_cat() {
     let (mut golden, input) = golden();
     let options = Options { method: Method::GradCam, ..Options::default() };
-    let found =
-        explain_input(&MODEL, &input, &[Method::GradCam], &options, &Cancel::default(), &|_, _| {});
+    let found = explain_input(
+        &MODEL,
+        &input,
+        &[Method::GradCam],
+        &options,
+        &CancellationToken::default(),
+        &|_, _| {},
+    );
     let found = found.expect("a map").remove(0);
     let target: Array1<i64> = golden.get("target");
     assert_eq!(found.target.index as i64, target[0]);

@@ -4,11 +4,11 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use camlens::engine::{Cancel, Pass, Reason};
+use camlens::engine::{CancellationToken, PassRequest, Reason};
 use camlens::error::Kind;
 use camlens::explain::options::{Method, Normalize, Options};
-use camlens::explain::{Explanation, Watch, explain_input};
-use camlens::graph::program::Wanted;
+use camlens::explain::{Explanation, ProgressObserver, explain_input};
+use camlens::graph::explain_graph::GradientOf;
 use ndarray::{Array4, Axis, concatenate};
 
 use crate::support::{dialect, fetched};
@@ -26,7 +26,7 @@ fn score_cam() -> Options {
 #[test]
 fn a_cancelled_score_cam_stops_before_its_next_batch() {
     let model = fetched("efficientnet-lite0");
-    let cancel = Cancel::default();
+    let cancel = CancellationToken::default();
     let (batches, total) = (AtomicUsize::new(0), AtomicUsize::new(0));
     let progress = |_done: usize, all: usize| {
         total.store(all, Ordering::SeqCst);
@@ -42,14 +42,14 @@ fn a_cancelled_score_cam_stops_before_its_next_batch() {
     assert_eq!(batches.load(Ordering::SeqCst), 2);
     assert!(total.load(Ordering::SeqCst) > 2 * model.batch());
     // The flag was the request's, not the model's: the next one is answered.
-    model.forward(input, &Cancel::default()).unwrap();
+    model.forward(input, &CancellationToken::default()).unwrap();
 }
 
 /// Looks at every unfinished map.
 #[derive(Default)]
 struct Curious(Mutex<Vec<Explanation>>);
 
-impl Watch for Curious {
+impl ProgressObserver for Curious {
     fn progress(&self, method: Method, done: usize, of: usize) {
         assert!(method == Method::ScoreCam && done <= of);
     }
@@ -72,9 +72,10 @@ fn a_map_grows_with_its_passes() {
     let curious = Curious::default();
     let methods = [Method::ScoreCam];
     let input = picture(64, 64);
-    let finished = explain_input(&model, &input, &methods, &options, &Cancel::default(), &curious)
-        .unwrap()
-        .remove(0);
+    let finished =
+        explain_input(&model, &input, &methods, &options, &CancellationToken::default(), &curious)
+            .unwrap()
+            .remove(0);
     let mut maps = curious.0.into_inner().unwrap();
     assert!(!maps.is_empty() && maps.len() == (finished.passes.masked - 1) / model.batch());
     maps.push(finished);
@@ -89,7 +90,7 @@ fn a_map_grows_with_its_passes() {
 #[test]
 fn a_pass_in_progress_is_stopped_between_two_kernels() {
     let model = fetched("vgg16-mri");
-    let cancel = Cancel::default();
+    let cancel = CancellationToken::default();
     // A batch that takes far longer than the thread that raises the flag: seconds,
     // for where an image is zero the kernels have nothing to compute.
     let input = Array4::from_shape_fn((48, 240, 240, 3), |(n, y, x, c)| {
@@ -109,7 +110,7 @@ fn a_pass_in_progress_is_stopped_between_two_kernels() {
 #[test]
 fn a_deadline_stops_the_work() {
     let model = fetched("efficientnet-lite0");
-    let cancel = Cancel::new(Some(Instant::now() + Duration::from_millis(400)));
+    let cancel = CancellationToken::new(Some(Instant::now() + Duration::from_millis(400)));
     let input = picture(224, 224);
     let error =
         explain_input(&model, &input, &[Method::ScoreCam], &score_cam(), &cancel, &|_, _| {})
@@ -135,13 +136,13 @@ fn a_short_request_gets_its_turn_between_two_batches_of_a_long_one() {
                 &input,
                 &[Method::ScoreCam],
                 &score_cam(),
-                &Cancel::default(),
+                &CancellationToken::default(),
                 &progress,
             )
             .unwrap();
         });
         begun.recv().unwrap();
-        model.forward(picture(224, 224), &Cancel::default()).unwrap();
+        model.forward(picture(224, 224), &CancellationToken::default()).unwrap();
         assert!(
             done.load(Ordering::SeqCst) < all.load(Ordering::SeqCst),
             "the short request waited for the long one"
@@ -154,13 +155,13 @@ fn a_short_request_gets_its_turn_between_two_batches_of_a_long_one() {
 fn more_layers_than_sessions_are_kept_all_answer() {
     let model = dialect("tinyvgg-torchscript", [64, 64]);
     let run = |layer: &camlens::graph::layers::Layer| {
-        let pass = Pass {
+        let pass = PassRequest {
             targets: vec![3],
-            wanted: Wanted::Logit,
+            gradient_of: GradientOf::Logit,
             activation: true,
-            ..Pass::of(picture(64, 64))
+            ..PassRequest::of(picture(64, 64))
         };
-        model.run(layer, pass, &Cancel::default()).unwrap().gradients.remove(0)
+        model.run(layer, pass, &CancellationToken::default()).unwrap().gradients.remove(0)
     };
     let first: Vec<_> = model.layers().iter().map(run).collect();
     let again: Vec<_> = model.layers().iter().map(run).collect();
@@ -176,13 +177,13 @@ fn layers_may_be_named_in_any_order() {
     let model = dialect("tinyvgg-torchscript", [64, 64]);
     let run = |places: [usize; 3]| {
         let layers = places.map(|place| &model.layers()[place]);
-        let pass = Pass {
+        let pass = PassRequest {
             targets: vec![3],
-            wanted: Wanted::Logit,
+            gradient_of: GradientOf::Logit,
             activation: true,
-            ..Pass::of(picture(64, 64))
+            ..PassRequest::of(picture(64, 64))
         };
-        let outcomes = model.run_all(&layers, pass, &Cancel::default()).unwrap();
+        let outcomes = model.run_all(&layers, pass, &CancellationToken::default()).unwrap();
         for (outcome, layer) in outcomes.iter().zip(layers) {
             assert_eq!(outcome.gradients[0].shape()[1..], layer.shape);
         }
@@ -197,11 +198,15 @@ fn layers_may_be_named_in_any_order() {
 fn gradients_of_several_classes_are_those_of_each_alone() {
     let model = dialect("tinylite", [48, 48]);
     let batch = concatenate![Axis(0), picture(48, 48), picture(48, 48).mapv(|value| 1.0 - value)];
-    for (wanted, contrast) in [(Wanted::Logit, None), (Wanted::Probability, Some(6))] {
+    for (wanted, contrast) in [(GradientOf::Logit, None), (GradientOf::Probability, Some(6))] {
         let run = |targets: &[usize]| {
-            let pass =
-                Pass { targets: targets.to_vec(), contrast, wanted, ..Pass::of(batch.clone()) };
-            model.run(model.default_layer(), pass, &Cancel::default()).unwrap()
+            let pass = PassRequest {
+                targets: targets.to_vec(),
+                contrast,
+                gradient_of: wanted,
+                ..PassRequest::of(batch.clone())
+            };
+            model.run(model.default_layer(), pass, &CancellationToken::default()).unwrap()
         };
         let together = run(&[2, 9, 4]).gradients;
         assert_eq!(together.len(), 3);
@@ -220,9 +225,13 @@ fn a_pass_that_names_no_class_differentiates_the_predicted_one() {
     let batch =
         Array4::from_shape_fn((3, 3, 48, 48), |(n, c, _, _)| if n == c { 3.0 } else { -3.0 });
     let run = |targets: &[usize]| {
-        let wanted = Wanted::Logit;
-        let pass = Pass { targets: targets.to_vec(), wanted, ..Pass::of(batch.clone()) };
-        model.run(model.default_layer(), pass, &Cancel::default()).unwrap()
+        let wanted = GradientOf::Logit;
+        let pass = PassRequest {
+            targets: targets.to_vec(),
+            gradient_of: wanted,
+            ..PassRequest::of(batch.clone())
+        };
+        model.run(model.default_layer(), pass, &CancellationToken::default()).unwrap()
     };
     let outcome = run(&[]);
     assert_eq!(outcome.gradients.len(), 1);
@@ -240,8 +249,8 @@ fn a_pass_that_names_no_class_differentiates_the_predicted_one() {
 #[test]
 fn a_pass_that_wants_no_gradient_gets_none() {
     let model = dialect("tinyvgg-torchscript", [64, 64]);
-    let pass = Pass { activation: true, ..Pass::of(picture(64, 64)) };
-    let outcome = model.run(model.default_layer(), pass, &Cancel::default()).unwrap();
+    let pass = PassRequest { activation: true, ..PassRequest::of(picture(64, 64)) };
+    let outcome = model.run(model.default_layer(), pass, &CancellationToken::default()).unwrap();
     assert!(outcome.gradients.is_empty());
     assert_eq!(outcome.activation.unwrap().shape()[1..], model.default_layer().shape);
 }

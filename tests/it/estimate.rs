@@ -1,7 +1,7 @@
 //! Score-CAM from some of its passes, held against Score-CAM from all of them, on the real
 //! EfficientNet-Lite0.
 
-use camlens::engine::Cancel;
+use camlens::engine::CancellationToken;
 use camlens::error::Kind;
 use camlens::explain::options::{Convention, Method, Normalize, Options};
 use camlens::explain::{Explanation, explain};
@@ -36,7 +36,7 @@ fn correlation(a: &Explanation, b: &Explanation) -> f64 {
 fn a_quarter_of_the_passes_gives_the_map_and_says_how_well() {
     let model = fetched("efficientnet-lite0");
     let ask = |options: Options| {
-        explain(&model, &chelsea(), &options, &Cancel::default(), &|_, _| {})
+        explain(&model, &chelsea(), &options, &CancellationToken::default(), &|_, _| {})
             .map(|mut maps| maps.remove(0))
     };
     let all = ask(options()).unwrap();

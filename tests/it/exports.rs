@@ -2,14 +2,14 @@
 //! batch of 1 written into the graph, weights and masks that nobody reads, images in gray or in
 //! bytes.
 
-use camlens::engine::{Cancel, Model, Pass};
-use camlens::graph::program::Wanted;
-use camlens::graph::proto::{
-    ModelProto, NodeProto, OperatorSetIdProto, TensorProto, TypeValue, data_type,
-};
+use camlens::engine::{CancellationToken, Model, PassRequest};
+use camlens::graph::explain_graph::GradientOf;
 use camlens::model::manifest::Color;
 use image::{Rgb, RgbImage};
 use ndarray::{Array4, Axis, concatenate};
+use onnx_gradient::proto::{
+    ModelProto, NodeProto, OperatorSetIdProto, TensorProto, TypeValue, data_type,
+};
 
 use crate::net::{Net, int, ints};
 use crate::support::{relative_difference, written};
@@ -43,12 +43,12 @@ fn image(seed: f32) -> Array4<f32> {
 fn computes_batches(model: &Model) {
     assert!(model.batch() > 1, "images run one by one");
     let run = |input: Array4<f32>| {
-        let pass = Pass {
+        let pass = PassRequest {
             targets: vec![2; input.len_of(Axis(0))],
-            wanted: Wanted::Logit,
-            ..Pass::of(input)
+            gradient_of: GradientOf::Logit,
+            ..PassRequest::of(input)
         };
-        model.run(model.default_layer(), pass, &Cancel::default()).unwrap()
+        model.run(model.default_layer(), pass, &CancellationToken::default()).unwrap()
     };
     let (first, second) = (image(0.37), image(0.73));
     let both = run(concatenate![Axis(0), first, second]);
@@ -143,7 +143,7 @@ fn weights_and_masks_that_nobody_reads_are_in_nobody_s_way() {
         .collect();
     graph.input.extend(listed);
     let model = written(&model, "").unwrap();
-    assert_eq!(model.gradient_obstacle(model.default_layer()), None);
+    assert_eq!(model.gradient_unsupported_reason(model.default_layer()), None);
     computes_batches(&model);
 }
 
@@ -162,8 +162,8 @@ fn an_image_in_gray_is_one_channel() {
         (model.preprocess().color, input.shape()),
         (Color::Gray, [1, 1, SIZE, SIZE].as_slice())
     );
-    let pass = Pass { wanted: Wanted::Logit, ..Pass::of(input) };
-    let outcome = model.run(model.default_layer(), pass, &Cancel::default()).unwrap();
+    let pass = PassRequest { gradient_of: GradientOf::Logit, ..PassRequest::of(input) };
+    let outcome = model.run(model.default_layer(), pass, &CancellationToken::default()).unwrap();
     assert_eq!(outcome.gradients[0].shape(), [1, 4, 4, 4]);
     let error = written(&file, "[input]\ncolor = \"bgr\"\n").err().unwrap();
     assert!(
@@ -195,8 +195,8 @@ fn an_image_in_bytes_is_its_pixels() {
     let model = written(&model, "").unwrap();
     let input = model.preprocess().tensor(&RgbImage::from_pixel(9, 9, Rgb([200, 3, 77])));
     assert_eq!([input[[0, 0, 0, 0]], input[[0, 1, 0, 0]], input[[0, 2, 0, 0]]], [200.0, 3.0, 77.0]);
-    let pass = Pass { wanted: Wanted::Logit, ..Pass::of(input) };
-    let outcome = model.run(model.default_layer(), pass, &Cancel::default()).unwrap();
+    let pass = PassRequest { gradient_of: GradientOf::Logit, ..PassRequest::of(input) };
+    let outcome = model.run(model.default_layer(), pass, &CancellationToken::default()).unwrap();
     // Each class is the mean of its own map of 6 by 6.
     let gradient = &outcome.gradients[0];
     let class =

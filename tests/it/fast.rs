@@ -1,16 +1,16 @@
 //! camlens's own kernels against ONNX Runtime's, through the engine: the same model with and
 //! without them.
 
-use camlens::engine::{Cancel, Model, Models, Settings};
+use camlens::engine::{CancellationToken, Model, ModelRegistry, Settings};
 use camlens::explain::explain;
 use camlens::explain::options::{Method, Normalize, Options};
-use camlens::graph::proto::{
+use camlens::model::ModelFolder;
+use image::RgbImage;
+use onnx_gradient::proto::{
     AttributeProto, Dimension, DimensionValue, GraphProto, ModelProto, NodeProto,
     OperatorSetIdProto, TensorProto, TensorShapeProto, TensorType, TypeProto, TypeValue,
     ValueInfoProto,
 };
-use camlens::model::ModelFolder;
-use image::RgbImage;
 use prost::Message;
 
 use crate::support::{difference, repository, settings};
@@ -20,7 +20,7 @@ const TOLERANCE: f32 = 1e-4;
 
 fn model(id: &str, fast_kernels: bool) -> Model {
     let folder = ModelFolder::read(&repository("models").join(id)).unwrap();
-    Models::load_one(folder, &Settings { fast_kernels, ..settings() }).unwrap()
+    ModelRegistry::load_one(folder, &Settings { fast_kernels, ..settings() }).unwrap()
 }
 
 fn picture(name: &str) -> RgbImage {
@@ -40,7 +40,9 @@ fn agree(fast: &Model, plain: &Model, layer: &str, image: &RgbImage) {
                 normalize: Some(Normalize::Max),
                 ..Options::default()
             };
-            explain(model, image, &options, &Cancel::default(), &|_, _| {}).unwrap().remove(0)
+            explain(model, image, &options, &CancellationToken::default(), &|_, _| {})
+                .unwrap()
+                .remove(0)
         };
         let probable = map(plain, None).predictions.into_iter().map(|prediction| prediction.index);
         let found =
@@ -66,8 +68,9 @@ fn vgg16_is_explained_the_same_at_three_depths() {
 #[test]
 fn a_masked_pass_is_the_same_with_and_without_its_zeros() {
     let folder = || ModelFolder::read(&repository("models").join("vgg16-mri")).unwrap();
-    let load =
-        |skip_zeros| Models::load_one(folder(), &Settings { skip_zeros, ..settings() }).unwrap();
+    let load = |skip_zeros| {
+        ModelRegistry::load_one(folder(), &Settings { skip_zeros, ..settings() }).unwrap()
+    };
     let (skipping, naive) = (load(true), load(false));
     for (name, layer) in [
         ("chelsea.png", "block5_conv3"),
@@ -82,7 +85,7 @@ fn a_masked_pass_is_the_same_with_and_without_its_zeros() {
             ..Options::default()
         };
         let map = |model| {
-            explain(model, &picture(name), &options, &Cancel::default(), &|_, _| {})
+            explain(model, &picture(name), &options, &CancellationToken::default(), &|_, _| {})
                 .unwrap()
                 .remove(0)
                 .map
@@ -188,7 +191,7 @@ fn a_residual_block_and_a_large_head_are_explained_the_same() {
             .unwrap();
         let load = |fast_kernels: bool| {
             let folder = ModelFolder::read(folder.path()).unwrap();
-            Models::load_one(folder, &Settings { fast_kernels, ..settings() }).unwrap()
+            ModelRegistry::load_one(folder, &Settings { fast_kernels, ..settings() }).unwrap()
         };
         let (fast, plain) = (load(true), load(false));
         for layer in ["r0", "r1", "r2"] {

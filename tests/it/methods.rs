@@ -1,15 +1,15 @@
 //! The methods beyond the article's three, against the libraries' own code:
 //! `scripts/golden/methods_torch.py` made the arrays.
 
-use camlens::engine::{Cancel, Model, Models, Pass};
+use camlens::engine::{CancellationToken, Model, ModelRegistry, PassRequest};
 use camlens::error::Kind;
 use camlens::explain::options::{Choice, Convention, Method, Normalize, Options};
 use camlens::explain::{Explanation, explain_input};
-use camlens::graph::file::OnnxFile;
-use camlens::graph::program::Wanted;
-use camlens::graph::proto::{AttributeProto, NodeProto};
+use camlens::graph::explain_graph::GradientOf;
 use camlens::model::ModelFolder;
+use camlens::model::onnx_file::OnnxFile;
 use ndarray::{Array1, Array2, Array3, Array4, ArrayD, Axis};
+use onnx_gradient::proto::{AttributeProto, NodeProto};
 use prost::Message;
 
 use crate::support::{
@@ -61,8 +61,9 @@ const OF_GRADIENTS: [Method; 6] = [
 
 fn explain(model: &Model, input: &Array4<f32>, options: &Options) -> Explanation {
     let methods = [options.method];
-    let mut maps = explain_input(model, input, &methods, options, &Cancel::default(), &|_, _| {})
-        .expect("a map");
+    let mut maps =
+        explain_input(model, input, &methods, options, &CancellationToken::default(), &|_, _| {})
+            .expect("a map");
     maps.remove(0)
 }
 
@@ -144,7 +145,7 @@ fn real_weights_agree_with_the_library() {
     let pixels: Array3<u8> = golden.get("input_u8");
     let input = pixels.mapv(|value| f32::from(value) / 255.0).insert_axis(Axis(0));
     let options = Options { convention: Convention::PytorchGradCam, ..Options::default() };
-    let cancel = Cancel::default();
+    let cancel = CancellationToken::default();
     let maps =
         explain_input(&model, &input, &OF_GRADIENTS, &options, &cancel, &|_, _| {}).expect("maps");
     for explanation in maps {
@@ -324,8 +325,14 @@ fn tail_passes_need_no_gradient() {
     let model = without_gradient();
     for method in [Method::GradCam, Method::LayerCam] {
         let options = Options { method, ..Options::default() };
-        let refused =
-            explain_input(&model, &input, &[method], &options, &Cancel::default(), &|_, _| {});
+        let refused = explain_input(
+            &model,
+            &input,
+            &[method],
+            &options,
+            &CancellationToken::default(),
+            &|_, _| {},
+        );
         assert_eq!(refused.unwrap_err().kind(), Kind::Impossible);
     }
     for method in [
@@ -355,7 +362,7 @@ fn without_gradient() -> Model {
     std::fs::write(folder.join("model.onnx"), model.encode_to_vec()).unwrap();
     std::fs::write(folder.join("model.toml"), "file = \"model.onnx\"\n[input]\nsize = [64, 64]\n")
         .unwrap();
-    Models::load_one(ModelFolder::read(&folder).unwrap(), &settings()).unwrap()
+    ModelRegistry::load_one(ModelFolder::read(&folder).unwrap(), &settings()).unwrap()
 }
 
 /// HiResCAM's sum is linear in the score, so contrast and negation can be told from the library's
@@ -475,9 +482,16 @@ fn a_goal_that_a_method_cannot_have_is_refused() {
         let contrast = contrast.map(str::to_owned);
         let options =
             Options { method, target: Some("1".into()), contrast, negate, ..Options::default() };
-        explain_input(&model, &input, &[method], &options, &Cancel::default(), &|_, _| {})
-            .map(|maps| maps[0].empty)
-            .map_err(|error| (error.kind(), error.option().map(str::to_owned)))
+        explain_input(
+            &model,
+            &input,
+            &[method],
+            &options,
+            &CancellationToken::default(),
+            &|_, _| {},
+        )
+        .map(|maps| maps[0].empty)
+        .map_err(|error| (error.kind(), error.option().map(str::to_owned)))
     };
     let refused = |option: &str| Err((Kind::Impossible, Some(option.to_owned())));
     assert_eq!(ask(Method::EigenCam, Some("2"), false), refused("contrast"));
@@ -501,11 +515,16 @@ fn a_goal_that_a_method_cannot_have_is_refused() {
 fn the_gradient_of_a_contrast_is_the_difference_of_gradients() {
     let model = dialect("tinymix", [50, 38]);
     let x: Array4<f32> = Golden::open("dialects/tinymix.npz").get("x");
-    for wanted in [Wanted::Logit, Wanted::Probability] {
+    for wanted in [GradientOf::Logit, GradientOf::Probability] {
         let gradient = |target, contrast| {
-            let pass = Pass { targets: vec![target], contrast, wanted, ..Pass::of(x.clone()) };
+            let pass = PassRequest {
+                targets: vec![target],
+                contrast,
+                gradient_of: wanted,
+                ..PassRequest::of(x.clone())
+            };
             model
-                .run(model.default_layer(), pass, &Cancel::default())
+                .run(model.default_layer(), pass, &CancellationToken::default())
                 .unwrap()
                 .gradients
                 .remove(0)

@@ -1,6 +1,6 @@
 //! Small networks, written operator by operator.
 
-use camlens::graph::proto::{
+use onnx_gradient::proto::{
     AttributeProto, Dimension, DimensionValue, GraphProto, ModelProto, NodeProto,
     OperatorSetIdProto, TensorProto, TensorShapeProto, TensorType, TypeProto, TypeValue,
     ValueInfoProto,

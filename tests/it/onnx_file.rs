@@ -1,12 +1,12 @@
 //! Reading and writing ONNX files: nothing is lost, and no bytes bring the reader down.
 
 use bytes::Bytes;
-use camlens::graph::file::{OnnxFile, decode};
+use camlens::graph::explain_graph;
+use camlens::graph::head::{self, OutputKind};
 use camlens::graph::layers::{Finder, Hints, Layout};
-use camlens::graph::prepare::Prepared;
-use camlens::graph::probe::{Shapes, constant_shapes, shape_probe};
-use camlens::graph::program;
-use camlens::graph::score::{self, OutputKind};
+use camlens::graph::prepared::PreparedModel;
+use camlens::model::onnx_file::{OnnxFile, decode};
+use onnx_gradient::facts::{TensorFacts, constant_shapes, shape_probe};
 use proptest::prelude::*;
 use prost::Message;
 
@@ -85,16 +85,16 @@ proptest! {
     #[test]
     fn damaged_models_are_read_or_refused(bytes in damaged()) {
         let Ok(model) = decode(bytes.into()) else { return Ok(()) };
-        let Ok(prepared) = Prepared::new(&model) else { return Ok(()) };
+        let Ok(prepared) = PreparedModel::new(&model) else { return Ok(()) };
         let prepared = prepared.upgraded();
         // Nothing is run here, so every tensor gets a shape that layers have, and outputs one that scores have.
-        let measured = shape_probe(&prepared).shapes.into_values().map(|tensor| (tensor, vec![2, 3, 4, 5]));
+        let measured = shape_probe(&prepared.model, &prepared.input.name).shapes.into_values().map(|tensor| (tensor, vec![2, 3, 4, 5]));
         let outputs = prepared.graph().output.iter().map(|output| (output.name().to_owned(), vec![2, 5]));
-        let shapes: Shapes = measured.chain(constant_shapes(&prepared)).chain(outputs).collect();
-        let Ok(score) = score::find(prepared.graph(), &shapes, None, OutputKind::Auto, 0) else { return Ok(()) };
+        let shapes: TensorFacts = measured.chain(constant_shapes(prepared.graph())).chain(outputs).collect();
+        let Ok(score) = head::find(prepared.graph(), &shapes, None, OutputKind::Auto, 0) else { return Ok(()) };
         let hints = Hints { image: Layout::Maps, tokens: None };
         for layer in Finder::new(prepared.graph(), &shapes, &score.tensor, hints).find() {
-            let _ = program::explain(&prepared, &shapes, &score, &[&layer]);
+            let _ = explain_graph::explain(&prepared, &shapes, &score, &[&layer]);
         }
     }
 }

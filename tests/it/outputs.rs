@@ -1,9 +1,9 @@
 //! What a model may give besides `[N, classes]`: one score, scores among ones, several outputs.
 
-use camlens::engine::{Cancel, Model, Pass};
+use camlens::engine::{CancellationToken, Model, PassRequest};
 use camlens::error::{Kind, Result};
-use camlens::graph::program::Wanted;
-use camlens::graph::score::Link;
+use camlens::graph::explain_graph::GradientOf;
+use camlens::graph::head::OutputActivation;
 use ndarray::Array4;
 
 use crate::net::Net;
@@ -31,9 +31,13 @@ fn image() -> Array4<f32> {
     Array4::from_shape_fn((1, 3, 8, 8), |(_, c, y, x)| ((c * 64 + y * 8 + x) as f32 * 0.37).sin())
 }
 
-fn gradient(model: &Model, target: usize, wanted: Wanted) -> Array4<f32> {
-    let pass = Pass { targets: vec![target], wanted, ..Pass::of(image()) };
-    model.run(model.default_layer(), pass, &Cancel::default()).unwrap().gradients.remove(0)
+fn gradient(model: &Model, target: usize, gradient_of: GradientOf) -> Array4<f32> {
+    let pass = PassRequest { targets: vec![target], gradient_of, ..PassRequest::of(image()) };
+    model
+        .run(model.default_layer(), pass, &CancellationToken::default())
+        .unwrap()
+        .gradients
+        .remove(0)
 }
 
 #[test]
@@ -43,18 +47,19 @@ fn one_score_tells_two_classes_apart() {
             vec![if with_sigmoid { net.op("Sigmoid", &[scores]) } else { scores.to_owned() }]
         };
         let model = load(1, end, "").unwrap();
-        assert_eq!((model.classes(), model.link()), (2, Link::Sigmoid));
+        assert_eq!((model.classes(), model.output_activation()), (2, OutputActivation::Sigmoid));
         assert_eq!(model.labels().all(), ["negative", "positive"]);
-        let outcome = model.forward(image(), &Cancel::default()).unwrap();
+        let outcome = model.forward(image(), &CancellationToken::default()).unwrap();
         let (scores, chances) = (outcome.scores.row(0), outcome.probabilities.row(0));
         assert_eq!(scores[0], -scores[1]);
         assert!((chances[0] + chances[1] - 1.0).abs() < 1e-6);
         // What speaks for the one speaks against the other.
-        for wanted in [Wanted::Logit, Wanted::Probability] {
+        for wanted in [GradientOf::Logit, GradientOf::Probability] {
             assert_eq!(gradient(&model, 0, wanted), -gradient(&model, 1, wanted));
         }
         // σ′ = σ(1 − σ).
-        let slope = gradient(&model, 1, Wanted::Probability) / gradient(&model, 1, Wanted::Logit);
+        let slope =
+            gradient(&model, 1, GradientOf::Probability) / gradient(&model, 1, GradientOf::Logit);
         assert!(
             slope.iter().all(|slope| (slope - chances[0] * chances[1]).abs() < 1e-6),
             "{slope}"
@@ -69,8 +74,8 @@ fn one_probability_without_a_logit_has_its_rest_beside_it() {
         vec![net.op("Clip", &[scores, &low, &high])]
     };
     let model = load(1, end, "[output]\nkind = \"probabilities\"\n").unwrap();
-    assert_eq!((model.classes(), model.link()), (2, Link::Hidden));
-    let outcome = model.forward(image(), &Cancel::default()).unwrap();
+    assert_eq!((model.classes(), model.output_activation()), (2, OutputActivation::Unknown));
+    let outcome = model.forward(image(), &CancellationToken::default()).unwrap();
     assert_eq!(outcome.probabilities[[0, 0]], 1.0 - outcome.probabilities[[0, 1]]);
 }
 
@@ -86,8 +91,8 @@ fn scores_stand_among_ones_or_in_a_row() {
         let model = load(5, end, "").unwrap();
         assert_eq!(model.classes(), 5, "{sizes:?}");
         found.push((
-            model.forward(image(), &Cancel::default()).unwrap().scores,
-            gradient(&model, 3, Wanted::Logit),
+            model.forward(image(), &CancellationToken::default()).unwrap().scores,
+            gradient(&model, 3, GradientOf::Logit),
         ));
     }
     assert!(found.iter().all(|one| *one == found[2]));

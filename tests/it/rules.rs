@@ -9,12 +9,12 @@ mod attention;
 mod fused;
 mod integers;
 
-use camlens::engine::{Cancel, Model, Models, Pass, Settings};
-use camlens::graph::gradient::rules;
-use camlens::graph::program::Wanted;
-use camlens::graph::proto::{AttributeProto, ModelProto, NodeProto, TensorProto};
+use camlens::engine::{CancellationToken, Model, ModelRegistry, PassRequest, Settings};
+use camlens::graph::explain_graph::GradientOf;
 use camlens::model::ModelFolder;
 use ndarray::{Array4, Axis};
+use onnx_gradient::proto::{AttributeProto, ModelProto, NodeProto, TensorProto};
+use onnx_gradient::vjp;
 use prost::Message;
 
 use crate::net::{Net, int, ints};
@@ -88,15 +88,24 @@ fn load_with(case: &str, settings: &Settings, build: impl FnOnce(&mut Net) -> St
         .expect("the model");
     let manifest = "file = \"case.onnx\"\ndefault_layer = \"probe\"\n[layers]\nprobe = \"layer\"\n[output]\nname = \"scores\"\n";
     std::fs::write(folder.path().join("model.toml"), manifest).expect("a manifest");
-    Models::load_one(ModelFolder::read(folder.path()).expect("the folder"), settings)
+    ModelRegistry::load_one(ModelFolder::read(folder.path()).expect("the folder"), settings)
         .unwrap_or_else(|error| panic!("{case}: {error:?}"))
 }
 
 /// camlens's gradient of the score for this layer.
 fn differentiate(case: &str, model: &Model, x: Array4<f32>) -> Array4<f32> {
-    assert_eq!(model.gradient_obstacle(model.default_layer()), None, "{case}");
-    let pass = Pass { targets: vec![0], wanted: Wanted::Logit, activation: true, ..Pass::of(x) };
-    model.run(model.default_layer(), pass, &Cancel::default()).expect("a pass").gradients.remove(0)
+    assert_eq!(model.gradient_unsupported_reason(model.default_layer()), None, "{case}");
+    let pass = PassRequest {
+        targets: vec![0],
+        gradient_of: GradientOf::Logit,
+        activation: true,
+        ..PassRequest::of(x)
+    };
+    model
+        .run(model.default_layer(), pass, &CancellationToken::default())
+        .expect("a pass")
+        .gradients
+        .remove(0)
 }
 
 fn gradient_of(x: Array4<f32>, build: impl FnOnce(&mut Net) -> String) -> Array4<f32> {
@@ -124,7 +133,8 @@ fn check(case: &str, low: f32, high: f32, build: fn(&mut Net) -> String) {
         let size = if model.batch() > 1 { count } else { 1 };
         let mut scores = Vec::with_capacity(count);
         for chunk in batch.axis_chunks_iter(Axis(0), size) {
-            let outcome = model.forward(chunk.to_owned(), &Cancel::default()).expect("a pass");
+            let outcome =
+                model.forward(chunk.to_owned(), &CancellationToken::default()).expect("a pass");
             scores.extend(outcome.scores.column(0).iter().copied());
         }
         scores
@@ -887,15 +897,15 @@ fn rounding_passes_the_gradient_of_what_it_does_not_clip() {
 }
 
 /// Why a network has no gradient.
-fn obstacle(build: fn(&mut Net) -> String) -> String {
+fn unsupported_reason(build: fn(&mut Net) -> String) -> String {
     let model = load("obstacle", build);
-    model.gradient_obstacle(model.default_layer()).expect("an obstacle").to_owned()
+    model.gradient_unsupported_reason(model.default_layer()).expect("an obstacle").to_owned()
 }
 
 #[test]
 fn what_a_rule_does_not_cover_is_no_zero() {
     // The score reads the mean that the normalisation hands out, too.
-    let of_mean = obstacle(|n| {
+    let of_mean = unsupported_reason(|n| {
         let (x, scale) = (tokens(n), n.weights(&[15]));
         let normal = n.op("LayerNormalization", &[&x, &scale]);
         let mean = format!("{normal}/mean");
@@ -907,7 +917,7 @@ fn what_a_rule_does_not_cover_is_no_zero() {
         "{of_mean}"
     );
     // Of a one-hot the numbers that it writes may depend on the layer.
-    let written = obstacle(|n| {
+    let written = unsupported_reason(|n| {
         let (places, depth) = (n.ints(&[0, 2]), n.int(3));
         let (one, row) = (n.ints(&[1]), n.ints(&[1, 6]));
         let mean = n.op("ReduceMean", &["layer"]);
@@ -917,14 +927,14 @@ fn what_a_rule_does_not_cover_is_no_zero() {
         n.op("Reshape", &[&hot, &row])
     });
     assert!(written.contains("OneHot") && written.contains("no gradient rule"), "{written}");
-    let filled = obstacle(|n| {
+    let filled = unsupported_reason(|n| {
         let (pads, one) = (n.ints(&[0, 0, 1, 1, 0, 0, 1, 1]), n.ints(&[1]));
         let mean = n.op("ReduceMean", &["layer"]);
         let mean = n.op("Reshape", &[&mean, &one]);
         n.op("Pad", &["layer", &pads, &mean])
     });
     assert!(filled.contains("Pad") && filled.contains("depends on the layer"), "{filled}");
-    let scaled = obstacle(|n| {
+    let scaled = unsupported_reason(|n| {
         let (statistics, three) = (n.positive(&[3]), n.ints(&[3]));
         let scale = n.op("GlobalAveragePool", &["layer"]);
         let scale = n.op("Reshape", &[&scale, &three]);
@@ -935,7 +945,7 @@ fn what_a_rule_does_not_cover_is_no_zero() {
 
 #[test]
 fn every_rule_has_a_case() {
-    let missing: Vec<_> = rules::TABLE
+    let missing: Vec<_> = vjp::TABLE
         .iter()
         .map(|(op, _)| *op)
         .filter(|op| !CASES.iter().any(|(case, ..)| case == op) && !STRAIGHT_THROUGH.contains(op))

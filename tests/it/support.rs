@@ -3,13 +3,13 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use camlens::engine::{Model, Models, Settings};
+use camlens::engine::{Model, ModelRegistry, Settings};
 use camlens::error::Result;
 use camlens::graph::layers::{Layer, Layout, Tokens};
-use camlens::graph::proto::ModelProto;
 use camlens::model::ModelFolder;
 use ndarray::{Array, ArrayD, Dimension, OwnedRepr, s};
 use ndarray_npy::{NpzReader, ReadableElement};
+use onnx_gradient::proto::ModelProto;
 use prost::Message;
 
 /// A path below the repository's root.
@@ -25,7 +25,7 @@ pub(crate) fn settings() -> Settings {
 /// A model that `make setup` fetched.
 pub(crate) fn fetched(id: &str) -> Model {
     let folder = ModelFolder::read(&repository("models").join(id)).expect("the model's folder");
-    Models::load_one(folder, &settings()).expect("the model; `make setup` fetches it")
+    ModelRegistry::load_one(folder, &settings()).expect("the model; `make setup` fetches it")
 }
 
 /// A tiny model of `tests/golden/dialects`, in a folder of its own whose manifest changes no
@@ -52,7 +52,7 @@ pub(crate) fn dialect_with(name: &str, size: [usize; 2], settings: &Settings) ->
     // The session maps the file: it must outlive the model, so the folder is left to the system's
     // cleaning.
     let _ = temporary.keep();
-    Models::load_one(folder, settings).expect("the model")
+    ModelRegistry::load_one(folder, settings).expect("the model")
 }
 
 /// A model that a test has written, in a folder of its own whose manifest says this besides its
@@ -62,7 +62,7 @@ pub(crate) fn written(model: &ModelProto, manifest: &str) -> Result<Model> {
     std::fs::write(folder.join("m.onnx"), model.encode_to_vec()).expect("the model");
     std::fs::write(folder.join("model.toml"), format!("file = \"m.onnx\"\n{manifest}"))
         .expect("a manifest");
-    Models::load_one(ModelFolder::read(&folder)?, &settings())
+    ModelRegistry::load_one(ModelFolder::read(&folder)?, &settings())
 }
 
 /// Golden arrays of one file.

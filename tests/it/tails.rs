@@ -1,7 +1,7 @@
 //! What stands behind a layer, run by itself, gives the whole model's scores: for every layer of
 //! every tiny model.
 
-use camlens::engine::{Behind, Cancel, Model, Models, Pass};
+use camlens::engine::{CancellationToken, Model, ModelRegistry, PassRequest, TailRunner};
 use camlens::model::ModelFolder;
 use ndarray::{Array4, ArrayD, Axis, s};
 
@@ -19,7 +19,7 @@ fn load(folder: &str, name: &str, size: [usize; 2]) -> Model {
         "file = \"{name}.onnx\"\n[input]\nsize = {size:?}\nscale = 1.0\nmean = [0.0, 0.0, 0.0]\nstd = [1.0, 1.0, 1.0]\n"
     );
     std::fs::write(temporary.join("model.toml"), manifest).unwrap();
-    Models::load_one(ModelFolder::read(&temporary).unwrap(), &settings()).unwrap()
+    ModelRegistry::load_one(ModelFolder::read(&temporary).unwrap(), &settings()).unwrap()
 }
 
 /// Three times the image's own activation in one batch, with one of zeros between them, must give
@@ -39,12 +39,12 @@ fn holds_within(tolerance: f32, folder: &str, name: &str, golden: &str) -> (usiz
     assert!(model.batch() >= 4, "{name} runs its images one by one");
     let (mut held, mut shared) = (0, 0);
     for layer in model.layers() {
-        assert_eq!(model.tail_obstacle(layer), None, "{name}, {}", layer.name);
-        let pass = Pass { activation: true, carry: true, ..Pass::of(x.clone()) };
-        let cancel = Cancel::default();
+        assert_eq!(model.tail_unsupported_reason(layer), None, "{name}, {}", layer.name);
+        let pass = PassRequest { activation: true, carry: true, ..PassRequest::of(x.clone()) };
+        let cancel = CancellationToken::default();
         let outcome = model.run(layer, pass, &cancel).unwrap();
         let activation = outcome.activation.unwrap();
-        let behind = Behind::new(&model, layer, &outcome.carried).unwrap();
+        let behind = TailRunner::new(&model, layer, &outcome.side_inputs).unwrap();
         let change = |k: usize, mut out: ndarray::ArrayViewMut3<'_, f32>| {
             if k != 1 {
                 out.assign(&activation.index_axis(Axis(0), 0));
@@ -58,7 +58,7 @@ fn holds_within(tolerance: f32, folder: &str, name: &str, golden: &str) -> (usiz
             assert!(off <= tolerance, "{name}, {}: pass {pass} differs by {off}", layer.name);
         }
         held += 1;
-        shared += usize::from(!outcome.carried.is_empty());
+        shared += usize::from(!outcome.side_inputs.is_empty());
     }
     (held, shared)
 }

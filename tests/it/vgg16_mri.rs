@@ -5,7 +5,7 @@
 
 use std::sync::LazyLock;
 
-use camlens::engine::{Cancel, Model};
+use camlens::engine::{CancellationToken, Model};
 use camlens::explain::options::{Convention, Method, Options};
 use camlens::explain::{Explanation, explain_input};
 use ndarray::{Array1, Array3, Array4, ArrayD, Axis};
@@ -20,9 +20,15 @@ fn explain(golden: &mut Golden, options: Options) -> Explanation {
     let pixels: Array3<u8> = golden.get("input_u8");
     let input: Array4<f32> = pixels.mapv(|value| f32::from(value) / 255.0).insert_axis(Axis(0));
     let methods = [options.method];
-    let mut maps =
-        explain_input(&MODEL, &input, &methods, &options, &Cancel::default(), &|_, _| {})
-            .expect("a map");
+    let mut maps = explain_input(
+        &MODEL,
+        &input,
+        &methods,
+        &options,
+        &CancellationToken::default(),
+        &|_, _| {},
+    )
+    .expect("a map");
     maps.remove(0)
 }
 

@@ -4,11 +4,11 @@
 
 use std::path::PathBuf;
 
-use camlens::engine::{Cancel, Model, Models, Pass};
+use camlens::engine::{CancellationToken, Model, ModelRegistry, PassRequest};
 use camlens::explain::explain_input;
 use camlens::explain::options::{Convention, Method, Options};
+use camlens::graph::explain_graph::GradientOf;
 use camlens::graph::layers::{Layer, Layout};
-use camlens::graph::program::Wanted;
 use camlens::model::ModelFolder;
 use ndarray::{Array3, Array4, ArrayD, Axis};
 
@@ -37,7 +37,7 @@ fn load_with(name: &str, size: [usize; 2], manifest: &str) -> Model {
     );
     std::fs::write(folder.join("model.toml"), manifest).unwrap();
     // The session maps the file: the folder is left to the system's cleaning.
-    Models::load_one(ModelFolder::read(&folder).unwrap(), &settings())
+    ModelRegistry::load_one(ModelFolder::read(&folder).unwrap(), &settings())
         .unwrap_or_else(|error| panic!("{name}: {error}"))
 }
 
@@ -59,14 +59,18 @@ fn differs_less_than(tolerance: f32, name: &str, golden: &str) {
     let model = load(name, [x.shape()[2], x.shape()[3]], &tensors);
     // All of them compute any batch, and so must the backward pass.
     assert!(model.batch() > 1, "{name} runs its images one by one");
-    let pass = Pass { wanted: Wanted::Logit, activation: true, ..Pass::of(x.clone()) };
+    let pass = PassRequest {
+        gradient_of: GradientOf::Logit,
+        activation: true,
+        ..PassRequest::of(x.clone())
+    };
     // The layers one by one, and all of them by one program.
     let layers: Vec<&Layer> =
         tensors.iter().map(|tensor| model.layer(Some(tensor)).unwrap()).collect();
-    let together = model.run_all(&layers, pass.clone(), &Cancel::default()).unwrap();
+    let together = model.run_all(&layers, pass.clone(), &CancellationToken::default()).unwrap();
     for ((tensor, layer), of_all) in tensors.iter().zip(layers).zip(together) {
-        assert_eq!(model.gradient_obstacle(layer), None, "{name}");
-        let outcome = model.run(layer, pass.clone(), &Cancel::default()).unwrap();
+        assert_eq!(model.gradient_unsupported_reason(layer), None, "{name}");
+        let outcome = model.run(layer, pass.clone(), &CancellationToken::default()).unwrap();
         let escaped = tensor.replace('/', "|");
         let mut holds = |what: &str, found: ArrayD<f32>, key: &str| {
             let expected: ArrayD<f32> = golden.get(key);
@@ -166,7 +170,7 @@ fn grad_cam_at_the_default_layer_is_pytorch_grad_cam_s_with_a_reshape_transform(
             let options = Options { convention: Convention::PytorchGradCam, ..Options::default() };
             for (image, expected) in x.axis_chunks_iter(Axis(0), 1).zip(expected.outer_iter()) {
                 let image = image.to_owned();
-                let cancel = Cancel::default();
+                let cancel = CancellationToken::default();
                 let found = explain_input(
                     &model,
                     &image,
@@ -193,14 +197,14 @@ fn behind_the_last_attention_of_a_class_token_there_is_no_gradient_and_that_is_s
         ("encoder.ln", "tokens", [16, 4, 4])
     );
     insta::assert_snapshot!(
-        model.gradient_obstacle(last).unwrap(),
+        model.gradient_unsupported_reason(last).unwrap(),
         @"behind it the score is made of the class token alone, so that its places have no gradient; the last layer that has one is the normalisation before the last attention"
     );
     // Where the score is made of all places, it is there.
     let model = unnamed("registers-torchscript");
     let last = model.layers().last().unwrap();
     assert_eq!((last.name.as_str(), last.shape), ("blocks.1.add_1", [16, 3, 4]));
-    assert_eq!(model.gradient_obstacle(last), None);
+    assert_eq!(model.gradient_unsupported_reason(last), None);
     assert_eq!(model.default_layer(), last);
 }
 
@@ -265,8 +269,12 @@ fn a_quantised_model_gives_the_same_scores_for_every_layer() {
         let model = unnamed_as(name, golden);
         let x: Array4<f32> = Golden::open(&format!("zoo/{golden}.npz")).get("x");
         let scores = |layer: &Layer| {
-            let pass = Pass { targets: vec![3], wanted: Wanted::Logit, ..Pass::of(x.clone()) };
-            model.run(layer, pass, &Cancel::default()).unwrap().scores
+            let pass = PassRequest {
+                targets: vec![3],
+                gradient_of: GradientOf::Logit,
+                ..PassRequest::of(x.clone())
+            };
+            model.run(layer, pass, &CancellationToken::default()).unwrap().scores
         };
         let expected = scores(model.default_layer());
         for layer in model.layers() {
@@ -291,9 +299,13 @@ fn a_model_quantised_afterwards_points_where_it_did_before() {
         let x: Array4<f32> = Golden::open(&format!("zoo/{golden}.npz")).get("x");
         let gradient = |model: &Model| {
             let layer = model.default_layer();
-            assert_eq!(model.gradient_obstacle(layer), None);
-            let pass = Pass { targets: vec![3], wanted: Wanted::Logit, ..Pass::of(x.clone()) };
-            model.run(layer, pass, &Cancel::default()).unwrap().gradients.remove(0)
+            assert_eq!(model.gradient_unsupported_reason(layer), None);
+            let pass = PassRequest {
+                targets: vec![3],
+                gradient_of: GradientOf::Logit,
+                ..PassRequest::of(x.clone())
+            };
+            model.run(layer, pass, &CancellationToken::default()).unwrap().gradients.remove(0)
         };
         assert_eq!(rounded.default_layer().shape, plain.default_layer().shape);
         assert!(rounded.layers().iter().all(|layer| layer.is_estimated));

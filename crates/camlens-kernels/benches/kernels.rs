@@ -8,12 +8,12 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use divan::counter::{BytesCount, ItemsCount};
-use divan::{Bencher, black_box};
 use camlens_kernels::{
     Batch, Chain, Depthwise, Direction, Expression, Inline, Link, Maps, Matrix, Op, Scoped, Serial,
     Settings, Step, Tap, Tensor, Weights, Window, product, product_transposed,
 };
+use divan::counter::{BytesCount, ItemsCount};
+use divan::{Bencher, black_box};
 
 /// Input channels, output channels and side of VGG16's convolutions; a pooling follows where the
 /// side halves.

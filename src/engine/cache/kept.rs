@@ -58,7 +58,7 @@ impl Value {
 
 /// Values by key, and keys by age.
 #[derive(Default)]
-pub(super) struct Kept {
+pub(super) struct LruStore {
     values: HashMap<Key, (Value, u64)>,
     by_age: BTreeMap<u64, Key>,
     clock: u64,
@@ -66,7 +66,7 @@ pub(super) struct Kept {
     pub(super) bytes: usize,
 }
 
-impl Kept {
+impl LruStore {
     /// The value of a key, which counts as used now.
     pub(super) fn get(&mut self, key: &Key) -> Option<Value> {
         let (value, used) = self.values.get_mut(key)?;
@@ -112,14 +112,14 @@ mod tests {
 
     #[test]
     fn what_was_used_longest_ago_goes_first_and_the_limit_holds() {
-        let mut kept = Kept::default();
+        let mut kept = LruStore::default();
         let limit = 3 * row(100).bytes();
         for key in 0..3 {
             kept.insert([key; 32], row(100), limit);
         }
         assert!(kept.get(&[0; 32]).is_some());
         kept.insert([3; 32], row(100), limit);
-        let found = |kept: &mut Kept, key: u8| kept.values.contains_key(&[key; 32]);
+        let found = |kept: &mut LruStore, key: u8| kept.values.contains_key(&[key; 32]);
         assert_eq!([0, 1, 2, 3].map(|key| found(&mut kept, key)), [true, false, true, true]);
         kept.insert([4; 32], row(300), limit);
         assert!(kept.bytes <= limit && found(&mut kept, 4));

@@ -11,23 +11,23 @@ use ndarray::Array4;
 
 use super::Model;
 use crate::engine::cache::Cache;
-use crate::engine::cancel::Cancel;
-use crate::engine::operators::Operators;
+use crate::engine::cancel::CancellationToken;
+use crate::engine::optimize::TargetCpu;
+use crate::engine::optimize::operators::Operators;
 use crate::engine::probe::{Probe, probe};
-use crate::engine::programs::Programs;
+use crate::engine::programs::ProgramCompiler;
 use crate::engine::runtime::Runtime;
-use crate::engine::session::Pass;
+use crate::engine::session::PassRequest;
 use crate::engine::settings::Settings;
-use crate::engine::worker::{Key, Source, Worker};
+use crate::engine::worker::{ProgramKey, SessionFactory, Worker};
 use crate::error::{Error, Kind, Result};
-use crate::graph::fast::Machine;
-use crate::graph::file::OnnxFile;
+use crate::graph::explain_graph::{self, GradientOf};
+use crate::graph::head;
 use crate::graph::layers::{self, FORMS, Finder, Hints, Layer};
-use crate::graph::prepare::Prepared;
-use crate::graph::program::{self, Wanted};
-use crate::graph::score;
+use crate::graph::prepared::PreparedModel;
 use crate::model::ModelFolder;
 use crate::model::manifest::{Color, Layout};
+use crate::model::onnx_file::OnnxFile;
 use crate::model::preprocess::Preprocess;
 
 impl Model {
@@ -51,12 +51,12 @@ impl Model {
                 "the file has fields unknown to camlens"
             );
         }
-        let preprocess = complete(&folder, &Prepared::new(&file.model)?)?;
+        let preprocess = complete(&folder, &PreparedModel::new(&file.model)?)?;
         let (prepared, Probe { shapes, takes_batches, .. }) = sound(runtime, &file, &preprocess)?;
         let graph = prepared.graph();
         let output = &folder.manifest.output;
         let setup = |what: String| Error::new(Kind::Setup, what);
-        let score = score::find(
+        let score = head::find(
             graph,
             &shapes,
             output.name.as_deref(),
@@ -87,21 +87,22 @@ impl Model {
         for (alias, target) in &folder.manifest.layers {
             finder.name(&mut layers, alias, target).map_err(setup)?;
         }
-        let obstacles: HashMap<String, String> = (layers.iter())
+        let unsupported_reasons: HashMap<String, String> = (layers.iter())
             .filter_map(|layer| {
-                let obstacle = program::check(&prepared, &shapes, &score, layer).err()?;
-                Some((layer.tensor.clone(), obstacle))
+                let unsupported_reason =
+                    explain_graph::check(&prepared, &shapes, &score, layer).err()?;
+                Some((layer.tensor.clone(), unsupported_reason))
             })
             .collect();
         let default_layer =
-            default_layer(&layers, folder.manifest.default_layer.as_deref(), &obstacles)?;
+            default_layer(&layers, folder.manifest.default_layer.as_deref(), &unsupported_reasons)?;
 
         // ONNX Runtime 1.32 may crash when it optimises a graph of 16-bit floats with all it has.
         let optimise = !shapes.has_short_floats();
         let input_name = prepared.input.name.clone();
         let batch = if takes_batches { settings.batch.max(1) } else { 1 };
         let weights = file.folder().to_owned();
-        let programs = Arc::new(Programs {
+        let programs = Arc::new(ProgramCompiler {
             file,
             prepared,
             shapes,
@@ -110,14 +111,14 @@ impl Model {
             // Without optimising, filters would be arranged again for every pass.
             fast: settings
                 .fast_kernels
-                .then(|| Machine { block: runtime.block().filter(|_| optimise) }),
+                .then(|| TargetCpu { nchwc_block: runtime.block().filter(|_| optimise) }),
         });
         let source = {
             let programs = Arc::clone(&programs);
-            let compile = Box::new(move |key: &Key| programs.compile(key));
+            let compile = Box::new(move |key: &ProgramKey| programs.compile(key));
             let (runtime, keep) = (runtime.clone(), settings.layer_sessions);
             let operators = Operators::new(runtime.threads(), settings.skip_zeros);
-            Source { runtime, folder: weights, compile, optimise, operators, keep }
+            SessionFactory { runtime, folder: weights, compile, optimise, operators, keep }
         };
         let worker = Worker::start(&folder.id, source, &layers[default_layer].tensor)?;
         let model = Self {
@@ -127,7 +128,7 @@ impl Model {
             score,
             layers,
             default_layer,
-            obstacles,
+            unsupported_reasons,
             batch,
             cache,
             programs,
@@ -141,22 +142,29 @@ impl Model {
     fn warm_up(&self) -> Result<()> {
         let [first, second, third] = self.preprocess.shape();
         let layer = &self.layers[self.default_layer];
-        let wanted = if self.obstacles.contains_key(&layer.tensor) {
-            Wanted::Nothing
+        let wanted = if self.unsupported_reasons.contains_key(&layer.tensor) {
+            GradientOf::Nothing
         } else {
-            Wanted::Logit
+            GradientOf::Logit
         };
-        let pass =
-            Pass { wanted, activation: true, ..Pass::of(Array4::zeros((1, first, second, third))) };
-        let key = Key::Whole(vec![layer.tensor.clone()]);
-        self.worker.run(Some(key), pass.into(), &Cancel::default()).map(drop)
+        let pass = PassRequest {
+            gradient_of: wanted,
+            activation: true,
+            ..PassRequest::of(Array4::zeros((1, first, second, third)))
+        };
+        let key = ProgramKey::Whole(vec![layer.tensor.clone()]);
+        self.worker.run(Some(key), pass.into(), &CancellationToken::default()).map(drop)
     }
 }
 
 /// The model with its opset upgraded where that provably changes nothing, and its shapes.
-fn sound(runtime: &Runtime, file: &OnnxFile, preprocess: &Preprocess) -> Result<(Prepared, Probe)> {
+fn sound(
+    runtime: &Runtime,
+    file: &OnnxFile,
+    preprocess: &Preprocess,
+) -> Result<(PreparedModel, Probe)> {
     let shape = preprocess.shape();
-    let upgraded = Prepared::new(&file.model)?.upgraded();
+    let upgraded = PreparedModel::new(&file.model)?.upgraded();
     match probe(runtime, file, &upgraded, shape) {
         Ok(found) if found.upgrade_is_sound && found.takes_batches => Ok((upgraded, found)),
         Ok(found) if found.upgrade_is_sound => {
@@ -169,8 +177,8 @@ fn sound(runtime: &Runtime, file: &OnnxFile, preprocess: &Preprocess) -> Result<
             Ok(freed.map_or((upgraded, found), |(again, freed)| (freed, again)))
         }
         // Without the upgrade there is no gradient, but all else works.
-        tried if upgraded.obstacle.is_none() => {
-            let obstacle = match tried {
+        tried if upgraded.unsupported_reason.is_none() => {
+            let unsupported_reason = match tried {
                 Ok(_) => {
                     "the model gives other outputs when it is brought to a newer opset".to_owned()
                 }
@@ -178,7 +186,10 @@ fn sound(runtime: &Runtime, file: &OnnxFile, preprocess: &Preprocess) -> Result<
                     format!("brought to a newer opset, the model does not run: {}", error.detail())
                 }
             };
-            let plain = Prepared { obstacle: Some(obstacle), ..Prepared::new(&file.model)? };
+            let plain = PreparedModel {
+                unsupported_reason: Some(unsupported_reason),
+                ..PreparedModel::new(&file.model)?
+            };
             let found = probe(runtime, file, &plain, shape)?;
             Ok((plain, found))
         }
@@ -187,7 +198,7 @@ fn sound(runtime: &Runtime, file: &OnnxFile, preprocess: &Preprocess) -> Result<
 }
 
 /// Fills in from the graph what the manifest leaves open.
-fn complete(folder: &ModelFolder, prepared: &Prepared) -> Result<Preprocess> {
+fn complete(folder: &ModelFolder, prepared: &PreparedModel) -> Result<Preprocess> {
     const USUAL_SIZE: u32 = 224;
     let input = &folder.manifest.input;
     let sizes = prepared.input.sizes;
@@ -238,7 +249,7 @@ fn complete(folder: &ModelFolder, prepared: &Prepared) -> Result<Preprocess> {
 fn default_layer(
     layers: &[Layer],
     asked: Option<&str>,
-    obstacles: &HashMap<String, String>,
+    unsupported_reasons: &HashMap<String, String>,
 ) -> Result<usize> {
     let setup = |what: String| Error::new(Kind::Setup, what);
     if let Some(asked) = asked {
@@ -248,7 +259,7 @@ fn default_layer(
     }
     let best = |with_gradient: bool, no_pool: bool| {
         layers.iter().rposition(|layer| {
-            let lacks_gradient = with_gradient && obstacles.contains_key(&layer.tensor);
+            let lacks_gradient = with_gradient && unsupported_reasons.contains_key(&layer.tensor);
             let is_coarse = no_pool && layer.is_pooled;
             !lacks_gradient && !is_coarse
         })

@@ -7,12 +7,12 @@ use super::axes::{self, Traced};
 use super::names::{drop_common_suffix, friendly, make_unique};
 use super::span::{follow, maker, starts_layer, told_in_floats};
 use super::{FORMS, Layer, Layout, Tokens, layout};
-use crate::graph::gradient::rules;
-use crate::graph::probe::Shapes;
-use crate::graph::proto::{GraphProto, NodeProto};
-use crate::graph::quantized::in_floats;
-use crate::graph::topology::{Topology, reads};
-use crate::graph::types::is_float;
+use onnx_gradient::dtype::is_float;
+use onnx_gradient::facts::TensorFacts;
+use onnx_gradient::index::{GraphIndex, reads};
+use onnx_gradient::proto::{GraphProto, NodeProto};
+use onnx_gradient::quantized::in_floats;
+use onnx_gradient::vjp;
 
 /// What is known of a model's tensors besides its graph.
 #[derive(Clone, Copy, Debug)]
@@ -26,8 +26,8 @@ pub struct Hints {
 /// The layers of a graph, and how others are read.
 #[derive(Debug)]
 pub struct Finder<'g> {
-    topology: Topology<'g>,
-    shapes: &'g Shapes,
+    graph_index: GraphIndex<'g>,
+    shapes: &'g TensorFacts,
     score: &'g str,
     hints: Hints,
     traced: Traced<'g>,
@@ -36,28 +36,33 @@ pub struct Finder<'g> {
 impl<'g> Finder<'g> {
     /// Traces a graph up to `score`.
     #[must_use]
-    pub fn new(graph: &'g GraphProto, shapes: &'g Shapes, score: &'g str, hints: Hints) -> Self {
-        let topology = Topology::new(graph);
-        let traced = axes::trace(&topology, shapes, hints.image);
-        Self { topology, shapes, score, hints, traced }
+    pub fn new(
+        graph: &'g GraphProto,
+        shapes: &'g TensorFacts,
+        score: &'g str,
+        hints: Hints,
+    ) -> Self {
+        let graph_index = GraphIndex::new(graph);
+        let traced = axes::trace(&graph_index, shapes, hints.image);
+        Self { graph_index, shapes, score, hints, traced }
     }
 
     /// Finds the layers between the input and the score, in the order in which they are computed.
     #[must_use]
     pub fn find(&self) -> Vec<Layer> {
-        let (topology, graph) = (&self.topology, self.topology.graph);
-        let upstream = topology.ancestors(self.score);
+        let (graph_index, graph) = (&self.graph_index, self.graph_index.graph);
+        let upstream = graph_index.upstream(self.score);
         let input = graph.input.first().map_or("", |input| input.name());
-        let of_image = topology.dependents(input, |_| false);
+        let of_image = graph_index.downstream(input, |_| false);
         let mut seen = HashSet::new();
         let mut found: Vec<(usize, Layer)> = Vec::new();
         for node in &graph.node {
             let meant = in_floats(node);
-            if !meant.is_standard() || !starts_layer(topology, &meant, &of_image) {
+            if !meant.is_standard() || !starts_layer(graph_index, &meant, &of_image) {
                 continue;
             }
-            let Some(first) = told_in_floats(topology, node) else { continue };
-            let end = self.rearranged(follow(topology, first));
+            let Some(first) = told_in_floats(graph_index, node) else { continue };
+            let end = self.rearranged(follow(graph_index, first));
             if !upstream.contains(end)
                 || !of_image.contains(end)
                 || end == self.score
@@ -65,12 +70,12 @@ impl<'g> Finder<'g> {
             {
                 continue;
             }
-            let Some(mut layer) = self.layer(end, maker(topology, end).unwrap_or(node), node)
+            let Some(mut layer) = self.layer(end, maker(graph_index, end).unwrap_or(node), node)
             else {
                 continue;
             };
             layer.is_pooled |= end == first && meant.op().ends_with("Pool");
-            found.push((topology.position(end).unwrap_or(0), layer));
+            found.push((graph_index.position(end).unwrap_or(0), layer));
         }
         found.sort_by_key(|(position, _)| *position);
         let mut layers: Vec<Layer> = found.into_iter().map(|(_, layer)| layer).collect();
@@ -125,7 +130,7 @@ impl<'g> Finder<'g> {
                 // What this one is made of has been put in order.
                 Some(true) => {}
                 None if seen.insert(tensor) => {
-                    open.extend(self.topology.producer(tensor).into_iter().flat_map(reads))
+                    open.extend(self.graph_index.producer(tensor).into_iter().flat_map(reads))
                 }
                 None => {}
             }
@@ -134,7 +139,7 @@ impl<'g> Finder<'g> {
     }
 
     fn input_sizes(&self) -> Option<&[i64]> {
-        self.shapes.get(self.topology.graph.input.first()?.name())
+        self.shapes.get(self.graph_index.graph.input.first()?.name())
     }
 
     fn images(&self) -> Option<i64> {
@@ -162,18 +167,18 @@ impl<'g> Finder<'g> {
 
     /// The nodes between a tensor and the score, and all that depends on the tensor.
     fn way_to_score(&self, tensor: &str) -> (Vec<&'g NodeProto>, HashSet<&'g str>) {
-        let Some(tensor) = self.topology.own_name(tensor) else { return Default::default() };
-        let below = self.topology.dependents(tensor, |_| false);
-        let above = self.topology.ancestors(self.score);
+        let Some(tensor) = self.graph_index.own_name(tensor) else { return Default::default() };
+        let below = self.graph_index.downstream(tensor, |_| false);
+        let above = self.graph_index.upstream(self.score);
         let between = |output: &String| {
             output != tensor && below.contains(output.as_str()) && above.contains(output.as_str())
         };
-        let nodes = &self.topology.graph.node;
+        let nodes = &self.graph_index.graph.node;
         (nodes.iter().filter(|node| node.output.iter().any(between)).collect(), below)
     }
 
     fn is_estimated(&self, tensor: &str) -> bool {
-        self.way_to_score(tensor).0.into_iter().any(rules::is_estimate)
+        self.way_to_score(tensor).0.into_iter().any(vjp::is_estimate)
     }
 
     /// Follows what is not in the order of an image, as windows of attention are, to where it is
@@ -181,7 +186,7 @@ impl<'g> Finder<'g> {
     fn rearranged<'t>(&'t self, tensor: &'t str) -> &'t str {
         let mut end = tensor;
         while self.traced.layout(end).is_none()
-            && let Some(reader) = self.topology.only_reader(end)
+            && let Some(reader) = self.graph_index.sole_consumer(end)
             && matches!(reader.op(), "Reshape" | "Transpose" | "Identity")
             && let Some(output) = reader.output.first()
         {
@@ -206,7 +211,7 @@ impl<'g> Finder<'g> {
         let makes = |node: &&NodeProto| {
             node.name() == target || node.output.iter().any(|output| output == target)
         };
-        let node = self.topology.graph.node.iter().find(makes);
+        let node = self.graph_index.graph.node.iter().find(makes);
         let tensor = node.and_then(|node| {
             node.output.iter().find(|output| *output == target).or(node.output.first())
         });
@@ -243,7 +248,7 @@ impl<'g> Finder<'g> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::graph::proto::{AttributeProto, TensorProto, ValueInfoProto, data_type};
+    use onnx_gradient::proto::{AttributeProto, TensorProto, ValueInfoProto, data_type};
 
     #[test]
     fn a_layer_is_taken_behind_its_activation() {
@@ -285,7 +290,7 @@ mod tests {
         };
         let sized = |name: &str| (name.to_owned(), vec![1, 8, 4, 4]);
         let types = [("integers", data_type::UINT8), ("pooled", data_type::UINT8)];
-        let shapes: Shapes =
+        let shapes: TensorFacts =
             ["x", "maps", "integers", "pooled", "floats"].map(sized).into_iter().collect();
         let shapes =
             shapes.with_types(types.map(|(name, element)| (name.to_owned(), element)).into());

@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use crate::graph::proto::{AttributeProto, NodeProto, TensorProto};
+use onnx_gradient::proto::{AttributeProto, NodeProto, TensorProto};
 
 /// How a layer's tensor holds its maps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

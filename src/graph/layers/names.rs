@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 
 use super::Layer;
-use crate::graph::proto::NodeProto;
+use onnx_gradient::proto::NodeProto;
 
 /// The name of a layer that `first` begins and `last` ends.
 pub(super) fn friendly(last: &NodeProto, first: &NodeProto) -> String {
@@ -92,7 +92,7 @@ pub(super) fn make_unique(layers: &mut [Layer]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::graph::proto::StringStringEntryProto;
+    use onnx_gradient::proto::StringStringEntryProto;
 
     fn named(name: &str, op: &str, inputs: &[&str], outputs: &[&str]) -> NodeProto {
         NodeProto { name: Some(name.into()), ..NodeProto::new(op, inputs, outputs) }

@@ -4,14 +4,14 @@
 
 use std::collections::HashSet;
 
-use crate::graph::proto::NodeProto;
-use crate::graph::quantized::Quantized;
-use crate::graph::topology::Topology;
+use onnx_gradient::index::GraphIndex;
+use onnx_gradient::proto::NodeProto;
+use onnx_gradient::quantized::Quantized;
 
 /// Whether what a node makes is the beginning of a layer; of a node of integers, what it stands for
 /// is asked about.
 pub(super) fn starts_layer(
-    topology: &Topology<'_>,
+    graph_index: &GraphIndex<'_>,
     node: &NodeProto,
     of_image: &HashSet<&str>,
 ) -> bool {
@@ -24,27 +24,32 @@ pub(super) fn starts_layer(
             node.input.len() > 1 && node.input.iter().all(|input| of_image.contains(input.as_str()))
         }
         // A layer normalisation before opset 17: (x − mean) / √(var + ε).
-        "Div" => node.input_name(1).and_then(|root| topology.producer(root)).is_some_and(|root| {
-            root.op() == "Sqrt"
-                && node
-                    .input_name(0)
-                    .and_then(|centred| topology.producer(centred))
-                    .is_some_and(|centred| centred.op() == "Sub")
-        }),
+        "Div" => {
+            node.input_name(1).and_then(|root| graph_index.producer(root)).is_some_and(|root| {
+                root.op() == "Sqrt"
+                    && node
+                        .input_name(0)
+                        .and_then(|centred| graph_index.producer(centred))
+                        .is_some_and(|centred| centred.op() == "Sub")
+            })
+        }
         _ => false,
     }
 }
 
 /// The floats in which what a node makes is told: of integers those behind it, where there are any.
-pub(super) fn told_in_floats<'g>(topology: &Topology<'g>, node: &'g NodeProto) -> Option<&'g str> {
+pub(super) fn told_in_floats<'g>(
+    graph_index: &GraphIndex<'g>,
+    node: &'g NodeProto,
+) -> Option<&'g str> {
     let own = node.output.first()?.as_str();
     let Some(quantized) = Quantized::of(node) else { return Some(own) };
-    let reader = topology.only_reader(own)?;
+    let reader = graph_index.sole_consumer(own)?;
     let told = reader.output.first()?.as_str();
     match (reader.op(), &quantized.result) {
         ("DequantizeLinear", Some(_)) => Some(told),
         // Exact sums become floats first and are scaled then.
-        ("Cast", None) => match topology.only_reader(told) {
+        ("Cast", None) => match graph_index.sole_consumer(told) {
             Some(scaled) if scaled.op() == "Mul" => scaled.output.first().map(String::as_str),
             _ => Some(told),
         },
@@ -53,20 +58,20 @@ pub(super) fn told_in_floats<'g>(topology: &Topology<'g>, node: &'g NodeProto) -
 }
 
 /// The node that a layer goes by: what makes it, or what made it before it was rounded.
-pub(super) fn maker<'g>(topology: &Topology<'g>, tensor: &str) -> Option<&'g NodeProto> {
-    let last = topology.producer(tensor)?;
-    let made_of = |node: &NodeProto| topology.producer(node.input_name(0)?);
+pub(super) fn maker<'g>(graph_index: &GraphIndex<'g>, tensor: &str) -> Option<&'g NodeProto> {
+    let last = graph_index.producer(tensor)?;
+    let made_of = |node: &NodeProto| graph_index.producer(node.input_name(0)?);
     let rounding = Some(last).filter(|node| node.is("DequantizeLinear")).and_then(made_of);
     let before = rounding.filter(|node| node.is("QuantizeLinear")).and_then(made_of);
     Some(before.unwrap_or(last))
 }
 
 /// Follows a tensor through its normalisation to behind its activation.
-pub(super) fn follow<'g>(topology: &Topology<'g>, tensor: &'g str) -> &'g str {
+pub(super) fn follow<'g>(graph_index: &GraphIndex<'g>, tensor: &'g str) -> &'g str {
     let mut tensor = tensor;
     loop {
-        let Some(reader) = topology.only_reader(tensor) else {
-            return gated(topology, tensor).unwrap_or(tensor);
+        let Some(reader) = graph_index.sole_consumer(tensor) else {
+            return gated(graph_index, tensor).unwrap_or(tensor);
         };
         let Some(output) = reader.output.first() else { return tensor };
         match reader.op() {
@@ -81,16 +86,16 @@ pub(super) fn follow<'g>(topology: &Topology<'g>, tensor: &'g str) -> &'g str {
                 if reader
                     .input
                     .iter()
-                    .any(|input| input != tensor && topology.constant(input).is_some()) =>
+                    .any(|input| input != tensor && graph_index.constant(input).is_some()) =>
             {
                 tensor = output;
             }
             // A quantiser leaves out an activation that the integers' range cuts off as well, so
             // what is meant are the numbers as they are rounded. In a model of
             // integers, the activation itself may read those.
-            "QuantizeLinear" => match rounded(topology, output) {
+            "QuantizeLinear" => match rounded(graph_index, output) {
                 Some(told) => tensor = told,
-                None => return activated(topology, output).unwrap_or(tensor),
+                None => return activated(graph_index, output).unwrap_or(tensor),
             },
             "Relu" | "LeakyRelu" | "PRelu" | "Clip" | "Elu" | "Selu" | "Celu" | "HardSwish"
             | "Gelu" | "Mish" | "Softplus" | "Tanh" => return output,
@@ -100,28 +105,30 @@ pub(super) fn follow<'g>(topology: &Topology<'g>, tensor: &'g str) -> &'g str {
 }
 
 /// The floats that all readers of some integers read in their place.
-fn rounded<'g>(topology: &Topology<'g>, integers: &'g str) -> Option<&'g str> {
-    let told = topology.only_reader(integers).filter(|reader| reader.is("DequantizeLinear"))?;
+fn rounded<'g>(graph_index: &GraphIndex<'g>, integers: &'g str) -> Option<&'g str> {
+    let told =
+        graph_index.sole_consumer(integers).filter(|reader| reader.is("DequantizeLinear"))?;
     told.output.first().map(String::as_str)
 }
 
 /// The floats behind an activation of integers: one that reads them, or their product with it
 /// (SiLU).
-fn activated<'g>(topology: &Topology<'g>, integers: &'g str) -> Option<&'g str> {
-    let readers: Vec<_> = topology.readers(integers).collect();
+fn activated<'g>(graph_index: &GraphIndex<'g>, integers: &'g str) -> Option<&'g str> {
+    let readers: Vec<_> = graph_index.consumers(integers).collect();
     let product = match readers.as_slice() {
-        [only] if only.op() == "QLinearLeakyRelu" => return told_in_floats(topology, only),
+        [only] if only.op() == "QLinearLeakyRelu" => return told_in_floats(graph_index, only),
         [gate, product] if gate.op() == "QLinearSigmoid" && product.op() == "QLinearMul" => product,
         _ => return None,
     };
-    let gate = topology.only_reader(told_in_floats(topology, readers[0])?)?.output.first()?;
-    let reader = topology.only_reader(gate)?;
-    if std::ptr::eq(reader, *product) { told_in_floats(topology, product) } else { None }
+    let gate =
+        graph_index.sole_consumer(told_in_floats(graph_index, readers[0])?)?.output.first()?;
+    let reader = graph_index.sole_consumer(gate)?;
+    if std::ptr::eq(reader, *product) { told_in_floats(graph_index, product) } else { None }
 }
 
 /// SiLU, HardSwish and Mish as exporters write them: `x · f(x)`, so that `x` has two readers.
-fn gated<'g>(topology: &Topology<'g>, tensor: &'g str) -> Option<&'g str> {
-    let readers: Vec<_> = topology.readers(tensor).collect();
+fn gated<'g>(graph_index: &GraphIndex<'g>, tensor: &'g str) -> Option<&'g str> {
+    let readers: Vec<_> = graph_index.consumers(tensor).collect();
     let [first, second] = readers.as_slice() else { return None };
     let (gate, product) = if second.op() == "Mul" { (first, second) } else { (second, first) };
     if product.op() != "Mul" {
@@ -130,7 +137,7 @@ fn gated<'g>(topology: &Topology<'g>, tensor: &'g str) -> Option<&'g str> {
     let mut end = gate.output.first()?.as_str();
     // The gate may be a chain: Softplus → Tanh in Mish, Add → Clip → Div in HardSwish.
     for _ in 0..4 {
-        let reader = topology.only_reader(end)?;
+        let reader = graph_index.sole_consumer(end)?;
         if std::ptr::eq(reader, *product) {
             return product.output.first().map(String::as_str);
         }
@@ -142,7 +149,7 @@ fn gated<'g>(topology: &Topology<'g>, tensor: &'g str) -> Option<&'g str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::graph::proto::GraphProto;
+    use onnx_gradient::proto::GraphProto;
 
     /// Where the layer that begins with the first node's output ends, and the operator that it goes
     /// by.
@@ -150,9 +157,9 @@ mod tests {
         let node =
             |(op, inputs, output): &(&str, &[&str], &str)| NodeProto::new(op, inputs, &[output]);
         let graph = GraphProto { node: nodes.iter().map(node).collect(), ..Default::default() };
-        let topology = Topology::new(&graph);
-        let end = follow(&topology, told_in_floats(&topology, &graph.node[0]).unwrap());
-        (end.to_owned(), maker(&topology, end).unwrap().op().to_owned())
+        let graph_index = GraphIndex::new(&graph);
+        let end = follow(&graph_index, told_in_floats(&graph_index, &graph.node[0]).unwrap());
+        (end.to_owned(), maker(&graph_index, end).unwrap().op().to_owned())
     }
 
     #[test]

@@ -9,7 +9,7 @@ fn admission(queue: usize, workers: usize, request_timeout_ms: u64) -> Arc<Admis
 }
 
 /// Work until the flag is raised.
-fn endless(cancel: &Cancel) -> Result<()> {
+fn endless(cancel: &CancellationToken) -> Result<()> {
     loop {
         cancel.check()?;
         std::thread::sleep(Duration::from_millis(1));
@@ -54,7 +54,7 @@ async fn a_place_is_held_until_the_work_has_really_stopped() {
 #[tokio::test]
 async fn whoever_sees_first_that_the_time_is_over_the_words_are_the_same() {
     let admission = admission(2, 1, 60_000);
-    let over = || Cancel::new(Some(std::time::Instant::now())).check();
+    let over = || CancellationToken::new(Some(std::time::Instant::now())).check();
     let seen_by_the_work = admission.enter().unwrap().work(move |_| over()).await.unwrap_err();
     assert_eq!(seen_by_the_work.kind(), Kind::Deadline);
     assert_eq!(seen_by_the_work.to_string(), "the limit of 60000 ms is over");

@@ -10,7 +10,7 @@ mod values;
 use std::str::FromStr;
 
 use crate::error::{Error, Kind, Result};
-use crate::explain::methods::{METHODS, Row};
+use crate::explain::methods::{METHODS, MethodSpec};
 use crate::explain::options::{Choice, Convention, Method, Normalize, Options, ScoreKind};
 use crate::explain::scorecam_estimate::LEAST_PASSES;
 use crate::picture::colormap::Colormap;
@@ -294,7 +294,7 @@ impl Given {
             ("noise", self.noise.is_some()),
         ];
         for (option, _) in particular.iter().filter(|(_, is_given)| *is_given) {
-            let heeds = |row: &Row| row.options.contains(option);
+            let heeds = |row: &MethodSpec| row.options.contains(option);
             if !methods.iter().any(|method| heeds(method.row())) {
                 let names: Vec<_> =
                     METHODS.iter().filter(|row| heeds(row)).map(|row| row.name).collect();

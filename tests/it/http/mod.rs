@@ -25,11 +25,11 @@ use axum::http::{HeaderMap, Request, StatusCode};
 use axum::response::Response;
 use bytes::Bytes;
 use camlens::config::Server;
-use camlens::engine::{Models, Settings};
-use camlens::graph::file::OnnxFile;
-use camlens::graph::proto::{DimensionValue, TypeValue};
+use camlens::engine::{ModelRegistry, Settings};
 use camlens::http::App;
+use camlens::model::onnx_file::OnnxFile;
 use http_body_util::BodyExt;
+use onnx_gradient::proto::{DimensionValue, TypeValue};
 use prost::Message;
 use serde_json::Value;
 use tower::ServiceExt;
@@ -41,8 +41,8 @@ use crate::support::{repository, settings};
 /// - `cropped`: the same, but it sees only the middle of an image,
 /// - `nan`: the same, but its preprocessing overflows,
 /// - `broken`: no ONNX file at all.
-pub(crate) fn models() -> Models {
-    static MODELS: OnceLock<Models> = OnceLock::new();
+pub(crate) fn models() -> ModelRegistry {
+    static MODELS: OnceLock<ModelRegistry> = OnceLock::new();
     let load = || {
         let folder = tempfile::tempdir().unwrap().keep();
         let labels: String = (0..10).map(|class| format!("thing {class}\n")).collect();
@@ -57,8 +57,8 @@ pub(crate) fn models() -> Models {
 }
 
 /// One model, `slow`, whose Score-CAM takes many seconds.
-pub(crate) fn slow_models() -> Models {
-    static MODELS: OnceLock<Models> = OnceLock::new();
+pub(crate) fn slow_models() -> ModelRegistry {
+    static MODELS: OnceLock<ModelRegistry> = OnceLock::new();
     let load = || {
         let folder = tempfile::tempdir().unwrap().keep();
         model(&folder, "slow", &enlarged("tinylite", 1024), "", "");
@@ -67,9 +67,9 @@ pub(crate) fn slow_models() -> Models {
     MODELS.get_or_init(load).clone()
 }
 
-fn start(folder: &Path, default: &str) -> Models {
+fn start(folder: &Path, default: &str) -> ModelRegistry {
     let settings = Settings { batch: 1, ..settings() };
-    let models = Models::start(folder, Some(default), &settings).unwrap();
+    let models = ModelRegistry::start(folder, Some(default), &settings).unwrap();
     models.wait();
     models
 }
@@ -106,7 +106,7 @@ fn enlarged(name: &str, side_px: i64) -> Vec<u8> {
 }
 
 /// A service with these models and limits.
-pub(crate) fn service_with(models: Models, server: Server) -> (Router, Arc<App>) {
+pub(crate) fn service_with(models: ModelRegistry, server: Server) -> (Router, Arc<App>) {
     let state = App::new(models, server);
     (camlens::http::app(Arc::clone(&state)), state)
 }

@@ -7,7 +7,7 @@ use std::process::{Command, Output};
 use axum::Router;
 use axum::http::StatusCode;
 use camlens::config::Server;
-use camlens::graph::proto::{
+use onnx_gradient::proto::{
     AttributeProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TensorShapeProto,
     TensorType, TypeProto, TypeValue, ValueInfoProto, data_type,
 };

@@ -231,7 +231,7 @@ async fn what_is_known_is_counted_and_its_bytes_are() {
     let folder = tempfile::tempdir().unwrap();
     model(folder.path(), "tiny", &onnx("tinyvgg-torchscript"), "", "");
     let settings = Settings { cache_bytes: 1 << 20, ..settings() };
-    let models = Models::start(folder.path(), None, &settings).unwrap();
+    let models = ModelRegistry::start(folder.path(), None, &settings).unwrap();
     models.wait();
     let (service, _) = service_with(models, Default::default());
     let path = "/v1/explain?method=scorecam&max_channels=3&output=json";

@@ -19,7 +19,7 @@ struct Running {
     ended: JoinHandle<()>,
 }
 
-async fn serve(models: Models, limits: Server) -> Running {
+async fn serve(models: ModelRegistry, limits: Server) -> Running {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let state = App::new(models, limits);

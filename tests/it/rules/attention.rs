@@ -1,7 +1,7 @@
 //! `Attention` of opset 23 and 24 in every form that it has without a cache. As for all fused
 //! operators the runtime's own is held against the steps at load, here number by number.
 
-use camlens::graph::proto::AttributeProto;
+use onnx_gradient::proto::AttributeProto;
 
 use super::{Case, HEIGHT, all_agree, load, tokens};
 use crate::net::{Net, int};
@@ -174,5 +174,5 @@ fn attention_with_a_cache_is_named_as_what_has_no_gradient() {
         n.nodes.last_mut().expect("just written").output.extend(present);
         attended
     });
-    insta::assert_snapshot!(model.gradient_obstacle(model.default_layer()).expect("one"), @"operator Attention (node 't2') has no gradient rule");
+    insta::assert_snapshot!(model.gradient_unsupported_reason(model.default_layer()).expect("one"), @"operator Attention (node 't2') has no gradient rule");
 }

@@ -1,7 +1,7 @@
 //! Fused operators, which are written out before they are differentiated. That the runtime's own
 //! operator gives the same is held at load, where a difference would take the gradient away.
 
-use camlens::graph::proto::AttributeProto;
+use onnx_gradient::proto::AttributeProto;
 
 use super::{Case, HEIGHT, WIDTH, all_agree, tokens};
 use crate::net::{int, ints};

@@ -2,9 +2,9 @@
 //! `DequantizeLinear`, whose rules are held against PyTorch's `FakeQuantize` in `zoo.rs`: one
 //! model, in both formats of ONNX Runtime's quantiser, has one gradient.
 
-use camlens::graph::proto::{AttributeProto, NodeProto, TensorProto};
-use camlens::graph::quantized::Quantized;
 use ndarray::Array4;
+use onnx_gradient::proto::{AttributeProto, NodeProto, TensorProto};
+use onnx_gradient::quantized::Quantized;
 
 use super::{SAME, gradient_of, image, load};
 use crate::net::{Net, int, ints};
@@ -293,7 +293,7 @@ fn a_factor_within_a_product_of_integers_is_refused() {
         let product = quantiser.op("Gemm", &[&flat, &weights, &bias], (0.05, 128), vec![half]);
         quantiser.told(&product)
     });
-    let why = model.gradient_obstacle(model.default_layer()).expect("an obstacle");
+    let why = model.gradient_unsupported_reason(model.default_layer()).expect("an obstacle");
     assert!(why.contains("QGemm") && why.contains("no gradient rule"), "{why}");
     let node = NodeProto::new("QLinearConv", &["x"], &["y"]);
     assert!(Quantized::of(&node).is_none(), "a node without scales is not read");

@@ -16,10 +16,10 @@ use std::collections::HashMap;
 use self::operators::Tracer;
 use self::part::{Axes, Axis, Of, Part, places};
 use super::layout::Layout;
-use crate::graph::probe::Shapes;
-use crate::graph::proto::NodeProto;
-use crate::graph::quantized::in_floats;
-use crate::graph::topology::Topology;
+use onnx_gradient::facts::TensorFacts;
+use onnx_gradient::index::GraphIndex;
+use onnx_gradient::proto::NodeProto;
+use onnx_gradient::quantized::in_floats;
 
 /// The axes of the tensors that could be traced.
 #[derive(Debug)]
@@ -31,10 +31,10 @@ pub struct Traced<'g> {
 /// Traces a graph from its image input on, whose layout is [`Layout::Maps`] or
 /// [`Layout::ChannelsLast`].
 #[must_use]
-pub fn trace<'g>(topology: &Topology<'g>, shapes: &Shapes, image: Layout) -> Traced<'g> {
-    let mut tracer = Tracer::new(topology, shapes);
-    tracer.input(topology.graph, image);
-    for node in topology.graph.node.iter().filter(|node| in_floats(node).is_standard()) {
+pub fn trace<'g>(graph_index: &GraphIndex<'g>, shapes: &TensorFacts, image: Layout) -> Traced<'g> {
+    let mut tracer = Tracer::new(graph_index, shapes);
+    tracer.input(graph_index.graph, image);
+    for node in graph_index.graph.node.iter().filter(|node| in_floats(node).is_standard()) {
         tracer.node(node);
     }
     Traced { axes: tracer.axes, images: tracer.images }
@@ -114,7 +114,7 @@ impl Traced<'_> {
 mod tests {
     use super::*;
     use crate::graph::layers::layout::Tokens;
-    use crate::graph::proto::{AttributeProto, GraphProto, TensorProto, ValueInfoProto};
+    use onnx_gradient::proto::{AttributeProto, GraphProto, TensorProto, ValueInfoProto};
 
     /// Layouts of the tensors that these nodes make, for two images `[2, 3, 8, 12]`.
     fn layouts(nodes: Vec<(NodeProto, &[i64])>) -> Vec<Option<Layout>> {
@@ -129,9 +129,9 @@ mod tests {
         for (name, values) in [("one", 1), ("all", i64::MAX), ("axis", 1), ("three", 3)] {
             graph.initializer.push(TensorProto::int64(name, &[1], &[values]));
         }
-        let shapes: Shapes = sizes.into_iter().collect();
-        let topology = Topology::new(&graph);
-        let traced = trace(&topology, &shapes, Layout::Maps);
+        let shapes: TensorFacts = sizes.into_iter().collect();
+        let graph_index = GraphIndex::new(&graph);
+        let traced = trace(&graph_index, &shapes, Layout::Maps);
         graph.node.iter().map(|node| traced.layout(&node.output[0])).collect()
     }
 

@@ -7,15 +7,15 @@ use std::collections::HashMap;
 
 use super::part::{Axes, Axis, Of, Part, agrees, all, places, regroup};
 use crate::graph::layers::layout::{Layout, Tokens};
-use crate::graph::probe::Shapes;
-use crate::graph::proto::{GraphProto, NodeProto};
-use crate::graph::quantized::in_floats;
-use crate::graph::topology::Topology;
+use onnx_gradient::facts::TensorFacts;
+use onnx_gradient::index::GraphIndex;
+use onnx_gradient::proto::{GraphProto, NodeProto};
+use onnx_gradient::quantized::in_floats;
 
 /// What is traced so far.
 pub(super) struct Tracer<'t, 'g> {
-    topology: &'t Topology<'g>,
-    shapes: &'t Shapes,
+    graph_index: &'t GraphIndex<'g>,
+    shapes: &'t TensorFacts,
     /// The axes of the tensors that could be traced.
     pub(super) axes: HashMap<&'g str, Axes>,
     /// The first axis of the input.
@@ -23,8 +23,8 @@ pub(super) struct Tracer<'t, 'g> {
 }
 
 impl<'t, 'g> Tracer<'t, 'g> {
-    pub(super) fn new(topology: &'t Topology<'g>, shapes: &'t Shapes) -> Self {
-        Self { topology, shapes, axes: HashMap::new(), images: Vec::new() }
+    pub(super) fn new(graph_index: &'t GraphIndex<'g>, shapes: &'t TensorFacts) -> Self {
+        Self { graph_index, shapes, axes: HashMap::new(), images: Vec::new() }
     }
 
     /// Begins with the graph's image input.
@@ -54,7 +54,7 @@ impl<'t, 'g> Tracer<'t, 'g> {
 
     /// An input of integers that does not depend on the image.
     fn ints(&self, node: &NodeProto, index: usize) -> Option<Vec<i64>> {
-        self.shapes.known_int64s(self.topology, node.input_name(index)?)
+        self.shapes.known_int64s(self.graph_index, node.input_name(index)?)
     }
 
     /// Traces what a node makes of tensors that are traced.

@@ -1,0 +1,80 @@
+//! `Einsum` backwards: another `Einsum`, with the gradient in the place of the input.
+//!
+//! For `ab,bc->ac` the gradient of the first input is `ac,bc->ab`. A letter that only
+//! this input has was summed over, so its gradient is the same everywhere along it.
+
+use super::{Gradients, GraphBuilder, VjpContext};
+use crate::proto::AttributeProto;
+
+pub(super) fn einsum(builder: &mut GraphBuilder<'_>, step: &VjpContext<'_>) -> Gradients {
+    let equation: String = step.node.string("equation", "").split_whitespace().collect();
+    let (inputs, output) =
+        equation.split_once("->").ok_or_else(|| step.refuse("leaves its output's axes out"))?;
+    let inputs: Vec<&str> = inputs.split(',').collect();
+    if equation.contains('.') || inputs.len() != step.node.input.len() {
+        return Err(step.refuse(&format!("has the equation {equation}, which has no rule")));
+    }
+    let mut gradients = Vec::with_capacity(inputs.len());
+    for (index, &letters) in inputs.iter().enumerate() {
+        if !step.wants(index) {
+            gradients.push(None);
+            continue;
+        }
+        let repeats =
+            letters.chars().enumerate().any(|(at, letter)| letters[..at].contains(letter));
+        if repeats {
+            return Err(step.refuse(&format!("takes a diagonal: {equation}")));
+        }
+        let others = inputs.iter().enumerate().filter(|&(other, _)| other != index);
+        let known: String = others.clone().map(|(_, &letters)| letters).chain([output]).collect();
+        let kept: String = letters.chars().filter(|&letter| known.contains(letter)).collect();
+        let mut terms = vec![output];
+        let mut tensors = vec![step.gradient()?];
+        for (other, &letters) in others {
+            terms.push(letters);
+            tensors.push(step.input(other)?);
+        }
+        let back = AttributeProto::string("equation", &format!("{}->{kept}", terms.join(",")));
+        let mut gradient = builder.op_with("Einsum", &tensors, vec![back]);
+        let missing: Vec<i64> = (letters.chars().enumerate())
+            .filter(|&(_, letter)| !kept.contains(letter))
+            .map(|(axis, _)| axis as i64)
+            .collect();
+        if !missing.is_empty() {
+            let axes = builder.int64s(&missing);
+            gradient = builder.op("Unsqueeze", &[&gradient, &axes]);
+        }
+        let sizes = builder.shape(step.input(index)?)?;
+        if broadcasts(builder, step, &inputs, letters, sizes)? {
+            return Err(step.refuse("broadcasts a size of one"));
+        }
+        let input = step.input(index)?.to_owned();
+        gradients.push(Some(if missing.is_empty() {
+            gradient
+        } else {
+            builder.expand_like(&gradient, &input)
+        }));
+    }
+    Ok(gradients)
+}
+
+/// True when a letter has size one here and more elsewhere.
+fn broadcasts(
+    builder: &GraphBuilder<'_>,
+    step: &VjpContext<'_>,
+    inputs: &[&str],
+    letters: &str,
+    sizes: &[i64],
+) -> Result<bool, String> {
+    for (other, &names) in inputs.iter().enumerate() {
+        let theirs = builder.shape(step.input(other)?)?;
+        for (letter, &size) in letters.chars().zip(sizes) {
+            let place = names.chars().position(|name| name == letter);
+            if size == 1 && place.and_then(|place| theirs.get(place)).is_some_and(|&size| size > 1)
+            {
+                return Ok(true);
+            }
+        }
+    }
+    Ok(false)
+}

@@ -1,0 +1,37 @@
+//! Folding backwards.
+//!
+//! `Col2Im` adds each tap of each window to the place of the image that it lies on, so back each
+//! tap takes what is there: a depthwise convolution, for every tap a kernel with a single 1.
+
+use super::convolution::Window;
+use super::{Gradients, GraphBuilder, VjpContext};
+use crate::proto::AttributeProto;
+
+/// From `[N, C, spatial…]` back to `[N, C·taps, windows]`.
+pub(super) fn col2im(builder: &mut GraphBuilder<'_>, step: &VjpContext<'_>) -> Gradients {
+    let (columns, image) = (builder.shape(step.input(0)?)?, builder.shape(step.output())?);
+    let kernel = builder
+        .known_int64s(step.input(2)?)
+        .ok_or_else(|| step.refuse("has windows of computed size"))?;
+    if columns.len() != 3 || image.len() != kernel.len() + 2 {
+        return Err(step.refuse("has shapes that are not a folding's"));
+    }
+    let (channels, spatial) = (image[1], &image[2..]);
+    // The sizes behind the fold serve `auto_pad` only, which it has not.
+    let window = Window::read(step.node, &kernel, spatial, spatial);
+    let taps: i64 = kernel.iter().product();
+    let ones: Vec<f32> = (0..channels * taps * taps)
+        .map(|at| if at / taps % taps == at % taps { 1.0 } else { 0.0 })
+        .collect();
+    let ones = builder.float32s(&[&[channels * taps, 1], &kernel[..]].concat(), &ones);
+    let attributes = vec![
+        AttributeProto::ints("kernel_shape", kernel),
+        AttributeProto::ints("strides", window.strides),
+        AttributeProto::ints("dilations", window.dilations),
+        AttributeProto::ints("pads", [window.pads_begin, window.pads_end].concat()),
+        AttributeProto::int("group", channels),
+    ];
+    let gradient = builder.op_with("Conv", &[step.gradient()?, &ones], attributes);
+    let gradient = builder.reshape(&gradient, &[0, channels * taps, -1]);
+    Ok(step.only_first(gradient))
+}

@@ -1,0 +1,306 @@
+//! Finding the convolutions that the crate `kernels` computes faster than the runtime.
+//!
+//! Convolutions of 3×3, stride 1 and padding 1 that follow one another, with
+//! nothing but ReLU and 2×2 pooling between them, become one node of
+//! camlens's own. What anybody else reads of the tensors inside, the
+//! backward pass or an answer, is an output of that node.
+
+use std::collections::HashSet;
+
+use crate::engine::optimize::common::DOMAIN;
+use onnx_gradient::index::GraphIndex;
+use onnx_gradient::proto::{AttributeProto, GraphProto, NodeProto, data_type};
+
+/// The operator. Inputs: the image, then each link's weights and, if it has one, bias. Outputs: a
+/// tensor a tap.
+pub(crate) const OPERATOR: &str = "ConvolutionChain";
+
+/// Names of the node's attributes; each is a list of integers.
+pub(crate) mod attributes {
+    /// A 1 for each link that has a bias, else 0.
+    pub(crate) const BIAS: &str = "bias";
+    /// A 1 for each link that a ReLU follows, else 0.
+    pub(crate) const RELU: &str = "relu";
+    /// A 1 for each link that a pooling follows, else 0.
+    pub(crate) const POOL: &str = "pool";
+    /// For each output the link, and a 1 if it lies behind the link's pooling, else 0.
+    pub(crate) const TAPS: &str = "taps";
+}
+
+/// With fewer channels than this the transforms cost what the products save.
+const ENOUGH_CHANNELS: i64 = 32;
+/// The first link may take an image instead; it is computed as written.
+const IMAGE_CHANNELS: i64 = 4;
+
+/// One convolution of a chain and what belongs to it.
+struct Link<'g> {
+    conv: &'g NodeProto,
+    relu: Option<&'g NodeProto>,
+    pool: Option<&'g NodeProto>,
+}
+
+impl Link<'_> {
+    /// The tensor before the pooling.
+    fn unpooled(&self) -> &str {
+        &self.relu.unwrap_or(self.conv).output[0]
+    }
+
+    /// The tensor that the next link reads.
+    fn last(&self) -> &str {
+        self.pool.map_or_else(|| self.unpooled(), |pool| &pool.output[0])
+    }
+
+    fn nodes(&self) -> impl Iterator<Item = &NodeProto> {
+        [Some(self.conv), self.relu, self.pool].into_iter().flatten()
+    }
+}
+
+/// Replaces every chain of a graph by one node; returns how many convolutions went into each.
+pub(crate) fn fuse(graph: &mut GraphProto) -> Vec<usize> {
+    let chains: Vec<(usize, NodeProto, Vec<String>)> = {
+        let graph_index = GraphIndex::new(graph);
+        let replacement = |chain: &Vec<Link<'_>>| {
+            let (node, replaced) = replacement(&graph_index, chain);
+            (chain.len(), node, replaced)
+        };
+        chains(&graph_index).iter().map(replacement).collect()
+    };
+    chains
+        .into_iter()
+        .map(|(convolutions, node, replaced)| {
+            replace(graph, node, &replaced);
+            convolutions
+        })
+        .collect()
+}
+
+/// Puts `node` where the first of the nodes that make `replaced` stands, and removes these.
+fn replace(graph: &mut GraphProto, node: NodeProto, replaced: &[String]) {
+    let replaced: HashSet<&str> = replaced.iter().map(String::as_str).collect();
+    let goes = |node: &NodeProto| {
+        node.output.first().is_some_and(|output| replaced.contains(output.as_str()))
+    };
+    let at = graph.node.iter().position(goes).unwrap_or(graph.node.len());
+    graph.node.retain(|node| !goes(node));
+    graph.node.insert(at, node);
+}
+
+fn chains<'g>(graph_index: &GraphIndex<'g>) -> Vec<Vec<Link<'g>>> {
+    let mut taken: HashSet<&str> = HashSet::new();
+    let mut chains = Vec::new();
+    for node in &graph_index.graph.node {
+        let Some((channels, _)) = convolution(graph_index, node) else { continue };
+        if taken.contains(node.output[0].as_str())
+            || !(channels <= IMAGE_CHANNELS || channels >= ENOUGH_CHANNELS)
+        {
+            continue;
+        }
+        let chain = follow(graph_index, node);
+        // An image's convolution alone is not worth the change of layout.
+        if channels >= ENOUGH_CHANNELS || chain.len() > 1 {
+            taken.extend(chain.iter().map(|link| link.conv.output[0].as_str()));
+            chains.push(chain);
+        }
+    }
+    chains
+}
+
+/// The chain that begins with a convolution.
+fn follow<'g>(graph_index: &GraphIndex<'g>, first: &'g NodeProto) -> Vec<Link<'g>> {
+    let mut chain = Vec::new();
+    let mut next = Some(first);
+    while let Some(conv) = next {
+        let relu = graph_index.sole_consumer(&conv.output[0]).filter(|reader| reader.is("Relu"));
+        let mut link = Link { conv, relu, pool: None };
+        let continues = |tensor: &str| {
+            let goes_on = |node: &&NodeProto| {
+                convolution(graph_index, node)
+                    .is_some_and(|(channels, _)| channels >= ENOUGH_CHANNELS)
+                    && node.input[0] == tensor
+            };
+            graph_index.consumers(tensor).find(goes_on)
+        };
+        next = continues(link.unpooled());
+        if next.is_none() {
+            let pool = graph_index.consumers(link.unpooled()).find(|node| is_pool(node));
+            next = pool.and_then(|pool| continues(&pool.output[0]));
+            link.pool = pool;
+        }
+        chain.push(link);
+    }
+    chain
+}
+
+/// The node that does a chain's work, and the first outputs of the nodes that it replaces.
+fn replacement(graph_index: &GraphIndex<'_>, chain: &[Link<'_>]) -> (NodeProto, Vec<String>) {
+    let inside: HashSet<&str> =
+        chain.iter().flat_map(Link::nodes).map(|node| node.output[0].as_str()).collect();
+    let is_read = |tensor: &str| {
+        graph_index.is_output(tensor)
+            || graph_index.consumers(tensor).any(|reader| {
+                !reader.output.first().is_some_and(|output| inside.contains(output.as_str()))
+            })
+    };
+    let (mut outputs, mut taps) = (Vec::new(), Vec::new());
+    for (index, link) in chain.iter().enumerate() {
+        for (tensor, is_pooled) in [(link.unpooled(), false), (link.last(), true)] {
+            let is_last = index + 1 == chain.len() && tensor == link.last();
+            if (is_read(tensor) || is_last) && !outputs.contains(&tensor) {
+                outputs.push(tensor);
+                taps.extend([index as i64, i64::from(is_pooled)]);
+            }
+        }
+    }
+    let mut inputs = vec![chain[0].conv.input[0].as_str()];
+    for link in chain {
+        inputs.push(&link.conv.input[1]);
+        inputs.extend(link.conv.input_name(2));
+    }
+    let flags = |flag: fn(&Link<'_>) -> bool| {
+        chain.iter().map(|link| i64::from(flag(link))).collect::<Vec<_>>()
+    };
+    let node = NodeProto {
+        name: Some(format!("camlens/chain/{}", chain[0].conv.label())),
+        domain: Some(DOMAIN.into()),
+        ..NodeProto::new(OPERATOR, &inputs, &outputs)
+    }
+    .with(AttributeProto::ints(attributes::BIAS, flags(|link| link.conv.input_name(2).is_some())))
+    .with(AttributeProto::ints(attributes::RELU, flags(|link| link.relu.is_some())))
+    .with(AttributeProto::ints(attributes::POOL, flags(|link| link.pool.is_some())))
+    .with(AttributeProto::ints(attributes::TAPS, taps));
+    (node, inside.into_iter().map(str::to_owned).collect())
+}
+
+/// True where a list attribute is absent or holds nothing but `value`.
+fn all(node: &NodeProto, name: &str, value: i64) -> bool {
+    node.ints(name).is_none_or(|values| values.iter().all(|&other| other == value))
+}
+
+/// Channels in and out, if the node is a convolution that a chain can take.
+fn convolution(graph_index: &GraphIndex<'_>, node: &NodeProto) -> Option<(i64, i64)> {
+    if !node.is("Conv")
+        || node.int("group", 1) != 1
+        || !all(node, "strides", 1)
+        || !all(node, "dilations", 1)
+    {
+        return None;
+    }
+    let weights = graph_index.constant(node.input_name(1)?)?;
+    let is_float = |name: &str| {
+        graph_index.constant(name).is_some_and(|tensor| tensor.data_type() == data_type::FLOAT)
+    };
+    let &[out_channels, in_channels, 3, 3] = weights.dims.as_slice() else { return None };
+    let is_padded = match node.string("auto_pad", "NOTSET") {
+        "NOTSET" => node.ints("pads") == Some(&[1, 1, 1, 1]),
+        // With stride 1 both kinds of SAME add one row and column on each side.
+        "SAME_UPPER" | "SAME_LOWER" => true,
+        _ => false,
+    };
+    let is_known = is_float(node.input_name(1)?) && node.input_name(2).is_none_or(is_float);
+    (is_padded && is_known && out_channels >= ENOUGH_CHANNELS)
+        .then_some((in_channels, out_channels))
+}
+
+/// A maximum of 2×2 with stride 2 and nothing else.
+fn is_pool(node: &NodeProto) -> bool {
+    node.is("MaxPool")
+        && node.output.len() == 1
+        && node.ints("kernel_shape") == Some(&[2, 2])
+        && node.ints("strides") == Some(&[2, 2])
+        && all(node, "pads", 0)
+        && all(node, "dilations", 1)
+        && node.int("ceil_mode", 0) == 0
+        && matches!(node.string("auto_pad", "NOTSET"), "NOTSET" | "VALID")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use onnx_gradient::proto::{TensorProto, ValueInfoProto};
+
+    fn weights(name: &str, out_channels: i64, in_channels: i64) -> TensorProto {
+        let count = (out_channels * in_channels * 9) as usize;
+        TensorProto::float32(name, &[out_channels, in_channels, 3, 3], &vec![0.0; count])
+    }
+
+    fn conv(inputs: &[&str], output: &str) -> NodeProto {
+        NodeProto::new("Conv", inputs, &[output]).with(AttributeProto::ints("pads", [1, 1, 1, 1]))
+    }
+
+    fn pool(input: &str, output: &str) -> NodeProto {
+        NodeProto::new("MaxPool", &[input], &[output])
+            .with(AttributeProto::ints("kernel_shape", [2, 2]))
+            .with(AttributeProto::ints("strides", [2, 2]))
+    }
+
+    /// Two convolutions with their ReLUs and a pooling, then a mean.
+    fn model() -> GraphProto {
+        GraphProto {
+            node: vec![
+                conv(&["x", "w1", "b1"], "c1"),
+                NodeProto::new("Relu", &["c1"], &["r1"]),
+                conv(&["r1", "w2"], "c2"),
+                NodeProto::new("Relu", &["c2"], &["r2"]),
+                pool("r2", "p2"),
+                NodeProto::new("GlobalAveragePool", &["p2"], &["y"]),
+            ],
+            initializer: vec![
+                weights("w1", 32, 3),
+                TensorProto::float32("b1", &[32], &[0.0; 32]),
+                weights("w2", 64, 32),
+            ],
+            output: vec![ValueInfoProto::untyped("y")],
+            ..Default::default()
+        }
+    }
+
+    fn ops(graph: &GraphProto) -> Vec<&str> {
+        graph.node.iter().map(NodeProto::op).collect()
+    }
+
+    #[test]
+    fn a_chain_becomes_one_node_with_what_is_read_as_outputs() {
+        let mut plain = model();
+        assert_eq!(fuse(&mut plain), [2]);
+        assert_eq!(ops(&plain), [OPERATOR, "GlobalAveragePool"]);
+        let node = &plain.node[0];
+        assert_eq!(node.input, ["x", "w1", "b1", "w2"]);
+        assert_eq!(node.output, ["p2"]);
+        assert_eq!(node.ints(attributes::TAPS), Some(&[1, 1][..]));
+        assert_eq!(node.ints(attributes::BIAS), Some(&[1, 0][..]));
+
+        let mut tapped = model();
+        tapped.node.push(NodeProto::new("Identity", &["r2"], &["activation"]));
+        tapped.output.push(ValueInfoProto::untyped("activation"));
+        fuse(&mut tapped);
+        let node = &tapped.node[0];
+        assert_eq!(node.output, ["r2", "p2"]);
+        assert_eq!(node.ints(attributes::TAPS), Some(&[1, 0, 1, 1][..]));
+    }
+
+    #[test]
+    fn a_tensor_before_its_relu_ends_the_chain_where_others_read_it() {
+        let mut model = model();
+        model.output.push(ValueInfoProto::untyped("c1"));
+        fuse(&mut model);
+        assert_eq!(ops(&model), ["Conv", "Relu", OPERATOR, "GlobalAveragePool"]);
+    }
+
+    #[test]
+    fn other_convolutions_stay() {
+        let stays = |change: fn(&mut GraphProto)| {
+            let mut model = model();
+            change(&mut model);
+            fuse(&mut model);
+            ops(&model).contains(&"Conv")
+        };
+        assert!(!stays(|_| {}));
+        assert!(stays(|graph| graph.node[2]
+            .attribute
+            .push(AttributeProto::ints("strides", [2, 2]))));
+        assert!(stays(|graph| graph.node[2].attribute.push(AttributeProto::int("group", 2))));
+        assert!(stays(|graph| graph.node[2].attribute[0].ints = vec![0, 0, 0, 0]));
+        assert!(stays(|graph| graph.initializer[2].dims = vec![64, 32, 1, 9]));
+        assert!(stays(|graph| graph.node[2].input[1] = "computed".into()));
+    }
+}

@@ -1,0 +1,5 @@
+//! TODO(words)
+
+mod pass;
+
+pub(crate) use pass::fuse;

@@ -1,0 +1,93 @@
+//! The one image input of a classifier.
+
+use onnx_gradient::dtype;
+use onnx_gradient::proto::{GraphProto, ValueInfoProto, data_type};
+
+use crate::error::{Error, Kind, Result};
+
+/// The one image input of a classifier.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ImageInput {
+    /// Its name in the graph.
+    pub name: String,
+    /// Its four sizes; `None` where the model leaves one free.
+    pub sizes: [Option<i64>; 4],
+    /// Whether the file's own input is of bytes, pixels as they are.
+    pub takes_bytes: bool,
+}
+
+/// The one input, if it can hold images; in the file's own graph it may hold them as bytes.
+///
+/// # Errors
+/// [`Kind::Setup`] with what the model takes instead.
+pub fn image_input(graph: &GraphProto, original: Option<&GraphProto>) -> Result<ImageInput> {
+    let setup = |what: String| Err(Error::new(Kind::Setup, what));
+    let [input] = graph.input.as_slice() else {
+        let names: Vec<_> = graph.input.iter().map(ValueInfoProto::name).collect();
+        return setup(format!(
+            "a classifier takes one image, this model takes {}: {}",
+            names.len(),
+            names.join(", ")
+        ));
+    };
+    let name = input.name().to_owned();
+    let is_of_bytes = |input: &ValueInfoProto| {
+        input.name() == name
+            && input.tensor().is_some_and(|(element, _)| element == data_type::UINT8)
+    };
+    let takes_bytes = original.is_some_and(|graph| graph.input.iter().any(is_of_bytes));
+    match input.tensor() {
+        Some((data_type::FLOAT, sizes)) => match <[Option<i64>; 4]>::try_from(sizes) {
+            Ok(sizes) => Ok(ImageInput { name, sizes, takes_bytes }),
+            Err(sizes) => {
+                setup(format!("input '{name}' has {} dimensions, images have 4", sizes.len()))
+            }
+        },
+        Some((other, _)) => {
+            let held = dtype::name(other);
+            setup(format!("input '{name}' holds {held}; an image is of floats or of bytes (uint8)"))
+        }
+        None => setup(format!("input '{name}' has no shape")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use onnx_gradient::proto::{
+        Dimension, DimensionValue, TensorShapeProto, TensorType, TypeProto, TypeValue,
+    };
+
+    /// An input of this many free dimensions.
+    fn input(element: i32, rank: usize) -> ValueInfoProto {
+        let free = Dimension { value: Some(DimensionValue::Name("n".into())), denotation: None };
+        let tensor = TensorType {
+            elem_type: Some(element),
+            shape: Some(TensorShapeProto { dim: vec![free; rank] }),
+        };
+        ValueInfoProto {
+            r#type: Some(TypeProto { value: Some(TypeValue::Tensor(tensor)), denotation: None }),
+            ..ValueInfoProto::untyped("x")
+        }
+    }
+
+    #[test]
+    fn what_is_no_image_is_refused_in_words() {
+        let refusal = |inputs: Vec<ValueInfoProto>| {
+            let mut graph = GraphProto { input: inputs, ..Default::default() };
+            onnx_gradient::passes::io_types::arrange(&mut graph);
+            image_input(&graph, None).err().map(|error| error.to_string())
+        };
+        assert_eq!(refusal(vec![input(data_type::FLOAT, 4)]), None);
+        assert_eq!(refusal(vec![input(data_type::DOUBLE, 4)]), None);
+        let said = |inputs, words: &str| {
+            let refusal = refusal(inputs).expect("a refusal");
+            assert!(refusal.contains(words), "{refusal}");
+        };
+        said(vec![input(data_type::STRING, 4)], "input 'x' holds strings");
+        said(vec![input(data_type::INT64, 4)], "input 'x' holds int64");
+        said(vec![input(data_type::FLOAT, 3)], "input 'x' has 3 dimensions");
+        said(vec![input(data_type::FLOAT, 4); 2], "takes one image, this model takes 2: x, x");
+        said(vec![ValueInfoProto::untyped("x")], "input 'x' has no shape");
+    }
+}
