@@ -106,7 +106,7 @@ async fn what_has_no_sign_is_refused() {
     ");
     insta::assert_snapshot!(refused("/v1/explain?signed=true&method=scorecam").await, @r"
     400
-    detail: ClassifierHead-CAM weighs by probabilities, and none is below 0; score=logit or contrast gives a sign
+    detail: Score-CAM weighs by probabilities, and none is below 0; score=logit or contrast gives a sign
     instance: /v1/explain
     option: signed
     title: An option is not valid
@@ -114,7 +114,7 @@ async fn what_has_no_sign_is_refused() {
     ");
     insta::assert_snapshot!(refused("/v1/explain?signed=true&method=scorecam&convention=pytorch-grad-cam&contrast=1").await, @r"
     400
-    detail: ClassifierHead-CAM by pytorch-grad-cam weighs by a softmax, of which nothing is below 0; convention=paper works with score=logit or contrast
+    detail: Score-CAM by pytorch-grad-cam weighs by a softmax, of which nothing is below 0; convention=paper works with score=logit or contrast
     instance: /v1/explain
     option: signed
     title: An option is not valid
