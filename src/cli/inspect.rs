@@ -108,18 +108,18 @@ fn report(model: &Model) -> String {
 /// What camlens's own kernels compute, in words.
 fn faster(fused: &FusionReport) -> String {
     let mut parts = Vec::new();
-    if !fused.chains.is_empty() {
-        let lengths: Vec<String> = fused.chains.iter().map(usize::to_string).collect();
+    if !fused.conv_chains.is_empty() {
+        let lengths: Vec<String> = fused.conv_chains.iter().map(usize::to_string).collect();
         parts.push(format!(
             "3x3 convolutions in chains of {}, only where the image is not zero",
             lengths.join(", ")
         ));
     }
-    if fused.products > 0 {
-        parts.push(format!("large matrices, only where they meet no zeros: {}", fused.products));
+    if fused.gemv > 0 {
+        parts.push(format!("large matrices, only where they meet no zeros: {}", fused.gemv));
     }
-    if fused.integers > 0 {
-        parts.push(format!("convolutions between roundings, in integers: {}", fused.integers));
+    if fused.qlinear > 0 {
+        parts.push(format!("convolutions between roundings, in integers: {}", fused.qlinear));
     }
     if parts.is_empty() {
         "nothing: ONNX Runtime computes all of it".to_owned()

@@ -43,7 +43,7 @@ impl ProgramCompiler {
     /// What camlens's own operators compute of a layer's program.
     pub(super) fn fused(&self, layer: &Layer) -> FusionReport {
         self.fast.map_or_else(FusionReport::default, |machine| {
-            optimize::fuse(&mut self.write(&self.prepared, &[layer]), machine)
+            optimize::optimize(&mut self.write(&self.prepared, &[layer]), machine)
         })
     }
 
@@ -87,7 +87,7 @@ impl ProgramCompiler {
         };
         model.graph.iter_mut().for_each(qdq::close);
         if let Some(machine) = self.fast {
-            let fused = optimize::fuse(&mut model, machine);
+            let fused = optimize::optimize(&mut model, machine);
             tracing::debug!(?key, ?fused, "what the runtime need not compute");
         }
         let places = layers.iter().enumerate();

@@ -62,7 +62,7 @@ impl Runtime {
             .map_err(|error| setup(error.to_string()))?;
         environment.set_log_level(LogLevel::Error);
         let loaded = Self { environment, threads, block: None };
-        Ok(Self { block: nchwc::kept(&loaded), ..loaded })
+        Ok(Self { block: nchwc::detect_block(&loaded), ..loaded })
     }
 
     /// How many channels its convolutions keep together in a block, where they do and camlens's

@@ -164,7 +164,7 @@ fn agree(build: impl Fn() -> Net) -> usize {
             assert!(apart < TOLERANCE, "{}: {apart}", layer.name);
         }
     }
-    fast.fused().blocks
+    fast.fused().nchwc
 }
 
 /// The runtime keeps channels in blocks on x86: of 16 with AVX-512, of 8 without.

@@ -857,7 +857,7 @@ fn behind_a_pooling(n: &mut Net) -> String {
 
 #[test]
 fn a_depthwise_convolution_takes_what_stands_around_it_on_the_way_back() {
-    let joined = |build: fn(&mut Net) -> String| load("around", build).fused().joined;
+    let joined = |build: fn(&mut Net) -> String| load("around", build).fused().conv_fused;
     assert_eq!((joined(between_activations), joined(behind_a_pooling)), (2, 1));
 }
 

@@ -1,45 +1,47 @@
-//! In which order the numbers of maps lie.
+//! Memory layouts of feature maps.
 
 use ort::operator::KernelContext;
 
-use crate::engine::optimize::nchwc::ATTRIBUTE;
+use crate::engine::optimize::nchwc::BLOCK_ATTRIBUTE;
 
-/// The order of all maps that a node takes and gives.
+/// The layout of every feature map that a node reads or writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum MemoryLayout {
-    /// Channel by channel.
-    Planes,
-    /// So many channels side by side; the runtime calls such a tensor `[N, C, H, W]` all the same.
-    Blocks(usize),
+    /// `[N, C, H, W]`, one channel after another.
+    Nchw,
+    /// `[N, C/b, H, W, b]` with blocks of `b` channels. The runtime still declares such a tensor as
+    /// `[N, C, H, W]`.
+    Nchwc(usize),
 }
 
 impl MemoryLayout {
-    /// That of a node.
-    pub(crate) fn of(context: &KernelContext<'_>) -> Self {
-        let lanes = context.get::<i64>(ATTRIBUTE).and_then(|lanes| usize::try_from(lanes).ok());
-        lanes.filter(|&lanes| lanes > 0).map_or(Self::Planes, Self::Blocks)
+    /// The layout that a node's attribute declares.
+    pub(crate) fn from_attributes(context: &KernelContext<'_>) -> Self {
+        let block =
+            context.get::<i64>(BLOCK_ATTRIBUTE).and_then(|block| usize::try_from(block).ok());
+        block.filter(|&block| block > 0).map_or(Self::Nchw, Self::Nchwc)
     }
 
-    /// The shape in which the numbers of a tensor do lie.
-    pub(crate) fn true_shape(self, told: Vec<usize>) -> ort::Result<Vec<usize>> {
-        match (self, told.as_slice()) {
-            (Self::Planes, _) => Ok(told),
-            (Self::Blocks(lanes), &[images, channels, height, width])
-                if channels.is_multiple_of(lanes) =>
+    /// The shape in which the elements lie, for the shape that the runtime declares.
+    pub(crate) fn blocked_shape(self, declared: Vec<usize>) -> ort::Result<Vec<usize>> {
+        match (self, declared.as_slice()) {
+            (Self::Nchw, _) => Ok(declared),
+            (Self::Nchwc(block), &[images, channels, height, width])
+                if channels.is_multiple_of(block) =>
             {
-                Ok(vec![images, channels / lanes, height, width, lanes])
+                Ok(vec![images, channels / block, height, width, block])
             }
-            (Self::Blocks(lanes), _) => {
-                Err(ort::Error::new(format!("{told:?} are no maps in blocks of {lanes} channels")))
+            (Self::Nchwc(block), _) => {
+                Err(ort::Error::new(format!("{declared:?} has no blocks of {block} channels")))
             }
         }
     }
 
-    /// What the runtime calls it.
-    pub(crate) fn told(self, shape: &[usize]) -> Vec<usize> {
+    /// The shape that the runtime declares, for the shape in which the elements lie.
+    pub(crate) fn declared_shape(self, shape: &[usize]) -> Vec<usize> {
         match (self, shape) {
-            (Self::Blocks(_), &[images, blocks, height, width, lanes]) => {
-                vec![images, blocks * lanes, height, width]
+            (Self::Nchwc(_), &[images, blocks, height, width, block]) => {
+                vec![images, blocks * block, height, width]
             }
             _ => shape.to_vec(),
         }

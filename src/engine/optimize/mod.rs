@@ -1,78 +1,76 @@
-//! What of a program is computed otherwise than it is written, because the runtime takes longer for
-//! it than it must: nearly all of it by camlens itself, convolutions between roundings by the
-//! runtime's kernels of integers.
+//! Graph optimisation passes: replace subgraphs with faster operators.
 //!
-//! [`fuse`] is the last thing that is done to a program: it puts operators of the
-//! domain [`DOMAIN`] in the place of those nodes that they compute faster. What
-//! does not fit stays as it is, so every model runs.
+//! [`optimize`] runs last, when a program is otherwise finished. Most passes insert a custom
+//! operator of the domain [`DOMAIN`], whose kernel stands beside the pass in the same folder.
+//! `qlinear` inserts ONNX Runtime's own integer convolution, and `nchwc` its blocked convolutions.
+//! A node that fits no pattern stays as it is, so every model runs.
 
-pub(crate) mod common;
-pub(crate) mod conv_chain;
-pub(crate) mod conv_fusion;
-pub(crate) mod depthwise;
-pub(crate) mod elementwise;
-pub(crate) mod gemv;
+mod common;
+mod conv_chain;
+mod conv_fusion;
+mod depthwise;
+mod elementwise;
+mod gemv;
 mod memory_layout;
-pub(crate) mod nchwc;
-pub(crate) mod operators;
+pub(in crate::engine) mod nchwc;
+pub(in crate::engine) mod operators;
 mod qlinear;
 mod tensors;
 
 pub use common::DOMAIN;
 use onnx_gradient::proto::{ModelProto, OperatorSetIdProto};
 
-/// What was replaced.
+/// What the passes replaced in one program.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FusionReport {
-    /// The convolutions of each chain, in the graph's order.
-    pub chains: Vec<usize>,
-    /// Products with matrices so large that reading them is what takes time.
-    pub products: usize,
+    /// Convolutions in each chain of 3×3 convolutions, in graph order.
+    pub conv_chains: Vec<usize>,
+    /// Matrix products whose time is spent reading the matrix.
+    pub gemv: usize,
     /// Depthwise convolutions of the backward pass.
     pub depthwise: usize,
-    /// Groups of elementwise operators.
-    pub groups: usize,
-    /// Those of them that a convolution does along the way.
-    pub joined: usize,
-    /// Convolutions in blocks of channels, which are written so where a backward pass would turn
-    /// maps round.
-    pub blocks: usize,
-    /// Convolutions between roundings, which the runtime computes in integers.
-    pub integers: usize,
+    /// Groups of elementwise operators, one custom operator each.
+    pub elementwise: usize,
+    /// Those groups that became the prologue or epilogue of a convolution.
+    pub conv_fused: usize,
+    /// Convolutions in the NCHWc layout.
+    pub nchwc: usize,
+    /// Convolutions between a dequantisation and a quantisation, which run in integers.
+    pub qlinear: usize,
 }
 
-/// What of the machine decides what is worth replacing.
+/// Properties of the CPU that decide which passes run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TargetCpu {
-    /// How many channels the runtime's convolutions keep together in a block, where they do: one
-    /// of [`camlens_kernels::BLOCKS`].
+    /// Channels per block of ONNX Runtime's NCHWc convolutions: one of [`camlens_kernels::BLOCKS`],
+    /// or `None` where it has none.
     pub nchwc_block: Option<usize>,
 }
 
-/// Replaces what camlens computes faster than the runtime.
-pub fn fuse(model: &mut ModelProto, machine: TargetCpu) -> FusionReport {
+/// Runs every pass on a model's graph.
+pub fn optimize(model: &mut ModelProto, cpu: TargetCpu) -> FusionReport {
     let Some(graph) = &mut model.graph else { return FusionReport::default() };
-    // The others would take them as convolutions of floats.
-    let integers = qlinear::fuse(graph, camlens_kernels::sums_bytes_exactly());
-    let mut fused = FusionReport {
-        chains: conv_chain::fuse(graph),
-        products: gemv::fuse(graph),
+    // First, because the other passes would take these as floating-point convolutions.
+    let qlinear = qlinear::fuse(graph, camlens_kernels::sums_bytes_exactly());
+    let mut report = FusionReport {
+        conv_chains: conv_chain::fuse(graph),
+        gemv: gemv::fuse(graph),
         depthwise: depthwise::fuse(graph),
-        groups: elementwise::fuse(graph),
-        joined: conv_fusion::join(graph),
-        blocks: 0,
-        integers,
+        elementwise: elementwise::fuse(graph),
+        conv_fused: conv_fusion::fuse(graph),
+        nchwc: 0,
+        qlinear,
     };
-    if let Some(lanes) = machine.nchwc_block {
-        fused.blocks = nchwc::lay_out(graph, lanes);
+    if let Some(block) = cpu.nchwc_block {
+        report.nchwc = nchwc::fuse(graph, block);
     }
-    if fused.blocks > 0 {
+    if report.nchwc > 0 {
         model.opset_import.push(nchwc::opset());
     }
-    if fused != FusionReport::default() {
+    if report != FusionReport::default() {
         model
             .opset_import
             .push(OperatorSetIdProto { domain: Some(DOMAIN.into()), version: Some(1) });
     }
-    fused
+    report
 }

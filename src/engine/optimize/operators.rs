@@ -1,7 +1,7 @@
-//! The crate `kernels` as operators of ONNX Runtime.
+//! Registers the kernels of `camlens-kernels` as custom operators of ONNX Runtime.
 //!
-//! [`crate::engine::optimize`] puts the operators into a model's programs. All sessions
-//! of a model share its rearranged weights, and all threads are the runtime's own.
+//! All sessions of a model share its transformed weights, and every kernel runs on the runtime's
+//! own threads.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,23 +13,23 @@ use ort::operator::OperatorDomain;
 use super::common::DOMAIN;
 use super::{conv_chain, depthwise, elementwise, gemv};
 
-/// Stops the chain that runs now; the runtime's own flag is only looked at between two nodes.
+/// Stops the running chain. The runtime checks its own termination flag only between two nodes.
 #[derive(Clone, Default)]
 pub(crate) struct Stop(pub(crate) Arc<AtomicBool>);
 
 impl Stop {
-    /// Stops it.
+    /// Asks the running chain to stop.
     pub(crate) fn raise(&self) {
         self.0.store(true, Ordering::SeqCst);
     }
 
-    /// Called before each run.
+    /// Clears the request; called before each run.
     pub(crate) fn lower(&self) {
         self.0.store(false, Ordering::SeqCst);
     }
 }
 
-/// camlens's operators for the sessions of one model; clones share the model's rearranged weights.
+/// The custom operators for the sessions of one model. Clones share its transformed weights.
 #[derive(Clone)]
 pub(crate) struct Operators {
     pub(crate) threads: usize,
@@ -38,7 +38,7 @@ pub(crate) struct Operators {
     pub(crate) store: Arc<Store>,
 }
 
-/// Weights and chains by name, for as long as a session uses them.
+/// Transformed weights and chains by name, for as long as a session uses them.
 #[derive(Default)]
 pub(crate) struct Store {
     pub(crate) weights: Mutex<HashMap<String, Weak<Weights>>>,
@@ -46,22 +46,22 @@ pub(crate) struct Store {
 }
 
 impl Operators {
-    /// Operators that run on so many of the runtime's threads, and leave out what an image's zeros
-    /// give anyway, or don't.
+    /// Operators that use `threads` of the runtime's threads. With `skip_zeros` they leave out
+    /// arithmetic that zeros in the input make redundant.
     pub(crate) fn new(threads: usize, skip_zeros: bool) -> Self {
         Self { threads, skip_zeros, stop: Stop::default(), store: Arc::default() }
     }
 
-    /// Them, as one session takes them.
+    /// The operator domain for one session.
     pub(crate) fn domain(&self) -> ort::Result<OperatorDomain> {
         OperatorDomain::new(DOMAIN)?
-            .add(conv_chain::ConvolutionChain(self.clone()))?
-            .add(gemv::LargeProduct { threads: self.threads })?
+            .add(conv_chain::ConvChain(self.clone()))?
+            .add(gemv::Gemv { threads: self.threads })?
             .add(elementwise::Elementwise { threads: self.threads })?
             .add(depthwise::Depthwise { threads: self.threads })
     }
 
-    /// What stops the chain that runs.
+    /// The handle that stops the running chain.
     pub(crate) fn stop(&self) -> &Stop {
         &self.stop
     }

@@ -1,4 +1,4 @@
-//! Chains of convolutions.
+//! The custom operator `ConvolutionChain`.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -9,15 +9,15 @@ use ort::operator::{
 };
 use ort::value::{DynTensorValueType, TensorElementType, ValueRef};
 
-use crate::engine::optimize::conv_chain::{OPERATOR, attributes};
+use super::pass::{OPERATOR, attributes};
 use crate::engine::optimize::operators::Operators;
-use crate::engine::optimize::tensors::{RuntimeThreads, floats, unread};
+use crate::engine::optimize::tensors::{RuntimeThreads, floats, unused_output};
 
-/// The operator; weights and chains that other sessions of the model use are found, not made.
-pub(crate) struct ConvolutionChain(pub(crate) Operators);
+/// The operator. Sessions of one model share its transformed weights and chains.
+pub(crate) struct ConvChain(pub(crate) Operators);
 
-impl Operator for ConvolutionChain {
-    type Kernel<'attr> = ChainKernel;
+impl Operator for ConvChain {
+    type Kernel<'attr> = ConvChainKernel;
 
     fn name(&self) -> &str {
         OPERATOR
@@ -31,17 +31,17 @@ impl Operator for ConvolutionChain {
         [OperatorOutput::variadic(1).homogenous(TensorElementType::Float32)]
     }
 
-    fn create_kernel<'attr>(&self, context: &KernelContext<'attr>) -> ort::Result<ChainKernel> {
+    fn create_kernel<'attr>(&self, context: &KernelContext<'attr>) -> ort::Result<ConvChainKernel> {
         let integers = |name: &str| {
-            let absent = || ort::Error::new(format!("{OPERATOR} without its attribute {name}"));
+            let absent = || ort::Error::new(format!("{OPERATOR} has no attribute {name}"));
             context.get::<Vec<i64>>(name).ok_or_else(absent)
         };
         let (bias, relu) = (integers(attributes::BIAS)?, integers(attributes::RELU)?);
-        let (pool, taps) = (integers(attributes::POOL)?, integers(attributes::TAPS)?);
+        let (pool, taps) = (integers(attributes::POOL)?, integers(attributes::OUTPUTS)?);
         let inputs: Vec<String> =
             context.inputs()?.iter().map(|input| input.name().to_owned()).collect();
-        // The same weights with the same links between them are the same chain, whatever is read of
-        // it.
+        // Equal weights with equal ReLUs and poolings make equal chains, whichever outputs are
+        // read.
         let signature = format!("{:?} {relu:?} {pool:?}", inputs.get(1..));
         let chain = shared(&self.0.store.chains, &signature, || {
             let mut links = Vec::with_capacity(bias.len());
@@ -60,11 +60,11 @@ impl Operator for ConvolutionChain {
             .0
             .iter()
             .map(|&[link, is_pooled]| Tap { link: link as usize, is_pooled: is_pooled != 0 });
-        Ok(ChainKernel { chain, taps: taps.collect(), operators: self.0.clone() })
+        Ok(ConvChainKernel { chain, taps: taps.collect(), operators: self.0.clone() })
     }
 }
 
-/// What somebody uses under this name, or else a new one.
+/// The value that another session uses under this name, or a new one.
 fn shared<T>(
     known: &Mutex<HashMap<String, Weak<T>>>,
     name: &str,
@@ -79,7 +79,7 @@ fn shared<T>(
     Ok(value)
 }
 
-/// Rearranges a link's weights `[out, in, 3, 3]`, input `index` of the node, with its bias.
+/// Transforms a layer's filter `[out, in, 3, 3]`, input `index` of the node, with its bias.
 fn load(context: &KernelContext<'_>, index: usize, bias: Option<usize>) -> ort::Result<Weights> {
     let constant = |index: usize| -> ort::Result<(Vec<i64>, Vec<f32>)> {
         let value: ValueRef<'_, DynTensorValueType> = context.constant_input(index)?;
@@ -93,16 +93,16 @@ fn load(context: &KernelContext<'_>, index: usize, bias: Option<usize>) -> ort::
     Weights::new(&weights, bias.as_deref(), outs as usize, ins as usize).map_err(ort::Error::new)
 }
 
-/// The operator in one session.
-pub(crate) struct ChainKernel {
+/// The operator's kernel in one session.
+pub(crate) struct ConvChainKernel {
     chain: Arc<Chain>,
     taps: Vec<Tap>,
     operators: Operators,
 }
 
-impl Kernel for ChainKernel {
+impl Kernel for ConvChainKernel {
     fn compute(&mut self, context: &ComputeContext) -> ort::Result<()> {
-        let input = context.input(0)?.ok_or_else(|| ort::Error::new("no image"))?;
+        let input = context.input(0)?.ok_or_else(|| ort::Error::new("input 0 is missing"))?;
         let (shape, data) = input.try_extract_tensor::<f32>()?;
         let &[images, _, height, width] = &shape[..] else {
             return Err(ort::Error::new(format!("{OPERATOR} takes [N, C, H, W], not {shape}")));
@@ -112,7 +112,7 @@ impl Kernel for ChainKernel {
         for (index, tap) in self.taps.iter().enumerate() {
             let [channels, h, w] = self.chain.shape(*tap, height, width).map(|size| size as i64);
             let value = context.output(index, [images as i64, channels, h, w])?;
-            outputs.push(value.ok_or_else(unread)?);
+            outputs.push(value.ok_or_else(unused_output)?);
         }
         let mut taps = Vec::with_capacity(outputs.len());
         for (tap, value) in self.taps.iter().zip(&mut outputs) {

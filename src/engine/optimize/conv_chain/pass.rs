@@ -1,9 +1,7 @@
-//! Finding the convolutions that the crate `kernels` computes faster than the runtime.
+//! Finds chains of 3×3 convolutions and replaces each with one node.
 //!
-//! Convolutions of 3×3, stride 1 and padding 1 that follow one another, with
-//! nothing but ReLU and 2×2 pooling between them, become one node of
-//! camlens's own. What anybody else reads of the tensors inside, the
-//! backward pass or an answer, is an output of that node.
+//! A tensor inside a chain that another node reads, or that is a graph output, becomes an output of
+//! the new node.
 
 use std::collections::HashSet;
 
@@ -11,43 +9,44 @@ use crate::engine::optimize::common::DOMAIN;
 use onnx_gradient::index::GraphIndex;
 use onnx_gradient::proto::{AttributeProto, GraphProto, NodeProto, data_type};
 
-/// The operator. Inputs: the image, then each link's weights and, if it has one, bias. Outputs: a
-/// tensor a tap.
+/// The operator's name. Inputs: the feature maps, then each layer's filter and, if it has one, its
+/// bias. Outputs: one tensor for each entry of [`attributes::OUTPUTS`].
 pub(crate) const OPERATOR: &str = "ConvolutionChain";
 
-/// Names of the node's attributes; each is a list of integers.
+/// The node's attributes. Each is a list of integers.
 pub(crate) mod attributes {
-    /// A 1 for each link that has a bias, else 0.
+    /// For each layer, 1 if it has a bias.
     pub(crate) const BIAS: &str = "bias";
-    /// A 1 for each link that a ReLU follows, else 0.
+    /// For each layer, 1 if a ReLU follows.
     pub(crate) const RELU: &str = "relu";
-    /// A 1 for each link that a pooling follows, else 0.
+    /// For each layer, 1 if a max-pooling follows.
     pub(crate) const POOL: &str = "pool";
-    /// For each output the link, and a 1 if it lies behind the link's pooling, else 0.
-    pub(crate) const TAPS: &str = "taps";
+    /// For each output, the layer's index and 1 if the output is taken after the layer's
+    /// max-pooling.
+    pub(crate) const OUTPUTS: &str = "taps";
 }
 
-/// With fewer channels than this the transforms cost what the products save.
+/// With fewer channels, the Winograd transforms cost as much as they save.
 const ENOUGH_CHANNELS: i64 = 32;
-/// The first link may take an image instead; it is computed as written.
+/// The first layer may have so few channels, an image's; it is computed directly.
 const IMAGE_CHANNELS: i64 = 4;
 
-/// One convolution of a chain and what belongs to it.
-struct Link<'g> {
+/// One convolution of a chain, with its ReLU and max-pooling.
+struct ConvLayer<'g> {
     conv: &'g NodeProto,
     relu: Option<&'g NodeProto>,
     pool: Option<&'g NodeProto>,
 }
 
-impl Link<'_> {
-    /// The tensor before the pooling.
-    fn unpooled(&self) -> &str {
+impl ConvLayer<'_> {
+    /// The output before the max-pooling.
+    fn before_pool(&self) -> &str {
         &self.relu.unwrap_or(self.conv).output[0]
     }
 
-    /// The tensor that the next link reads.
-    fn last(&self) -> &str {
-        self.pool.map_or_else(|| self.unpooled(), |pool| &pool.output[0])
+    /// The output that the next layer reads.
+    fn output(&self) -> &str {
+        self.pool.map_or_else(|| self.before_pool(), |pool| &pool.output[0])
     }
 
     fn nodes(&self) -> impl Iterator<Item = &NodeProto> {
@@ -55,15 +54,15 @@ impl Link<'_> {
     }
 }
 
-/// Replaces every chain of a graph by one node; returns how many convolutions went into each.
+/// Replaces every chain with one node. Returns the number of convolutions in each.
 pub(crate) fn fuse(graph: &mut GraphProto) -> Vec<usize> {
     let chains: Vec<(usize, NodeProto, Vec<String>)> = {
         let graph_index = GraphIndex::new(graph);
-        let replacement = |chain: &Vec<Link<'_>>| {
+        let replacement = |chain: &Vec<ConvLayer<'_>>| {
             let (node, replaced) = replacement(&graph_index, chain);
             (chain.len(), node, replaced)
         };
-        chains(&graph_index).iter().map(replacement).collect()
+        find_chains(&graph_index).iter().map(replacement).collect()
     };
     chains
         .into_iter()
@@ -74,7 +73,8 @@ pub(crate) fn fuse(graph: &mut GraphProto) -> Vec<usize> {
         .collect()
 }
 
-/// Puts `node` where the first of the nodes that make `replaced` stands, and removes these.
+/// Removes the nodes whose first outputs are in `replaced` and inserts `node` where the first of
+/// them stood.
 fn replace(graph: &mut GraphProto, node: NodeProto, replaced: &[String]) {
     let replaced: HashSet<&str> = replaced.iter().map(String::as_str).collect();
     let goes = |node: &NodeProto| {
@@ -85,7 +85,7 @@ fn replace(graph: &mut GraphProto, node: NodeProto, replaced: &[String]) {
     graph.node.insert(at, node);
 }
 
-fn chains<'g>(graph_index: &GraphIndex<'g>) -> Vec<Vec<Link<'g>>> {
+fn find_chains<'g>(graph_index: &GraphIndex<'g>) -> Vec<Vec<ConvLayer<'g>>> {
     let mut taken: HashSet<&str> = HashSet::new();
     let mut chains = Vec::new();
     for node in &graph_index.graph.node {
@@ -96,9 +96,9 @@ fn chains<'g>(graph_index: &GraphIndex<'g>) -> Vec<Vec<Link<'g>>> {
             continue;
         }
         let chain = follow(graph_index, node);
-        // An image's convolution alone is not worth the change of layout.
+        // A single convolution of an image does not pay for the change of layout.
         if channels >= ENOUGH_CHANNELS || chain.len() > 1 {
-            taken.extend(chain.iter().map(|link| link.conv.output[0].as_str()));
+            taken.extend(chain.iter().map(|layer| layer.conv.output[0].as_str()));
             chains.push(chain);
         }
     }
@@ -106,12 +106,12 @@ fn chains<'g>(graph_index: &GraphIndex<'g>) -> Vec<Vec<Link<'g>>> {
 }
 
 /// The chain that begins with a convolution.
-fn follow<'g>(graph_index: &GraphIndex<'g>, first: &'g NodeProto) -> Vec<Link<'g>> {
+fn follow<'g>(graph_index: &GraphIndex<'g>, first: &'g NodeProto) -> Vec<ConvLayer<'g>> {
     let mut chain = Vec::new();
     let mut next = Some(first);
     while let Some(conv) = next {
         let relu = graph_index.sole_consumer(&conv.output[0]).filter(|reader| reader.is("Relu"));
-        let mut link = Link { conv, relu, pool: None };
+        let mut layer = ConvLayer { conv, relu, pool: None };
         let continues = |tensor: &str| {
             let goes_on = |node: &&NodeProto| {
                 convolution(graph_index, node)
@@ -120,63 +120,64 @@ fn follow<'g>(graph_index: &GraphIndex<'g>, first: &'g NodeProto) -> Vec<Link<'g
             };
             graph_index.consumers(tensor).find(goes_on)
         };
-        next = continues(link.unpooled());
+        next = continues(layer.before_pool());
         if next.is_none() {
-            let pool = graph_index.consumers(link.unpooled()).find(|node| is_pool(node));
+            let pool =
+                graph_index.consumers(layer.before_pool()).find(|node| is_max_pool_2x2(node));
             next = pool.and_then(|pool| continues(&pool.output[0]));
-            link.pool = pool;
+            layer.pool = pool;
         }
-        chain.push(link);
+        chain.push(layer);
     }
     chain
 }
 
-/// The node that does a chain's work, and the first outputs of the nodes that it replaces.
-fn replacement(graph_index: &GraphIndex<'_>, chain: &[Link<'_>]) -> (NodeProto, Vec<String>) {
+/// The node that computes a chain, and the first outputs of the nodes that it replaces.
+fn replacement(graph_index: &GraphIndex<'_>, chain: &[ConvLayer<'_>]) -> (NodeProto, Vec<String>) {
     let inside: HashSet<&str> =
-        chain.iter().flat_map(Link::nodes).map(|node| node.output[0].as_str()).collect();
+        chain.iter().flat_map(ConvLayer::nodes).map(|node| node.output[0].as_str()).collect();
     let is_read = |tensor: &str| {
         graph_index.is_output(tensor)
             || graph_index.consumers(tensor).any(|reader| {
                 !reader.output.first().is_some_and(|output| inside.contains(output.as_str()))
             })
     };
-    let (mut outputs, mut taps) = (Vec::new(), Vec::new());
-    for (index, link) in chain.iter().enumerate() {
-        for (tensor, is_pooled) in [(link.unpooled(), false), (link.last(), true)] {
-            let is_last = index + 1 == chain.len() && tensor == link.last();
+    let (mut outputs, mut output_spec) = (Vec::new(), Vec::new());
+    for (index, layer) in chain.iter().enumerate() {
+        for (tensor, is_pooled) in [(layer.before_pool(), false), (layer.output(), true)] {
+            let is_last = index + 1 == chain.len() && tensor == layer.output();
             if (is_read(tensor) || is_last) && !outputs.contains(&tensor) {
                 outputs.push(tensor);
-                taps.extend([index as i64, i64::from(is_pooled)]);
+                output_spec.extend([index as i64, i64::from(is_pooled)]);
             }
         }
     }
     let mut inputs = vec![chain[0].conv.input[0].as_str()];
-    for link in chain {
-        inputs.push(&link.conv.input[1]);
-        inputs.extend(link.conv.input_name(2));
+    for layer in chain {
+        inputs.push(&layer.conv.input[1]);
+        inputs.extend(layer.conv.input_name(2));
     }
-    let flags = |flag: fn(&Link<'_>) -> bool| {
-        chain.iter().map(|link| i64::from(flag(link))).collect::<Vec<_>>()
+    let flags = |flag: fn(&ConvLayer<'_>) -> bool| {
+        chain.iter().map(|layer| i64::from(flag(layer))).collect::<Vec<_>>()
     };
     let node = NodeProto {
-        name: Some(format!("camlens/chain/{}", chain[0].conv.label())),
+        name: Some(format!("camlens/conv_chain/{}", chain[0].conv.label())),
         domain: Some(DOMAIN.into()),
         ..NodeProto::new(OPERATOR, &inputs, &outputs)
     }
-    .with(AttributeProto::ints(attributes::BIAS, flags(|link| link.conv.input_name(2).is_some())))
-    .with(AttributeProto::ints(attributes::RELU, flags(|link| link.relu.is_some())))
-    .with(AttributeProto::ints(attributes::POOL, flags(|link| link.pool.is_some())))
-    .with(AttributeProto::ints(attributes::TAPS, taps));
+    .with(AttributeProto::ints(attributes::BIAS, flags(|layer| layer.conv.input_name(2).is_some())))
+    .with(AttributeProto::ints(attributes::RELU, flags(|layer| layer.relu.is_some())))
+    .with(AttributeProto::ints(attributes::POOL, flags(|layer| layer.pool.is_some())))
+    .with(AttributeProto::ints(attributes::OUTPUTS, output_spec));
     (node, inside.into_iter().map(str::to_owned).collect())
 }
 
-/// True where a list attribute is absent or holds nothing but `value`.
+/// True if a list attribute is absent or holds nothing but `value`.
 fn all(node: &NodeProto, name: &str, value: i64) -> bool {
     node.ints(name).is_none_or(|values| values.iter().all(|&other| other == value))
 }
 
-/// Channels in and out, if the node is a convolution that a chain can take.
+/// Input and output channels of a convolution that a chain can take.
 fn convolution(graph_index: &GraphIndex<'_>, node: &NodeProto) -> Option<(i64, i64)> {
     if !node.is("Conv")
         || node.int("group", 1) != 1
@@ -192,7 +193,7 @@ fn convolution(graph_index: &GraphIndex<'_>, node: &NodeProto) -> Option<(i64, i
     let &[out_channels, in_channels, 3, 3] = weights.dims.as_slice() else { return None };
     let is_padded = match node.string("auto_pad", "NOTSET") {
         "NOTSET" => node.ints("pads") == Some(&[1, 1, 1, 1]),
-        // With stride 1 both kinds of SAME add one row and column on each side.
+        // With stride 1, both variants pad by one on each side.
         "SAME_UPPER" | "SAME_LOWER" => true,
         _ => false,
     };
@@ -201,8 +202,8 @@ fn convolution(graph_index: &GraphIndex<'_>, node: &NodeProto) -> Option<(i64, i
         .then_some((in_channels, out_channels))
 }
 
-/// A maximum of 2×2 with stride 2 and nothing else.
-fn is_pool(node: &NodeProto) -> bool {
+/// True for a 2×2 max-pooling with stride 2 and no other attribute.
+fn is_max_pool_2x2(node: &NodeProto) -> bool {
     node.is("MaxPool")
         && node.output.len() == 1
         && node.ints("kernel_shape") == Some(&[2, 2])
@@ -233,7 +234,7 @@ mod tests {
             .with(AttributeProto::ints("strides", [2, 2]))
     }
 
-    /// Two convolutions with their ReLUs and a pooling, then a mean.
+    /// Two convolutions with ReLU, a max-pooling, and a mean.
     fn model() -> GraphProto {
         GraphProto {
             node: vec![
@@ -259,14 +260,14 @@ mod tests {
     }
 
     #[test]
-    fn a_chain_becomes_one_node_with_what_is_read_as_outputs() {
+    fn a_chain_becomes_one_node_whose_outputs_are_the_tensors_read_outside() {
         let mut plain = model();
         assert_eq!(fuse(&mut plain), [2]);
         assert_eq!(ops(&plain), [OPERATOR, "GlobalAveragePool"]);
         let node = &plain.node[0];
         assert_eq!(node.input, ["x", "w1", "b1", "w2"]);
         assert_eq!(node.output, ["p2"]);
-        assert_eq!(node.ints(attributes::TAPS), Some(&[1, 1][..]));
+        assert_eq!(node.ints(attributes::OUTPUTS), Some(&[1, 1][..]));
         assert_eq!(node.ints(attributes::BIAS), Some(&[1, 0][..]));
 
         let mut tapped = model();
@@ -275,11 +276,11 @@ mod tests {
         fuse(&mut tapped);
         let node = &tapped.node[0];
         assert_eq!(node.output, ["r2", "p2"]);
-        assert_eq!(node.ints(attributes::TAPS), Some(&[1, 0, 1, 1][..]));
+        assert_eq!(node.ints(attributes::OUTPUTS), Some(&[1, 0, 1, 1][..]));
     }
 
     #[test]
-    fn a_tensor_before_its_relu_ends_the_chain_where_others_read_it() {
+    fn a_pre_relu_tensor_that_is_read_outside_ends_the_chain() {
         let mut model = model();
         model.output.push(ValueInfoProto::untyped("c1"));
         fuse(&mut model);
@@ -287,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn other_convolutions_stay() {
+    fn other_convolutions_are_left_alone() {
         let stays = |change: fn(&mut GraphProto)| {
             let mut model = model();
             change(&mut model);

@@ -1,86 +1,94 @@
-//! What a depthwise convolution does along the way: elementwise arithmetic on what it reads, and on
-//! what it makes.
+//! Evaluates the prologue and epilogue of a convolution.
 //!
-//! [`crate::engine::optimize::conv_fusion`] says which inputs and attributes such a node has.
+//! [`super::pass`] defines the inputs and attributes of such a node.
 
 use camlens_kernels::{Expression, Inline, Pool, Tensor};
 use ort::operator::{ComputeContext, KernelContext};
 
-use crate::engine::optimize::conv_fusion::{AFTER, BEFORE, HANDED, SOURCES};
-use crate::engine::optimize::elementwise::expression;
+use super::pass::{CONV_OUTPUT_INDEX, EPILOGUE, PROLOGUE, PROLOGUE_INPUTS};
+use crate::engine::optimize::elementwise::expression_from_attributes;
 use crate::engine::optimize::memory_layout::MemoryLayout;
-use crate::engine::optimize::tensors::{Numbers, Value, output, tensor};
+use crate::engine::optimize::tensors::{TensorData, Value, output, tensor};
 
-/// The expressions of a node and the order of its inputs.
-pub(crate) struct Along {
-    before: Option<Expression>,
-    sources: usize,
-    after: Option<(Expression, usize)>,
+/// The prologue and epilogue of a node, and the layout of its inputs.
+pub(crate) struct FusedExpressions {
+    prologue: Option<Expression>,
+    prologue_inputs: usize,
+    epilogue: Option<(Expression, usize)>,
     inputs: usize,
-    order: MemoryLayout,
+    layout: MemoryLayout,
 }
 
-/// A node's inputs without its weights, each at its place.
+/// A node's inputs without its filter.
 pub(crate) struct Inputs<'a> {
-    /// What is worked out before; one tensor where nothing is.
-    pub(crate) sources: Vec<Tensor<'a>>,
-    /// What is read afterwards.
-    after: Vec<Tensor<'a>>,
+    /// Inputs of the prologue; a single tensor where there is none.
+    pub(crate) prologue: Vec<Tensor<'a>>,
+    /// Inputs of the epilogue, without the convolution's own output.
+    epilogue: Vec<Tensor<'a>>,
 }
 
-impl Along {
+impl FusedExpressions {
     /// Reads a node's attributes.
     pub(crate) fn new(context: &KernelContext<'_>) -> ort::Result<Self> {
         let count =
             |name: &str| context.get::<i64>(name).and_then(|count| usize::try_from(count).ok());
         let inputs = context.inputs()?.len();
-        let sources = count(SOURCES).unwrap_or(1);
-        let others = inputs.checked_sub(sources + 1);
-        let others = others.ok_or_else(|| ort::Error::new("a convolution with too few inputs"))?;
-        let before = expression(context, BEFORE, sources)?;
-        let after = match count(HANDED) {
-            Some(handed) => expression(context, AFTER, others + 1)?.map(|after| (after, handed)),
+        let prologue_inputs = count(PROLOGUE_INPUTS).unwrap_or(1);
+        let others = inputs.checked_sub(prologue_inputs + 1);
+        let others = others.ok_or_else(|| ort::Error::new("a convolution has too few inputs"))?;
+        let prologue = expression_from_attributes(context, PROLOGUE, prologue_inputs)?;
+        let epilogue = match count(CONV_OUTPUT_INDEX) {
+            Some(conv_output) => expression_from_attributes(context, EPILOGUE, others + 1)?
+                .map(|epilogue| (epilogue, conv_output)),
             None => None,
         };
-        Ok(Self { before, sources, after, inputs, order: MemoryLayout::of(context) })
+        Ok(Self {
+            prologue,
+            prologue_inputs,
+            epilogue,
+            inputs,
+            layout: MemoryLayout::from_attributes(context),
+        })
     }
 
-    /// The order in which all maps lie.
-    pub(crate) fn order(&self) -> MemoryLayout {
-        self.order
+    /// The layout of all feature maps.
+    pub(crate) fn layout(&self) -> MemoryLayout {
+        self.layout
     }
 
-    /// The weights and all other inputs of a run.
+    /// The filter and all other inputs of a run.
     pub(crate) fn values<'a>(
         &self,
         context: &'a ComputeContext,
     ) -> ort::Result<(Value<'a>, Vec<Value<'a>>)> {
-        let others = (0..self.inputs).filter(|&index| index != self.sources);
+        let others = (0..self.inputs).filter(|&index| index != self.prologue_inputs);
         let others = others.map(|index| tensor(context, index)).collect::<ort::Result<_>>()?;
-        Ok((tensor(context, self.sources)?, others))
+        Ok((tensor(context, self.prologue_inputs)?, others))
     }
 
-    /// Each of those others at its place.
-    pub(crate) fn inputs<'a>(&self, numbers: &'a [Numbers<'_>]) -> Inputs<'a> {
-        let mut tensors = numbers.iter().map(Numbers::tensor);
-        let sources = tensors.by_ref().take(self.sources).collect();
-        Inputs { sources, after: tensors.collect() }
+    /// Assigns the other inputs to prologue and epilogue.
+    pub(crate) fn inputs<'a>(&self, numbers: &'a [TensorData<'_>]) -> Inputs<'a> {
+        let mut tensors = numbers.iter().map(TensorData::tensor);
+        let prologue = tensors.by_ref().take(self.prologue_inputs).collect();
+        Inputs { prologue, epilogue: tensors.collect() }
     }
 
-    /// The shape of what is convolved, and how its numbers are worked out, if they are.
-    pub(crate) fn source<'a>(
+    /// The shape of the convolution's input, and the prologue that computes it, if there is one.
+    pub(crate) fn prologue<'a>(
         &'a self,
         inputs: &Inputs<'a>,
     ) -> ort::Result<(Vec<usize>, Option<Inline<'a>>)> {
-        let shapes: Vec<&[usize]> = inputs.sources.iter().map(|tensor| tensor.shape).collect();
+        let shapes: Vec<&[usize]> = inputs.prologue.iter().map(|tensor| tensor.shape).collect();
         let shape = Expression::shape(&shapes).map_err(ort::Error::new)?;
-        let before =
-            self.before.as_ref().map(|before| Inline::new(before, None, &inputs.sources, &shape));
-        Ok((shape, before.transpose().map_err(ort::Error::new)?))
+        let prologue = self
+            .prologue
+            .as_ref()
+            .map(|prologue| Inline::new(prologue, None, &inputs.prologue, &shape));
+        Ok((shape, prologue.transpose().map_err(ort::Error::new)?))
     }
 
-    /// Runs a convolution whose result has this shape, and what comes after it. `convolve` gets
-    /// what comes after, and where the result goes.
+    /// Runs a convolution whose output has this shape, then its epilogue. `convolve` receives the
+    /// epilogue that it can evaluate on the fly, and the output buffer.
     pub(crate) fn run(
         &self,
         context: &ComputeContext,
@@ -90,26 +98,26 @@ impl Along {
         convolve: impl Fn(Option<&Inline<'_>>, &mut [f32]) -> Result<(), String>,
     ) -> ort::Result<()> {
         let mut wide = shape.to_vec();
-        if self.after.is_some() {
+        if self.epilogue.is_some() {
             let shapes =
-                std::iter::once(shape).chain(inputs.after.iter().map(|tensor| tensor.shape));
+                std::iter::once(shape).chain(inputs.epilogue.iter().map(|tensor| tensor.shape));
             wide = Expression::shape(&shapes.collect::<Vec<_>>()).map_err(ort::Error::new)?;
         }
-        let mut output = output(context, &self.order.told(&wide))?;
+        let mut output = output(context, &self.layout.declared_shape(&wide))?;
         let (_, output) = output.try_extract_tensor_mut::<f32>()?;
-        let done = match &self.after {
+        let done = match &self.epilogue {
             None => convolve(None, output),
-            Some((after, handed)) if wide == shape => {
-                Inline::new(after, Some(*handed), &inputs.after, shape)
-                    .and_then(|after| convolve(Some(&after), output))
+            Some((epilogue, conv_output)) if wide == shape => {
+                Inline::new(epilogue, Some(*conv_output), &inputs.epilogue, shape)
+                    .and_then(|epilogue| convolve(Some(&epilogue), output))
             }
-            // What is broadcast to more numbers than it has is worked out first.
-            Some((after, handed)) => {
+            // An output that is broadcast to a larger shape is computed into a buffer first.
+            Some((epilogue, conv_output)) => {
                 let mut own = vec![0.0; shape.iter().product()];
                 convolve(None, &mut own).and_then(|()| {
-                    let mut all = inputs.after.clone();
-                    all.insert((*handed).min(all.len()), Tensor { data: &own, shape });
-                    Inline::new(after, None, &all, &wide)?.run(output, threads)
+                    let mut all = inputs.epilogue.clone();
+                    all.insert((*conv_output).min(all.len()), Tensor { data: &own, shape });
+                    Inline::new(epilogue, None, &all, &wide)?.run(output, threads)
                 })
             }
         };

@@ -1,39 +1,37 @@
-//! Elementwise arithmetic that a depthwise convolution does along the way, while the numbers are in
-//! the cache.
+//! Moves elementwise groups into the depthwise convolution that they feed or follow.
 //!
-//! [`join`] comes after the groups have been found: one whose result only a depthwise convolution
-//! reads is worked out while that reads its maps, and one that alone reads what a convolution
-//! makes, right behind it.
+//! This pass runs after the elementwise groups have been formed. A group whose only consumer is a
+//! depthwise convolution becomes its prologue; a group that is the only consumer of a depthwise
+//! convolution becomes its epilogue.
 
 use std::collections::HashMap;
 
+use crate::engine::optimize::common;
 use crate::engine::optimize::elementwise::{self, CONSTANTS, STEPS};
 use crate::engine::optimize::{common::is_own, depthwise};
 use onnx_gradient::index::GraphIndex;
 use onnx_gradient::proto::{AttributeProto, GraphProto, NodeProto};
 
-/// Attribute of a convolution: how many inputs come first, out of which what it convolves is worked
-/// out; 1 without it. The weights follow, then what is read afterwards.
-pub(crate) const SOURCES: &str = "sources";
+/// Attribute: the number of leading inputs that belong to the prologue; 1 if absent. The filter
+/// follows, then the inputs of the epilogue.
+pub(crate) const PROLOGUE_INPUTS: &str = "prologue_inputs";
 
-/// How the attributes begin that work out what is convolved: those of a group follow.
-pub(crate) const BEFORE: &str = "before_";
+/// Prefix of the prologue's attributes, which are those of an elementwise group.
+pub(crate) const PROLOGUE: &str = "prologue_";
 
-/// How the attributes begin that say what becomes of the result.
-pub(crate) const AFTER: &str = "after_";
+/// Prefix of the epilogue's attributes.
+pub(crate) const EPILOGUE: &str = "epilogue_";
 
-/// Attribute: the place of the convolution's result among the inputs of what comes after it.
-pub(crate) const HANDED: &str = "handed";
+/// Attribute: the index of the convolution's output among the inputs of its epilogue.
+pub(crate) const CONV_OUTPUT_INDEX: &str = "conv_output_index";
 
-/// Joins groups with convolutions in the bodies of a graph's `Loop` nodes; returns how many.
-pub(crate) fn join(graph: &mut GraphProto) -> usize {
-    crate::engine::optimize::common::bodies(graph)
-        .map(|body| join_before(body) + join_after(body))
-        .sum()
+/// Fuses groups into convolutions in the bodies of a graph's `Loop` nodes. Returns how many.
+pub(crate) fn fuse(graph: &mut GraphProto) -> usize {
+    common::bodies(graph).map(|body| fuse_prologues(body) + fuse_epilogues(body)).sum()
 }
 
-/// What a convolution alone reads.
-fn join_before(body: &mut GraphProto) -> usize {
+/// Fuses groups whose only consumer is a convolution.
+fn fuse_prologues(body: &mut GraphProto) -> usize {
     let graph_index = GraphIndex::new(body);
     let mut joined: HashMap<usize, NodeProto> = HashMap::new();
     for (index, node) in
@@ -47,45 +45,46 @@ fn join_before(body: &mut GraphProto) -> usize {
         };
         let input = group.input.iter().chain(&node.input[1..]).cloned().collect();
         let node = NodeProto { input, ..node.clone() };
-        let sources = AttributeProto::int(SOURCES, group.input.len() as i64);
-        joined.insert(index, with_steps(node.with(sources), BEFORE, group));
+        let sources = AttributeProto::int(PROLOGUE_INPUTS, group.input.len() as i64);
+        joined.insert(index, with_expression(node.with(sources), PROLOGUE, group));
     }
     let count = joined.len();
-    crate::engine::optimize::common::replace(body, joined);
+    common::replace(body, joined);
     count
 }
 
-/// What alone reads a convolution.
-fn join_after(body: &mut GraphProto) -> usize {
+/// Fuses groups that are the only consumer of a convolution.
+fn fuse_epilogues(body: &mut GraphProto) -> usize {
     let graph_index = GraphIndex::new(body);
     let mut joined: HashMap<usize, NodeProto> = HashMap::new();
     let groups =
         body.node.iter().enumerate().filter(|(_, node)| is_own(node, elementwise::OPERATOR));
     for (index, group) in groups {
-        let behind = group
+        let candidates = group
             .input
             .iter()
             .enumerate()
-            .filter(|(_, input)| depthwise::makes_for_one(&graph_index, input));
-        // The last that was made is the likeliest to be in the cache still.
-        let last =
-            behind.filter_map(|(place, input)| Some((graph_index.position(input)?, place))).max();
-        let Some((position, place)) = last else { continue };
+            .filter(|(_, input)| depthwise::is_output_with_one_consumer(&graph_index, input));
+        // The convolution that was computed last is the likeliest to be in the cache.
+        let last = candidates
+            .filter_map(|(input_index, input)| Some((graph_index.position(input)?, input_index)))
+            .max();
+        let Some((position, input_index)) = last else { continue };
         let convolution = &body.node[position];
-        let others = group.input.iter().enumerate().filter(|(other, _)| *other != place);
+        let others = group.input.iter().enumerate().filter(|(other, _)| *other != input_index);
         let input =
             convolution.input.iter().chain(others.map(|(_, input)| input)).cloned().collect();
         let node = NodeProto { input, output: group.output.clone(), ..convolution.clone() };
-        let handed = AttributeProto::int(HANDED, place as i64);
-        joined.insert(index, with_steps(node.with(handed), AFTER, group));
+        let conv_output = AttributeProto::int(CONV_OUTPUT_INDEX, input_index as i64);
+        joined.insert(index, with_expression(node.with(conv_output), EPILOGUE, group));
     }
     let count = joined.len();
-    crate::engine::optimize::common::replace(body, joined);
+    common::replace(body, joined);
     count
 }
 
-/// A node with the expression of a group.
-fn with_steps(node: NodeProto, prefix: &str, group: &NodeProto) -> NodeProto {
+/// Copies a group's expression into a node's attributes.
+fn with_expression(node: NodeProto, prefix: &str, group: &NodeProto) -> NodeProto {
     let named = |name: &str| {
         let attribute = group.attribute(name).cloned().unwrap_or_default();
         AttributeProto { name: Some(format!("{prefix}{name}")), ..attribute }
@@ -98,8 +97,8 @@ mod tests {
     use super::*;
     use onnx_gradient::proto::ValueInfoProto;
 
-    /// What becomes of the body of a loop that holds these nodes.
-    fn joined(nodes: Vec<NodeProto>, outputs: &[&str]) -> Vec<NodeProto> {
+    /// The body of a loop with these nodes, after the pass.
+    fn fused(nodes: Vec<NodeProto>, outputs: &[&str]) -> Vec<NodeProto> {
         let output = outputs.iter().map(|name| ValueInfoProto::untyped(name)).collect();
         let body = GraphProto { node: nodes, output, ..Default::default() };
         let mut graph = GraphProto {
@@ -109,12 +108,15 @@ mod tests {
             ],
             ..Default::default()
         };
-        let count = join(&mut graph);
+        let count = fuse(&mut graph);
         let body = graph.node[0].attribute[0].g.take().unwrap();
-        let along = |node: &NodeProto| {
-            [SOURCES, HANDED].iter().filter(|name| node.attribute(name).is_some()).count()
+        let fusions = |node: &NodeProto| {
+            [PROLOGUE_INPUTS, CONV_OUTPUT_INDEX]
+                .iter()
+                .filter(|name| node.attribute(name).is_some())
+                .count()
         };
-        assert_eq!(count, body.node.iter().map(along).sum::<usize>());
+        assert_eq!(count, body.node.iter().map(fusions).sum::<usize>());
         body.node
     }
 
@@ -125,7 +127,7 @@ mod tests {
         }
     }
 
-    /// A group whose only step is number `op`, so that groups can be told apart.
+    /// A group whose only step is operation `op`, so that groups can be told apart.
     fn group(op: i64, inputs: &[&str], output: &str) -> NodeProto {
         own(elementwise::OPERATOR, inputs, output)
             .with(AttributeProto::ints(STEPS, [op, 0, 0, 0]))
@@ -133,8 +135,8 @@ mod tests {
     }
 
     #[test]
-    fn a_convolution_takes_what_only_it_reads_and_what_alone_reads_it() {
-        let nodes = joined(
+    fn a_convolution_takes_its_only_producer_and_its_only_consumer() {
+        let nodes = fused(
             vec![
                 group(1, &["g", "x", "s"], "a"),
                 own(depthwise::OPERATOR, &["a", "w"], "b"),
@@ -148,21 +150,21 @@ mod tests {
             (node.input.join(" ").as_str(), node.output.join(" ").as_str()),
             ("g x s w z y", "c")
         );
-        assert_eq!((node.int(SOURCES, 1), node.int(HANDED, -1)), (3, 1));
-        assert_eq!(node.ints("before_steps").unwrap()[0], 1);
-        assert_eq!(node.ints("after_steps").unwrap()[0], 2);
-        assert_eq!(node.attribute("after_constants").unwrap().floats, [2.0]);
+        assert_eq!((node.int(PROLOGUE_INPUTS, 1), node.int(CONV_OUTPUT_INDEX, -1)), (3, 1));
+        assert_eq!(node.ints("prologue_steps").unwrap()[0], 1);
+        assert_eq!(node.ints("epilogue_steps").unwrap()[0], 2);
+        assert_eq!(node.attribute("epilogue_constants").unwrap().floats, [2.0]);
     }
 
     #[test]
-    fn what_others_read_stays_where_it_is() {
+    fn a_group_with_other_consumers_is_left_alone() {
         let nodes = |outputs: &[&str]| {
             let nodes = vec![
                 group(1, &["g", "x"], "a"),
                 own(depthwise::OPERATOR, &["a", "w"], "b"),
                 group(2, &["b", "x"], "c"),
             ];
-            joined(nodes, outputs).iter().map(|node| node.input.join(" ")).collect::<Vec<_>>()
+            fused(nodes, outputs).iter().map(|node| node.input.join(" ")).collect::<Vec<_>>()
         };
         assert_eq!(nodes(&["c"]), ["g x w x"]);
         assert_eq!(nodes(&["c", "a"]), ["g x", "a w x"]);
@@ -170,8 +172,8 @@ mod tests {
     }
 
     #[test]
-    fn of_two_convolutions_a_group_goes_with_the_later() {
-        let nodes = joined(
+    fn of_two_convolutions_a_group_joins_the_later() {
+        let nodes = fused(
             vec![
                 own(depthwise::OPERATOR, &["x", "w"], "a"),
                 own(depthwise::OPERATOR, &["y", "v"], "b"),
@@ -181,6 +183,6 @@ mod tests {
         );
         let inputs: Vec<String> = nodes.iter().map(|node| node.input.join(" ")).collect();
         assert_eq!(inputs, ["x w", "y v a"]);
-        assert_eq!(nodes[1].int(HANDED, -1), 0);
+        assert_eq!(nodes[1].int(CONV_OUTPUT_INDEX, -1), 0);
     }
 }

@@ -1,7 +1,11 @@
-//! TODO(words)
+//! Depthwise convolutions of the backward pass.
+//!
+//! A depthwise convolution has one filter a channel, so it contains no matrix product. ONNX
+//! Runtime's `ConvTranspose` computes one for each channel all the same, and its `Conv` has a fast
+//! kernel only in its own layout, which would mean copying every feature map of a backward pass.
 
 mod operator;
 mod pass;
 
-pub(crate) use operator::Depthwise;
-pub(crate) use pass::*;
+pub(super) use operator::Depthwise;
+pub(super) use pass::{OPERATOR, fuse, is_output_with_one_consumer};

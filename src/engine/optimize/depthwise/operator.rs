@@ -1,4 +1,4 @@
-//! Depthwise convolutions and their transposes.
+//! The custom operator `Depthwise`: a depthwise convolution or its transpose.
 
 use camlens_kernels::{Direction, Maps, Window};
 use ort::operator::{
@@ -6,10 +6,10 @@ use ort::operator::{
 };
 use ort::value::TensorElementType;
 
-use crate::engine::optimize::conv_fusion::Along;
-use crate::engine::optimize::depthwise::{OPERATOR, TRANSPOSED};
+use super::pass::{OPERATOR, TRANSPOSED};
+use crate::engine::optimize::conv_fusion::FusedExpressions;
 use crate::engine::optimize::memory_layout::MemoryLayout;
-use crate::engine::optimize::tensors::{Numbers, RuntimeThreads, aligned};
+use crate::engine::optimize::tensors::{RuntimeThreads, TensorData, aligned};
 
 /// The operator.
 pub(crate) struct Depthwise {
@@ -39,46 +39,53 @@ impl Operator for Depthwise {
             dilations: sizes(context, "dilations")?,
             pads: [top, left],
         };
-        let after = [bottom, right];
+        let pads_end = [bottom, right];
         let transposed = context.get::<i64>(TRANSPOSED).is_some_and(|transposed| transposed != 0);
         let direction = if transposed { Direction::Back } else { Direction::There };
-        let padding = sizes(context, "output_padding")?;
-        let along = Along::new(context)?;
-        Ok(DepthwiseKernel { along, window, direction, after, padding, threads: self.threads })
+        let output_padding = sizes(context, "output_padding")?;
+        let fused = FusedExpressions::new(context)?;
+        Ok(DepthwiseKernel {
+            fused,
+            window,
+            direction,
+            pads_end,
+            output_padding,
+            threads: self.threads,
+        })
     }
 }
 
-/// An attribute of `N` sizes.
+/// An attribute that holds `N` sizes.
 fn sizes<const N: usize>(context: &KernelContext<'_>, name: &str) -> ort::Result<[usize; N]> {
     let values = context.get::<Vec<i64>>(name).unwrap_or_default();
     let values: Option<Vec<usize>> =
         values.into_iter().map(|value| usize::try_from(value).ok()).collect();
-    let wrong = || ort::Error::new(format!("{OPERATOR} needs {N} sizes as {name}"));
+    let wrong = || ort::Error::new(format!("{OPERATOR} needs {N} values in attribute {name}"));
     values.and_then(|values| values.try_into().ok()).ok_or_else(wrong)
 }
 
-/// The operator in one session.
+/// The operator's kernel in one session.
 pub(crate) struct DepthwiseKernel {
-    along: Along,
+    fused: FusedExpressions,
     window: Window,
     direction: Direction,
-    /// Zeros behind the last row and column; on the way back, what is cut off there.
-    after: [usize; 2],
-    /// What the way back adds there.
-    padding: [usize; 2],
+    /// Padding below and to the right. For a transposed convolution, what is cropped there.
+    pads_end: [usize; 2],
+    /// `output_padding` of a transposed convolution: rows and columns that are added.
+    output_padding: [usize; 2],
     threads: usize,
 }
 
 impl DepthwiseKernel {
-    /// The size of the output along an axis.
-    fn size(&self, axis: usize, input: usize) -> Option<usize> {
+    /// The output's size fused an axis; `None` if the input is too small.
+    fn output_size(&self, axis: usize, input: usize) -> Option<usize> {
         let Window { kernel, strides, dilations, pads } = self.window;
         let (reach, pads) =
-            ((kernel[axis] - 1) * dilations[axis] + 1, pads[axis] + self.after[axis]);
+            ((kernel[axis] - 1) * dilations[axis] + 1, pads[axis] + self.pads_end[axis]);
         match self.direction {
             Direction::There => Some((input + pads).checked_sub(reach)? / strides[axis] + 1),
             Direction::Back => {
-                ((input.checked_sub(1)?) * strides[axis] + reach + self.padding[axis])
+                ((input.checked_sub(1)?) * strides[axis] + reach + self.output_padding[axis])
                     .checked_sub(pads)
             }
         }
@@ -87,27 +94,28 @@ impl DepthwiseKernel {
 
 impl Kernel for DepthwiseKernel {
     fn compute(&mut self, context: &ComputeContext) -> ort::Result<()> {
-        let (weights, values) = self.along.values(context)?;
-        let order = self.along.order();
-        let numbers = Numbers::of(&values, order)?;
-        let inputs = self.along.inputs(&numbers);
+        let (weights, values) = self.fused.values(context)?;
+        let layout = self.fused.layout();
+        let numbers = TensorData::read_all(&values, layout)?;
+        let inputs = self.fused.inputs(&numbers);
         let weights = aligned(&weights)?;
-        let (shape, before) = self.along.source(&inputs)?;
-        let wrong = || ort::Error::new(format!("{OPERATOR} can't take maps of {shape:?}"));
-        let (channels, from) = match (order, shape.as_slice()) {
-            (MemoryLayout::Planes, &[_, channels, height, width]) => (channels, [height, width]),
-            (MemoryLayout::Blocks(_), &[_, blocks, height, width, lanes]) => {
-                (blocks * lanes, [height, width])
+        let (shape, prologue) = self.fused.prologue(&inputs)?;
+        let wrong =
+            || ort::Error::new(format!("{OPERATOR} cannot take an input of shape {shape:?}"));
+        let (channels, input_size) = match (layout, shape.as_slice()) {
+            (MemoryLayout::Nchw, &[_, channels, height, width]) => (channels, [height, width]),
+            (MemoryLayout::Nchwc(_), &[_, blocks, height, width, block]) => {
+                (blocks * block, [height, width])
             }
             _ => return Err(wrong()),
         };
-        let [Some(h), Some(w)] = [0, 1].map(|axis| self.size(axis, from[axis])) else {
+        let [Some(h), Some(w)] = [0, 1].map(|axis| self.output_size(axis, input_size[axis])) else {
             return Err(wrong());
         };
         let threads = RuntimeThreads { context, count: self.threads };
         let job = camlens_kernels::Depthwise {
-            input: Maps { data: inputs.sources[0].data, channels, size: from },
-            before: before.as_ref(),
+            input: Maps { data: inputs.prologue[0].data, channels, size: input_size },
+            before: prologue.as_ref(),
             weights: &weights,
             window: self.window,
             direction: self.direction,
@@ -116,11 +124,11 @@ impl Kernel for DepthwiseKernel {
         };
         let mut made = shape.clone();
         made[2..4].copy_from_slice(&[h, w]);
-        self.along.run(context, &made, &inputs, &threads, |after, output| {
+        self.fused.run(context, &made, &inputs, &threads, |after, output| {
             let job = camlens_kernels::Depthwise { after, ..job };
-            match order {
-                MemoryLayout::Planes => job.run(output, &threads),
-                MemoryLayout::Blocks(lanes) => job.run_in_blocks(lanes, output, &threads),
+            match layout {
+                MemoryLayout::Nchw => job.run(output, &threads),
+                MemoryLayout::Nchwc(block) => job.run_in_blocks(block, output, &threads),
             }
         })
     }

@@ -1,36 +1,32 @@
-//! Finding the backward passes of depthwise convolutions.
-//!
-//! With a filter for every channel there is no product of matrices in a convolution, and the
-//! runtime's `ConvTranspose` makes one for every channel all the same. Its `Conv` has a kernel for
-//! them, but in a layout of its own, to and from which every map of a backward pass would be
-//! copied.
+//! Finds depthwise convolutions of the backward pass and replaces them.
 
 use std::collections::HashMap;
 
+use crate::engine::optimize::common;
 use crate::engine::optimize::common::DOMAIN;
 use onnx_gradient::index::GraphIndex;
 use onnx_gradient::proto::{AttributeProto, GraphProto, NodeProto};
 
-/// The operator: inputs `[N, C, H, W]` and `[C, 1, kh, kw]`, output `[N, C, h, w]`. Its attributes
-/// are those of `Conv`, written out, or of `ConvTranspose`.
+/// The operator's name. Inputs `[N, C, H, W]` and `[C, 1, kh, kw]`, output `[N, C, h, w]`. Its
+/// attributes are those of `Conv` or `ConvTranspose`, all of them explicit.
 pub(crate) const OPERATOR: &str = "Depthwise";
 
-/// Its further attribute: it stands for a `ConvTranspose`.
+/// Attribute: 1 if the operator stands for a `ConvTranspose`.
 pub(crate) const TRANSPOSED: &str = "transposed";
 
-/// Replaces every such convolution in the bodies of a graph's `Loop` nodes; returns how many.
+/// Replaces every depthwise convolution in the bodies of a graph's `Loop` nodes. Returns how many.
 pub(crate) fn fuse(graph: &mut GraphProto) -> usize {
-    let weights = crate::engine::optimize::common::weights(graph);
+    let weights = common::weights(graph);
     let mut count = 0;
-    for body in crate::engine::optimize::common::bodies(graph) {
-        // A filter that is turned round keeps its shape.
-        let turned: HashMap<String, String> = (body.node.iter())
+    for body in common::bodies(graph) {
+        // A flipped filter keeps its shape.
+        let flipped: HashMap<String, String> = (body.node.iter())
             .filter(|node| node.is("Slice"))
             .map(|node| (node.output[0].clone(), node.input[0].clone()))
             .collect();
         for node in &mut body.node {
             let shape =
-                node.input.get(1).and_then(|name| weights.get(turned.get(name).unwrap_or(name)));
+                node.input.get(1).and_then(|name| weights.get(flipped.get(name).unwrap_or(name)));
             if let Some(replacement) = shape.and_then(|shape| replacement(node, shape)) {
                 *node = replacement;
                 count += 1;
@@ -40,11 +36,9 @@ pub(crate) fn fuse(graph: &mut GraphProto) -> usize {
     count
 }
 
-/// Whether a tensor is what such a convolution makes, and one node alone reads it.
-pub(crate) fn makes_for_one(graph_index: &GraphIndex<'_>, tensor: &str) -> bool {
-    graph_index
-        .producer(tensor)
-        .is_some_and(|node| crate::engine::optimize::common::is_own(node, OPERATOR))
+/// Whether a tensor is the output of a [`OPERATOR`] node and has exactly one consumer.
+pub(crate) fn is_output_with_one_consumer(graph_index: &GraphIndex<'_>, tensor: &str) -> bool {
+    graph_index.producer(tensor).is_some_and(|node| common::is_own(node, OPERATOR))
         && graph_index.sole_consumer(tensor).is_some()
 }
 
@@ -88,10 +82,10 @@ mod tests {
     use super::*;
     use onnx_gradient::proto::TensorProto;
 
-    /// What becomes of a convolution in the body of a loop, with weights of this shape.
+    /// The convolution in the body of a loop, with a filter of this shape, after the pass.
     fn fused(weights: &[i64], node: NodeProto) -> NodeProto {
-        let turn = NodeProto::new("Slice", &["w", "starts", "ends"], &["turned"]);
-        let body = GraphProto { node: vec![turn, node], ..Default::default() };
+        let flip = NodeProto::new("Slice", &["w", "starts", "ends"], &["flipped"]);
+        let body = GraphProto { node: vec![flip, node], ..Default::default() };
         let count = weights.iter().product::<i64>() as usize;
         let mut graph = GraphProto {
             initializer: vec![TensorProto::float32("w", weights, &vec![0.0; count])],
@@ -115,8 +109,8 @@ mod tests {
     }
 
     #[test]
-    fn both_ways_become_one_operator_with_all_written_out() {
-        for (op, weights, transposed) in [("ConvTranspose", "w", 1), ("Conv", "turned", 0)] {
+    fn both_directions_become_one_operator_with_explicit_attributes() {
+        for (op, weights, transposed) in [("ConvTranspose", "w", 1), ("Conv", "flipped", 0)] {
             let node = fused(&[6, 1, 3, 5], conv(op, weights, 6));
             assert_eq!(node.int(TRANSPOSED, -1), transposed);
             let list = |name: &str| node.ints(name).unwrap();
@@ -127,8 +121,8 @@ mod tests {
     }
 
     #[test]
-    fn others_stay_the_runtimes() {
-        assert_eq!(fused(&[6, 2, 3, 3], conv("Conv", "turned", 3)).op(), "Conv");
+    fn other_convolutions_are_left_alone() {
+        assert_eq!(fused(&[6, 2, 3, 3], conv("Conv", "flipped", 3)).op(), "Conv");
         assert_eq!(fused(&[6, 1, 3], conv("Conv", "w", 6)).op(), "Conv");
         assert_eq!(fused(&[6, 1, 3, 3], conv("Conv", "computed", 6)).op(), "Conv");
         let by_size =

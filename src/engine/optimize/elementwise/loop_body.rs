@@ -1,4 +1,4 @@
-//! Which nodes of a body are elementwise arithmetic, and which of them make a group.
+//! Which nodes of a loop body are elementwise, and which of them form a group.
 
 use std::collections::{BTreeSet, BinaryHeap, HashMap};
 
@@ -9,47 +9,48 @@ use onnx_gradient::dtype;
 use onnx_gradient::index::GraphIndex;
 use onnx_gradient::proto::{GraphProto, NodeProto, data_type};
 
-/// What a node does, in terms of a step.
-pub(crate) struct Meaning {
+/// A node as a step of an expression.
+pub(crate) struct ElementwiseStep {
     pub(crate) op: Op,
     pub(crate) operands: Vec<String>,
     /// A tensor to whose shape the result is broadcast.
     pub(crate) like: Option<String>,
 }
 
-/// The nodes of a body, as far as groups are made of them.
-pub(crate) struct Body<'g> {
+/// The nodes of a loop body.
+pub(crate) struct LoopBody<'g> {
     graph_index: GraphIndex<'g>,
-    /// What each of them does, if it can be a step.
-    pub(crate) meanings: Vec<Option<Meaning>>,
-    /// Whether its result is true or false.
-    pub(crate) is_condition: Vec<bool>,
+    /// Each node as a step, if it can be one.
+    pub(crate) steps: Vec<Option<ElementwiseStep>>,
+    /// Whether each node's output is boolean.
+    pub(crate) is_boolean: Vec<bool>,
 }
 
-impl<'g> Body<'g> {
-    /// Reads a body; `outside` are the types of the tensors around it.
-    pub(crate) fn new(body: &'g GraphProto, outside: &HashMap<String, i32>) -> Self {
-        let types = dtype::followed(body, outside);
-        let is_condition = (body.node.iter())
+impl<'g> LoopBody<'g> {
+    /// Analyses a body. `outer_types` holds the element types of the tensors of the enclosing
+    /// graphs.
+    pub(crate) fn new(body: &'g GraphProto, outer_types: &HashMap<String, i32>) -> Self {
+        let types = dtype::followed(body, outer_types);
+        let is_boolean = (body.node.iter())
             .map(|node| {
                 node.output.first().and_then(|output| types.get(output)) == Some(&data_type::BOOL)
             })
             .collect();
         let mut found = Self {
             graph_index: GraphIndex::new(body),
-            meanings: Vec::with_capacity(body.node.len()),
-            is_condition,
+            steps: Vec::with_capacity(body.node.len()),
+            is_boolean,
         };
         for node in &body.node {
-            let meaning = found.meaning(node, &types);
-            found.meanings.push(meaning);
+            let step = found.step(node, &types);
+            found.steps.push(step);
         }
         found
     }
 
-    /// What a node does, if it can be a step. Conditions are numbers inside a group, so one that
-    /// comes from elsewhere can't be read.
-    fn meaning(&self, node: &NodeProto, types: &HashMap<String, i32>) -> Option<Meaning> {
+    /// A node as a step, if it can be one. Inside a group booleans are floats, so a boolean from
+    /// outside the group cannot be read.
+    fn step(&self, node: &NodeProto, types: &HashMap<String, i32>) -> Option<ElementwiseStep> {
         let op = node.op();
         let (operation, order): (Op, &[usize]) = match op {
             _ if !node.is_standard() || node.output.len() != 1 => return None,
@@ -77,17 +78,17 @@ impl<'g> Body<'g> {
             _ => return None,
         };
         let is_float = |name: &str| types.get(name) == Some(&data_type::FLOAT);
-        let is_condition = |name: &str| {
+        let is_boolean = |name: &str| {
             types.get(name) == Some(&data_type::BOOL)
                 && self
                     .graph_index
                     .position(name)
-                    .is_some_and(|index| matches!(self.meanings.get(index), Some(Some(_))))
+                    .is_some_and(|index| matches!(self.steps.get(index), Some(Some(_))))
         };
-        let fits = |(place, name): (usize, &String)| match op {
-            "And" | "Or" | "Not" | "Cast" => is_condition(name),
-            "Where" if place == 0 => is_condition(name),
-            "Expand" => place == 1 || is_float(name),
+        let fits = |(index, name): (usize, &String)| match op {
+            "And" | "Or" | "Not" | "Cast" => is_boolean(name),
+            "Where" if index == 0 => is_boolean(name),
+            "Expand" => index == 1 || is_float(name),
             _ => is_float(name),
         };
         if !node.input.iter().enumerate().all(fits) {
@@ -101,27 +102,29 @@ impl<'g> Body<'g> {
             None
         };
         let operands =
-            order.iter().map(|&place| node.input.get(place).cloned()).collect::<Option<_>>()?;
-        Some(Meaning { op: operation, operands, like })
+            order.iter().map(|&index| node.input.get(index).cloned()).collect::<Option<_>>()?;
+        Some(ElementwiseStep { op: operation, operands, like })
     }
 
-    /// The group whose result node `root` gives: what is read by nobody else, and conditions
-    /// whoever reads them, for they can't come from outside.
+    /// The group that computes the output of node `root`. It holds nodes whose only consumers are
+    /// in the group, and boolean nodes whoever consumes them, because a boolean cannot be an input.
     pub(crate) fn group(&self, root: usize) -> Vec<usize> {
         let mut group = BTreeSet::from([root]);
         let mut waiting: BinaryHeap<usize> = self.producers(root).collect();
-        // The last comes first, so that all readers of a node have had their turn.
+        // Last node first, so that all consumers of a node have been seen before it.
         while let Some(index) = waiting.pop() {
-            if self.meanings[index].is_none() || group.contains(&index) {
+            if self.steps[index].is_none() || group.contains(&index) {
                 continue;
             }
-            let is_own = |index: usize| self.consumers(index).all(|reader| group.contains(&reader));
-            // A condition that others read too is worked out again, which they must be able to do
-            // as well.
-            let only_for_own =
-                || self.consumers(index).all(|reader| reader == root || is_own(reader));
-            let is_output = || self.graph_index.is_output(self.result(index));
-            if self.is_condition[index] || (!is_output() && is_own(index) && only_for_own()) {
+            let is_inside =
+                |index: usize| self.consumers(index).all(|reader| group.contains(&reader));
+            // A boolean with consumers outside is computed twice, which the outside must be able to
+            // do as well.
+            let is_used_inside_only =
+                || self.consumers(index).all(|reader| reader == root || is_inside(reader));
+            let is_output = || self.graph_index.is_output(self.output(index));
+            if self.is_boolean[index] || (!is_output() && is_inside(index) && is_used_inside_only())
+            {
                 group.insert(index);
                 waiting.extend(self.producers(index));
             }
@@ -129,26 +132,28 @@ impl<'g> Body<'g> {
         group.into_iter().collect()
     }
 
-    /// Whether it alone reads what one of camlens's convolutions makes, which can do its work along
-    /// the way.
-    pub(crate) fn is_behind_convolution(&self, index: usize) -> bool {
-        let operands = self.meanings[index].iter().flat_map(|meaning| &meaning.operands);
-        operands.into_iter().any(|name| depthwise::makes_for_one(&self.graph_index, name))
+    /// Whether the node is the only consumer of a custom convolution, which can take it as its
+    /// epilogue.
+    pub(crate) fn follows_convolution(&self, index: usize) -> bool {
+        let operands = self.steps[index].iter().flat_map(|step| &step.operands);
+        operands
+            .into_iter()
+            .any(|name| depthwise::is_output_with_one_consumer(&self.graph_index, name))
     }
 
-    /// The nodes that make what a step reads.
+    /// The producers of a step's operands.
     fn producers(&self, index: usize) -> impl Iterator<Item = usize> {
-        let operands = self.meanings[index].iter().flat_map(|meaning| &meaning.operands);
+        let operands = self.steps[index].iter().flat_map(|step| &step.operands);
         operands.filter_map(|name| self.graph_index.position(name))
     }
 
-    /// The nodes that read a node's result.
+    /// The consumers of a node's output.
     fn consumers(&self, index: usize) -> impl Iterator<Item = usize> {
-        self.graph_index.consumer_positions(self.result(index))
+        self.graph_index.consumer_positions(self.output(index))
     }
 
-    /// The tensor that a node makes.
-    pub(crate) fn result(&self, index: usize) -> &'g str {
+    /// The output of a node.
+    pub(crate) fn output(&self, index: usize) -> &'g str {
         &self.graph_index.graph.node[index].output[0]
     }
 }

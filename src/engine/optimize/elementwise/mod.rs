@@ -1,8 +1,12 @@
-//! TODO(words)
+//! Groups of elementwise operators, evaluated in one pass over memory.
+//!
+//! The backward pass of an activation function is a handful of operators, and the runtime reads and
+//! writes memory for each of them. One node replaces each group. A group has one result; a tensor
+//! inside it that is read elsewhere stays outside.
 
 mod loop_body;
 mod operator;
 mod pass;
 
-pub(crate) use operator::*;
-pub(crate) use pass::*;
+pub(super) use operator::{Elementwise, expression_from_attributes};
+pub(super) use pass::{CONSTANTS, OPERATOR, STEPS, SUMS, fuse};

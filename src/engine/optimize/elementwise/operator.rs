@@ -1,4 +1,4 @@
-//! Elementwise expressions.
+//! The custom operator `Elementwise`.
 
 use camlens_kernels::{Expression, Inline, Op, Step, Tensor};
 use ort::operator::{
@@ -6,9 +6,9 @@ use ort::operator::{
 };
 use ort::value::TensorElementType;
 
-use crate::engine::optimize::elementwise::{CONSTANTS, OPERATOR, STEPS, SUMS};
+use super::pass::{CONSTANTS, OPERATOR, STEPS, SUMS};
 use crate::engine::optimize::memory_layout::MemoryLayout;
-use crate::engine::optimize::tensors::{Numbers, RuntimeThreads, output, tensor};
+use crate::engine::optimize::tensors::{RuntimeThreads, TensorData, output, tensor};
 
 /// The operator.
 pub(crate) struct Elementwise {
@@ -35,27 +35,28 @@ impl Operator for Elementwise {
         context: &KernelContext<'attr>,
     ) -> ort::Result<ElementwiseKernel> {
         let inputs = context.inputs()?.len();
-        let missing = || ort::Error::new(format!("{OPERATOR} without steps"));
-        let expression = expression(context, "", inputs)?.ok_or_else(missing)?;
+        let missing = || ort::Error::new(format!("{OPERATOR} has no steps"));
+        let expression = expression_from_attributes(context, "", inputs)?.ok_or_else(missing)?;
         let sums = context.get::<i64>(SUMS).is_some_and(|is_set| is_set != 0);
         Ok(ElementwiseKernel {
             expression,
             inputs,
-            order: MemoryLayout::of(context),
+            layout: MemoryLayout::from_attributes(context),
             sums,
             threads: self.threads,
         })
     }
 }
 
-/// The expression in a node's attributes whose names begin so, if there is one.
-pub(crate) fn expression(
+/// Reads the expression in a node's attributes whose names begin with `prefix`; `None` if there is
+/// none.
+pub(crate) fn expression_from_attributes(
     context: &KernelContext<'_>,
     prefix: &str,
     inputs: usize,
 ) -> ort::Result<Option<Expression>> {
     let Some(steps) = context.get::<Vec<i64>>(format!("{prefix}{STEPS}")) else { return Ok(None) };
-    let wrong = || ort::Error::new("an expression with steps that are none");
+    let wrong = || ort::Error::new("an expression has an invalid step");
     let steps = steps.as_chunks().0.iter().map(|&[op, operands @ ..]: &[i64; 4]| {
         let op =
             usize::try_from(op).ok().and_then(|op| Op::ALL.get(op).copied()).ok_or_else(wrong)?;
@@ -67,12 +68,12 @@ pub(crate) fn expression(
     Expression::new(inputs, constants, steps).map(Some).map_err(ort::Error::new)
 }
 
-/// The operator in one session.
+/// The operator's kernel in one session.
 pub(crate) struct ElementwiseKernel {
     expression: Expression,
     inputs: usize,
-    order: MemoryLayout,
-    /// Whether only the sums of all channels are wanted.
+    layout: MemoryLayout,
+    /// Whether the output is the sum of each channel.
     sums: bool,
     threads: usize,
 }
@@ -82,22 +83,22 @@ impl Kernel for ElementwiseKernel {
         let values = (0..self.inputs)
             .map(|index| tensor(context, index))
             .collect::<ort::Result<Vec<_>>>()?;
-        let numbers = Numbers::of(&values, self.order)?;
-        let tensors: Vec<Tensor<'_>> = numbers.iter().map(Numbers::tensor).collect();
+        let numbers = TensorData::read_all(&values, self.layout)?;
+        let tensors: Vec<Tensor<'_>> = numbers.iter().map(TensorData::tensor).collect();
         let shapes: Vec<&[usize]> = tensors.iter().map(|tensor| tensor.shape).collect();
         let shape = Expression::shape(&shapes).map_err(ort::Error::new)?;
         let inline =
             Inline::new(&self.expression, None, &tensors, &shape).map_err(ort::Error::new)?;
         let threads = RuntimeThreads { context, count: self.threads };
-        let mut made = shape.clone();
-        if let (true, [_, _, height, width, _]) = (self.sums, made.as_mut_slice()) {
+        let mut output_shape = shape.clone();
+        if let (true, [_, _, height, width, _]) = (self.sums, output_shape.as_mut_slice()) {
             (*height, *width) = (1, 1);
         }
-        let mut output = output(context, &self.order.told(&made))?;
+        let mut output = output(context, &self.layout.declared_shape(&output_shape))?;
         let (_, output) = output.try_extract_tensor_mut::<f32>()?;
         let done = match (self.sums, shape.as_slice()) {
-            (true, &[_, _, height, width, lanes]) => {
-                inline.sums([height * width, lanes], output, &threads)
+            (true, &[_, _, height, width, block]) => {
+                inline.sums([height * width, block], output, &threads)
             }
             _ => inline.run(output, &threads),
         };

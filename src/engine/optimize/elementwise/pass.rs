@@ -1,51 +1,47 @@
-//! Finding elementwise arithmetic that the crate `kernels` does in one go.
-//!
-//! The backward pass of an activation function is a handful of operators, each of
-//! which the runtime reads from memory and writes back. [`fuse`] puts one node in the
-//! place of every such group in the body of a `Loop`, which is where the backward pass stands.
-//! A group has one result; what others read of it stays outside.
+//! Finds groups of elementwise operators in the backward pass and replaces each with one node.
 
 use std::collections::{HashMap, HashSet};
 
-use super::loop_body::{Body, Meaning};
+use super::loop_body::{ElementwiseStep, LoopBody};
 use camlens_kernels::Op;
 
+use crate::engine::optimize::common;
 use crate::engine::optimize::common::DOMAIN;
 use onnx_gradient::dtype;
 use onnx_gradient::proto::{AttributeProto, GraphProto, NodeProto, TensorProto};
 
-/// The operator. Inputs: floats, broadcast to one shape, of which some may be there for their shape
-/// alone. Output: the last step's result.
+/// The operator's name. Inputs: floats that broadcast to one shape; some may be there for their
+/// shape alone. Output: the result of the last step.
 pub(crate) const OPERATOR: &str = "Elementwise";
 
-/// Its attribute, numbers that steps read.
+/// Attribute: constants that steps read.
 pub(crate) const CONSTANTS: &str = "constants";
 
-/// Its attribute, four integers a step: the place of the operation in [`Op::ALL`], and its operands
-/// as [`camlens_kernels::Step`] counts them.
+/// Attribute: four integers a step, the index of the operation in [`Op::ALL`] and its operands as
+/// [`camlens_kernels::Step`] counts them.
 pub(crate) const STEPS: &str = "steps";
 
-/// Its attribute, not 0 where the sums of all channels are wanted, `[N, C, 1, 1]`, and not the
-/// numbers. Its maps are in blocks.
+/// Attribute: not 0 if the output is the sum of each channel, `[N, C, 1, 1]`. The inputs are then
+/// in the NCHWc layout.
 pub(crate) const SUMS: &str = "sums";
 
-/// Replaces every group in the bodies of a graph's `Loop` nodes; returns how many.
+/// Replaces every group in the bodies of a graph's `Loop` nodes. Returns how many.
 pub(crate) fn fuse(graph: &mut GraphProto) -> usize {
-    let outside = Outside::of(graph);
-    crate::engine::optimize::common::bodies(graph).map(|body| fuse_body(body, &outside)).sum()
+    let outer = OuterGraph::new(graph);
+    common::bodies(graph).map(|body| fuse_body(body, &outer)).sum()
 }
 
-/// What a body knows of the graph around it.
-struct Outside {
+/// What a loop body needs to know of the enclosing graph.
+struct OuterGraph {
     types: HashMap<String, i32>,
-    /// Its constants without dimensions.
+    /// Constants without dimensions.
     numbers: HashMap<String, f32>,
-    /// The inputs of its sigmoids, by their outputs.
+    /// Inputs of `Sigmoid` nodes, by their outputs.
     sigmoids: HashMap<String, String>,
 }
 
-impl Outside {
-    fn of(graph: &GraphProto) -> Self {
+impl OuterGraph {
+    fn new(graph: &GraphProto) -> Self {
         let sigmoids = graph.node.iter().filter(|node| node.is("Sigmoid"));
         let numbers = graph.initializer.iter().filter(|tensor| tensor.dims.is_empty());
         let number = |tensor: &TensorProto| match tensor.to_float32s()?.as_slice() {
@@ -62,10 +58,10 @@ impl Outside {
     }
 }
 
-/// The node that does a group's work.
-fn replacement(body: &Body<'_>, group: &[usize], outside: &Outside) -> NodeProto {
-    let meanings: Vec<(&str, &Meaning)> = (group.iter())
-        .filter_map(|&index| Some((body.result(index), body.meanings[index].as_ref()?)))
+/// The node that computes a group.
+fn replacement(body: &LoopBody<'_>, group: &[usize], outer: &OuterGraph) -> NodeProto {
+    let meanings: Vec<(&str, &ElementwiseStep)> = (group.iter())
+        .filter_map(|&index| Some((body.output(index), body.steps[index].as_ref()?)))
         .collect();
     let is_inside = |name: &str| meanings.iter().any(|(output, _)| *output == name);
     let mut inputs: Vec<&str> = Vec::new();
@@ -76,16 +72,16 @@ fn replacement(body: &Body<'_>, group: &[usize], outside: &Outside) -> NodeProto
             }
         }
     }
-    // A sigmoid of what is read anyway is worked out again: the forward pass then need not write
-    // it.
+    // A sigmoid whose input is read anyway is computed again, so that the forward pass need not
+    // store it.
     let again: Vec<(&str, &str)> = (inputs.iter())
-        .filter_map(|&input| Some((input, outside.sigmoids.get(input)?.as_str())))
-        .filter(|(_, of)| inputs.contains(of) && !outside.sigmoids.contains_key(*of))
+        .filter_map(|&input| Some((input, outer.sigmoids.get(input)?.as_str())))
+        .filter(|(_, of)| inputs.contains(of) && !outer.sigmoids.contains_key(*of))
         .collect();
     inputs.retain(|input| again.iter().all(|(sigmoid, _)| sigmoid != input));
     let constants: Vec<(&str, f32)> =
-        inputs.iter().filter_map(|&input| Some((input, *outside.numbers.get(input)?))).collect();
-    // An operator has an input at least.
+        inputs.iter().filter_map(|&input| Some((input, *outer.numbers.get(input)?))).collect();
+    // An operator needs at least one input.
     let constants = if constants.len() < inputs.len() { constants } else { Vec::new() };
     inputs.retain(|input| constants.iter().all(|(constant, _)| constant != input));
     let results = inputs.iter().chain(constants.iter().map(|(name, _)| name)).copied();
@@ -103,7 +99,7 @@ fn replacement(body: &Body<'_>, group: &[usize], outside: &Outside) -> NodeProto
         let operands: Vec<&str> = meaning.operands.iter().map(String::as_str).collect();
         write(meaning.op, &operands);
     }
-    let output = body.result(group[group.len() - 1]);
+    let output = body.output(group[group.len() - 1]);
     NodeProto {
         name: Some(output.to_owned()),
         domain: Some(DOMAIN.into()),
@@ -116,22 +112,22 @@ fn replacement(body: &Body<'_>, group: &[usize], outside: &Outside) -> NodeProto
     .with(AttributeProto::ints(STEPS, steps))
 }
 
-fn fuse_body(graph: &mut GraphProto, outside: &Outside) -> usize {
-    let body = Body::new(graph, &outside.types);
+fn fuse_body(graph: &mut GraphProto, outer: &OuterGraph) -> usize {
+    let body = LoopBody::new(graph, &outer.types);
     let mut taken: HashSet<usize> = HashSet::new();
     let mut replacements: HashMap<usize, NodeProto> = HashMap::new();
-    for root in (0..body.meanings.len()).rev() {
-        if taken.contains(&root) || body.meanings[root].is_none() || body.is_condition[root] {
+    for root in (0..body.steps.len()).rev() {
+        if taken.contains(&root) || body.steps[root].is_none() || body.is_boolean[root] {
             continue;
         }
         let group = body.group(root);
-        if group.len() > 1 || body.is_behind_convolution(root) {
-            replacements.insert(root, replacement(&body, &group, outside));
+        if group.len() > 1 || body.follows_convolution(root) {
+            replacements.insert(root, replacement(&body, &group, outer));
             taken.extend(group);
         }
     }
     let count = replacements.len();
-    crate::engine::optimize::common::replace(graph, replacements);
+    common::replace(graph, replacements);
     count
 }
 
@@ -140,7 +136,7 @@ mod tests {
     use super::*;
     use onnx_gradient::proto::{TensorProto, ValueInfoProto};
 
-    /// A graph that computes `x`, `s = σ(x)` and `n`, a number of places, and the body of its loop.
+    /// A graph that computes `x`, `s = σ(x)` and the element count `n`, and the body of its loop.
     fn graph(nodes: Vec<NodeProto>, outputs: &[&str]) -> GraphProto {
         let output = outputs.iter().map(|name| ValueInfoProto::untyped(name)).collect();
         let body = GraphProto { node: nodes, output, ..Default::default() };
@@ -165,7 +161,7 @@ mod tests {
         NodeProto::new(op, inputs, &[output])
     }
 
-    /// The body's nodes after fusion, each as `operator inputs`, and the steps of the fused ones.
+    /// The body's nodes after the pass, each as `operator inputs`, and the steps of the fused ones.
     fn fused(nodes: Vec<NodeProto>, outputs: &[&str]) -> (Vec<String>, Vec<Vec<i64>>) {
         let mut graph = graph(nodes, outputs);
         let count = fuse(&mut graph);
@@ -202,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn what_others_read_stays_and_a_condition_is_worked_out_twice() {
+    fn a_tensor_read_outside_stays_and_a_boolean_is_computed_twice() {
         let two = |first: &str, second: &str| {
             vec![
                 op("Neg", &["x"], "negative"),
@@ -215,7 +211,7 @@ mod tests {
         };
         let (nodes, _) = fused(two("y", "z"), &["y", "z"]);
         assert_eq!(nodes, ["Neg x", "Elementwise negative x", "Elementwise negative x"]);
-        // The result of the first is read by an operator of another kind besides.
+        // Another operator reads the result of the first as well.
         let mut three = two("y", "z");
         three.push(op("Relu", &["a"], "w"));
         let (nodes, _) = fused(three, &["y", "z", "w"]);
@@ -224,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sigmoid_of_what_is_read_anyway_is_worked_out_again() {
+    fn a_sigmoid_whose_input_is_read_is_computed_again() {
         let slope = |first: &str| {
             vec![
                 op("Sub", &["one", "s"], "rest"),
@@ -239,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn an_expansion_takes_the_shape_of_what_it_is_like() {
+    fn an_expand_takes_the_shape_of_its_model_tensor() {
         let expand = |start: Option<i64>| {
             let mut shape = op("Shape", &["x"], "shape");
             shape.attribute.extend(start.map(|start| AttributeProto::int("start", start)));
@@ -252,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn constants_are_no_inputs_unless_there_is_nothing_else() {
+    fn constants_become_attributes_unless_there_is_no_other_input() {
         let nodes = |first: &str| vec![op("Add", &["one", first], "a"), op("Exp", &["a"], "y")];
         let mut graph = graph(nodes("x"), &["y"]);
         fuse(&mut graph);
@@ -265,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn integers_and_conditions_from_elsewhere_stay_the_runtimes() {
+    fn integers_and_booleans_from_outside_are_left_alone() {
         let integers = vec![op("Add", &["n", "n"], "m"), op("Mul", &["m", "n"], "y")];
         assert_eq!(fused(integers, &["y"]).0, ["Add n n", "Mul m n"]);
         let reduced = vec![

@@ -1,4 +1,4 @@
-//! Products with large matrices, without what is multiplied by zero.
+//! The custom operator `Gemv`.
 
 use camlens_kernels::{Matrix, product, product_transposed};
 use ort::operator::{
@@ -6,16 +6,16 @@ use ort::operator::{
 };
 use ort::value::{DynTensorValueType, TensorElementType};
 
-use crate::engine::optimize::gemv::{OPERATOR, TRANSPOSED};
-use crate::engine::optimize::tensors::{RuntimeThreads, bytes, floats, tensor, unread};
+use super::pass::{OPERATOR, TRANSPOSED};
+use crate::engine::optimize::tensors::{RuntimeThreads, bytes, floats, tensor, unused_output};
 
 /// The operator.
-pub(crate) struct LargeProduct {
+pub(crate) struct Gemv {
     pub(crate) threads: usize,
 }
 
-impl Operator for LargeProduct {
-    type Kernel<'attr> = ProductKernel;
+impl Operator for Gemv {
+    type Kernel<'attr> = GemvKernel;
 
     fn name(&self) -> &str {
         OPERATOR
@@ -34,19 +34,19 @@ impl Operator for LargeProduct {
         [OperatorOutput::required(TensorElementType::Float32)]
     }
 
-    fn create_kernel<'attr>(&self, context: &KernelContext<'attr>) -> ort::Result<ProductKernel> {
+    fn create_kernel<'attr>(&self, context: &KernelContext<'attr>) -> ort::Result<GemvKernel> {
         let transposed = context.get::<i64>(TRANSPOSED).is_some_and(|transposed| transposed != 0);
-        Ok(ProductKernel { threads: self.threads, transposed })
+        Ok(GemvKernel { threads: self.threads, transposed })
     }
 }
 
-/// The operator in one session.
-pub(crate) struct ProductKernel {
+/// The operator's kernel in one session.
+pub(crate) struct GemvKernel {
     threads: usize,
     transposed: bool,
 }
 
-impl Kernel for ProductKernel {
+impl Kernel for GemvKernel {
     fn compute(&mut self, context: &ComputeContext) -> ort::Result<()> {
         let (input, matrix) = (tensor(context, 0)?, tensor(context, 1)?);
         let bias = context.input(2)?;
@@ -54,15 +54,16 @@ impl Kernel for ProductKernel {
         let (shape, input) = input.try_extract_tensor::<f32>()?;
         let (Some((&wide, before)), &[rows, columns]) = (shape.split_last(), &matrix.shape()[..])
         else {
-            return Err(ort::Error::new(format!("{OPERATOR} multiplies matrices")));
+            return Err(ort::Error::new(format!("{OPERATOR} takes [.., K] and a matrix")));
         };
         let (read, made) = if self.transposed { (columns, rows) } else { (rows, columns) };
         if wide != read {
             return Err(ort::Error::new(format!(
-                "{OPERATOR} can't multiply {wide} columns by {read} rows"
+                "{OPERATOR} cannot multiply {wide} columns by {read} rows"
             )));
         }
-        let mut output = context.output(0, [before, &[made]].concat())?.ok_or_else(unread)?;
+        let mut output =
+            context.output(0, [before, &[made]].concat())?.ok_or_else(unused_output)?;
         let matrix =
             Matrix { bytes: bytes(&matrix)?, rows: rows as usize, columns: columns as usize };
         let threads = RuntimeThreads { context, count: self.threads };

@@ -1,31 +1,28 @@
-//! Finding products with a matrix so large that reading it is all that takes time.
-//!
-//! Such are the fully connected layers of AlexNet and VGG, forwards and backwards.
-//! What they multiply is zero wherever a ReLU was shut, and what is multiplied
-//! by zero need not be read: full-size VGG16's first such layer has 411 MB.
+//! Finds products with a large constant matrix and replaces them.
 
+use crate::engine::optimize::common;
 use crate::engine::optimize::common::DOMAIN;
 use onnx_gradient::proto::{AttributeProto, GraphProto, NodeProto};
 
-/// The operator: inputs `[.., K]` and `[K, M]` (`[M, K]` with [`TRANSPOSED`]) and perhaps a bias
-/// `[M]`; output `[.., M]`.
-pub(crate) const OPERATOR: &str = "LargeProduct";
+/// The operator's name. Inputs `[.., K]`, `[K, M]` (`[M, K]` with [`TRANSPOSED`]) and an optional
+/// bias `[M]`; output `[.., M]`.
+pub(crate) const OPERATOR: &str = "Gemv";
 
-/// Its attribute: the matrix lies as `[M, K]`.
+/// Attribute: 1 if the matrix is stored as `[M, K]`.
 pub(crate) const TRANSPOSED: &str = "transposed";
 
-/// Numbers in a matrix. A smaller one stays in the processor's cache, and the runtime's product is
-/// as good; so it is where tokens, not images, are the rows.
+/// Smallest number of elements. A smaller matrix stays in the CPU's cache, where the runtime's
+/// product is as fast. So it is where the rows are tokens instead of images.
 const LARGE: i64 = 1 << 23;
 
-/// The same for a `Gemm` of the backward pass: it has a row an image, and the first begins with one
-/// class and zeros.
+/// The same for a `Gemm` of the backward pass, which has one row an image; the first one receives a
+/// gradient of one class and zeros.
 const LARGE_BACKWARDS: i64 = 1 << 18;
 
-/// Replaces every such product, in the graph and in the bodies of its `Loop` nodes; returns how
+/// Replaces every such product, in the graph and in the bodies of its `Loop` nodes. Returns how
 /// many.
 pub(crate) fn fuse(graph: &mut GraphProto) -> usize {
-    let shapes = crate::engine::optimize::common::weights(graph);
+    let shapes = common::weights(graph);
     let fits = |node: &NodeProto, is_backwards: bool| -> Option<bool> {
         let transposed = product(node)?;
         let large = if is_backwards && node.op() == "Gemm" { LARGE_BACKWARDS } else { LARGE };
@@ -40,13 +37,13 @@ pub(crate) fn fuse(graph: &mut GraphProto) -> usize {
     for node in &mut graph.node {
         count += usize::from(replace(node, fits(node, false)));
     }
-    for node in crate::engine::optimize::common::bodies(graph).flat_map(|body| &mut body.node) {
+    for node in common::bodies(graph).flat_map(|body| &mut body.node) {
         count += usize::from(replace(node, fits(node, true)));
     }
     count
 }
 
-/// Whether a node is a product, with no factor to it, and of which orientation.
+/// Whether a node is a plain product, and if so, whether its matrix is transposed.
 fn product(node: &NodeProto) -> Option<bool> {
     let is_plain = || {
         node.int("transA", 0) == 0
@@ -83,7 +80,7 @@ mod tests {
         }
     }
 
-    /// What becomes of a product with a matrix of so many rows and 4096 columns.
+    /// A product with a matrix of `rows` rows and 4096 columns, after the pass.
     fn fused(product: NodeProto, rows: i64, in_loop: bool) -> String {
         let nodes = vec![product];
         let node = if in_loop {
@@ -113,24 +110,21 @@ mod tests {
     }
 
     #[test]
-    fn products_with_a_large_matrix_are_replaced_forwards_and_backwards() {
+    fn products_with_a_large_matrix_are_replaced_in_both_passes() {
         for in_loop in [false, true] {
             let fused = |product, rows| fused(product, rows, in_loop);
-            assert_eq!(fused(gemm(&["x", "w"], 0), 2048), "LargeProduct 0");
-            assert_eq!(fused(gemm(&["x", "w"], 1), 2048), "LargeProduct 1");
-            assert_eq!(fused(gemm(&["x", "w", "wide"], 0), 2048), "LargeProduct 0");
-            assert_eq!(fused(gemm(&["x", "w", "wide"], 1), 4096), "LargeProduct 1");
-            assert_eq!(
-                fused(NodeProto::new("MatMul", &["x", "w"], &["y"]), 2048),
-                "LargeProduct 0"
-            );
+            assert_eq!(fused(gemm(&["x", "w"], 0), 2048), "Gemv 0");
+            assert_eq!(fused(gemm(&["x", "w"], 1), 2048), "Gemv 1");
+            assert_eq!(fused(gemm(&["x", "w", "wide"], 0), 2048), "Gemv 0");
+            assert_eq!(fused(gemm(&["x", "w", "wide"], 1), 4096), "Gemv 1");
+            assert_eq!(fused(NodeProto::new("MatMul", &["x", "w"], &["y"]), 2048), "Gemv 0");
         }
     }
 
     #[test]
-    fn others_stay_the_runtimes() {
+    fn other_products_are_left_alone() {
         assert_eq!(fused(gemm(&["x", "w"], 0), 2047, false), "Gemm -1");
-        // A bias that is broadcast, a matrix that is computed, a factor.
+        // A bias that is broadcast, a matrix that is computed, a scale factor.
         assert_eq!(fused(gemm(&["x", "w", "one"], 0), 2048, false), "Gemm -1");
         assert_eq!(fused(gemm(&["x", "computed"], 0), 2048, false), "Gemm -1");
         let halved = gemm(&["x", "w"], 0).with(AttributeProto::float("alpha", 0.5));
@@ -139,10 +133,10 @@ mod tests {
     }
 
     #[test]
-    fn backwards_a_row_an_image_is_worth_it_for_less() {
-        assert_eq!(fused(gemm(&["x", "w"], 0), 64, true), "LargeProduct 0");
+    fn the_backward_pass_replaces_smaller_matrices() {
+        assert_eq!(fused(gemm(&["x", "w"], 0), 64, true), "Gemv 0");
         assert_eq!(fused(gemm(&["x", "w"], 0), 63, true), "Gemm -1");
-        // Tokens would be many rows.
+        // With tokens there would be many rows.
         assert_eq!(fused(NodeProto::new("MatMul", &["x", "w"], &["y"]), 2047, true), "MatMul -1");
     }
 }

@@ -1,5 +1,6 @@
-//! How many channels this runtime's convolutions keep together in a block: it depends on the
-//! processor, so it is tried out.
+//! Detects the block size of the runtime's NCHWc convolutions.
+//!
+//! It depends on the CPU and the runtime does not tell it, so a tiny graph is run.
 
 use std::path::Path;
 
@@ -8,38 +9,41 @@ use ndarray::Array4;
 use ort::value::TensorRef;
 use prost::Message;
 
-use crate::engine::optimize::nchwc::turning;
+use super::pass::reorder_model;
 use crate::engine::runtime::Runtime;
 
-/// Channels that fill two blocks of any kind, and places of a map.
+/// Channels that fill two blocks of any size, and positions of a channel.
 const CHANNELS: usize = 32;
-const PLACES: usize = 2;
+const POSITIONS: usize = 2;
 
-/// Lets the runtime turn maps round, and looks where their numbers lie. Nothing where it can't, or
-/// where they lie as in no blocks that camlens's operators take.
-pub(in crate::engine) fn kept(runtime: &Runtime) -> Option<usize> {
-    let turned = turned(runtime).ok()?;
-    BLOCKS.into_iter().find(|&lanes| (0..turned.len()).all(|at| turned[at] == number_at(at, lanes)))
+/// Lets the runtime reorder a tensor and looks where the elements lie. `None` where it cannot, or
+/// where the block size is none that the kernels take.
+pub(in crate::engine) fn detect_block(runtime: &Runtime) -> Option<usize> {
+    let reordered = reordered(runtime).ok()?;
+    BLOCKS.into_iter().find(|&block_size| {
+        (0..reordered.len()).all(|offset| reordered[offset] == element_at(offset, block_size))
+    })
 }
 
-/// Every number says which it is.
-fn number(channel: usize, place: usize) -> f32 {
-    (channel * PLACES + place) as f32
+/// An element whose value identifies it.
+fn element(channel: usize, position: usize) -> f32 {
+    (channel * POSITIONS + position) as f32
 }
 
-/// The number at a place of maps `[1, C/L, 1, W, L]`.
-fn number_at(at: usize, lanes: usize) -> f32 {
-    let (block, place, lane) = (at / lanes / PLACES, at / lanes % PLACES, at % lanes);
-    number(block * lanes + lane, place)
+/// The element offset an offset of `[1, C/b, 1, W, b]`.
+fn element_at(offset: usize, block_size: usize) -> f32 {
+    let (block, position, lane) =
+        (offset / block_size / POSITIONS, offset / block_size % POSITIONS, offset % block_size);
+    element(block * block_size + lane, position)
 }
 
-fn turned(runtime: &Runtime) -> ort::Result<Vec<f32>> {
-    let maps = Array4::from_shape_fn((1, CHANNELS, 1, PLACES), |(_, channel, _, place)| {
-        number(channel, place)
+fn reordered(runtime: &Runtime) -> ort::Result<Vec<f32>> {
+    let tensor = Array4::from_shape_fn((1, CHANNELS, 1, POSITIONS), |(_, channel, _, position)| {
+        element(channel, position)
     });
-    let model = turning("planes", "blocks").encode_to_vec();
+    let model = reorder_model("nchw", "nchwc").encode_to_vec();
     let mut session = runtime.session(&model, Path::new(""), false, false, None)?;
     let outputs =
-        session.run(ort::inputs!["planes" => TensorRef::from_array_view(maps.view())?])?;
-    Ok(outputs["blocks"].try_extract_tensor::<f32>()?.1.to_vec())
+        session.run(ort::inputs!["nchw" => TensorRef::from_array_view(tensor.view())?])?;
+    Ok(outputs["nchwc"].try_extract_tensor::<f32>()?.1.to_vec())
 }

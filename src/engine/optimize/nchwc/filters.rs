@@ -1,39 +1,38 @@
-//! Filters as the runtime's convolutions on blocks want them, computed from those of the model by
-//! nodes that the runtime works out once, when it loads a program.
+//! Reorders filters for the runtime's NCHWc convolutions.
+//!
+//! The reordering is written as nodes, which the runtime evaluates once when it loads a program.
 
 use onnx_gradient::proto::{AttributeProto, NodeProto, TensorProto};
 
-/// In which order a filter's numbers are wanted, `[out, in, kh, kw]` being what there is.
+/// The layout of a filter that is stored as `[out, in, kh, kw]`, named as in ONNX Runtime's MLAS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Arrangement {
-    /// From blocks to blocks.
-    Both,
-    /// The same, the other way: `out` and `in` change places. Filters are 1×1.
-    Back,
-    /// From an image with a few channels, in the ordinary order, to blocks; or a filter for every
-    /// channel.
-    Out,
+pub(crate) enum FilterLayout {
+    /// `OIHWBiBo`: input and output in NCHWc.
+    Oihwbibo,
+    /// The transposed filter of a 1×1 convolution in `OIHWBiBo`: `out` and `in` change places.
+    OihwbiboTransposed,
+    /// `OIHWBo`: an image of a few channels in NCHW to NCHWc, or a depthwise filter.
+    Oihwbo,
 }
 
-/// So many channels as fill their blocks.
-pub(crate) const fn filled(channels: i64, lanes: i64) -> i64 {
-    (channels + lanes - 1) / lanes * lanes
+/// `channels` rounded up to whole blocks.
+pub(crate) const fn padded(channels: i64, block: i64) -> i64 {
+    (channels + block - 1) / block * block
 }
 
-/// The nodes and constants that make a filter out of `source` of these sizes, with so many channels
-/// in a block, the last node's output being `name`.
-pub(crate) fn arrange(
+/// The nodes and constants that reorder the filter `source`. The last node's output is `name`.
+pub(crate) fn reorder(
     source: &str,
     name: &str,
     sizes: [i64; 4],
-    arrangement: Arrangement,
-    lanes: i64,
+    layout: FilterLayout,
+    block: i64,
 ) -> (Vec<NodeProto>, Vec<TensorProto>) {
     let [outs, ins, height, width] = sizes;
-    let filled = |channels| filled(channels, lanes);
-    let wide = match arrangement {
-        Arrangement::Out => [filled(outs), ins],
-        Arrangement::Both | Arrangement::Back => [filled(outs), filled(ins)],
+    let padded = |channels| padded(channels, block);
+    let padded_size = match layout {
+        FilterLayout::Oihwbo => [padded(outs), ins],
+        FilterLayout::Oihwbibo | FilterLayout::OihwbiboTransposed => [padded(outs), padded(ins)],
     };
     let part = |what: &str| format!("{name}/{what}");
     let (mut nodes, mut constants) = (Vec::new(), Vec::new());
@@ -42,31 +41,32 @@ pub(crate) fn arrange(
         part(what)
     };
     let mut last = source.to_owned();
-    if wide != [outs, ins] {
-        let pads = constant("pads", &[0, 0, 0, 0, wide[0] - outs, wide[1] - ins, 0, 0]);
-        nodes.push(NodeProto::new("Pad", &[&last, &pads], &[&part("filled")]));
-        last = part("filled");
+    if padded_size != [outs, ins] {
+        let pads =
+            constant("pads", &[0, 0, 0, 0, padded_size[0] - outs, padded_size[1] - ins, 0, 0]);
+        nodes.push(NodeProto::new("Pad", &[&last, &pads], &[&part("padded")]));
+        last = part("padded");
     }
-    let (split, order, told): (Vec<i64>, &[i64], [i64; 2]) = match arrangement {
-        Arrangement::Out => {
-            (vec![wide[0] / lanes, lanes, ins, height, width], &[0, 2, 3, 4, 1], wide)
+    let (split, perm, declared): (Vec<i64>, &[i64], [i64; 2]) = match layout {
+        FilterLayout::Oihwbo => {
+            (vec![padded_size[0] / block, block, ins, height, width], &[0, 2, 3, 4, 1], padded_size)
         }
-        Arrangement::Both => (
-            vec![wide[0] / lanes, lanes, wide[1] / lanes, lanes, height, width],
+        FilterLayout::Oihwbibo => (
+            vec![padded_size[0] / block, block, padded_size[1] / block, block, height, width],
             &[0, 2, 4, 5, 3, 1],
-            wide,
+            padded_size,
         ),
-        Arrangement::Back => (
-            vec![wide[0] / lanes, lanes, wide[1] / lanes, lanes],
+        FilterLayout::OihwbiboTransposed => (
+            vec![padded_size[0] / block, block, padded_size[1] / block, block],
             &[2, 0, 1, 3],
-            [wide[1], wide[0]],
+            [padded_size[1], padded_size[0]],
         ),
     };
     let split = constant("split", &split);
-    let told = constant("told", &[told[0], told[1], height, width]);
-    nodes.push(NodeProto::new("Reshape", &[&last, &split], &[&part("blocks")]));
-    let turn = NodeProto::new("Transpose", &[&part("blocks")], &[&part("turned")]);
-    nodes.push(turn.with(AttributeProto::ints("perm", order)));
-    nodes.push(NodeProto::new("Reshape", &[&part("turned"), &told], &[name]));
+    let declared = constant("declared", &[declared[0], declared[1], height, width]);
+    nodes.push(NodeProto::new("Reshape", &[&last, &split], &[&part("split")]));
+    let transpose = NodeProto::new("Transpose", &[&part("split")], &[&part("reordered")]);
+    nodes.push(transpose.with(AttributeProto::ints("perm", perm)));
+    nodes.push(NodeProto::new("Reshape", &[&part("reordered"), &declared], &[name]));
     (nodes, constants)
 }

@@ -1,21 +1,11 @@
-//! Maps in blocks of channels from one end of a program to the other.
-//!
-//! The runtime's convolutions work on maps `[N, C/L, H, W, L]`, with 8 or 16 lanes L by the
-//! processor, and it turns maps round where another operator stands between two of them. A backward
-//! pass through depthwise convolutions is full of camlens's own operators, so maps would be
-//! turned all the time, and its convolutions of 1×1 be products of matrices in the ordinary order,
-//! which take twice as long. [`lay_out`] writes what the runtime would write, its operators of the
-//! domain [`RUNTIME`], forwards and backwards, and between them camlens's own, which take either
-//! order.
-//!
-//! A tensor in blocks is called `[N, C, H, W]` all the same. Where channels do not fill their
-//! blocks, the rest is zeros after a convolution, and whatever is made of zeros after that; filters
-//! have zeros for it.
+//! Rewrites a graph and the bodies of its loops into the NCHWc layout.
 
 use std::collections::HashMap;
 
-use super::writer::{self, Writer};
+use super::scope::{NCHWC_DOMAIN, runtime_node};
+use super::writer::Writer;
 
+use crate::engine::optimize::common;
 use crate::engine::optimize::{
     common::{bodies, is_own},
     depthwise,
@@ -25,24 +15,17 @@ use onnx_gradient::index::{GraphIndex, read_names};
 use onnx_gradient::passes::opset_upgrade::OPSET;
 use onnx_gradient::proto::{GraphProto, ModelProto, NodeProto, OperatorSetIdProto};
 
-/// An operator of camlens takes and gives maps in blocks of so many channels if it has this
-/// attribute, and it is not 0.
-pub(crate) const ATTRIBUTE: &str = "blocks";
-
-/// The domain of the runtime's operators on blocks.
-pub(crate) const RUNTIME: &str = "com.microsoft.nchwc";
-
-/// The opset of these operators.
+/// The opset import of the runtime's NCHWc operators.
 pub(crate) fn opset() -> OperatorSetIdProto {
-    OperatorSetIdProto { domain: Some(RUNTIME.into()), version: Some(1) }
+    OperatorSetIdProto { domain: Some(NCHWC_DOMAIN.into()), version: Some(1) }
 }
 
-/// A model that turns the maps of its input into blocks.
+/// A model that reorders its input to NCHWc.
 #[must_use]
-pub(crate) fn turning(input: &str, output: &str) -> ModelProto {
+pub(crate) fn reorder_model(input: &str, output: &str) -> ModelProto {
     let graph = GraphProto {
-        name: Some("turning".into()),
-        node: vec![writer::of_runtime("ReorderInput", &[input], output)],
+        name: Some("reorder".into()),
+        node: vec![runtime_node("ReorderInput", &[input], output)],
         input: vec![float_tensor(input)],
         output: vec![float_tensor(output)],
         ..GraphProto::default()
@@ -56,22 +39,22 @@ pub(crate) fn turning(input: &str, output: &str) -> ModelProto {
     }
 }
 
-/// Lays out a graph that carries gradients back through depthwise convolutions, in blocks of so
-/// many channels; returns how many convolutions are in blocks.
-pub(crate) fn lay_out(graph: &mut GraphProto, lanes: usize) -> usize {
+/// Rewrites a graph whose backward pass contains depthwise convolutions. `block` is the block size.
+/// Returns the number of convolutions in NCHWc.
+pub(crate) fn fuse(graph: &mut GraphProto, block: usize) -> usize {
     let has_depthwise =
         bodies(graph).any(|body| body.node.iter().any(|node| is_own(node, depthwise::OPERATOR)));
     if !has_depthwise {
         return 0;
     }
     let weights = std::mem::take(&mut graph.initializer);
-    let mut writer = Writer::new(&weights, lanes);
-    graph.node = laid_out(graph, &mut writer, |writer, loops| {
+    let mut writer = Writer::new(&weights, block);
+    graph.node = rewrite_nodes(graph, &mut writer, |writer, loops| {
         let bodies = loops.attribute.iter_mut().filter_map(|attribute| attribute.g.as_mut());
         bodies.for_each(|body| {
-            // What a body makes is not there outside it.
+            // A tensor of the body does not exist outside it.
             let outside = writer.scope.clone();
-            body.node = laid_out(body, writer, |_, _| {});
+            body.node = rewrite_nodes(body, writer, |_, _| {});
             finish(body, writer);
             writer.scope = outside;
         });
@@ -84,14 +67,14 @@ pub(crate) fn lay_out(graph: &mut GraphProto, lanes: usize) -> usize {
 }
 
 fn is_convolution(node: &NodeProto) -> bool {
-    node.domain() == RUNTIME && node.op() == "Conv"
+    node.domain() == NCHWC_DOMAIN && node.op() == "Conv"
 }
 
-/// The nodes of a graph in blocks, as far as they can be; `inside` is handed the loops.
-fn laid_out(
+/// The nodes of a graph, in NCHWc where possible. `on_loop` receives each `Loop`.
+fn rewrite_nodes(
     graph: &GraphProto,
     writer: &mut Writer<'_>,
-    inside: impl Fn(&mut Writer<'_>, &mut NodeProto),
+    on_loop: impl Fn(&mut Writer<'_>, &mut NodeProto),
 ) -> Vec<NodeProto> {
     let graph_index = GraphIndex::new(graph);
     let mut nodes = Vec::with_capacity(graph.node.len());
@@ -99,7 +82,7 @@ fn laid_out(
         if !writer.write(&graph_index, node, &mut nodes) {
             let mut node = node.clone();
             if node.is("Loop") {
-                inside(writer, &mut node);
+                on_loop(writer, &mut node);
             }
             nodes.push(node);
         }
@@ -107,23 +90,24 @@ fn laid_out(
     nodes
 }
 
-/// Turns round what others read, and drops what nobody reads any more.
+/// Adds the reorderings back to NCHW and removes nodes without consumers.
 fn finish(graph: &mut GraphProto, writer: &Writer<'_>) {
     let read = read_names(graph);
     let mut nodes = Vec::with_capacity(graph.node.len());
     for node in std::mem::take(&mut graph.node) {
-        let turned = node.output.first().and_then(|output| writer.turned(output, &read));
+        let reorder = node.output.first().and_then(|output| writer.reorder_output(output, &read));
         nodes.push(node);
-        nodes.extend(turned);
+        nodes.extend(reorder);
     }
     graph.node = nodes;
-    crate::engine::optimize::common::replace(graph, HashMap::new());
+    common::replace(graph, HashMap::new());
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::engine::optimize::DOMAIN;
+    use crate::engine::optimize::nchwc::scope::BLOCK_ATTRIBUTE;
     use onnx_gradient::proto::{AttributeProto, TensorProto, ValueInfoProto};
 
     fn weights(name: &str, dims: &[i64]) -> TensorProto {
@@ -142,8 +126,8 @@ mod tests {
         .with(AttributeProto::ints("kernel_shape", [1, 1]))
     }
 
-    /// Two convolutions of 1×1 around one for every channel, an addition, and a body that carries
-    /// the last one's gradient back.
+    /// Two 1×1 convolutions around a depthwise one, an addition, and a loop body that carries the
+    /// gradient of the last one back.
     fn graph(body: Vec<NodeProto>) -> GraphProto {
         let body = GraphProto {
             node: body,
@@ -177,10 +161,10 @@ mod tests {
         }
     }
 
-    /// Operators with their inputs, without what arranges weights.
-    fn told(nodes: &[NodeProto]) -> Vec<String> {
+    /// Nodes with their inputs, without those that reorder filters.
+    fn summary(nodes: &[NodeProto]) -> Vec<String> {
         let arranges = |node: &&NodeProto| !["Pad", "Reshape", "Transpose"].contains(&node.op());
-        let short = |name: &String| name.replace("camlens/blocks/", "~");
+        let short = |name: &String| name.replace("camlens/nchwc/", "~");
         nodes
             .iter()
             .filter(arranges)
@@ -192,26 +176,27 @@ mod tests {
     }
 
     #[test]
-    fn maps_stay_in_blocks_from_the_image_to_whoever_reads_them_otherwise() {
+    fn feature_maps_stay_in_nchwc_until_another_operator_reads_them() {
         let mut graph = graph(vec![depthwise(&["c2", "w2"], "maps")]);
-        assert_eq!(lay_out(&mut graph, 16), 4);
+        assert_eq!(fuse(&mut graph, 16), 4);
         let expected = [
-            "Conv image ~Out/w0 > ~c0",
-            // A ReLU goes with its convolution, an addition with the one that it alone reads.
-            "Conv ~c0 ~Both/w1 ~bias/b1 > ~r1",
-            "Conv ~r1 ~Out/w2 > ~c2",
-            "Conv ~c2 ~Both/w3  ~c0 > ~a3",
+            "Conv image ~Oihwbo/w0 > ~c0",
+            // A ReLU is fused into its convolution, an addition into the convolution that only it
+            // reads.
+            "Conv ~c0 ~Oihwbibo/w1 ~bias/b1 > ~r1",
+            "Conv ~r1 ~Oihwbo/w2 > ~c2",
+            "Conv ~c2 ~Oihwbibo/w3  ~c0 > ~a3",
             "ReorderOutput ~a3 > a3",
             "MaxPool a3 > y",
             "Loop rounds  > out",
         ];
-        assert_eq!(told(&graph.node), expected);
+        assert_eq!(summary(&graph.node), expected);
         let body = graph.node.last().unwrap().attribute[0].g.as_ref().unwrap();
         assert_eq!(
-            told(&body.node),
-            ["Depthwise ~c2 ~Out/w2 > ~maps", "ReorderOutput ~maps > maps"]
+            summary(&body.node),
+            ["Depthwise ~c2 ~Oihwbo/w2 > ~maps", "ReorderOutput ~maps > maps"]
         );
-        assert_eq!(body.node[0].int(ATTRIBUTE, 0), 16);
+        assert_eq!(body.node[0].int(BLOCK_ATTRIBUTE, 0), 16);
         let channels = |node: &NodeProto| node.int("channels", 0);
         assert_eq!(
             (channels(&body.node[1]), channels(&graph.node[graph.node.len() - 3])),
@@ -220,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn a_product_that_carries_a_gradient_back_is_a_convolution_again() {
+    fn the_matrix_product_of_a_backward_pass_becomes_a_convolution() {
         let back = |sum: &str| {
             vec![
                 NodeProto::new("Reshape", &["w3", "matrix"], &["m"]),
@@ -241,46 +226,46 @@ mod tests {
                 TensorProto::int64("places", &[2], &[2, 3]),
                 TensorProto::int64("rows only", &[1], &[2]),
             ]);
-            lay_out(&mut graph, 16);
-            told(&graph.node.last().unwrap().attribute[0].g.as_ref().unwrap().node)
+            fuse(&mut graph, 16);
+            summary(&graph.node.last().unwrap().attribute[0].g.as_ref().unwrap().node)
         };
         let expected = [
-            "Conv ~c0 ~Back/w3 > ~q",
+            "Conv ~c0 ~OihwbiboTransposed/w3 > ~q",
             "Elementwise ~q ~r1 > ~s",
-            "Depthwise ~q ~Out/w2 > ~d",
+            "Depthwise ~q ~Oihwbo/w2 > ~d",
             "Elementwise ~d ~s > ~maps",
             "ReorderOutput ~maps > maps",
         ];
         assert_eq!(laid_out("places"), expected);
-        // A sum over other places is the runtime's.
+        // A sum over other axes is left to the runtime.
         assert!(laid_out("rows only").contains(&"ReduceSum product rows only > s".to_owned()));
     }
 
     #[test]
-    fn what_a_body_makes_is_made_again_outside_it() {
+    fn a_filter_reordered_in_one_body_is_reordered_again_in_the_next() {
         let mut graph = graph(vec![depthwise(&["c2", "w2"], "maps")]);
-        // A second loop stands behind the first and arranges the same filter for itself.
+        // A second loop follows and needs the same filter.
         let again = graph.node.last().unwrap().clone();
         graph.node.push(NodeProto { output: vec!["again".into()], ..again });
         graph.node[3].input[1] = "others".into();
         graph.output.push(ValueInfoProto::untyped("again"));
         graph.initializer.push(weights("others", &[36, 1, 1, 1]));
-        lay_out(&mut graph, 16);
+        fuse(&mut graph, 16);
         for place in [graph.node.len() - 2, graph.node.len() - 1] {
             let body = graph.node[place].attribute[0].g.as_ref().unwrap();
-            assert!(body.node.iter().any(|node| node.output[0] == "camlens/blocks/Out/w2"));
+            assert!(body.node.iter().any(|node| node.output[0] == "camlens/nchwc/Oihwbo/w2"));
         }
     }
 
     #[test]
-    fn without_a_depthwise_convolution_on_the_way_back_nothing_is_laid_out() {
+    fn a_graph_without_a_depthwise_convolution_in_its_backward_pass_is_left_alone() {
         let mut graph = graph(vec![NodeProto::new("Identity", &["c2"], &["maps"])]);
-        let before = told(&graph.node);
-        assert_eq!((lay_out(&mut graph, 16), told(&graph.node)), (0, before));
+        let before = summary(&graph.node);
+        assert_eq!((fuse(&mut graph, 16), summary(&graph.node)), (0, before));
     }
 
     #[test]
-    fn what_divides_stays_in_the_ordinary_order_where_channels_fill_no_block() {
+    fn a_division_stays_in_nchw_where_channels_do_not_fill_their_blocks() {
         use crate::engine::optimize::elementwise::{OPERATOR, STEPS};
         let divided = |tensor: &str| {
             let group = NodeProto {
@@ -294,8 +279,8 @@ mod tests {
                 NodeProto::new("Identity", &["e"], &["maps"]),
             ];
             let mut graph = graph(body);
-            lay_out(&mut graph, 16);
-            told(&graph.node.last().unwrap().attribute[0].g.as_ref().unwrap().node)
+            fuse(&mut graph, 16);
+            summary(&graph.node.last().unwrap().attribute[0].g.as_ref().unwrap().node)
         };
         assert!(divided("c2").contains(&"Elementwise c2 > e".to_owned()), "{:?}", divided("c2"));
     }

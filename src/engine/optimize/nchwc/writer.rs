@@ -1,12 +1,14 @@
-//! What has been written in blocks, and each operator that is no convolution.
+//! Writes nodes in the NCHWc layout: operators other than convolutions.
 
 use std::collections::{HashMap, HashSet};
 
 use camlens_kernels::Op;
 
-use super::filters::{Arrangement, arrange};
-use super::pass::{ATTRIBUTE, RUNTIME};
-use crate::engine::optimize::conv_fusion::SOURCES;
+use super::filters::{FilterLayout, reorder};
+use super::scope::{
+    BLOCK_ATTRIBUTE, FeatureMaps, PREFIX, Scope, SpatialSize, nchwc_name, runtime_node,
+};
+use crate::engine::optimize::conv_fusion::PROLOGUE_INPUTS;
 use crate::engine::optimize::elementwise::{STEPS, SUMS};
 use crate::engine::optimize::{
     common::{DOMAIN, is_own},
@@ -15,8 +17,7 @@ use crate::engine::optimize::{
 use onnx_gradient::index::GraphIndex;
 use onnx_gradient::proto::{AttributeProto, NodeProto, TensorProto, data_type};
 
-/// Operators on every number for itself, which make a number of zero. What else they read is one
-/// number for all.
+/// Elementwise operators that map 0 to a finite number. Their other inputs must be scalars.
 const ELEMENTWISE: [&str; 17] = [
     "Abs",
     "Add",
@@ -37,75 +38,39 @@ const ELEMENTWISE: [&str; 17] = [
     "Tanh",
 ];
 
-/// What is known of a tensor in blocks.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Maps {
-    /// How many channels it has; what fills the last block is not counted.
-    pub(crate) channels: i64,
-    pub(crate) size: Size,
-}
-
-/// How large maps are. Two that are equal are of the same size; others may be as well.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Size {
-    /// As the gradient's own reshapes have it.
-    Known([i64; 2]),
-    /// As large as this tensor.
-    Like(String),
-}
-
-/// What has been written so far that a graph can read.
-#[derive(Clone, Default)]
-pub(crate) struct Scope {
-    /// The tensors that are in blocks, by the names that they had.
-    maps: HashMap<String, Maps>,
-    /// Those of them that are there in the ordinary order anyway.
-    both: HashSet<String>,
-    /// Weights that have been arranged.
-    arranged: HashSet<String>,
-}
-
-/// Writes nodes in blocks.
+/// Writes the nodes of a graph in the NCHWc layout.
 pub(crate) struct Writer<'g> {
     pub(crate) weights: HashMap<&'g str, &'g TensorProto>,
     pub(crate) scope: Scope,
     /// Channels in a block.
-    pub(crate) lanes: i64,
-    /// What goes with the graph's constants.
+    pub(crate) block: i64,
+    /// New initializers.
     pub(crate) constants: Vec<TensorProto>,
 }
 
-/// How the names of tensors in blocks begin; those that they had follow.
-const PREFIX: &str = "camlens/blocks/";
-
-/// The name of a tensor in blocks.
-pub(crate) fn in_blocks(tensor: &str) -> String {
-    format!("{PREFIX}{tensor}")
-}
-
 impl<'g> Writer<'g> {
-    pub(crate) fn new(weights: &'g [TensorProto], lanes: usize) -> Self {
+    pub(crate) fn new(weights: &'g [TensorProto], block: usize) -> Self {
         Self {
             weights: weights.iter().map(|tensor| (tensor.name(), tensor)).collect(),
             scope: Scope::default(),
-            lanes: lanes as i64,
+            block: block as i64,
             constants: Vec::new(),
         }
     }
 
-    /// The node that gives a tensor in the ordinary order, if `output` is that tensor in blocks and
-    /// is read so.
-    pub(crate) fn turned(&self, output: &str, read: &HashSet<String>) -> Option<NodeProto> {
+    /// The node that reorders a tensor back to NCHW, if `output` is a tensor in NCHWc and its NCHW
+    /// form is read.
+    pub(crate) fn reorder_output(&self, output: &str, read: &HashSet<String>) -> Option<NodeProto> {
         let tensor = output.strip_prefix(PREFIX)?;
-        let channels = self.scope.maps.get(tensor)?.channels;
-        (read.contains(tensor) && !self.scope.both.contains(tensor)).then(|| {
-            of_runtime("ReorderOutput", &[output], tensor)
+        let channels = self.scope.feature_maps.get(tensor)?.channels;
+        (read.contains(tensor) && !self.scope.in_nchw.contains(tensor)).then(|| {
+            runtime_node("ReorderOutput", &[output], tensor)
                 .with(AttributeProto::int("channels", channels))
         })
     }
 
-    /// Writes a node in blocks, or returns false. What is written a second time as part of another
-    /// is read by nobody, and falls away.
+    /// Writes a node in NCHWc, or returns false. A node that is written again as part of another
+    /// has no consumers and is removed later.
     pub(crate) fn write(
         &mut self,
         graph_index: &GraphIndex<'_>,
@@ -114,18 +79,20 @@ impl<'g> Writer<'g> {
     ) -> bool {
         let done = match node.op() {
             depthwise::OPERATOR if is_own(node, depthwise::OPERATOR) => {
-                self.own_depthwise(node, nodes)
+                self.custom_depthwise(node, nodes)
             }
             elementwise::OPERATOR if is_own(node, elementwise::OPERATOR) => {
-                self.own_elementwise(node, nodes)
+                self.custom_elementwise(node, nodes)
             }
             _ if !node.is_standard() || node.output.len() != 1 => None,
             "Conv" => self.convolution(node, None, nodes),
-            "Reshape" => self.pointwise_back(graph_index, node, nodes),
+            "Reshape" => self.pointwise_transposed(graph_index, node, nodes),
             "Relu" => {
-                self.activated(graph_index, node, nodes).or_else(|| self.elementwise(node, nodes))
+                self.conv_relu(graph_index, node, nodes).or_else(|| self.elementwise(node, nodes))
             }
-            "Add" => self.added(graph_index, node, nodes).or_else(|| self.elementwise(node, nodes)),
+            "Add" => {
+                self.conv_add(graph_index, node, nodes).or_else(|| self.elementwise(node, nodes))
+            }
             "GlobalAveragePool" => self.mean(node, nodes),
             "ReduceSum" => self.sum(graph_index, node, nodes),
             "HardSwish" => self.hard_swish(node, nodes),
@@ -134,39 +101,45 @@ impl<'g> Writer<'g> {
         done.is_some()
     }
 
-    /// What is known of a tensor in blocks.
-    pub(crate) fn maps(&self, tensor: &str) -> Option<&Maps> {
-        self.scope.maps.get(tensor)
+    /// The facts about a tensor in NCHWc; `None` if it is not in that layout.
+    pub(crate) fn feature_maps(&self, tensor: &str) -> Option<&FeatureMaps> {
+        self.scope.feature_maps.get(tensor)
     }
 
-    /// Notes that a tensor has been written in blocks.
-    pub(crate) fn wrote(&mut self, tensor: &str, maps: Maps) -> Option<()> {
-        self.scope.maps.insert(tensor.to_owned(), maps);
+    /// Records that a tensor has been written in NCHWc.
+    pub(crate) fn record(&mut self, tensor: &str, maps: FeatureMaps) -> Option<()> {
+        self.scope.feature_maps.insert(tensor.to_owned(), maps);
         Some(())
     }
 
-    /// Turns a tensor that is in the ordinary order into blocks, which its channels fill.
-    pub(crate) fn turn(&mut self, tensor: &str, channels: i64, nodes: &mut Vec<NodeProto>) {
-        nodes.push(of_runtime("ReorderInput", &[tensor], &in_blocks(tensor)));
-        self.scope.both.insert(tensor.to_owned());
-        self.wrote(tensor, Maps { channels, size: Size::Like(tensor.to_owned()) });
+    /// Reorders an NCHW tensor, whose channels must fill whole blocks, to NCHWc.
+    pub(crate) fn reorder_input(
+        &mut self,
+        tensor: &str,
+        channels: i64,
+        nodes: &mut Vec<NodeProto>,
+    ) {
+        nodes.push(runtime_node("ReorderInput", &[tensor], &nchwc_name(tensor)));
+        self.scope.in_nchw.insert(tensor.to_owned());
+        self.record(tensor, FeatureMaps { channels, size: SpatialSize::Like(tensor.to_owned()) });
     }
 
-    /// What all of these are together, if they are in blocks and have as many channels: the maps of
-    /// a result `output`.
-    fn together<'a>(
+    /// The facts about an elementwise result of these tensors, if all are in NCHWc with equal
+    /// channel counts.
+    fn common_feature_maps<'a>(
         &self,
         tensors: impl IntoIterator<Item = &'a String>,
         output: &str,
-    ) -> Option<Maps> {
-        let all: Vec<&Maps> =
-            tensors.into_iter().map(|tensor| self.maps(tensor)).collect::<Option<_>>()?;
+    ) -> Option<FeatureMaps> {
+        let all: Vec<&FeatureMaps> =
+            tensors.into_iter().map(|tensor| self.feature_maps(tensor)).collect::<Option<_>>()?;
         let first = *all.first()?;
         let same_size = all.iter().all(|maps| maps.size == first.size);
-        let size = if same_size { first.size.clone() } else { Size::Like(output.to_owned()) };
+        let size =
+            if same_size { first.size.clone() } else { SpatialSize::Like(output.to_owned()) };
         all.iter()
             .all(|maps| maps.channels == first.channels)
-            .then_some(Maps { channels: first.channels, size })
+            .then_some(FeatureMaps { channels: first.channels, size })
     }
 
     pub(crate) fn integers(&self, tensor: Option<&str>) -> Option<Vec<i64>> {
@@ -178,44 +151,44 @@ impl<'g> Writer<'g> {
         name
     }
 
-    /// The sizes of a filter that is a constant of 32-bit floats.
-    pub(crate) fn sizes(&self, tensor: &str) -> Option<[i64; 4]> {
+    /// The shape of a constant 32-bit filter.
+    pub(crate) fn filter_shape(&self, tensor: &str) -> Option<[i64; 4]> {
         let weights =
             self.weights.get(tensor).filter(|weights| weights.data_type() == data_type::FLOAT)?;
         weights.dims.as_slice().try_into().ok()
     }
 
-    /// A filter in the order in which it is wanted.
+    /// The name of a filter in `layout`; writes its reordering once.
     pub(crate) fn filter(
         &mut self,
         source: &str,
         sizes: [i64; 4],
-        arrangement: Arrangement,
+        layout: FilterLayout,
         nodes: &mut Vec<NodeProto>,
     ) -> String {
-        let name = format!("{PREFIX}{arrangement:?}/{source}");
-        if self.is_new(&name) {
-            let (made, constants) = arrange(source, &name, sizes, arrangement, self.lanes);
+        let name = format!("{PREFIX}{layout:?}/{source}");
+        if self.mark_new(&name) {
+            let (made, constants) = reorder(source, &name, sizes, layout, self.block);
             nodes.extend(made);
             self.constants.extend(constants);
         }
         name
     }
 
-    /// Whether weights of this name have not been arranged yet.
-    pub(crate) fn is_new(&mut self, name: &str) -> bool {
-        self.scope.arranged.insert(name.to_owned())
+    /// True the first time that a name is asked for in this scope.
+    pub(crate) fn mark_new(&mut self, name: &str) -> bool {
+        self.scope.reordered.insert(name.to_owned())
     }
 
-    /// The mean of every channel.
+    /// `GlobalAveragePool`.
     fn mean(&mut self, node: &NodeProto, nodes: &mut Vec<NodeProto>) -> Option<()> {
         let (input, output) = (node.input_name(0)?, &node.output[0]);
-        let channels = self.maps(input)?.channels;
-        nodes.push(of_runtime("GlobalAveragePool", &[&in_blocks(input)], &in_blocks(output)));
-        self.wrote(output, Maps { channels, size: Size::Known([1, 1]) })
+        let channels = self.feature_maps(input)?.channels;
+        nodes.push(runtime_node("GlobalAveragePool", &[&nchwc_name(input)], &nchwc_name(output)));
+        self.record(output, FeatureMaps { channels, size: SpatialSize::Known([1, 1]) })
     }
 
-    /// The sum of every channel, and of what it alone reads along the way.
+    /// `ReduceSum` over height and width, together with the elementwise node that only it reads.
     fn sum(
         &mut self,
         graph_index: &GraphIndex<'_>,
@@ -223,16 +196,16 @@ impl<'g> Writer<'g> {
         nodes: &mut Vec<NodeProto>,
     ) -> Option<()> {
         let (input, output) = (node.input_name(0)?, &node.output[0]);
-        let channels = self.maps(input)?.channels;
+        let channels = self.feature_maps(input)?.channels;
         if self.integers(node.input_name(1))? != [2, 3] || node.int("keepdims", 1) != 1 {
             return None;
         }
-        let read = in_blocks(input);
+        let read = nchwc_name(input);
         let made = nodes.iter().rev().find(|made| made.output[0] == read);
         let made = made.filter(|_| graph_index.sole_consumer(input).is_some());
         let sum = match made {
             Some(group) if is_own(group, elementwise::OPERATOR) => {
-                let output = in_blocks(output);
+                let output = nchwc_name(output);
                 NodeProto { name: Some(output.clone()), output: vec![output], ..group.clone() }
             }
             Some(mul)
@@ -243,21 +216,21 @@ impl<'g> Writer<'g> {
             _ => self.expression(&[read], output, vec![Op::Identity as i64, 0, 0, 0]),
         };
         nodes.push(sum.with(AttributeProto::int(SUMS, 1)));
-        self.wrote(output, Maps { channels, size: Size::Known([1, 1]) })
+        self.record(output, FeatureMaps { channels, size: SpatialSize::Known([1, 1]) })
     }
 
-    /// An operator on every number for itself, or arithmetic on two tensors in blocks.
+    /// An elementwise operator, or arithmetic on two tensors in NCHWc.
     fn elementwise(&mut self, node: &NodeProto, nodes: &mut Vec<NodeProto>) -> Option<()> {
         let output = &node.output[0];
         let (maps, others): (Vec<&String>, Vec<&String>) =
-            node.input.iter().partition(|input| self.scope.maps.contains_key(*input));
-        let all = self.together(maps.iter().copied(), output)?;
+            node.input.iter().partition(|input| self.scope.feature_maps.contains_key(*input));
+        let all = self.common_feature_maps(maps.iter().copied(), output)?;
         let same_size =
-            maps.iter().all(|map| self.maps(map).is_some_and(|map| map.size == all.size));
+            maps.iter().all(|map| self.feature_maps(map).is_some_and(|map| map.size == all.size));
         if let Some(op) = arithmetic(node).filter(|_| others.is_empty() && !same_size) {
-            let inputs: Vec<String> = node.input.iter().map(|input| in_blocks(input)).collect();
+            let inputs: Vec<String> = node.input.iter().map(|input| nchwc_name(input)).collect();
             nodes.push(self.expression(&inputs, output, vec![op as i64, 0, 1, 0]));
-            return self.wrote(output, all);
+            return self.record(output, all);
         }
         let is_number = |name: &&String| {
             let weights = self.weights.get(name.as_str());
@@ -270,89 +243,96 @@ impl<'g> Writer<'g> {
             return None;
         }
         let mut made = node.clone();
-        for input in made.input.iter_mut().filter(|input| self.scope.maps.contains_key(*input)) {
-            *input = in_blocks(input);
+        for input in
+            made.input.iter_mut().filter(|input| self.scope.feature_maps.contains_key(*input))
+        {
+            *input = nchwc_name(input);
         }
-        made.output = vec![in_blocks(output)];
+        made.output = vec![nchwc_name(output)];
         nodes.push(made);
-        self.wrote(output, all)
+        self.record(output, all)
     }
 
-    /// One operator of camlens's where the runtime has two.
+    /// `HardSwish` as one custom operator, where the runtime has two.
     fn hard_swish(&mut self, node: &NodeProto, nodes: &mut Vec<NodeProto>) -> Option<()> {
         let (input, output) = (node.input_name(0)?, &node.output[0]);
-        let maps = self.maps(input)?.clone();
+        let maps = self.feature_maps(input)?.clone();
         nodes.push(self.expression(
-            &[in_blocks(input)],
+            &[nchwc_name(input)],
             output,
             vec![Op::HardSwish as i64, 0, 0, 0],
         ));
-        self.wrote(output, maps)
+        self.record(output, maps)
     }
 
-    /// Camlens's own elementwise arithmetic.
-    fn own_elementwise(&mut self, node: &NodeProto, nodes: &mut Vec<NodeProto>) -> Option<()> {
+    /// The custom operator `Elementwise`.
+    fn custom_elementwise(&mut self, node: &NodeProto, nodes: &mut Vec<NodeProto>) -> Option<()> {
         let maps = self
-            .together(&node.input, &node.output[0])
-            .filter(|maps| self.stays_number(maps, node))?;
-        self.own(node, |_| true, nodes);
-        self.wrote(&node.output[0], maps)
+            .common_feature_maps(&node.input, &node.output[0])
+            .filter(|maps| self.padding_stays_finite(maps, node))?;
+        self.custom(node, |_| true, nodes);
+        self.record(&node.output[0], maps)
     }
 
-    /// Camlens's own depthwise convolution.
-    fn own_depthwise(&mut self, node: &NodeProto, nodes: &mut Vec<NodeProto>) -> Option<()> {
-        let place = usize::try_from(node.int(SOURCES, 1)).ok()?;
-        let others = node.input.iter().enumerate().filter(|(index, _)| *index != place);
-        let maps = self.together(others.map(|(_, input)| input), &node.output[0]);
-        let Maps { channels, .. } = maps.filter(|maps| self.stays_number(maps, node))?;
+    /// The custom operator `Depthwise`.
+    fn custom_depthwise(&mut self, node: &NodeProto, nodes: &mut Vec<NodeProto>) -> Option<()> {
+        let filter_index = usize::try_from(node.int(PROLOGUE_INPUTS, 1)).ok()?;
+        let others = node.input.iter().enumerate().filter(|(index, _)| *index != filter_index);
+        let maps = self.common_feature_maps(others.map(|(_, input)| input), &node.output[0]);
+        let FeatureMaps { channels, .. } =
+            maps.filter(|maps| self.padding_stays_finite(maps, node))?;
         let &[height, width] = node.ints("kernel_shape")? else { return None };
-        let source = node.input_name(place)?.to_owned();
-        let filter = self.filter(&source, [channels, 1, height, width], Arrangement::Out, nodes);
-        self.own(node, |index| index != place, nodes).input[place] = filter;
-        self.wrote(&node.output[0], Maps { channels, size: Size::Like(node.output[0].clone()) })
+        let source = node.input_name(filter_index)?.to_owned();
+        let filter =
+            self.filter(&source, [channels, 1, height, width], FilterLayout::Oihwbo, nodes);
+        self.custom(node, |index| index != filter_index, nodes).input[filter_index] = filter;
+        self.record(
+            &node.output[0],
+            FeatureMaps { channels, size: SpatialSize::Like(node.output[0].clone()) },
+        )
     }
 
-    /// One of camlens's own nodes, whose inputs at some places are maps.
-    fn own<'n>(
+    /// A copy of a custom node in NCHWc. `is_map` says which inputs are feature maps.
+    fn custom<'n>(
         &self,
         node: &NodeProto,
         is_map: impl Fn(usize) -> bool,
         nodes: &'n mut Vec<NodeProto>,
     ) -> &'n mut NodeProto {
-        let mut made = node.clone().with(AttributeProto::int(ATTRIBUTE, self.lanes));
+        let mut made = node.clone().with(AttributeProto::int(BLOCK_ATTRIBUTE, self.block));
         for (_, input) in made.input.iter_mut().enumerate().filter(|(index, _)| is_map(*index)) {
-            *input = in_blocks(input);
+            *input = nchwc_name(input);
         }
-        made.output = vec![in_blocks(&node.output[0])];
+        made.output = vec![nchwc_name(&node.output[0])];
         nodes.push(made);
         let last = nodes.len() - 1;
         &mut nodes[last]
     }
 
-    /// Whether what fills the last block stays a number: what is none would spread, though filters
-    /// have a zero for it.
-    fn stays_number(&self, maps: &Maps, node: &NodeProto) -> bool {
+    /// Whether the padding of the last block stays finite. A NaN there would spread, although
+    /// filters have zeros for it.
+    fn padding_stays_finite(&self, maps: &FeatureMaps, node: &NodeProto) -> bool {
         let steps = node.attribute.iter().filter(|attribute| attribute.name().ends_with(STEPS));
         let mut ops = steps.flat_map(|steps| steps.ints.iter().step_by(4));
-        maps.channels % self.lanes == 0
+        maps.channels % self.block == 0
             || ops.all(|&op| ![Op::Div as i64, Op::Reciprocal as i64].contains(&op))
     }
 
-    /// An expression on blocks.
+    /// A custom `Elementwise` node in NCHWc.
     fn expression(&self, inputs: &[String], output: &str, steps: Vec<i64>) -> NodeProto {
         let inputs: Vec<&str> = inputs.iter().map(String::as_str).collect();
-        let output = in_blocks(output);
+        let output = nchwc_name(output);
         NodeProto {
             domain: Some(DOMAIN.into()),
             name: Some(output.clone()),
             ..NodeProto::new(elementwise::OPERATOR, &inputs, &[&output])
         }
         .with(AttributeProto::ints(STEPS, steps))
-        .with(AttributeProto::int(ATTRIBUTE, self.lanes))
+        .with(AttributeProto::int(BLOCK_ATTRIBUTE, self.block))
     }
 }
 
-/// Arithmetic on two tensors.
+/// Binary arithmetic as a kernel operation.
 fn arithmetic(node: &NodeProto) -> Option<Op> {
     match node.op() {
         "Add" => Some(Op::Add),
@@ -360,11 +340,4 @@ fn arithmetic(node: &NodeProto) -> Option<Op> {
         "Mul" => Some(Op::Mul),
         _ => None,
     }
-}
-
-/// A node of the runtime's own on blocks.
-pub(crate) fn of_runtime(op: &str, inputs: &[&str], output: &str) -> NodeProto {
-    // Another node may be called as its output is.
-    let name = Some(format!("{output}/{op}"));
-    NodeProto { domain: Some(RUNTIME.into()), name, ..NodeProto::new(op, inputs, &[output]) }
 }
