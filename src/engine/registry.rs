@@ -9,7 +9,7 @@ use super::runtime::Runtime;
 use super::settings::Settings;
 use crate::error::{Error, Kind, Result};
 use crate::model::ModelFolder;
-use crate::model::folder::{available, folder_id};
+use crate::model::folder::{available_models, folder_id};
 
 /// How far a model is.
 #[derive(Clone)]
@@ -50,7 +50,7 @@ impl Models {
     /// [`Kind::Setup`]: no runtime, no models, no such default.
     pub fn start(folder: &Path, default: Option<&str>, settings: &Settings) -> Result<Self> {
         let runtime = Runtime::load(settings)?;
-        let (mut folders, default) = available(folder, default)?;
+        let (mut folders, default) = available_models(folder, default)?;
         let ids: Vec<String> = folders.iter().map(|path| folder_id(path)).collect();
         folders.sort_by_key(|path| folder_id(path) != default);
 

@@ -318,7 +318,7 @@ async fn what_the_model_does_not_have() {
     ");
     insta::assert_snapshot!(refused("/v1/explain?target=thing", chelsea()).await, @r"
     422
-    detail: there is no class with the label 'thing'; near it: 'thing 0', 'thing 1', 'thing 2'
+    detail: there is no class with the label 'thing'; similar labels: 'thing 0', 'thing 1', 'thing 2'
     instance: /v1/explain
     option: target
     title: The model has no such class
