@@ -151,14 +151,14 @@ async fn bodies_without_an_image() {
     ");
     insta::assert_snapshot!(refused("/v1/explain", Vec::new()).await, @r"
     415
-    detail: The image is empty: 0 bytes arrived. PNG, JPEG, WebP, GIF, BMP and TIFF are accepted.
+    detail: The image is empty (0 bytes). PNG, JPEG, WebP, GIF, BMP and TIFF are accepted.
     instance: /v1/explain
     title: The image type is not accepted
     type: /docs#problem-unsupported-image
     ");
     insta::assert_snapshot!(post_form(&service, "/v1/explain", &[], Some(b"")).await.problem(), @r"
     415
-    detail: The image is empty: 0 bytes arrived. PNG, JPEG, WebP, GIF, BMP and TIFF are accepted.
+    detail: The image is empty (0 bytes). PNG, JPEG, WebP, GIF, BMP and TIFF are accepted.
     instance: /v1/explain
     title: The image type is not accepted
     type: /docs#problem-unsupported-image
