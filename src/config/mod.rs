@@ -1,8 +1,8 @@
 //! The settings of the service, and how they are read.
 //!
 //! Values come from the defaults, the file of `--config`, the environment and flags, in that
-//! order; later sources win. Nothing is guessed: an unknown key or variable, or an invalid value, is
-//! an [`Error`] of one line that names it, and the service does not start.
+//! order; later sources win. Nothing is guessed: an unknown key or variable, or an invalid value,
+//! is an [`Error`] of one line that names it, and the service does not start.
 //!
 //! [`SETTINGS`] lists every setting once with both of its names. `config/default.toml` documents
 //! them, and a test ensures that the file equals [`Config::default`]. Nothing here reads the

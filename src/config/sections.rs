@@ -159,9 +159,16 @@ impl Server {
 }
 
 impl From<Engine> for engine::Settings {
-    fn from(
-        Engine { runtime, threads, batch, fast_kernels, skip_zeros, layer_sessions, cache_bytes }: Engine,
-    ) -> Self {
+    fn from(engine: Engine) -> Self {
+        let Engine {
+            runtime,
+            threads,
+            batch,
+            fast_kernels,
+            skip_zeros,
+            layer_sessions,
+            cache_bytes,
+        } = engine;
         Self { runtime, threads, batch, fast_kernels, skip_zeros, layer_sessions, cache_bytes }
     }
 }

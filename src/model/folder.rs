@@ -67,9 +67,9 @@ impl ModelFolder {
                 Error::new(Kind::Setup, "neither model.toml nor a single .onnx file").at_path(path)
             })?;
             warnings.push(format!(
-                "model '{id}' has no model.toml, so it gets default preprocessing, which may differ from \
-                 the one it was trained with: ImageNet's mean and standard deviation for colour, \
-                 0 to 1 for grayscale, unchanged pixels for uint8 inputs"
+                "model '{id}' has no model.toml, so it gets default preprocessing, which may \
+                 differ from the one it was trained with: ImageNet's mean and standard deviation \
+                 for colour, 0 to 1 for grayscale, unchanged pixels for uint8 inputs"
             ));
             Manifest::for_file(&file)
         };

@@ -73,7 +73,8 @@ impl Labels {
     fn unknown_label(&self, target: &str) -> String {
         if self.0.is_empty() {
             return format!(
-                "there is no class '{target}': the model has no labels, so name a class by its index"
+                "there is no class '{target}': the model has no labels, so name a class by its \
+                 index"
             );
         }
         let is_similar = |label: &&String| label.to_lowercase().contains(&target.to_lowercase());

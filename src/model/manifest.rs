@@ -45,7 +45,7 @@ pub struct Manifest {
 #[derive(Clone, Debug, Deserialize, Serialize, PartialEq)]
 #[serde(deny_unknown_fields, default)]
 pub struct Input {
-    /// Height and width in pixels; when absent the graph's, or 224 where the graph has no fixed size.
+    /// Height and width in pixels; when absent the graph's, or 224 where the graph's is dynamic.
     pub size: Option<[u32; 2]>,
     /// The order of the tensor's axes; derived from the graph when absent.
     pub layout: Option<Layout>,

@@ -35,7 +35,7 @@ pub struct Preprocess {
     pub crop_ratio: f32,
 }
 
-/// Mean and standard deviation of ImageNet's RGB values in 0..=1, as torchvision's weights use them.
+/// Mean and standard deviation of ImageNet's RGB values in 0..=1, as used by torchvision's weights.
 const IMAGENET_MEAN: [f32; 3] = [0.485, 0.456, 0.406];
 const IMAGENET_STD: [f32; 3] = [0.229, 0.224, 0.225];
 
@@ -157,8 +157,8 @@ impl Preprocess {
         }
     }
 
-    /// Computes `(pixel · scale − mean) / std` per channel: `[1, C, H, W]` or `[1, H, W, C]`, of the
-    /// image's own height and width.
+    /// Computes `(pixel · scale − mean) / std` per channel: `[1, C, H, W]` or `[1, H, W, C]`, of
+    /// the image's own height and width.
     #[must_use]
     pub fn normalise(&self, image: &RgbImage) -> Array4<f32> {
         let (height, width) = (image.height() as usize, image.width() as usize);

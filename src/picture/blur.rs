@@ -65,9 +65,9 @@ mod tests {
         let mut point = Array2::zeros((9, 9));
         point[[4, 4]] = 1.0;
         let blurred = gaussian(point.view(), 1, 1.0);
-        let (middle, beside) = (1.0 / (1.0 + 2.0 * (-0.5_f64).exp()), (-0.5_f64).exp());
-        assert!((f64::from(blurred[[4, 4]]) - middle * middle).abs() < 1e-6);
-        assert!((f64::from(blurred[[4, 5]]) - middle * middle * beside).abs() < 1e-6);
+        let (centre, neighbour) = (1.0 / (1.0 + 2.0 * (-0.5_f64).exp()), (-0.5_f64).exp());
+        assert!((f64::from(blurred[[4, 4]]) - centre * centre).abs() < 1e-6);
+        assert!((f64::from(blurred[[4, 5]]) - centre * centre * neighbour).abs() < 1e-6);
         assert_eq!(blurred[[4, 6]], 0.0);
     }
 }

@@ -1,10 +1,10 @@
 //! Colour tables: 256 levels to RGB.
 //!
 //! Tables that OpenCV has (`cv::ColormapTypes`,
-//! <https://docs.opencv.org/4.x/d3/d50/group__imgproc__colormap.html>) equal OpenCV's byte for byte,
-//! because the Keras article and most published figures use them; matplotlib's `jet`, for one, is
-//! another table. JET is computed from its formula, the others are OpenCV's values, extracted by
-//! `scripts/colormaps.py`. The two diverging tables for signed maps, pale in the middle, are
+//! <https://docs.opencv.org/4.x/d3/d50/group__imgproc__colormap.html>) equal OpenCV's byte for
+//! byte, because the Keras article and most published figures use them; matplotlib's `jet`, for
+//! one, is another table. JET is computed from its formula, the others are OpenCV's values,
+//! extracted by `scripts/colormaps.py`. The two diverging tables for signed maps, pale in the middle, are
 //! matplotlib's `coolwarm` and `RdBu_r`.
 
 use std::fmt;
@@ -229,6 +229,10 @@ mod tests {
         }
         let error = "hot".parse::<Colormap>().unwrap_err();
         assert_eq!(error.kind(), Kind::Option);
-        insta::assert_snapshot!(error, @r#"There is no colormap "hot"; available colormaps: jet, turbo, viridis, inferno, magma, plasma, cividis, gray, coolwarm, rdbu."#);
+        assert_eq!(
+            error.to_string(),
+            "There is no colormap \"hot\"; available colormaps: jet, turbo, viridis, inferno, \
+             magma, plasma, cividis, gray, coolwarm, rdbu."
+        );
     }
 }

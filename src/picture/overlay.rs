@@ -2,8 +2,8 @@
 //!
 //! Maps are `[H, W]` with values in 0..=1, or in −1..=1 for signed maps. Values outside are clamped
 //! and NaN counts as 0, so these functions never fail on a map's values. With [`Blend::Add`] the
-//! bytes equal those of the Keras article: the arithmetic is in single precision and rounds down, as
-//! NumPy's does there. The opacity of a signed map grows with the distance from 0, where it has
+//! bytes equal those of the Keras article: the arithmetic is in single precision and rounds down,
+//! as NumPy's does there. The opacity of a signed map grows with the distance from 0, where it has
 //! nothing to show.
 
 use image::{GrayImage, Luma, Rgb, RgbImage};
@@ -207,7 +207,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_map_and_weight_can_be_rendered(values in prop::collection::vec(any::<f32>(), 12), weight: f32) {
+        fn any_map_and_weight_can_be_rendered(
+            values in prop::collection::vec(any::<f32>(), 12), weight: f32,
+        ) {
             let map = Array2::from_shape_vec((3, 4), values).unwrap();
             let image = RgbImage::from_pixel(4, 3, Rgb([1, 128, 255]));
             for range in [Range::Unit, Range::Signed] {

@@ -112,8 +112,8 @@ mod tests {
 
     #[test]
     fn a_figure_of_two_rows_of_four_has_the_expected_layout() {
-        let picture = RgbImage::from_pixel(360, 240, Rgb([9, 9, 9]));
-        let panel = |title| Some(Panel { title, image: &picture });
+        let image = RgbImage::from_pixel(360, 240, Rgb([9, 9, 9]));
+        let panel = |title| Some(Panel { title, image: &image });
         let titles = ["Input", "Grad-CAM", "Grad-CAM++", "Score-CAM"];
         let rows = [titles.map(panel).to_vec(), vec![None, panel(""), panel(""), panel("")]];
         let out = figure(&rows);
@@ -134,7 +134,9 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(24))]
         #[test]
-        fn any_title_and_image_size_can_be_rendered(title in "\\PC{0,60}", control in "[\\x00-\\x1f]{0,3}", w in 0u32..400, h in 0u32..400) {
+        fn any_title_and_image_size_can_be_rendered(
+            title in "\\PC{0,60}", control in "[\\x00-\\x1f]{0,3}", w in 0u32..400, h in 0u32..400,
+        ) {
             let image = RgbImage::new(w, h);
             let title = title + &control;
             let out = figure(&[vec![Some(Panel { title: &title, image: &image })]]);

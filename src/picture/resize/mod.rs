@@ -148,7 +148,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn resizing_a_constant_image_keeps_it_constant(w in 1u32..40, h in 1u32..40, to_w in 1u32..40, to_h in 1u32..40, v: u8) {
+        fn resizing_a_constant_image_keeps_it_constant(
+            w in 1u32..40, h in 1u32..40, to_w in 1u32..40, to_h in 1u32..40, v: u8,
+        ) {
             let image = RgbImage::from_pixel(w, h, image::Rgb([v; 3]));
             for filter in [Filter::Nearest, Filter::Bilinear, Filter::Bicubic, Filter::Lanczos3] {
                 let out = resize(&image, to_w, to_h, filter);
@@ -158,12 +160,17 @@ mod tests {
 
         #[test]
         fn interpolated_values_stay_within_the_map_s_range(
-            h in 1usize..9, w in 1usize..9, to_h in 0usize..30, to_w in 0usize..30, seed in 0u32..1000,
+            h in 1usize..9, w in 1usize..9, to_h in 0usize..30, to_w in 0usize..30,
+            seed in 0u32..1000,
         ) {
             let map = Array2::from_shape_fn((h, w), |(y, x)| {
-                ((y * 31 + x * 17) as u32 ^ seed).wrapping_mul(2_654_435_761) as f32 / u32::MAX as f32
+                let hash = ((y * 31 + x * 17) as u32 ^ seed).wrapping_mul(2_654_435_761);
+                hash as f32 / u32::MAX as f32
             });
-            for out in [upsample(map.view(), to_h, to_w), upsample_align_corners(map.view(), to_h, to_w)] {
+            for out in [
+                upsample(map.view(), to_h, to_w),
+                upsample_align_corners(map.view(), to_h, to_w),
+            ] {
                 prop_assert_eq!(out.dim(), (to_h, to_w));
                 prop_assert!(out.iter().all(|v| (-1e-6..=1.0 + 1e-6).contains(v)));
             }
