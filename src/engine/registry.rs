@@ -44,7 +44,7 @@ impl Shared {
 impl Models {
     /// Loads the runtime, and begins to load every model below `folder` on a thread of its own, one
     /// after another, the default first. `default` names the model that answers requests that
-    /// name none; without it [`available`] chooses.
+    /// name none; without it [`available_models`] chooses.
     ///
     /// # Errors
     /// [`Kind::Setup`]: no runtime, no models, no such default.

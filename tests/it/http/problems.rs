@@ -214,7 +214,7 @@ async fn images_that_break_off() {
         .unwrap();
     insta::assert_snapshot!(refused("/v1/explain", jpeg[..jpeg.len() / 2].to_vec()).await, @r"
     422
-    detail: The JPEG could not be decoded: it ends too early.
+    detail: The JPEG could not be decoded: it is truncated.
     instance: /v1/explain
     title: The image could not be decoded
     type: /docs#problem-corrupt-image
