@@ -1,7 +1,6 @@
-//! Turns `openapi.yaml`, which people write, into the JSON that programs read at `/openapi.json`.
+//! Converts `openapi.yaml`, which is maintained by hand, to the JSON that the service publishes.
 //!
-//! Done here and not by the server, which then needs no YAML parser; and not by hand,
-//! so that the two cannot differ.
+//! Converting at build time keeps the YAML parser out of the server, and the two files in sync.
 
 use std::error::Error;
 use std::path::Path;

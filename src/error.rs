@@ -6,12 +6,13 @@
 //! `application/problem+json`; the command line prints it as one line.
 //!
 //! The text of an error is written for the person who sent the request: it
-//! names what was wrong and what would be right. What only we should see (a
-//! fault in the runtime, a path on disk) travels as the `source` and is logged,
-//! never sent.
+//! names what was wrong and what would be right. What only we should see travels beside the text:
+//! a fault in the runtime as the `source`, a path on disk as [`Error::path`]. Both are logged. The
+//! command line prints the path before the text; the HTTP edge decides how much of it to send.
 
 use std::borrow::Cow;
 use std::fmt;
+use std::path::{Path, PathBuf};
 
 /// The result of everything in this crate that can fail.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -132,6 +133,7 @@ impl Kind {
 pub struct Error {
     kind: Kind,
     detail: Cow<'static, str>,
+    path: Option<PathBuf>,
     option: Option<String>,
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
@@ -139,7 +141,7 @@ pub struct Error {
 impl Error {
     /// An error with the words that the client will read.
     pub fn new(kind: Kind, detail: impl Into<Cow<'static, str>>) -> Self {
-        Self { kind, detail: detail.into(), option: None, source: None }
+        Self { kind, detail: detail.into(), path: None, option: None, source: None }
     }
 
     /// A fault of ours: `doing` and the cause are for the log, the client reads only the title.
@@ -150,6 +152,7 @@ impl Error {
         Self {
             kind: Kind::Internal,
             detail: doing.into(),
+            path: None,
             option: None,
             source: Some(source.into()),
         }
@@ -163,6 +166,19 @@ impl Error {
     ) -> Self {
         self.source = Some(source.into());
         self
+    }
+
+    /// The same error with the file or folder that it is about. The text must not repeat it.
+    #[must_use]
+    pub fn at_path(mut self, path: impl Into<PathBuf>) -> Self {
+        self.path = Some(path.into());
+        self
+    }
+
+    /// The file or folder on disk that the error is about, where there is one.
+    #[must_use]
+    pub fn path(&self) -> Option<&Path> {
+        self.path.as_deref()
     }
 
     /// The same error with the option that is at fault.
@@ -184,7 +200,8 @@ impl Error {
         self.kind
     }
 
-    /// The words for the person who asked. For [`Kind::Internal`] they are for the log alone.
+    /// The words for the person who asked, without [`Self::path`]. For [`Kind::Internal`] they are
+    /// for the log alone.
     #[must_use]
     pub fn detail(&self) -> &str {
         &self.detail
@@ -193,13 +210,16 @@ impl Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(path) = &self.path {
+            write!(f, "{}: ", path.display())?;
+        }
         f.write_str(&self.detail)
     }
 }
 
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?}: {}", self.kind, self.detail)?;
+        write!(f, "{:?}: {self}", self.kind)?;
         let mut cause = std::error::Error::source(self);
         while let Some(inner) = cause {
             write!(f, ": {inner}")?;
@@ -231,5 +251,14 @@ mod tests {
         let error = Error::new(Kind::Setup, "no model").caused_by("the disk is on fire");
         assert_eq!(error.to_string(), "no model");
         assert_eq!(format!("{error:?}"), "Setup: no model: the disk is on fire");
+    }
+
+    #[test]
+    fn display_shows_the_path_and_detail_does_not() {
+        let error = Error::new(Kind::Setup, "no such file").at_path("models/mine/model.onnx");
+        assert_eq!(error.to_string(), "models/mine/model.onnx: no such file");
+        assert_eq!(format!("{error:?}"), "Setup: models/mine/model.onnx: no such file");
+        assert_eq!(error.detail(), "no such file");
+        assert_eq!(error.path(), Some(Path::new("models/mine/model.onnx")));
     }
 }

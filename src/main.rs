@@ -1,4 +1,4 @@
-//! The command `camlens`; everything it does is in [`camlens::cli`].
+//! The executable `camlens`, implemented by [`camlens::cli`].
 
 fn main() -> std::process::ExitCode {
     camlens::cli::run()

@@ -1,6 +1,6 @@
-//! The log: for people or as JSON, at the level that is set.
+//! Logging: text or JSON lines on standard error, filtered by the configured level.
 //!
-//! Everything goes to standard error; standard output belongs to the command.
+//! Standard output is left to the command's own output. Panics are logged in the same format.
 
 use std::io::IsTerminal;
 use std::panic::PanicHookInfo;
@@ -9,11 +9,11 @@ use tracing_subscriber::EnvFilter;
 
 use crate::config::{Log, LogFormat};
 
-/// Starts the log of this process. A second call changes nothing.
+/// Installs the process's logger and panic hook. A second call has no effect.
 pub fn start(log: &Log) {
-    // The level was checked when the settings were read.
+    // The settings were validated when they were loaded, so the fallback is never used.
     let filter = EnvFilter::try_new(&log.level).unwrap_or_else(|_| EnvFilter::new("info"));
-    // Colours are for eyes: in a file they are noise.
+    // ANSI colours only on a terminal, not in files and pipes.
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
@@ -27,10 +27,10 @@ pub fn start(log: &Log) {
     }
 }
 
-/// A panic is a line of the log like any other, so that JSON stays JSON.
+/// Logs a panic as an ordinary event, so that a JSON log contains nothing but JSON.
 fn log_panic(info: &PanicHookInfo<'_>) {
-    let place = info.location().map(ToString::to_string);
-    let words = info.payload_as_str().unwrap_or("no message");
+    let location = info.location().map(ToString::to_string);
+    let message = info.payload_as_str().unwrap_or("no message");
     let backtrace = std::backtrace::Backtrace::capture();
-    tracing::error!(place, %backtrace, "panic: {words}");
+    tracing::error!(location, %backtrace, "panic: {message}");
 }

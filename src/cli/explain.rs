@@ -15,7 +15,7 @@ use crate::http::answer::Answer;
 use crate::http::options::{Endpoint, Output, Question};
 use crate::http::work;
 use crate::model::ModelFolder;
-use crate::model::folder::available;
+use crate::model::folder::available_models;
 use crate::picture::decode::Limits;
 
 #[derive(Args, Debug)]
@@ -143,7 +143,7 @@ impl Explain {
 /// Only the model that is asked: loading the others would be time for nothing.
 pub(super) fn load(config: &Config, id: Option<&str>) -> Result<Model> {
     let folder = &config.models.folder;
-    let (_, id) = available(folder, id.or(config.models.default.as_deref()))?;
+    let (_, id) = available_models(folder, id.or(config.models.default.as_deref()))?;
     ModelRegistry::load_one(ModelFolder::read(&folder.join(id))?, &config.engine.clone().into())
 }
 

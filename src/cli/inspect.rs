@@ -49,8 +49,8 @@ fn of_file(file: &std::path::Path) -> Result<ModelFolder> {
     let folder = file.parent().filter(|folder| folder.join("model.toml").is_file());
     let named = folder.and_then(|folder| ModelFolder::read(folder).ok());
     match named {
-        Some(found) if found.onnx().file_name() == file.file_name() => Ok(found),
-        _ => ModelFolder::of_file(file),
+        Some(found) if found.onnx_path().file_name() == file.file_name() => Ok(found),
+        _ => ModelFolder::from_onnx_file(file),
     }
 }
 

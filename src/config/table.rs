@@ -1,41 +1,45 @@
-//! Every setting once: its key in the file, its variable, how it is set and what it may be.
+//! The table of settings: for each its key, environment variable, parser and check.
+//!
+//! To add a setting, add a field to its section, a row here and a documented line to
+//! `config/default.toml`; tests compare the three.
 
 use std::path::{Path, PathBuf};
 
-use super::{Config, LogFormat};
+use super::sections::{Config, LogFormat};
 
 /// One setting.
 pub struct Setting {
-    /// Section and key in the file.
+    /// Section and key in the file, such as `server.queue`.
     pub key: &'static str,
     /// The environment variable.
     pub variable: &'static str,
-    /// Sets it from a variable's text, or says what it takes: "must be …".
+    /// Parses the variable's text into the setting. The error is a predicate: "must be …".
     pub(super) set: fn(&mut Config, &str) -> Result<(), String>,
-    /// Says what it must be, when it isn't.
+    /// Checks the setting's value, whatever its source. The error is a predicate: "must be …".
     pub(super) check: fn(&Config) -> Result<(), String>,
 }
 
-/// Variables that are no settings but ours: the file itself, and what tests of the page take.
-const OTHERS: [&str; 3] = ["CAMLENS_CONFIG", "CAMLENS_IMAGE", "CAMLENS_URL"];
+/// Variables of camlens that are not settings: the path of the settings file, and two that the
+/// browser tests read.
+const RESERVED: [&str; 3] = ["CAMLENS_CONFIG", "CAMLENS_IMAGE", "CAMLENS_URL"];
 
-/// A variable that somebody else may set for us.
+/// Whether a variable with the prefix `CAMLENS_` is legitimate without being a setting.
 pub(super) fn is_foreign(name: &str) -> bool {
-    // Kubernetes tells every pod where each service is: for a service called `camlens` it sets
+    // Kubernetes announces every service to every pod: for a service called `camlens` it sets
     // CAMLENS_SERVICE_HOST, CAMLENS_PORT, CAMLENS_PORT_8080_TCP_ADDR and more.
-    OTHERS.contains(&name)
+    RESERVED.contains(&name)
         || name == "CAMLENS_PORT"
         || name.starts_with("CAMLENS_PORT_")
         || name.starts_with("CAMLENS_SERVICE_")
 }
 
-/// The sentence that lists every variable.
-pub(super) fn variables() -> String {
+/// The names of all variables, comma-separated.
+pub(super) fn variable_names() -> String {
     let names: Vec<_> = SETTINGS.iter().map(|setting| setting.variable).collect();
-    format!("there are {}", names.join(", "))
+    names.join(", ")
 }
 
-/// What makes one setting of its names, its place in [`Config`] and its two functions.
+/// Builds a [`Setting`] from its section and key, variable, parser and check.
 macro_rules! setting {
     ($section:ident . $key:ident, $variable:literal, $parse:expr, $check:expr) => {
         Setting {
@@ -55,9 +59,9 @@ pub const SETTINGS: &[Setting] = &[
     setting!(server.listen, "CAMLENS_LISTEN", address, any),
     setting!(server.body_bytes, "CAMLENS_BODY_BYTES", number, positive),
     setting!(server.max_pixels, "CAMLENS_MAX_PIXELS", number, positive),
-    setting!(server.queue, "CAMLENS_QUEUE", number, countable),
-    setting!(server.workers, "CAMLENS_WORKERS", number, countable),
-    setting!(server.connections, "CAMLENS_CONNECTIONS", number, countable),
+    setting!(server.queue, "CAMLENS_QUEUE", number, permits),
+    setting!(server.workers, "CAMLENS_WORKERS", number, permits),
+    setting!(server.connections, "CAMLENS_CONNECTIONS", number, permits),
     setting!(server.header_timeout_ms, "CAMLENS_HEADER_TIMEOUT_MS", number, timeout),
     setting!(server.body_timeout_ms, "CAMLENS_BODY_TIMEOUT_MS", number, timeout),
     setting!(server.request_timeout_ms, "CAMLENS_REQUEST_TIMEOUT_MS", number, timeout),
@@ -66,7 +70,7 @@ pub const SETTINGS: &[Setting] = &[
     setting!(models.folder, "CAMLENS_MODELS", path, not_empty_path),
     setting!(models.default, "CAMLENS_DEFAULT_MODEL", optional_text, any),
     setting!(engine.runtime, "CAMLENS_RUNTIME", optional_path, any),
-    setting!(engine.threads, "CAMLENS_THREADS", optional_number, positive_if_any),
+    setting!(engine.threads, "CAMLENS_THREADS", optional_number, positive_if_set),
     setting!(engine.batch, "CAMLENS_BATCH", number, positive),
     setting!(engine.fast_kernels, "CAMLENS_FAST_KERNELS", flag, any),
     setting!(engine.skip_zeros, "CAMLENS_SKIP_ZEROS", flag, any),
@@ -98,7 +102,7 @@ fn address(text: &str) -> Result<std::net::SocketAddr, String> {
     })
 }
 
-/// A variable that is set and empty takes back what the file said.
+/// An empty variable unsets the value that the file gave.
 fn optional<T>(text: &str, parse: impl Fn(&str) -> Result<T, String>) -> Result<Option<T>, String> {
     if text.is_empty() { Ok(None) } else { parse(text).map(Some) }
 }
@@ -131,44 +135,48 @@ fn any<T>(_: &T) -> Result<(), String> {
     Ok(())
 }
 
-fn must(holds: bool, what: &str) -> Result<(), String> {
-    if holds { Ok(()) } else { Err(format!("must be {what}")) }
+fn must_be(expected: &str, holds: bool) -> Result<(), String> {
+    if holds { Ok(()) } else { Err(format!("must be {expected}")) }
 }
 
 fn positive<T: PartialOrd + From<u8>>(value: &T) -> Result<(), String> {
-    must(*value >= T::from(1), "at least 1")
+    must_be("at least 1", *value >= T::from(1))
 }
 
-fn positive_if_any(value: &Option<usize>) -> Result<(), String> {
+fn positive_if_set(value: &Option<usize>) -> Result<(), String> {
     value.as_ref().map_or(Ok(()), positive)
 }
 
-/// What a semaphore can count.
-fn countable(value: &usize) -> Result<(), String> {
-    must((1..=100_000).contains(value), "from 1 to 100000")
+/// A number of semaphore permits.
+fn permits(value: &usize) -> Result<(), String> {
+    must_be("from 1 to 100000", (1..=100_000).contains(value))
 }
 
-/// A day is more than any request needs, and far from what clocks cannot add.
+/// A time limit in milliseconds. One day is more than any request needs, and far from overflowing
+/// an `Instant`.
 fn timeout(value: &u64) -> Result<(), String> {
-    must((1..=86_400_000).contains(value), "from 1 to 86400000")
+    must_be("from 1 to 86400000", (1..=86_400_000).contains(value))
 }
 
 fn not_empty_path(value: &Path) -> Result<(), String> {
-    must(!value.as_os_str().is_empty(), "a folder")
+    must_be("a folder", !value.as_os_str().is_empty())
 }
 
 fn origins(value: &[String]) -> Result<(), String> {
     let is_origin = |origin: &String| {
-        let address = origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://"));
+        let authority = origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://"));
         origin == "*"
-            || address.is_some_and(|address| !address.is_empty() && !address.contains('/'))
+            || authority.is_some_and(|authority| !authority.is_empty() && !authority.contains('/'))
     };
-    must(value.iter().all(is_origin), "origins such as https://example.org, without a path, or *")
+    must_be(
+        "origins such as https://example.org, without a path, or *",
+        value.iter().all(is_origin),
+    )
 }
 
 fn level(value: &str) -> Result<(), String> {
-    must(
-        tracing_subscriber::EnvFilter::try_new(value).is_ok() && !value.trim().is_empty(),
+    must_be(
         "error, warn, info, debug, trace or a filter such as info,camlens=debug",
+        tracing_subscriber::EnvFilter::try_new(value).is_ok() && !value.trim().is_empty(),
     )
 }

@@ -1,4 +1,4 @@
-//! Settings, as somebody who runs the service meets them.
+//! Tests of the settings, from an operator's point of view.
 
 use super::*;
 
@@ -6,7 +6,7 @@ fn environment(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
     pairs.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect()
 }
 
-fn refusal(file: Option<&str>, pairs: &[(&str, &str)]) -> String {
+fn load_error(file: Option<&str>, pairs: &[(&str, &str)]) -> String {
     let path = Path::new("camlens.toml");
     let error = Config::load(file.map(|text| (path, text)), environment(pairs)).unwrap_err();
     assert_eq!(error.kind(), Kind::Setup);
@@ -15,14 +15,14 @@ fn refusal(file: Option<&str>, pairs: &[(&str, &str)]) -> String {
     line
 }
 
-const EXPLAINED: &str = include_str!("../../config/default.toml");
+const DEFAULT_TOML: &str = include_str!("../../config/default.toml");
 
 #[test]
-fn the_explained_file_holds_the_defaults_and_every_key() {
-    assert_eq!(Config::parse(EXPLAINED).unwrap(), Config::default());
+fn default_toml_equals_the_defaults_and_lists_every_key() {
+    assert_eq!(Config::parse(DEFAULT_TOML).unwrap(), Config::default());
     let mut section = String::new();
     let mut found = Vec::new();
-    for line in EXPLAINED.lines() {
+    for line in DEFAULT_TOML.lines() {
         if let Some(name) = line.strip_prefix('[') {
             section = name.trim_end_matches(']').to_owned();
         } else if let Some((key, _)) = line.trim_start_matches("# ").split_once(" = ") {
@@ -31,14 +31,14 @@ fn the_explained_file_holds_the_defaults_and_every_key() {
     }
     assert_eq!(found, SETTINGS.iter().map(|setting| setting.key).collect::<Vec<_>>());
     for setting in SETTINGS {
-        assert!(EXPLAINED.contains(setting.variable), "{}", setting.variable);
+        assert!(DEFAULT_TOML.contains(setting.variable), "{}", setting.variable);
     }
 }
 
-/// What stands commented out, because its default is "none", must be right too.
+/// Settings whose default is "none" are commented out in the file; uncommented, they must be valid.
 #[test]
-fn what_the_explained_file_comments_out_can_be_taken_in() {
-    let text: String = EXPLAINED
+fn commented_out_settings_of_default_toml_are_valid() {
+    let text: String = DEFAULT_TOML
         .lines()
         .map(|line| line.strip_prefix("# ").filter(|line| line.contains(" = ")).unwrap_or(line))
         .map(|line| format!("{line}\n"))
@@ -48,7 +48,7 @@ fn what_the_explained_file_comments_out_can_be_taken_in() {
 }
 
 #[test]
-fn the_environment_wins_over_the_file_and_the_file_over_the_defaults() {
+fn the_environment_overrides_the_file_and_the_file_overrides_the_defaults() {
     let file = "[server]\nqueue = 3\nworkers = 2\n";
     let config = Config::load(
         Some((Path::new("f"), file)),
@@ -59,7 +59,7 @@ fn the_environment_wins_over_the_file_and_the_file_over_the_defaults() {
 }
 
 #[test]
-fn every_setting_can_be_set_by_its_variable() {
+fn every_setting_can_be_set_by_its_environment_variable() {
     let value = |variable: &str| match variable {
         "CAMLENS_LISTEN" => "0.0.0.0:1",
         "CAMLENS_CORS_ORIGINS" => "https://a.example, http://b.example:8000",
@@ -76,31 +76,55 @@ fn every_setting_can_be_set_by_its_variable() {
 }
 
 #[test]
-fn a_wrong_setting_stops_the_start_with_a_line_that_names_it() {
-    insta::assert_snapshot!(refusal(None, &[("CAMLENS_QUEUE", "many")]), @"CAMLENS_QUEUE must be a whole number, not 'many'");
-    insta::assert_snapshot!(refusal(None, &[("CAMLENS_QUEUE", "0")]), @"CAMLENS_QUEUE must be from 1 to 100000, not '0'");
-    insta::assert_snapshot!(refusal(None, &[("CAMLENS_LISTEN", "8080")]), @"CAMLENS_LISTEN must be an address and a port, such as 127.0.0.1:8080 or [::]:8080, not '8080'");
-    insta::assert_snapshot!(refusal(None, &[("CAMLENS_LOG_FORMAT", "xml")]), @"CAMLENS_LOG_FORMAT must be text or json, not 'xml'");
-    insta::assert_snapshot!(refusal(None, &[("CAMLENS_LOG_LEVEL", "loud,,=")]), @"CAMLENS_LOG_LEVEL must be error, warn, info, debug, trace or a filter such as info,camlens=debug, not 'loud,,='");
-    insta::assert_snapshot!(refusal(None, &[("CAMLENS_CORS_ORIGINS", "example.org")]), @"CAMLENS_CORS_ORIGINS must be origins such as https://example.org, without a path, or *, not 'example.org'");
-    insta::assert_snapshot!(refusal(Some("[server]\nqueue = 0\n"), &[]), @"camlens.toml: server.queue must be from 1 to 100000");
-    insta::assert_snapshot!(refusal(Some("[server]\nqueue = \"0\"\n"), &[]), @r#"camlens.toml: line 2: queue: invalid type: string "0", expected usize"#);
-    insta::assert_snapshot!(refusal(Some("[server]\nlisten = \"here\"\n"), &[]), @"camlens.toml: line 2: listen: invalid socket address syntax");
-    insta::assert_snapshot!(refusal(Some("[server\n"), &[]), @"camlens.toml: line 1: unclosed table, expected `]`");
+fn an_invalid_setting_is_an_error_of_one_line_that_names_it() {
+    let of_variable = |name: &str, value: &str| load_error(None, &[(name, value)]);
+    for (name, value, expected) in [
+        ("CAMLENS_QUEUE", "many", "a whole number"),
+        ("CAMLENS_QUEUE", "0", "from 1 to 100000"),
+        ("CAMLENS_LISTEN", "8080", "an address and a port, such as 127.0.0.1:8080 or [::]:8080"),
+        ("CAMLENS_LOG_FORMAT", "xml", "text or json"),
+        (
+            "CAMLENS_LOG_LEVEL",
+            "loud,,=",
+            "error, warn, info, debug, trace or a filter such as info,camlens=debug",
+        ),
+        (
+            "CAMLENS_CORS_ORIGINS",
+            "example.org",
+            "origins such as https://example.org, without a path, or *",
+        ),
+    ] {
+        let line = format!("{name} must be {expected}, not '{value}'");
+        assert_eq!(of_variable(name, value), line);
+    }
+    let of_file = |text: &str| load_error(Some(text), &[]);
+    for (text, expected) in [
+        ("[server]\nqueue = 0\n", "server.queue must be from 1 to 100000"),
+        ("[server]\nqueue = \"0\"\n", "line 2: queue: invalid type: string \"0\", expected usize"),
+        ("[server]\nlisten = \"here\"\n", "line 2: listen: invalid socket address syntax"),
+        ("[server\n", "line 1: unclosed table, expected `]`"),
+    ] {
+        assert_eq!(of_file(text), format!("camlens.toml: {expected}"));
+    }
 }
 
 #[test]
-fn an_unknown_setting_stops_the_start_too() {
-    insta::assert_snapshot!(refusal(Some("[server]\nlissten = \"127.0.0.1:1\"\n"), &[]), @"camlens.toml: line 2: unknown field `lissten`, expected one of `listen`, `body_bytes`, `max_pixels`, `queue`, `workers`, `connections`, `header_timeout_ms`, `body_timeout_ms`, `request_timeout_ms`, `drain_timeout_ms`, `cors_origins`");
-    let line = refusal(None, &[("CAMLENS_QUEU", "1")]);
+fn an_unknown_setting_is_an_error() {
+    assert_eq!(
+        load_error(Some("[server]\nlissten = \"127.0.0.1:1\"\n"), &[]),
+        "camlens.toml: line 2: unknown field `lissten`, expected one of `listen`, `body_bytes`, \
+         `max_pixels`, `queue`, `workers`, `connections`, `header_timeout_ms`, `body_timeout_ms`, \
+         `request_timeout_ms`, `drain_timeout_ms`, `cors_origins`"
+    );
+    let line = load_error(None, &[("CAMLENS_QUEU", "1")]);
     assert!(
-        line.starts_with("CAMLENS_QUEU: there is no such setting; there are CAMLENS_LISTEN, "),
+        line.starts_with("CAMLENS_QUEU: unknown setting; the settings are CAMLENS_LISTEN, "),
         "{line}"
     );
 }
 
 #[test]
-fn what_kubernetes_and_the_page_s_tests_set_is_not_ours() {
+fn variables_of_kubernetes_and_of_the_browser_tests_are_ignored() {
     let pairs = environment(&[
         ("CAMLENS_PORT", "tcp://10.0.0.1:8080"),
         ("CAMLENS_PORT_8080_TCP_ADDR", "10.0.0.1"),

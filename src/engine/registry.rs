@@ -9,7 +9,7 @@ use super::runtime::Runtime;
 use super::settings::Settings;
 use crate::error::{Error, Kind, Result};
 use crate::model::ModelFolder;
-use crate::model::folder::{available, folder_id};
+use crate::model::folder::{available_models, folder_id};
 
 /// How far a model is.
 #[derive(Clone)]
@@ -44,13 +44,13 @@ impl Shared {
 impl ModelRegistry {
     /// Loads the runtime, and begins to load every model below `folder` on a thread of its own, one
     /// after another, the default first. `default` names the model that answers requests that
-    /// name none; without it [`available`] chooses.
+    /// name none; without it [`available_models`] chooses.
     ///
     /// # Errors
     /// [`Kind::Setup`]: no runtime, no models, no such default.
     pub fn start(folder: &Path, default: Option<&str>, settings: &Settings) -> Result<Self> {
         let runtime = Runtime::load(settings)?;
-        let (mut folders, default) = available(folder, default)?;
+        let (mut folders, default) = available_models(folder, default)?;
         let ids: Vec<String> = folders.iter().map(|path| folder_id(path)).collect();
         folders.sort_by_key(|path| folder_id(path) != default);
 

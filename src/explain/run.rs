@@ -48,7 +48,7 @@ pub fn compare(
     let started = Instant::now();
     let input = model.preprocess().tensor(image);
     let preprocess_ms = ms_since(started);
-    let seen = model.preprocess().seen(image.width(), image.height());
+    let seen = model.preprocess().visible_rect(image.width(), image.height());
     let request = Request { model, input: &input, seen, options, cancel, watch };
     let mut explanations = request.run(methods)?;
     for explanation in &mut explanations {

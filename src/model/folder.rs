@@ -1,4 +1,7 @@
-//! Finding model folders and reading what is in them.
+//! Finds model folders, reads them, and chooses the default model.
+//!
+//! Reading a folder parses its manifest and labels only. [`ModelFolder::verify`] checks the ONNX
+//! file itself, which can be large.
 
 use std::fs::File;
 use std::io::Read;
@@ -6,37 +9,42 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
-use super::{Labels, Manifest};
+use super::labels::Labels;
+use super::manifest::Manifest;
 use crate::error::{Error, Kind, Result};
 
-/// A model folder whose manifest and labels have been read.
+/// A model folder with its manifest and labels.
 #[derive(Clone, Debug)]
 pub struct ModelFolder {
     /// The model's id: the folder's name.
     pub id: String,
-    /// Where the folder is.
+    /// The path of the folder.
     pub path: PathBuf,
-    /// What the manifest says, or the usual where there is none.
+    /// The manifest, or a default one where the folder has none.
     pub manifest: Manifest,
-    /// The names of the classes.
+    /// The class labels.
     pub labels: Labels,
-    /// What whoever runs the service should know, one sentence each.
+    /// Warnings for the operator, one sentence each.
     pub warnings: Vec<String>,
 }
 
 impl ModelFolder {
-    /// Every folder below `models` that holds a manifest or an ONNX file, by name.
+    /// Lists the subfolders of `models` that contain a manifest or a single ONNX file, sorted by
+    /// name.
     ///
     /// # Errors
-    /// [`Kind::Setup`] when `models` can't be read.
+    /// [`Kind::Setup`] with the path when `models` can't be read.
     pub fn list(models: &Path) -> Result<Vec<PathBuf>> {
         let setup = |error: std::io::Error| {
-            Error::new(Kind::Setup, format!("models folder {}: {error}", models.display()))
+            Error::new(Kind::Setup, format!("can't read the models folder: {error}"))
+                .at_path(models)
         };
         let mut found = Vec::new();
         for entry in std::fs::read_dir(models).map_err(setup)? {
             let path = entry.map_err(setup)?.path();
-            if path.is_dir() && (path.join("model.toml").is_file() || only_onnx(&path).is_some()) {
+            if path.is_dir()
+                && (path.join("model.toml").is_file() || only_onnx_file(&path).is_some())
+            {
                 found.push(path);
             }
         }
@@ -47,7 +55,7 @@ impl ModelFolder {
     /// Reads the manifest and the labels of a folder.
     ///
     /// # Errors
-    /// [`Kind::Setup`] naming the file that is missing or wrong.
+    /// [`Kind::Setup`] with the path of the file that is missing or invalid.
     pub fn read(path: &Path) -> Result<Self> {
         let id = folder_id(path);
         let manifest_path = path.join("model.toml");
@@ -55,16 +63,15 @@ impl ModelFolder {
         let manifest = if manifest_path.is_file() {
             Manifest::read(&manifest_path)?
         } else {
-            let file = only_onnx(path).ok_or_else(|| {
-                Error::new(
-                    Kind::Setup,
-                    format!("{}: neither model.toml nor a single .onnx file", path.display()),
-                )
+            let file = only_onnx_file(path).ok_or_else(|| {
+                Error::new(Kind::Setup, "neither model.toml nor a single .onnx file").at_path(path)
             })?;
             warnings.push(format!(
-                "model '{id}' has no model.toml: its input is prepared as is usual (ImageNet's mean and deviation; gray from 0 to 1; bytes as they are), which may not be what it was trained with"
+                "model '{id}' has no model.toml, so it gets default preprocessing, which may \
+                 differ from the one it was trained with: ImageNet's mean and standard deviation \
+                 for colour, 0 to 1 for grayscale, unchanged pixels for uint8 inputs"
             ));
-            Manifest::usual(&file)
+            Manifest::for_file(&file)
         };
         let labels = match &manifest.labels {
             Some(file) => Labels::read(&path.join(file))?,
@@ -74,36 +81,36 @@ impl ModelFolder {
         Ok(Self { id, path: path.to_owned(), manifest, labels, warnings })
     }
 
-    /// The folder of a lone ONNX file, as `inspect` takes them.
+    /// Treats an ONNX file outside a models folder as a model with a default manifest.
     ///
     /// # Errors
-    /// [`Kind::Setup`] when there is no such file.
-    pub fn of_file(file: &Path) -> Result<Self> {
+    /// [`Kind::Setup`] with the path when there is no such file.
+    pub fn from_onnx_file(file: &Path) -> Result<Self> {
         let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let path = file.parent().map_or_else(PathBuf::new, Path::to_owned);
         if !file.is_file() {
-            return Err(Error::new(Kind::Setup, format!("{}: no such file", file.display())));
+            return Err(Error::new(Kind::Setup, "no such file").at_path(file));
         }
-        let manifest = Manifest::usual(&name);
+        let manifest = Manifest::for_file(&name);
         Ok(Self { id: name, path, manifest, labels: Labels::default(), warnings: Vec::new() })
     }
 
-    /// Where the ONNX file is.
+    /// The path of the ONNX file.
     #[must_use]
-    pub fn onnx(&self) -> PathBuf {
+    pub fn onnx_path(&self) -> PathBuf {
         self.path.join(&self.manifest.file)
     }
 
-    /// Holds the ONNX file against the manifest's SHA-256, if it gives one.
+    /// Checks that the ONNX file exists and has the SHA-256 that the manifest states, if any.
     ///
     /// # Errors
-    /// [`Kind::Setup`] when the file is missing or another one.
+    /// [`Kind::Setup`] with the file's path when it is missing or its SHA-256 differs.
     pub fn verify(&self) -> Result<()> {
-        let path = self.onnx();
-        let setup = |what: String| Error::new(Kind::Setup, format!("{}: {what}", path.display()));
+        let path = self.onnx_path();
+        let setup = |reason: String| Error::new(Kind::Setup, reason).at_path(&path);
         if !path.is_file() {
             return Err(setup(
-                "the model file is missing; `make setup` fetches the ones that come with camlens"
+                "the model file is missing; `make setup` fetches the ones that camlens ships"
                     .into(),
             ));
         }
@@ -117,55 +124,56 @@ impl ModelFolder {
     }
 }
 
-/// The model that camlens ships as its first.
-const SHIPPED: &str = "vgg16-mri";
+/// The default model of an installation that configures none.
+const PREFERRED: &str = "vgg16-mri";
 
-/// The folders of the models that can be served, and the id of the one that is meant.
+/// The folders below `models` that can be loaded, and the id of the default model: `requested`, or
+/// the choice of camlens where that is `None`.
 ///
 /// # Errors
-/// [`Kind::Setup`] when the folder can't be read, [`Kind::UnknownModel`] when the model is not in
-/// it.
-pub fn available(models: &Path, asked: Option<&str>) -> Result<(Vec<PathBuf>, String)> {
+/// [`Kind::Setup`] when `models` can't be read, [`Kind::UnknownModel`] when the requested model
+/// is not in it or it contains no models; both with its path.
+pub fn available_models(models: &Path, requested: Option<&str>) -> Result<(Vec<PathBuf>, String)> {
     let mut folders = ModelFolder::list(models)?;
-    // A folder whose ONNX file was never fetched is no model yet, unless it is asked for.
-    folders.retain(|path| Some(folder_id(path).as_str()) == asked || is_fetched(path));
+    // A folder whose ONNX file was never fetched is skipped, unless it is requested by name: then
+    // the error should say that the file is missing.
+    folders.retain(|path| Some(folder_id(path).as_str()) == requested || is_fetched(path));
     let ids: Vec<String> = folders.iter().map(|path| folder_id(path)).collect();
-    let unknown = |what| {
-        Error::new(Kind::UnknownModel, format!("models folder {}: {what}", models.display()))
-    };
-    let chosen = choose(&ids, asked).map_err(unknown)?.to_owned();
-    Ok((folders, chosen))
+    let default = choose_default(&ids, requested)
+        .map_err(|reason| Error::new(Kind::UnknownModel, reason).at_path(models))?
+        .to_owned();
+    Ok((folders, default))
 }
 
-/// The model that is meant: the one asked for, else `vgg16-mri` where it is there, else the first.
+/// The requested model; without a request [`PREFERRED`] if it is present, otherwise the first one.
 ///
 /// # Errors
-/// The sentence that says which there are.
-fn choose<'a>(ids: &'a [String], asked: Option<&str>) -> Result<&'a str, String> {
-    let found = match asked {
-        Some(asked) => ids.iter().find(|id| *id == asked),
-        None => ids.iter().find(|id| *id == SHIPPED).or(ids.first()),
+/// A sentence that lists the available models.
+fn choose_default<'a>(ids: &'a [String], requested: Option<&str>) -> Result<&'a str, String> {
+    let found = match requested {
+        Some(requested) => ids.iter().find(|id| *id == requested),
+        None => ids.iter().find(|id| *id == PREFERRED).or(ids.first()),
     };
-    found.map(String::as_str).ok_or_else(|| match asked {
-        Some(asked) => format!("there is no model '{asked}'; there are: {}", ids.join(", ")),
-        None => "there is no model; `make setup` fetches two".to_owned(),
+    found.map(String::as_str).ok_or_else(|| match requested {
+        Some(id) => format!("there is no model '{id}'; available models: {}", ids.join(", ")),
+        None => "there are no models; `make setup` fetches two".to_owned(),
     })
 }
 
-/// The id of the model in a folder: the folder's name.
+/// The id of the model in a folder, which is the folder's name.
 #[must_use]
 pub fn folder_id(path: &Path) -> String {
     path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
-/// False for a folder that has a manifest and not yet the ONNX file that it names.
+/// Whether the ONNX file that a folder's manifest names is present.
 fn is_fetched(path: &Path) -> bool {
-    // What can't be read is there to be reported, not to be passed over.
-    ModelFolder::read(path).map_or(true, |folder| folder.onnx().is_file())
+    // A folder that can't be read must stay in the list, so that its error is reported.
+    ModelFolder::read(path).map_or(true, |folder| folder.onnx_path().is_file())
 }
 
-/// The only `.onnx` file of a folder.
-fn only_onnx(folder: &Path) -> Option<String> {
+/// The name of the only `.onnx` file in a folder; `None` if there are none or several.
+fn only_onnx_file(folder: &Path) -> Option<String> {
     let mut files = std::fs::read_dir(folder)
         .ok()?
         .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
@@ -173,6 +181,7 @@ fn only_onnx(folder: &Path) -> Option<String> {
     files.next().filter(|_| files.next().is_none())
 }
 
+/// The SHA-256 of a file in hexadecimal.
 fn sha256(path: &Path) -> std::io::Result<String> {
     let mut file = File::open(path)?;
     let mut hash = Sha256::new();
@@ -191,31 +200,34 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_lone_onnx_file_is_a_model_with_a_warning() {
+    fn a_folder_with_only_an_onnx_file_is_a_model_with_a_warning() {
         let models = tempfile::tempdir().unwrap();
         let folder = models.path().join("mine");
         std::fs::create_dir(&folder).unwrap();
         std::fs::write(folder.join("net.onnx"), b"").unwrap();
         assert_eq!(ModelFolder::list(models.path()).unwrap(), std::slice::from_ref(&folder));
         let read = ModelFolder::read(&folder).unwrap();
-        assert_eq!(read.onnx(), folder.join("net.onnx"));
+        assert_eq!(read.onnx_path(), folder.join("net.onnx"));
         assert!(read.warnings[0].contains("no model.toml"));
     }
 
     #[test]
-    fn the_shipped_model_answers_where_nobody_chose() {
+    fn the_preferred_model_is_the_default_unless_another_is_requested() {
         let ids = ["alpha", "vgg16-mri"].map(str::to_owned);
-        assert_eq!(choose(&ids, None), Ok("vgg16-mri"));
-        assert_eq!(choose(&ids[..1], None), Ok("alpha"));
+        assert_eq!(choose_default(&ids, None), Ok("vgg16-mri"));
+        assert_eq!(choose_default(&ids[..1], None), Ok("alpha"));
         assert_eq!(
-            choose(&ids, Some("beta")).unwrap_err(),
-            "there is no model 'beta'; there are: alpha, vgg16-mri"
+            choose_default(&ids, Some("beta")).unwrap_err(),
+            "there is no model 'beta'; available models: alpha, vgg16-mri"
         );
-        assert_eq!(choose(&[], None).unwrap_err(), "there is no model; `make setup` fetches two");
+        assert_eq!(
+            choose_default(&[], None).unwrap_err(),
+            "there are no models; `make setup` fetches two"
+        );
     }
 
     #[test]
-    fn another_file_than_the_manifest_s_is_refused() {
+    fn a_file_with_another_sha_256_than_the_manifest_states_is_an_error() {
         let models = tempfile::tempdir().unwrap();
         std::fs::write(models.path().join("m.onnx"), b"abc").unwrap();
         std::fs::write(models.path().join("model.toml"), "file = \"m.onnx\"\nsha256 = \"00\"\n")

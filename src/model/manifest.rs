@@ -1,4 +1,7 @@
-//! `model.toml`: how a model wants its input and what its output means.
+//! `model.toml`: a model's preprocessing, the meaning of its output, and names for its layers.
+//!
+//! Every key but `file` is optional. What the manifest omits is derived from the graph when the
+//! model is loaded; see [`Preprocess::new`](super::preprocess::Preprocess::new) for the input.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -10,61 +13,65 @@ use crate::graph::head::OutputKind;
 use crate::graph::layers::Tokens;
 use crate::picture::resize::Filter;
 
-/// A model's manifest. Unknown keys are refused, so that a misspelt one is noticed.
+/// A model's manifest. Unknown keys are errors, so that a misspelt one is noticed.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Manifest {
-    /// The ONNX file, relative to the folder.
+    /// The ONNX file, relative to the model's folder.
     pub file: String,
-    /// Its SHA-256 in hexadecimal; checked at load when it is there.
+    /// The file's SHA-256 in hexadecimal, checked when the model is loaded.
     pub sha256: Option<String>,
-    /// The file of class names, relative to the folder.
+    /// The file of class labels, relative to the model's folder; `labels.txt` when absent.
     pub labels: Option<String>,
-    /// The layer that is explained when a request names none.
+    /// The layer that is explained by default; chosen from the graph when absent.
     pub default_layer: Option<String>,
-    /// Friendly names of nodes or tensors.
+    /// Aliases of layers: alias → node or tensor name.
     #[serde(default)]
     pub layers: BTreeMap<String, String>,
-    /// Where the places of the image stand among tokens; found from the graph when absent.
+    /// The grid of image positions among the tokens of a transformer; traced through the graph when
+    /// absent.
     pub tokens: Option<Tokens>,
-    /// How an image becomes the input tensor.
+    /// Preprocessing: from an image to the input tensor.
     #[serde(default)]
     pub input: Input,
-    /// What the output means.
+    /// The output with the scores, and what it means.
     #[serde(default)]
     pub output: Output,
 }
 
-/// `[input]`: from pixels to the tensor.
+/// `[input]`: preprocessing, from an image to the input tensor.
+///
+/// In order: resize (and crop), reorder the channels, then `(pixel · scale − mean) / std`.
 #[derive(Clone, Debug, Deserialize, Serialize, PartialEq)]
 #[serde(deny_unknown_fields, default)]
 pub struct Input {
-    /// Height and width in pixels; taken from the graph when absent there.
+    /// Height and width in pixels; when absent the graph's, or 224 where the graph's is dynamic.
     pub size: Option<[u32; 2]>,
-    /// The order of the axes; found from the graph when absent.
+    /// The order of the tensor's axes; derived from the graph when absent.
     pub layout: Option<Layout>,
-    /// The colour channels and their order; found from the graph when absent: gray for one
-    /// channel, else RGB.
+    /// The colour channels and their order; derived from the graph when absent: grayscale for one
+    /// channel, otherwise RGB.
     pub color: Option<Color>,
-    /// The interpolation that resizes.
+    /// The resampling filter.
     pub resize: Filter,
-    /// What happens to an image of other proportions.
+    /// How an image with another aspect ratio is fitted to the input.
     pub fit: Fit,
-    /// With `crop`: the shorter side becomes `size / crop_ratio` before the centre is cut out.
+    /// With `fit = "crop"`: the image is resized to `size / crop_ratio` before the centre is
+    /// cropped. In (0, 1].
     pub crop_ratio: f32,
-    /// Every pixel 0..255 is multiplied by this first; 1/255 when absent, but 1 where the graph
-    /// takes bytes.
+    /// Factor for pixel values 0..=255; when absent 1/255, or 1 where the graph takes uint8.
     pub scale: Option<f32>,
-    /// Then this is subtracted, one a channel, in the model's own channel order; when absent
-    /// ImageNet's, and 0 for gray or bytes.
+    /// Subtracted after scaling, one value per channel in the model's channel order; when absent
+    /// ImageNet's mean, or 0 for grayscale and uint8.
     pub mean: Option<Vec<f32>>,
-    /// Then it is divided by this, one a channel; when absent ImageNet's, and 1 for gray or bytes.
+    /// Divisor after the subtraction, one value per channel; when absent ImageNet's standard
+    /// deviation, or 1 for grayscale and uint8.
     pub std: Option<Vec<f32>>,
 }
 
 impl Default for Input {
-    /// What is usual: stretched, bilinear, and the numbers that
-    /// [`Preprocess::new`](super::preprocess::Preprocess::new) knows.
+    /// Bilinear resizing without a crop; everything else is left to
+    /// [`Preprocess::new`](super::preprocess::Preprocess::new).
     fn default() -> Self {
         Self {
             size: None,
@@ -80,13 +87,13 @@ impl Default for Input {
     }
 }
 
-/// The order of the axes of an input tensor.
+/// The order of the input tensor's axes.
 #[derive(Clone, Copy, Debug, Deserialize, Serialize, PartialEq, Eq)]
 #[serde(rename_all = "lowercase")]
 pub enum Layout {
-    /// `[N, C, H, W]`, as torch has it.
+    /// `[N, C, H, W]`, as in PyTorch.
     Nchw,
-    /// `[N, H, W, C]`, as Keras has it.
+    /// `[N, H, W, C]`, as in Keras.
     Nhwc,
 }
 
@@ -96,14 +103,14 @@ pub enum Layout {
 pub enum Color {
     /// Red first.
     Rgb,
-    /// Blue first, as Caffe's models and their descendants want it.
+    /// Blue first, as in Caffe's models and their conversions.
     Bgr,
-    /// One channel: the luma of ITU-R BT.601.
+    /// One channel: luma as in ITU-R BT.601.
     Gray,
 }
 
 impl Color {
-    /// How many channels an input of this colour has.
+    /// The number of channels.
     #[must_use]
     pub fn channels(self) -> usize {
         match self {
@@ -113,55 +120,54 @@ impl Color {
     }
 }
 
-/// What happens to an image whose proportions are not the model's.
+/// How an image with another aspect ratio is fitted to the model's input.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
 #[serde(rename_all = "lowercase")]
 pub enum Fit {
-    /// It is stretched: the model sees all of it.
+    /// Stretch it: the model sees the whole image, distorted.
     #[default]
     Stretch,
-    /// The shorter side is fitted and the centre cut out: the model does not see the rest.
+    /// Resize it to cover the input and crop the centre: the model does not see the margins.
     Crop,
 }
 
-/// `[output]`: where the scores are and what they mean.
+/// `[output]`: the output with the scores, and what they mean.
 #[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
 #[serde(deny_unknown_fields, default)]
 pub struct Output {
-    /// Logits, probabilities, or found out.
+    /// Logits, probabilities or independent sigmoids; derived from the graph by default.
     pub kind: OutputKind,
-    /// The graph output to use, where a model has several; else the first.
+    /// The name of the graph output to use; when absent, the one that looks like class scores.
     pub name: Option<String>,
 }
 
 impl Manifest {
-    /// Reads and checks a manifest.
+    /// Reads and validates a manifest.
     ///
     /// # Errors
-    /// [`Kind::Setup`] naming the file and the key that is wrong.
+    /// [`Kind::Setup`] with the file's path and the key at fault.
     pub fn read(path: &Path) -> Result<Self> {
         let text = std::fs::read_to_string(path)
-            .map_err(|error| Error::new(Kind::Setup, format!("{}: {error}", path.display())))?;
-        Self::parse(&text)
-            .map_err(|what| Error::new(Kind::Setup, format!("{}: {what}", path.display())))
+            .map_err(|error| Error::new(Kind::Setup, error.to_string()).at_path(path))?;
+        Self::parse(&text).map_err(|reason| Error::new(Kind::Setup, reason).at_path(path))
     }
 
-    /// Parses and checks the text of a manifest.
+    /// Parses and validates the text of a manifest.
     ///
     /// # Errors
-    /// The sentence that names the key that is wrong.
+    /// A sentence that names the key at fault.
     pub fn parse(text: &str) -> Result<Self, String> {
         let manifest: Self = toml::from_str(text).map_err(|error| {
             let line = error.span().map_or(1, |span| text[..span.start].matches('\n').count() + 1);
             format!("line {line}: {}", error.message())
         })?;
-        manifest.check()?;
+        manifest.validate()?;
         Ok(manifest)
     }
 
-    /// The manifest of a folder that has none.
+    /// The manifest of a folder that has none: everything is derived from the ONNX file.
     #[must_use]
-    pub fn usual(file: &str) -> Self {
+    pub fn for_file(file: &str) -> Self {
         Self {
             file: file.to_owned(),
             sha256: None,
@@ -174,7 +180,7 @@ impl Manifest {
         }
     }
 
-    fn check(&self) -> Result<(), String> {
+    fn validate(&self) -> Result<(), String> {
         let input = &self.input;
         if input.size.is_some_and(|[height, width]| {
             height == 0 || width == 0 || height > 8192 || width > 8192
@@ -187,7 +193,7 @@ impl Manifest {
             return Err("input.std must not be 0, and mean and std must be finite".into());
         }
         if !(input.crop_ratio > 0.0 && input.crop_ratio <= 1.0) {
-            return Err("input.crop_ratio must lie above 0 and at most at 1".into());
+            return Err("input.crop_ratio must be greater than 0 and at most 1".into());
         }
         if self.tokens.is_some_and(|tokens| tokens.grid.contains(&0)) {
             return Err("tokens.grid must be [rows, columns], each at least 1".into());
@@ -204,7 +210,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_contract_s_example_is_read() {
+    fn a_keras_manifest_is_parsed() {
         let manifest = Manifest::parse(
             r#"
             file = "model.onnx"
@@ -231,22 +237,22 @@ mod tests {
     }
 
     #[test]
-    fn a_misspelt_key_is_named_with_its_line() {
+    fn a_misspelt_key_is_an_error_with_its_line() {
         let error = Manifest::parse("file = \"m.onnx\"\n[input]\nsise = [1, 2]\n").unwrap_err();
         assert!(error.starts_with("line 3: unknown field `sise`"), "{error}");
     }
 
     #[test]
-    fn tokens_are_read() {
-        let read = |text: &str| Manifest::parse(&format!("file = \"m.onnx\"\n[tokens]\n{text}"));
-        let tokens = read("grid = [14, 12]\nskip = 5").unwrap().tokens;
+    fn tokens_are_parsed_and_validated() {
+        let parse = |text: &str| Manifest::parse(&format!("file = \"m.onnx\"\n[tokens]\n{text}"));
+        let tokens = parse("grid = [14, 12]\nskip = 5").unwrap().tokens;
         assert_eq!(tokens, Some(Tokens { skip: 5, grid: [14, 12] }));
-        assert_eq!(read("grid = [7, 7]").unwrap().tokens.unwrap().skip, 0);
-        assert!(read("grid = [0, 7]").unwrap_err().starts_with("tokens.grid"));
+        assert_eq!(parse("grid = [7, 7]").unwrap().tokens.unwrap().skip, 0);
+        assert!(parse("grid = [0, 7]").unwrap_err().starts_with("tokens.grid"));
     }
 
     #[test]
-    fn a_zero_deviation_is_refused() {
+    fn a_standard_deviation_of_zero_is_an_error() {
         let error =
             Manifest::parse("file = \"m.onnx\"\n[input]\nstd = [1.0, 0.0, 1.0]\n").unwrap_err();
         assert!(error.starts_with("input.std"), "{error}");

@@ -1,8 +1,8 @@
-//! What a model folder says: manifest, labels, preprocessing.
+//! Model folders: manifest, class labels and preprocessing.
 //!
-//! `models/<id>/` holds `model.toml`, an ONNX file and, if there are names for the
-//! classes, `labels.txt`. A folder with nothing but an `.onnx` file works too, with
-//! the usual preprocessing and a warning that says so.
+//! `models/<id>/` contains an ONNX file, usually a `model.toml` that describes it, and optionally
+//! `labels.txt` with the class names. A folder with nothing but an `.onnx` file works too: it gets
+//! default preprocessing and a warning that says so.
 
 pub mod folder;
 pub mod labels;

@@ -1,4 +1,7 @@
-//! From a picture to the model's input tensor, exactly as the model's author does it.
+//! Preprocessing: from an image to the model's input tensor.
+//!
+//! The result equals what Pillow and torchvision compute, value by value, so that a model sees the
+//! same input as in its training framework.
 
 use image::RgbImage;
 use ndarray::Array4;
@@ -6,68 +9,79 @@ use ndarray::Array4;
 use super::manifest::{Color, Fit, Input, Layout};
 use crate::picture::resize::{Filter, resize};
 
-/// What a model takes, complete: the manifest's word where it has one, the graph's where not.
+/// Complete preprocessing: the manifest's values, with the gaps filled from the graph.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Preprocess {
-    /// Height in pixels.
+    /// Height of the input in pixels.
     pub height: u32,
-    /// Width in pixels.
+    /// Width of the input in pixels.
     pub width: u32,
-    /// The order of the axes.
+    /// The order of the tensor's axes.
     pub layout: Layout,
-    /// The channels and their order.
+    /// The colour channels and their order.
     pub color: Color,
-    /// What every pixel 0..255 is multiplied by.
+    /// Factor for pixel values 0..=255.
     pub scale: f32,
-    /// What is subtracted, one a channel.
+    /// Subtracted after scaling, one value per channel.
     pub mean: Vec<f32>,
-    /// What is divided by, one a channel.
+    /// Divisor after the subtraction, one value per channel.
     pub std: Vec<f32>,
-    /// The interpolation that resizes.
+    /// The resampling filter.
     pub resize: Filter,
-    /// What happens to an image of other proportions.
+    /// How an image with another aspect ratio is fitted to the input.
     pub fit: Fit,
-    /// With [`Fit::Crop`]: the shorter side becomes `size / crop_ratio` before the centre is cut
-    /// out.
+    /// With [`Fit::Crop`]: the image is resized to `size / crop_ratio` before the centre is
+    /// cropped.
     pub crop_ratio: f32,
 }
 
-/// ImageNet's, of RGB from 0 to 1: torchvision's numbers.
-const IMAGENET: ([f32; 3], [f32; 3]) = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]);
+/// Mean and standard deviation of ImageNet's RGB values in 0..=1, as used by torchvision's weights.
+const IMAGENET_MEAN: [f32; 3] = [0.485, 0.456, 0.406];
+const IMAGENET_STD: [f32; 3] = [0.229, 0.224, 0.225];
+
+/// A resize that covers the input, and the crop that follows it; in pixels.
+struct ResizeAndCrop {
+    /// Size of the whole image after the resize.
+    resized_width: u32,
+    resized_height: u32,
+    /// Top left corner of the crop in the resized image.
+    left: u32,
+    top: u32,
+}
 
 impl Preprocess {
-    /// Completes what a manifest says of the input by what the graph takes. `bytes`: it takes
-    /// pixels as they are.
+    /// Completes the manifest's `[input]` with what the graph states: the input's size, layout and
+    /// channels, and whether it takes uint8 (`takes_bytes`).
     ///
     /// # Errors
-    /// The sentence that says which list does not have one number a channel.
+    /// A sentence that names the list whose length is not the number of channels.
     pub fn new(
         input: &Input,
         [height, width]: [u32; 2],
         layout: Layout,
         color: Color,
-        bytes: bool,
+        takes_bytes: bool,
     ) -> Result<Self, String> {
         let channels = color.channels();
-        let of_each = |name: &str, said: &Option<Vec<f32>>, imagenet: [f32; 3], neutral: f32| {
-            match said {
-                Some(said) if said.len() != channels => Err(format!(
-                    "input.{name} must have a number for each channel: the model's input has {channels}, it has {}",
-                    said.len()
+        let is_imagenet_like = !takes_bytes && color != Color::Gray;
+        let per_channel =
+            |key: &str, given: &Option<Vec<f32>>, imagenet: [f32; 3], neutral| match given {
+                Some(given) if given.len() != channels => Err(format!(
+                    "input.{key} must have one value per channel: expected {channels}, found {}",
+                    given.len()
                 )),
-                Some(said) => Ok(said.clone()),
-                None if bytes || color == Color::Gray => Ok(vec![neutral; channels]),
-                None => Ok(imagenet.to_vec()),
-            }
-        };
-        let mean = of_each("mean", &input.mean, IMAGENET.0, 0.0)?;
-        let std = of_each("std", &input.std, IMAGENET.1, 1.0)?;
-        let scale = input.scale.unwrap_or(if bytes { 1.0 } else { 1.0 / 255.0 });
+                Some(given) => Ok(given.clone()),
+                None if is_imagenet_like => Ok(imagenet.to_vec()),
+                None => Ok(vec![neutral; channels]),
+            };
+        let mean = per_channel("mean", &input.mean, IMAGENET_MEAN, 0.0)?;
+        let std = per_channel("std", &input.std, IMAGENET_STD, 1.0)?;
+        let scale = input.scale.unwrap_or(if takes_bytes { 1.0 } else { 1.0 / 255.0 });
         let Input { resize, fit, crop_ratio, .. } = *input;
         Ok(Self { height, width, layout, color, scale, mean, std, resize, fit, crop_ratio })
     }
 
-    /// The sizes of the input tensor of one image: `[C, H, W]` or `[H, W, C]`.
+    /// The shape of one image's input tensor without the batch axis: `[C, H, W]` or `[H, W, C]`.
     #[must_use]
     pub fn shape(&self) -> [usize; 3] {
         let (channels, height, width) =
@@ -78,71 +92,73 @@ impl Preprocess {
         }
     }
 
-    /// Makes the input tensor of one image: `[1, C, H, W]` or `[1, H, W, C]`.
+    /// Converts an image to an input tensor: `[1, C, H, W]` or `[1, H, W, C]`.
     #[must_use]
     pub fn tensor(&self, image: &RgbImage) -> Array4<f32> {
         self.normalise(&self.fit(image))
     }
 
-    /// The picture as the model sees it: `width × height`, before any arithmetic.
+    /// Resizes and crops an image to the `width × height` pixels that the model sees.
     #[must_use]
     pub fn fit(&self, image: &RgbImage) -> RgbImage {
-        let (width, height) = (self.width, self.height);
         match self.fit {
-            Fit::Stretch => resize(image, width, height, self.resize),
+            Fit::Stretch => resize(image, self.width, self.height, self.resize),
             Fit::Crop => {
-                let (x, y, cut_width, cut_height, scaled) = self.crop(image);
-                let scaled = resize(image, scaled.0, scaled.1, self.resize);
-                image::imageops::crop_imm(&scaled, x, y, cut_width, cut_height).to_image()
+                let plan = self.resize_and_crop(image.width(), image.height());
+                let resized = resize(image, plan.resized_width, plan.resized_height, self.resize);
+                image::imageops::crop_imm(&resized, plan.left, plan.top, self.width, self.height)
+                    .to_image()
             }
         }
     }
 
-    /// The part of an image that the model sees, in the image's own pixels: left, top, width,
-    /// height.
+    /// The part of an image that the model sees, in the image's own pixels:
+    /// `[left, top, width, height]`.
     #[must_use]
-    pub fn seen(&self, image_width: u32, image_height: u32) -> [f32; 4] {
+    pub fn visible_rect(&self, image_width: u32, image_height: u32) -> [f32; 4] {
         match self.fit {
             Fit::Stretch => [0.0, 0.0, image_width as f32, image_height as f32],
             Fit::Crop => {
-                let (x, y, width, height, scaled) = self.crop_of(image_width, image_height);
-                let (across, down) =
-                    (image_width as f32 / scaled.0 as f32, image_height as f32 / scaled.1 as f32);
-                [x as f32 * across, y as f32 * down, width as f32 * across, height as f32 * down]
+                let plan = self.resize_and_crop(image_width, image_height);
+                // Pixels of the image per pixel of the resized image.
+                let x_scale = image_width as f32 / plan.resized_width as f32;
+                let y_scale = image_height as f32 / plan.resized_height as f32;
+                [
+                    plan.left as f32 * x_scale,
+                    plan.top as f32 * y_scale,
+                    self.width as f32 * x_scale,
+                    self.height as f32 * y_scale,
+                ]
             }
         }
     }
 
-    fn crop(&self, image: &RgbImage) -> (u32, u32, u32, u32, (u32, u32)) {
-        self.crop_of(image.width(), image.height())
-    }
-
-    /// Where the centre lies after the shorter side has been fitted, as torchvision's `Resize` and
-    /// `CenterCrop` compute it: the longer side is truncated, the offset is rounded half to even.
-    fn crop_of(&self, width: u32, height: u32) -> (u32, u32, u32, u32, (u32, u32)) {
+    /// The resize and centre crop of torchvision's `Resize` and `CenterCrop`: the longer side is
+    /// truncated to whole pixels, the crop's offset is rounded half to even.
+    fn resize_and_crop(&self, image_width: u32, image_height: u32) -> ResizeAndCrop {
         let target_width = (self.width as f32 / self.crop_ratio).round() as u32;
         let target_height = (self.height as f32 / self.crop_ratio).round() as u32;
-        let (wide, tall) = (u64::from(width), u64::from(height));
-        let (fit_width, fit_height) = (u64::from(target_width), u64::from(target_height));
-        // The side that would otherwise fall short is fitted exactly.
-        let scaled = if wide * fit_height <= tall * fit_width {
-            (target_width, (tall * fit_width / wide) as u32)
+        let (from_width, from_height) = (u64::from(image_width), u64::from(image_height));
+        let (to_width, to_height) = (u64::from(target_width), u64::from(target_height));
+        // One side gets its target length exactly: the one that makes the other long enough.
+        let (width, height) = if from_width * to_height <= from_height * to_width {
+            (target_width, (from_height * to_width / from_width) as u32)
         } else {
-            ((wide * fit_height / tall) as u32, target_height)
+            ((from_width * to_height / from_height) as u32, target_height)
         };
-        let scaled = (scaled.0.max(self.width), scaled.1.max(self.height));
-        let centre =
-            |long: u32, short: u32| (f64::from(long - short) / 2.0).round_ties_even() as u32;
-        (
-            centre(scaled.0, self.width),
-            centre(scaled.1, self.height),
-            self.width,
-            self.height,
-            scaled,
-        )
+        let (resized_width, resized_height) = (width.max(self.width), height.max(self.height));
+        let offset =
+            |resized: u32, crop: u32| (f64::from(resized - crop) / 2.0).round_ties_even() as u32;
+        ResizeAndCrop {
+            resized_width,
+            resized_height,
+            left: offset(resized_width, self.width),
+            top: offset(resized_height, self.height),
+        }
     }
 
-    /// `(pixel · scale − mean) / std` per channel.
+    /// Computes `(pixel · scale − mean) / std` per channel: `[1, C, H, W]` or `[1, H, W, C]`, of
+    /// the image's own height and width.
     #[must_use]
     pub fn normalise(&self, image: &RgbImage) -> Array4<f32> {
         let (height, width) = (image.height() as usize, image.width() as usize);
@@ -168,7 +184,10 @@ impl Preprocess {
     }
 }
 
-/// `0.299 R + 0.587 G + 0.114 B`, in 16 bits behind the point as Pillow's `convert("L")` has it.
+/// `0.299 R + 0.587 G + 0.114 B` (ITU-R BT.601), rounded, in fixed point with 16 fractional bits.
+///
+/// The integer weights are those of Pillow's `convert("L")` (the macro `L24` in
+/// `src/libImaging/Convert.c`), so the result equals Pillow's byte for byte.
 fn luma([red, green, blue]: [u8; 3]) -> u8 {
     let sum = u32::from(red) * 19595 + u32::from(green) * 38470 + u32::from(blue) * 7471;
     ((sum + 0x8000) >> 16) as u8
@@ -184,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn channels_are_ordered_scaled_and_shifted() {
+    fn channels_are_reordered_scaled_and_shifted() {
         let image = RgbImage::from_pixel(2, 2, Rgb([10, 20, 30]));
         let caffe = Input {
             scale: Some(1.0),
@@ -204,9 +223,9 @@ mod tests {
         );
     }
 
-    /// The numbers are `PIL.Image.convert("L")`'s, Pillow 13.0.0.
+    /// The expected values come from `PIL.Image.convert("L")`, Pillow 13.0.0.
     #[test]
-    fn gray_is_the_luma_of_pillow() {
+    fn luma_equals_pillow_s() {
         let pixels = [[10, 20, 30], [255, 255, 255], [200, 3, 77], [1, 254, 128]];
         assert_eq!(pixels.map(luma), [18, 255, 70, 164]);
         let image = RgbImage::from_pixel(2, 2, Rgb(pixels[2]));
@@ -216,21 +235,18 @@ mod tests {
     }
 
     #[test]
-    fn a_number_too_many_is_told() {
+    fn a_mean_with_another_length_than_the_channels_is_an_error() {
         let input = Input { mean: Some(vec![0.1, 0.2, 0.3]), ..Input::default() };
         let error = Preprocess::new(&input, [2, 2], Layout::Nchw, Color::Gray, false).unwrap_err();
-        assert_eq!(
-            error,
-            "input.mean must have a number for each channel: the model's input has 1, it has 3"
-        );
+        assert_eq!(error, "input.mean must have one value per channel: expected 1, found 3");
     }
 
     #[test]
-    fn a_crop_sees_the_middle() {
+    fn a_crop_shows_the_centre_of_the_image() {
         let input = Input { fit: Fit::Crop, ..Input::default() };
         let preprocess =
             Preprocess::new(&input, [224, 224], Layout::Nchw, Color::Rgb, false).unwrap();
-        let [left, top, width, height] = preprocess.seen(448, 224);
+        let [left, top, width, height] = preprocess.visible_rect(448, 224);
         assert_eq!([left, top, width, height], [112.0, 0.0, 224.0, 224.0]);
         let fitted = preprocess.fit(&RgbImage::new(451, 300));
         assert_eq!((fitted.width(), fitted.height()), (224, 224));

@@ -1,9 +1,11 @@
-//! Colour tables: a value of 0..=255 becomes a colour.
+//! Colour tables: 256 levels to RGB.
 //!
-//! Every table that OpenCV has equals OpenCV's byte for byte, because that is what the article
-//! and most published pictures use. Matplotlib's `jet` is another table. JET is computed from its
-//! formula; the others are OpenCV's values, written down by `scripts/colormaps.py`. The two for
-//! signed maps, pale in the middle, are matplotlib's `coolwarm` and `RdBu_r`.
+//! Tables that OpenCV has (`cv::ColormapTypes`,
+//! <https://docs.opencv.org/4.x/d3/d50/group__imgproc__colormap.html>) equal OpenCV's byte for
+//! byte, because the Keras article and most published figures use them; matplotlib's `jet`, for
+//! one, is another table. JET is computed from its formula, the others are OpenCV's values,
+//! extracted by `scripts/colormaps.py`. The two diverging tables for signed maps, pale in the middle, are
+//! matplotlib's `coolwarm` and `RdBu_r`.
 
 use std::fmt;
 use std::str::FromStr;
@@ -12,13 +14,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Kind};
 
-/// 256 colours, RGB.
+/// RGB colours by level, `[256, 3]`.
 pub type Table = [[u8; 3]; 256];
 
-/// A colour table that a map can be painted with.
+/// A colour table for maps.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-#[expect(missing_docs, reason = "the names are the names that everyone uses")]
+#[expect(missing_docs, reason = "these are the tables' established names")]
 pub enum Colormap {
     #[default]
     Jet,
@@ -34,18 +36,18 @@ pub enum Colormap {
 }
 
 static JET: Table = jet();
-static TURBO: Table = triples(include_bytes!("colormaps/turbo.bin"));
-static VIRIDIS: Table = triples(include_bytes!("colormaps/viridis.bin"));
-static INFERNO: Table = triples(include_bytes!("colormaps/inferno.bin"));
-static MAGMA: Table = triples(include_bytes!("colormaps/magma.bin"));
-static PLASMA: Table = triples(include_bytes!("colormaps/plasma.bin"));
-static CIVIDIS: Table = triples(include_bytes!("colormaps/cividis.bin"));
+static TURBO: Table = from_rgb_bytes(include_bytes!("colormaps/turbo.bin"));
+static VIRIDIS: Table = from_rgb_bytes(include_bytes!("colormaps/viridis.bin"));
+static INFERNO: Table = from_rgb_bytes(include_bytes!("colormaps/inferno.bin"));
+static MAGMA: Table = from_rgb_bytes(include_bytes!("colormaps/magma.bin"));
+static PLASMA: Table = from_rgb_bytes(include_bytes!("colormaps/plasma.bin"));
+static CIVIDIS: Table = from_rgb_bytes(include_bytes!("colormaps/cividis.bin"));
 static GRAY: Table = gray();
-static COOLWARM: Table = triples(include_bytes!("colormaps/coolwarm.bin"));
-static RDBU: Table = triples(include_bytes!("colormaps/rdbu.bin"));
+static COOLWARM: Table = from_rgb_bytes(include_bytes!("colormaps/coolwarm.bin"));
+static RDBU: Table = from_rgb_bytes(include_bytes!("colormaps/rdbu.bin"));
 
 impl Colormap {
-    /// Every table, in the order in which the contract names them.
+    /// Every table, in the order of the documentation.
     pub const ALL: [Self; 10] = [
         Self::Jet,
         Self::Turbo,
@@ -59,7 +61,7 @@ impl Colormap {
         Self::RdBu,
     ];
 
-    /// The name that a request uses.
+    /// The name, in lower case, as [`FromStr`] parses it.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -76,7 +78,7 @@ impl Colormap {
         }
     }
 
-    /// The 256 colours, RGB.
+    /// The table's RGB colours, from level 0 to 255.
     #[must_use]
     pub fn table(self) -> &'static Table {
         match self {
@@ -106,14 +108,19 @@ impl FromStr for Colormap {
     fn from_str(name: &str) -> Result<Self, Error> {
         Self::ALL.into_iter().find(|colormap| colormap.name() == name).ok_or_else(|| {
             let names = Self::ALL.map(Self::name).join(", ");
-            Error::new(Kind::Option, format!("There is no colormap {name:?}; there are {names}."))
+            Error::new(
+                Kind::Option,
+                format!("There is no colormap {name:?}; available colormaps: {names}."),
+            )
         })
     }
 }
 
-/// OpenCV's JET. With i = 0..255: R = min(4i − 382.5, 1147.5 − 4i), G = min(4i − 127.5,
-/// 892.5 − 4i), B = min(4i + 127.5, 637.5 − 4i), rounded half to even and clamped. Every
-/// such value ends in .5, so the whole numbers below are the values less a half.
+/// OpenCV's `COLORMAP_JET` (a table of floats in `modules/imgproc/src/colormap.cpp`).
+///
+/// With i = 0..=255: R = min(4i − 382.5, 1147.5 − 4i), G = min(4i − 127.5, 892.5 − 4i),
+/// B = min(4i + 127.5, 637.5 − 4i), rounded half to even and clamped to 0..=255. Every such value
+/// ends in .5, so the integers below are the values minus one half.
 const fn jet() -> Table {
     let mut table = [[0; 3]; 256];
     let mut i = 0;
@@ -122,12 +129,12 @@ const fn jet() -> Table {
         table[i] = [ramp(x - 383, 1147 - x), ramp(x - 128, 892 - x), ramp(x + 127, 637 - x)];
         i += 1;
     }
-    // OpenCV's own table has this one value off the formula.
+    // The one value of OpenCV's table that differs from the formula.
     table[159][2] = 1;
     table
 }
 
-/// min(up, down) + ½, rounded half to even, clamped to a byte.
+/// `min(up, down) + ½`, rounded half to even and clamped to a byte.
 const fn ramp(up: i32, down: i32) -> u8 {
     let low = if up < down { up } else { down };
     let even = low + (low & 1);
@@ -140,6 +147,7 @@ const fn ramp(up: i32, down: i32) -> u8 {
     }
 }
 
+/// Level to the gray of the same value.
 const fn gray() -> Table {
     let mut table = [[0; 3]; 256];
     let mut i = 0;
@@ -150,7 +158,8 @@ const fn gray() -> Table {
     table
 }
 
-const fn triples(bytes: &[u8; 768]) -> Table {
+/// A table stored as 256 RGB triples.
+const fn from_rgb_bytes(bytes: &[u8; 768]) -> Table {
     let mut table = [[0; 3]; 256];
     let mut i = 0;
     while i < 256 {
@@ -166,14 +175,13 @@ mod tests {
     use sha2::{Digest, Sha256};
 
     #[test]
-    fn tables_are_opencv_s() {
+    fn tables_equal_opencv_s() {
         let sums = Colormap::ALL.map(|colormap| {
             let sum = Sha256::digest(colormap.table().as_flattened());
             let hex: String = sum.iter().map(|byte| format!("{byte:02x}")).collect();
             format!("{colormap} {hex}")
         });
-        // The sum of JET is REFERENCE.md's; the others are of cv2.applyColorMap's own output
-        // (4.11.0).
+        // SHA-256 of cv2.applyColorMap's output, OpenCV 4.11.0.
         assert_eq!(
             sums[..7],
             [
@@ -189,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn the_diverging_tables_are_matplotlib_s_and_pale_in_the_middle() {
+    fn the_diverging_tables_equal_matplotlib_s_and_are_pale_in_the_middle() {
         for (colormap, sum) in [
             (
                 Colormap::Coolwarm,
@@ -209,18 +217,22 @@ mod tests {
                 red.abs_diff(green) <= 2 && green.abs_diff(blue) <= 2 && green >= 220,
                 "{colormap}"
             );
-            // Blue speaks against, red for.
+            // Blue for negative values, red for positive ones.
             assert!(table[0][2] > table[0][0] && table[255][0] > table[255][2], "{colormap}");
         }
     }
 
     #[test]
-    fn names_are_read_back_and_a_wrong_one_is_told_what_there_is() {
+    fn names_are_parsed_and_an_unknown_one_is_an_error_that_lists_them() {
         for colormap in Colormap::ALL {
             assert_eq!(colormap.name().parse::<Colormap>().unwrap(), colormap);
         }
         let error = "hot".parse::<Colormap>().unwrap_err();
         assert_eq!(error.kind(), Kind::Option);
-        insta::assert_snapshot!(error, @r#"There is no colormap "hot"; there are jet, turbo, viridis, inferno, magma, plasma, cividis, gray, coolwarm, rdbu."#);
+        assert_eq!(
+            error.to_string(),
+            "There is no colormap \"hot\"; available colormaps: jet, turbo, viridis, inferno, \
+             magma, plasma, cividis, gray, coolwarm, rdbu."
+        );
     }
 }

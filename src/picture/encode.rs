@@ -1,19 +1,25 @@
-//! Pictures on their way out: PNG.
+//! PNG encoding.
 //!
-//! Settings favour time over size: a heat map is made for one look, and a slow deflate would
-//! cost more than everything else that is drawn for the request.
+//! The settings favour speed over size: a heat map is viewed once, and slow compression would take
+//! longer than everything else that is rendered for it.
 
 use image::codecs::png::{CompressionType, FilterType, PngEncoder};
 use image::{ExtendedColorType, GrayImage, ImageEncoder, RgbImage};
 
 use crate::error::{Error, Result};
 
-/// The image as a PNG file.
+/// Encodes an image as a PNG file of 8-bit RGB.
+///
+/// # Errors
+/// [`Kind::Internal`](crate::error::Kind::Internal) when the encoder fails.
 pub fn png(image: &RgbImage) -> Result<Vec<u8>> {
     encode(image.as_raw(), image.dimensions(), ExtendedColorType::Rgb8)
 }
 
-/// The grey image as a PNG file of one channel.
+/// Encodes a grayscale image as a PNG file of one 8-bit channel.
+///
+/// # Errors
+/// [`Kind::Internal`](crate::error::Kind::Internal) when the encoder fails.
 pub fn png_gray(image: &GrayImage) -> Result<Vec<u8>> {
     encode(image.as_raw(), image.dimensions(), ExtendedColorType::L8)
 }
@@ -22,7 +28,7 @@ fn encode(pixels: &[u8], (width, height): (u32, u32), color: ExtendedColorType) 
     let mut file = Vec::with_capacity(pixels.len() / 2 + 1024);
     PngEncoder::new_with_quality(&mut file, CompressionType::Fast, FilterType::Adaptive)
         .write_image(pixels, width, height, color)
-        .map_err(|error| Error::internal("writing a PNG", error))?;
+        .map_err(|error| Error::internal("encoding a PNG", error))?;
     Ok(file)
 }
 
@@ -31,7 +37,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_written_is_read_back() {
+    fn a_decoded_png_equals_the_encoded_image() {
         let image =
             RgbImage::from_fn(31, 17, |x, y| image::Rgb([x as u8 * 8, y as u8 * 9, (x * y) as u8]));
         let file = png(&image).unwrap();

@@ -1,9 +1,8 @@
-//! Pictures: decode what a client sends, resize as the model's author did, colour a map, lay it
-//! over the image.
+//! Images and maps: decode, resize, colour, blend, encode.
 //!
-//! Everything here is a pure function of its arguments: no runtime, no server, no files.
-//! Where a number can be compared, it equals what the users of the Python libraries know:
-//! Pillow's resize, OpenCV's bilinear and colour tables, the Keras article's overlay.
+//! Everything here is a pure function of its arguments and does no I/O. Results equal those of the
+//! Python libraries that users compare with, byte for byte: Pillow's resize, OpenCV's bilinear
+//! interpolation and colour tables, and the overlay of the Keras article that camlens reproduces.
 
 pub mod blur;
 pub mod colormap;

@@ -76,11 +76,11 @@ fn what_goes_wrong_is_one_line() {
     insta::assert_snapshot!(refused(path, &["explain", "dog.png"]), @"1: camlens: dog.png: No such file or directory (os error 2)");
     insta::assert_snapshot!(refused(path, &["explain", "cat.png", "-o", "map.jpg"]), @"2: camlens: map.jpg: name it .png, .json or .npy, or add --output");
     insta::assert_snapshot!(refused(path, &["explain", "cat.png", "--method", "gradcan"]), @"2: camlens: option 'method' can't be 'gradcan'; it takes gradcam++, gradcam, scorecam, layercam, hirescam, xgradcam, gradcam-elementwise, eigencam, eigengradcam, random, ablationcam, reciprocam, smoothgradcam++, groupcam");
-    insta::assert_snapshot!(refused(path, &["explain", "cat.png", "--model", "vgg61"]), @"1: camlens: models folder models: there is no model 'vgg61'; there are: tiny");
+    insta::assert_snapshot!(refused(path, &["explain", "cat.png", "--model", "vgg61"]), @"1: camlens: models: there is no model 'vgg61'; available models: tiny");
     insta::assert_snapshot!(refused(path, &["explain", "cat.png", "--target", "10"]), @"1: camlens: there is no class 10; the model has classes 0 to 9");
     insta::assert_snapshot!(refused(path, &["explain", "models/tiny/model.toml"]), @"1: camlens: This is text. PNG, JPEG, WebP, GIF, BMP and TIFF are accepted.");
-    insta::assert_snapshot!(refused(path, &["inspect", "nothing"]), @"1: camlens: models folder models: there is no model 'nothing'; there are: tiny");
-    insta::assert_snapshot!(refused(path, &["serve", "--models", "nowhere", "--listen", "127.0.0.1:0"]), @"1: camlens: models folder nowhere: No such file or directory (os error 2)");
+    insta::assert_snapshot!(refused(path, &["inspect", "nothing"]), @"1: camlens: models: there is no model 'nothing'; available models: tiny");
+    insta::assert_snapshot!(refused(path, &["serve", "--models", "nowhere", "--listen", "127.0.0.1:0"]), @"1: camlens: nowhere: can't read the models folder: No such file or directory (os error 2)");
     insta::assert_snapshot!(refused(path, &["serve", "--config", "none.toml"]), @"1: camlens: none.toml: No such file or directory (os error 2)");
     insta::assert_snapshot!(refused(path, &["health", "--url", "http://127.0.0.1:1"]), @"1: camlens: http://127.0.0.1:1: Connection refused (os error 111)");
     let output = camlens(path).arg("serve").env("CAMLENS_QUEUE", "0").output().unwrap();

@@ -171,10 +171,7 @@ fn an_image_in_gray_is_one_channel() {
         "{error}"
     );
     let error = written(&file, "[input]\nmean = [0.5, 0.5, 0.5]\n").err().unwrap();
-    assert!(
-        error.to_string().contains("input.mean must have a number for each channel"),
-        "{error}"
-    );
+    assert!(error.to_string().contains("input.mean must have one value per channel"), "{error}");
 }
 
 #[test]

@@ -43,7 +43,7 @@ impl Model {
         cache: Cache,
     ) -> Result<Self> {
         folder.verify()?;
-        let file = OnnxFile::open(&folder.onnx())?;
+        let file = OnnxFile::open(&folder.onnx_path())?;
         if file.unknown_bytes() > 0 {
             tracing::warn!(
                 model = folder.id,
@@ -74,7 +74,7 @@ impl Model {
         }
         let mut folder = folder;
         if score.is_binary() {
-            folder.labels = folder.labels.of_two();
+            folder.labels = folder.labels.for_binary();
         }
 
         let image = match preprocess.layout {

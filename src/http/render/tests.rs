@@ -61,7 +61,7 @@ fn a_map_has_the_size_that_is_asked_for() {
 #[test]
 fn outside_of_what_the_model_saw_an_array_is_0_and_an_overlay_the_plain_image() {
     let image = RgbImage::from_pixel(8, 4, Rgb([10, 10, 10]));
-    let explanation = explanation(array![[1.0]], cropping().seen(8, 4));
+    let explanation = explanation(array![[1.0]], cropping().visible_rect(8, 4));
     let array = map(&explanation, &image, &rendering(Size::Image));
     assert_eq!(array.row(1).to_vec(), [0.0, 0.0, 1.0, 1.0, 1.0, 1.0, 0.0, 0.0]);
     let picture = overlaid(&explanation, &image, &cropping(), &rendering(Size::Image));
@@ -83,7 +83,8 @@ fn an_empty_map_tints_nothing_and_stays_zero() {
 #[test]
 fn the_part_that_was_seen_is_never_empty_and_never_outside() {
     for (width, height) in [(1, 1), (1, 50), (50, 1), (3, 2), (451, 300)] {
-        let area = Area::seen(cropping().seen(width, height), width as usize, height as usize);
+        let area =
+            Area::seen(cropping().visible_rect(width, height), width as usize, height as usize);
         assert!(area.width > 0 && area.left + area.width <= width as usize, "{area:?}");
         assert!(area.height > 0 && area.top + area.height <= height as usize, "{area:?}");
     }

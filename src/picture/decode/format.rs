@@ -1,7 +1,7 @@
-//! Which format a file has, told by its first bytes and never by its name.
+//! Format detection by a file's first bytes, never by its name.
 //!
-//! What is refused is named where it can be, because "not an image" helps nobody who sends
-//! a HEIC from a telephone.
+//! Common formats that are not supported are recognised by name: "this is a HEIC" helps someone
+//! with a photo from a phone, "not an image" does not.
 
 use std::fmt;
 
@@ -9,7 +9,7 @@ use image::ImageFormat;
 
 use crate::error::{Error, Kind, Result};
 
-/// The formats that are accepted.
+/// The supported formats.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Format {
     Png,
@@ -23,13 +23,16 @@ pub(super) enum Format {
 const ACCEPTED: &str = "PNG, JPEG, WebP, GIF, BMP and TIFF are accepted";
 
 impl Format {
-    /// The format of a file.
-    pub(super) fn of(bytes: &[u8]) -> Result<Self> {
+    /// Detects the format of a file.
+    ///
+    /// # Errors
+    /// [`Kind::UnsupportedImage`] with the name of the format, where it is a known one.
+    pub(super) fn detect(bytes: &[u8]) -> Result<Self> {
         Ok(match bytes {
             [] => {
                 return Err(Error::new(
                     Kind::UnsupportedImage,
-                    format!("The image is empty: 0 bytes arrived. {ACCEPTED}."),
+                    format!("The image is empty (0 bytes). {ACCEPTED}."),
                 ));
             }
             [0x89, b'P', b'N', b'G', b'\r', b'\n', 0x1a, b'\n', ..] => Self::Png,
@@ -37,8 +40,8 @@ impl Format {
             [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => Self::WebP,
             [b'G', b'I', b'F', b'8', b'7' | b'9', b'a', ..] => Self::Gif,
             [b'I', b'I', 42 | 43, 0, ..] | [b'M', b'M', 0, 42 | 43, ..] => Self::Tiff,
-            // Two letters are too little to tell a bitmap from prose: byte 14 holds the
-            // header's length, of which there are few.
+            // Two letters do not distinguish a bitmap from text. Byte 14 starts the length of
+            // the info header, which has few valid values.
             [b'B', b'M', rest @ ..]
                 if matches!(
                     rest.get(12..16),
@@ -48,7 +51,7 @@ impl Format {
                 Self::Bmp
             }
             _ => {
-                let what = refused(bytes).map_or_else(
+                let what = unsupported_format(bytes).map_or_else(
                     || "This is not an image".to_owned(),
                     |name| format!("This is {name}"),
                 );
@@ -57,8 +60,8 @@ impl Format {
         })
     }
 
-    /// The `image` crate's word for it.
-    pub(super) const fn as_image(self) -> ImageFormat {
+    /// The `image` crate's name for the format.
+    pub(super) const fn as_image_format(self) -> ImageFormat {
         match self {
             Self::Png => ImageFormat::Png,
             Self::Jpeg => ImageFormat::Jpeg,
@@ -83,9 +86,9 @@ impl fmt::Display for Format {
     }
 }
 
-/// What people send by mistake.
-fn refused(bytes: &[u8]) -> Option<&'static str> {
-    // An ISO media file names its brand after the first box's length and "ftyp".
+/// Names a format that is not supported but likely to be tried.
+fn unsupported_format(bytes: &[u8]) -> Option<&'static str> {
+    // An ISO base media file (ISO/IEC 14496-12) starts with a box: its length, "ftyp", the brand.
     if bytes.get(4..8) == Some(b"ftyp") {
         return Some(match bytes.get(8..12) {
             Some(b"avif" | b"avis") => "an AVIF",
@@ -102,7 +105,7 @@ fn refused(bytes: &[u8]) -> Option<&'static str> {
         (b"\xff\x0a", "a JPEG XL"),
         (b"\0\0\0\x0cJXL ", "a JPEG XL"),
         (b"\0\0\0\x0cjP  ", "a JPEG 2000"),
-        (b"data:", "a data: address, not the bytes of an image"),
+        (b"data:", "a data: URL, not the bytes of an image"),
     ];
     if let Some((_, name)) = known.iter().find(|(magic, _)| bytes.starts_with(magic)) {
         return Some(name);

@@ -1,12 +1,14 @@
-//! What is accepted, what is refused and with which words, and that nothing panics.
+//! Tests of decoding: the supported formats, the errors for all other files, and that no input
+//! panics.
 
 use std::io::Cursor;
 
 use image::codecs::jpeg::JpegEncoder;
-use image::{DynamicImage, GrayAlphaImage, ImageFormat, Luma, Rgba, RgbaImage};
+use image::{DynamicImage, GrayAlphaImage, ImageFormat, Luma, Rgb, Rgba, RgbaImage};
 use proptest::prelude::*;
 
 use super::*;
+use crate::error::Kind;
 
 const LIMITS: Limits = Limits { max_pixels: 1_000_000 };
 const FORMATS: [ImageFormat; 6] = [
@@ -22,24 +24,24 @@ fn sample() -> RgbImage {
     RgbImage::from_fn(67, 45, |x, y| Rgb([(x * 3) as u8, (y * 5) as u8, ((x ^ y) * 7) as u8]))
 }
 
-fn file(image: &DynamicImage, format: ImageFormat) -> Vec<u8> {
+fn encode(image: &DynamicImage, format: ImageFormat) -> Vec<u8> {
     let mut out = Cursor::new(Vec::new());
     image.write_to(&mut out, format).unwrap();
     out.into_inner()
 }
 
-fn kind(bytes: &[u8]) -> Kind {
+fn error_kind(bytes: &[u8]) -> Kind {
     decode(bytes, &LIMITS).map(|image| image.dimensions()).unwrap_err().kind()
 }
 
-fn words(bytes: &[u8]) -> String {
+fn error_text(bytes: &[u8]) -> String {
     decode(bytes, &LIMITS).map(|image| image.dimensions()).unwrap_err().to_string()
 }
 
 #[test]
-fn every_accepted_format_is_decoded_by_its_content() {
+fn every_supported_format_is_detected_by_its_content() {
     for format in FORMATS {
-        let image = decode(&file(&sample().into(), format), &LIMITS).unwrap();
+        let image = decode(&encode(&sample().into(), format), &LIMITS).unwrap();
         assert_eq!(image.dimensions(), (67, 45), "{format:?}");
         // JPEG is lossy and a GIF has 256 colours.
         let lossless = !matches!(format, ImageFormat::Jpeg | ImageFormat::Gif);
@@ -48,11 +50,12 @@ fn every_accepted_format_is_decoded_by_its_content() {
 }
 
 #[test]
-fn a_file_cut_anywhere_is_an_error() {
+fn a_truncated_file_is_an_error() {
     for format in FORMATS {
-        let whole = file(&sample().into(), format);
+        let whole = encode(&sample().into(), format);
         for length in 0..whole.len() - 1 {
-            // What may lack without harm: GIF's and PNG's end marks, a TIFF's or BMP's padding.
+            // Only parts without pixels may be missing: the end markers of GIF and PNG, the
+            // padding of TIFF and BMP.
             if let Ok(image) = decode(&whole[..length], &LIMITS) {
                 assert!(image == decode(&whole, &LIMITS).unwrap(), "{format:?} cut to {length}");
                 assert!(length + 16 > whole.len(), "{format:?} cut to {length} of {}", whole.len());
@@ -63,28 +66,32 @@ fn a_file_cut_anywhere_is_an_error() {
 }
 
 #[test]
-fn a_jpeg_with_a_code_that_means_nothing_is_an_error() {
-    // All ones is no Huffman code. A lenient decoder stops there and leaves the rest grey.
-    let mut jpeg = file(&sample().into(), ImageFormat::Jpeg);
+fn a_jpeg_with_an_invalid_huffman_code_is_an_error() {
+    // All ones is never a valid Huffman code. A lenient decoder stops there and leaves the rest
+    // grey.
+    let mut jpeg = encode(&sample().into(), ImageFormat::Jpeg);
     let middle = jpeg.len() / 2 + 300;
     for pair in jpeg[middle..middle + 16].chunks_exact_mut(2) {
         pair.copy_from_slice(&[0xff, 0]);
     }
-    assert_eq!(kind(&jpeg), Kind::CorruptImage);
+    assert_eq!(error_kind(&jpeg), Kind::CorruptImage);
 }
 
 #[test]
-fn size_is_held_against_the_limit_before_pixels_are_decoded() {
-    // The header of a PNG of 60000 × 60000 and the first bytes of nothing.
+fn the_size_limit_is_checked_before_pixels_are_decoded() {
+    // A PNG header that declares 60000 × 60000 pixels, followed by almost no data.
     let mut png = b"\x89PNG\r\n\x1a\n".to_vec();
     png.extend(chunk(b"IHDR", &[0, 0, 0xea, 0x60, 0, 0, 0xea, 0x60, 8, 6, 0, 0, 0]));
     png.extend(chunk(b"IDAT", &[0x78, 0x9c, 0, 0]));
     assert!(png.len() < 100);
-    assert_eq!(kind(&png), Kind::ImageTooLarge);
-    insta::assert_snapshot!(words(&png), @"The image has 60000 × 60000 = 3600000000 pixels; the limit is 1000000 pixels.");
+    assert_eq!(error_kind(&png), Kind::ImageTooLarge);
+    insta::assert_snapshot!(
+        error_text(&png),
+        @"The image has 60000 × 60000 = 3600000000 pixels; the limit is 1000000 pixels."
+    );
 
     for format in FORMATS {
-        let file = file(&sample().into(), format);
+        let file = encode(&sample().into(), format);
         assert!(decode(&file, &Limits { max_pixels: 67 * 45 }).is_ok(), "{format:?}");
         let error = decode(&file, &Limits { max_pixels: 67 * 45 - 1 }).unwrap_err();
         assert_eq!(error.kind(), Kind::ImageTooLarge, "{format:?}");
@@ -103,40 +110,44 @@ fn chunk(name: &[u8; 4], body: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn what_is_no_image_is_told_what_is_accepted() {
-    insta::assert_snapshot!(words(b""), @"The image is empty: 0 bytes arrived. PNG, JPEG, WebP, GIF, BMP and TIFF are accepted.");
-    insta::assert_snapshot!(words(b"BMW is a maker of cars"), @"This is text. PNG, JPEG, WebP, GIF, BMP and TIFF are accepted.");
-    insta::assert_snapshot!(words(b"%PDF-1.7\n"), @"This is a PDF. PNG, JPEG, WebP, GIF, BMP and TIFF are accepted.");
-    insta::assert_snapshot!(words(b"\0\0\0\x1cftypavif\0\0\0\0"), @"This is an AVIF. PNG, JPEG, WebP, GIF, BMP and TIFF are accepted.");
-    insta::assert_snapshot!(words(b" <svg xmlns='http://www.w3.org/2000/svg'/>"), @"This is HTML, SVG or XML. PNG, JPEG, WebP, GIF, BMP and TIFF are accepted.");
-    insta::assert_snapshot!(words(&[0xfe, 0xed, 0xfa, 0xce]), @"This is not an image. PNG, JPEG, WebP, GIF, BMP and TIFF are accepted.");
+fn an_unsupported_file_is_named_and_the_supported_formats_are_listed() {
+    const ACCEPTED: &str = "PNG, JPEG, WebP, GIF, BMP and TIFF are accepted.";
+    assert_eq!(error_text(b""), format!("The image is empty (0 bytes). {ACCEPTED}"));
+    assert_eq!(error_text(b"BMW is a maker of cars"), format!("This is text. {ACCEPTED}"));
+    assert_eq!(error_text(b"%PDF-1.7\n"), format!("This is a PDF. {ACCEPTED}"));
+    assert_eq!(error_text(b"\0\0\0\x1cftypavif\0\0\0\0"), format!("This is an AVIF. {ACCEPTED}"));
+    assert_eq!(
+        error_text(b" <svg xmlns='http://www.w3.org/2000/svg'/>"),
+        format!("This is HTML, SVG or XML. {ACCEPTED}")
+    );
+    assert_eq!(error_text(&[0xfe, 0xed, 0xfa, 0xce]), format!("This is not an image. {ACCEPTED}"));
     for bytes in [&b""[..], b"text", b"\x89PNG", b"RIFF\0\0\0\0WAVE", b"\xff\xd8"] {
-        assert_eq!(kind(bytes), Kind::UnsupportedImage, "{bytes:?}");
+        assert_eq!(error_kind(bytes), Kind::UnsupportedImage, "{bytes:?}");
     }
 }
 
 #[test]
-fn transparency_is_shown_on_white() {
+fn transparent_pixels_are_blended_over_white() {
     let image = RgbaImage::from_fn(3, 1, |x, _| Rgba([200, 0, 100, [0, 128, 255][x as usize]]));
     for format in [ImageFormat::Png, ImageFormat::WebP, ImageFormat::Tiff] {
-        let out = decode(&file(&image.clone().into(), format), &LIMITS).unwrap();
+        let out = decode(&encode(&image.clone().into(), format), &LIMITS).unwrap();
         assert_eq!(out.into_raw(), [255, 255, 255, 227, 127, 177, 200, 0, 100], "{format:?}");
     }
     let grey = GrayAlphaImage::from_pixel(1, 1, image::LumaA([0, 51]));
     assert_eq!(
-        decode(&file(&grey.into(), ImageFormat::Png), &LIMITS).unwrap().into_raw(),
+        decode(&encode(&grey.into(), ImageFormat::Png), &LIMITS).unwrap().into_raw(),
         [204; 3]
     );
 }
 
 #[test]
-fn grey_and_sixteen_bits_keep_their_range() {
+fn grayscale_and_16_bit_images_keep_their_range() {
     let ramp = [0u16, 257 * 77, 65535];
     let grey = image::ImageBuffer::from_fn(3, 1, |x, _| Luma([ramp[x as usize]]));
     let deep = image::ImageBuffer::from_fn(3, 1, |x, _| Rgb([ramp[x as usize]; 3]));
     for image in [DynamicImage::ImageLuma16(grey), DynamicImage::ImageRgb16(deep)] {
         for format in [ImageFormat::Png, ImageFormat::Tiff] {
-            let out = decode(&file(&image, format), &LIMITS).unwrap();
+            let out = decode(&encode(&image, format), &LIMITS).unwrap();
             assert_eq!(out.into_raw(), [0, 0, 0, 77, 77, 77, 255, 255, 255]);
         }
     }
@@ -147,36 +158,40 @@ fn grey_and_sixteen_bits_keep_their_range() {
 }
 
 #[test]
-fn exif_turns_the_image_upright() {
+fn exif_orientation_is_applied() {
     let upright = sample();
-    let jpeg = file(&DynamicImage::ImageRgb8(upright).rotate270(), ImageFormat::Jpeg);
-    // Orientation 6: to be turned a quarter clockwise.
+    let jpeg = encode(&DynamicImage::ImageRgb8(upright).rotate270(), ImageFormat::Jpeg);
+    // Orientation 6: rotate by 90° clockwise.
     let exif = b"Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0\0\0\0\0";
     let length = (exif.len() as u16 + 2).to_be_bytes();
-    let turned = [&jpeg[..2], &[0xff, 0xe1], &length, exif, &jpeg[2..]].concat();
+    let rotated = [&jpeg[..2], &[0xff, 0xe1], &length, exif, &jpeg[2..]].concat();
     assert_eq!(decode(&jpeg, &LIMITS).unwrap().dimensions(), (45, 67));
-    let out = decode(&turned, &LIMITS).unwrap();
+    let out = decode(&rotated, &LIMITS).unwrap();
     assert_eq!(out.dimensions(), (67, 45));
-    let far =
+    let difference =
         out.as_raw().iter().zip(sample().as_raw()).map(|(a, b)| a.abs_diff(*b) as u32).sum::<u32>();
-    assert!(far / (67 * 45 * 3) < 30, "the picture is another one: {far}");
+    assert!(difference / (67 * 45 * 3) < 30, "not the same image: {difference}");
 }
 
 #[test]
-fn floats_are_refused_with_a_reason() {
+fn floating_point_images_are_an_error_with_a_reason() {
     let image = DynamicImage::ImageRgb32F(image::ImageBuffer::from_pixel(2, 2, Rgb([0.5; 3])));
-    let file = file(&image, ImageFormat::Tiff);
-    assert_eq!(kind(&file), Kind::UnsupportedImage);
-    insta::assert_snapshot!(words(&file), @"A picture of 32-bit floats does not say which value is white. Save it with 8 or 16 bits a channel.");
+    let file = encode(&image, ImageFormat::Tiff);
+    assert_eq!(error_kind(&file), Kind::UnsupportedImage);
+    assert_eq!(
+        error_text(&file),
+        "A floating-point image does not define which value is white. \
+         Save it with 8 or 16 bits per channel."
+    );
 }
 
 #[test]
-fn a_jpeg_keeps_its_trailer_and_its_stray_bytes() {
-    let jpeg = file(&sample().into(), ImageFormat::Jpeg);
+fn a_trailer_and_stray_bytes_do_not_change_a_jpeg() {
+    let jpeg = encode(&sample().into(), ImageFormat::Jpeg);
     let expected = decode(&jpeg, &LIMITS).unwrap();
     let trailer = [&jpeg[..], b"MotionPhoto", &jpeg].concat();
     assert!(decode(&trailer, &LIMITS).unwrap() == expected);
-    // Behind the first segment (JFIF, 18 bytes).
+    // After the first segment (JFIF, 18 bytes).
     let stray = [&jpeg[..20], &[7; 9], &jpeg[20..]].concat();
     assert!(decode(&stray, &LIMITS).unwrap() == expected);
 }
@@ -185,23 +200,30 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
 
     #[test]
-    fn no_bytes_panic(which in 0usize..7, bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+    fn arbitrary_bytes_do_not_panic(
+        which in 0usize..7,
+        bytes in prop::collection::vec(any::<u8>(), 0..200),
+    ) {
         let magic: [&[u8]; 7] = [
-            b"", b"\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR", b"\xff\xd8\xff", b"RIFF\x40\0\0\0WEBPVP8", b"GIF89a",
+            b"", b"\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR", b"\xff\xd8\xff",
+            b"RIFF\x40\0\0\0WEBPVP8", b"GIF89a",
             b"BM\0\0\0\0\0\0\0\0\x36\0\0\0\x28\0\0\0", b"II*\0\x08\0\0\0",
         ];
         let _ = decode(&[magic[which], &bytes].concat(), &LIMITS);
     }
 
     #[test]
-    fn no_damage_panics(format in 0usize..6, harm in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6)) {
-        let mut bytes = file(&sample().into(), FORMATS[format]);
-        for (at, byte) in harm {
+    fn a_damaged_file_does_not_panic(
+        format in 0usize..6,
+        damage in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
+    ) {
+        let mut bytes = encode(&sample().into(), FORMATS[format]);
+        for (at, byte) in damage {
             let at = at.index(bytes.len());
             bytes[at] = byte;
         }
         if let Err(error) = decode(&bytes, &LIMITS) {
-            prop_assert!(!error.to_string().contains("breaks the decoder"), "a decoder panicked");
+            prop_assert!(!error.to_string().contains("the decoder failed"), "a decoder panicked");
         }
     }
 }

@@ -1,10 +1,16 @@
-//! Resizing: images as Pillow does it, maps as OpenCV and PyTorch do it.
+//! Resizing: images as in Pillow, maps as in OpenCV and PyTorch.
 //!
-//! The two differ on purpose. A model's author prepared images with Pillow, whose filters
-//! widen when an image shrinks; [`resize`] repeats that byte for byte, as Pillow did it up
-//! to version 12. (Version 13 sometimes does the rows first, which moves some bytes by 1 or 2.) A
-//! map is enlarged with plain bilinear interpolation, which looks at two neighbours and no more:
-//! that is [`Upsampler`].
+//! The two differ on purpose. Models are trained on images resized by Pillow, whose filters widen
+//! when an image shrinks (antialiasing). [`resize`] equals `PIL.Image.resize` of Pillow up to
+//! version 12 byte for byte; version 13 sometimes runs the vertical pass first, which changes some
+//! bytes by 1 or 2. Pillow documents its filters at
+//! <https://pillow.readthedocs.io/en/stable/handbook/concepts.html#filters>.
+//!
+//! Maps are upsampled by plain bilinear interpolation between two neighbours per axis, by
+//! [`Upsampler`]. It equals `cv2.resize` with `INTER_LINEAR`
+//! (<https://docs.opencv.org/4.x/da/d54/group__imgproc__transform.html>) and
+//! `torch.nn.functional.interpolate` with `mode="bilinear"`
+//! (<https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.interpolate.html>).
 
 mod convolve;
 mod upsampler;
@@ -16,23 +22,23 @@ use serde::{Deserialize, Serialize};
 use self::convolve::convolve;
 pub use self::upsampler::Upsampler;
 
-/// How the pixels of a smaller or larger image are made; the names are Pillow's.
+/// A resampling filter, under Pillow's name. All but `Nearest` widen when an image shrinks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Filter {
-    /// The pixel whose centre is nearest.
+    /// The nearest pixel.
     Nearest,
-    /// A triangle, widened when the image shrinks.
+    /// A triangle of one pixel to either side.
     Bilinear,
-    /// Cubic with a = −0.5 (Catmull–Rom), widened when the image shrinks.
+    /// Keys' cubic with a = −0.5 (Catmull–Rom), two pixels to either side.
     Bicubic,
-    /// A sinc in a window of three lobes, widened when the image shrinks.
+    /// A sinc windowed to three lobes, three pixels to either side.
     Lanczos3,
 }
 
-/// The image at `width` × `height` pixels, as `PIL.Image.resize` makes it.
+/// Resizes an image to `width` × `height` pixels; equals `PIL.Image.resize` up to Pillow 12.
 ///
-/// A side of zero, in or out, gives an image of the asked size that is black or empty.
+/// If a side of the input or output is 0, the result is black (or empty) and has the given size.
 #[must_use]
 pub fn resize(image: &RgbImage, width: u32, height: u32, filter: Filter) -> RgbImage {
     if image.dimensions() == (width, height) {
@@ -49,9 +55,10 @@ pub fn resize(image: &RgbImage, width: u32, height: u32, filter: Filter) -> RgbI
     }
 }
 
+/// Pillow's `NEAREST` (`ImagingScaleAffine` in `src/libImaging/Geometry.c`).
 fn nearest(image: &RgbImage, width: u32, height: u32) -> RgbImage {
     let (columns, rows) =
-        (nearest_taps(image.width(), width), nearest_taps(image.height(), height));
+        (nearest_sources(image.width(), width), nearest_sources(image.height(), height));
     let source = image.as_raw();
     let row_bytes = image.width() as usize * 3;
     let mut out = Vec::with_capacity(width as usize * height as usize * 3);
@@ -64,41 +71,42 @@ fn nearest(image: &RgbImage, width: u32, height: u32) -> RgbImage {
     RgbImage::from_raw(width, height, out).unwrap_or_default()
 }
 
-/// Which source pixel each of `to` pixels takes. Pillow adds the step up instead of
-/// multiplying, and on a tie the rounding of that sum decides, so it is added up here too.
-fn nearest_taps(from: u32, to: u32) -> Vec<usize> {
+/// The source pixel of each output pixel along one axis. Pillow accumulates the step instead of
+/// multiplying it; at a tie the rounding of that sum decides, so it is accumulated here, too.
+fn nearest_sources(from: u32, to: u32) -> Vec<usize> {
     let step = f64::from(from) / f64::from(to);
-    let mut at = step * 0.5;
+    let mut position = step * 0.5;
     (0..to)
         .map(|_| {
-            let tap = (at as usize).min(from as usize - 1);
-            at += step;
-            tap
+            let source = (position as usize).min(from as usize - 1);
+            position += step;
+            source
         })
         .collect()
 }
 
-/// A map at `height` × `width`: bilinear between pixel centres, no smoothing when it shrinks.
+/// Resizes a map `[H, W]` to `[height, width]` by bilinear interpolation with half-pixel centres,
+/// without antialiasing.
 ///
-/// Equal to `cv2.resize(INTER_LINEAR)` and `torch.nn.functional.interpolate(align_corners=False)`.
-/// For many maps of one size, keep an [`Upsampler`].
+/// Equals `cv2.resize` with `INTER_LINEAR` and `interpolate(align_corners=False)` of PyTorch. For
+/// many maps of one size, reuse an [`Upsampler`].
 #[must_use]
 pub fn upsample(map: ArrayView2<'_, f32>, height: usize, width: usize) -> Array2<f32> {
-    upsampled(&Upsampler::half_pixel(map.dim(), (height, width)), map)
+    apply_once(&Upsampler::half_pixel(map.dim(), (height, width)), map)
 }
 
-/// As [`upsample`], but the corners of both maps coincide: torch's `align_corners=True`.
+/// Like [`upsample`], but with aligned corners: `interpolate(align_corners=True)` of PyTorch.
 #[must_use]
 pub fn upsample_align_corners(
     map: ArrayView2<'_, f32>,
     height: usize,
     width: usize,
 ) -> Array2<f32> {
-    upsampled(&Upsampler::align_corners(map.dim(), (height, width)), map)
+    apply_once(&Upsampler::align_corners(map.dim(), (height, width)), map)
 }
 
-fn upsampled(upsampler: &Upsampler, map: ArrayView2<'_, f32>) -> Array2<f32> {
-    let mut out = Array2::zeros(upsampler.output());
+fn apply_once(upsampler: &Upsampler, map: ArrayView2<'_, f32>) -> Array2<f32> {
+    let mut out = Array2::zeros(upsampler.output_size());
     upsampler.apply(map, out.view_mut());
     out
 }
@@ -110,7 +118,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn the_same_size_is_the_same_image() {
+    fn resizing_to_the_same_size_returns_the_same_image() {
         let image = RgbImage::from_fn(5, 3, |x, y| image::Rgb([x as u8, y as u8, 7]));
         for filter in [Filter::Nearest, Filter::Bilinear, Filter::Bicubic, Filter::Lanczos3] {
             assert_eq!(resize(&image, 5, 3, filter), image);
@@ -118,13 +126,13 @@ mod tests {
     }
 
     #[test]
-    fn nearest_takes_the_middle_of_each_block() {
-        assert_eq!(nearest_taps(9, 3), [1, 4, 7]);
-        assert_eq!(nearest_taps(2, 4), [0, 0, 1, 1]);
+    fn nearest_takes_the_centre_of_each_block() {
+        assert_eq!(nearest_sources(9, 3), [1, 4, 7]);
+        assert_eq!(nearest_sources(2, 4), [0, 0, 1, 1]);
     }
 
     #[test]
-    fn an_image_without_pixels_is_no_reason_to_panic() {
+    fn an_empty_image_does_not_panic() {
         for filter in [Filter::Nearest, Filter::Bicubic] {
             assert_eq!(resize(&RgbImage::new(0, 4), 2, 2, filter).dimensions(), (2, 2));
             assert_eq!(resize(&RgbImage::new(4, 4), 0, 2, filter).dimensions(), (0, 2));
@@ -132,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn half_pixel_and_align_corners_differ_as_in_torch() {
+    fn half_pixel_and_align_corners_equal_pytorch_s() {
         let map = array![[0.0, 1.0]];
         assert_eq!(upsample(map.view(), 1, 4), array![[0.0, 0.25, 0.75, 1.0]]);
         assert_eq!(upsample_align_corners(map.view(), 1, 5), array![[0.0, 0.25, 0.5, 0.75, 1.0]]);
@@ -140,7 +148,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn resizing_keeps_a_flat_image_flat(w in 1u32..40, h in 1u32..40, to_w in 1u32..40, to_h in 1u32..40, v: u8) {
+        fn resizing_a_constant_image_keeps_it_constant(
+            w in 1u32..40, h in 1u32..40, to_w in 1u32..40, to_h in 1u32..40, v: u8,
+        ) {
             let image = RgbImage::from_pixel(w, h, image::Rgb([v; 3]));
             for filter in [Filter::Nearest, Filter::Bilinear, Filter::Bicubic, Filter::Lanczos3] {
                 let out = resize(&image, to_w, to_h, filter);
@@ -149,13 +159,18 @@ mod tests {
         }
 
         #[test]
-        fn interpolation_stays_between_the_extremes(
-            h in 1usize..9, w in 1usize..9, to_h in 0usize..30, to_w in 0usize..30, seed in 0u32..1000,
+        fn interpolated_values_stay_within_the_map_s_range(
+            h in 1usize..9, w in 1usize..9, to_h in 0usize..30, to_w in 0usize..30,
+            seed in 0u32..1000,
         ) {
             let map = Array2::from_shape_fn((h, w), |(y, x)| {
-                ((y * 31 + x * 17) as u32 ^ seed).wrapping_mul(2_654_435_761) as f32 / u32::MAX as f32
+                let hash = ((y * 31 + x * 17) as u32 ^ seed).wrapping_mul(2_654_435_761);
+                hash as f32 / u32::MAX as f32
             });
-            for out in [upsample(map.view(), to_h, to_w), upsample_align_corners(map.view(), to_h, to_w)] {
+            for out in [
+                upsample(map.view(), to_h, to_w),
+                upsample_align_corners(map.view(), to_h, to_w),
+            ] {
                 prop_assert_eq!(out.dim(), (to_h, to_w));
                 prop_assert!(out.iter().all(|v| (-1e-6..=1.0 + 1e-6).contains(v)));
             }

@@ -151,14 +151,14 @@ async fn bodies_without_an_image() {
     ");
     insta::assert_snapshot!(refused("/v1/explain", Vec::new()).await, @r"
     415
-    detail: The image is empty: 0 bytes arrived. PNG, JPEG, WebP, GIF, BMP and TIFF are accepted.
+    detail: The image is empty (0 bytes). PNG, JPEG, WebP, GIF, BMP and TIFF are accepted.
     instance: /v1/explain
     title: The image type is not accepted
     type: /docs#problem-unsupported-image
     ");
     insta::assert_snapshot!(post_form(&service, "/v1/explain", &[], Some(b"")).await.problem(), @r"
     415
-    detail: The image is empty: 0 bytes arrived. PNG, JPEG, WebP, GIF, BMP and TIFF are accepted.
+    detail: The image is empty (0 bytes). PNG, JPEG, WebP, GIF, BMP and TIFF are accepted.
     instance: /v1/explain
     title: The image type is not accepted
     type: /docs#problem-unsupported-image
@@ -214,7 +214,7 @@ async fn images_that_break_off() {
         .unwrap();
     insta::assert_snapshot!(refused("/v1/explain", jpeg[..jpeg.len() / 2].to_vec()).await, @r"
     422
-    detail: The JPEG could not be decoded: it ends too early.
+    detail: The JPEG could not be decoded: it is truncated.
     instance: /v1/explain
     title: The image could not be decoded
     type: /docs#problem-corrupt-image
@@ -318,7 +318,7 @@ async fn what_the_model_does_not_have() {
     ");
     insta::assert_snapshot!(refused("/v1/explain?target=thing", chelsea()).await, @r"
     422
-    detail: there is no class with the label 'thing'; near it: 'thing 0', 'thing 1', 'thing 2'
+    detail: there is no class with the label 'thing'; similar labels: 'thing 0', 'thing 1', 'thing 2'
     instance: /v1/explain
     option: target
     title: The model has no such class

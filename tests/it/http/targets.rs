@@ -160,7 +160,7 @@ async fn what_cannot_be_said_of_several_classes_is_refused() {
     ");
     insta::assert_snapshot!(refused("/v1/explain?target=3,thing").await, @r"
     422
-    detail: there is no class with the label 'thing'; near it: 'thing 0', 'thing 1', 'thing 2'
+    detail: there is no class with the label 'thing'; similar labels: 'thing 0', 'thing 1', 'thing 2'
     instance: /v1/explain
     option: target
     title: The model has no such class

@@ -1,0 +1,174 @@
+//! The settings as typed structs, one per section of the file, with their defaults.
+//!
+//! Field names are the keys of the file. [`super::SETTINGS`] adds the environment variables and the
+//! checks.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use crate::engine;
+
+/// Every setting of the service.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Listening address and limits.
+    pub server: Server,
+    /// The models to serve.
+    pub models: Models,
+    /// Inference.
+    pub engine: Engine,
+    /// Logging.
+    pub log: Log,
+}
+
+/// `[server]`: the listening address and the limits that protect the service.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Server {
+    /// Address and port to listen on.
+    pub listen: SocketAddr,
+    /// Maximum size of a request body, in bytes.
+    pub body_bytes: usize,
+    /// Maximum size of a decoded image, width × height in pixels.
+    pub max_pixels: u64,
+    /// Maximum number of requests being read, queued or processed; further ones are refused.
+    pub queue: usize,
+    /// Maximum number of requests processed concurrently; the rest of the queue waits.
+    pub workers: usize,
+    /// Maximum number of open connections; further ones wait to be accepted.
+    pub connections: usize,
+    /// Time limit for receiving the head of a request, in milliseconds.
+    pub header_timeout_ms: u64,
+    /// Time limit for receiving the body of a request, in milliseconds.
+    pub body_timeout_ms: u64,
+    /// Time limit for a whole request, in milliseconds.
+    pub request_timeout_ms: u64,
+    /// How long a shutdown waits for running requests before it cancels them, in milliseconds.
+    pub drain_timeout_ms: u64,
+    /// Web origins whose pages may call the service; `*` allows all.
+    pub cors_origins: Vec<String>,
+}
+
+/// `[models]`: the models to serve.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Models {
+    /// The folder that contains one subfolder per model.
+    pub folder: PathBuf,
+    /// The id of the default model; when absent, the engine chooses one.
+    pub default: Option<String>,
+}
+
+/// `[engine]`: ONNX Runtime and camlens's own kernels.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Engine {
+    /// ONNX Runtime's shared library; when absent, it is searched for where the set-up installs it.
+    pub runtime: Option<PathBuf>,
+    /// Number of compute threads; when absent, as many as the machine or its container allows.
+    pub threads: Option<usize>,
+    /// Masked images per pass.
+    pub batch: usize,
+    /// Sessions that each model keeps ready for layers other than its default one.
+    pub layer_sessions: usize,
+    /// Whether camlens's own kernels replace slower ones of the runtime.
+    pub fast_kernels: bool,
+    /// Whether those kernels skip the parts of an image that are zero.
+    pub skip_zeros: bool,
+    /// Size of the cache of inference results, in bytes; 0 disables it.
+    pub cache_bytes: usize,
+}
+
+/// `[log]`: what is logged, and in which format.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Log {
+    /// Text for people or JSON for programs.
+    pub format: LogFormat,
+    /// The minimum level: `error`, `warn`, `info`, `debug`, `trace`, or a filter such as
+    /// `info,camlens=debug`.
+    pub level: String,
+}
+
+/// The format of a log line.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// Plain text.
+    #[default]
+    Text,
+    /// One JSON object per line.
+    Json,
+}
+
+impl Default for Server {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            body_bytes: 32 << 20,
+            max_pixels: 50_000_000,
+            queue: 32,
+            workers: 4,
+            connections: 1024,
+            header_timeout_ms: 10_000,
+            body_timeout_ms: 30_000,
+            request_timeout_ms: 300_000,
+            drain_timeout_ms: 20_000,
+            cors_origins: Vec::new(),
+        }
+    }
+}
+
+impl Default for Models {
+    fn default() -> Self {
+        Self { folder: PathBuf::from("models"), default: None }
+    }
+}
+
+impl Default for Engine {
+    fn default() -> Self {
+        let engine::Settings {
+            runtime,
+            threads,
+            batch,
+            fast_kernels,
+            skip_zeros,
+            layer_sessions,
+            cache_bytes,
+        } = engine::Settings::default();
+        Self { runtime, threads, batch, fast_kernels, skip_zeros, layer_sessions, cache_bytes }
+    }
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self { format: LogFormat::Text, level: "info".into() }
+    }
+}
+
+impl Server {
+    /// [`Self::request_timeout_ms`] as a duration.
+    #[must_use]
+    pub const fn request_timeout(&self) -> Duration {
+        Duration::from_millis(self.request_timeout_ms)
+    }
+}
+
+impl From<Engine> for engine::Settings {
+    fn from(engine: Engine) -> Self {
+        let Engine {
+            runtime,
+            threads,
+            batch,
+            fast_kernels,
+            skip_zeros,
+            layer_sessions,
+            cache_bytes,
+        } = engine;
+        Self { runtime, threads, batch, fast_kernels, skip_zeros, layer_sessions, cache_bytes }
+    }
+}
