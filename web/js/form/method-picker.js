@@ -1,7 +1,7 @@
 // The methods to choose from, and why some of them cannot be had.
 
-import { make } from "./dom.js";
-import { METHODS, methodName, sentence } from "./text.js";
+import { make } from "../lib/dom.js";
+import { METHODS, methodName, sentence } from "../lib/text.js";
 
 const place = (method) => (Object.keys(METHODS).indexOf(method) + 1) || Infinity;
 

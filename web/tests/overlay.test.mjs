@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { test } from "node:test";
-import { COLORMAPS, UNSEEN, colors, enlarge, lay, seenRegion, valueOf } from "../../src/http/page/heat.js";
+import { COLORMAPS, UNSEEN, colors, enlarge, lay, seenRegion, valueOf } from "../js/map/overlay.js";
 
 test("jet is OpenCV's table, to the byte", () => {
   const sum = createHash("sha256").update(colors("jet")).digest("hex");

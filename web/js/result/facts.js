@@ -1,6 +1,6 @@
 // An answer in numbers: terms and what they are, for the list under the picture.
 
-import { className, duration, methodName, passText, percent } from "./text.js";
+import { className, duration, methodName, passText, percent } from "../lib/text.js";
 
 /** The maps of an answer, which are one or one a class. */
 export const mapsOf = (answer) => answer.maps ?? [{ target: answer.target, heatmap: answer.heatmap }];

@@ -1,7 +1,7 @@
 // What the server refuses is said where it can be put right: at the control of the option that it names.
 
-import { make } from "./dom.js";
-import { sentence } from "./text.js";
+import { make } from "../lib/dom.js";
+import { sentence } from "../lib/text.js";
 
 export class Refusals {
   #controls;

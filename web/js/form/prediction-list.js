@@ -1,7 +1,7 @@
 // What the model said: a row a class, with a tick for each class that is shown.
 
-import { make } from "./dom.js";
-import { className, percent } from "./text.js";
+import { make } from "../lib/dom.js";
+import { className, percent } from "../lib/text.js";
 
 /**
  * Fills the list. `shown` are the indices of the ticked classes; `only(index)` shows one class,

@@ -1,6 +1,6 @@
 // Runs one job at a time, shows how it goes, and stops it when it is no longer wanted.
 
-import { duration } from "./text.js";
+import { duration } from "../lib/text.js";
 
 /** An answer that comes at once needs no bar that flashes by. */
 const SHOWN_AFTER_MS = 250;

@@ -1,6 +1,6 @@
 // The layers that are explained: one, or several whose maps become one. A row a layer, the first always there.
 
-import { make } from "./dom.js";
+import { make } from "../lib/dom.js";
 
 export const layerName = (layer) => layer.alias || layer.name;
 

@@ -1,6 +1,6 @@
 // A text field that searches a long list of classes and lets one be picked, by keyboard or pointer.
 
-import { make } from "./dom.js";
+import { make } from "../lib/dom.js";
 
 const MOST_SHOWN = 80;
 

@@ -1,6 +1,6 @@
 // Several maps of the picture side by side, each with its name and a line of text.
 
-import { make } from "./dom.js";
+import { make } from "../lib/dom.js";
 import { ONE_OF_MANY_PX, Viewer } from "./viewer.js";
 
 /** Four are better two by two than three and one. */

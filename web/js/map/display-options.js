@@ -3,8 +3,8 @@
 // A signed map wants other colours than one from 0 to 1: a pale middle, and none of it over the
 // picture where the map says nothing. So each of the two kinds keeps its own looks.
 
-import { COLORMAPS, colors } from "./heat.js";
-import { make } from "./dom.js";
+import { COLORMAPS, colors } from "./overlay.js";
+import { make } from "../lib/dom.js";
 
 const MIX_WEIGHT = 0.5;
 const WEIGHT = 0.8;

@@ -2,8 +2,8 @@
 //
 // It knows as much of OpenAPI as this server's own document uses, and no more.
 
-import { curlFile, shellWord } from "./api.js";
-import { copyFrom, make, save } from "./dom.js";
+import { curlFile, shellWord } from "./lib/api.js";
+import { copyFrom, make, save } from "./lib/dom.js";
 
 const main = document.querySelector("#main");
 const contents = document.querySelector("#contents");

@@ -1,6 +1,6 @@
 // One canvas with a picture and a map over it. Changing how the map looks only repaints.
 
-import { UNSEEN, enlarge, lay, seenRegion, valueOf } from "./heat.js";
+import { UNSEEN, enlarge, lay, seenRegion, valueOf } from "./overlay.js";
 
 /** Long enough that a tiny picture still shows a smooth map, short enough to repaint while a slider moves. */
 const LONGEST_PX = { least: 1000, most: 1400 };

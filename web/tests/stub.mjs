@@ -7,7 +7,7 @@ import { crc32, deflateSync } from "node:zlib";
 import { parse } from "yaml";
 
 const root = new URL("../../", import.meta.url);
-const asset = (name) => readFileSync(new URL(`src/http/page/${name}`, root));
+const asset = (name) => readFileSync(new URL(`web/${name}`, root));
 const types = { html: "text/html; charset=utf-8", js: "text/javascript; charset=utf-8", css: "text/css; charset=utf-8", svg: "image/svg+xml" };
 const sleep = (ms, signal) => new Promise((resolve) => {
   const timer = setTimeout(resolve, ms);
@@ -212,7 +212,7 @@ async function answer(request, url, signal) {
     if (path === "/docs") return { type: types.html, body: asset("docs.html") };
     if (path.startsWith("/assets/")) {
       const name = path.slice(8);
-      if (/^[a-z]+\.(js|css|svg)$/.test(name)) return { type: types[name.split(".")[1]], body: asset(name) };
+      if (/^[a-z/-]+\.(js|css|svg)$/.test(name)) return { type: types[name.split(".")[1]], body: asset(name) };
     }
     if (path === "/openapi.yaml") return { type: "application/yaml", body: readFileSync(new URL("openapi.yaml", root)) };
     if (path === "/openapi.json") return { json: parse(readFileSync(new URL("openapi.yaml", root), "utf8")) };

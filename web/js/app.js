@@ -3,20 +3,20 @@
 // A map is asked for once and kept. How it looks (colours, strength, view) is decided here
 // and costs no request; what it is of (model, method, layers, classes) is asked anew.
 
-import { askJson, askPicture, curlFile, getJson, Problem, shellWord } from "./api.js";
-import { ClassPicker } from "./combobox.js";
-import { copyFrom, elements, make, save } from "./dom.js";
-import { takeFiles } from "./drop.js";
-import { factsOf, mapsOf, totalMs } from "./facts.js";
-import { LayerPicker, layerName } from "./layers.js";
-import { Looks } from "./looks.js";
-import { listMethods } from "./methods.js";
-import { Panes } from "./panes.js";
-import { listPredictions } from "./predictions.js";
-import { Refusals } from "./refusals.js";
-import { Runner } from "./runner.js";
-import { className, duration, emptySentence, methodName, passText, percent, scoreText, sentence, valueText } from "./text.js";
-import { Viewer } from "./viewer.js";
+import { askJson, askPicture, curlFile, getJson, Problem, shellWord } from "./lib/api.js";
+import { ClassPicker } from "./form/class-picker.js";
+import { copyFrom, elements, make, save } from "./lib/dom.js";
+import { takeFiles } from "./form/file-input.js";
+import { factsOf, mapsOf, totalMs } from "./result/facts.js";
+import { LayerPicker, layerName } from "./form/layer-picker.js";
+import { Looks } from "./map/display-options.js";
+import { listMethods } from "./form/method-picker.js";
+import { Panes } from "./map/panes.js";
+import { listPredictions } from "./form/prediction-list.js";
+import { Refusals } from "./form/field-errors.js";
+import { Runner } from "./run/job-runner.js";
+import { className, duration, emptySentence, methodName, passText, percent, scoreText, sentence, valueText } from "./lib/text.js";
+import { Viewer } from "./map/viewer.js";
 
 const COMPARED = ["gradcam", "gradcam++", "scorecam"];
 
