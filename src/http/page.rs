@@ -37,28 +37,59 @@ static OPENAPI_YAML: Asset =
 static OPENAPI_JSON: Asset =
     Asset::new("openapi.json", include_str!(concat!(env!("OUT_DIR"), "/openapi.json")));
 static ICON: Asset = web!("icon.svg");
-/// The files under `/assets/`.
-static ASSETS: [Asset; 20] = [
-    web!("icon.svg"),
-    web!("css/docs.css"),
-    web!("css/page.css"),
-    web!("js/app.js"),
-    web!("js/docs.js"),
-    web!("js/form/class-picker.js"),
-    web!("js/form/field-errors.js"),
-    web!("js/form/file-input.js"),
-    web!("js/form/layer-picker.js"),
-    web!("js/form/method-picker.js"),
-    web!("js/form/prediction-list.js"),
-    web!("js/lib/api.js"),
-    web!("js/lib/dom.js"),
-    web!("js/lib/text.js"),
-    web!("js/map/display-options.js"),
-    web!("js/map/overlay.js"),
-    web!("js/map/panes.js"),
-    web!("js/map/viewer.js"),
-    web!("js/result/facts.js"),
-    web!("js/run/job-runner.js"),
+macro_rules! assets {
+    ($($path:literal),+ $(,)?) => {
+        /// The files under `/assets/`.
+        static ASSETS: [Asset; [$($path),+].len()] = [$(web!($path)),+];
+    };
+}
+
+assets![
+    "icon.svg",
+    "css/base.css",
+    "css/docs.css",
+    "css/page.css",
+    "js/app.js",
+    "js/docs.js",
+    "js/docs/contract.js",
+    "js/docs/markup.js",
+    "js/docs/operation.js",
+    "js/docs/received-response.js",
+    "js/docs/request-form.js",
+    "js/docs/schema.js",
+    "js/explainer.js",
+    "js/form/class-picker.js",
+    "js/form/class-selection.js",
+    "js/form/explain-form.js",
+    "js/form/field-errors.js",
+    "js/form/file-input.js",
+    "js/form/layer-picker.js",
+    "js/form/method-picker.js",
+    "js/form/mode-switch.js",
+    "js/form/model-select.js",
+    "js/form/prediction-list.js",
+    "js/lib/api.js",
+    "js/lib/curl.js",
+    "js/lib/dom.js",
+    "js/lib/methods.js",
+    "js/lib/response.js",
+    "js/lib/text.js",
+    "js/map/colormaps.js",
+    "js/map/colors.js",
+    "js/map/display-options.js",
+    "js/map/overlay.js",
+    "js/map/panes.js",
+    "js/map/resize.js",
+    "js/map/viewer.js",
+    "js/result/export.js",
+    "js/result/facts.js",
+    "js/result/result-view.js",
+    "js/run/alert.js",
+    "js/run/explain-client.js",
+    "js/run/job-runner.js",
+    "js/run/pass-estimate.js",
+    "js/stage.js",
+    "js/state.js",
 ];
 
 impl Asset {

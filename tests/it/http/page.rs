@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use axum::body::Body;
 use axum::http::{Method, Request};
 use camlens::config::Server;
+use camlens::picture::colormap::Colormap;
 
 use super::*;
 
@@ -40,7 +41,7 @@ async fn every_file_of_the_page_is_served_with_its_type() {
         );
         served += 1;
     }
-    assert!(served >= 22, "{served}");
+    assert!(served >= 47, "{served}");
 }
 
 /// Every file under `web/`, except its browser tests.
@@ -63,9 +64,45 @@ fn files_of_the_page(web: &Path) -> Vec<PathBuf> {
 #[tokio::test]
 async fn a_file_outside_the_assets_is_not_found() {
     let service = service();
-    for path in ["/assets/", "/assets/js", "/assets/js/none.js", "/assets/tests/stub.mjs"] {
+    for path in ["/assets/", "/assets/js", "/assets/js/none.js", "/assets/tests/png.mjs"] {
         assert_eq!(get(&service, path).await.status, 404, "{path}");
     }
+}
+
+/// The page paints maps by itself, with colour tables generated from the server's.
+/// `UPDATE_EXPECT=1` rewrites the file.
+#[test]
+fn colour_tables_of_the_page_equal_the_servers() {
+    let file = repository("web/js/map/colormaps.js");
+    let expected = colormaps_module();
+    if std::env::var_os("UPDATE_EXPECT").is_some() {
+        std::fs::write(&file, &expected).unwrap();
+    }
+    assert!(
+        std::fs::read_to_string(&file).unwrap() == expected,
+        "web/js/map/colormaps.js is outdated; run `UPDATE_EXPECT=1 cargo test colour_tables`"
+    );
+}
+
+fn colormaps_module() -> String {
+    let mut module = String::from(
+        "// Generated from src/picture/colormap.rs by a test; do not edit. To update:\n\
+         // UPDATE_EXPECT=1 cargo test colour_tables\n\n\
+         /** Colour tables by name: 256 RGB colours in hexadecimal, 16 a line. */\n\
+         export const TABLES = {\n",
+    );
+    for colormap in Colormap::ALL {
+        writeln!(module, "  {colormap}: `").unwrap();
+        for row in colormap.table().chunks(16) {
+            for byte in row.as_flattened() {
+                write!(module, "{byte:02x}").unwrap();
+            }
+            module.push('\n');
+        }
+        module.push_str("`,\n");
+    }
+    module.push_str("};\n");
+    module
 }
 
 #[tokio::test]

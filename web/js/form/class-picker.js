@@ -1,8 +1,8 @@
-// A text field that searches a long list of classes and lets one be picked, by keyboard or pointer.
+// A combobox: a text field that searches a long list of classes, by keyboard or pointer.
 
 import { make } from "../lib/dom.js";
 
-const MOST_SHOWN = 80;
+const MAX_SHOWN = 80;
 
 export class ClassPicker {
   #input;
@@ -10,28 +10,34 @@ export class ClassPicker {
   #onPick;
   #labels = [];
   #classes = 0;
-  #chosen = [];
+  #selected = [];
   #shown = [];
   #active = -1;
   #offersPredicted;
 
-  /** `onPick` gets a class's index, or null for the predicted class where that is offered. */
+  /** `onPick` receives a class index, or null for the predicted class where that is offered. */
   constructor(input, onPick, { offersPredicted = true } = {}) {
     this.#input = input;
     this.#onPick = onPick;
     this.#offersPredicted = offersPredicted;
-    this.#list = make("ul", { id: `${input.id}-list`, role: "listbox", className: "options", hidden: true, "aria-label": "Classes" });
+    this.#list = make("ul", {
+      id: `${input.id}-list`, role: "listbox", className: "options", hidden: true,
+      "aria-label": "Classes",
+    });
     for (const [name, value] of Object.entries({
-      role: "combobox", "aria-expanded": "false", "aria-controls": this.#list.id, "aria-autocomplete": "list",
+      "role": "combobox",
+      "aria-expanded": "false",
+      "aria-controls": this.#list.id,
+      "aria-autocomplete": "list",
     })) input.setAttribute(name, value);
     input.after(this.#list);
 
     input.addEventListener("focus", () => input.select());
     input.addEventListener("click", () => this.#open(""));
     input.addEventListener("input", () => this.#open(input.value, true));
-    input.addEventListener("keydown", (event) => this.#key(event));
+    input.addEventListener("keydown", (event) => this.#handleKey(event));
     input.addEventListener("blur", () => this.#close());
-    // The press must not take the focus away before the click is read.
+    // Without this, mousedown moves the focus, and the blur closes the list before the click.
     this.#list.addEventListener("mousedown", (event) => event.preventDefault());
     this.#list.addEventListener("click", (event) => {
       const item = event.target.closest("[role=option]");
@@ -45,9 +51,9 @@ export class ClassPicker {
     this.show([]);
   }
 
-  /** Shows a choice without telling anyone: classes, or none for the predicted one. */
+  /** Displays a selection without calling `onPick`. No classes mean the predicted one. */
   show(indices) {
-    this.#chosen = indices;
+    this.#selected = indices;
     this.#input.value = indices.map((index) => this.name(index)).join(", ");
   }
 
@@ -55,37 +61,43 @@ export class ClassPicker {
     return this.#labels[index] ?? `class ${index}`;
   }
 
-  /** Lists what matches the text: everything when the field was only opened, not typed in. */
-  #open(text, searching = false) {
-    const wanted = text.trim().toLowerCase();
-    this.#shown = wanted || !this.#offersPredicted ? [] : [null];
-    for (let index = 0; index < this.#classes && this.#shown.length < MOST_SHOWN; index++) {
-      if (String(index) === wanted) this.#shown.unshift(index);
-      else if (this.name(index).toLowerCase().includes(wanted)) this.#shown.push(index);
+  /** Lists the classes that match a text; an exact index comes first. */
+  #open(text, isSearch = false) {
+    const query = text.trim().toLowerCase();
+    this.#shown = query || !this.#offersPredicted ? [] : [null];
+    for (let index = 0; index < this.#classes && this.#shown.length < MAX_SHOWN; index++) {
+      if (String(index) === query) this.#shown.unshift(index);
+      else if (this.name(index).toLowerCase().includes(query)) this.#shown.push(index);
     }
-    this.#active = searching ? 0 : this.#shown.indexOf(this.#chosen[0] ?? null);
-    this.#list.replaceChildren(...this.#shown.map((index, at) => make(
-      "li", { role: "option", id: `${this.#list.id}-${at}`, "data-at": at, "aria-selected": "false" },
-      index === null
-        ? make("span", {}, "The predicted class")
-        : [make("span", {}, this.name(index)), make("small", {}, String(index))],
-    )));
+    this.#active = isSearch ? 0 : this.#shown.indexOf(this.#selected[0] ?? null);
+    this.#list.replaceChildren(...this.#shown.map((index, at) => this.#item(index, at)));
     if (this.#shown.length === 0) {
-      this.#list.append(make("li", { className: "none", role: "option", "aria-disabled": "true" }, "No class has that in its name"));
+      const none = { className: "none", role: "option", "aria-disabled": "true" };
+      this.#list.append(make("li", none, "No matching class"));
     }
     this.#list.hidden = false;
     this.#input.setAttribute("aria-expanded", "true");
-    this.#mark();
+    this.#markActive();
+  }
+
+  #item(index, at) {
+    return make(
+      "li",
+      { role: "option", id: `${this.#list.id}-${at}`, "data-at": at, "aria-selected": "false" },
+      index === null
+        ? make("span", {}, "Predicted class")
+        : [make("span", {}, this.name(index)), make("small", {}, String(index))],
+    );
   }
 
   #close() {
     this.#list.hidden = true;
     this.#input.setAttribute("aria-expanded", "false");
     this.#input.removeAttribute("aria-activedescendant");
-    this.show(this.#chosen);
+    this.show(this.#selected);
   }
 
-  #mark() {
+  #markActive() {
     for (const [at, item] of [...this.#list.children].entries()) {
       const active = at === this.#active && this.#shown.length > 0;
       item.setAttribute("aria-selected", String(active));
@@ -96,24 +108,24 @@ export class ClassPicker {
   }
 
   #pick(index) {
-    const isSame = this.#chosen.length < 2 && index === (this.#chosen[0] ?? null);
+    const isUnchanged = this.#selected.length < 2 && index === (this.#selected[0] ?? null);
     this.#close();
-    if (!isSame) this.#onPick(index);
+    if (!isUnchanged) this.#onPick(index);
   }
 
-  #key(event) {
-    const open = !this.#list.hidden;
+  #handleKey(event) {
+    const isOpen = !this.#list.hidden;
     const last = this.#shown.length - 1;
     if (event.key === "ArrowDown" || event.key === "ArrowUp") {
       event.preventDefault();
-      if (!open) return this.#open("");
+      if (!isOpen) return this.#open("");
       const step = event.key === "ArrowDown" ? 1 : -1;
       this.#active = Math.min(last, Math.max(0, this.#active + step));
-      this.#mark();
-    } else if (event.key === "Enter" && open) {
+      this.#markActive();
+    } else if (event.key === "Enter" && isOpen) {
       event.preventDefault();
       if (this.#active >= 0 && this.#active <= last) this.#pick(this.#shown[this.#active]);
-    } else if (event.key === "Escape" && open) {
+    } else if (event.key === "Escape" && isOpen) {
       event.preventDefault();
       this.#close();
     }

@@ -1,39 +1,40 @@
-// What the server refuses is said where it can be put right: at the control of the option that it names.
+// Shows a problem at the control of the option that it names.
 
 import { make } from "../lib/dom.js";
 import { sentence } from "../lib/text.js";
 
-export class Refusals {
+export class FieldErrors {
   #controls;
   #shown = null;
 
-  /** `controls`: option name → its control. */
+  /** `controls` maps an option's name to its control. */
   constructor(controls) {
     this.#controls = controls;
   }
 
-  /** Says a problem at its control; nothing, where it names no option of this page. */
+  /** Shows a problem. Does nothing where the problem names no option of this page. */
   show({ option, detail }) {
     this.clear();
     const control = this.#controls[option];
     if (!control || !detail) return;
-    const words = make("p", { className: "wrong", id: `${control.id}-wrong` }, sentence(detail));
-    const before = control.getAttribute("aria-describedby");
+    const id = `${control.id}-error`;
+    const message = make("p", { className: "field-error", id }, sentence(detail));
+    const describedBy = control.getAttribute("aria-describedby");
     const field = control.closest(".field");
-    if (field) field.append(words);
-    else control.closest("label").after(words);
+    if (field) field.append(message);
+    else control.closest("label").after(message);
     control.setAttribute("aria-invalid", "true");
-    control.setAttribute("aria-describedby", [before, words.id].filter(Boolean).join(" "));
+    control.setAttribute("aria-describedby", [describedBy, id].filter(Boolean).join(" "));
     control.closest("details")?.setAttribute("open", "");
-    this.#shown = { control, words, before };
+    this.#shown = { control, message, describedBy };
   }
 
   clear() {
     if (!this.#shown) return;
-    const { control, words, before } = this.#shown;
-    words.remove();
+    const { control, message, describedBy } = this.#shown;
+    message.remove();
     control.removeAttribute("aria-invalid");
-    if (before) control.setAttribute("aria-describedby", before);
+    if (describedBy) control.setAttribute("aria-describedby", describedBy);
     else control.removeAttribute("aria-describedby");
     this.#shown = null;
   }

@@ -1,30 +1,33 @@
-// The ways in which a picture comes to the page: chosen, pasted, dropped.
+// The three ways to provide an image: choose a file, paste, drop.
 
-/** `ui` holds the elements: file, choose and chooseOther. `take` is given each file. */
-export function takeFiles(ui, take) {
-  for (const button of [ui.choose, ui.chooseOther]) button.addEventListener("click", () => ui.file.click());
+/** Calls `onFile` with each image. `ui` holds the elements file, choose and chooseOther. */
+export function listenForFiles(ui, onFile) {
+  for (const button of [ui.choose, ui.chooseOther]) {
+    button.addEventListener("click", () => ui.file.click());
+  }
   ui.file.addEventListener("change", () => {
-    take(ui.file.files[0]);
-    // The same file can be chosen again.
+    onFile(ui.file.files[0]);
+    // Otherwise choosing the same file again would fire no event.
     ui.file.value = "";
   });
   addEventListener("paste", (event) => {
-    const file = [...(event.clipboardData?.files ?? [])].find(({ type }) => type.startsWith("image/"));
-    if (file) take(file);
+    const files = [...(event.clipboardData?.files ?? [])];
+    const image = files.find(({ type }) => type.startsWith("image/"));
+    if (image) onFile(image);
   });
 
-  // Each element that the pointer enters on its way tells of it.
+  // `dragenter` and `dragleave` fire for each element that the pointer crosses.
   let depth = 0;
-  const mark = (change) => {
-    depth = Math.max(0, change);
+  const setDepth = (value) => {
+    depth = Math.max(0, value);
     document.body.classList.toggle("dragging", depth > 0);
   };
-  addEventListener("dragenter", () => mark(depth + 1));
-  addEventListener("dragleave", () => mark(depth - 1));
+  addEventListener("dragenter", () => setDepth(depth + 1));
+  addEventListener("dragleave", () => setDepth(depth - 1));
   addEventListener("dragover", (event) => event.preventDefault());
   addEventListener("drop", (event) => {
     event.preventDefault();
-    mark(0);
-    take(event.dataTransfer.files[0]);
+    setDepth(0);
+    onFile(event.dataTransfer.files[0]);
   });
 }

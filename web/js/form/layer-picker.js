@@ -1,8 +1,10 @@
-// The layers that are explained: one, or several whose maps become one. A row a layer, the first always there.
+// The layers to explain: one, or several whose maps are averaged. The first cannot be removed.
 
 import { make } from "../lib/dom.js";
 
-export const layerName = (layer) => layer.alias || layer.name;
+const layerName = (layer) => layer.alias || layer.name;
+
+const area = ({ shape: [, rows, columns] }) => rows * columns;
 
 export class LayerPicker {
   #ui;
@@ -10,7 +12,7 @@ export class LayerPicker {
   #names = [];
   #onChange;
 
-  /** `ui` holds the elements: layer, moreLayers, fuse and layerHint. */
+  /** `ui` holds the elements layer, moreLayers, fuse and layerHint. */
   constructor(ui, onChange) {
     this.#ui = ui;
     this.#onChange = onChange;
@@ -18,22 +20,29 @@ export class LayerPicker {
     ui.fuse.addEventListener("click", () => this.#add());
   }
 
-  /** The layers of a model, of which its default is chosen. */
-  setModel({ layers, default_layer: usual }) {
+  /** Lists a model's layers and selects its default. */
+  setModel({ layers, default_layer: defaultName }) {
     this.#layers = layers;
-    const first = layers.find((layer) => [layerName(layer), layer.name, layer.tensor].includes(usual)) ?? layers.at(-1);
+    const isDefault = (layer) => (
+      [layerName(layer), layer.name, layer.tensor].includes(defaultName)
+    );
+    const first = layers.find(isDefault) ?? layers.at(-1);
     this.#names = first ? [layerName(first)] : [];
     this.#fill(this.#ui.layer, this.#names[0]);
     this.#ui.layer.disabled = false;
-    this.#show();
+    this.#render();
   }
 
-  /** The chosen ones, as descriptions of layers. */
-  get chosen() {
+  /** The selected layers, as the API describes them. */
+  get selected() {
     return this.#names.map((name) => this.#layers.find((layer) => layerName(layer) === name));
   }
 
-  /** The option as the API takes it. */
+  get names() {
+    return [...this.#names];
+  }
+
+  /** The value of the API option `layer`. */
   get value() {
     return this.#names.join(",");
   }
@@ -41,7 +50,8 @@ export class LayerPicker {
   #fill(select, name) {
     select.replaceChildren(...this.#layers.map((layer) => {
       const [channels, rows, columns] = layer.shape;
-      return make("option", { value: layerName(layer) }, `${layerName(layer)} (${columns} × ${rows}, ${channels} channels)`);
+      const text = `${layerName(layer)} (${columns} × ${rows}, ${channels} channels)`;
+      return make("option", { value: layerName(layer) }, text);
     }));
     select.value = name;
   }
@@ -51,33 +61,43 @@ export class LayerPicker {
     this.#onChange();
   }
 
-  /** One more: the nearest earlier layer whose map is finer, because layers of one size say much the same. */
+  /**
+   * Adds the nearest earlier layer with a finer map: layers of one size have similar maps. Falls
+   * back to any unused layer.
+   */
   #add() {
-    const last = this.chosen.at(-1);
+    const last = this.selected.at(-1);
     const unused = this.#layers.filter((layer) => !this.#names.includes(layerName(layer)));
-    const before = this.#layers.slice(0, this.#layers.indexOf(last));
-    const finer = before.filter((layer) => unused.includes(layer) && layer.shape[1] * layer.shape[2] > last.shape[1] * last.shape[2]);
+    const earlier = this.#layers.slice(0, this.#layers.indexOf(last));
+    const finer = earlier.filter((layer) => unused.includes(layer) && area(layer) > area(last));
     this.#names.push(layerName(finer.at(-1) ?? unused.at(-1) ?? last));
-    this.#show();
+    this.#render();
     this.#ui.moreLayers.lastElementChild.querySelector("select").focus();
     this.#onChange();
   }
 
   #remove(at) {
     this.#names.splice(at, 1);
-    this.#show();
+    this.#render();
     this.#ui.fuse.focus();
     this.#onChange();
   }
 
-  #show() {
-    this.#ui.moreLayers.replaceChildren(...this.#names.slice(1).map((name, index) => {
-      const at = index + 1;
-      const select = make("select", { "aria-label": `Layer ${at + 1}`, onchange: () => this.#set(at, select.value) });
-      this.#fill(select, name);
-      const out = make("button", { type: "button", className: "icon", "aria-label": `Leave out layer ${at + 1}`, title: "Leave it out", onclick: () => this.#remove(at) }, "×");
-      return make("div", { className: "row" }, select, out);
-    }));
+  #render() {
+    const added = this.#names.slice(1).map((name, index) => this.#row(name, index + 1));
+    this.#ui.moreLayers.replaceChildren(...added);
     this.#ui.layerHint.hidden = this.#names.length < 2;
+  }
+
+  #row(name, at) {
+    const label = `Layer ${at + 1}`;
+    const onchange = () => this.#set(at, select.value);
+    const select = make("select", { "aria-label": label, onchange });
+    this.#fill(select, name);
+    const remove = make("button", {
+      type: "button", className: "icon", "aria-label": `Remove layer ${at + 1}`, title: "Remove",
+      onclick: () => this.#remove(at),
+    }, "×");
+    return make("div", { className: "row" }, select, remove);
   }
 }

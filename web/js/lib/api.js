@@ -1,5 +1,6 @@
-// Talks to the server. Every failure comes out as a `Problem` with a title and, mostly, a detail.
+// HTTP client for the API. Every failure is a `Problem` with a title and usually a detail.
 
+/** A problem document (RFC 9457), or a failure on this side described in the same terms. */
 export class Problem extends Error {
   constructor({ title, detail = "", status = 0, type = "", option = "", request_id = "" }) {
     super(detail ? `${title}: ${detail}` : title);
@@ -14,7 +15,7 @@ async function send(path, init) {
   } catch (error) {
     if (init.signal?.aborted) throw error;
     throw new Problem({
-      title: "The server did not answer",
+      title: "The server did not respond",
       detail: "It may be down, or it closed the connection because the file is too large.",
     });
   }
@@ -23,16 +24,17 @@ async function send(path, init) {
   try {
     problem = await response.json();
   } catch {
-    // Something between us and the server answered, in its own words.
+    // A proxy may respond in the server's place, without a problem document.
   }
-  throw new Problem({ title: `The server answered ${response.status}`, status: response.status, ...problem });
+  const { status } = response;
+  throw new Problem({ title: `The server responded with status ${status}`, status, ...problem });
 }
 
 export async function getJson(path, signal) {
   return (await send(path, { signal, headers: { accept: "application/json" } })).json();
 }
 
-/** Options as a multipart form with the image; what is undefined, null or empty is left to the server. */
+/** A multipart form with the image and its options. Empty options keep the server's default. */
 function form(image, options) {
   const body = new FormData();
   for (const [name, value] of Object.entries(options)) {
@@ -43,19 +45,20 @@ function form(image, options) {
 }
 
 /**
- * The JSON answer. The server is asked to tell how it goes, and what it tells is passed to
- * `hear(event, data)`; where something on the way knows no streams, the answer just comes.
+ * Posts an image and returns the JSON response. Requests a stream of server-sent events and calls
+ * `onEvent(event, data)` for each. A proxy may drop the `Accept` header's first choice, so a plain
+ * JSON response is read, too.
  */
-export async function askJson(path, image, options, signal, hear) {
+export async function postForJson(path, image, options, signal, onEvent) {
   const headers = { accept: "text/event-stream, application/json;q=0.9" };
   const body = form(image, { ...options, output: "json" });
   const response = await send(path, { method: "POST", body, headers, signal });
   const isStream = response.headers.get("content-type")?.startsWith("text/event-stream");
-  return isStream ? lastOf(response, signal, hear) : response.json();
+  return isStream ? readEvents(response, signal, onEvent) : response.json();
 }
 
-/** Reads a stream of events to its end, which is the answer or a problem. */
-async function lastOf(response, signal, hear) {
+/** Reads server-sent events up to the `result` event, which it returns, or a `problem` event. */
+async function readEvents(response, signal, onEvent) {
   const reader = response.body.getReader();
   const decoder = new TextDecoder();
   const next = () => reader.read().catch((error) => {
@@ -70,23 +73,16 @@ async function lastOf(response, signal, hear) {
       const [, event, data] = frame.match(/^event: (.*)\ndata: (.*)$/) ?? [];
       if (event === "result") return JSON.parse(data);
       if (event === "problem") throw new Problem(JSON.parse(data));
-      if (event) hear(event, JSON.parse(data));
+      if (event) onEvent(event, JSON.parse(data));
     }
   }
-  throw new Problem({ title: "The answer broke off", detail: "The connection to the server was lost before the end." });
+  throw new Problem({
+    title: "The response was cut off",
+    detail: "The connection to the server was lost before the response was complete.",
+  });
 }
 
-export async function askPicture(path, image, options, signal) {
+/** Posts an image and returns the response as a blob, such as a PNG. */
+export async function postForBlob(path, image, options, signal) {
   return (await send(path, { method: "POST", body: form(image, options), signal })).blob();
-}
-
-/** A word as a POSIX shell reads it back unchanged. */
-export function shellWord(text) {
-  return /^[\w.,:=@%/+-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
-}
-
-/** The `-F` argument that uploads a file of this name. */
-export function curlFile(name) {
-  const plain = /^[\w.-]+$/.test(name);
-  return shellWord(`image=@${plain ? name : `"${name.replace(/[\\"]/g, "\\$&")}"`}`);
 }

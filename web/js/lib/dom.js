@@ -1,19 +1,23 @@
-// Small helpers for building elements.
+// Helpers that build elements, copy text and save files.
 
-/** An element with properties, attributes (names with a dash, or `role`) and children. */
+/**
+ * Creates an element. A name in `properties` is an event listener (`onclick`), an attribute
+ * (with a dash, or `role` or `for`) or else a property. Null values and children are skipped.
+ */
 export function make(tag, properties = {}, ...children) {
   const element = document.createElement(tag);
   for (const [name, value] of Object.entries(properties)) {
     if (value === undefined || value === null) continue;
     if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
-    else if (name.includes("-") || name === "role" || name === "for") element.setAttribute(name, value);
-    else element[name] = value;
+    else if (name.includes("-") || name === "role" || name === "for") {
+      element.setAttribute(name, value);
+    } else element[name] = value;
   }
   element.append(...children.flat().filter((child) => child !== undefined && child !== null));
   return element;
 }
 
-/** Every element with an id, under the id in camelCase. */
+/** Every element that has an id, by its id in camelCase. */
 export function elements() {
   const found = {};
   for (const element of document.querySelectorAll("[id]")) {
@@ -22,7 +26,7 @@ export function elements() {
   return found;
 }
 
-/** Copies text and says so on the button. Without clipboard rights the text is selected instead. */
+/** Copies an element's text. Without permission to use the clipboard it selects the text. */
 export async function copyFrom(source, button) {
   const before = button.textContent;
   try {
@@ -35,7 +39,7 @@ export async function copyFrom(source, button) {
   setTimeout(() => { button.textContent = before; }, 1600);
 }
 
-/** Offers a blob as a file. */
+/** Downloads a blob as a file. */
 export function save(blob, name) {
   const href = URL.createObjectURL(blob);
   const link = make("a", { href, download: name });

@@ -1,45 +1,54 @@
-// How maps look: view, colours, strength. Nothing here asks the server.
+// The controls for a map's appearance: view, colormap, strength, blend. They need no request.
 //
-// A signed map wants other colours than one from 0 to 1: a pale middle, and none of it over the
-// picture where the map says nothing. So each of the two kinds keeps its own looks.
+// A signed map needs a diverging colormap and an overlay that leaves the image alone where the map
+// is 0, so signed and unsigned maps each have their own settings.
 
-import { COLORMAPS, colors } from "./overlay.js";
 import { make } from "../lib/dom.js";
+import { DIVERGING, SEQUENTIAL, colorTable } from "./colors.js";
 
-const MIX_WEIGHT = 0.5;
 const WEIGHT = 0.8;
-/** As the server has them. */
-const USUAL = {
-  plain: { colormap: "jet", blend: "add", weight: WEIGHT },
+const UNSIGNED_MIX_WEIGHT = 0.5;
+/** The server's defaults. */
+const DEFAULTS = {
+  unsigned: { colormap: "jet", blend: "add", weight: WEIGHT },
   signed: { colormap: "coolwarm", blend: "mix", weight: WEIGHT },
 };
-const usualWeight = (kind, blend) => (kind === "plain" && blend === "mix" ? MIX_WEIGHT : WEIGHT);
 
-export class Looks {
+function defaultWeight(kind, blend) {
+  return kind === "unsigned" && blend === "mix" ? UNSIGNED_MIX_WEIGHT : WEIGHT;
+}
+
+export class DisplayOptions {
   #ui;
-  #kind = "plain";
-  #kept = structuredClone(USUAL);
-  #weightIsMine = { plain: false, signed: false };
+  #kind = "unsigned";
+  #saved = structuredClone(DEFAULTS);
+  /** Whether the user moved the slider; until then the weight follows the blend. */
+  #weightChanged = { unsigned: false, signed: false };
 
-  /** `ui` holds the elements: views, colormap, weight, weightText, blend, emphasize, ramp, rampLow and rampHigh. */
+  /**
+   * `ui` holds the elements views, colormap, weight, weightText, blend, emphasize, ramp, rampLow
+   * and rampHigh.
+   */
   constructor(ui, onChange) {
     this.#ui = ui;
-    const group = (label, names) => make("optgroup", { label }, ...names.map((name) => make("option", { value: name }, name)));
-    ui.colormap.replaceChildren(group("For 0 to 1", COLORMAPS.sequential), group("For and against", COLORMAPS.diverging));
-    ui.weight.addEventListener("input", () => { this.#weightIsMine[this.#kind] = true; });
+    const group = (label, names) => (
+      make("optgroup", { label }, ...names.map((name) => make("option", { value: name }, name)))
+    );
+    ui.colormap.replaceChildren(group("Sequential", SEQUENTIAL), group("Diverging", DIVERGING));
+    ui.weight.addEventListener("input", () => { this.#weightChanged[this.#kind] = true; });
     ui.blend.addEventListener("input", () => {
-      if (!this.#weightIsMine[this.#kind]) ui.weight.value = usualWeight(this.#kind, ui.blend.value);
+      if (this.#weightChanged[this.#kind]) return;
+      ui.weight.value = defaultWeight(this.#kind, ui.blend.value);
     });
     for (const control of [ui.weight, ui.colormap, ui.emphasize, ui.views, ui.blend]) {
       control.addEventListener("input", () => {
-        this.#show();
+        this.#render();
         onChange();
       });
     }
-    this.#load();
+    this.#restore();
   }
 
-  /** What the controls say. */
   get style() {
     const ui = this.#ui;
     return {
@@ -51,37 +60,38 @@ export class Looks {
     };
   }
 
-  /** Turns the controls to one kind of map; those of the other kind are kept for its return. */
-  turn(signed) {
-    const kind = signed ? "signed" : "plain";
+  /** Switches to the settings for signed or unsigned maps and saves those of the other kind. */
+  setSigned(signed) {
+    const kind = signed ? "signed" : "unsigned";
     if (kind === this.#kind) return;
     const { colormap, blend, weight } = this.style;
-    this.#kept[this.#kind] = { colormap, blend, weight };
+    this.#saved[this.#kind] = { colormap, blend, weight };
     this.#kind = kind;
-    this.#load();
+    this.#restore();
   }
 
-  /** The options that make the server draw what is seen, without those that say what it does anyway. */
-  options(isOverlay) {
+  /** The API options for a picture with this style; null where the server's default is the same. */
+  apiOptions(isOverlay) {
     const { colormap, blend, weight } = this.style;
-    const usual = USUAL[this.#kind];
+    const defaults = DEFAULTS[this.#kind];
+    const isDefaultWeight = weight === defaultWeight(this.#kind, blend);
     return {
-      colormap: colormap === usual.colormap ? null : colormap,
-      blend: !isOverlay || blend === usual.blend ? null : blend,
-      weight: !isOverlay || weight === usualWeight(this.#kind, blend) ? null : weight,
+      colormap: colormap === defaults.colormap ? null : colormap,
+      blend: !isOverlay || blend === defaults.blend ? null : blend,
+      weight: !isOverlay || isDefaultWeight ? null : weight,
     };
   }
 
-  #load() {
-    const { colormap, blend, weight } = this.#kept[this.#kind];
+  #restore() {
+    const { colormap, blend, weight } = this.#saved[this.#kind];
     Object.assign(this.#ui.colormap, { value: colormap });
     Object.assign(this.#ui.blend, { value: blend });
     Object.assign(this.#ui.weight, { value: weight });
-    this.#show();
+    this.#render();
   }
 
-  /** What the controls show of themselves: the strength in words, the colours from end to end. */
-  #show() {
+  /** Updates the strength in per cent and the colour ramp. */
+  #render() {
     const ui = this.#ui;
     const { view, colormap, weight } = this.style;
     ui.weightText.textContent = `${Math.round(weight * 100)} %`;
@@ -89,10 +99,12 @@ export class Looks {
     const [low, high] = this.#kind === "signed" ? ["against", "for"] : ["0", "1"];
     ui.rampLow.textContent = low;
     ui.rampHigh.textContent = high;
-    const ramp = ui.ramp.getContext("2d");
-    const strip = ramp.createImageData(256, 1);
-    const table = colors(colormap);
-    for (let i = 0; i < 256; i++) strip.data.set([table[i * 3], table[i * 3 + 1], table[i * 3 + 2], 255], i * 4);
-    ramp.putImageData(strip, 0, 0);
+    const context = ui.ramp.getContext("2d");
+    const strip = context.createImageData(256, 1);
+    const table = colorTable(colormap);
+    for (let i = 0; i < 256; i++) {
+      strip.data.set([...table.slice(i * 3, i * 3 + 3), 255], i * 4);
+    }
+    context.putImageData(strip, 0, 0);
   }
 }

@@ -1,20 +1,20 @@
-// Several maps of the picture side by side, each with its name and a line of text.
+// Several maps of the image side by side, each with its name and a line of text.
 
 import { make } from "../lib/dom.js";
-import { ONE_OF_MANY_PX, Viewer } from "./viewer.js";
+import { PANE_LONGER_SIDE_PX, Viewer } from "./viewer.js";
 
-/** Four are better two by two than three and one. */
+/** Four panes look better in two rows of two than in rows of three and one. */
 const columns = (count) => (count === 4 ? 2 : Math.min(3, count));
 
 export class Panes {
-  #box;
+  #container;
   #panes = new Map();
-  #watch;
+  #watchPointer;
 
-  /** `watch` is given each canvas with its viewer. */
-  constructor(box, watch) {
-    this.#box = box;
-    this.#watch = watch;
+  /** Calls `watchPointer` with each canvas and its viewer. */
+  constructor(container, watchPointer) {
+    this.#container = container;
+    this.#watchPointer = watchPointer;
   }
 
   get viewers() {
@@ -25,26 +25,32 @@ export class Panes {
     return this.#panes.get(key);
   }
 
-  /** Makes a pane for each part: `{ key, name, alone }`, where `alone` shows that one by itself. */
-  open(kind, parts, picture, style) {
+  /**
+   * Replaces all panes by one a part. A part is `{ key, name, onSelect }`; its name is a button
+   * that calls `onSelect`.
+   */
+  open(kind, parts, image, style) {
     this.#panes.clear();
-    this.#box.dataset.of = kind;
-    this.#box.style.setProperty("--columns", columns(parts.length));
-    this.#box.replaceChildren(...parts.map(({ key, name, alone }) => {
-      const canvas = make("canvas", { role: "img", "aria-label": `${name}, not there yet` });
+    this.#container.dataset.of = kind;
+    this.#container.style.setProperty("--columns", columns(parts.length));
+    this.#container.replaceChildren(...parts.map(({ key, name, onSelect }) => {
+      const canvas = make("canvas", { role: "img", "aria-label": `${name}, waiting` });
       const note = make("span", { className: "soft" }, "Waiting …");
-      const viewer = new Viewer(canvas, ONE_OF_MANY_PX);
-      if (picture) viewer.setPicture(picture, style);
+      const viewer = new Viewer(canvas, PANE_LONGER_SIDE_PX);
+      if (image) viewer.setImage(image, style);
       viewer.paint(style);
-      this.#watch(canvas, viewer);
+      this.#watchPointer(canvas, viewer);
       this.#panes.set(key, new Pane(canvas, viewer, note));
-      const button = make("button", { type: "button", className: "quiet", title: "Show this one alone", onclick: alone }, name);
-      return make("figure", { className: "pane", "data-key": key }, canvas, make("figcaption", {}, button, note));
+      const button = make("button", {
+        type: "button", className: "quiet", title: "Show only this map", onclick: onSelect,
+      }, name);
+      const caption = make("figcaption", {}, button, note);
+      return make("figure", { className: "pane", "data-key": key }, canvas, caption);
     }));
   }
 
-  /** Leaves every one without a finished map with the picture alone, and says the same of each. */
-  giveUp(text) {
+  /** Removes unfinished maps and puts `text` in their place. */
+  abandon(text) {
     for (const pane of this.#panes.values()) {
       if (pane.isDone) continue;
       pane.viewer.setMap(null);
@@ -68,12 +74,12 @@ class Pane {
     this.#note.textContent = text;
   }
 
-  /** The map while it is unfinished. */
-  grow(heatmap, input, style) {
+  /** Shows a map that is still being computed. */
+  showPartial(heatmap, input, style) {
     this.viewer.setMap(heatmap, input, style);
   }
 
-  /** The finished map; null for one that is empty. */
+  /** Shows the finished map; null where it is empty. */
   show(heatmap, input, style, label, text) {
     this.isDone = true;
     this.viewer.setMap(heatmap, input, style);

@@ -1,15 +1,19 @@
-// One canvas with a picture and a map over it. Changing how the map looks only repaints.
+// One canvas that shows an image with a map over it. A change of style only repaints.
 
-import { UNSEEN, enlarge, lay, seenRegion, valueOf } from "./overlay.js";
+import { paintOverlay } from "./overlay.js";
+import { OUTSIDE, levelValue, resizeMap, visibleRect } from "./resize.js";
 
-/** Long enough that a tiny picture still shows a smooth map, short enough to repaint while a slider moves. */
-const LONGEST_PX = { least: 1000, most: 1400 };
-/** One of many is seen small, and all are painted at once. */
-export const ONE_OF_MANY_PX = { least: 700, most: 800 };
+/**
+ * Bounds for the longer side of the canvas: large enough that the map is smooth over a tiny image,
+ * small enough to repaint while a slider moves.
+ */
+const LONGER_SIDE_PX = { min: 1000, max: 1400 };
+/** Bounds for one pane of several: it appears small, and all panes repaint together. */
+export const PANE_LONGER_SIDE_PX = { min: 700, max: 800 };
 
 export class Viewer {
   #canvas;
-  #longest;
+  #bounds;
   #context;
   #image = null;
   #output = null;
@@ -18,36 +22,38 @@ export class Viewer {
   #style = null;
   #frame = 0;
 
-  constructor(canvas, longest = LONGEST_PX) {
+  constructor(canvas, bounds = LONGER_SIDE_PX) {
     this.#canvas = canvas;
-    this.#longest = longest;
+    this.#bounds = bounds;
     this.#context = canvas.getContext("2d", { willReadFrequently: true });
   }
 
-  /** Shows a picture (anything that can be drawn) and forgets the map. */
-  setPicture(picture, style) {
-    const longest = Math.max(picture.width, picture.height);
-    const scale = Math.min(this.#longest.most, Math.max(this.#longest.least, longest)) / longest;
-    const width = Math.max(1, Math.round(picture.width * scale));
-    const height = Math.max(1, Math.round(picture.height * scale));
+  /** Shows an image (anything that a canvas can draw) and removes the map. */
+  setImage(image, style) {
+    const longer = Math.max(image.width, image.height);
+    const scale = Math.min(this.#bounds.max, Math.max(this.#bounds.min, longer)) / longer;
+    const width = Math.max(1, Math.round(image.width * scale));
+    const height = Math.max(1, Math.round(image.height * scale));
     Object.assign(this.#canvas, { width, height });
     this.#canvas.style.setProperty("--ratio", width / height);
     this.#context.fillStyle = "white";
     this.#context.fillRect(0, 0, width, height);
     this.#context.imageSmoothingQuality = "high";
-    this.#context.drawImage(picture, 0, 0, width, height);
+    this.#context.drawImage(image, 0, 0, width, height);
     this.#image = this.#context.getImageData(0, 0, width, height);
     this.#output = this.#context.createImageData(width, height);
     this.#map = this.#heatmap = null;
     this.#style = style;
   }
 
-  /** Lays a heatmap over it, or none. `input` says which part of the picture the model saw. */
+  /** Overlays a heatmap, or removes it (null). `input` is the model's input, which may crop. */
   setMap(heatmap, input, style = this.#style) {
     if (!this.#image) return;
     const { width, height } = this.#image;
     this.#heatmap = heatmap;
-    this.#map = heatmap ? enlarge(heatmap, width, height, seenRegion(width, height, input)) : null;
+    this.#map = heatmap
+      ? resizeMap(heatmap, width, height, visibleRect(width, height, input))
+      : null;
     this.paint(style);
   }
 
@@ -56,12 +62,13 @@ export class Viewer {
     if (!this.#image) return;
     cancelAnimationFrame(this.#frame);
     this.#frame = requestAnimationFrame(() => {
-      lay(this.#output.data, this.#image.data, this.#map, style, this.#heatmap?.signed);
+      const signed = this.#heatmap?.signed;
+      paintOverlay(this.#output.data, this.#image.data, this.#map, style, signed);
       this.#context.putImageData(this.#output, 0, 0);
     });
   }
 
-  /** What lies under a pointer: the map's value there, or that the model did not see it. */
+  /** The map's value under a pointer; null outside the map. */
   read(event) {
     if (!this.#map) return null;
     const box = this.#canvas.getBoundingClientRect();
@@ -69,7 +76,9 @@ export class Viewer {
     const x = Math.floor(((event.clientX - box.left) / box.width) * width);
     const y = Math.floor(((event.clientY - box.top) / box.height) * height);
     if (x < 0 || y < 0 || x >= width || y >= height) return null;
-    const step = this.#map[y * width + x];
-    return step === UNSEEN ? { seen: false } : { seen: true, value: valueOf(step, this.#heatmap.signed), signed: this.#heatmap.signed };
+    const level = this.#map[y * width + x];
+    if (level === OUTSIDE) return { inside: false };
+    const { signed } = this.#heatmap;
+    return { inside: true, value: levelValue(level, signed), signed };
   }
 }

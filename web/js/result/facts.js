@@ -1,38 +1,67 @@
-// An answer in numbers: terms and what they are, for the list under the picture.
+// A response as a list of terms and values, for the card below the image.
 
-import { className, duration, methodName, passText, percent } from "../lib/text.js";
+import { methodName } from "../lib/methods.js";
+import { mapsOf, totalMs } from "../lib/response.js";
+import { className, duration, passText, percent } from "../lib/text.js";
 
-/** The maps of an answer, which are one or one a class. */
-export const mapsOf = (answer) => answer.maps ?? [{ target: answer.target, heatmap: answer.heatmap }];
+function classWithIndex({ index, label }) {
+  return label == null ? String(index) : `${label} (${index})`;
+}
 
-export const totalMs = (answer) => Object.values(answer.timing_ms).reduce((sum, ms) => sum + ms, 0);
+function maximum({ heatmap }) {
+  return heatmap.empty ? "0, the map is empty" : heatmap.max.toPrecision(4);
+}
 
-const named = (target) => (target.label == null ? String(target.index) : `${target.label} (${target.index})`);
-const largest = ({ heatmap }) => (heatmap.empty ? "0, the map is empty" : heatmap.max.toPrecision(4));
-
-/** What there is to know of an answer; `isCropped` says that the model saw only the picture's centre. */
-export function factsOf(answer, isCropped) {
-  const { image, passes, timing_ms: timing, contrast } = answer;
-  const maps = mapsOf(answer);
-  const [{ target, heatmap }] = maps;
-  const [rows, columns] = heatmap.shape;
-  const parts = Object.entries(timing).filter(([, ms]) => ms >= 0.5).map(([part, ms]) => `${part} ${duration(ms)}`);
-  const ofEach = (text) => maps.map((map) => `${className(map.target)} ${text(map)}`).join("; ");
-  const classes = maps.length === 1
-    ? [["Class", named(target)], ["Probability", percent(target.probability)], ["Logit", target.logit?.toFixed(3)]]
-    : [["Classes", maps.map((map) => named(map.target)).join("; ")], ["Probabilities", ofEach((map) => percent(map.target.probability))]];
+/** The terms and values. `isCropped` says that the model receives only the image's centre. */
+export function factsOf(response, isCropped) {
+  const { image, passes, contrast, negate, convention } = response;
+  const layer = response.layer.replaceAll(",", ", ");
+  const maps = mapsOf(response);
   const facts = [
-    ...classes,
-    ["Rather than", contrast && className(contrast)],
-    ["Shows", answer.negate && "what speaks against it"],
-    ["Method", methodName(answer.method)],
-    ["Convention", answer.convention],
-    [answer.layer.includes(",") ? "Layers" : "Layer", answer.layer.replaceAll(",", ", ")],
-    ["Map", `${columns} × ${rows}${heatmap.signed ? ", from −1 against to 1 for" : ""}`],
-    maps.length === 1 ? ["Largest value", largest(maps[0])] : ["Largest values", ofEach(largest)],
-    ["Picture", `${image.width} × ${image.height}${isCropped ? ", of which the model saw the centre" : ""}`],
+    ...classFacts(maps),
+    ["Contrast class", contrast && className(contrast)],
+    ["Shows", negate && "evidence against the class"],
+    ["Method", methodName(response.method)],
+    ["Convention", convention],
+    [response.layer.includes(",") ? "Layers" : "Layer", layer],
+    ["Map", mapSize(maps[0])],
+    maps.length === 1
+      ? ["Maximum", maximum(maps[0])]
+      : ["Maxima", ofEach(maps, maximum)],
+    ["Image", `${image.width} × ${image.height}${isCropped ? ", cropped to the centre" : ""}`],
     ["Passes", passText(passes)],
-    ["Time", `${duration(totalMs(answer))} (${parts.join(", ")})`],
+    ["Time", timeText(response)],
   ];
-  return facts.filter(([, text]) => text);
+  return facts.filter(([, value]) => value);
+}
+
+function classFacts(maps) {
+  if (maps.length > 1) {
+    return [
+      ["Classes", maps.map(({ target }) => classWithIndex(target)).join("; ")],
+      ["Probabilities", ofEach(maps, ({ target }) => percent(target.probability))],
+    ];
+  }
+  const [{ target }] = maps;
+  return [
+    ["Class", classWithIndex(target)],
+    ["Probability", percent(target.probability)],
+    ["Logit", target.logit?.toFixed(3)],
+  ];
+}
+
+function ofEach(maps, text) {
+  return maps.map((map) => `${className(map.target)} ${text(map)}`).join("; ");
+}
+
+function mapSize({ heatmap }) {
+  const [rows, columns] = heatmap.shape;
+  return `${columns} × ${rows}${heatmap.signed ? ", from −1 (against) to 1 (for)" : ""}`;
+}
+
+function timeText(response) {
+  const parts = Object.entries(response.timing_ms)
+    .filter(([, ms]) => ms >= 0.5)
+    .map(([part, ms]) => `${part} ${duration(ms)}`);
+  return `${duration(totalMs(response))} (${parts.join(", ")})`;
 }

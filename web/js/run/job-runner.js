@@ -1,39 +1,47 @@
-// Runs one job at a time, shows how it goes, and stops it when it is no longer wanted.
+// Runs one job at a time, shows its progress, and cancels it when it is no longer needed.
 
 import { duration } from "../lib/text.js";
 
-/** An answer that comes at once needs no bar that flashes by. */
-const SHOWN_AFTER_MS = 250;
-/** Below this a guess at the time left is of no use to anyone. */
-const WORTH_GUESSING_MS = 2000;
+/** A quick job shows no progress bar, which would only flash. */
+const SHOW_AFTER_MS = 250;
+/** The expected duration below which an estimate is not worth showing. */
+const MIN_ESTIMATE_MS = 2000;
 
-export class Runner {
+export class JobRunner {
   #ui;
+  #alert;
   #current = null;
-  #clock = 0;
-  #known = null;
+  #timer = 0;
+  #progress = null;
 
-  /** `ui` holds the elements: stage, status, run, runLabel, runTime and runBar. */
-  constructor(ui) {
+  /** `ui` holds the elements stage, status, run, runLabel, runTime and runBar. */
+  constructor(ui, alert) {
     this.#ui = ui;
+    this.#alert = alert;
   }
 
-  get busy() {
+  get isBusy() {
     return this.#current !== null;
   }
 
-  /** A newer job, or `stop`, cancels the one that runs; what a cancelled job throws is nobody's concern. */
+  /**
+   * Runs `job(signal)` and shows an error that it throws. A later job, or `stop`, cancels it;
+   * errors of a cancelled job are dropped.
+   */
   async run(label, expectedMs, job) {
+    this.#alert.clear();
     this.stop();
-    const mine = (this.#current = new AbortController());
+    const controller = (this.#current = new AbortController());
     this.show(label, expectedMs);
+    let failure = null;
     try {
-      await job(mine.signal);
+      await job(controller.signal);
     } catch (error) {
-      if (!mine.signal.aborted) throw error;
+      if (!controller.signal.aborted) failure = error;
     } finally {
-      if (this.#current === mine) this.#idle();
+      if (this.#current === controller) this.#idle();
     }
+    if (failure) this.#alert.show(failure);
   }
 
   stop() {
@@ -41,45 +49,47 @@ export class Runner {
     this.#idle();
   }
 
-  /** Says what is being done, and how long that should take; 0 when it cannot be told. */
+  /** Shows what is running and how long it should take; 0 where that is unknown. */
   show(label, expectedMs) {
-    clearInterval(this.#clock);
+    clearInterval(this.#timer);
     const ui = this.#ui;
     const start = performance.now();
-    this.#known = null;
+    this.#progress = null;
     ui.stage.setAttribute("aria-busy", "true");
     ui.runLabel.textContent = ui.status.textContent = label;
-    this.#clock = setInterval(() => {
+    this.#timer = setInterval(() => {
       const elapsed = performance.now() - start;
       const [text, share] = this.#times(elapsed, expectedMs);
       ui.runTime.textContent = elapsed < 1000 ? "" : text;
       if (share === null) ui.runBar.removeAttribute("value");
       else ui.runBar.value = share;
-      ui.run.hidden = elapsed < SHOWN_AFTER_MS;
+      ui.run.hidden = elapsed < SHOW_AFTER_MS;
     }, 100);
   }
 
-  /** What is said of the time, and how much of it is over; null when that cannot be told. */
+  /** The time as text, and the completed share; null where that is unknown. */
   #times(elapsed, expectedMs) {
-    if (this.#known) {
-      const { done, total, endsAt } = this.#known;
+    if (this.#progress) {
+      const { done, total, endsAt } = this.#progress;
       const left = endsAt - performance.now();
       return [`${done} of ${total}${left > 500 ? `, ${duration(left)} left` : ""}`, done / total];
     }
-    if (expectedMs > WORTH_GUESSING_MS) {
-      return [`${duration(elapsed)} of about ${duration(expectedMs)}`, Math.min(0.98, elapsed / expectedMs)];
+    if (expectedMs > MIN_ESTIMATE_MS) {
+      const text = `${duration(elapsed)} of about ${duration(expectedMs)}`;
+      return [text, Math.min(0.98, elapsed / expectedMs)];
     }
     return [duration(elapsed), null];
   }
 
-  /** How far the job really is, as the server tells it. */
+  /** Takes in a `progress` event of the server. */
   progress({ done, total, remaining_s: seconds }) {
-    if (seconds !== null) this.#known = { done, total, endsAt: performance.now() + seconds * 1000 };
+    if (seconds === null) return;
+    this.#progress = { done, total, endsAt: performance.now() + seconds * 1000 };
   }
 
   #idle() {
     this.#current = null;
-    clearInterval(this.#clock);
+    clearInterval(this.#timer);
     this.#ui.run.hidden = true;
     this.#ui.stage.removeAttribute("aria-busy");
   }
