@@ -124,7 +124,7 @@ export async function explain(request, signal, onEvent = () => {}) {
   );
   const channels = Math.min(layer.shape[0], valid.maxChannels);
   const masked = method === "scorecam" ? Math.ceil(channels * 0.9) : 0;
-  const ms = masked * Number(process.env.STUB_PASS_MS ?? 6) + 120;
+  const ms = masked * Number(process.env.STUB_PASS_MS ?? 25) + 120;
   onEvent("started", {});
   for (let part = 0; masked && part < 8 && !signal.aborted; part++) {
     const done = Math.round((masked * part) / 8);
