@@ -37,6 +37,7 @@ static OPENAPI_YAML: Asset =
 static OPENAPI_JSON: Asset =
     Asset::new("openapi.json", include_str!(concat!(env!("OUT_DIR"), "/openapi.json")));
 static ICON: Asset = web!("icon.svg");
+
 macro_rules! assets {
     ($($path:literal),+ $(,)?) => {
         /// The files under `/assets/`.
