@@ -1,4 +1,4 @@
-// The page's image processing must agree with the server's (src/picture/overlay.rs). That the
+// The page's image processing must agree with the server's (`picture::overlay`). That the
 // colour tables are equal is checked on the server's side, in tests/it/http/page.rs.
 
 import assert from "node:assert/strict";
@@ -56,7 +56,7 @@ test("a signed map has the middle colour at 0 and leaves the image unchanged the
   const out = new Uint8ClampedArray(20);
   const reds = () => [0, 1, 2, 3, 4].map((pixel) => out[pixel * 4]);
   paintOverlay(out, image, map, style, true);
-  assert.deepEqual(reds(), [1, 64, 128, 191, 255]); // as in the tests of src/picture/overlay.rs
+  assert.deepEqual(reds(), [1, 64, 128, 191, 255]); // as in the tests of `picture::overlay`
   paintOverlay(out, image, map, { ...style, emphasize: true }, true);
   assert.deepEqual([reds()[0], reds()[2], reds()[4]], [1, 128, 255]);
   for (const blend of ["add", "mix"]) {

@@ -1,5 +1,5 @@
 // Paints a map over an image. The formulas and their rounding are the server's
-// (src/picture/overlay.rs), so the page shows what a download contains.
+// (`picture::overlay`), so the page shows what a download contains.
 
 import { colorTable } from "./colors.js";
 import { LEVELS, OUTSIDE, levelValue } from "./resize.js";
