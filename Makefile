@@ -60,10 +60,10 @@ architectures: quiet-setup build ## measure what a gradient costs on four archit
 	@$(PYTHON) bench/architectures.py $(BENCH)
 
 page: quiet-setup build ## test the page in Chromium against the real service (needs Debian's chromium)
-	@cd tests/page && npm ci --silent
+	@cd web/tests && npm ci --silent
 	@$(BINARY) serve --listen 127.0.0.1:18090 >/dev/null & server=$$!; trap "kill $$server" EXIT; \
 	for second in $$(seq 60); do $(BINARY) health --url http://127.0.0.1:18090 >/dev/null 2>&1 && break; sleep 1; done; \
-	cd tests/page && CAMLENS_URL=http://127.0.0.1:18090 CAMLENS_IMAGE=../../$(IMAGES)/chelsea.png node --test
+	cd web/tests && CAMLENS_URL=http://127.0.0.1:18090 CAMLENS_IMAGE=../../$(IMAGES)/chelsea.png node --test
 
 fuzz: ## fuzz each target for SECONDS_PER_FUZZ_TARGET (needs a nightly toolchain and cargo-fuzz)
 	@cargo fuzz --version >/dev/null 2>&1 || { echo "make: cargo-fuzz is missing: cargo install cargo-fuzz" >&2; exit 2; }

@@ -1,11 +1,12 @@
-//! The web page, the documentation page and the contract itself, all inside the binary.
+//! Serves the web page, the API documentation and the OpenAPI document from inside the binary.
 //!
-//! A browser asks again each time and is told "not modified" while it has the same
-//! version, so an update of the service is an update of its page.
+//! The files live in `web/`. Every response carries an `ETag` and `no-cache`: a browser asks each
+//! time and gets `304 Not Modified` until the binary changes, so page and service never mismatch.
 
 use std::sync::OnceLock;
 
 use axum::extract::Path;
+use axum::extract::rejection::PathRejection;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
@@ -13,122 +14,157 @@ use sha2::{Digest, Sha256};
 
 use crate::error::{Error, Kind, Result};
 
-const HTML: &str = "text/html; charset=utf-8";
-const SCRIPT: &str = "text/javascript; charset=utf-8";
-const STYLE: &str = "text/css; charset=utf-8";
-
-/// A file of the page.
+/// A file inside the binary.
 struct Asset {
-    name: &'static str,
-    content_type: &'static str,
+    /// Relative to `web/`.
+    path: &'static str,
     content: &'static str,
-    tag: OnceLock<String>,
+    /// Computed by the first request.
+    etag: OnceLock<String>,
 }
 
-macro_rules! asset {
-    ($name:literal, $content_type:expr) => {
-        Asset {
-            name: $name,
-            content_type: $content_type,
-            content: include_str!(concat!("page/", $name)),
-            tag: OnceLock::new(),
-        }
+macro_rules! web {
+    ($path:literal) => {
+        Asset::new($path, include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/web/", $path)))
     };
 }
 
-static INDEX: Asset = asset!("index.html", HTML);
-static DOCS: Asset = asset!("docs.html", HTML);
-static OPENAPI_YAML: Asset = Asset {
-    name: "openapi.yaml",
-    content_type: "application/yaml",
-    content: include_str!("../../openapi.yaml"),
-    tag: OnceLock::new(),
-};
-/// Made of `openapi.yaml` by `build.rs`.
-static OPENAPI_JSON: Asset = Asset {
-    name: "openapi.json",
-    content_type: "application/json",
-    content: include_str!(concat!(env!("OUT_DIR"), "/openapi.json")),
-    tag: OnceLock::new(),
-};
-static ICON: Asset = asset!("icon.svg", "image/svg+xml");
-static ASSETS: [Asset; 20] = [
-    asset!("app.js", SCRIPT),
-    asset!("api.js", SCRIPT),
-    asset!("dom.js", SCRIPT),
-    asset!("heat.js", SCRIPT),
-    asset!("viewer.js", SCRIPT),
-    asset!("combobox.js", SCRIPT),
-    asset!("drop.js", SCRIPT),
-    asset!("facts.js", SCRIPT),
-    asset!("layers.js", SCRIPT),
-    asset!("looks.js", SCRIPT),
-    asset!("methods.js", SCRIPT),
-    asset!("panes.js", SCRIPT),
-    asset!("predictions.js", SCRIPT),
-    asset!("refusals.js", SCRIPT),
-    asset!("runner.js", SCRIPT),
-    asset!("text.js", SCRIPT),
-    asset!("docs.js", SCRIPT),
-    asset!("style.css", STYLE),
-    asset!("docs.css", STYLE),
-    asset!("icon.svg", "image/svg+xml"),
+static INDEX: Asset = web!("index.html");
+static DOCS: Asset = web!("docs.html");
+static OPENAPI_YAML: Asset =
+    Asset::new("openapi.yaml", include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/openapi.yaml")));
+/// `build.rs` converts `openapi.yaml`.
+static OPENAPI_JSON: Asset =
+    Asset::new("openapi.json", include_str!(concat!(env!("OUT_DIR"), "/openapi.json")));
+static ICON: Asset = web!("icon.svg");
+
+macro_rules! assets {
+    ($($path:literal),+ $(,)?) => {
+        /// The files under `/assets/`.
+        static ASSETS: [Asset; [$($path),+].len()] = [$(web!($path)),+];
+    };
+}
+
+assets![
+    "icon.svg",
+    "css/base.css",
+    "css/docs.css",
+    "css/page.css",
+    "js/app.js",
+    "js/docs.js",
+    "js/docs/contract.js",
+    "js/docs/markup.js",
+    "js/docs/operation.js",
+    "js/docs/received-response.js",
+    "js/docs/request-form.js",
+    "js/docs/schema.js",
+    "js/explainer.js",
+    "js/form/class-picker.js",
+    "js/form/class-selection.js",
+    "js/form/explain-form.js",
+    "js/form/field-errors.js",
+    "js/form/file-input.js",
+    "js/form/layer-picker.js",
+    "js/form/method-picker.js",
+    "js/form/mode-switch.js",
+    "js/form/model-select.js",
+    "js/form/prediction-list.js",
+    "js/lib/api.js",
+    "js/lib/curl.js",
+    "js/lib/dom.js",
+    "js/lib/methods.js",
+    "js/lib/response.js",
+    "js/lib/text.js",
+    "js/map/colormaps.js",
+    "js/map/colors.js",
+    "js/map/display-options.js",
+    "js/map/overlay.js",
+    "js/map/panes.js",
+    "js/map/resize.js",
+    "js/map/viewer.js",
+    "js/result/export.js",
+    "js/result/facts.js",
+    "js/result/result-view.js",
+    "js/run/alert.js",
+    "js/run/explain-client.js",
+    "js/run/job-runner.js",
+    "js/run/pass-estimate.js",
+    "js/stage.js",
+    "js/state.js",
 ];
 
 impl Asset {
-    fn tag(&self) -> &str {
-        self.tag.get_or_init(|| {
+    const fn new(path: &'static str, content: &'static str) -> Self {
+        Self { path, content, etag: OnceLock::new() }
+    }
+
+    fn content_type(&self) -> &'static str {
+        match self.path.rsplit('.').next() {
+            Some("html") => "text/html; charset=utf-8",
+            Some("js") => "text/javascript; charset=utf-8",
+            Some("css") => "text/css; charset=utf-8",
+            Some("svg") => "image/svg+xml",
+            Some("yaml") => "application/yaml",
+            Some("json") => "application/json",
+            _ => "application/octet-stream",
+        }
+    }
+
+    fn etag(&self) -> &str {
+        self.etag.get_or_init(|| {
             let hash = Sha256::digest(self.content.as_bytes());
             let digits: String = hash.iter().take(12).map(|byte| format!("{byte:02x}")).collect();
             format!("\"{digits}\"")
         })
     }
 
-    fn answer(&'static self, headers: &HeaderMap) -> Response {
-        let known =
-            headers.get(IF_NONE_MATCH).and_then(|tags| tags.to_str().ok()).unwrap_or_default();
-        let common = [(ETAG, self.tag()), (CACHE_CONTROL, "no-cache")];
-        // A proxy that compresses on its way marks the tag as weak.
-        if known.split(',').any(|tag| tag.trim().trim_start_matches("W/") == self.tag()) {
+    fn response(&'static self, request: &HeaderMap) -> Response {
+        let cached =
+            request.get(IF_NONE_MATCH).and_then(|tags| tags.to_str().ok()).unwrap_or_default();
+        let common = [(ETAG, self.etag()), (CACHE_CONTROL, "no-cache")];
+        // A proxy that compresses responses marks their tags as weak.
+        if cached.split(',').any(|tag| tag.trim().trim_start_matches("W/") == self.etag()) {
             return (StatusCode::NOT_MODIFIED, common).into_response();
         }
-        (common, [(CONTENT_TYPE, self.content_type)], self.content).into_response()
+        (common, [(CONTENT_TYPE, self.content_type())], self.content).into_response()
     }
 }
 
 /// `GET /`.
 pub(super) async fn index(headers: HeaderMap) -> Response {
-    INDEX.answer(&headers)
+    INDEX.response(&headers)
 }
 
 /// `GET /docs`.
 pub(super) async fn docs(headers: HeaderMap) -> Response {
-    DOCS.answer(&headers)
+    DOCS.response(&headers)
 }
 
 /// `GET /openapi.yaml`.
 pub(super) async fn openapi_yaml(headers: HeaderMap) -> Response {
-    OPENAPI_YAML.answer(&headers)
+    OPENAPI_YAML.response(&headers)
 }
 
 /// `GET /openapi.json`.
 pub(super) async fn openapi_json(headers: HeaderMap) -> Response {
-    OPENAPI_JSON.answer(&headers)
+    OPENAPI_JSON.response(&headers)
 }
 
-/// `GET /favicon.ico`, which browsers ask for beside any picture that they open.
+/// `GET /favicon.ico`: browsers request it when they open a picture by itself.
 pub(super) async fn icon(headers: HeaderMap) -> Response {
-    ICON.answer(&headers)
+    ICON.response(&headers)
 }
 
-/// `GET /assets/{name}`.
+/// `GET /assets/{*path}`.
 pub(super) async fn asset(
-    name: Result<Path<String>, axum::extract::rejection::PathRejection>,
+    path: Result<Path<String>, PathRejection>,
     uri: Uri,
     headers: HeaderMap,
 ) -> Result<Response> {
-    let found = name.ok().and_then(|Path(name)| ASSETS.iter().find(|asset| asset.name == name));
-    let asset = found
-        .ok_or_else(|| Error::new(Kind::NotFound, format!("there is nothing at {}", uri.path())))?;
-    Ok(asset.answer(&headers))
+    let asset = path.ok().and_then(|Path(path)| ASSETS.iter().find(|asset| asset.path == path));
+    let asset = asset.ok_or_else(|| {
+        let detail = format!("there is nothing at {}; /docs lists what there is", uri.path());
+        Error::new(Kind::NotFound, detail)
+    })?;
+    Ok(asset.response(&headers))
 }

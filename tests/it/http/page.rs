@@ -1,60 +1,123 @@
-//! The page, its files, and the headers that keep a browser from guessing.
+//! The page: its files, their types and their caching, and the headers that protect it.
+
+use std::path::{Path, PathBuf};
 
 use axum::body::Body;
 use axum::http::{Method, Request};
 use camlens::config::Server;
+use camlens::picture::colormap::Colormap;
 
 use super::*;
 
 #[tokio::test]
-async fn every_file_of_the_page_has_its_type() {
+async fn every_file_of_the_page_is_served_with_its_type() {
     let service = service();
-    let folder = repository("src/http/page");
+    let web = repository("web");
     let mut served = 0;
-    for entry in std::fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        let name = path.file_name().unwrap().to_str().unwrap().to_owned();
-        let (url, content_type) = match name.as_str() {
-            "index.html" => ("/".to_owned(), "text/html; charset=utf-8"),
-            "docs.html" => ("/docs".to_owned(), "text/html; charset=utf-8"),
-            name if name.ends_with(".js") => {
-                (format!("/assets/{name}"), "text/javascript; charset=utf-8")
-            }
-            name if name.ends_with(".css") => {
-                (format!("/assets/{name}"), "text/css; charset=utf-8")
-            }
-            name => (format!("/assets/{name}"), "image/svg+xml"),
+    for path in files_of_the_page(&web) {
+        let name = path.strip_prefix(&web).unwrap().to_str().unwrap();
+        let url = match name {
+            "index.html" => "/".to_owned(),
+            "docs.html" => "/docs".to_owned(),
+            name => format!("/assets/{name}"),
         };
-        let answered = get(&service, &url).await;
+        let content_type = match path.extension().unwrap().to_str().unwrap() {
+            "html" => "text/html; charset=utf-8",
+            "js" => "text/javascript; charset=utf-8",
+            "css" => "text/css; charset=utf-8",
+            _ => "image/svg+xml",
+        };
+        let response = get(&service, &url).await;
         assert_eq!(
-            (answered.status.as_u16(), answered.header("content-type")),
+            (response.status.as_u16(), response.header("content-type")),
             (200, content_type),
             "{url}"
         );
-        assert_eq!(answered.body, std::fs::read(&path).unwrap(), "{url}");
-        assert_eq!(answered.header("x-content-type-options"), "nosniff");
+        assert_eq!(response.body, std::fs::read(&path).unwrap(), "{url}");
+        assert_eq!(response.header("x-content-type-options"), "nosniff");
         assert_eq!(
-            answered.header("content-security-policy"),
+            response.header("content-security-policy"),
             "default-src 'self'; img-src 'self' blob: data:"
         );
         served += 1;
     }
-    assert!(served >= 22, "{served}");
+    assert!(served >= 47, "{served}");
+}
+
+/// Every file under `web/`, except its browser tests.
+fn files_of_the_page(web: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    let mut folders = vec![web.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if !path.is_dir() {
+                files.push(path);
+            } else if path != web.join("tests") {
+                folders.push(path);
+            }
+        }
+    }
+    files
 }
 
 #[tokio::test]
-async fn a_browser_that_has_it_is_told_so() {
+async fn a_file_outside_the_assets_is_not_found() {
     let service = service();
-    let first = get(&service, "/assets/app.js").await;
-    let tag = first.header("etag").to_owned();
-    for known in [tag.clone(), format!("\"other\", W/{tag}")] {
-        let request = Request::get("/assets/app.js")
-            .header("if-none-match", known)
+    for path in ["/assets/", "/assets/js", "/assets/js/none.js", "/assets/tests/png.mjs"] {
+        assert_eq!(get(&service, path).await.status, 404, "{path}");
+    }
+}
+
+/// The page paints maps by itself, with colour tables generated from the server's.
+/// `UPDATE_EXPECT=1` rewrites the file.
+#[test]
+fn colour_tables_of_the_page_equal_the_servers() {
+    let file = repository("web/js/map/colormaps.js");
+    let expected = colormaps_module();
+    if std::env::var_os("UPDATE_EXPECT").is_some() {
+        std::fs::write(&file, &expected).unwrap();
+    }
+    assert!(
+        std::fs::read_to_string(&file).unwrap() == expected,
+        "web/js/map/colormaps.js is outdated; run `UPDATE_EXPECT=1 cargo test colour_tables`"
+    );
+}
+
+fn colormaps_module() -> String {
+    let mut module = String::from(
+        "// Generated from src/picture/colormap.rs by a test; do not edit. To update:\n\
+         // UPDATE_EXPECT=1 cargo test colour_tables\n\n\
+         /** Colour tables by name: 256 RGB colours in hexadecimal, 16 a line. */\n\
+         export const TABLES = {\n",
+    );
+    for colormap in Colormap::ALL {
+        writeln!(module, "  {colormap}: `").unwrap();
+        for row in colormap.table().chunks(16) {
+            for byte in row.as_flattened() {
+                write!(module, "{byte:02x}").unwrap();
+            }
+            module.push('\n');
+        }
+        module.push_str("`,\n");
+    }
+    module.push_str("};\n");
+    module
+}
+
+#[tokio::test]
+async fn a_browser_with_the_current_version_gets_not_modified() {
+    let service = service();
+    let first = get(&service, "/assets/js/app.js").await;
+    let etag = first.header("etag").to_owned();
+    for cached in [etag.clone(), format!("\"other\", W/{etag}")] {
+        let request = Request::get("/assets/js/app.js")
+            .header("if-none-match", cached)
             .body(Body::empty())
             .unwrap();
         let again = send(&service, request).await;
         assert_eq!((again.status.as_u16(), again.body.len()), (304, 0));
-        assert_eq!(again.header("etag"), tag);
+        assert_eq!(again.header("etag"), etag);
     }
 }
 
@@ -64,13 +127,13 @@ async fn head_is_get_without_the_body() {
     for path in ["/", "/v1/models", "/health/live", "/metrics", "/openapi.json"] {
         let request =
             Request::builder().method(Method::HEAD).uri(path).body(Body::empty()).unwrap();
-        let answered = send(&service, request).await;
-        assert_eq!((answered.status.as_u16(), answered.body.len()), (200, 0), "{path}");
+        let response = send(&service, request).await;
+        assert_eq!((response.status.as_u16(), response.body.len()), (200, 0), "{path}");
     }
 }
 
 #[tokio::test]
-async fn pages_of_other_origins_may_call_only_when_that_is_set() {
+async fn other_origins_may_call_the_api_only_when_configured() {
     let preflight = || {
         Request::builder()
             .method(Method::OPTIONS)
@@ -84,12 +147,12 @@ async fn pages_of_other_origins_may_call_only_when_that_is_set() {
     assert_eq!((closed.status.as_u16(), closed.header("access-control-allow-origin")), (405, ""));
     let cors_origins = vec!["https://example.org".to_owned()];
     let (open, _) = service_with(models(), Server { cors_origins, ..Server::default() });
-    let answered = send(&open, preflight()).await;
-    assert_eq!(answered.status, 200);
-    assert_eq!(answered.header("access-control-allow-origin"), "https://example.org");
+    let allowed = send(&open, preflight()).await;
+    assert_eq!(allowed.status, 200);
+    assert_eq!(allowed.header("access-control-allow-origin"), "https://example.org");
     let mut request = post("/v1/explain?metod=x", "image/png", "");
     request.headers_mut().insert("origin", "https://example.org".parse().unwrap());
-    let refused = send(&open, request).await;
-    assert_eq!(refused.header("access-control-allow-origin"), "https://example.org");
-    assert!(refused.header("access-control-expose-headers").contains("x-request-id"));
+    let rejected = send(&open, request).await;
+    assert_eq!(rejected.header("access-control-allow-origin"), "https://example.org");
+    assert!(rejected.header("access-control-expose-headers").contains("x-request-id"));
 }

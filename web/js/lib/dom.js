@@ -1,0 +1,50 @@
+// Helpers that build elements, copy text and save files.
+
+/**
+ * Creates an element. A name in `properties` is an event listener (`onclick`), an attribute
+ * (with a dash, or `role` or `for`) or else a property. Null values and children are skipped.
+ */
+export function make(tag, properties = {}, ...children) {
+  const element = document.createElement(tag);
+  for (const [name, value] of Object.entries(properties)) {
+    if (value === undefined || value === null) continue;
+    if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
+    else if (name.includes("-") || name === "role" || name === "for") {
+      element.setAttribute(name, value);
+    } else element[name] = value;
+  }
+  element.append(...children.flat().filter((child) => child !== undefined && child !== null));
+  return element;
+}
+
+/** Every element that has an id, by its id in camelCase. */
+export function elements() {
+  const found = {};
+  for (const element of document.querySelectorAll("[id]")) {
+    found[element.id.replace(/-(\w)/g, (_, letter) => letter.toUpperCase())] = element;
+  }
+  return found;
+}
+
+/** Copies an element's text. Without permission to use the clipboard it selects the text. */
+export async function copyFrom(source, button) {
+  const before = button.textContent;
+  try {
+    await navigator.clipboard.writeText(source.textContent);
+    button.textContent = "Copied";
+  } catch {
+    getSelection().selectAllChildren(source);
+    button.textContent = "Selected";
+  }
+  setTimeout(() => { button.textContent = before; }, 1600);
+}
+
+/** Downloads a blob as a file. */
+export function save(blob, name) {
+  const href = URL.createObjectURL(blob);
+  const link = make("a", { href, download: name });
+  document.body.append(link);
+  link.click();
+  link.remove();
+  setTimeout(() => URL.revokeObjectURL(href), 10_000);
+}

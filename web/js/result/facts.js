@@ -1,0 +1,67 @@
+// A response as a list of terms and values, for the card below the image.
+
+import { methodName } from "../lib/methods.js";
+import { mapsOf, totalMs } from "../lib/response.js";
+import { className, duration, passText, percent } from "../lib/text.js";
+
+function classWithIndex({ index, label }) {
+  return label == null ? String(index) : `${label} (${index})`;
+}
+
+function maximum({ heatmap }) {
+  return heatmap.empty ? "0, the map is empty" : heatmap.max.toPrecision(4);
+}
+
+/** The terms and values. `isCropped` says that the model receives only the image's centre. */
+export function factsOf(response, isCropped) {
+  const { image, passes, contrast, negate, convention } = response;
+  const layer = response.layer.replaceAll(",", ", ");
+  const maps = mapsOf(response);
+  const facts = [
+    ...classFacts(maps),
+    ["Contrast class", contrast && className(contrast)],
+    ["Shows", negate && "evidence against the class"],
+    ["Method", methodName(response.method)],
+    ["Convention", convention],
+    [response.layer.includes(",") ? "Layers" : "Layer", layer],
+    ["Map", mapSize(maps[0])],
+    maps.length === 1
+      ? ["Maximum", maximum(maps[0])]
+      : ["Maxima", ofEach(maps, maximum)],
+    ["Image", `${image.width} × ${image.height}${isCropped ? ", cropped to the centre" : ""}`],
+    ["Passes", passText(passes)],
+    ["Time", timeText(response)],
+  ];
+  return facts.filter(([, value]) => value);
+}
+
+function classFacts(maps) {
+  if (maps.length > 1) {
+    return [
+      ["Classes", maps.map(({ target }) => classWithIndex(target)).join("; ")],
+      ["Probabilities", ofEach(maps, ({ target }) => percent(target.probability))],
+    ];
+  }
+  const [{ target }] = maps;
+  return [
+    ["Class", classWithIndex(target)],
+    ["Probability", percent(target.probability)],
+    ["Logit", target.logit?.toFixed(3)],
+  ];
+}
+
+function ofEach(maps, text) {
+  return maps.map((map) => `${className(map.target)} ${text(map)}`).join("; ");
+}
+
+function mapSize({ heatmap }) {
+  const [rows, columns] = heatmap.shape;
+  return `${columns} × ${rows}${heatmap.signed ? ", from −1 (against) to 1 (for)" : ""}`;
+}
+
+function timeText(response) {
+  const parts = Object.entries(response.timing_ms)
+    .filter(([, ms]) => ms >= 0.5)
+    .map(([part, ms]) => `${part} ${duration(ms)}`);
+  return `${duration(totalMs(response))} (${parts.join(", ")})`;
+}

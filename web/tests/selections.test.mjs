@@ -1,0 +1,339 @@
+// Selections beyond one class of one layer: several classes, several layers, signed maps, contrast
+// classes. Also checks that the page shows a problem at the control of the rejected option.
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { sentence } from "../js/lib/text.js";
+import { inBrowser } from "./browser.mjs";
+
+inBrowser("selections", (tab) => {
+  const checkBox = (nth) => tab.page.locator("#predictions input").nth(nth);
+  const classOf = async (nth) => (
+    Number((await checkBox(nth).getAttribute("id")).replace("tick-", ""))
+  );
+  const checkedClasses = () => tab.page.$$eval("#predictions input:checked", (boxes) => (
+    boxes.map(({ id }) => Number(id.replace("tick-", "")))
+  ));
+  const listedClasses = () => tab.page.$$eval("#predictions button", (rows) => (
+    rows.map((row) => Number(row.dataset.index))
+  ));
+  const focusedId = () => tab.page.evaluate(() => document.activeElement.id);
+  const selectMethod = (name) => tab.page.check(`input[name="method"][value="${name}"]`);
+  const compare = () => tab.page.check('input[name="mode"][value="compare"]');
+  const typeContrast = async (text) => {
+    await tab.page.fill("#contrast", text);
+    await tab.page.keyboard.press("Enter");
+  };
+
+  /** Asserts that a control shows the problem of its option, and that it is invalid by ARIA. */
+  async function assertRejected(control, { response }, option = control) {
+    assert.equal(response.option, option);
+    const text = await tab.page.textContent(`#${control}-error`);
+    assert.equal(text, sentence(response.detail));
+    assert.equal(await tab.page.getAttribute(`#${control}`, "aria-invalid"), "true");
+    const describedBy = await tab.page.getAttribute(`#${control}`, "aria-describedby");
+    assert.ok(describedBy.split(" ").includes(`${control}-error`));
+    assert.ok((await tab.page.textContent("#alert-detail")).includes(text), "also in the alert");
+  }
+
+  /** Selects the first model with more classes than one request accepts. */
+  async function selectModelWithManyClasses() {
+    const { models } = await (await fetch(`${tab.base}/v1/models`)).json();
+    for (const { id } of models.filter(({ ready }) => ready)) {
+      const model = await (await fetch(`${tab.base}/v1/models/${id}`)).json();
+      if (model.output.classes < 20 || model.labels.length === 0) continue;
+      if (await tab.page.inputValue("#model") !== id) {
+        await tab.requestBy(() => tab.page.selectOption("#model", id));
+      }
+      return model;
+    }
+    throw new Error("no model has twenty classes");
+  }
+
+  /** The grey levels of a canvas at the centres of the map's cells. */
+  const levels = (selector, shape) => tab.page.$eval(selector, (canvas, [rows, columns]) => {
+    const context = canvas.getContext("2d");
+    return Array.from({ length: rows * columns }, (_, cell) => {
+      const x = Math.floor(((cell % columns + 0.5) / columns) * canvas.width);
+      const y = Math.floor(((Math.floor(cell / columns) + 0.5) / rows) * canvas.height);
+      return context.getImageData(x, y, 1, 1).data[0];
+    });
+  }, shape);
+
+  test("several classes appear side by side, each with its map, name and score", async () => {
+    await tab.openWithImage();
+    await tab.page.check('input[name="view"][value="map"]');
+    await tab.page.selectOption("#colormap", "gray");
+    const { options, response } = await tab.requestBy(() => checkBox(1).check());
+    const [first, second] = response.predictions;
+    assert.equal(options.target, `${first.index},${second.index}`, "both in one request");
+    assert.ok(await tab.page.isHidden("#single"));
+    assert.equal(await tab.page.locator(".pane").count(), 2);
+    const distance = (shown, map) => (
+      shown.reduce((sum, level, at) => sum + Math.abs(level - 255 * map[at]), 0) / map.length
+    );
+    for (const { target, heatmap } of response.maps) {
+      const pane = `.pane[data-key="${target.index}"]`;
+      const name = target.label ?? `class ${target.index}`;
+      assert.equal(await tab.page.textContent(`${pane} button`), name);
+      const share = target.probability < 0.001
+        ? "< 0.1 %"
+        : `${(100 * target.probability).toFixed(1)} %`;
+      const score = `${share}, logit ${target.logit.toFixed(2)}`;
+      assert.equal(await tab.page.textContent(`${pane} .soft`), score);
+      const label = await tab.page.getAttribute(`${pane} canvas`, "aria-label");
+      assert.ok(label.includes(share));
+      const shown = await levels(`${pane} canvas`, heatmap.shape);
+      const other = response.maps.find((map) => map.target.index !== target.index);
+      const [own, foreign] = [heatmap, other.heatmap]
+        .map(({ data }) => distance(shown, data.flat()));
+      const distances = `its own map is ${own} levels away, the other's ${foreign}`;
+      assert.ok(own < 4 && own < foreign / 2, distances);
+    }
+    assert.match(await tab.page.textContent("#facts"), /^Classes.*Probabilities.*Maxima/s);
+    assert.match(await tab.page.textContent("#status"), /: the maps are ready\.$/);
+    const curl = await tab.page.textContent("#curl");
+    assert.match(curl, new RegExp(`target=${first.index},${second.index}`));
+    const [download] = await Promise.all([
+      tab.page.waitForEvent("download"), tab.page.click("#download"),
+    ]);
+    assert.equal(await download.failure(), null);
+  });
+
+  test("the keyboard checks and unchecks classes, and one class stays checked", async () => {
+    await tab.openWithImage();
+    await checkBox(0).focus();
+    await tab.page.keyboard.press("Space");
+    assert.ok(await checkBox(0).isChecked(), "the only class cannot be unchecked");
+    assert.equal(await checkBox(0).getAttribute("aria-disabled"), "true");
+    await checkBox(1).focus();
+    await tab.requestBy(() => tab.page.keyboard.press("Space"));
+    assert.equal((await checkedClasses()).length, 2);
+    assert.equal(await focusedId(), await checkBox(1).getAttribute("id"), "the focus stays");
+    await tab.page.keyboard.press("Space");
+    await tab.idle();
+    assert.equal((await checkedClasses()).length, 1);
+    assert.ok(await tab.page.isVisible("#single"));
+    await checkBox(1).check();
+    await tab.requestBy(() => checkBox(0).uncheck());
+    assert.deepEqual(await checkedClasses(), [await classOf(1)]);
+    const disabled = [0, 1].map((nth) => checkBox(nth).getAttribute("aria-disabled"));
+    assert.deepEqual(await Promise.all(disabled), [null, "true"]);
+  });
+
+  test("a class outside the predictions is found by name and can be shown alone", async () => {
+    await tab.openWithImage();
+    const model = await selectModelWithManyClasses();
+    const top = await listedClasses();
+    const isUnique = (label) => model.labels.filter((one) => one.includes(label)).length === 1;
+    const added = model.labels.findIndex((label, index) => (
+      !top.includes(index) && isUnique(label)
+    ));
+    await tab.page.focus("#add-class");
+    await tab.page.keyboard.type(model.labels[added]);
+    const { options, response } = await tab.requestBy(() => tab.page.keyboard.press("Enter"));
+    assert.equal(options.target, `${top[0]},${added}`);
+    assert.equal(await tab.page.inputValue("#add-class"), "");
+    assert.equal(await tab.page.locator("#predictions li").count(), top.length + 1);
+    assert.equal(response.maps[1].target.label, model.labels[added]);
+    await tab.requestBy(() => tab.page.click(`.pane[data-key="${added}"] button`));
+    assert.ok(await tab.page.isVisible("#single"));
+    assert.equal(await tab.page.inputValue("#target"), model.labels[added]);
+
+    // Unchecking the class removes its row. The focus moves to where it can be added again.
+    await checkBox(0).check();
+    await tab.idle();
+    await tab.page.focus(`#tick-${added}`);
+    await tab.page.keyboard.press("Space");
+    await tab.idle();
+    assert.equal(await tab.page.locator("#predictions li").count(), top.length);
+    assert.equal(await focusedId(), "add-class");
+  });
+
+  test("an eleventh class is rejected with a reason and can be removed", async () => {
+    await tab.openWithImage();
+    const model = await selectModelWithManyClasses();
+    const top = await listedClasses();
+    for (let nth = 1; nth < top.length; nth++) await tab.requestBy(() => checkBox(nth).check());
+    const others = model.labels.map((_, index) => index).filter((index) => !top.includes(index));
+    let last;
+    for (const index of others.slice(0, 11 - top.length)) {
+      await tab.page.fill("#add-class", String(index));
+      last = await tab.requestBy(() => tab.page.keyboard.press("Enter"));
+    }
+    assert.equal(last.status, 400);
+    await assertRejected("add-class", last, "target");
+    assert.equal((await checkedClasses()).length, 11, "the selection stays, to be corrected");
+    await tab.requestBy(() => tab.page.uncheck(`#tick-${top[1]}`));
+    assert.equal(await tab.page.locator(".pane").count(), 10);
+    assert.equal(await tab.page.locator(".field-error").count(), 0);
+    assert.ok(await tab.page.isHidden("#alert"));
+    assert.equal(await tab.page.getAttribute("#add-class", "aria-invalid"), null);
+  });
+
+  test("a comparison of methods has one class, which the page names", async () => {
+    await tab.openWithImage();
+    await tab.requestBy(() => checkBox(1).check());
+    const [first] = await checkedClasses();
+    await compare();
+    await tab.page.waitForSelector('.pane[data-key="gradcam"]');
+    assert.deepEqual(await checkedClasses(), [first]);
+    assert.match(await tab.page.textContent("#mode-note"), /one class at a time/);
+    await tab.idle();
+    // A problem that every method has also appears at the control.
+    await typeContrast("no such class");
+    await tab.page.waitForSelector("#contrast-error");
+    const rejected = await tab.exchange(-1);
+    await assertRejected("contrast", rejected);
+    const notes = tab.page.locator(".pane .soft", { hasText: sentence(rejected.response.detail) });
+    assert.equal(await notes.count(), 3);
+    await typeContrast("");
+    await tab.idle();
+    await checkBox(1).check();
+    await tab.idle();
+    assert.ok(await tab.page.isChecked('input[name="mode"][value="single"]'));
+    assert.equal(await tab.page.textContent("#mode-note"), "");
+    assert.equal(await tab.page.locator(".pane").count(), 2);
+  });
+
+  test("the keyboard fuses layers; a duplicate layer is rejected and can be removed", async () => {
+    await tab.openWithImage();
+    const before = await tab.pixels();
+    const id = await tab.page.inputValue("#model");
+    const model = await (await fetch(`${tab.base}/v1/models/${id}`)).json();
+    const first = await tab.page.inputValue("#layer");
+    await tab.page.focus("#fuse");
+    const { options, response } = await tab.requestBy(() => tab.page.keyboard.press("Enter"));
+    const added = tab.page.locator("#more-layers select");
+    const second = await added.inputValue();
+    const focused = await tab.page.evaluate(() => document.activeElement.ariaLabel);
+    assert.equal(focused, "Layer 2");
+    const shape = (name) => (
+      model.layers.find((layer) => [layer.alias, layer.name].includes(name)).shape
+    );
+    assert.ok(shape(second)[1] > shape(first)[1], "the added layer is finer");
+    assert.equal(options.layer, `${first},${second}`);
+    assert.deepEqual(response.heatmap.shape, model.input.size);
+    const facts = await tab.page.textContent("#facts");
+    assert.match(facts, new RegExp(`Layers${first}, ${second}`));
+    assert.ok(await tab.page.isVisible("#layer-hint"));
+    assert.notEqual(await tab.pixels(), before);
+    assert.ok((await tab.page.textContent("#curl")).includes(`layer=${first},${second}`));
+    assert.deepEqual(await tab.unnamedControls(), []);
+
+    const rejected = await tab.requestBy(() => added.selectOption(first));
+    assert.equal(rejected.status, 400);
+    await assertRejected("layer", rejected);
+    await tab.page.locator("#more-layers button").focus();
+    await tab.page.keyboard.press("Enter");
+    await tab.page.waitForFunction((pixels) => (
+      document.querySelector("#canvas").toDataURL() === pixels
+    ), before);
+    assert.equal(await tab.page.locator("#more-layers select, .field-error").count(), 0);
+    assert.equal(await focusedId(), "fuse");
+  });
+
+  test("a signed map has its own colours and labels for both signs", async () => {
+    await tab.openWithImage();
+    await tab.requestBy(() => selectMethod("gradcam"));
+    await tab.page.selectOption("#colormap", "viridis");
+    const { options, response } = await tab.requestBy(() => tab.page.check("#signed"));
+    assert.equal(options.signed, "true");
+    assert.equal(response.heatmap.signed, true);
+    const controls = ["#colormap", "#blend", "#weight"].map((one) => tab.page.inputValue(one));
+    assert.deepEqual(await Promise.all(controls), ["coolwarm", "mix", "0.8"]);
+    const ends = ["#ramp-low", "#ramp-high"].map((one) => tab.page.textContent(one));
+    assert.deepEqual(await Promise.all(ends), ["against", "for"]);
+    assert.match(await tab.page.textContent("#facts"), /from −1 \(against\) to 1 \(for\)/);
+    assert.match(await tab.page.textContent("#curl"), /signed=true/);
+    assert.doesNotMatch(await tab.page.textContent("#curl"), /colormap|blend|weight/);
+
+    // Evidence for the class is red, evidence against it blue, and the readout agrees.
+    await tab.page.check('input[name="view"][value="map"]');
+    await tab.repainted();
+    const [rows, columns] = response.heatmap.shape;
+    const values = response.heatmap.data.flat();
+    const extremes = [
+      [Math.max(...values), "for", 0, 2],
+      [Math.min(...values), "against", 2, 0],
+    ];
+    for (const [extreme, word, strong, weak] of extremes) {
+      const hasEvidence = word === "for" ? extreme > 0.1 : extreme < -0.1;
+      assert.ok(hasEvidence, `there is evidence ${word} the class: ${extreme}`);
+      const cell = values.indexOf(extreme);
+      const x = (cell % columns + 0.5) / columns;
+      const y = (Math.floor(cell / columns) + 0.5) / rows;
+      const color = await tab.page.$eval("#canvas", (canvas, [x, y]) => {
+        const pixel = [Math.floor(x * canvas.width), Math.floor(y * canvas.height)];
+        return [...canvas.getContext("2d").getImageData(...pixel, 1, 1).data];
+      }, [x, y]);
+      assert.ok(color[strong] > color[weak], `${word}: ${color}`);
+      await tab.page.locator("#canvas").scrollIntoViewIfNeeded();
+      const box = await tab.page.locator("#canvas").boundingBox();
+      await tab.page.mouse.move(box.x + x * box.width, box.y + y * box.height);
+      const readout = new RegExp(`^Value: ${word === "for" ? "" : "−"}\\d\\.\\d\\d, ${word}$`);
+      assert.match(await tab.page.textContent("#readout"), readout);
+    }
+
+    await tab.page.selectOption("#colormap", "rdbu");
+    assert.match(await tab.page.textContent("#curl"), /colormap=rdbu/);
+    await tab.page.uncheck("#signed");
+    await tab.idle();
+    assert.equal(await tab.page.inputValue("#colormap"), "viridis", "restored for unsigned maps");
+    await tab.page.check("#signed");
+    await tab.idle();
+    assert.equal(await tab.page.inputValue("#colormap"), "rdbu");
+  });
+
+  test("a method without signed maps rejects the option, another accepts it", async () => {
+    await tab.openWithImage();
+    const rejected = await tab.requestBy(() => tab.page.check("#signed"));
+    assert.equal(rejected.status, 400);
+    await assertRejected("signed", rejected);
+    const accepted = await tab.requestBy(() => selectMethod("gradcam"));
+    assert.equal(accepted.response.heatmap.signed, true);
+    assert.equal(await tab.page.locator(".field-error").count(), 0);
+
+    await compare();
+    const detail = sentence(rejected.response.detail);
+    await tab.page.waitForFunction((detail) => (
+      document.querySelector('.pane[data-key="gradcam++"] .soft')?.textContent === detail
+    ), detail);
+    await tab.idle();
+    await tab.repainted();
+    assert.ok(await tab.colorsOn('.pane[data-key="gradcam"] canvas') > 20);
+  });
+
+  test("a map can contrast two classes or show the evidence against one", async () => {
+    await tab.openWithImage();
+    await tab.requestBy(() => selectMethod("gradcam"));
+    const other = await classOf(1);
+    const contrasted = await tab.requestBy(() => typeContrast(String(other)));
+    assert.equal(contrasted.response.contrast.index, other);
+    assert.match(await tab.page.textContent("#facts"), /Contrast class/);
+    const unknown = await tab.requestBy(() => typeContrast("no such class"));
+    assert.equal(unknown.status, 422);
+    await assertRejected("contrast", unknown);
+    await typeContrast("");
+    await tab.idle();
+    await tab.requestBy(() => tab.page.check("#negate"));
+    assert.match(await tab.page.textContent("#facts"), /Showsevidence against the class/);
+    const negated = await tab.requestBy(() => selectMethod("scorecam"));
+    await assertRejected("negate", negated);
+  });
+
+  test("two classes fit side by side on a narrow screen, with named controls", async () => {
+    await tab.page.setViewportSize({ width: 360, height: 740 });
+    await tab.openWithImage();
+    await tab.requestBy(() => checkBox(1).check());
+    await tab.requestBy(() => tab.page.click("#fuse"));
+    const tops = await tab.page.$$eval(".pane", (panes) => (
+      panes.map((pane) => pane.getBoundingClientRect().top)
+    ));
+    assert.equal(new Set(tops).size, 1);
+    const rejected = await tab.requestBy(() => tab.page.check("#signed"));
+    await assertRejected("signed", rejected);
+    await tab.assertFits();
+    assert.deepEqual(await tab.unnamedControls(), []);
+  });
+});
