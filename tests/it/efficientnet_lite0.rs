@@ -4,8 +4,7 @@
 use std::sync::LazyLock;
 
 use camlens::engine::{CancellationToken, Model, PassRequest};
-use camlens::explain::explain_input;
-use camlens::explain::options::{Convention, Method, Options};
+use camlens::explain::{Convention, Method, Options, explain_input};
 use camlens::graph::explain_graph::GradientOf;
 use image::RgbImage;
 use ndarray::{Array1, Array3, Array4, ArrayD, Axis};

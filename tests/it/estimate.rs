@@ -3,8 +3,7 @@
 
 use camlens::engine::CancellationToken;
 use camlens::error::Kind;
-use camlens::explain::options::{Convention, Method, Normalize, Options};
-use camlens::explain::{Explanation, explain};
+use camlens::explain::{Convention, Explanation, Method, Normalization, Options, explain};
 use image::RgbImage;
 
 use crate::support::{fetched, repository};
@@ -17,7 +16,7 @@ fn options() -> Options {
     Options {
         method: Method::ScoreCam,
         layer: Some("blocks.10".into()),
-        normalize: Some(Normalize::None),
+        normalize: Some(Normalization::None),
         ..Options::default()
     }
 }

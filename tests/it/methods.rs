@@ -3,8 +3,9 @@
 
 use camlens::engine::{CancellationToken, Model, ModelRegistry, PassRequest};
 use camlens::error::Kind;
-use camlens::explain::options::{Choice, Convention, Method, Normalize, Options};
-use camlens::explain::{Explanation, explain_input};
+use camlens::explain::{
+    Choice, Convention, Explanation, Method, Normalization, Options, explain_input,
+};
 use camlens::graph::explain_graph::GradientOf;
 use camlens::model::ModelFolder;
 use camlens::model::onnx_file::OnnxFile;
@@ -95,7 +96,7 @@ fn the_library_s_methods_agree_with_the_library() {
                     let scaled = difference(&found, &golden.get(&format!("{key}|pgc")));
                     assert!(scaled <= TOLERANCE, "{onnx}, {key} differs by {scaled}");
                     // Before it is scaled, too, as far as it is above 0.
-                    let raw = Options { normalize: Some(Normalize::None), ..options };
+                    let raw = Options { normalize: Some(Normalization::None), ..options };
                     let found = explain(&model, &input, &raw).map.into_dyn();
                     let expected: ArrayD<f32> = golden.get(&format!("{key}|raw"));
                     let raw = relative_difference(&found, &expected.mapv(|value| value.max(0.0)));
@@ -297,7 +298,7 @@ fn groups_of_channels_agree_with_their_authors() {
                     method: Method::GroupCam,
                     layer: Some((*ours).to_owned()),
                     target: target.clone(),
-                    normalize: Some(Normalize::None),
+                    normalize: Some(Normalization::None),
                     ..Options::default()
                 };
                 let found = explain(&model, &input, &options);
@@ -384,7 +385,7 @@ fn a_contrast_is_the_difference_of_scores_and_a_negation_its_opposite() {
                 target: target.clone(),
                 contrast,
                 negate,
-                normalize: Some(Normalize::None),
+                normalize: Some(Normalization::None),
                 ..Options::default()
             };
             let holds = |options: &Options, expected: ArrayD<f32>| {
@@ -456,7 +457,7 @@ fn a_signed_map_is_the_sum_that_is_not_cut() {
                     normalize,
                     ..Options::default()
                 };
-                let found = explain(&model, &input, &options(Some(Normalize::None)));
+                let found = explain(&model, &input, &options(Some(Normalization::None)));
                 let off = relative_difference(&found.map.into_dyn(), &raw);
                 assert!(off <= TOLERANCE, "{onnx}, {layer}, {method} differs by {off}");
                 let largest = raw.iter().fold(0.0_f32, |largest, value| largest.max(value.abs()));

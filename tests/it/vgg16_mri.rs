@@ -6,8 +6,7 @@
 use std::sync::LazyLock;
 
 use camlens::engine::{CancellationToken, Model};
-use camlens::explain::options::{Convention, Method, Options};
-use camlens::explain::{Explanation, explain_input};
+use camlens::explain::{Convention, Explanation, Method, Options, explain_input};
 use ndarray::{Array1, Array3, Array4, ArrayD, Axis};
 
 use crate::support::{Golden, difference, fetched};
