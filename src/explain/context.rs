@@ -1,9 +1,9 @@
 //! What a method works with: the arrays of the forward pass, and ways to run more passes.
 //!
-//! A [`MethodContext`] is one method on one layer of one image. It is immutable: what a method
-//! accumulates goes into the [`Passes`](super::result::Passes) that it is given or into the maps that it returns.
-//! Gradients are computed in advance for methods that declare that they need them; masked, tail and
-//! noisy passes are run through the context, which passes the cancellation token along.
+//! A [`MethodContext`] is one method on one layer of one image. It is immutable: a method counts
+//! its passes in the `&mut Passes` that it is given, and returns everything else with its maps.
+//! Gradients are computed in advance for methods that declare that they need them. Masked, tail and
+//! noisy passes run through the context, which passes the cancellation token along.
 
 use ndarray::{
     Array1, Array2, Array3, Array4, ArrayD, ArrayView2, ArrayView3, ArrayViewMut3, Axis, CowArray,

@@ -19,7 +19,8 @@ use serde::Serialize;
 use super::linear_algebra::{cholesky, correlation, inverse};
 use super::rng::SplitMix64;
 
-/// The noise variance: how much the scores of two equal masks would differ, relative to the process.
+/// The noise variance, relative to the process: how much the scores of two equal masks would
+/// differ.
 const NUGGET: f64 = 0.01;
 /// Maps are compared in at most this many rows and columns.
 const MAX_GRID: usize = 16;

@@ -32,8 +32,8 @@ impl<'a> MaskGenerator<'a> {
     /// Writes the mask `[H, W]` of a channel, or zeros for `None`. With the upsampled channel `u`:
     ///
     /// - `Paper`: `(u − min) / (max − min)`.
-    /// - `Article`: `u / (max − min)`, without subtracting the minimum; a constant channel is used as
-    ///   it is.
+    /// - `Article`: `u / (max − min)`, without subtracting the minimum; a constant channel is used
+    ///   unchanged.
     /// - `PytorchGradCam`: `(u − min) / (max − min + 10⁻⁸)`.
     pub fn write(&self, channel: Option<usize>, mut out: ArrayViewMut2<'_, f32>) {
         let Some(channel) = channel else {
