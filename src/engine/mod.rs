@@ -20,7 +20,7 @@ mod worker;
 
 pub use cache::{Cache, CacheUse};
 pub use cancel::{CancellationToken, Reason};
-pub use masked::{MaskedInput, PassScores, masked_passes};
+pub use masked::{MaskedPasses, PassScores};
 pub use model::Model;
 pub use registry::{ModelRegistry, Status};
 pub use session::{PassOutput, PassRequest, predicted};

@@ -1,17 +1,16 @@
 //! One layer's part of a request: from the outcome of a pass to finished maps.
 
-use std::cell::{Cell, RefCell};
-
 use ndarray::{Array2, Array4};
 
-use super::goal::{self, ClassTarget};
-use super::methods::MethodSpec;
-use super::normalize::{Finish, normalize};
+use super::class_list;
+use super::context::{MethodContext, first_image, gradients};
+use super::normalise::Normalizer;
 use super::options::Options;
 use super::predict::{prediction, top};
-use super::result::{Explanation, Passes, Timing};
-use super::stage::{MethodContext, first, gradients};
-use super::watch::ProgressObserver;
+use super::progress::ProgressObserver;
+use super::result::{Explanation, Passes, TargetMap, Timing};
+use super::spec::MethodSpec;
+use super::target::ClassTarget;
 use crate::engine::{CancellationToken, Model, PassOutput, predicted};
 use crate::error::{Error, Kind, Result};
 use crate::graph::layers::Layer;
@@ -31,16 +30,17 @@ pub(super) struct Request<'a> {
 /// The classes that a request names; none where it leaves the choice to the model.
 ///
 /// # Errors
-/// Those of [`goal::targets`].
+/// Those of [`class_list::targets`].
 pub fn targets(model: &Model, options: &Options) -> Result<Vec<usize>> {
-    let resolve = |asked: &String| goal::targets(model.labels(), model.classes(), asked);
+    let resolve = |asked: &String| class_list::targets(model.labels(), model.classes(), asked);
     options.target.as_ref().map_or_else(|| Ok(Vec::new()), resolve)
 }
 
 /// How a method's finished map is brought to 0..1.
-pub(super) fn finish(row: &MethodSpec, options: &Options) -> Finish {
-    let how = options.normalize.unwrap_or(row.normalize(options.convention));
-    Finish { how, epsilon: options.convention.epsilon(), cut: row.cuts, signed: options.signed }
+pub(super) fn finish(row: &MethodSpec, options: &Options) -> Normalizer {
+    let normalization = options.normalize.unwrap_or(row.normalization(options.convention));
+    let epsilon = options.convention.epsilon();
+    Normalizer { normalization, epsilon, relu: row.relu, signed: options.signed }
 }
 
 /// One request with its names resolved, about one layer.
@@ -78,7 +78,7 @@ impl<'a> Job<'a> {
             return Err(Error::new(Kind::Impossible, detail).about("contrast"));
         }
         let goal =
-            |target| ClassTarget { target, contrast: self.contrast, negate: self.options.negate };
+            |class| ClassTarget { class, contrast: self.contrast, negate: self.options.negate };
         Ok(targets.into_iter().map(goal).collect())
     }
 
@@ -93,34 +93,27 @@ impl<'a> Job<'a> {
         let finish = |map: Array2<f32>, goal: &ClassTarget, passes: Passes| {
             self.explanation(row, outcome, map, goal, passes)
         };
-        let stage = MethodContext {
-            activation: first(outcome.activation.as_ref(), "activation")?,
+        let context = MethodContext {
+            activation: first_image(outcome.activation.as_ref(), "activation")?,
             gradients,
-            goals: &goals,
+            targets: &goals,
             score: self.score(row),
-            options: self.options,
+            parameters: self.options.parameters(),
             method: row.method,
             model: self.model,
             layer: self.layer,
             side_inputs: &outcome.side_inputs,
             input: self.input,
-            cancel: self.cancel,
-            watch: self.watch,
-            finish: &finish,
-            shown: Cell::new(0),
-            passes: Cell::new(Passes {
-                forward: usize::from(!outcome.from_cache),
-                ..Passes::default()
-            }),
-            confidences: RefCell::default(),
+            cancellation: self.cancel,
+            observer: self.watch,
+            preview: &finish,
         };
-        let maps = (row.maps)(&stage)?;
-        let (passes, confidences) = (stage.passes.get(), stage.confidences.take());
-        let finished = |(index, (map, goal)): (usize, (Array2<f32>, &ClassTarget))| {
-            let confidence = confidences.get(index).copied();
+        let mut passes = Passes { forward: usize::from(!outcome.from_cache), ..Passes::default() };
+        let maps = (row.maps)(&context, &mut passes)?;
+        let finished = |(TargetMap { map, confidence }, goal): (TargetMap, &ClassTarget)| {
             Explanation { confidence, ..finish(map, goal, passes) }
         };
-        Ok(maps.into_iter().zip(&goals).enumerate().map(finished).collect())
+        Ok(maps.into_iter().zip(&goals).map(finished).collect())
     }
 
     /// A finished map with all that belongs to it.
@@ -133,14 +126,14 @@ impl<'a> Job<'a> {
         passes: Passes,
     ) -> Explanation {
         let (model, options) = (self.model, self.options);
-        let normalized = normalize(map, finish(row, options));
+        let normalized = finish(row, options).apply(map);
         let preprocess = model.preprocess();
         Explanation {
             model: model.id().to_owned(),
             method: row.method,
             convention: options.convention,
             layer: self.layer.name.clone(),
-            target: prediction(model, outcome, goal.target),
+            target: prediction(model, outcome, goal.class),
             contrast: goal.contrast.map(|class| prediction(model, outcome, class)),
             negate: goal.negate,
             predictions: top(model, outcome, options.top_k),
@@ -151,7 +144,7 @@ impl<'a> Job<'a> {
             estimated: row.needs.gradient() && self.layer.is_estimated,
             confidence: None,
             input_size: [preprocess.height as usize, preprocess.width as usize],
-            seen: self.seen,
+            visible_rect: self.seen,
             passes,
             timing: Timing::default(),
         }

@@ -1,8 +1,10 @@
 //! What can be asked of a method on a layer of a model, told before any pass runs.
 
 use super::job::Job;
-use super::methods::{METHODS, MethodSpec};
-use super::options::{Convention, Method, Normalize, ScoreKind};
+use super::method::Method;
+use super::methods::table::METHODS;
+use super::parameters::{Convention, Normalization, ScoreKind};
+use super::spec::MethodSpec;
 use crate::error::{Error, Kind, Result};
 use crate::graph::explain_graph::GradientOf;
 use crate::graph::head::OutputActivation;
@@ -17,7 +19,7 @@ impl Job<'_> {
     pub(super) fn gradient_of(&self, method: Method) -> Result<GradientOf> {
         let impossible =
             |option: &str, why: String| Err(Error::new(Kind::Impossible, why).about(option));
-        let row = method.row();
+        let row = method.spec();
         let score = self.score(row);
         if row.class_discriminative
             && score == ScoreKind::Logit
@@ -70,7 +72,7 @@ impl Job<'_> {
     /// Refuses a signed map where a method makes none.
     fn supports_signed(&self, row: &MethodSpec, score: ScoreKind) -> Result<()> {
         let refuse = |option: &str, why: String| Err(Error::new(Kind::Option, why).about(option));
-        if self.options.normalize == Some(Normalize::MinMax) {
+        if self.options.normalize == Some(Normalization::MinMax) {
             let why = "option 'normalize' can't be 'minmax' of a signed map, whose 0 has to stay; it takes max or none";
             return refuse("normalize", why.into());
         }

@@ -1,4 +1,4 @@
-//! What an explanation consists of.
+//! Results: maps, explanations, predictions, and what they cost.
 
 use std::ops::Add;
 use std::time::Instant;
@@ -6,34 +6,59 @@ use std::time::Instant;
 use ndarray::Array2;
 use serde::Serialize;
 
-use super::estimate::Confidence;
-use super::options::{Convention, Method};
+use super::math::gaussian_process::Confidence;
+use super::method::Method;
+use super::parameters::Convention;
+use crate::engine::PassScores;
 
-/// A class with its score and its probability.
+/// A method's map of one target, before normalisation.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TargetMap {
+    /// `[h, w]` at the layer's size.
+    pub map: Array2<f32>,
+    /// The estimated agreement with the exact map; absent for an exact map.
+    pub confidence: Option<Confidence>,
+}
+
+impl From<Array2<f32>> for TargetMap {
+    fn from(map: Array2<f32>) -> Self {
+        Self { map, confidence: None }
+    }
+}
+
+/// A class with its probability and logit.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Prediction {
-    /// The class.
+    /// The class index.
     pub index: usize,
-    /// Its name, where the model has labels.
+    /// The class label, if the model has labels.
     pub label: Option<String>,
-    /// After the softmax (or sigmoid), 0..1.
+    /// The score after the softmax or sigmoid, 0..1.
     pub probability: f32,
-    /// Before it; absent where the model hides it.
+    /// The score before it; absent if the model does not expose it.
     pub logit: Option<f32>,
 }
 
-/// How often the model ran.
+/// The number of passes of each kind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Passes {
     /// Passes of the image itself.
     pub forward: usize,
     /// Passes of masked or noisy images.
     pub masked: usize,
-    /// Passes of changed activations through the part behind the layer.
+    /// Passes of changed activations through the part of the model behind the layer.
     pub tail: usize,
-    /// Masked and tail passes that were left out: they could not change the map, or their answer
-    /// was known.
+    /// Masked and tail passes that did not run: they could not change the map, or their scores
+    /// were cached.
     pub skipped: usize,
+}
+
+impl Passes {
+    /// Adds masked passes: those that ran as masked, cached ones as skipped.
+    pub fn add_masked(&mut self, scores: &PassScores) {
+        self.masked += scores.ran;
+        self.skipped += scores.cached();
+    }
 }
 
 impl Add for Passes {
@@ -49,12 +74,12 @@ impl Add for Passes {
     }
 }
 
-/// Where the time went, in milliseconds.
+/// The time that each stage took, in milliseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Timing {
-    /// From picture to input tensor.
+    /// From image to input tensor.
     pub preprocess_ms: f64,
-    /// The passes of the image itself, waiting for the engine included.
+    /// The passes of the image itself, including the wait for the engine.
     pub forward_ms: f64,
     /// The method: maths and masked passes.
     pub explain_ms: f64,
@@ -72,65 +97,63 @@ impl Add for Timing {
     }
 }
 
-/// How long ago that was, in milliseconds.
-pub(super) fn ms_since(started: Instant) -> f64 {
+/// The time since `started`, in milliseconds.
+pub(crate) fn ms_since(started: Instant) -> f64 {
     started.elapsed().as_secs_f64() * 1e3
 }
 
-/// One map, and all that belongs to it.
+/// One map with its context.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Explanation {
     /// The model's id.
     pub model: String,
     /// How the map was computed.
     pub method: Method,
-    /// Whose arithmetic was followed.
+    /// The convention that was followed.
     pub convention: Convention,
-    /// The layer's friendly name; of several all of them, with commas between.
+    /// The layer's friendly name; for several layers, all names separated by commas.
     pub layer: String,
     /// The class that is explained.
     pub target: Prediction,
-    /// The class that it is explained against.
+    /// The class that the target is contrasted with.
     pub contrast: Option<Prediction>,
-    /// Whether the map shows what speaks against it.
+    /// Whether the negated score is explained.
     pub negate: bool,
     /// The top classes, most probable first.
     pub predictions: Vec<Prediction>,
-    /// The map `[h, w]` at layer size (of several layers, at the size of the model's input),
-    /// normalised as asked; all zeros when `empty`, never NaN.
+    /// The normalised map `[h, w]` at the layer's size (for several layers, at the size of the
+    /// model's input); all zeros when `empty`, never NaN.
     pub map: Array2<f32>,
-    /// True when the map tells what speaks for the class, above 0, from what speaks against it,
-    /// below.
+    /// True if positive values are evidence for the class and negative ones against it.
     pub signed: bool,
-    /// The map's largest value before normalisation; of a signed one the largest absolute value.
+    /// The largest value before normalisation; of a signed map the largest absolute value.
     pub max: f32,
-    /// True when nothing in the layer speaks for the class: no value above 0. Of a signed map,
-    /// none but 0.
+    /// True if no value is above 0, so nothing in the layer supports the class; for a signed map,
+    /// if all values are 0.
     pub empty: bool,
-    /// True when the map comes from a straight-through estimate, since the model rounds to
-    /// integers.
+    /// True if the gradient is a straight-through estimate, because the model rounds to integers.
     pub estimated: bool,
-    /// How far to trust a map that was made from some of its passes; absent where all were run.
+    /// The estimated agreement with the map of all passes; absent if all passes ran.
     pub confidence: Option<Confidence>,
     /// `[H, W]` of the model's input.
     pub input_size: [usize; 2],
-    /// The part of the image that the model saw, in the image's pixels: left, top, width, height.
-    pub seen: [f32; 4],
-    /// How often the model ran.
+    /// The part of the image that the model saw, in pixels of the image: left, top, width, height.
+    pub visible_rect: [f32; 4],
+    /// The passes that were run.
     pub passes: Passes,
-    /// Where the time went.
+    /// The time that each stage took.
     pub timing: Timing,
 }
 
-/// The answer to "what is it?": the top classes.
+/// The top classes of an image.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Predictions {
     /// The model's id.
     pub model: String,
     /// The top classes, most probable first.
     pub predictions: Vec<Prediction>,
-    /// How often the model ran.
+    /// The passes that were run.
     pub passes: Passes,
-    /// Where the time went.
+    /// The time that each stage took.
     pub timing: Timing,
 }

@@ -5,13 +5,14 @@ use std::time::Instant;
 use image::RgbImage;
 use ndarray::Array4;
 
-use super::fusion::{self, MOST_LAYERS};
 use super::job::{Job, Request, finish};
+use super::method::Method;
+use super::multi_layer::{self, MAX_LAYERS};
 use super::names::names;
-use super::normalize::Finish;
-use super::options::{Method, Options};
+use super::normalise::Normalizer;
+use super::options::Options;
+use super::progress::ProgressObserver;
 use super::result::{Explanation, Timing, ms_since};
-use super::watch::ProgressObserver;
 use crate::engine::{CancellationToken, Model, PassOutput, PassRequest};
 use crate::error::{Error, Kind, Result};
 use crate::graph::explain_graph::GradientOf;
@@ -85,7 +86,10 @@ impl Request<'_> {
     fn run(self, methods: &[Method]) -> Result<Vec<Explanation>> {
         let layers = layers(self.model, self.options)?;
         let is_fused = layers.len() > 1;
-        let options = if is_fused { fusion::of_each(self.options) } else { self.options.clone() };
+        let mut options = self.options.clone();
+        if is_fused {
+            options.normalize = multi_layer::per_layer_normalization(options.normalize);
+        }
         let each = Request { options: &options, ..self };
         let jobs: Vec<Job<'_>> =
             layers.iter().map(|layer| Job::new(each, layer)).collect::<Result<_>>()?;
@@ -106,7 +110,7 @@ impl Request<'_> {
             .copied()
             .find(|wanted| *wanted != GradientOf::Nothing)
             .unwrap_or(GradientOf::Nothing);
-        let carry = methods.iter().any(|method| method.row().needs.tail());
+        let carry = methods.iter().any(|method| method.spec().needs.tail());
         let mut passes: Vec<Ran> = Vec::new();
         let mut explanations = Vec::new();
         for (&method, wanted) in methods.iter().zip(wanted) {
@@ -120,7 +124,7 @@ impl Request<'_> {
             };
             let by_layer = each.explain(&jobs, method, &passes[index])?;
             if is_fused {
-                explanations.extend(fused(by_layer, finish(method.row(), self.options))?);
+                explanations.extend(fused(by_layer, finish(method.spec(), self.options))?);
             } else {
                 explanations.extend(by_layer.into_iter().flatten());
             }
@@ -154,7 +158,7 @@ impl Request<'_> {
     fn explain(self, jobs: &[Job<'_>], method: Method, ran: &Ran) -> Result<Vec<Vec<Explanation>>> {
         let of_layer = |(place, (job, outcome)): (usize, (&Job<'_>, &PassOutput))| {
             let started = Instant::now();
-            let maps = job.explain(method.row(), outcome)?;
+            let maps = job.explain(method.spec(), outcome)?;
             let forward_ms = if place == 0 { ran.took_ms } else { 0.0 };
             let timing = Timing { preprocess_ms: 0.0, forward_ms, explain_ms: ms_since(started) };
             Ok(maps.into_iter().map(|one| Explanation { timing, ..one }).collect())
@@ -164,7 +168,7 @@ impl Request<'_> {
 }
 
 /// The explanations of several layers, `[layer][class]`, as one for each class.
-fn fused(by_layer: Vec<Vec<Explanation>>, finish: Finish) -> Result<Vec<Explanation>> {
+fn fused(by_layer: Vec<Vec<Explanation>>, finish: Normalizer) -> Result<Vec<Explanation>> {
     let mut by_layer: Vec<_> = by_layer.into_iter().map(Vec::into_iter).collect();
     let mut fused = Vec::new();
     loop {
@@ -172,7 +176,7 @@ fn fused(by_layer: Vec<Vec<Explanation>>, finish: Finish) -> Result<Vec<Explanat
         if of_class.is_empty() {
             return Ok(fused);
         }
-        fused.push(fusion::fuse(of_class, finish)?);
+        fused.push(multi_layer::fuse(of_class, finish)?);
     }
 }
 
@@ -185,8 +189,8 @@ fn layers<'a>(model: &'a Model, options: &Options) -> Result<Vec<&'a Layer>> {
         if name.is_empty() {
             return invalid("option 'layer' has an empty place between its commas".into());
         }
-        if layers.len() == MOST_LAYERS {
-            return invalid(format!("option 'layer' takes {MOST_LAYERS} layers at most"));
+        if layers.len() == MAX_LAYERS {
+            return invalid(format!("option 'layer' takes {MAX_LAYERS} layers at most"));
         }
         let layer = model.layer(Some(name))?;
         if layers.contains(&layer) {

@@ -17,8 +17,7 @@ use ndarray_npy::WriteNpyExt;
 use serde::Serialize;
 
 use crate::error::{Error, Result};
-use crate::explain::options::Choice;
-use crate::explain::{Explanation, Passes};
+use crate::explain::{Choice, Explanation, Passes};
 pub(super) use json::{
     STRAIGHT_THROUGH, comparison_json, explanation_json, explanations_json, partial_json,
     predictions_json,

@@ -11,7 +11,7 @@ use super::App;
 use super::answer::STRAIGHT_THROUGH;
 use crate::engine::{Model, Status};
 use crate::error::{Error, Kind, Result};
-use crate::explain::methods::{METHODS, MethodSpec, Needs};
+use crate::explain::{METHODS, MethodSpec, Needs};
 use crate::graph::head::OutputActivation;
 use crate::graph::layers::Layer;
 

@@ -52,7 +52,7 @@ pub(super) fn map(
         Size::Input => upsample(layer, explanation.input_size[0], explanation.input_size[1]),
         Size::Image => {
             let (width, height) = (image.width() as usize, image.height() as usize);
-            let area = Area::seen(explanation.seen, width, height);
+            let area = Area::seen(explanation.visible_rect, width, height);
             let inner = upsample(layer, area.height, area.width);
             if (area.width, area.height) == (width, height) {
                 inner
@@ -97,7 +97,7 @@ pub(super) fn overlaid(
     }
     let (width, height) = (below.width() as usize, below.height() as usize);
     let area = match rendering.size {
-        Size::Image => Area::seen(explanation.seen, width, height),
+        Size::Image => Area::seen(explanation.visible_rect, width, height),
         Size::Input | Size::Layer => Area { left: 0, top: 0, width, height },
     };
     let mut map = upsample(explanation.map.view(), area.height, area.width);
@@ -172,8 +172,10 @@ fn panel(
     preprocess: &Preprocess,
     rendering: &Rendering,
 ) -> RgbImage {
-    let scaled =
-        Explanation { seen: explanation.seen.map(|side| side * scale), ..explanation.clone() };
+    let scaled = Explanation {
+        visible_rect: explanation.visible_rect.map(|side| side * scale),
+        ..explanation.clone()
+    };
     match rendering.output {
         Output::Heatmap => {
             heatmap(map(&scaled, small, rendering).view(), range(explanation), rendering.colormap)

@@ -33,8 +33,7 @@ use super::around::RequestId;
 use super::problem;
 use crate::engine::CancellationToken;
 use crate::error::{Error, Result};
-use crate::explain::options::{Choice, Method};
-use crate::explain::{Explanation, ProgressObserver};
+use crate::explain::{Choice, Explanation, Method, ProgressObserver};
 
 /// How long the answer's head waits for something to tell.
 const HOLD: Duration = Duration::from_secs(1);

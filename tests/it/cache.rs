@@ -2,9 +2,8 @@
 
 use std::cell::Cell;
 
-use camlens::engine::{CancellationToken, MaskedInput, Model, Settings, masked_passes};
-use camlens::explain::options::{Convention, Method, Options};
-use camlens::explain::{Explanation, Passes, explain_input};
+use camlens::engine::{CancellationToken, MaskedPasses, Model, Settings};
+use camlens::explain::{Convention, Explanation, Method, Options, Passes, explain_input};
 use ndarray::Array4;
 
 use crate::support::{dialect, dialect_with, settings};
@@ -137,16 +136,9 @@ fn masks_whose_answers_are_known_are_not_even_made() {
             made.set(made.get() + 1);
             out.fill(0.1 * (k + 1) as f32);
         };
-        let answers = masked_passes(
-            &model,
-            MaskedInput { image: &picture(0), backdrop: None },
-            set,
-            5,
-            mask,
-            &CancellationToken::default(),
-            &|_, _| Ok(std::ops::ControlFlow::Continue(())),
-        )
-        .unwrap();
+        let (image, cancellation) = (picture(0), CancellationToken::default());
+        let passes = MaskedPasses::new(&model, &image, &cancellation);
+        let answers = passes.masks(5, mask).mask_set(set.to_owned()).run().unwrap();
         (answers.ran, made.get(), answers.scores)
     };
     let (ran, made, scores) = ask("five greys");

@@ -1,11 +1,10 @@
-//! The real EfficientNet-Lite0, built at set-up from its checkpoint without torch, against torch's
-//! own answers; `scripts/golden/efficientnet_lite0.py` made the arrays.
+//! The trained EfficientNet-Lite0, built at set-up from its checkpoint without torch, compared with
+//! torch's own results. The arrays were made by `scripts/golden/efficientnet_lite0.py`.
 
 use std::sync::LazyLock;
 
 use camlens::engine::{CancellationToken, Model, PassRequest};
-use camlens::explain::explain_input;
-use camlens::explain::options::{Convention, Method, Options};
+use camlens::explain::{Convention, Method, Options, explain_input};
 use camlens::graph::explain_graph::GradientOf;
 use image::RgbImage;
 use ndarray::{Array1, Array3, Array4, ArrayD, Axis};
@@ -14,8 +13,8 @@ use crate::support::{Golden, difference, fetched, relative_difference};
 
 static MODEL: LazyLock<Model> = LazyLock::new(|| fetched("efficientnet-lite0"));
 
-/// The places of the golden file, by the names of the converted model.
-const PLACES: [(&str, &str); 4] = [
+/// Layers by their names in the golden file and in the converted model.
+const LAYERS: [(&str, &str); 4] = [
     ("block4", "blocks.4"),
     ("block10", "blocks.10"),
     ("block15", "blocks.15"),
@@ -35,7 +34,7 @@ fn golden() -> (Golden, Array4<f32>) {
 #[test]
 fn logits_activations_and_gradients_agree_with_torch() {
     let (mut golden, input) = golden();
-    for (place, layer) in PLACES {
+    for (name, layer) in LAYERS {
         let layer = MODEL.layer(Some(layer)).expect("a layer");
         let pass = PassRequest {
             gradient_of: GradientOf::Logit,
@@ -45,20 +44,20 @@ fn logits_activations_and_gradients_agree_with_torch() {
         let outcome = MODEL.run(layer, pass, &CancellationToken::default()).expect("a pass");
         let mut holds = |what: &str, found: ArrayD<f32>, key: &str| {
             let difference = relative_difference(&found, &golden.get(key));
-            assert!(difference <= 1e-4, "{place}: {what} differs by {difference}");
+            assert!(difference <= 1e-4, "{name}: {what} differs by {difference}");
         };
         holds("the logits", outcome.scores.index_axis(Axis(0), 0).to_owned().into_dyn(), "logits");
         let activation = outcome.activation.expect("asked for");
         holds(
             "the activation",
             activation.index_axis(Axis(0), 0).to_owned().into_dyn(),
-            &format!("act|{place}"),
+            &format!("act|{name}"),
         );
         let gradient = &outcome.gradients[0];
         holds(
             "the gradient",
             gradient.index_axis(Axis(0), 0).to_owned().into_dyn(),
-            &format!("grad|{place}"),
+            &format!("grad|{name}"),
         );
     }
 }
@@ -95,7 +94,7 @@ fn maps_agree_with_torch_and_pytorch_grad_cam() {
 }
 
 #[test]
-fn it_names_the_cat() {
+fn the_cat_is_classified_as_a_cat() {
     let (mut golden, input) = golden();
     let options = Options { method: Method::GradCam, ..Options::default() };
     let found = explain_input(

@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 
 use camlens::engine::{CancellationToken, PassRequest, Reason};
 use camlens::error::Kind;
-use camlens::explain::options::{Method, Normalize, Options};
-use camlens::explain::{Explanation, ProgressObserver, explain_input};
+use camlens::explain::{
+    Explanation, Method, Normalization, Options, ProgressObserver, explain_input,
+};
 use camlens::graph::explain_graph::GradientOf;
 use ndarray::{Array4, Axis, concatenate};
 
@@ -68,7 +69,7 @@ impl ProgressObserver for Curious {
 #[test]
 fn a_map_grows_with_its_passes() {
     let model = dialect("tinyvgg-torchscript", [64, 64]);
-    let options = Options { normalize: Some(Normalize::None), ..score_cam() };
+    let options = Options { normalize: Some(Normalization::None), ..score_cam() };
     let curious = Curious::default();
     let methods = [Method::ScoreCam];
     let input = picture(64, 64);

@@ -2,8 +2,7 @@
 //! without them.
 
 use camlens::engine::{CancellationToken, Model, ModelRegistry, Settings};
-use camlens::explain::explain;
-use camlens::explain::options::{Method, Normalize, Options};
+use camlens::explain::{Method, Normalization, Options, explain};
 use camlens::model::ModelFolder;
 use image::RgbImage;
 use onnx_gradient::proto::{
@@ -37,7 +36,7 @@ fn agree(fast: &Model, plain: &Model, layer: &str, image: &RgbImage) {
                 layer: Some(layer.into()),
                 target: class.map(|class| class.to_string()),
                 max_channels: (method == Method::ScoreCam).then_some(5),
-                normalize: Some(Normalize::Max),
+                normalize: Some(Normalization::Max),
                 ..Options::default()
             };
             explain(model, image, &options, &CancellationToken::default(), &|_, _| {})
@@ -81,7 +80,7 @@ fn a_masked_pass_is_the_same_with_and_without_its_zeros() {
             method: Method::ScoreCam,
             layer: Some(layer.into()),
             max_channels: Some(8),
-            normalize: Some(Normalize::Max),
+            normalize: Some(Normalization::Max),
             ..Options::default()
         };
         let map = |model| {

@@ -1,10 +1,11 @@
-//! The methods beyond the article's three, against the libraries' own code:
-//! `scripts/golden/methods_torch.py` made the arrays.
+//! The methods beyond the article's three, compared with the libraries' own code. The arrays were
+//! made by `scripts/golden/methods_torch.py`.
 
 use camlens::engine::{CancellationToken, Model, ModelRegistry, PassRequest};
 use camlens::error::Kind;
-use camlens::explain::options::{Choice, Convention, Method, Normalize, Options};
-use camlens::explain::{Explanation, explain_input};
+use camlens::explain::{
+    Choice, Convention, Explanation, Method, Normalization, Options, explain_input,
+};
 use camlens::graph::explain_graph::GradientOf;
 use camlens::model::ModelFolder;
 use camlens::model::onnx_file::OnnxFile;
@@ -18,8 +19,8 @@ use crate::support::{
 
 const TOLERANCE: f32 = 1e-4;
 
-/// The tiny models: the golden file, the ONNX file, the input's size, and layers by both of their
-/// names.
+/// A tiny model: the golden file, the ONNX file, the input size, and the layers, each by its name
+/// in the golden file and in the ONNX file.
 type Tiny = (&'static str, &'static str, [usize; 2], &'static [(&'static str, &'static str)]);
 
 const TINY: [Tiny; 3] = [
@@ -50,7 +51,7 @@ const TINY: [Tiny; 3] = [
     ),
 ];
 
-const OF_GRADIENTS: [Method; 6] = [
+const GRADIENT_METHODS: [Method; 6] = [
     Method::LayerCam,
     Method::HiResCam,
     Method::XGradCam,
@@ -73,7 +74,7 @@ fn class(golden: &mut Golden, name: &str) -> Option<String> {
 }
 
 #[test]
-fn the_library_s_methods_agree_with_the_library() {
+fn gradient_methods_agree_with_pytorch_grad_cam() {
     for (golden, onnx, size, layers) in TINY {
         let mut golden = Golden::open(&format!("methods/{golden}.npz"));
         let model = dialect(onnx, size);
@@ -82,7 +83,7 @@ fn the_library_s_methods_agree_with_the_library() {
             [("", class(&mut golden, "target")), ("_other", class(&mut golden, "other"))]
         {
             for (layer, ours) in layers {
-                for method in OF_GRADIENTS {
+                for method in GRADIENT_METHODS {
                     let options = Options {
                         method,
                         convention: Convention::PytorchGradCam,
@@ -94,12 +95,15 @@ fn the_library_s_methods_agree_with_the_library() {
                     let found = explain(&model, &input, &options).map.into_dyn();
                     let scaled = difference(&found, &golden.get(&format!("{key}|pgc")));
                     assert!(scaled <= TOLERANCE, "{onnx}, {key} differs by {scaled}");
-                    // Before it is scaled, too, as far as it is above 0.
-                    let raw = Options { normalize: Some(Normalize::None), ..options };
+                    // The positive part agrees before normalisation, too.
+                    let raw = Options { normalize: Some(Normalization::None), ..options };
                     let found = explain(&model, &input, &raw).map.into_dyn();
                     let expected: ArrayD<f32> = golden.get(&format!("{key}|raw"));
                     let raw = relative_difference(&found, &expected.mapv(|value| value.max(0.0)));
-                    assert!(raw <= TOLERANCE, "{onnx}, {key} differs by {raw} before it is scaled");
+                    assert!(
+                        raw <= TOLERANCE,
+                        "{onnx}, {key} differs by {raw} before normalisation"
+                    );
                 }
             }
         }
@@ -107,7 +111,7 @@ fn the_library_s_methods_agree_with_the_library() {
 }
 
 #[test]
-fn the_papers_formulas_differ_from_the_library_s_where_the_docs_say() {
+fn paper_conventions_differ_from_the_library_only_as_documented() {
     let papers = [Method::LayerCam, Method::HiResCam, Method::XGradCam];
     for (golden, onnx, size, layers) in TINY {
         let mut golden = Golden::open(&format!("methods/{golden}.npz"));
@@ -120,7 +124,7 @@ fn the_papers_formulas_differ_from_the_library_s_where_the_docs_say() {
                 target: None,
                 ..Options::default()
             };
-            // The same sums; the library adds 1e-7 to XGrad-CAM's denominators.
+            // The sums are equal, but the library adds 1e-7 to XGrad-CAM's denominators.
             for method in papers {
                 let raw: ArrayD<f32> = golden.get(&format!("{}|{layer}|raw", method.name()));
                 let found = explain(&model, &input, &options(method));
@@ -130,7 +134,7 @@ fn the_papers_formulas_differ_from_the_library_s_where_the_docs_say() {
                 assert!(off <= TOLERANCE, "{onnx}, {layer}, {method} differs by {off}");
                 assert!((found.max / largest - 1.0).abs() <= TOLERANCE);
             }
-            // Eigen-CAM without centring.
+            // Eigen-CAM without centring the channels.
             let found = explain(&model, &input, &options(Method::EigenCam)).map.into_dyn();
             let off = difference(&found, &golden.get(&format!("eigencam|{layer}|paper")));
             assert!(off <= TOLERANCE, "{onnx}, {layer}, eigencam differs by {off}");
@@ -139,15 +143,15 @@ fn the_papers_formulas_differ_from_the_library_s_where_the_docs_say() {
 }
 
 #[test]
-fn real_weights_agree_with_the_library() {
+fn gradient_methods_agree_with_pytorch_grad_cam_on_trained_weights() {
     let mut golden = Golden::open("methods/vgg16-mri.npz");
     let model = fetched("vgg16-mri");
     let pixels: Array3<u8> = golden.get("input_u8");
     let input = pixels.mapv(|value| f32::from(value) / 255.0).insert_axis(Axis(0));
     let options = Options { convention: Convention::PytorchGradCam, ..Options::default() };
     let cancel = CancellationToken::default();
-    let maps =
-        explain_input(&model, &input, &OF_GRADIENTS, &options, &cancel, &|_, _| {}).expect("maps");
+    let maps = explain_input(&model, &input, &GRADIENT_METHODS, &options, &cancel, &|_, _| {})
+        .expect("maps");
     for explanation in maps {
         let key = format!("{}|block5_conv3|pgc", explanation.method);
         let off = difference(&explanation.map.into_dyn(), &golden.get(&key));
@@ -156,7 +160,7 @@ fn real_weights_agree_with_the_library() {
 }
 
 #[test]
-fn chance_is_the_same_every_time_and_decided_by_its_seed() {
+fn random_weights_depend_only_on_the_seed() {
     let mut golden = Golden::open("methods/tinymix.npz");
     let (model, input) = (dialect("tinymix", [50, 38]), golden.get("x"));
     let map = |seed| -> Array2<f32> {
@@ -167,7 +171,7 @@ fn chance_is_the_same_every_time_and_decided_by_its_seed() {
 }
 
 #[test]
-fn tail_passes_agree_with_their_sources() {
+fn tail_methods_agree_with_their_sources() {
     let sources = [
         (Method::AblationCam, Convention::Paper, "paper"),
         (Method::AblationCam, Convention::PytorchGradCam, "pgc"),
@@ -183,7 +187,7 @@ fn tail_passes_agree_with_their_sources() {
         {
             for (layer, ours) in layers {
                 for (method, convention, source) in sources {
-                    // The package finds its layer by a part of its name, which can't name this one.
+                    // The package selects its layer by a part of the name, which is ambiguous here.
                     if (onnx, *layer, convention) == ("tinymix", "stem", Convention::OpenvinoXai) {
                         continue;
                     }
@@ -209,10 +213,10 @@ fn tail_passes_agree_with_their_sources() {
     }
 }
 
-/// `scripts/golden/samples_torch.py` gave torch-cam the noise that camlens draws from the same
+/// In `scripts/golden/samples_torch.py`, torch-cam gets the noise that camlens draws from the same
 /// seed.
 #[test]
-fn noisy_passes_agree_with_torch_cam_given_the_same_noise() {
+fn smooth_grad_cam_plus_plus_agrees_with_torch_cam_given_the_same_noise() {
     for (golden, onnx, size, layers) in TINY {
         let mut inputs = Golden::open(&format!("methods/{golden}.npz"));
         let mut golden = Golden::open(&format!("methods/{golden}-samples.npz"));
@@ -226,8 +230,8 @@ fn noisy_passes_agree_with_torch_cam_given_the_same_noise() {
         {
             for (layer, ours) in layers {
                 for convention in [Convention::TorchCam, Convention::Paper] {
-                    // Here torch-cam's own map moves by 1e-4 between 32 and 64 bits, so the script
-                    // leaves it out.
+                    // torch-cam's own map changes by 1e-4 here between 32 and 64 bits, so the
+                    // script leaves it out.
                     if (*layer, suffix, convention)
                         == ("block2_depthwise", "_other", Convention::TorchCam)
                     {
@@ -280,10 +284,10 @@ fn without_noise_smooth_grad_cam_plus_plus_is_grad_cam_plus_plus() {
     assert_ne!(one, other);
 }
 
-/// Before it is stretched, and as far as it is above 0; see `scripts/golden/samples_torch.py`.
+/// Compares the positive part before normalisation; see `scripts/golden/samples_torch.py`.
 #[test]
-fn groups_of_channels_agree_with_their_authors() {
-    let mut shown = 0;
+fn group_cam_agrees_with_its_authors_code() {
+    let mut compared = 0;
     for (golden, onnx, size, layers) in TINY {
         let mut inputs = Golden::open(&format!("methods/{golden}.npz"));
         let mut golden = Golden::open(&format!("methods/{golden}-samples.npz"));
@@ -297,7 +301,7 @@ fn groups_of_channels_agree_with_their_authors() {
                     method: Method::GroupCam,
                     layer: Some((*ours).to_owned()),
                     target: target.clone(),
-                    normalize: Some(Normalize::None),
+                    normalize: Some(Normalization::None),
                     ..Options::default()
                 };
                 let found = explain(&model, &input, &options);
@@ -309,17 +313,16 @@ fn groups_of_channels_agree_with_their_authors() {
                 } else {
                     let off = relative_difference(&found.map.into_dyn(), &expected);
                     assert!(off <= TOLERANCE, "{onnx}, {layer}{suffix} differs by {off}");
-                    shown += 1;
+                    compared += 1;
                 }
             }
         }
     }
-    assert!(shown >= 7, "{shown}");
+    assert!(compared >= 7, "{compared}");
 }
 
-/// The tail of a model is run where its gradient can't be had, too.
 #[test]
-fn tail_passes_need_no_gradient() {
+fn tail_methods_work_where_the_gradient_is_unsupported() {
     let mut golden = Golden::open("methods/tinyvgg.npz");
     let input: Array4<f32> = golden.get("x");
     let model = without_gradient();
@@ -347,7 +350,7 @@ fn tail_passes_need_no_gradient() {
     }
 }
 
-/// A tiny VGG16 whose scores go through an operator in a form that its gradient rule refuses.
+/// A tiny VGG16 whose scores pass through an operator in a form that its vjp does not support.
 fn without_gradient() -> Model {
     let file =
         OnnxFile::open(&repository("tests/golden/dialects/tinyvgg-torchscript.onnx")).unwrap();
@@ -365,11 +368,11 @@ fn without_gradient() -> Model {
     ModelRegistry::load_one(ModelFolder::read(&folder).unwrap(), &settings()).unwrap()
 }
 
-/// HiResCAM's sum is linear in the score, so contrast and negation can be told from the library's
-/// own maps.
+/// HiResCAM's sum is linear in the score, so the expected maps of contrast and negation follow from
+/// the library's own maps.
 #[test]
-fn a_contrast_is_the_difference_of_scores_and_a_negation_its_opposite() {
-    let mut held = 0;
+fn contrast_subtracts_scores_and_negation_flips_their_sign() {
+    let mut compared = 0;
     for (golden, onnx, size, layers) in TINY {
         let mut golden = Golden::open(&format!("methods/{golden}.npz"));
         let model = dialect(onnx, size);
@@ -384,7 +387,7 @@ fn a_contrast_is_the_difference_of_scores_and_a_negation_its_opposite() {
                 target: target.clone(),
                 contrast,
                 negate,
-                normalize: Some(Normalize::None),
+                normalize: Some(Normalization::None),
                 ..Options::default()
             };
             let holds = |options: &Options, expected: ArrayD<f32>| {
@@ -398,23 +401,23 @@ fn a_contrast_is_the_difference_of_scores_and_a_negation_its_opposite() {
                 assert!(off <= TOLERANCE, "{onnx}, {layer}: differs by {off}");
                 1
             };
-            held += holds(&options(None, true), -&raw);
-            held += holds(&options(other.clone(), false), &raw - &of_other);
-            held += holds(&options(other.clone(), true), &of_other - &raw);
+            compared += holds(&options(None, true), -&raw);
+            compared += holds(&options(other.clone(), false), &raw - &of_other);
+            compared += holds(&options(other.clone(), true), &of_other - &raw);
         }
     }
-    // Of some layers nothing speaks against the class; most have something to compare.
-    assert!(held >= 14, "{held}");
+    // Some maps are empty, because nothing in the layer opposes the class.
+    assert!(compared >= 14, "{compared}");
 }
 
 #[test]
-fn several_layers_are_fused_as_the_library_does_it() {
+fn fused_layers_agree_with_the_library() {
     let mut fusion = Golden::open("methods/fusion.npz");
     for (name, onnx, size, layers) in TINY {
         let mut golden = Golden::open(&format!("methods/{name}.npz"));
         let model = dialect(onnx, size);
         let input: Array4<f32> = golden.get("x");
-        // The order in which they are named does not count.
+        // The order of the names does not matter.
         let names: Vec<&str> = layers.iter().rev().map(|(_, ours)| *ours).collect();
         for method in [Method::GradCam, Method::LayerCam, Method::ScoreCam] {
             let options = Options {
@@ -435,9 +438,9 @@ fn several_layers_are_fused_as_the_library_does_it() {
     }
 }
 
-/// The library's own sums, before it cuts them off at 0.
+/// Compares with the library's sums before its ReLU.
 #[test]
-fn a_signed_map_is_the_sum_that_is_not_cut() {
+fn a_signed_map_is_the_sum_before_the_relu() {
     let mut below = 0;
     for (golden, onnx, size, layers) in TINY {
         let mut golden = Golden::open(&format!("methods/{golden}.npz"));
@@ -456,7 +459,7 @@ fn a_signed_map_is_the_sum_that_is_not_cut() {
                     normalize,
                     ..Options::default()
                 };
-                let found = explain(&model, &input, &options(Some(Normalize::None)));
+                let found = explain(&model, &input, &options(Some(Normalization::None)));
                 let off = relative_difference(&found.map.into_dyn(), &raw);
                 assert!(off <= TOLERANCE, "{onnx}, {layer}, {method} differs by {off}");
                 let largest = raw.iter().fold(0.0_f32, |largest, value| largest.max(value.abs()));
@@ -465,7 +468,7 @@ fn a_signed_map_is_the_sum_that_is_not_cut() {
                 let off = difference(&found, &raw.mapv(|value| value / largest));
                 assert!(
                     off <= TOLERANCE,
-                    "{onnx}, {layer}, {method} differs by {off} when it is scaled"
+                    "{onnx}, {layer}, {method} differs by {off} after normalisation"
                 );
                 below += usize::from(found.iter().any(|&value| value < -0.05));
             }
@@ -475,7 +478,7 @@ fn a_signed_map_is_the_sum_that_is_not_cut() {
 }
 
 #[test]
-fn a_goal_that_a_method_cannot_have_is_refused() {
+fn contrast_and_negation_are_refused_where_a_method_cannot_explain_them() {
     let model = dialect("tinymix", [50, 38]);
     let input: Array4<f32> = Golden::open("methods/tinymix.npz").get("x");
     let ask = |method, contrast: Option<&str>, negate| {
@@ -509,8 +512,8 @@ fn a_goal_that_a_method_cannot_have_is_refused() {
     assert_eq!(ask(Method::AblationCam, None, true).map(drop), Ok(()));
 }
 
-/// The gradient that ONNX Runtime gives for a contrast, of logits and of probabilities, for one and
-/// for a batch.
+/// ONNX Runtime's gradient for a contrast, of logits and of probabilities, for one image and for a
+/// batch.
 #[test]
 fn the_gradient_of_a_contrast_is_the_difference_of_gradients() {
     let model = dialect("tinymix", [50, 38]);

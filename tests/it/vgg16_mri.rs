@@ -1,13 +1,12 @@
-//! The real VGG16 of `models/vgg16-mri` against three sources: torch autograd and the Score-CAM
-//! authors' code for `paper`, the article's own Keras code for `article`, the library for
-//! `pytorch-grad-cam`. `scripts/golden/vgg16_mri_torch.py` and `vgg16_mri_article.py` made the
-//! arrays.
+//! The trained VGG16 of `models/vgg16-mri`, compared with three sources: torch autograd and the
+//! Score-CAM authors' code for `paper`, the article's own Keras code for `article`, the library for
+//! `pytorch-grad-cam`. The arrays were made by `scripts/golden/vgg16_mri_torch.py` and
+//! `vgg16_mri_article.py`.
 
 use std::sync::LazyLock;
 
 use camlens::engine::{CancellationToken, Model};
-use camlens::explain::options::{Convention, Method, Options};
-use camlens::explain::{Explanation, explain_input};
+use camlens::explain::{Convention, Explanation, Method, Options, explain_input};
 use ndarray::{Array1, Array3, Array4, ArrayD, Axis};
 
 use crate::support::{Golden, difference, fetched};
@@ -49,7 +48,7 @@ fn other(golden: &mut Golden) -> Option<String> {
 }
 
 #[test]
-fn all_layers_agree_with_autograd() {
+fn grad_cam_agrees_with_autograd_at_every_layer() {
     for image in ["chelsea", "phantom"] {
         let mut golden = Golden::open(&format!("vgg16-mri/torch_{image}.npz"));
         let mut checked = 0;
@@ -65,7 +64,7 @@ fn all_layers_agree_with_autograd() {
             agrees(&mut golden, options, &key);
             checked += 1;
         }
-        // The phantom's file leaves out the maps larger than 60 × 60.
+        // The phantom's golden file omits maps larger than 60 × 60.
         assert_eq!(checked, if image == "chelsea" { 18 } else { 13 }, "layers of {image}");
     }
 }
@@ -106,8 +105,8 @@ fn the_article_s_grad_cam_agrees_with_its_code() {
     }
 }
 
-/// On the phantom the article's sum of alphas passes near the pole of 1 / (2 + S·g), where its
-/// 32-bit arithmetic is 2e-3 away from exact arithmetic: no figure to hold anybody to.
+/// The phantom is not compared: there, the article's sum of alphas passes near the pole of
+/// 1 / (2 + S·g), where its 32-bit arithmetic is 2e-3 away from exact arithmetic.
 #[test]
 fn the_article_s_grad_cam_plus_plus_agrees_with_its_code() {
     let mut golden = Golden::open("vgg16-mri/article_chelsea.npz");
@@ -121,8 +120,8 @@ fn the_article_s_grad_cam_plus_plus_agrees_with_its_code() {
 fn the_article_s_score_cam_agrees_with_its_code() {
     let mut golden = Golden::open("vgg16-mri/article_chelsea.npz");
     let article = options(Method::ScoreCam, Convention::Article);
-    let some = Options { max_channels: Some(64), ..article.clone() };
-    agrees(&mut golden, some, "scorecam_max64|block5_conv3");
+    let limited = Options { max_channels: Some(64), ..article.clone() };
+    agrees(&mut golden, limited, "scorecam_max64|block5_conv3");
     agrees(&mut golden, article, "scorecam|block5_conv3");
 }
 
@@ -153,7 +152,7 @@ fn pytorch_grad_cam_s_score_cam_agrees_with_the_library() {
 }
 
 #[test]
-fn predictions_agree() {
+fn predictions_agree_with_torch() {
     let mut golden = Golden::open("vgg16-mri/torch_chelsea.npz");
     let found =
         explain(&mut golden, Options { top_k: 4, ..options(Method::GradCam, Convention::Paper) });

@@ -5,8 +5,7 @@
 use std::path::PathBuf;
 
 use camlens::engine::{CancellationToken, Model, ModelRegistry, PassRequest};
-use camlens::explain::explain_input;
-use camlens::explain::options::{Convention, Method, Options};
+use camlens::explain::{Convention, Method, Options, explain_input};
 use camlens::graph::explain_graph::GradientOf;
 use camlens::graph::layers::{Layer, Layout};
 use camlens::model::ModelFolder;

@@ -7,9 +7,7 @@ use serde::ser::{SerializeMap, Serializer};
 
 use super::{Answer, ImageSize, TimingMs, with_facts};
 use crate::error::{Error, Result};
-use crate::explain::estimate::Confidence;
-use crate::explain::options::Choice;
-use crate::explain::{Explanation, Passes, Prediction, Predictions};
+use crate::explain::{Choice, Confidence, Explanation, Passes, Prediction, Predictions};
 
 /// A map as JSON has it: rows of numbers.
 struct Rows<'a>(ArrayView2<'a, f32>);

@@ -10,9 +10,10 @@ mod values;
 use std::str::FromStr;
 
 use crate::error::{Error, Kind, Result};
-use crate::explain::methods::{METHODS, MethodSpec};
-use crate::explain::options::{Choice, Convention, Method, Normalize, Options, ScoreKind};
-use crate::explain::scorecam_estimate::LEAST_PASSES;
+use crate::explain::methods::scorecam::estimate::MIN_PASSES;
+use crate::explain::{
+    Choice, Convention, METHODS, Method, MethodSpec, Normalization, Options, ScoreKind,
+};
 use crate::picture::colormap::Colormap;
 use crate::picture::overlay::Blend;
 pub use values::{Output, Rendering, Size};
@@ -110,7 +111,7 @@ struct Given {
     seed: Option<u64>,
     samples: Option<usize>,
     noise: Option<f32>,
-    normalize: Option<Normalize>,
+    normalize: Option<Normalization>,
     output: Option<Output>,
     size: Option<Size>,
     colormap: Option<Colormap>,
@@ -148,21 +149,21 @@ impl Given {
     fn take(&mut self, endpoint: Endpoint, name: &'static str, value: &str) -> Result<()> {
         match name {
             "model" => once(&mut self.model, name, text(name, value)?),
-            "method" => once(&mut self.method, name, choice(value)?),
+            "method" => once(&mut self.method, name, choice(name, value)?),
             "methods" => once(&mut self.methods, name, methods(value)?),
             "layer" => once(&mut self.layer, name, text(name, value)?),
             "target" => once(&mut self.target, name, text(name, value)?),
             "contrast" => once(&mut self.contrast, name, text(name, value)?),
             "negate" => once(&mut self.negate, name, boolean(name, value)?),
             "signed" => once(&mut self.signed, name, boolean(name, value)?),
-            "score" => once(&mut self.score, name, choice(value)?),
-            "convention" => once(&mut self.convention, name, choice(value)?),
+            "score" => once(&mut self.score, name, choice(name, value)?),
+            "convention" => once(&mut self.convention, name, choice(name, value)?),
             "max_channels" => {
                 let count = number(name, value, |count| *count >= 1, "a whole number from 1")?;
                 once(&mut self.max_channels, name, count)
             }
             "budget" => {
-                let least = |count: &usize| *count >= LEAST_PASSES;
+                let least = |count: &usize| *count >= MIN_PASSES;
                 once(&mut self.budget, name, number(name, value, least, "a whole number from 8")?)
             }
             "tolerance" => {
@@ -195,11 +196,11 @@ impl Given {
                 )?;
                 once(&mut self.noise, name, noise)
             }
-            "normalize" => once(&mut self.normalize, name, choice(value)?),
+            "normalize" => once(&mut self.normalize, name, choice(name, value)?),
             "output" => once(&mut self.output, name, output(endpoint, value)?),
-            "size" => once(&mut self.size, name, choice(value)?),
-            "colormap" => once(&mut self.colormap, name, choice(value)?),
-            "blend" => once(&mut self.blend, name, choice(value)?),
+            "size" => once(&mut self.size, name, choice(name, value)?),
+            "colormap" => once(&mut self.colormap, name, choice(name, value)?),
+            "blend" => once(&mut self.blend, name, choice(name, value)?),
             "weight" => {
                 let weight = number(
                     name,
@@ -275,7 +276,7 @@ impl Given {
     /// Refuses what none of the methods would heed, and a source that knows one of them not.
     fn fits(&self, methods: &[Method], convention: Convention) -> Result<()> {
         if let Some(row) =
-            methods.iter().map(|m| m.row()).find(|row| !row.conventions.contains(&convention))
+            methods.iter().map(|m| m.spec()).find(|row| !row.conventions.contains(&convention))
         {
             let names: Vec<_> = row.conventions.iter().map(|known| known.name()).collect();
             let detail = format!(
@@ -294,8 +295,8 @@ impl Given {
             ("noise", self.noise.is_some()),
         ];
         for (option, _) in particular.iter().filter(|(_, is_given)| *is_given) {
-            let heeds = |row: &MethodSpec| row.options.contains(option);
-            if !methods.iter().any(|method| heeds(method.row())) {
+            let heeds = |row: &MethodSpec| row.parameters.contains(option);
+            if !methods.iter().any(|method| heeds(method.spec())) {
                 let names: Vec<_> =
                     METHODS.iter().filter(|row| heeds(row)).map(|row| row.name).collect();
                 let detail =
@@ -329,14 +330,18 @@ fn once<T: PartialEq>(place: &mut Option<T>, name: &str, value: T) -> Result<()>
     Ok(())
 }
 
-fn choice<T: Choice>(value: &str) -> Result<T> {
-    T::parse(value).map_err(|detail| invalid(T::OPTION, detail))
+fn choice<T: Choice>(option: &str, value: &str) -> Result<T> {
+    T::from_name(value).ok_or_else(|| {
+        let names: Vec<_> = T::CHOICES.iter().map(|(name, _)| *name).collect();
+        let takes = names.join(", ");
+        invalid(option, format!("option '{option}' can't be '{value}'; it takes {takes}"))
+    })
 }
 
 fn output(endpoint: Endpoint, value: &str) -> Result<Output> {
     let forms = Output::of(endpoint);
-    match Output::parse(value) {
-        Ok(output) if forms.contains(&output) => Ok(output),
+    match Output::from_name(value) {
+        Some(output) if forms.contains(&output) => Ok(output),
         _ => {
             let names: Vec<_> = forms.iter().map(|form| form.name()).collect();
             let detail =
@@ -349,7 +354,7 @@ fn output(endpoint: Endpoint, value: &str) -> Result<Output> {
 fn methods(value: &str) -> Result<Vec<Method>> {
     let mut methods: Vec<Method> = Vec::new();
     for name in value.split(',') {
-        let method = Method::parse(name).map_err(|_| {
+        let method = Method::from_name(name).ok_or_else(|| {
             let known: Vec<_> = Method::CHOICES.iter().map(|(name, _)| *name).collect();
             let detail = format!(
                 "option 'methods' can't name '{name}'; it takes {}, separated by commas",

@@ -1,7 +1,7 @@
 //! What options about the answer's form can say.
 
 use super::Endpoint;
-use crate::explain::options::Choice;
+use crate::explain::Choice;
 use crate::picture::colormap::Colormap;
 use crate::picture::overlay::Blend;
 
@@ -23,7 +23,6 @@ pub enum Output {
 }
 
 impl Choice for Output {
-    const OPTION: &'static str = "output";
     const CHOICES: &'static [(&'static str, Self)] = &[
         ("overlay", Self::Overlay),
         ("heatmap", Self::Heatmap),
@@ -58,18 +57,15 @@ pub enum Size {
 }
 
 impl Choice for Size {
-    const OPTION: &'static str = "size";
     const CHOICES: &'static [(&'static str, Self)] =
         &[("image", Self::Image), ("input", Self::Input), ("layer", Self::Layer)];
 }
 
 impl Choice for Blend {
-    const OPTION: &'static str = "blend";
     const CHOICES: &'static [(&'static str, Self)] = &[("add", Self::Add), ("mix", Self::Mix)];
 }
 
 impl Choice for Colormap {
-    const OPTION: &'static str = "colormap";
     const CHOICES: &'static [(&'static str, Self)] = &[
         ("jet", Self::Jet),
         ("turbo", Self::Turbo),

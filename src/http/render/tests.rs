@@ -4,8 +4,7 @@ use image::Rgb;
 use ndarray::array;
 
 use super::*;
-use crate::explain::options::{Convention, Method};
-use crate::explain::{Passes, Prediction, Timing};
+use crate::explain::{Convention, Method, Passes, Prediction, Timing};
 use crate::model::manifest::{Color, Fit, Input, Layout};
 use crate::picture::colormap::Colormap;
 use crate::picture::overlay::Blend;
@@ -27,7 +26,7 @@ fn explanation(map: Array2<f32>, seen: [f32; 4]) -> Explanation {
         map,
         max: 1.0,
         input_size: [4, 4],
-        seen,
+        visible_rect: seen,
         passes: Passes::default(),
         timing: Timing::default(),
     }

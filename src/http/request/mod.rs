@@ -17,7 +17,7 @@ use bytes::Bytes;
 use self::accept::Preferred;
 use super::options::{Endpoint, Output, Question};
 use crate::error::{Error, Kind, Result};
-use crate::explain::options::Choice;
+use crate::explain::Choice;
 
 /// One request, read.
 #[derive(Debug)]

@@ -1,28 +1,29 @@
 //! Grad-CAM++ (Chattopadhay et al., arXiv 1710.11063).
 //!
-//! Each place of a channel counts by itself: `w_k = Σ_xy α · ReLU(∂Y)` with
-//! `α = g² / (2g² + S_k·g³)` and `S_k = Σ_xy A_k` (equations 5 and 19, for `Y = exp(y)`).
-//! The factor `exp(y)` is common to all weights and cancels in α, so it is left
-//! out where only the map's shape counts: it could do nothing but overflow.
+//! Each position of a channel has its own coefficient: `w_k = Σ_xy α · ReLU(∂Y)` with
+//! `α = g² / (2g² + S_k·g³)` and `S_k = Σ_xy A_k` (equations 5 and 19, for `Y = exp(y)`). The
+//! factor `exp(y)` is common to all weights and cancels in α. It is left out, because it does not
+//! change the shape of the map and could overflow.
 //!
-//! The three sources differ in what they do where the denominator is 0, and in
-//! whether α is normalised; see [`weights`].
+//! The conventions differ where the denominator is 0, and in whether α is normalised; see
+//! [`weights`].
 
 use ndarray::{Array1, ArrayView2, ArrayView3, Axis};
 
-use super::methods::MethodSpec;
-use super::options::{Convention, Method};
-use super::total;
+use crate::explain::math::channels::channel_sum;
+use crate::explain::method::Method;
+use crate::explain::parameters::Convention;
+use crate::explain::spec::MethodSpec;
 
-pub(super) const ROW: MethodSpec = MethodSpec {
+pub(super) const SPEC: MethodSpec = MethodSpec {
     method: Method::GradCamPlusPlus,
     name: "gradcam++",
-    also: &["gradcampp", "gradcamplusplus"],
+    aliases: &["gradcampp", "gradcamplusplus"],
     title: "Grad-CAM++",
     conventions: &[Convention::Paper, Convention::Article, Convention::PytorchGradCam],
-    maps: |stage| {
-        stage.of_weights(|gradient, activation| {
-            weights(gradient, activation, stage.options.convention)
+    maps: |context, _| {
+        context.weighted_maps(|gradient, activation| {
+            weights(gradient, activation, context.parameters.convention)
         })
     },
     ..MethodSpec::GRADIENT
@@ -31,8 +32,8 @@ pub(super) const ROW: MethodSpec = MethodSpec {
 /// The weights `[C]` for a gradient and an activation `[C, h, w]`.
 ///
 /// - `Paper`: α = 0 where g = 0; a denominator of exactly 0 otherwise counts as 1.
-/// - `Article`: the same, then α is divided by its sum over the channel, by 1 where that sum is 0.
-///   (The article divides by 0 there, and its whole map is NaN.)
+/// - `Article`: the same, then α is divided by its sum over the channel, or by 1 if that sum is 0.
+///   (The article divides by 0 there, which makes its whole map NaN.)
 /// - `PytorchGradCam`: 10⁻⁶ is added to the denominator.
 #[must_use]
 pub fn weights(
@@ -49,11 +50,11 @@ fn weight(
     activation: ArrayView2<'_, f32>,
     convention: Convention,
 ) -> f32 {
-    let total = total(activation);
+    let sum = channel_sum(activation);
     let alpha = |g: f64| match convention {
         Convention::PytorchGradCam if g == 0.0 => 0.0,
-        Convention::PytorchGradCam => g * g / (2.0 * g * g + total * g * g * g + 1e-6),
-        _ => alpha(g * g, g * g * g, total),
+        Convention::PytorchGradCam => g * g / (2.0 * g * g + sum * g * g * g + 1e-6),
+        _ => alpha(g * g, g * g * g, sum),
     };
     let alphas = gradient.iter().map(|&g| alpha(f64::from(g)));
     let norm = match convention {
@@ -63,15 +64,15 @@ fn weight(
         },
         _ => 1.0,
     };
-    let sum: f64 =
+    let weight: f64 =
         alphas.zip(&gradient).map(|(alpha, &g)| alpha / norm * f64::from(g).max(0.0)).sum();
-    sum as f32
+    weight as f32
 }
 
-/// `α = D₂ / (2·D₂ + S·D₃)` for the derivatives at one place: 0 where there are none, `D₂` where
-/// the denominator is exactly 0.
-pub(super) fn alpha(second: f64, third: f64, total: f64) -> f64 {
-    let denominator = 2.0 * second + total * third;
+/// `α = D₂ / (2·D₂ + S·D₃)` for the derivatives at one position: 0 if `D₂` is 0, `D₂` if the
+/// denominator is exactly 0.
+pub(super) fn alpha(second: f64, third: f64, sum: f64) -> f64 {
+    let denominator = 2.0 * second + sum * third;
     match () {
         () if second == 0.0 => 0.0,
         () if denominator == 0.0 => second,
@@ -109,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn no_gradient_is_no_weight_in_every_convention() {
+    fn a_zero_gradient_gives_a_zero_weight_in_every_convention() {
         let zeros = array![[[0.0, 0.0]]];
         let activation = array![[[1.0, 2.0]]];
         for convention in [Convention::Paper, Convention::Article, Convention::PytorchGradCam] {

@@ -1,24 +1,25 @@
 //! XGrad-CAM (Fu et al., arXiv 2008.02312).
 //!
-//! A channel's weight is its gradient, averaged with the activation as the weight:
-//! `w_k = Σ_xy (A_k / Σ_xy A_k) · g_k` (equation 8), which follows from two axioms,
-//! sensitivity and conservation. Where a channel sums up to 0 the fraction is not
-//! defined: `Paper` gives it no weight, `PytorchGradCam` adds 10⁻⁷ to every sum.
+//! A channel's weight is the mean of its gradient, weighted by the activation:
+//! `w_k = Σ_xy (A_k / Σ_xy A_k) · g_k` (equation 8). It follows from two axioms, sensitivity and
+//! conservation. Where a channel sums to 0 the fraction is undefined: `Paper` gives the channel no
+//! weight, `PytorchGradCam` adds 10⁻⁷ to every sum.
 
 use ndarray::{Array1, ArrayView3, Axis};
 
-use super::methods::MethodSpec;
-use super::options::{Convention, Method};
-use super::total;
+use crate::explain::math::channels::channel_sum;
+use crate::explain::method::Method;
+use crate::explain::parameters::Convention;
+use crate::explain::spec::MethodSpec;
 
-pub(super) const ROW: MethodSpec = MethodSpec {
+pub(super) const SPEC: MethodSpec = MethodSpec {
     method: Method::XGradCam,
     name: "xgradcam",
     title: "XGrad-CAM",
     supports_signed: true,
-    maps: |stage| {
-        stage.of_weights(|gradient, activation| {
-            weights(gradient, activation, stage.options.convention)
+    maps: |context, _| {
+        context.weighted_maps(|gradient, activation| {
+            weights(gradient, activation, context.parameters.convention)
         })
     },
     ..MethodSpec::GRADIENT
@@ -34,13 +35,13 @@ pub fn weights(
     let channels = gradient.axis_iter(Axis(0)).zip(activation.axis_iter(Axis(0)));
     channels
         .map(|(gradient, activation)| {
-            let total = total(activation);
+            let sum = channel_sum(activation);
             let pairs = gradient.iter().zip(&activation);
             let product: f64 = pairs.map(|(&g, &a)| f64::from(g) * f64::from(a)).sum();
             let weight = match convention {
-                Convention::PytorchGradCam => product / (total + 1e-7),
-                _ if total == 0.0 => 0.0,
-                _ => product / total,
+                Convention::PytorchGradCam => product / (sum + 1e-7),
+                _ if sum == 0.0 => 0.0,
+                _ => product / sum,
             };
             weight as f32
         })
@@ -53,7 +54,7 @@ mod tests {
     use ndarray::array;
 
     #[test]
-    fn the_activation_weighs_the_gradient() {
+    fn the_gradient_is_averaged_with_the_activation_as_weight() {
         let gradient = array![[[1.0, 3.0]], [[5.0, 5.0]]];
         let activation = array![[[1.0, 3.0]], [[0.0, 0.0]]];
         for convention in [Convention::Paper, Convention::PytorchGradCam] {

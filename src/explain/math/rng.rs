@@ -1,17 +1,17 @@
-//! Numbers that look like chance and are the same every time.
+//! Reproducible pseudo-random numbers.
 //!
-//! A map that a client can't get again is no answer, so nothing here is drawn from the
-//! clock or the system: all of it follows from a seed. The generator is SplitMix64 (Steele,
-//! Lea and Flood, OOPSLA 2014).
+//! Every map must be reproducible, so nothing here comes from the clock or the operating system:
+//! the seed determines the whole sequence. The generator is SplitMix64 (Steele, Lea and Flood,
+//! OOPSLA 2014).
 
-/// A sequence of numbers that its seed decides.
+/// The SplitMix64 generator.
 #[derive(Clone, Debug)]
-pub struct Chance {
+pub struct SplitMix64 {
     state: u64,
 }
 
-impl Chance {
-    /// The sequence of this seed.
+impl SplitMix64 {
+    /// A generator that starts from `seed`.
     #[must_use]
     pub const fn new(seed: u64) -> Self {
         Self { state: seed }
@@ -25,18 +25,18 @@ impl Chance {
         mixed ^ (mixed >> 31)
     }
 
-    /// Evenly from 0 to 1, 1 left out.
-    pub fn unit(&mut self) -> f64 {
-        // The upper 53 bits are all that a double between 0 and 1 holds.
+    /// A value uniform in `[0, 1)`.
+    pub fn uniform(&mut self) -> f64 {
+        // The upper 53 bits fill the mantissa of a double.
         (self.next() >> 11) as f64 / (1_u64 << 53) as f64
     }
 
-    /// From the normal distribution of mean 0 and deviation 1, by Box and Muller's formula: two
-    /// even numbers for each, so that the n-th is the same whoever asks.
+    /// A value from the standard normal distribution, by the Box–Muller transform. Each takes two
+    /// uniform values, so the n-th does not depend on how the earlier ones were used.
     pub fn normal(&mut self) -> f64 {
-        let (radius, turn) = (self.unit(), self.unit());
-        // 1 − u is never 0, whose logarithm there is not.
-        (-2.0 * (1.0 - radius).ln()).sqrt() * (std::f64::consts::TAU * turn).cos()
+        let (radius, angle) = (self.uniform(), self.uniform());
+        // 1 − u is never 0, so its logarithm is finite.
+        (-2.0 * (1.0 - radius).ln()).sqrt() * (std::f64::consts::TAU * angle).cos()
     }
 }
 
@@ -44,11 +44,11 @@ impl Chance {
 mod tests {
     use super::*;
 
-    /// The first numbers of seed 1234567, as the generator's authors publish them.
+    /// The first values of seed 1234567, as published by the generator's authors.
     #[test]
     fn the_generator_is_splitmix64() {
-        let mut chance = Chance::new(1_234_567);
-        let first = [chance.next(), chance.next(), chance.next()];
+        let mut rng = SplitMix64::new(1_234_567);
+        let first = [rng.next(), rng.next(), rng.next()];
         assert_eq!(
             first,
             [6_457_827_717_110_365_317, 3_203_168_211_198_807_973, 9_817_491_932_198_370_423]
@@ -56,9 +56,9 @@ mod tests {
     }
 
     #[test]
-    fn normal_numbers_have_mean_0_and_deviation_1() {
-        let mut chance = Chance::new(3);
-        let many: Vec<f64> = (0..100_000).map(|_| chance.normal()).collect();
+    fn normal_values_have_mean_0_and_standard_deviation_1() {
+        let mut rng = SplitMix64::new(3);
+        let many: Vec<f64> = (0..100_000).map(|_| rng.normal()).collect();
         let mean = many.iter().sum::<f64>() / many.len() as f64;
         let variance =
             many.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / many.len() as f64;

@@ -1,28 +1,29 @@
 //! Ablation-CAM (Desai and Ramaswamy, WACV 2020).
 //!
-//! No gradient: a channel weighs what the score loses when the channel is taken out,
-//! `w_k = (y − y_k) / y` (equation 4), and the map is `ReLU(Σ_k w_k A_k)`. Only the tail of
-//! the model runs again, once a channel; a channel that is 0 everywhere loses nothing.
+//! No gradient: a channel's weight is the relative loss of score when the channel is ablated,
+//! `w_k = (y − y_k) / y` (equation 4), and the map is `ReLU(Σ_k w_k A_k)`. Only the part of the
+//! model behind the layer runs again, once per channel. A channel that is 0 everywhere loses
+//! nothing and needs no pass.
 //!
-//! - `Paper`: a channel is taken out by zeros. Of `y` in the denominator the absolute value is
-//!   taken: the formula as printed turns every weight round where the score is below 0, as the
-//!   logit of an unlikely class often is.
-//! - `PytorchGradCam`: the denominator is `y` as it is. Where the activation's minimum is not
-//!   exactly 0, a channel is filled with that minimum less 10⁷, and because the library looks for
-//!   the minimum anew for each channel of a batch of 32, the n-th of a batch gets the minimum less
-//!   n·10⁷.
+//! - `Paper`: an ablated channel is 0. The denominator is `|y|`: as printed, the formula flips the
+//!   sign of every weight where the score is negative, as the logit of an unlikely class often is.
+//! - `PytorchGradCam`: the denominator is `y`. Unless the activation's minimum is exactly 0, an
+//!   ablated channel is filled with that minimum minus 10⁷. The library recomputes the minimum for
+//!   each channel of a batch of 32, so the n-th channel of a batch gets the minimum minus n·10⁷.
 
 use ndarray::{Array1, Array2, ArrayView2, ArrayView3, ArrayViewMut3, Axis, s};
 
-use super::goal::ClassTarget;
-use super::methods::{MethodSpec, Needs};
-use super::options::{Convention, Method};
-use super::stage::MethodContext;
-use super::weighted_sum;
 use crate::engine::PassScores;
 use crate::error::Result;
+use crate::explain::context::MethodContext;
+use crate::explain::math::channels::weighted_sum;
+use crate::explain::method::Method;
+use crate::explain::parameters::Convention;
+use crate::explain::result::{Passes, TargetMap};
+use crate::explain::spec::{MethodSpec, Needs};
+use crate::explain::target::ClassTarget;
 
-pub(super) const ROW: MethodSpec = MethodSpec {
+pub(super) const SPEC: MethodSpec = MethodSpec {
     method: Method::AblationCam,
     name: "ablationcam",
     title: "Ablation-CAM",
@@ -32,34 +33,42 @@ pub(super) const ROW: MethodSpec = MethodSpec {
     ..MethodSpec::GRADIENT
 };
 
-fn maps(stage: &MethodContext<'_>) -> Result<Vec<Array2<f32>>> {
-    let (activation, convention) = (stage.activation, stage.options.convention);
+fn maps(context: &MethodContext<'_>, passes: &mut Passes) -> Result<Vec<TargetMap>> {
+    let (activation, convention) = (context.activation, context.parameters.convention);
+    let channels = activation.len_of(Axis(0));
     let plan = plan(activation, convention);
-    stage.skip(activation.len_of(Axis(0)) - plan.len());
-    let map = |answers: &PassScores, done: usize, goal: &ClassTarget| {
-        let weights =
-            weights(&plan[..done], stage.scores(answers), goal, convention, activation.dim().0);
+    passes.skipped += channels - plan.len();
+    let map = |scores: &PassScores, done: usize, target: &ClassTarget| -> Array2<f32> {
+        let scores = context.scores(scores);
+        let weights = weights(&plan[..done], scores, target, convention, channels);
         weighted_sum(weights.view(), activation)
     };
     // The first pass changes nothing, so that y and every y_k come from the same arithmetic.
-    let answers = stage.tail(
-        plan.len() + 1,
+    let count = plan.len() + 1;
+    let (first, before) = (&context.targets[0], *passes);
+    let reporter = context.reporter(first, count);
+    let scores = context.tail_passes(
+        count,
         |pass, out| ablate(activation, pass.checked_sub(1).map(|index| &plan[index]), out),
-        |done, answers| map(answers, done - 1, &stage.goals[0]),
+        |done, scores| {
+            let passes = Passes { tail: before.tail + done, ..before };
+            reporter.report(done, passes, || map(scores, done - 1, first));
+        },
     )?;
-    Ok(stage.goals.iter().map(|goal| map(&answers, plan.len(), goal)).collect())
+    passes.tail += count;
+    Ok(context.targets.iter().map(|target| map(&scores, plan.len(), target).into()).collect())
 }
 
-/// A channel that is taken out, and what stands in its place.
+/// A channel to ablate, and the value that replaces it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Ablation {
     /// The channel.
     pub channel: usize,
-    /// The value of all its places.
+    /// The value at all its positions.
     pub value: f32,
 }
 
-/// Which channels of an activation `[C, h, w]` are taken out, and how.
+/// The ablations of an activation `[C, h, w]`, one per pass.
 #[must_use]
 pub fn plan(activation: ArrayView3<'_, f32>, convention: Convention) -> Vec<Ablation> {
     const BATCH: usize = 32;
@@ -88,26 +97,26 @@ fn ablate(
     }
 }
 
-/// The weights `[C]` for the answers to an unchanged pass and one for each of `plan`, `[1 + K,
-/// classes]`.
+/// The weights `[C]` from the scores of an unchanged pass and of one pass per ablation of `plan`,
+/// `[1 + K, classes]`.
 #[must_use]
 pub fn weights(
     plan: &[Ablation],
-    answers: ArrayView2<'_, f32>,
-    goal: &ClassTarget,
+    scores: ArrayView2<'_, f32>,
+    target: &ClassTarget,
     convention: Convention,
     channels: usize,
 ) -> Array1<f32> {
     let mut weights = Array1::zeros(channels);
-    let scores = goal.scores(answers);
-    let whole = scores[0];
+    let scores = target.scores(scores);
+    let full = scores[0];
     let scale = match convention {
-        Convention::PytorchGradCam => whole,
-        _ => whole.abs(),
+        Convention::PytorchGradCam => full,
+        _ => full.abs(),
     };
     for (ablation, score) in plan.iter().zip(scores.iter().skip(1)) {
-        let lost = whole - score;
-        weights[ablation.channel] = if scale == 0.0 { lost } else { lost / scale };
+        let loss = full - score;
+        weights[ablation.channel] = if scale == 0.0 { loss } else { loss / scale };
     }
     weights
 }
@@ -118,13 +127,13 @@ mod tests {
     use ndarray::array;
 
     #[test]
-    fn what_the_score_loses_is_the_weight() {
+    fn a_channel_s_weight_is_the_relative_loss_of_score() {
         let activation = array![[[1.0, 0.0]], [[0.0, 0.0]], [[2.0, 3.0]]];
         let plan = plan(activation.view(), Convention::Paper);
         assert_eq!(plan.iter().map(|ablation| ablation.channel).collect::<Vec<_>>(), [0, 2]);
-        let answers = array![[4.0, -2.0], [3.0, -2.0], [6.0, -3.0]];
+        let scores = array![[4.0, -2.0], [3.0, -2.0], [6.0, -3.0]];
         let of = |class, convention| {
-            weights(&plan, answers.view(), &ClassTarget::of(class), convention, 3)
+            weights(&plan, scores.view(), &ClassTarget::new(class), convention, 3)
         };
         assert_eq!(of(0, Convention::Paper), array![0.25, 0.0, -0.5]);
         assert_eq!(of(1, Convention::Paper), array![0.0, 0.0, 0.5]);
@@ -132,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn the_library_fills_channels_with_ever_lower_numbers() {
+    fn pytorch_grad_cam_fills_channels_with_ever_lower_values() {
         let activation = ndarray::Array3::from_elem((34, 1, 1), -1.0);
         let values: Vec<f32> = plan(activation.view(), Convention::PytorchGradCam)
             .iter()

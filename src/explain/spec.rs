@@ -1,0 +1,115 @@
+//! What a method declares about itself: [`MethodSpec`].
+
+use super::context::MethodContext;
+use super::method::Method;
+use super::parameters::{Convention, Normalization, ScoreKind};
+use super::result::{Passes, TargetMap};
+use crate::error::Result;
+
+/// Everything the rest of the crate knows about a method.
+#[derive(Debug)]
+pub struct MethodSpec {
+    /// The method's identifier.
+    pub method: Method,
+    /// The name that requests and responses use.
+    pub name: &'static str,
+    /// Other spellings, in lower case without hyphens.
+    pub aliases: &'static [&'static str],
+    /// The name as papers write it.
+    pub title: &'static str,
+    /// What the method needs from the model besides the activation.
+    pub needs: Needs,
+    /// The conventions that define the method; `Paper` is always the first.
+    pub conventions: &'static [Convention],
+    /// The score that the paper explains.
+    pub paper_score: ScoreKind,
+    /// How the paper normalises the finished map.
+    pub paper_normalization: Normalization,
+    /// Whether the map depends on the class.
+    pub class_discriminative: bool,
+    /// Whether passes are weighted by the score itself, not by a difference of scores.
+    pub weighs_by_score: bool,
+    /// Whether a ReLU is applied before min–max normalisation.
+    pub relu: bool,
+    /// Whether negative values of the map, before the ReLU, are evidence against the class.
+    pub supports_signed: bool,
+    /// The parameters that this method reads and not all others do.
+    pub parameters: &'static [&'static str],
+    /// Computes the maps.
+    pub maps: ComputeMaps,
+}
+
+/// Computes one map `[h, w]` per target of the context, in order, before any ReLU. Adds the
+/// passes that it runs to the [`Passes`].
+pub type ComputeMaps = fn(&MethodContext<'_>, &mut Passes) -> Result<Vec<TargetMap>>;
+
+/// What a method needs from the model besides the activation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Needs {
+    /// Nothing.
+    Nothing,
+    /// The target's gradient at the layer.
+    Gradient,
+    /// Passes of masked inputs.
+    Masked,
+    /// Passes of changed activations through the part of the model behind the layer.
+    Tail,
+}
+
+impl Needs {
+    /// True for methods that need the backward pass.
+    #[must_use]
+    pub const fn gradient(self) -> bool {
+        matches!(self, Self::Gradient)
+    }
+
+    /// True for methods that run the part of the model behind the layer on its own.
+    #[must_use]
+    pub const fn tail(self) -> bool {
+        matches!(self, Self::Tail)
+    }
+}
+
+impl MethodSpec {
+    /// The defaults of a method that uses the class's gradient. A spec overrides what differs.
+    pub(super) const GRADIENT: Self = Self {
+        method: Method::GradCam,
+        name: "",
+        aliases: &[],
+        title: "",
+        needs: Needs::Gradient,
+        conventions: &[Convention::Paper, Convention::PytorchGradCam],
+        paper_score: ScoreKind::Logit,
+        paper_normalization: Normalization::Max,
+        class_discriminative: true,
+        weighs_by_score: false,
+        relu: true,
+        supports_signed: false,
+        parameters: &[],
+        maps: |_, _| Ok(Vec::new()),
+    };
+
+    /// The score that a convention differentiates, or weights passes by.
+    #[must_use]
+    pub const fn score(&self, convention: Convention) -> ScoreKind {
+        match convention {
+            Convention::Paper => self.paper_score,
+            Convention::Article => ScoreKind::Probability,
+            Convention::PytorchGradCam | Convention::OpenvinoXai | Convention::TorchCam => {
+                ScoreKind::Logit
+            }
+        }
+    }
+
+    /// The normalisation that a convention ends with.
+    #[must_use]
+    pub const fn normalization(&self, convention: Convention) -> Normalization {
+        match convention {
+            Convention::Paper => self.paper_normalization,
+            Convention::Article => Normalization::Max,
+            Convention::PytorchGradCam | Convention::OpenvinoXai | Convention::TorchCam => {
+                Normalization::MinMax
+            }
+        }
+    }
+}
