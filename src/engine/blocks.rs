@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use camlens_kernels::BLOCKS;
+use camlens_kernels::NCHWC_BLOCKS;
 use ndarray::Array4;
 use ort::value::TensorRef;
 use prost::Message;
@@ -19,7 +19,9 @@ const PLACES: usize = 2;
 /// where they lie as in no blocks that camlens's operators take.
 pub(super) fn kept(runtime: &Runtime) -> Option<usize> {
     let turned = turned(runtime).ok()?;
-    BLOCKS.into_iter().find(|&lanes| (0..turned.len()).all(|at| turned[at] == number_at(at, lanes)))
+    NCHWC_BLOCKS
+        .into_iter()
+        .find(|&lanes| (0..turned.len()).all(|at| turned[at] == number_at(at, lanes)))
 }
 
 /// Every number says which it is.

@@ -3,7 +3,7 @@
 //!
 //! [`crate::graph::fast::along`] says which inputs and attributes such a node has.
 
-use camlens_kernels::{Expression, Inline, Pool, Tensor};
+use camlens_kernels::{BoundExpression, Executor, Expression, InvalidArgument, Tensor};
 use ort::operator::{ComputeContext, KernelContext};
 
 use super::elementwise::expression;
@@ -71,11 +71,13 @@ impl Along {
     pub(super) fn source<'a>(
         &'a self,
         inputs: &Inputs<'a>,
-    ) -> ort::Result<(Vec<usize>, Option<Inline<'a>>)> {
+    ) -> ort::Result<(Vec<usize>, Option<BoundExpression<'a>>)> {
         let shapes: Vec<&[usize]> = inputs.sources.iter().map(|tensor| tensor.shape).collect();
-        let shape = Expression::shape(&shapes).map_err(ort::Error::new)?;
-        let before =
-            self.before.as_ref().map(|before| Inline::new(before, None, &inputs.sources, &shape));
+        let shape = Expression::broadcast_shape(&shapes).map_err(ort::Error::new)?;
+        let before = self
+            .before
+            .as_ref()
+            .map(|before| BoundExpression::new(before, None, &inputs.sources, &shape));
         Ok((shape, before.transpose().map_err(ort::Error::new)?))
     }
 
@@ -86,21 +88,22 @@ impl Along {
         context: &ComputeContext,
         shape: &[usize],
         inputs: &Inputs<'_>,
-        threads: &dyn Pool,
-        convolve: impl Fn(Option<&Inline<'_>>, &mut [f32]) -> Result<(), String>,
+        threads: &dyn Executor,
+        convolve: impl Fn(Option<&BoundExpression<'_>>, &mut [f32]) -> Result<(), InvalidArgument>,
     ) -> ort::Result<()> {
         let mut wide = shape.to_vec();
         if self.after.is_some() {
             let shapes =
                 std::iter::once(shape).chain(inputs.after.iter().map(|tensor| tensor.shape));
-            wide = Expression::shape(&shapes.collect::<Vec<_>>()).map_err(ort::Error::new)?;
+            wide = Expression::broadcast_shape(&shapes.collect::<Vec<_>>())
+                .map_err(ort::Error::new)?;
         }
         let mut output = output(context, &self.order.told(&wide))?;
         let (_, output) = output.try_extract_tensor_mut::<f32>()?;
         let done = match &self.after {
             None => convolve(None, output),
             Some((after, handed)) if wide == shape => {
-                Inline::new(after, Some(*handed), &inputs.after, shape)
+                BoundExpression::new(after, Some(*handed), &inputs.after, shape)
                     .and_then(|after| convolve(Some(&after), output))
             }
             // What is broadcast to more numbers than it has is worked out first.
@@ -109,7 +112,7 @@ impl Along {
                 convolve(None, &mut own).and_then(|()| {
                     let mut all = inputs.after.clone();
                     all.insert((*handed).min(all.len()), Tensor { data: &own, shape });
-                    Inline::new(after, None, &all, &wide)?.run(output, threads)
+                    BoundExpression::new(after, None, &all, &wide)?.run(output, threads)
                 })
             }
         };

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use camlens_kernels::{Batch, Chain, Link, Tap, Weights};
+use camlens_kernels::{Batch, ChainOutput, ConvChain, ConvLayer, ConvWeights};
 use ort::operator::{
     ComputeContext, Kernel, KernelContext, Operator, OperatorInput, OperatorOutput,
 };
@@ -49,16 +49,16 @@ impl Operator for ConvolutionChain {
                 let bias = (has_bias != 0).then_some(input + 1);
                 let name = inputs.get(input).map_or("", String::as_str);
                 let weights = shared(&self.0.store.weights, name, || load(context, input, bias))?;
-                links.push(Link { weights, relu: relu != 0, pool: pool != 0 });
+                links.push(ConvLayer { weights, relu: relu != 0, max_pool: pool != 0 });
                 input += 1 + has_bias as usize;
             }
-            Chain::new(links).map_err(ort::Error::new)
+            ConvChain::new(links).map_err(ort::Error::new)
         })?;
         let taps = taps
             .as_chunks()
             .0
             .iter()
-            .map(|&[link, is_pooled]| Tap { link: link as usize, is_pooled: is_pooled != 0 });
+            .map(|&[layer, pooled]| ChainOutput { layer: layer as usize, pooled: pooled != 0 });
         Ok(ChainKernel { chain, taps: taps.collect(), operators: self.0.clone() })
     }
 }
@@ -79,7 +79,11 @@ fn shared<T>(
 }
 
 /// Rearranges a link's weights `[out, in, 3, 3]`, input `index` of the node, with its bias.
-fn load(context: &KernelContext<'_>, index: usize, bias: Option<usize>) -> ort::Result<Weights> {
+fn load(
+    context: &KernelContext<'_>,
+    index: usize,
+    bias: Option<usize>,
+) -> ort::Result<ConvWeights> {
     let constant = |index: usize| -> ort::Result<(Vec<i64>, Vec<f32>)> {
         let value: ValueRef<'_, DynTensorValueType> = context.constant_input(index)?;
         Ok((value.shape().to_vec(), floats(&value)?))
@@ -89,13 +93,14 @@ fn load(context: &KernelContext<'_>, index: usize, bias: Option<usize>) -> ort::
     let [outs, ins, 3, 3] = shape[..] else {
         return Err(ort::Error::new(format!("{OPERATOR} takes filters of 3x3, not {shape:?}")));
     };
-    Weights::new(&weights, bias.as_deref(), outs as usize, ins as usize).map_err(ort::Error::new)
+    ConvWeights::new(&weights, bias.as_deref(), outs as usize, ins as usize)
+        .map_err(ort::Error::new)
 }
 
 /// The operator in one session.
 pub(super) struct ChainKernel {
-    chain: Arc<Chain>,
-    taps: Vec<Tap>,
+    chain: Arc<ConvChain>,
+    taps: Vec<ChainOutput>,
     operators: Operators,
 }
 
@@ -109,7 +114,8 @@ impl Kernel for ChainKernel {
         let (images, height, width) = (images as usize, height as usize, width as usize);
         let mut outputs = Vec::with_capacity(self.taps.len());
         for (index, tap) in self.taps.iter().enumerate() {
-            let [channels, h, w] = self.chain.shape(*tap, height, width).map(|size| size as i64);
+            let [channels, h, w] =
+                self.chain.output_shape(*tap, height, width).map(|size| size as i64);
             let value = context.output(index, [images as i64, channels, h, w])?;
             outputs.push(value.ok_or_else(unread)?);
         }
@@ -118,13 +124,13 @@ impl Kernel for ChainKernel {
             taps.push((*tap, value.try_extract_tensor_mut::<f32>()?.1));
         }
         let batch = Batch { data, images, height, width };
-        let settings = camlens_kernels::Settings {
-            stop: &self.operators.stop.0,
-            skip_rest: self.operators.skip_zeros,
+        let settings = camlens_kernels::RunOptions {
+            cancel: &self.operators.stop.0,
+            skip_zero_regions: self.operators.skip_zeros,
         };
         let threads = RuntimeThreads { context, count: self.operators.threads };
         self.chain
             .run(batch, &mut taps, &threads, settings)
-            .map_err(|camlens_kernels::Stopped| ort::Error::new("stopped"))
+            .map_err(|camlens_kernels::Cancelled| ort::Error::new("stopped"))
     }
 }

@@ -1,6 +1,6 @@
 //! Depthwise convolutions and their transposes.
 
-use camlens_kernels::{Direction, Maps, Window};
+use camlens_kernels::{Direction, FeatureMaps, Window};
 use ort::operator::{
     ComputeContext, Kernel, KernelContext, Operator, OperatorInput, OperatorOutput,
 };
@@ -41,7 +41,7 @@ impl Operator for Depthwise {
         };
         let after = [bottom, right];
         let transposed = context.get::<i64>(TRANSPOSED).is_some_and(|transposed| transposed != 0);
-        let direction = if transposed { Direction::Back } else { Direction::There };
+        let direction = if transposed { Direction::Transposed } else { Direction::Forward };
         let padding = sizes(context, "output_padding")?;
         let along = Along::new(context)?;
         Ok(DepthwiseKernel { along, window, direction, after, padding, threads: self.threads })
@@ -76,8 +76,8 @@ impl DepthwiseKernel {
         let (reach, pads) =
             ((kernel[axis] - 1) * dilations[axis] + 1, pads[axis] + self.after[axis]);
         match self.direction {
-            Direction::There => Some((input + pads).checked_sub(reach)? / strides[axis] + 1),
-            Direction::Back => {
+            Direction::Forward => Some((input + pads).checked_sub(reach)? / strides[axis] + 1),
+            Direction::Transposed => {
                 ((input.checked_sub(1)?) * strides[axis] + reach + self.padding[axis])
                     .checked_sub(pads)
             }
@@ -105,22 +105,22 @@ impl Kernel for DepthwiseKernel {
             return Err(wrong());
         };
         let threads = RuntimeThreads { context, count: self.threads };
-        let job = camlens_kernels::Depthwise {
-            input: Maps { data: inputs.sources[0].data, channels, size: from },
-            before: before.as_ref(),
+        let job = camlens_kernels::DepthwiseConv {
+            input: FeatureMaps { data: inputs.sources[0].data, channels, size: from },
+            prologue: before.as_ref(),
             weights: &weights,
             window: self.window,
             direction: self.direction,
-            size: [h, w],
-            after: None,
+            output_size: [h, w],
+            epilogue: None,
         };
         let mut made = shape.clone();
         made[2..4].copy_from_slice(&[h, w]);
         self.along.run(context, &made, &inputs, &threads, |after, output| {
-            let job = camlens_kernels::Depthwise { after, ..job };
+            let job = camlens_kernels::DepthwiseConv { epilogue: after, ..job };
             match order {
                 Order::Planes => job.run(output, &threads),
-                Order::Blocks(lanes) => job.run_in_blocks(lanes, output, &threads),
+                Order::Blocks(lanes) => job.run_nchwc(lanes, output, &threads),
             }
         })
     }

@@ -1,6 +1,6 @@
 //! Elementwise expressions.
 
-use camlens_kernels::{Expression, Inline, Op, Step, Tensor};
+use camlens_kernels::{BoundExpression, Expression, Op, Step, Tensor};
 use ort::operator::{
     ComputeContext, Kernel, KernelContext, Operator, OperatorInput, OperatorOutput,
 };
@@ -85,9 +85,9 @@ impl Kernel for ElementwiseKernel {
         let numbers = Numbers::of(&values, self.order)?;
         let tensors: Vec<Tensor<'_>> = numbers.iter().map(Numbers::tensor).collect();
         let shapes: Vec<&[usize]> = tensors.iter().map(|tensor| tensor.shape).collect();
-        let shape = Expression::shape(&shapes).map_err(ort::Error::new)?;
-        let inline =
-            Inline::new(&self.expression, None, &tensors, &shape).map_err(ort::Error::new)?;
+        let shape = Expression::broadcast_shape(&shapes).map_err(ort::Error::new)?;
+        let inline = BoundExpression::new(&self.expression, None, &tensors, &shape)
+            .map_err(ort::Error::new)?;
         let threads = RuntimeThreads { context, count: self.threads };
         let mut made = shape.clone();
         if let (true, [_, _, height, width, _]) = (self.sums, made.as_mut_slice()) {
@@ -97,7 +97,7 @@ impl Kernel for ElementwiseKernel {
         let (_, output) = output.try_extract_tensor_mut::<f32>()?;
         let done = match (self.sums, shape.as_slice()) {
             (true, &[_, _, height, width, lanes]) => {
-                inline.sums([height * width, lanes], output, &threads)
+                inline.channel_sums([height * width, lanes], output, &threads)
             }
             _ => inline.run(output, &threads),
         };

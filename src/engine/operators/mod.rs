@@ -15,7 +15,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 
-use camlens_kernels::{Chain, Pool, Tensor, Weights};
+use camlens_kernels::{ConvChain, ConvWeights, Executor, Tensor};
 use ort::operator::{ComputeContext, OperatorDomain};
 use ort::value::{DynTensorValueType, TensorElementType, ValueRef, ValueRefMut};
 
@@ -50,8 +50,8 @@ pub(super) struct Operators {
 /// Weights and chains by name, for as long as a session uses them.
 #[derive(Default)]
 struct Store {
-    weights: Mutex<HashMap<String, Weak<Weights>>>,
-    chains: Mutex<HashMap<String, Weak<Chain>>>,
+    weights: Mutex<HashMap<String, Weak<ConvWeights>>>,
+    chains: Mutex<HashMap<String, Weak<ConvChain>>>,
 }
 
 impl Operators {
@@ -151,7 +151,7 @@ struct RuntimeThreads<'a> {
     count: usize,
 }
 
-impl Pool for RuntimeThreads<'_> {
+impl Executor for RuntimeThreads<'_> {
     fn run(&self, count: usize, piece: &(dyn Fn(usize) + Sync)) {
         // It fails only before the first piece, where the runtime has no threads to give.
         if count < 2 || self.context.par_for(count, count, piece).is_err() {

@@ -46,7 +46,7 @@ pub struct Fused {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Machine {
     /// How many channels the runtime's convolutions keep together in a block, where they do: one
-    /// of [`camlens_kernels::BLOCKS`].
+    /// of [`camlens_kernels::NCHWC_BLOCKS`].
     pub block: Option<usize>,
 }
 
@@ -54,7 +54,7 @@ pub struct Machine {
 pub fn fuse(model: &mut ModelProto, machine: Machine) -> Fused {
     let Some(graph) = &mut model.graph else { return Fused::default() };
     // The others would take them as convolutions of floats.
-    let integers = integers::fuse(graph, camlens_kernels::sums_bytes_exactly());
+    let integers = integers::fuse(graph, camlens_kernels::has_exact_int8_dot());
     let mut fused = Fused {
         chains: chain::fuse(graph),
         products: products::fuse(graph),
