@@ -5,7 +5,8 @@ use std::fmt;
 /// Arguments that do not fit together: a slice whose length contradicts its shape, a channel
 /// count that does not match, a stride of zero, an expression that reads a later step.
 ///
-/// The message names the mismatch. It is meant for whoever wrote the call, not for end users.
+/// The message names the mismatch. It is meant for the developer of the calling code, not for end
+/// users.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InvalidArgument(String);
 

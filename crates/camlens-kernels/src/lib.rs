@@ -12,7 +12,7 @@
 //!   arithmetic fused before and after it. NCHWc maps stay in their layout.
 //! - [`Expression`] evaluates chains of elementwise operations in one pass over memory, and
 //!   gradients of common activation functions in a single loop.
-//! - [`gemv`] and [`gemv_transposed`] multiply with large matrices without reading the rows and
+//! - [`gemv()`] and [`gemv_transposed`] multiply with large matrices without reading the rows and
 //!   columns that meet zeros.
 //!
 //! All tensors are 32-bit floats. Each kernel is compiled for AVX-512F, AVX2 with FMA, NEON, and in

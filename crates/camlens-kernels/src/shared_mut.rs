@@ -2,7 +2,7 @@
 
 /// A pointer into a buffer that several tasks write at once, each to elements of its own.
 ///
-/// This type only makes the pointer `Send` and `Sync`. Whoever dereferences it must show that no
+/// This type only makes the pointer `Send` and `Sync`. Each use that dereferences it states why no
 /// two tasks touch the same element.
 #[derive(Clone, Copy)]
 pub(crate) struct SharedMut<T>(*mut T);

@@ -206,7 +206,7 @@ mod tests {
         ConvChain { kernels, ..ConvChain::new(layers).unwrap() }
     }
 
-    /// An image that is non-zero in columns 10 to 19 alone.
+    /// An image that is non-zero only in columns 10 to 19.
     fn image() -> Vec<f32> {
         let value = |index: usize| {
             if (10..20).contains(&(index % SIZE.width)) { 1.0 + (index % 7) as f32 } else { 0.0 }

@@ -10,8 +10,8 @@ use crate::simd::Isa;
 
 /// Steps, the last of which gives the result.
 ///
-/// Steps are fused when the expression is built: copies disappear, two steps of which the second
-/// alone reads the first become one loop, and so do the steps of a HardSwish or SiLU gradient.
+/// Steps are fused when the expression is built. Copies are removed; two steps become one loop if
+/// the second is the only reader of the first; so do the steps of a HardSwish or SiLU gradient.
 ///
 /// ```
 /// use camlens_kernels::{BoundExpression, Expression, Op, Serial, Step, Tensor};
@@ -44,7 +44,7 @@ pub struct Expression {
 }
 
 impl Expression {
-    /// Builds an expression of so many inputs, these constants, and these steps.
+    /// Builds an expression from its number of inputs, its constants and its steps.
     ///
     /// # Errors
     /// When there is no input or no step, or a step reads a value that is not numbered before it.

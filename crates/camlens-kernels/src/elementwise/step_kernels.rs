@@ -10,7 +10,7 @@ pub(super) fn run(isa: Isa, kind: StepKind, operands: [&[f32]; 3], to: &mut [f32
     match isa {
         Isa::Portable => loops::<false>(kind, operands, to),
         #[cfg(target_arch = "x86_64")]
-        // SAFETY: an `Isa` is only made on a processor that supports it.
+        // SAFETY: an `Isa` comes from `Isa::available`, which checks that the processor supports it.
         Isa::Avx2 => unsafe { avx2(kind, operands, to) },
         #[cfg(target_arch = "x86_64")]
         // SAFETY: as above.
@@ -141,9 +141,9 @@ fn sigmoid<const FUSED: bool>(x: f32) -> f32 {
     1.0 / (1.0 + exp_clamped::<FUSED>(-x))
 }
 
-/// Below this, eˣ is no normal number.
+/// Below this, eˣ is subnormal or zero.
 const LOW: f32 = -87.336_54;
-/// Above this, the power 2ⁿ in [`exp_clamped`] is no finite number.
+/// Above this, the factor 2ⁿ in [`exp_clamped`] overflows.
 const HIGH: f32 = 88.376_26;
 
 /// eˣ, flushed to 0 and ∞ outside the range from `LOW` to `HIGH`.

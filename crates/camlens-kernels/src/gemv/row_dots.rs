@@ -105,8 +105,8 @@ fn pack(input: &[f32], columns: usize, blocks: usize) -> Vec<Block16> {
 /// do its inputs.
 pub(super) type Kernel = unsafe fn(&mut Job<'_>);
 
-/// The kernel for an instruction set. The constant is the number of inputs whose sums over
-/// [`ROWS`] rows fit the registers.
+/// The kernel for an instruction set. Its const parameter is how many inputs are multiplied
+/// together: as many as have room for the sums over [`ROWS`] rows in registers.
 pub(super) const fn kernel_for(isa: Isa) -> Kernel {
     match isa {
         Isa::Portable => dots::<Portable, 1>,
