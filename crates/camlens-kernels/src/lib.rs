@@ -1,56 +1,78 @@
-//! What ONNX Runtime takes longer for than it must: chains of 3×3 convolutions, products with
-//! zeros, and what a backward pass is made of.
+//! CPU kernels for explaining convolutional networks: fused convolution chains, depthwise
+//! convolutions and their transposes, elementwise expressions, and matrix–vector products that skip
+//! zeros.
 //!
-//! A [`Chain`] runs convolutions of stride 1 and padding 1, each with its ReLU and
-//! 2×2 pooling, one after another. It takes and gives ordinary `[N, C, H, W]`
-//! arrays of 32-bit floats; between its links, maps stay in blocks of 16 channels
-//! ([`Lanes`]), which is what the processor's vectors want. Two things make it
-//! fast:
+//! The kernels cover what a general inference runtime does slowly when it runs a backward pass, or
+//! hundreds of masked forward passes:
 //!
-//! - Winograd's algorithm needs a quarter of the multiplications (`winograd`).
-//! - Where an image is zero, nothing is computed that zeros would not give anyway (`support`).
+//! - [`ConvChain`] runs 3×3 convolutions with ReLU and max pooling. It uses Winograd's F(4×4, 3×3)
+//!   (Lavin and Gray 2016, arXiv 1509.09308), needs no reorder between layers, and does not compute
+//!   regions of the input that are zero.
+//! - [`DepthwiseConv`] computes a depthwise convolution or its transpose, with elementwise
+//!   arithmetic fused before and after it. NCHWc maps stay in their layout.
+//! - [`Expression`] evaluates chains of elementwise operations in one pass over memory, and
+//!   gradients of common activation functions in a single loop.
+//! - [`gemv()`] and [`gemv_transposed`] multiply with large matrices without reading the rows and
+//!   columns that meet zeros.
 //!
-//! [`product`] and [`product_transposed`] multiply with a matrix too large for any cache, as fast
-//! as the memory gives it, and do not ask for what is multiplied by zero (`products`).
+//! All tensors are 32-bit floats. Each kernel is compiled for AVX-512F, AVX2 with FMA, NEON, and in
+//! plain Rust; the fastest version that the processor supports is chosen at run time.
 //!
-//! An [`Expression`] is elementwise arithmetic in one go: each input is read once, whatever is done
-//! with it (`elementwise`). [`Depthwise`] convolves every channel with its own filter, or carries a
-//! gradient back through that, and works out expressions on what it reads and makes while that is
-//! in the cache (`depthwise`). Both take maps in blocks of [`BLOCKS`] channels, too.
+//! The crate starts no threads of its own and reads no files: a caller lends its threads as an
+//! [`Executor`] and passes slices. It knows nothing of model formats.
 //!
-//! A chain promises the convolution's result within a few parts in a million of its
-//! largest value, for any size, any number of channels and any batch; that no thread but
-//! the caller's [`Pool`] is used; and that raising the stop flag ends a run within
-//! milliseconds. The crate knows nothing of ONNX.
+//! # Example
 //!
-//! `unsafe` stands in `simd` (intrinsics), `loops` and `depthwise` (pointers into shared
-//! buffers), `lanes`, and where the others hand disjoint parts of a buffer to threads.
+//! ```
+//! use std::sync::Arc;
+//! use std::sync::atomic::AtomicBool;
+//!
+//! use camlens_kernels::{
+//!     Batch, ChainOutput, ConvChain, ConvLayer, ConvWeights, RunOptions, Serial,
+//! };
+//!
+//! // One layer: 3 channels to 1, every weight 1, then ReLU and 2×2 max pooling.
+//! let weights = Arc::new(ConvWeights::new(&[1.0; 27], None, 1, 3)?);
+//! let chain = ConvChain::new(vec![ConvLayer { weights, relu: true, max_pool: true }])?;
+//!
+//! let image = [1.0; 3 * 4 * 4];
+//! let batch = Batch { data: &image, images: 1, height: 4, width: 4 };
+//! let last = ChainOutput { layer: 0, pooled: true };
+//! assert_eq!(chain.output_shape(last, 4, 4), [1, 2, 2]);
+//!
+//! let mut output = [0.0; 4];
+//! let cancel = AtomicBool::new(false);
+//! let options = RunOptions { cancel: &cancel, skip_zero_regions: true };
+//! chain.run(batch, &mut [(last, &mut output)], &Serial, options)?;
+//! // Each pooling window contains a position whose 3×3 neighbourhood lies inside the image.
+//! assert_eq!(output, [27.0; 4]);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # Unsafe code
+//!
+//! `unsafe` appears where vector intrinsics are called (`simd`), in the inner loops that take raw
+//! pointers (`conv_chain::kernels`, `gemv`, `depthwise::correlate`, `depthwise::nchwc`), and where
+//! tasks write disjoint parts of one slice. The public API is safe: it checks every length before a
+//! kernel runs. The property tests run under AddressSanitizer, too.
 
-mod chain;
+mod block16;
+mod conv_chain;
 mod depthwise;
 mod elementwise;
-mod lanes;
-mod layout;
-mod loops;
-mod pool;
-mod products;
+mod error;
+mod executor;
+mod gemv;
+mod shared_mut;
 mod simd;
-mod stage;
-mod steps;
-mod support;
-mod weights;
-mod winograd;
 
-pub use chain::{Batch, Chain, Link, Settings, Tap};
-pub use depthwise::{Depthwise, Direction, Maps, Window};
-pub use elementwise::{Expression, Inline, Op, Step, Tensor};
-pub use lanes::Lanes;
-pub use pool::{Pool, Scoped, Serial};
-pub use products::{Matrix, product, product_transposed};
-pub use simd::sums_bytes_exactly;
-pub use stage::Stopped;
-pub use weights::Weights;
-
-/// How many channels a block may hold where a kernel takes maps in blocks: ONNX Runtime's
-/// convolutions keep 16 together on processors with AVX-512, and 8 on others.
-pub const BLOCKS: [usize; 2] = [8, 16];
+pub use block16::NCHWC_BLOCKS;
+pub use conv_chain::{
+    Batch, Cancelled, ChainOutput, ConvChain, ConvLayer, ConvWeights, RunOptions,
+};
+pub use depthwise::{DepthwiseConv, Direction, FeatureMaps, Window};
+pub use elementwise::{BoundExpression, Expression, Op, Step, Tensor};
+pub use error::InvalidArgument;
+pub use executor::{Executor, ScopedThreads, Serial};
+pub use gemv::{Matrix, gemv, gemv_transposed};
+pub use simd::has_exact_int8_dot;

@@ -42,7 +42,7 @@ pub struct FusionReport {
 /// Properties of the CPU that decide which passes run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TargetCpu {
-    /// Channels per block of ONNX Runtime's NCHWc convolutions: one of [`camlens_kernels::BLOCKS`],
+    /// Channels per block of ONNX Runtime's NCHWc convolutions: one of [`camlens_kernels::NCHWC_BLOCKS`],
     /// or `None` where it has none.
     pub nchwc_block: Option<usize>,
 }
@@ -51,7 +51,7 @@ pub struct TargetCpu {
 pub fn optimize(model: &mut ModelProto, cpu: TargetCpu) -> FusionReport {
     let Some(graph) = &mut model.graph else { return FusionReport::default() };
     // First, because the other passes would take these as floating-point convolutions.
-    let qlinear = qlinear::fuse(graph, camlens_kernels::sums_bytes_exactly());
+    let qlinear = qlinear::fuse(graph, camlens_kernels::has_exact_int8_dot());
     let mut report = FusionReport {
         conv_chains: conv_chain::fuse(graph),
         gemv: gemv::fuse(graph),

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 
-use camlens_kernels::{Chain, Weights};
+use camlens_kernels::{ConvChain, ConvWeights};
 use ort::operator::OperatorDomain;
 
 use super::common::DOMAIN;
@@ -41,8 +41,8 @@ pub(crate) struct Operators {
 /// Transformed weights and chains by name, for as long as a session uses them.
 #[derive(Default)]
 pub(crate) struct Store {
-    pub(crate) weights: Mutex<HashMap<String, Weak<Weights>>>,
-    pub(crate) chains: Mutex<HashMap<String, Weak<Chain>>>,
+    pub(crate) weights: Mutex<HashMap<String, Weak<ConvWeights>>>,
+    pub(crate) chains: Mutex<HashMap<String, Weak<ConvChain>>>,
 }
 
 impl Operators {

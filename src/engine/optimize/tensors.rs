@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use camlens_kernels::{Pool, Tensor};
+use camlens_kernels::{Executor, Tensor};
 use ort::operator::ComputeContext;
 use ort::value::{DynTensorValueType, TensorElementType, ValueRef, ValueRefMut};
 
@@ -89,11 +89,11 @@ pub(crate) struct RuntimeThreads<'a> {
     pub(crate) count: usize,
 }
 
-impl Pool for RuntimeThreads<'_> {
-    fn run(&self, count: usize, piece: &(dyn Fn(usize) + Sync)) {
+impl Executor for RuntimeThreads<'_> {
+    fn run(&self, count: usize, task: &(dyn Fn(usize) + Sync)) {
         // `par_for` fails only before the first task, when the runtime has no threads to offer.
-        if count < 2 || self.context.par_for(count, count, piece).is_err() {
-            (0..count).for_each(piece);
+        if count < 2 || self.context.par_for(count, count, task).is_err() {
+            (0..count).for_each(task);
         }
     }
 

@@ -1,84 +1,110 @@
-//! Where the numbers lie that a weight multiplies: the same for every channel.
+//! Where the inputs that a weight multiplies lie in a framed map. The plan is the same for every
+//! channel.
+//!
+//! Strides are handled by interleaved phases. Forward, the input is split into `stride` phases per
+//! axis: phase p holds the elements p, p + stride, p + 2·stride, … of the framed input, so that a
+//! tap reads adjacent elements of one phase. Transposed, the output is computed in `stride` phases,
+//! each with the taps that reach it.
 
-use super::{Direction, Window};
+use super::types::{Direction, Window};
+use crate::error::InvalidArgument;
 
-/// A weight's place in the filter, and where what it multiplies lies in the source, seen from the
-/// result.
+/// A tap of the filter: its weight's index, and where what it multiplies lies in the framed input,
+/// relative to the output position.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Tap {
     pub(super) weight: usize,
     pub(super) offset: usize,
 }
 
-/// One axis, whichever way: where the source's numbers go and where the result's come from.
-#[derive(Debug)]
-pub(super) struct Axis {
-    /// Interleaved parts of the source, and of the result; one of both is 1.
-    pub(super) sources: usize,
-    pub(super) results: usize,
-    /// Zeros before the first number of the source.
-    pub(super) before: usize,
-    /// The longest that a part of the framed source gets.
-    pub(super) len: usize,
-    /// For each part of the result: (place in the filter, part of the source, offset).
-    pub(super) taps: Vec<Vec<(usize, usize, usize)>>,
+/// A tap along one axis.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct AxisTap {
+    /// Index along the filter's axis.
+    pub(super) index: usize,
+    /// Phase of the input that it reads.
+    pub(super) phase: usize,
+    /// Offset in that phase.
+    pub(super) offset: usize,
 }
 
-impl Axis {
+/// One axis of the plan.
+#[derive(Debug)]
+pub(super) struct AxisPlan {
+    /// Phases of the input and of the output; one of the two is 1.
+    pub(super) in_phases: usize,
+    pub(super) out_phases: usize,
+    /// Zeros before the first element of the input.
+    pub(super) pad_before: usize,
+    /// Length of the longest phase of the framed input.
+    pub(super) len: usize,
+    /// The taps, for each phase of the output.
+    pub(super) taps: Vec<Vec<AxisTap>>,
+}
+
+impl AxisPlan {
     fn new(
         window: Window,
         axis: usize,
         direction: Direction,
-        source: usize,
-        result: usize,
+        in_len: usize,
+        out_len: usize,
     ) -> Self {
         let [kernel, stride, dilation, pad] =
             [window.kernel, window.strides, window.dilations, window.pads].map(|of| of[axis]);
         match direction {
-            Direction::There => {
-                let taps = (0..kernel)
-                    .map(|k| (k, k * dilation % stride, k * dilation / stride))
-                    .collect();
+            Direction::Forward => {
+                let tap = |k: usize| AxisTap {
+                    index: k,
+                    phase: k * dilation % stride,
+                    offset: k * dilation / stride,
+                };
                 let framed =
-                    (source + pad).max((result.max(1) - 1) * stride + (kernel - 1) * dilation + 1);
+                    (in_len + pad).max((out_len.max(1) - 1) * stride + (kernel - 1) * dilation + 1);
                 Self {
-                    sources: stride,
-                    results: 1,
-                    before: pad,
+                    in_phases: stride,
+                    out_phases: 1,
+                    pad_before: pad,
                     len: framed.div_ceil(stride),
-                    taps: vec![taps],
+                    taps: vec![(0..kernel).map(tap).collect()],
                 }
             }
-            Direction::Back => {
-                // Place y = stride·j + part of the result meets place o of the source where
+            Direction::Transposed => {
+                // Output element y = stride·j + phase reads input element o where
                 // o·stride + k·dilation = y + pad.
                 let reach = (kernel - 1) * dilation;
-                let before = reach.div_ceil(stride);
-                let places = |part: usize| {
-                    let seen = |k: usize| {
-                        let steps = (before * stride + part + pad).checked_sub(k * dilation)?;
-                        steps.is_multiple_of(stride).then_some((k, 0, steps / stride))
+                let pad_before = reach.div_ceil(stride);
+                let taps_of = |phase: usize| {
+                    let tap = |k: usize| {
+                        let steps =
+                            (pad_before * stride + phase + pad).checked_sub(k * dilation)?;
+                        steps.is_multiple_of(stride).then_some(AxisTap {
+                            index: k,
+                            phase: 0,
+                            offset: steps / stride,
+                        })
                     };
-                    (0..kernel).filter_map(seen).collect::<Vec<_>>()
+                    (0..kernel).filter_map(tap).collect::<Vec<_>>()
                 };
-                let taps: Vec<_> = (0..stride).map(places).collect();
-                let farthest = taps.iter().flatten().map(|tap| tap.2).max().unwrap_or(0);
-                let len = (before + source).max(result.div_ceil(stride) + farthest);
-                Self { sources: 1, results: stride, before, len, taps }
+                let taps: Vec<_> = (0..stride).map(taps_of).collect();
+                let farthest = taps.iter().flatten().map(|tap| tap.offset).max().unwrap_or(0);
+                let len = (pad_before + in_len).max(out_len.div_ceil(stride) + farthest);
+                Self { in_phases: 1, out_phases: stride, pad_before, len, taps }
             }
         }
     }
 }
 
-/// What is the same for every channel.
+/// What every channel has in common.
 #[derive(Debug)]
 pub(super) struct Plan {
     /// Rows and columns.
-    pub(super) axes: [Axis; 2],
-    /// For each part of the result, rows first.
+    pub(super) axes: [AxisPlan; 2],
+    /// The taps, for each phase of the output, row phases outermost.
     pub(super) taps: Vec<Vec<Tap>>,
-    /// How many weights a filter has, and how many in a row and a column.
+    /// Weights in a filter.
     pub(super) filter: usize,
+    /// Height and width of the filter.
     pub(super) kernel: [usize; 2],
 }
 
@@ -86,38 +112,39 @@ impl Plan {
     pub(super) fn new(
         window: Window,
         direction: Direction,
-        source: [usize; 2],
-        result: [usize; 2],
-    ) -> Result<Self, String> {
+        in_size: [usize; 2],
+        out_size: [usize; 2],
+    ) -> Result<Self, InvalidArgument> {
         let Window { kernel, strides, dilations, .. } = window;
         if [kernel, strides, dilations].concat().contains(&0) {
-            return Err(format!("{window:?} is no window"));
+            return Err(InvalidArgument::new(format!(
+                "kernel sizes, strides and dilations must be at least 1: {window:?}"
+            )));
         }
-        let [rows, columns] =
-            [0, 1].map(|axis| Axis::new(window, axis, direction, source[axis], result[axis]));
-        let (pitch, part) = (columns.len, rows.len * columns.len);
+        let [rows, columns] = [0, 1]
+            .map(|axis| AxisPlan::new(window, axis, direction, in_size[axis], out_size[axis]));
+        let (pitch, phase_len) = (columns.len, rows.len * columns.len);
         let mut taps = Vec::new();
-        for in_rows in &rows.taps {
-            for in_columns in &columns.taps {
-                let both = in_rows
+        for row_taps in &rows.taps {
+            for column_taps in &columns.taps {
+                let pairs = row_taps
                     .iter()
-                    .flat_map(|row| in_columns.iter().map(move |column| (row, column)));
-                let tap = |(&(ky, part_y, y), &(kx, part_x, x)): (
-                    &(usize, usize, usize),
-                    &(usize, usize, usize),
-                )| Tap {
-                    weight: ky * kernel[1] + kx,
-                    offset: (part_y * columns.sources + part_x) * part + y * pitch + x,
+                    .flat_map(|row| column_taps.iter().map(move |column| (row, column)));
+                let tap = |(row, column): (&AxisTap, &AxisTap)| Tap {
+                    weight: row.index * kernel[1] + column.index,
+                    offset: (row.phase * columns.in_phases + column.phase) * phase_len
+                        + row.offset * pitch
+                        + column.offset,
                 };
-                taps.push(both.map(tap).collect());
+                taps.push(pairs.map(tap).collect());
             }
         }
         Ok(Self { axes: [rows, columns], taps, filter: kernel[0] * kernel[1], kernel })
     }
 
-    /// Numbers in the framed source, all its parts.
-    pub(super) fn frame(&self) -> usize {
+    /// Elements of the framed input, over all phases.
+    pub(super) fn frame_len(&self) -> usize {
         let [rows, columns] = &self.axes;
-        rows.sources * columns.sources * rows.len * columns.len
+        rows.in_phases * columns.in_phases * rows.len * columns.len
     }
 }

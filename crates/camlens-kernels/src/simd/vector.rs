@@ -1,18 +1,18 @@
-//! Blocks of eight or sixteen channels in registers, for kernels that take either.
+//! Vectors of 8 or 16 floats, for kernels that are generic over the NCHWc block size.
 
-/// The numbers of a block of channels, and the little that is done with them.
+/// One channel block in registers, with the operations that a convolution needs.
 ///
 /// # Safety
-/// Every method may only run on a processor that has the instructions of the implementing type, and
-/// pointers must be valid for [`Vector::LANES`] numbers. They need not be aligned.
+/// A method may only run on a processor that has the instructions of the implementing type.
+/// Pointers must be valid for [`Vector::LANES`] floats; they need not be aligned.
 pub(crate) trait Vector: Copy {
-    /// How many channels there are in a block.
+    /// Channels in a block.
     const LANES: usize;
 
     unsafe fn zero() -> Self;
-    unsafe fn load(from: *const f32) -> Self;
-    unsafe fn store(self, to: *mut f32);
-    /// `self·b + c`, rounded once where the processor can.
+    unsafe fn load(src: *const f32) -> Self;
+    unsafe fn store(self, dst: *mut f32);
+    /// `self·b + c`, with a single rounding where the processor has fused multiply-add.
     unsafe fn mul_add(self, b: Self, c: Self) -> Self;
 }
 
@@ -24,14 +24,14 @@ impl<const N: usize> Vector for [f32; N] {
         [0.0; N]
     }
     #[inline(always)]
-    unsafe fn load(from: *const f32) -> Self {
-        // SAFETY: the caller's promise.
-        unsafe { from.cast::<Self>().read_unaligned() }
+    unsafe fn load(src: *const f32) -> Self {
+        // SAFETY: guaranteed by the caller.
+        unsafe { src.cast::<Self>().read_unaligned() }
     }
     #[inline(always)]
-    unsafe fn store(self, to: *mut f32) {
-        // SAFETY: the caller's promise.
-        unsafe { to.cast::<Self>().write_unaligned(self) }
+    unsafe fn store(self, dst: *mut f32) {
+        // SAFETY: guaranteed by the caller.
+        unsafe { dst.cast::<Self>().write_unaligned(self) }
     }
     #[inline(always)]
     unsafe fn mul_add(self, b: Self, c: Self) -> Self {
@@ -41,11 +41,11 @@ impl<const N: usize> Vector for [f32; N] {
 
 #[cfg(target_arch = "x86_64")]
 mod x86 {
-    //! AVX2 with fused multiply-add, once and twice, and AVX-512F.
+    //! AVX2 with FMA (one or two 256-bit registers) and AVX-512F.
     use super::Vector;
     use std::arch::x86_64::*;
 
-    // SAFETY of every block below: the caller promises the features and the pointers.
+    // SAFETY of every block below: the caller guarantees the features and the pointers.
     impl Vector for __m256 {
         const LANES: usize = 8;
 
@@ -54,12 +54,12 @@ mod x86 {
             unsafe { _mm256_setzero_ps() }
         }
         #[inline(always)]
-        unsafe fn load(from: *const f32) -> Self {
-            unsafe { _mm256_loadu_ps(from) }
+        unsafe fn load(src: *const f32) -> Self {
+            unsafe { _mm256_loadu_ps(src) }
         }
         #[inline(always)]
-        unsafe fn store(self, to: *mut f32) {
-            unsafe { _mm256_storeu_ps(to, self) }
+        unsafe fn store(self, dst: *mut f32) {
+            unsafe { _mm256_storeu_ps(dst, self) }
         }
         #[inline(always)]
         unsafe fn mul_add(self, b: Self, c: Self) -> Self {
@@ -75,14 +75,14 @@ mod x86 {
             unsafe { [__m256::zero(); 2] }
         }
         #[inline(always)]
-        unsafe fn load(from: *const f32) -> Self {
-            unsafe { [__m256::load(from), __m256::load(from.add(8))] }
+        unsafe fn load(src: *const f32) -> Self {
+            unsafe { [__m256::load(src), __m256::load(src.add(8))] }
         }
         #[inline(always)]
-        unsafe fn store(self, to: *mut f32) {
+        unsafe fn store(self, dst: *mut f32) {
             unsafe {
-                self[0].store(to);
-                self[1].store(to.add(8));
+                self[0].store(dst);
+                self[1].store(dst.add(8));
             }
         }
         #[inline(always)]
@@ -99,12 +99,12 @@ mod x86 {
             unsafe { _mm512_setzero_ps() }
         }
         #[inline(always)]
-        unsafe fn load(from: *const f32) -> Self {
-            unsafe { _mm512_loadu_ps(from) }
+        unsafe fn load(src: *const f32) -> Self {
+            unsafe { _mm512_loadu_ps(src) }
         }
         #[inline(always)]
-        unsafe fn store(self, to: *mut f32) {
-            unsafe { _mm512_storeu_ps(to, self) }
+        unsafe fn store(self, dst: *mut f32) {
+            unsafe { _mm512_storeu_ps(dst, self) }
         }
         #[inline(always)]
         unsafe fn mul_add(self, b: Self, c: Self) -> Self {
@@ -114,12 +114,12 @@ mod x86 {
 }
 
 #[cfg(target_arch = "aarch64")]
-mod arm {
-    //! NEON, as many registers as there are.
+mod aarch64 {
+    //! NEON: two or four 128-bit registers.
     use super::Vector;
     use std::arch::aarch64::*;
 
-    // SAFETY of every block below: the caller promises the pointers.
+    // SAFETY of every block below: the caller guarantees the pointers; NEON is always present.
     impl<const N: usize> Vector for [float32x4_t; N] {
         const LANES: usize = 4 * N;
 
@@ -128,18 +128,18 @@ mod arm {
             unsafe { [vdupq_n_f32(0.0); N] }
         }
         #[inline(always)]
-        unsafe fn load(from: *const f32) -> Self {
-            std::array::from_fn(|part| unsafe { vld1q_f32(from.add(4 * part)) })
+        unsafe fn load(src: *const f32) -> Self {
+            std::array::from_fn(|reg| unsafe { vld1q_f32(src.add(4 * reg)) })
         }
         #[inline(always)]
-        unsafe fn store(self, to: *mut f32) {
-            for (part, value) in self.into_iter().enumerate() {
-                unsafe { vst1q_f32(to.add(4 * part), value) };
+        unsafe fn store(self, dst: *mut f32) {
+            for (reg, value) in self.into_iter().enumerate() {
+                unsafe { vst1q_f32(dst.add(4 * reg), value) };
             }
         }
         #[inline(always)]
         unsafe fn mul_add(self, b: Self, c: Self) -> Self {
-            std::array::from_fn(|part| unsafe { vfmaq_f32(c[part], self[part], b[part]) })
+            std::array::from_fn(|reg| unsafe { vfmaq_f32(c[reg], self[reg], b[reg]) })
         }
     }
 }

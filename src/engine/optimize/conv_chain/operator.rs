@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use camlens_kernels::{Batch, Chain, Link, Tap, Weights};
+use camlens_kernels::{Batch, ChainOutput, ConvLayer, ConvWeights};
 use ort::operator::{
     ComputeContext, Kernel, KernelContext, Operator, OperatorInput, OperatorOutput,
 };
@@ -37,30 +37,30 @@ impl Operator for ConvChain {
             context.get::<Vec<i64>>(name).ok_or_else(absent)
         };
         let (bias, relu) = (integers(attributes::BIAS)?, integers(attributes::RELU)?);
-        let (pool, taps) = (integers(attributes::POOL)?, integers(attributes::OUTPUTS)?);
+        let (pool, outputs) = (integers(attributes::POOL)?, integers(attributes::OUTPUTS)?);
         let inputs: Vec<String> =
             context.inputs()?.iter().map(|input| input.name().to_owned()).collect();
         // Equal weights with equal ReLUs and poolings make equal chains, whichever outputs are
         // read.
         let signature = format!("{:?} {relu:?} {pool:?}", inputs.get(1..));
         let chain = shared(&self.0.store.chains, &signature, || {
-            let mut links = Vec::with_capacity(bias.len());
+            let mut layers = Vec::with_capacity(bias.len());
             let mut input = 1;
             for ((&has_bias, &relu), &pool) in bias.iter().zip(&relu).zip(&pool) {
                 let bias = (has_bias != 0).then_some(input + 1);
                 let name = inputs.get(input).map_or("", String::as_str);
                 let weights = shared(&self.0.store.weights, name, || load(context, input, bias))?;
-                links.push(Link { weights, relu: relu != 0, pool: pool != 0 });
+                layers.push(ConvLayer { weights, relu: relu != 0, max_pool: pool != 0 });
                 input += 1 + has_bias as usize;
             }
-            Chain::new(links).map_err(ort::Error::new)
+            camlens_kernels::ConvChain::new(layers).map_err(ort::Error::new)
         })?;
-        let taps = taps
+        let outputs = outputs
             .as_chunks()
             .0
             .iter()
-            .map(|&[link, is_pooled]| Tap { link: link as usize, is_pooled: is_pooled != 0 });
-        Ok(ConvChainKernel { chain, taps: taps.collect(), operators: self.0.clone() })
+            .map(|&[layer, pooled]| ChainOutput { layer: layer as usize, pooled: pooled != 0 });
+        Ok(ConvChainKernel { chain, outputs: outputs.collect(), operators: self.0.clone() })
     }
 }
 
@@ -80,7 +80,11 @@ fn shared<T>(
 }
 
 /// Transforms a layer's filter `[out, in, 3, 3]`, input `index` of the node, with its bias.
-fn load(context: &KernelContext<'_>, index: usize, bias: Option<usize>) -> ort::Result<Weights> {
+fn load(
+    context: &KernelContext<'_>,
+    index: usize,
+    bias: Option<usize>,
+) -> ort::Result<ConvWeights> {
     let constant = |index: usize| -> ort::Result<(Vec<i64>, Vec<f32>)> {
         let value: ValueRef<'_, DynTensorValueType> = context.constant_input(index)?;
         Ok((value.shape().to_vec(), floats(&value)?))
@@ -90,13 +94,14 @@ fn load(context: &KernelContext<'_>, index: usize, bias: Option<usize>) -> ort::
     let [outs, ins, 3, 3] = shape[..] else {
         return Err(ort::Error::new(format!("{OPERATOR} takes filters of 3x3, not {shape:?}")));
     };
-    Weights::new(&weights, bias.as_deref(), outs as usize, ins as usize).map_err(ort::Error::new)
+    ConvWeights::new(&weights, bias.as_deref(), outs as usize, ins as usize)
+        .map_err(ort::Error::new)
 }
 
 /// The operator's kernel in one session.
 pub(crate) struct ConvChainKernel {
-    chain: Arc<Chain>,
-    taps: Vec<Tap>,
+    chain: Arc<camlens_kernels::ConvChain>,
+    outputs: Vec<ChainOutput>,
     operators: Operators,
 }
 
@@ -108,24 +113,25 @@ impl Kernel for ConvChainKernel {
             return Err(ort::Error::new(format!("{OPERATOR} takes [N, C, H, W], not {shape}")));
         };
         let (images, height, width) = (images as usize, height as usize, width as usize);
-        let mut outputs = Vec::with_capacity(self.taps.len());
-        for (index, tap) in self.taps.iter().enumerate() {
-            let [channels, h, w] = self.chain.shape(*tap, height, width).map(|size| size as i64);
+        let mut values = Vec::with_capacity(self.outputs.len());
+        for (index, output) in self.outputs.iter().enumerate() {
+            let [channels, h, w] =
+                self.chain.output_shape(*output, height, width).map(|size| size as i64);
             let value = context.output(index, [images as i64, channels, h, w])?;
-            outputs.push(value.ok_or_else(unused_output)?);
+            values.push(value.ok_or_else(unused_output)?);
         }
-        let mut taps = Vec::with_capacity(outputs.len());
-        for (tap, value) in self.taps.iter().zip(&mut outputs) {
-            taps.push((*tap, value.try_extract_tensor_mut::<f32>()?.1));
+        let mut outputs = Vec::with_capacity(values.len());
+        for (output, value) in self.outputs.iter().zip(&mut values) {
+            outputs.push((*output, value.try_extract_tensor_mut::<f32>()?.1));
         }
         let batch = Batch { data, images, height, width };
-        let settings = camlens_kernels::Settings {
-            stop: &self.operators.stop.0,
-            skip_rest: self.operators.skip_zeros,
+        let options = camlens_kernels::RunOptions {
+            cancel: &self.operators.stop.0,
+            skip_zero_regions: self.operators.skip_zeros,
         };
         let threads = RuntimeThreads { context, count: self.operators.threads };
         self.chain
-            .run(batch, &mut taps, &threads, settings)
-            .map_err(|camlens_kernels::Stopped| ort::Error::new("stopped"))
+            .run(batch, &mut outputs, &threads, options)
+            .map_err(|camlens_kernels::Cancelled| ort::Error::new("cancelled"))
     }
 }

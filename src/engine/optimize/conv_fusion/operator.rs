@@ -2,7 +2,7 @@
 //!
 //! [`super::pass`] defines the inputs and attributes of such a node.
 
-use camlens_kernels::{Expression, Inline, Pool, Tensor};
+use camlens_kernels::{BoundExpression, Executor, Expression, InvalidArgument, Tensor};
 use ort::operator::{ComputeContext, KernelContext};
 
 use super::pass::{CONV_OUTPUT_INDEX, EPILOGUE, PROLOGUE, PROLOGUE_INPUTS};
@@ -77,13 +77,13 @@ impl FusedExpressions {
     pub(crate) fn prologue<'a>(
         &'a self,
         inputs: &Inputs<'a>,
-    ) -> ort::Result<(Vec<usize>, Option<Inline<'a>>)> {
+    ) -> ort::Result<(Vec<usize>, Option<BoundExpression<'a>>)> {
         let shapes: Vec<&[usize]> = inputs.prologue.iter().map(|tensor| tensor.shape).collect();
-        let shape = Expression::shape(&shapes).map_err(ort::Error::new)?;
+        let shape = Expression::broadcast_shape(&shapes).map_err(ort::Error::new)?;
         let prologue = self
             .prologue
             .as_ref()
-            .map(|prologue| Inline::new(prologue, None, &inputs.prologue, &shape));
+            .map(|prologue| BoundExpression::new(prologue, None, &inputs.prologue, &shape));
         Ok((shape, prologue.transpose().map_err(ort::Error::new)?))
     }
 
@@ -94,21 +94,22 @@ impl FusedExpressions {
         context: &ComputeContext,
         shape: &[usize],
         inputs: &Inputs<'_>,
-        threads: &dyn Pool,
-        convolve: impl Fn(Option<&Inline<'_>>, &mut [f32]) -> Result<(), String>,
+        threads: &dyn Executor,
+        convolve: impl Fn(Option<&BoundExpression<'_>>, &mut [f32]) -> Result<(), InvalidArgument>,
     ) -> ort::Result<()> {
         let mut wide = shape.to_vec();
         if self.epilogue.is_some() {
             let shapes =
                 std::iter::once(shape).chain(inputs.epilogue.iter().map(|tensor| tensor.shape));
-            wide = Expression::shape(&shapes.collect::<Vec<_>>()).map_err(ort::Error::new)?;
+            wide = Expression::broadcast_shape(&shapes.collect::<Vec<_>>())
+                .map_err(ort::Error::new)?;
         }
         let mut output = output(context, &self.layout.declared_shape(&wide))?;
         let (_, output) = output.try_extract_tensor_mut::<f32>()?;
         let done = match &self.epilogue {
             None => convolve(None, output),
             Some((epilogue, conv_output)) if wide == shape => {
-                Inline::new(epilogue, Some(*conv_output), &inputs.epilogue, shape)
+                BoundExpression::new(epilogue, Some(*conv_output), &inputs.epilogue, shape)
                     .and_then(|epilogue| convolve(Some(&epilogue), output))
             }
             // An output that is broadcast to a larger shape is computed into a buffer first.
@@ -117,7 +118,7 @@ impl FusedExpressions {
                 convolve(None, &mut own).and_then(|()| {
                     let mut all = inputs.epilogue.clone();
                     all.insert((*conv_output).min(all.len()), Tensor { data: &own, shape });
-                    Inline::new(epilogue, None, &all, &wide)?.run(output, threads)
+                    BoundExpression::new(epilogue, None, &all, &wide)?.run(output, threads)
                 })
             }
         };

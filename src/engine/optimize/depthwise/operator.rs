@@ -1,6 +1,6 @@
 //! The custom operator `Depthwise`: a depthwise convolution or its transpose.
 
-use camlens_kernels::{Direction, Maps, Window};
+use camlens_kernels::{Direction, FeatureMaps, Window};
 use ort::operator::{
     ComputeContext, Kernel, KernelContext, Operator, OperatorInput, OperatorOutput,
 };
@@ -41,7 +41,7 @@ impl Operator for Depthwise {
         };
         let pads_end = [bottom, right];
         let transposed = context.get::<i64>(TRANSPOSED).is_some_and(|transposed| transposed != 0);
-        let direction = if transposed { Direction::Back } else { Direction::There };
+        let direction = if transposed { Direction::Transposed } else { Direction::Forward };
         let output_padding = sizes(context, "output_padding")?;
         let fused = FusedExpressions::new(context)?;
         Ok(DepthwiseKernel {
@@ -83,8 +83,8 @@ impl DepthwiseKernel {
         let (reach, pads) =
             ((kernel[axis] - 1) * dilations[axis] + 1, pads[axis] + self.pads_end[axis]);
         match self.direction {
-            Direction::There => Some((input + pads).checked_sub(reach)? / strides[axis] + 1),
-            Direction::Back => {
+            Direction::Forward => Some((input + pads).checked_sub(reach)? / strides[axis] + 1),
+            Direction::Transposed => {
                 ((input.checked_sub(1)?) * strides[axis] + reach + self.output_padding[axis])
                     .checked_sub(pads)
             }
@@ -113,22 +113,22 @@ impl Kernel for DepthwiseKernel {
             return Err(wrong());
         };
         let threads = RuntimeThreads { context, count: self.threads };
-        let job = camlens_kernels::Depthwise {
-            input: Maps { data: inputs.prologue[0].data, channels, size: input_size },
-            before: prologue.as_ref(),
+        let job = camlens_kernels::DepthwiseConv {
+            input: FeatureMaps { data: inputs.prologue[0].data, channels, size: input_size },
+            prologue: prologue.as_ref(),
             weights: &weights,
             window: self.window,
             direction: self.direction,
-            size: [h, w],
-            after: None,
+            output_size: [h, w],
+            epilogue: None,
         };
         let mut made = shape.clone();
         made[2..4].copy_from_slice(&[h, w]);
-        self.fused.run(context, &made, &inputs, &threads, |after, output| {
-            let job = camlens_kernels::Depthwise { after, ..job };
+        self.fused.run(context, &made, &inputs, &threads, |epilogue, output| {
+            let job = camlens_kernels::DepthwiseConv { epilogue, ..job };
             match layout {
                 MemoryLayout::Nchw => job.run(output, &threads),
-                MemoryLayout::Nchwc(block) => job.run_in_blocks(block, output, &threads),
+                MemoryLayout::Nchwc(block) => job.run_nchwc(block, output, &threads),
             }
         })
     }

@@ -1,6 +1,6 @@
 //! The custom operator `Elementwise`.
 
-use camlens_kernels::{Expression, Inline, Op, Step, Tensor};
+use camlens_kernels::{BoundExpression, Expression, Op, Step, Tensor};
 use ort::operator::{
     ComputeContext, Kernel, KernelContext, Operator, OperatorInput, OperatorOutput,
 };
@@ -86,9 +86,9 @@ impl Kernel for ElementwiseKernel {
         let numbers = TensorData::read_all(&values, self.layout)?;
         let tensors: Vec<Tensor<'_>> = numbers.iter().map(TensorData::tensor).collect();
         let shapes: Vec<&[usize]> = tensors.iter().map(|tensor| tensor.shape).collect();
-        let shape = Expression::shape(&shapes).map_err(ort::Error::new)?;
-        let inline =
-            Inline::new(&self.expression, None, &tensors, &shape).map_err(ort::Error::new)?;
+        let shape = Expression::broadcast_shape(&shapes).map_err(ort::Error::new)?;
+        let bound = BoundExpression::new(&self.expression, None, &tensors, &shape)
+            .map_err(ort::Error::new)?;
         let threads = RuntimeThreads { context, count: self.threads };
         let mut output_shape = shape.clone();
         if let (true, [_, _, height, width, _]) = (self.sums, output_shape.as_mut_slice()) {
@@ -98,9 +98,9 @@ impl Kernel for ElementwiseKernel {
         let (_, output) = output.try_extract_tensor_mut::<f32>()?;
         let done = match (self.sums, shape.as_slice()) {
             (true, &[_, _, height, width, block]) => {
-                inline.sums([height * width, block], output, &threads)
+                bound.channel_sums([height * width, block], output, &threads)
             }
-            _ => inline.run(output, &threads),
+            _ => bound.run(output, &threads),
         };
         done.map_err(ort::Error::new)
     }

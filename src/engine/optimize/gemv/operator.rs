@@ -1,6 +1,6 @@
 //! The custom operator `Gemv`.
 
-use camlens_kernels::{Matrix, product, product_transposed};
+use camlens_kernels::{Matrix, gemv, gemv_transposed};
 use ort::operator::{
     ComputeContext, Kernel, KernelContext, Operator, OperatorInput, OperatorOutput,
 };
@@ -67,7 +67,7 @@ impl Kernel for GemvKernel {
         let matrix =
             Matrix { bytes: bytes(&matrix)?, rows: rows as usize, columns: columns as usize };
         let threads = RuntimeThreads { context, count: self.threads };
-        let multiply = if self.transposed { product_transposed } else { product };
+        let multiply = if self.transposed { gemv_transposed } else { gemv };
         multiply(
             input,
             matrix,

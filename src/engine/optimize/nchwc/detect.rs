@@ -4,7 +4,7 @@
 
 use std::path::Path;
 
-use camlens_kernels::BLOCKS;
+use camlens_kernels::NCHWC_BLOCKS;
 use ndarray::Array4;
 use ort::value::TensorRef;
 use prost::Message;
@@ -20,7 +20,7 @@ const POSITIONS: usize = 2;
 /// where the block size is none that the kernels take.
 pub(in crate::engine) fn detect_block(runtime: &Runtime) -> Option<usize> {
     let reordered = reordered(runtime).ok()?;
-    BLOCKS.into_iter().find(|&block_size| {
+    NCHWC_BLOCKS.into_iter().find(|&block_size| {
         (0..reordered.len()).all(|offset| reordered[offset] == element_at(offset, block_size))
     })
 }

@@ -1,0 +1,71 @@
+//! The public types that describe a chain and a run of it.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use super::geometry::MapSize;
+use super::weights::ConvWeights;
+
+/// One layer of a chain: a convolution, then an optional ReLU, then an optional max pooling.
+#[derive(Clone)]
+pub struct ConvLayer {
+    /// The convolution: 3×3, stride 1, padding 1.
+    pub weights: Arc<ConvWeights>,
+    /// Apply `max(0, x)` to the convolution's output.
+    pub relu: bool,
+    /// Apply 2×2 max pooling with stride 2 after the ReLU. An odd last row or column is dropped.
+    pub max_pool: bool,
+}
+
+impl ConvLayer {
+    /// The size of the layer's output, for a convolution of this size.
+    pub(super) fn output_size(&self, size: MapSize) -> MapSize {
+        if self.max_pool { size.pooled() } else { size }
+    }
+}
+
+/// A point in a chain whose tensor the caller wants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ChainOutput {
+    /// Index of the layer.
+    pub layer: usize,
+    /// Whether to take the tensor after the layer's max pooling or before it. Both are the same
+    /// tensor where the layer has none.
+    pub pooled: bool,
+}
+
+/// A batch of images, `[N, C, H, W]`.
+#[derive(Clone, Copy, Debug)]
+pub struct Batch<'a> {
+    /// The values, row-major.
+    pub data: &'a [f32],
+    /// N.
+    pub images: usize,
+    /// H.
+    pub height: usize,
+    /// W.
+    pub width: usize,
+}
+
+/// Options of one run.
+#[derive(Clone, Copy, Debug)]
+pub struct RunOptions<'a> {
+    /// Set to true from any thread to cancel the run; it is read between two tasks.
+    pub cancel: &'a AtomicBool,
+    /// Copy the output of all-zero input regions from the chain's response to a zero image rather
+    /// than compute it. The first run at an image size with such regions computes that response.
+    pub skip_zero_regions: bool,
+}
+
+/// A run was cancelled. Its output slices hold unspecified values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cancelled;
+
+impl fmt::Display for Cancelled {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the run was cancelled")
+    }
+}
+
+impl std::error::Error for Cancelled {}

@@ -1,0 +1,286 @@
+//! Convolution chains against direct convolution in 64 bits, over shapes, channels, batches and
+//! masks.
+
+#![expect(clippy::unwrap_used, reason = "a failure here fails the test")]
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use camlens_kernels::{
+    Batch, Cancelled, ChainOutput, ConvChain, ConvLayer, ConvWeights, Executor, RunOptions,
+    ScopedThreads, Serial,
+};
+use proptest::prelude::*;
+
+/// Relative to the largest value: Winograd's transforms round a few times more than direct sums.
+const TOLERANCE: f32 = 1e-5;
+
+/// One layer of the reference.
+struct ReferenceLayer {
+    ins: usize,
+    outs: usize,
+    weights: Vec<f32>,
+    bias: Vec<f32>,
+    relu: bool,
+    max_pool: bool,
+}
+
+/// A map `[C, H, W]`.
+#[derive(Clone)]
+struct Map {
+    data: Vec<f32>,
+    height: usize,
+    width: usize,
+}
+
+impl Map {
+    /// The value at a position; zero in the padding.
+    fn at(&self, channel: usize, y: isize, x: isize) -> f64 {
+        let inside = |at: isize, size: usize| usize::try_from(at).ok().filter(|&at| at < size);
+        match (inside(y, self.height), inside(x, self.width)) {
+            (Some(y), Some(x)) => {
+                f64::from(self.data[(channel * self.height + y) * self.width + x])
+            }
+            _ => 0.0,
+        }
+    }
+}
+
+impl ReferenceLayer {
+    fn convolve(&self, map: &Map) -> Map {
+        let mut data = Vec::with_capacity(self.outs * map.height * map.width);
+        for out in 0..self.outs {
+            for y in 0..map.height as isize {
+                for x in 0..map.width as isize {
+                    let mut sum = f64::from(self.bias[out]);
+                    for channel in 0..self.ins {
+                        for i in 0..9 {
+                            let weight = self.weights[(out * self.ins + channel) * 9 + i as usize];
+                            sum +=
+                                f64::from(weight) * map.at(channel, y + i / 3 - 1, x + i % 3 - 1);
+                        }
+                    }
+                    data.push(if self.relu { sum.max(0.0) } else { sum } as f32);
+                }
+            }
+        }
+        Map { data, ..*map }
+    }
+
+    fn pooled(&self, map: Map) -> Map {
+        if !self.max_pool {
+            return map;
+        }
+        let (height, width) = (map.height / 2, map.width / 2);
+        let mut data = Vec::with_capacity(self.outs * height * width);
+        for channel in 0..self.outs {
+            for y in 0..height as isize {
+                for x in 0..width as isize {
+                    let corner = |i: isize| map.at(channel, 2 * y + i / 2, 2 * x + i % 2);
+                    data.push((0..4).map(corner).fold(f64::NEG_INFINITY, f64::max) as f32);
+                }
+            }
+        }
+        Map { data, height, width }
+    }
+}
+
+/// Pseudo-random values between −1 and 1.
+fn noise(seed: u64) -> impl FnMut() -> f32 {
+    let mut state = seed * 2 + 1;
+    move || {
+        // Knuth's linear congruential generator.
+        state =
+            state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 40) as f32 / (1 << 23) as f32 - 1.0
+    }
+}
+
+/// A chain with these channel counts, and its reference. Bits 2i and 2i + 1 of `flags` say whether
+/// layer i has a ReLU and a max pooling.
+fn chain(widths: &[usize], flags: u32, seed: u64) -> (ConvChain, Vec<ReferenceLayer>) {
+    let mut next = noise(seed);
+    let mut reference = Vec::new();
+    for (index, pair) in widths.windows(2).enumerate() {
+        let &[ins, outs] = pair else { continue };
+        let scale = (6.0 / (9.0 * ins as f32)).sqrt();
+        let weights = (0..ins * outs * 9).map(|_| scale * next()).collect();
+        let bias = (0..outs).map(|_| 0.1 * next()).collect();
+        let flag = |bit: usize| flags >> (2 * index + bit) & 1 == 1;
+        reference.push(ReferenceLayer {
+            ins,
+            outs,
+            weights,
+            bias,
+            relu: flag(0),
+            max_pool: flag(1),
+        });
+    }
+    let layer = |layer: &ReferenceLayer| ConvLayer {
+        weights: Arc::new(
+            ConvWeights::new(&layer.weights, Some(&layer.bias), layer.outs, layer.ins).unwrap(),
+        ),
+        relu: layer.relu,
+        max_pool: layer.max_pool,
+    };
+    (ConvChain::new(reference.iter().map(layer).collect()).unwrap(), reference)
+}
+
+fn run(
+    chain: &ConvChain,
+    batch: Batch<'_>,
+    requests: &[ChainOutput],
+    executor: &dyn Executor,
+    skip_zero_regions: bool,
+) -> Vec<Vec<f32>> {
+    let len = |output: &ChainOutput| {
+        let shape = chain.output_shape(*output, batch.height, batch.width);
+        batch.images * shape.iter().product::<usize>()
+    };
+    // An element that is not written stays NaN, which fails every comparison.
+    let mut outputs: Vec<Vec<f32>> =
+        requests.iter().map(|output| vec![f32::NAN; len(output)]).collect();
+    let mut slices: Vec<(ChainOutput, &mut [f32])> =
+        requests.iter().copied().zip(outputs.iter_mut().map(Vec::as_mut_slice)).collect();
+    let cancel = AtomicBool::new(false);
+    let options = RunOptions { cancel: &cancel, skip_zero_regions };
+    chain.run(batch, &mut slices, executor, options).unwrap();
+    outputs
+}
+
+fn assert_close(expected: &[f32], output: &[f32], what: &str) {
+    let largest = expected.iter().fold(1e-6_f32, |largest, value| largest.max(value.abs()));
+    assert_eq!(expected.len(), output.len(), "{what}");
+    for (index, (a, b)) in expected.iter().zip(output).enumerate() {
+        let is_close = (a - b).abs() <= TOLERANCE * largest;
+        assert!(
+            is_close,
+            "{what}: element {index} is {b} instead of {a}; the largest is {largest}"
+        );
+    }
+}
+
+/// Runs a batch with every option, and compares each layer of each image with direct convolution.
+fn check(
+    widths: &[usize],
+    flags: u32,
+    [images, height, width]: [usize; 3],
+    is_masked: impl Fn(usize, usize, usize) -> bool,
+    executor: &dyn Executor,
+) {
+    let (chain, reference) = chain(widths, flags, (height * 31 + width) as u64);
+    let mut next = noise(7);
+    let image_len = widths[0] * height * width;
+    let mut data: Vec<f32> = (0..images * image_len).map(|_| next()).collect();
+    for (index, value) in data.iter_mut().enumerate() {
+        if is_masked(index / image_len, index / width % height, index % width) {
+            *value = 0.0;
+        }
+    }
+    let batch = Batch { data: &data, images, height, width };
+    let outputs_of = |layer: usize| [false, true].map(|pooled| ChainOutput { layer, pooled });
+    let every: Vec<ChainOutput> = (0..reference.len()).flat_map(outputs_of).collect();
+    let last = [ChainOutput { layer: reference.len() - 1, pooled: true }];
+    let all = run(&chain, batch, &every, executor, true);
+    let skipped = run(&chain, batch, &last, executor, true);
+    let computed = run(&chain, batch, &last, executor, false);
+    for image in 0..images {
+        let part = |output: &[f32], len: usize| output[image * len..(image + 1) * len].to_vec();
+        let mut map = Map { data: part(&data, image_len), height, width };
+        for (index, layer) in reference.iter().enumerate() {
+            let unpooled = layer.convolve(&map);
+            assert_close(&unpooled.data, &part(&all[2 * index], unpooled.data.len()), "an output");
+            map = layer.pooled(unpooled);
+            assert_close(&map.data, &part(&all[2 * index + 1], map.data.len()), "a pooled output");
+        }
+        assert_close(
+            &map.data,
+            &part(&skipped[0], map.data.len()),
+            "the last output, skipping zeros",
+        );
+        assert_close(
+            &map.data,
+            &part(&computed[0], map.data.len()),
+            "the last output, computed whole",
+        );
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_shape_and_mask_matches_direct_convolution(
+        first in 1_usize..20,
+        widths in prop::collection::vec(9_usize..40, 1..4),
+        flags in any::<u32>(),
+        images in 1_usize..4,
+        (height, width) in (1_usize..24, 1_usize..24),
+        (top, left, rows, columns) in (0_usize..24, 0_usize..24, 0_usize..24, 0_usize..24),
+    ) {
+        let widths: Vec<usize> = [first].into_iter().chain(widths).collect();
+        // At most two poolings, so that something is left of an image this small.
+        let flags = if height < 8 || width < 8 { flags & 0b01_0101 } else { flags & 0b01_1101 };
+        let is_masked = |image: usize, y: usize, x: usize| {
+            !(top + image..top + image + rows).contains(&y) || !(left..left + columns).contains(&x)
+        };
+        check(&widths, flags, [images, height, width], is_masked, &ScopedThreads(2));
+    }
+}
+
+#[test]
+fn a_large_batch_keeps_every_channel_and_position() {
+    check(&[3, 16, 33], 0b0101, [17, 9, 10], |image, y, _| y > image, &Serial);
+}
+
+#[test]
+fn maps_wider_than_a_mask_word_are_planned_correctly() {
+    check(
+        &[3, 16, 32],
+        0b0111,
+        [2, 70, 150],
+        |image, y, x| y > 20 + image || x < 75,
+        &ScopedThreads(2),
+    );
+}
+
+#[test]
+fn weights_larger_than_the_cache_match_direct_convolution() {
+    check(&[128, 256, 272], 0b0101, [3, 20, 17], |_, y, _| y > 12, &ScopedThreads(2));
+    check(&[136, 256], 0b11, [1, 20, 16], |_, _, _| false, &ScopedThreads(3));
+}
+
+#[test]
+fn a_nan_in_the_image_propagates_to_the_output() {
+    let (chain, _) = chain(&[3, 16, 16], 0b0101, 1);
+    let mut data = vec![0.5; 3 * 8 * 8];
+    data[20] = f32::NAN;
+    let batch = Batch { data: &data, images: 1, height: 8, width: 8 };
+    let last = [ChainOutput { layer: 1, pooled: false }];
+    let outputs = run(&chain, batch, &last, &Serial, true);
+    assert!(outputs[0].iter().any(|value| value.is_nan()));
+}
+
+#[test]
+fn a_set_cancel_flag_cancels_the_run() {
+    let (chain, _) = chain(&[3, 16, 16], 0b0101, 1);
+    let data = vec![0.5; 3 * 8 * 8];
+    let batch = Batch { data: &data, images: 1, height: 8, width: 8 };
+    let cancel = AtomicBool::new(true);
+    let options = RunOptions { cancel: &cancel, skip_zero_regions: false };
+    assert_eq!(chain.run(batch, &mut [], &Serial, options), Err(Cancelled));
+}
+
+#[test]
+fn mismatched_channels_and_lengths_are_rejected() {
+    let weights = |outs: usize, ins: usize| {
+        ConvWeights::new(&vec![0.0; outs * ins * 9], None, outs, ins).map(Arc::new)
+    };
+    let layer =
+        |outs, ins| ConvLayer { weights: weights(outs, ins).unwrap(), relu: true, max_pool: false };
+    assert!(ConvChain::new(vec![]).is_err());
+    assert!(ConvChain::new(vec![layer(16, 3), layer(16, 32)]).is_err());
+    assert!(ConvChain::new(vec![layer(16, 3), layer(16, 16)]).is_ok());
+    assert!(ConvWeights::new(&[0.0; 10], None, 1, 1).is_err());
+    assert!(ConvWeights::new(&[0.0; 9], Some(&[]), 1, 1).is_err());
+}
