@@ -6,19 +6,22 @@
 use std::collections::HashMap;
 
 use crate::proto::{GraphProto, NodeProto, data_type};
-use crate::quantized::Quantized;
+use crate::quantized::QuantizedOp;
 
 /// The element types of a graph's tensors, as far as they can be followed.
 #[must_use]
 pub fn element_types(graph: &GraphProto) -> HashMap<String, i32> {
-    followed(graph, &HashMap::new())
+    element_types_within(graph, &HashMap::new())
 }
 
-/// The same for a sub-graph: the types of its own tensors and of those `outside`, which it may
+/// The same for a sub-graph: the types of its own tensors and of those `outer`, which it may
 /// read.
 #[must_use]
-pub fn followed(graph: &GraphProto, outside: &HashMap<String, i32>) -> HashMap<String, i32> {
-    let mut known = outside.clone();
+pub fn element_types_within(
+    graph: &GraphProto,
+    outer: &HashMap<String, i32>,
+) -> HashMap<String, i32> {
+    let mut known = outer.clone();
     for input in &graph.input {
         if let Some((element, _)) = input.tensor() {
             known.insert(input.name().to_owned(), element);
@@ -91,7 +94,7 @@ fn output_type(node: &NodeProto, output: usize, known: &HashMap<String, i32>) ->
         "QuantizeLinear" => match (node.int("output_dtype", 0), of(2)) {
             (0, Some(zero)) => Some(zero),
             (0, None) => Some(data_type::UINT8),
-            (said, _) => i32::try_from(said).ok(),
+            (dtype, _) => i32::try_from(dtype).ok(),
         },
         "DequantizeLinear" => of(1),
         "DynamicQuantizeLinear" => {
@@ -99,8 +102,8 @@ fn output_type(node: &NodeProto, output: usize, known: &HashMap<String, i32>) ->
         }
         // Sub-graphs have tensors of their own.
         "If" | "Loop" | "Scan" | "SequenceMap" => None,
-        op => match Quantized::of(node).map(|quantized| quantized.result) {
-            Some(Some(result)) => known.get(result.zero.as_deref()?).copied(),
+        op => match QuantizedOp::from_node(node).map(|op| op.result) {
+            Some(Some(result)) => known.get(result.zero_point.as_deref()?).copied(),
             Some(None) if op == "QGemm" => Some(data_type::FLOAT),
             Some(None) => Some(data_type::INT32),
             None => of(0),

@@ -4,9 +4,12 @@
 use bytes::Bytes;
 
 use crate::proto::{
-    AttributeProto, DimensionValue, EXTERNAL, GraphProto, NodeProto, TensorProto, TypeValue,
-    ValueInfoProto, attribute_type, data_type,
+    AttributeProto, Dimension, DimensionValue, EXTERNAL, GraphProto, NodeProto, TensorProto,
+    TensorShapeProto, TensorType, TypeProto, TypeValue, ValueInfoProto, attribute_type, data_type,
 };
+
+/// Domain of the operators that ONNX Runtime adds to the standard.
+pub const MICROSOFT_DOMAIN: &str = "com.microsoft";
 
 impl NodeProto {
     /// A node of the default domain.
@@ -84,6 +87,12 @@ impl NodeProto {
             .and_then(|attribute| attribute.s.as_deref())
             .and_then(|bytes| std::str::from_utf8(bytes).ok())
             .unwrap_or(default)
+    }
+
+    /// Copies of the attributes of these names, in the order of the names.
+    #[must_use]
+    pub fn attributes(&self, names: &[&str]) -> Vec<AttributeProto> {
+        names.iter().filter_map(|name| self.attribute(name).cloned()).collect()
     }
 
     /// Takes an attribute off the node.
@@ -242,6 +251,32 @@ impl ValueInfoProto {
     #[must_use]
     pub fn untyped(name: &str) -> Self {
         Self { name: Some(name.to_owned()), ..Self::default() }
+    }
+
+    /// A graph input or output of 32-bit floats; `None` stands for a size that is not static.
+    #[must_use]
+    pub fn float32(name: &str, sizes: &[Option<i64>]) -> Self {
+        let dimension = |size: &Option<i64>| Dimension {
+            value: size.map(DimensionValue::Size),
+            denotation: None,
+        };
+        let shape = TensorShapeProto { dim: sizes.iter().map(dimension).collect() };
+        Self::typed(name, data_type::FLOAT, Some(shape))
+    }
+
+    /// A graph input or output of this element type; without a shape, the runtime infers it.
+    #[must_use]
+    pub fn typed(name: &str, elem_type: i32, shape: Option<TensorShapeProto>) -> Self {
+        let tensor = TensorType { elem_type: Some(elem_type), shape };
+        let value = Some(TypeValue::Tensor(tensor));
+        Self { r#type: Some(TypeProto { value, denotation: None }), ..Self::untyped(name) }
+    }
+
+    /// The declared shape of a tensor.
+    #[must_use]
+    pub fn tensor_shape(&self) -> Option<&TensorShapeProto> {
+        let Some(TypeValue::Tensor(tensor)) = &self.r#type.as_ref()?.value else { return None };
+        tensor.shape.as_ref()
     }
 
     /// The element type and the sizes of a tensor; `None` for a size that is free or unknown.

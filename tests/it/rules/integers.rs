@@ -4,7 +4,7 @@
 
 use ndarray::Array4;
 use onnx_gradient::proto::{AttributeProto, NodeProto, TensorProto};
-use onnx_gradient::quantized::Quantized;
+use onnx_gradient::quantized::QuantizedOp;
 
 use super::{SAME, gradient_of, image, load};
 use crate::net::{Net, int, ints};
@@ -296,5 +296,5 @@ fn a_factor_within_a_product_of_integers_is_refused() {
     let why = model.gradient_unsupported_reason(model.default_layer()).expect("an obstacle");
     assert!(why.contains("QGemm") && why.contains("no gradient rule"), "{why}");
     let node = NodeProto::new("QLinearConv", &["x"], &["y"]);
-    assert!(Quantized::of(&node).is_none(), "a node without scales is not read");
+    assert!(QuantizedOp::from_node(&node).is_none(), "a node without scales is not read");
 }

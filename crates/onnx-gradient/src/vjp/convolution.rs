@@ -10,90 +10,11 @@
 //! Weights need a gradient where a network makes them for each image (CondConv, dynamic
 //! convolutions, cross-correlation).
 
-use super::{Gradients, GraphBuilder, VjpContext};
-use crate::proto::{AttributeProto, NodeProto};
-
-/// The geometry of a sliding window: one entry a spatial axis.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Window {
-    pub(super) kernel: Vec<i64>,
-    pub(super) strides: Vec<i64>,
-    pub(super) dilations: Vec<i64>,
-    pub(super) pads_begin: Vec<i64>,
-    pub(super) pads_end: Vec<i64>,
-}
-
-impl Window {
-    /// Reads a node's window; `input` and `output` are its measured spatial sizes, which `auto_pad`
-    /// goes by.
-    pub(super) fn read(node: &NodeProto, kernel: &[i64], input: &[i64], output: &[i64]) -> Self {
-        let axes = kernel.len();
-        let list = |name: &str, default: i64| match node.ints(name) {
-            Some(values) if values.len() == axes => values.to_vec(),
-            _ => vec![default; axes],
-        };
-        let (strides, dilations) = (list("strides", 1), list("dilations", 1));
-        let (mut pads_begin, mut pads_end) = (vec![0; axes], vec![0; axes]);
-        match node.string("auto_pad", "NOTSET") {
-            same @ ("SAME_UPPER" | "SAME_LOWER") => {
-                for axis in 0..axes {
-                    let reach = (kernel[axis] - 1) * dilations[axis] + 1;
-                    let total = ((output[axis] - 1) * strides[axis] + reach - input[axis]).max(0);
-                    let (small, large) = (total / 2, total - total / 2);
-                    (pads_begin[axis], pads_end[axis]) =
-                        if same == "SAME_UPPER" { (small, large) } else { (large, small) };
-                }
-            }
-            _ => {
-                if let Some(pads) = node.ints("pads").filter(|pads| pads.len() == 2 * axes) {
-                    pads_begin.copy_from_slice(&pads[..axes]);
-                    pads_end.copy_from_slice(&pads[axes..]);
-                }
-            }
-        }
-        Self { kernel: kernel.to_vec(), strides, dilations, pads_begin, pads_end }
-    }
-
-    /// How far a window reaches along an axis.
-    pub(super) fn reach(&self, axis: usize) -> i64 {
-        (self.kernel[axis] - 1) * self.dilations[axis] + 1
-    }
-
-    /// The same window without the taps that lie behind the input's end wherever it stands: some
-    /// say "all of it" by a kernel of thousands.
-    pub(super) fn within(mut self, input: &[i64]) -> Self {
-        for (axis, taps) in self.kernel.iter_mut().enumerate() {
-            *taps =
-                (*taps).min((input[axis] + self.pads_begin[axis] - 1) / self.dilations[axis] + 1);
-        }
-        self
-    }
-
-    /// Attributes of the `ConvTranspose` that leads from `output` back to `input`, sizes exact:
-    /// what the windows never reached is padded with zeros, what they reached beyond the input
-    /// is cut off.
-    pub(super) fn transposed(&self, input: &[i64], output: &[i64]) -> Vec<AttributeProto> {
-        let axes = self.kernel.len();
-        let mut pads_end = self.pads_end.clone();
-        let mut output_padding = vec![0; axes];
-        for axis in 0..axes {
-            let full = self.strides[axis] * (output[axis] - 1) + self.reach(axis);
-            let missing = input[axis] - (full - self.pads_begin[axis] - self.pads_end[axis]);
-            if missing >= 0 {
-                output_padding[axis] = missing;
-            } else {
-                pads_end[axis] -= missing;
-            }
-        }
-        vec![
-            AttributeProto::ints("kernel_shape", self.kernel.clone()),
-            AttributeProto::ints("strides", self.strides.clone()),
-            AttributeProto::ints("dilations", self.dilations.clone()),
-            AttributeProto::ints("pads", [self.pads_begin.clone(), pads_end].concat()),
-            AttributeProto::ints("output_padding", output_padding),
-        ]
-    }
-}
+use super::context::{InputGradients, VjpContext};
+use super::window::Window;
+use crate::builder::GraphBuilder;
+use crate::error::Error;
+use crate::proto::AttributeProto;
 
 /// A node with a group count besides.
 fn grouped(mut attributes: Vec<AttributeProto>, group: i64) -> Vec<AttributeProto> {
@@ -101,40 +22,39 @@ fn grouped(mut attributes: Vec<AttributeProto>, group: i64) -> Vec<AttributeProt
     attributes
 }
 
-pub(super) fn conv(builder: &mut GraphBuilder<'_>, step: &VjpContext<'_>) -> Gradients {
-    let gradient = step.gradient()?;
-    let (x, weight) = (step.input(0)?, step.input(1)?);
-    let (input, output, kernel) =
-        (builder.shape(x)?, builder.shape(step.output())?, builder.shape(weight)?);
+pub(super) fn conv(builder: &mut GraphBuilder, ctx: &VjpContext<'_>) -> InputGradients {
+    let gradient = ctx.grad_output()?;
+    let (x, weight) = (ctx.input(0)?, ctx.input(1)?);
+    let (input, output, kernel) = (ctx.shape(x)?, ctx.shape(ctx.output())?, ctx.shape(weight)?);
     if kernel.len() < 3 || input.len() != kernel.len() || output.len() != kernel.len() {
-        return Err(step.refuse("has shapes that are not a convolution's"));
+        return Err(ctx.unsupported("has shapes that are not a convolution's"));
     }
-    let group = step.node.int("group", 1);
-    let window = Window::read(step.node, &kernel[2..], &input[2..], &output[2..]);
-    let mut gradients = vec![None; step.node.input.len()];
-    if step.wants(0) {
-        gradients[0] = Some(of_input(builder, step, &window, gradient)?);
+    let group = ctx.node.int("group", 1);
+    let window = Window::read(ctx.node, &kernel[2..], &input[2..], &output[2..]);
+    let mut gradients = vec![None; ctx.node.input.len()];
+    if ctx.needs_grad(0) {
+        gradients[0] = Some(of_input(builder, ctx, &window, gradient)?);
     }
-    if step.wants(1) {
+    if ctx.needs_grad(1) {
         gradients[1] = Some(of_weight(builder, &window, [x, gradient], [input, output], group));
     }
-    if step.wants(2) {
+    if ctx.needs_grad(2) {
         gradients[2] = Some(of_bias(builder, gradient, output.len()));
     }
     Ok(gradients)
 }
 
 fn of_input(
-    builder: &mut GraphBuilder<'_>,
-    step: &VjpContext<'_>,
+    builder: &mut GraphBuilder,
+    ctx: &VjpContext<'_>,
     window: &Window,
     gradient: &str,
-) -> Result<String, String> {
-    let weight = step.input(1)?;
+) -> Result<String, Error> {
+    let weight = ctx.input(1)?;
     let (input, output, kernel) =
-        (builder.shape(step.input(0)?)?, builder.shape(step.output())?, builder.shape(weight)?);
+        (ctx.shape(ctx.input(0)?)?, ctx.shape(ctx.output())?, ctx.shape(weight)?);
     let (input, output) = (&input[2..], &output[2..]);
-    let group = step.node.int("group", 1);
+    let group = ctx.node.int("group", 1);
     if is_pointwise(window, group) {
         return Ok(pointwise(builder, gradient, weight, kernel, input));
     }
@@ -156,7 +76,7 @@ fn of_input(
 /// gradient as its kernel: images and channels change places, strides and dilations too. `maps` are
 /// the input `[N, C, …]` and the gradient `[N, M, …]`, `sizes` those of both.
 fn of_weight(
-    builder: &mut GraphBuilder<'_>,
+    builder: &mut GraphBuilder,
     window: &Window,
     maps: [&str; 2],
     sizes: [&[i64]; 2],
@@ -165,7 +85,7 @@ fn of_weight(
     let ([x, gradient], [input, output]) = (maps, sizes);
     let axes = window.kernel.len() as i64;
     let spatial = |from: i64| (from..from + axes).collect::<Vec<_>>();
-    let turn = |builder: &mut GraphBuilder<'_>, tensor: &str, order: &[i64]| {
+    let turn = |builder: &mut GraphBuilder, tensor: &str, order: &[i64]| {
         let order = [order, &spatial(order.len() as i64)].concat();
         builder.op_with("Transpose", &[tensor], vec![AttributeProto::ints("perm", order)])
     };
@@ -190,7 +110,7 @@ fn of_weight(
 }
 
 /// `[M]`: all that its channel has.
-fn of_bias(builder: &mut GraphBuilder<'_>, gradient: &str, rank: usize) -> String {
+fn of_bias(builder: &mut GraphBuilder, gradient: &str, rank: usize) -> String {
     let others: Vec<i64> = (0..rank as i64).filter(|&axis| axis != 1).collect();
     builder.reduce_sum(gradient, &others, false)
 }
@@ -208,7 +128,7 @@ fn is_pointwise(window: &Window, group: i64) -> bool {
 /// A product of matrices, the places being columns. ONNX Runtime would do a convolution in a layout
 /// of its own, and copy every map of the backward pass there and back.
 fn pointwise(
-    builder: &mut GraphBuilder<'_>,
+    builder: &mut GraphBuilder,
     gradient: &str,
     weight: &str,
     sizes: &[i64],
@@ -246,7 +166,7 @@ fn as_convolution(window: &Window, input: &[i64], output: &[i64]) -> Option<Vec<
 
 /// `[M, C/g, k…]` to `[C, M/g, k…]`: within each group, outputs and inputs change places.
 fn exchange_channels(
-    builder: &mut GraphBuilder<'_>,
+    builder: &mut GraphBuilder,
     weight: &str,
     sizes: &[i64],
     group: i64,
@@ -267,7 +187,7 @@ fn exchange_channels(
 }
 
 /// Turns a kernel round along every spatial axis.
-fn flip(builder: &mut GraphBuilder<'_>, weight: &str, kernel: &[i64]) -> String {
+fn flip(builder: &mut GraphBuilder, weight: &str, kernel: &[i64]) -> String {
     let axes: Vec<i64> =
         (0..kernel.len()).filter(|&axis| kernel[axis] > 1).map(|axis| axis as i64 + 2).collect();
     if axes.is_empty() {
@@ -282,60 +202,27 @@ fn flip(builder: &mut GraphBuilder<'_>, weight: &str, kernel: &[i64]) -> String 
 
 /// The transposed convolution's gradient is the convolution with the same kernel; that of its
 /// weights is the convolution's, with input and output in each other's place.
-pub(super) fn conv_transpose(builder: &mut GraphBuilder<'_>, step: &VjpContext<'_>) -> Gradients {
-    if step.node.string("auto_pad", "NOTSET") != "NOTSET"
-        || step.node.ints("output_shape").is_some()
+pub(super) fn conv_transpose(builder: &mut GraphBuilder, ctx: &VjpContext<'_>) -> InputGradients {
+    if ctx.node.string("auto_pad", "NOTSET") != "NOTSET" || ctx.node.ints("output_shape").is_some()
     {
-        return Err(step.refuse("derives its padding from its output shape"));
+        return Err(ctx.unsupported("derives its padding from its output shape"));
     }
-    let gradient = step.gradient()?;
-    let (x, weight) = (step.input(0)?, step.input(1)?);
-    let (input, output, kernel) =
-        (builder.shape(x)?, builder.shape(step.output())?, builder.shape(weight)?);
-    let mut gradients = vec![None; step.node.input.len()];
-    if step.wants(0) {
-        let kept = ["kernel_shape", "strides", "dilations", "pads", "group"];
-        let attributes =
-            kept.iter().filter_map(|name| step.node.attribute(name).cloned()).collect();
+    let gradient = ctx.grad_output()?;
+    let (x, weight) = (ctx.input(0)?, ctx.input(1)?);
+    let (input, output, kernel) = (ctx.shape(x)?, ctx.shape(ctx.output())?, ctx.shape(weight)?);
+    let mut gradients = vec![None; ctx.node.input.len()];
+    if ctx.needs_grad(0) {
+        let names = ["kernel_shape", "strides", "dilations", "pads", "group"];
+        let attributes = ctx.node.attributes(&names);
         gradients[0] = Some(builder.op_with("Conv", &[gradient, weight], attributes));
     }
-    if step.wants(1) {
-        let window = Window::read(step.node, &kernel[2..], &output[2..], &input[2..]);
-        let group = step.node.int("group", 1);
+    if ctx.needs_grad(1) {
+        let window = Window::read(ctx.node, &kernel[2..], &output[2..], &input[2..]);
+        let group = ctx.node.int("group", 1);
         gradients[1] = Some(of_weight(builder, &window, [gradient, x], [output, input], group));
     }
-    if step.wants(2) {
+    if ctx.needs_grad(2) {
         gradients[2] = Some(of_bias(builder, gradient, output.len()));
     }
     Ok(gradients)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn same_padding_splits_as_the_standard_says() {
-        let node = |mode: &str| {
-            NodeProto::new("Conv", &["x", "w"], &["y"])
-                .with(AttributeProto::string("auto_pad", mode))
-                .with(AttributeProto::ints("strides", [2, 2]))
-        };
-        let upper = Window::read(&node("SAME_UPPER"), &[3, 3], &[8, 8], &[4, 4]);
-        assert_eq!((upper.pads_begin, upper.pads_end), (vec![0, 0], vec![1, 1]));
-        let lower = Window::read(&node("SAME_LOWER"), &[3, 3], &[8, 8], &[4, 4]);
-        assert_eq!((lower.pads_begin, lower.pads_end), (vec![1, 1], vec![0, 0]));
-    }
-
-    #[test]
-    fn what_no_window_reached_comes_back_as_padding() {
-        // 6 places, kernel 3, stride 2: windows at 0 and 2 reach places 0..5, place 5 is never
-        // read.
-        let node =
-            NodeProto::new("Conv", &["x", "w"], &["y"]).with(AttributeProto::ints("strides", [2]));
-        let attributes = Window::read(&node, &[3], &[6], &[2]).transposed(&[6], &[2]);
-        let padding =
-            attributes.iter().find(|attribute| attribute.name() == "output_padding").unwrap();
-        assert_eq!(padding.ints, [1]);
-    }
 }

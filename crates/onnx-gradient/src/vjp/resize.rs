@@ -5,36 +5,37 @@
 //! runtime's own coordinates, rounding and edges go into it; it is folded to a
 //! constant when the session is made. Back leads its transpose.
 
-use super::{Gradients, GraphBuilder, VjpContext};
+use super::context::{InputGradients, VjpContext};
+use crate::builder::GraphBuilder;
 use crate::proto::{AttributeProto, data_type};
 
-pub(super) fn resize(builder: &mut GraphBuilder<'_>, step: &VjpContext<'_>) -> Gradients {
-    if step.node.string("coordinate_transformation_mode", "half_pixel") == "tf_crop_and_resize" {
-        return Err(step.refuse("crops by a region of interest"));
+pub(super) fn resize(builder: &mut GraphBuilder, ctx: &VjpContext<'_>) -> InputGradients {
+    if ctx.node.string("coordinate_transformation_mode", "half_pixel") == "tf_crop_and_resize" {
+        return Err(ctx.unsupported("crops by a region of interest"));
     }
-    if step.node.string("keep_aspect_ratio_policy", "stretch") != "stretch" {
-        return Err(step.refuse("keeps the aspect ratio"));
+    if ctx.node.string("keep_aspect_ratio_policy", "stretch") != "stretch" {
+        return Err(ctx.unsupported("keeps the aspect ratio"));
     }
-    let (from, to) = (builder.shape(step.input(0)?)?, builder.shape(step.output())?);
+    let (from, to) = (ctx.shape(ctx.input(0)?)?, ctx.shape(ctx.output())?);
     let rank = from.len() as i64;
-    let axes = step.node.ints("axes").map_or_else(|| (0..rank).collect(), <[i64]>::to_vec);
-    let mut gradient = step.gradient()?.to_owned();
+    let axes = ctx.node.ints("axes").map_or_else(|| (0..rank).collect(), <[i64]>::to_vec);
+    let mut gradient = ctx.grad_output()?.to_owned();
     for (entry, axis) in axes.into_iter().enumerate() {
         let axis = (if axis < 0 { axis + rank } else { axis }) as usize;
         if axis == 0 || from[axis] == to[axis] {
             continue;
         }
-        let matrix = matrix(builder, step, entry as i64, from[axis], to[axis]);
+        let matrix = matrix(builder, ctx, entry as i64, from[axis], to[axis]);
         gradient = times_along(builder, &gradient, &matrix, axis, from.len());
     }
-    Ok(step.only_first(gradient))
+    Ok(ctx.first_input(gradient))
 }
 
 /// `[to, from]`: what the node makes of the rows of an identity. `entry` is the axis's place among
 /// the scales.
 fn matrix(
-    builder: &mut GraphBuilder<'_>,
-    step: &VjpContext<'_>,
+    builder: &mut GraphBuilder,
+    ctx: &VjpContext<'_>,
     entry: i64,
     from: i64,
     to: i64,
@@ -43,8 +44,7 @@ fn matrix(
     let zeros = builder.op("ConstantOfShape", &[&square]);
     let float = vec![AttributeProto::int("dtype", i64::from(data_type::FLOAT))];
     let identity = builder.op_with("EyeLike", &[&zeros], float);
-    let kept = |name: &&str| step.node.attribute(name).cloned();
-    let attributes = [
+    let attributes = ctx.node.attributes(&[
         "antialias",
         "coordinate_transformation_mode",
         "cubic_coeff_a",
@@ -52,11 +52,8 @@ fn matrix(
         "extrapolation_value",
         "mode",
         "nearest_mode",
-    ]
-    .iter()
-    .filter_map(kept)
-    .collect();
-    match step.node.input_name(2) {
+    ]);
+    match ctx.node.input_name(2) {
         // The scale is not quite to/from where the output was rounded down, and coordinates go by
         // the scale.
         Some(scales) => {
@@ -77,7 +74,7 @@ fn matrix(
 
 /// The product of a tensor with a matrix along one axis.
 fn times_along(
-    builder: &mut GraphBuilder<'_>,
+    builder: &mut GraphBuilder,
     tensor: &str,
     matrix: &str,
     axis: usize,

@@ -29,7 +29,7 @@ pub(crate) struct Body<'g> {
 impl<'g> Body<'g> {
     /// Reads a body; `outside` are the types of the tensors around it.
     pub(crate) fn new(body: &'g GraphProto, outside: &HashMap<String, i32>) -> Self {
-        let types = dtype::followed(body, outside);
+        let types = dtype::element_types_within(body, outside);
         let is_condition = (body.node.iter())
             .map(|node| {
                 node.output.first().and_then(|output| types.get(output)) == Some(&data_type::BOOL)
