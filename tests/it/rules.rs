@@ -86,7 +86,7 @@ fn compare_kernels(case: &Case) {
     let [found, plain] = [settings(), plain]
         .map(|settings| differentiate(&load_with(&settings, case.build), &x).into_dyn());
     let difference = relative_difference(&found, &plain);
-    assert!(difference <= SAME, "{}: the gradients differ by {difference}", case.name);
+    assert!(difference <= SAME, "{} ({}): {difference}", case.name, case.op);
 }
 
 #[test]

@@ -1,14 +1,13 @@
-//! Folding backwards.
-//!
-//! `Col2Im` adds each tap of each window to the place of the image that it lies on, so back each
-//! tap takes what is there: a depthwise convolution, for every tap a kernel with a single 1.
+//! `Col2Im`, which adds each tap of each window to the image.
 
 use super::context::{InputGradients, VjpContext};
 use super::window::Window;
 use crate::builder::GraphBuilder;
 use crate::proto::AttributeProto;
 
-/// From `[N, C, spatial…]` back to `[N, C·taps, windows]`.
+/// `∂L/∂x[n, c·taps + t, w]` is `∂L/∂y` at the position that tap `t` of window `w` covers. A
+/// depthwise convolution reads it, with one kernel for each tap that is 1 at the tap and 0
+/// elsewhere: `[N, C, …]` to `[N, C·taps, windows]`.
 pub(super) fn col2im(builder: &mut GraphBuilder, ctx: &VjpContext<'_>) -> InputGradients {
     let (columns, image) = (ctx.shape(ctx.input(0)?)?, ctx.shape(ctx.output())?);
     let kernel = ctx
@@ -18,7 +17,7 @@ pub(super) fn col2im(builder: &mut GraphBuilder, ctx: &VjpContext<'_>) -> InputG
         return Err(ctx.unsupported("has shapes that are not a folding's"));
     }
     let (channels, spatial) = (image[1], &image[2..]);
-    // The sizes behind the fold serve `auto_pad` only, which it has not.
+    // The output size serves `auto_pad` only, which Col2Im does not have.
     let window = Window::read(ctx.node, &kernel, spatial, spatial);
     let taps: i64 = kernel.iter().product();
     let ones: Vec<f32> = (0..channels * taps * taps)

@@ -6,7 +6,7 @@ use crate::builder::GraphBuilder;
 use crate::error::Error;
 use crate::proto::AttributeProto;
 
-/// With step 1 the rest is padded with zeros; other steps go back place by place.
+/// `∂L/∂x = ∂L/∂y`, padded with zeros where the slice was cut off. Steps other than 1 scatter.
 pub(super) fn slice(builder: &mut GraphBuilder, ctx: &VjpContext<'_>) -> InputGradients {
     let Some(pads) = slice_as_padding(ctx)? else { return scatter_back(builder, ctx) };
     let pads = builder.int64s(&pads);
@@ -14,6 +14,8 @@ pub(super) fn slice(builder: &mut GraphBuilder, ctx: &VjpContext<'_>) -> InputGr
     Ok(ctx.first_input(gradient))
 }
 
+/// The pads that undo a slice with step 1; `None` for other steps, for bounds that are computed,
+/// and where the batch is cut.
 fn slice_as_padding(ctx: &VjpContext<'_>) -> Result<Option<Vec<i64>>, Error> {
     let known = |index: usize| ctx.node.input_name(index).map(|name| ctx.known_int64s(name));
     let (Some(Some(starts)), Some(Some(ends))) = (known(1), known(2)) else { return Ok(None) };
@@ -33,22 +35,21 @@ fn slice_as_padding(ctx: &VjpContext<'_>) -> Result<Option<Vec<i64>>, Error> {
     for ((&start, &end), &axis) in starts.iter().zip(&ends).zip(&axes) {
         let axis = (if axis < 0 { axis + rank as i64 } else { axis }) as usize;
         let size = *sizes.get(axis).ok_or_else(|| ctx.unsupported("has an impossible axis"))?;
-        // The batch is another size at run time than it was when it was measured; all of it is all
-        // of it.
+        // The batch may have another size at run time. Only a slice that keeps all of it is known.
         if axis == 0 {
             if start == 0 && end >= i64::from(i32::MAX) {
                 continue;
             }
             return Ok(None);
         }
-        let place = |at: i64| if at < 0 { (at.saturating_add(size)).max(0) } else { at.min(size) };
-        pads[axis] = place(start);
-        pads[axis + rank] = size - place(end);
+        let index = |at: i64| if at < 0 { (at.saturating_add(size)).max(0) } else { at.min(size) };
+        pads[axis] = index(start);
+        pads[axis + rank] = size - index(end);
     }
     Ok(Some(pads))
 }
 
-/// Each part gets its stretch of the gradient.
+/// Each input gets its part of `∂L/∂y` along the axis.
 pub(super) fn concat(builder: &mut GraphBuilder, ctx: &VjpContext<'_>) -> InputGradients {
     let rank = ctx.shape(ctx.output())?.len() as i64;
     let axis = ctx.node.int("axis", 0);
@@ -72,7 +73,7 @@ pub(super) fn concat(builder: &mut GraphBuilder, ctx: &VjpContext<'_>) -> InputG
     Ok(gradients)
 }
 
-/// The first axis may be the batch, whose size is known at run time only.
+/// [`concat`] along the first axis, which may be the batch: sizes are read at run time.
 fn concat_first(builder: &mut GraphBuilder, ctx: &VjpContext<'_>) -> InputGradients {
     let axis = builder.int64s(&[0]);
     let mut start = builder.int64s(&[0]);
@@ -87,7 +88,7 @@ fn concat_first(builder: &mut GraphBuilder, ctx: &VjpContext<'_>) -> InputGradie
     Ok(gradients)
 }
 
-/// The parts are joined again, zeros where a part has no gradient.
+/// `∂L/∂x` is the concatenation of the outputs' gradients, with zeros for outputs without one.
 pub(super) fn split(builder: &mut GraphBuilder, ctx: &VjpContext<'_>) -> InputGradients {
     let parts: Vec<String> = (ctx.node.output.iter().zip(&ctx.grad_outputs))
         .map(|(output, gradient)| gradient.clone().unwrap_or_else(|| builder.zeros_like(output)))
@@ -98,8 +99,8 @@ pub(super) fn split(builder: &mut GraphBuilder, ctx: &VjpContext<'_>) -> InputGr
     Ok(ctx.first_input(gradient))
 }
 
-/// What was added is cut off again, and what was cut off comes back as zeros: a `Pad` by as much
-/// the other way. Reflected and repeated edges go back place by place.
+/// `∂L/∂x = pad(∂L/∂y, −pads)`: added positions are cut off, and positions that were cut off become
+/// 0. Modes other than `constant` scatter.
 pub(super) fn pad(builder: &mut GraphBuilder, ctx: &VjpContext<'_>) -> InputGradients {
     if ctx.node.string("mode", "constant") != "constant" {
         return scatter_back(builder, ctx);
@@ -111,16 +112,16 @@ pub(super) fn pad(builder: &mut GraphBuilder, ctx: &VjpContext<'_>) -> InputGrad
     };
     let pads = match ctx.node.input_name(3) {
         Some(axes) => {
-            // One entry an axis at both ends, for the same reason as in `gather`.
+            // Pads for all axes, for the same reason as in `gather`.
             let rank = ctx.shape(ctx.input(0)?)?.len() as i64;
             let axes =
                 ctx.known_int64s(axes).ok_or_else(|| ctx.unsupported("computes its axes"))?;
             let begin = axes.iter().map(|&axis| if axis < 0 { axis + rank } else { axis });
-            let places: Vec<i64> = begin.clone().chain(begin.map(|axis| axis + rank)).collect();
-            let (places, none) =
-                (builder.int64s(&places), builder.int64s(&vec![0; 2 * rank as usize]));
-            let axis = vec![AttributeProto::int("axis", 0)];
-            builder.op_with("ScatterElements", &[&none, &places, &opposite], axis)
+            let entries: Vec<i64> = begin.clone().chain(begin.map(|axis| axis + rank)).collect();
+            let (entries, none) =
+                (builder.int64s(&entries), builder.int64s(&vec![0; 2 * rank as usize]));
+            let axis = [AttributeProto::int("axis", 0)];
+            builder.op_with("ScatterElements", &[&none, &entries, &opposite], axis)
         }
         None => opposite,
     };
@@ -128,43 +129,43 @@ pub(super) fn pad(builder: &mut GraphBuilder, ctx: &VjpContext<'_>) -> InputGrad
     Ok(ctx.first_input(gradient))
 }
 
-/// `Gather` of one place, as exporters take a token or one of q, k and v apart: zeros around its
-/// gradient. Several places go back one by one.
+/// `∂L/∂x = ∂L/∂y` at the gathered index, else 0. A single index, which exporters use to select a
+/// token or one of q, k and v, becomes a `Pad`; several indices scatter.
 pub(super) fn gather(builder: &mut GraphBuilder, ctx: &VjpContext<'_>) -> InputGradients {
-    let (input, places) = (ctx.input(0)?, ctx.input(1)?);
-    let place = match (ctx.known_int64s(places).as_deref(), ctx.shape(places)) {
-        (Some(&[place]), Ok([] | [1])) => place,
+    let (input, indices) = (ctx.input(0)?, ctx.input(1)?);
+    let index = match (ctx.known_int64s(indices).as_deref(), ctx.shape(indices)) {
+        (Some(&[index]), Ok([] | [1])) => index,
         _ => return scatter_back(builder, ctx),
     };
     let rank = ctx.shape(input)?.len() as i64;
     let axis = ctx.node.int("axis", 0);
     let axis = if axis < 0 { axis + rank } else { axis };
     let axes = builder.int64s(&[axis]);
-    let gradient = match ctx.shape(places)? {
+    let gradient = match ctx.shape(indices)? {
         [] => builder.op("Unsqueeze", &[ctx.grad_output()?, &axes]),
         _ => ctx.grad_output()?.to_owned(),
     };
-    // Taken at run time, since the axis may be the batch's.
+    // The size is read at run time, since the axis may be the batch.
     let size = builder.sizes(input, axis, axis + 1);
-    let (before, after) = if place < 0 {
-        let (offset, after) = (builder.int64s(&[place]), builder.int64s(&[-1 - place]));
+    let (before, after) = if index < 0 {
+        let (offset, after) = (builder.int64s(&[index]), builder.int64s(&[-1 - index]));
         (builder.add(&size, &offset), after)
     } else {
-        let (before, own) = (builder.int64s(&[place]), builder.int64s(&[place + 1]));
+        let (before, own) = (builder.int64s(&[index]), builder.int64s(&[index + 1]));
         (before, builder.sub(&size, &own))
     };
-    // One entry an axis at both ends. `Pad` would take this axis alone, but ONNX Runtime 1.32 mixes
-    // up such pads when it moves a `Transpose` past them.
+    // Pads for all axes. `Pad` also takes pads for this axis alone, but ONNX Runtime 1.32 mixes them
+    // up when it moves a `Transpose` past the `Pad`.
     let zeros = |builder: &mut GraphBuilder, count: i64| builder.int64s(&vec![0; count as usize]);
     let (first, between) = (zeros(builder, axis), zeros(builder, rank - 1));
     let last = zeros(builder, rank - 1 - axis);
     let pads = [&first, &before, &between, &after, &last].map(String::as_str);
-    let pads = builder.op_with("Concat", &pads, vec![AttributeProto::int("axis", 0)]);
+    let pads = builder.op_with("Concat", &pads, [AttributeProto::int("axis", 0)]);
     let gradient = builder.op("Pad", &[&gradient, &pads]);
     Ok(ctx.first_input(gradient))
 }
 
-/// The part of a matrix that was kept gets its gradient, the rest zero.
+/// `∂L/∂x = trilu(∂L/∂y)`.
 pub(super) fn trilu(builder: &mut GraphBuilder, ctx: &VjpContext<'_>) -> InputGradients {
     let mut inputs = vec![ctx.grad_output()?];
     inputs.extend(ctx.node.input_name(1));
@@ -172,7 +173,8 @@ pub(super) fn trilu(builder: &mut GraphBuilder, ctx: &VjpContext<'_>) -> InputGr
     Ok(ctx.first_input(gradient))
 }
 
-/// A number takes part in all sums after it, so its gradient is the sum from behind.
+/// An element contributes to all sums after it: `∂L/∂x` is the cumulative sum of `∂L/∂y` in the
+/// opposite direction.
 pub(super) fn cumulative_sum(builder: &mut GraphBuilder, ctx: &VjpContext<'_>) -> InputGradients {
     let attributes = vec![
         AttributeProto::int("exclusive", ctx.node.int("exclusive", 0)),

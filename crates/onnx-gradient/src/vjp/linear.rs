@@ -1,12 +1,15 @@
-//! Matrix products. A weight is never transposed in memory: `Gemm` reads it either way round,
-//! so the backward pass of a classifier's large layers shares the forward pass's weights.
+//! Matrix products.
+//!
+//! No weight is transposed in memory: `Gemm` reads a matrix either way, so the backward pass of a
+//! classifier's large layers shares the weights of the forward pass.
 
 use super::context::{InputGradients, VjpContext};
 use crate::builder::GraphBuilder;
 use crate::error::Error;
 use crate::proto::AttributeProto;
 
-fn product(
+/// `α·A′·B′`, where `′` transposes if asked to.
+fn gemm_product(
     builder: &mut GraphBuilder,
     a: &str,
     b: &str,
@@ -22,7 +25,8 @@ fn product(
     builder.op_with("Gemm", &[a, b], attributes)
 }
 
-/// Y = α·A′·B′ + β·C, where ′ transposes when the attribute says so.
+/// `Y = α·A′·B′ + β·C`, where `′` transposes if the attribute says so. Without transposition `∂L/∂A
+/// = α·∂L/∂Y·Bᵀ`, `∂L/∂B = α·Aᵀ·∂L/∂Y`; and `∂L/∂C = β·∂L/∂Y`, summed over broadcast axes.
 pub(super) fn gemm(builder: &mut GraphBuilder, ctx: &VjpContext<'_>) -> InputGradients {
     let gradient = ctx.grad_output()?;
     let (a, b) = (ctx.input(0)?, ctx.input(1)?);
@@ -31,14 +35,14 @@ pub(super) fn gemm(builder: &mut GraphBuilder, ctx: &VjpContext<'_>) -> InputGra
     let mut gradients = vec![None; ctx.node.input.len()];
     if ctx.needs_grad(0) {
         gradients[0] = Some(match ta {
-            false => product(builder, gradient, b, false, !tb, alpha),
-            true => product(builder, b, gradient, tb, true, alpha),
+            false => gemm_product(builder, gradient, b, false, !tb, alpha),
+            true => gemm_product(builder, b, gradient, tb, true, alpha),
         });
     }
     if ctx.needs_grad(1) {
         gradients[1] = Some(match tb {
-            false => product(builder, a, gradient, !ta, false, alpha),
-            true => product(builder, gradient, a, true, ta, alpha),
+            false => gemm_product(builder, a, gradient, !ta, false, alpha),
+            true => gemm_product(builder, gradient, a, true, ta, alpha),
         });
     }
     if ctx.needs_grad(2) {
@@ -48,13 +52,14 @@ pub(super) fn gemm(builder: &mut GraphBuilder, ctx: &VjpContext<'_>) -> InputGra
     Ok(gradients)
 }
 
-/// Y = A·B over the last two axes, broadcast over the others.
+/// `Y = A·B` over the last two axes, with the others broadcast: `∂L/∂A = ∂L/∂Y·Bᵀ` and `∂L/∂B =
+/// Aᵀ·∂L/∂Y`, summed over broadcast axes.
 pub(super) fn matmul(builder: &mut GraphBuilder, ctx: &VjpContext<'_>) -> InputGradients {
     let gradient = ctx.grad_output()?;
     let (a, b) = (ctx.input(0)?, ctx.input(1)?);
     let (a_rank, b_rank) = (ctx.shape(a)?.len(), ctx.shape(b)?.len());
     if a_rank >= 2 && b_rank == 1 && !ctx.needs_grad(1) {
-        // A vector of weights: one number a row, each row's gradient a multiple of the vector.
+        // y[…, i] = Σⱼ a[…, i, j]·b[j], so ∂L/∂a[…, i, j] = ∂L/∂y[…, i]·b[j].
         let last = builder.int64s(&[-1]);
         let column = builder.op("Unsqueeze", &[gradient, &last]);
         let gradient = builder.mul(&column, b);
@@ -81,7 +86,7 @@ pub(super) fn matmul(builder: &mut GraphBuilder, ctx: &VjpContext<'_>) -> InputG
     Ok(gradients)
 }
 
-/// ∂Y·Bᵀ for a matrix B, with all other axes of ∂Y taken as rows.
+/// `∂L/∂Y·Bᵀ` for a matrix `B`, of the shape of `A`. All axes of `∂L/∂Y` but the last become rows.
 fn times_transposed(
     builder: &mut GraphBuilder,
     ctx: &VjpContext<'_>,
@@ -89,18 +94,19 @@ fn times_transposed(
 ) -> Result<String, Error> {
     let (a, b) = (ctx.input(0)?, ctx.input(1)?);
     if ctx.shape(a)?.len() == 2 {
-        return Ok(product(builder, gradient, b, false, true, 1.0));
+        return Ok(gemm_product(builder, gradient, b, false, true, 1.0));
     }
     let columns = ctx.shape(b)?[1];
     let rows = builder.reshape(gradient, &[-1, columns]);
-    let flat = product(builder, &rows, b, false, true, 1.0);
+    let flat = gemm_product(builder, &rows, b, false, true, 1.0);
     Ok(builder.reshape_like(&flat, a))
 }
 
+/// Transposes the last two axes.
 fn swap_last(builder: &mut GraphBuilder, tensor: &str, rank: usize) -> String {
     let mut order: Vec<i64> = (0..rank as i64).collect();
     order.swap(rank - 1, rank - 2);
-    builder.op_with("Transpose", &[tensor], vec![AttributeProto::ints("perm", order)])
+    builder.transpose(tensor, order)
 }
 
 /// Sums over the leading axes along which `input` was broadcast; the last two are the matrices'.

@@ -1,10 +1,12 @@
-//! Normalisations, as they run in a trained model, and softmax.
+//! Normalisations in inference, and softmax.
+//!
+//! Scale and bias count as constants. `mean` is over the normalised axes.
 
 use super::context::{InputGradients, VjpContext};
 use crate::builder::GraphBuilder;
 use crate::proto::AttributeProto;
 
-/// With fixed statistics it is a multiplication by γ/√(σ² + ε).
+/// With fixed statistics, `y = γ·(x − μ)/√(σ² + ε) + β`: `∂L/∂x = ∂L/∂y · γ/√(σ² + ε)`.
 pub(super) fn batch(builder: &mut GraphBuilder, ctx: &VjpContext<'_>) -> InputGradients {
     if ctx.node.int("training_mode", 0) != 0 {
         return Err(ctx.unsupported("is in training mode"));
@@ -19,15 +21,15 @@ pub(super) fn batch(builder: &mut GraphBuilder, ctx: &VjpContext<'_>) -> InputGr
     Ok(ctx.first_input(gradient))
 }
 
-/// `[C]` as `[1, C, 1, …]`.
+/// `[C]` reshaped to `[1, C, 1, …]`.
 fn per_channel(builder: &mut GraphBuilder, values: &str, rank: usize) -> String {
     let mut shape = vec![1; rank];
     shape[1] = -1;
     builder.reshape(values, &shape)
 }
 
-/// The gradient of x̂ = (x − mean)/√(var + ε) over `axes`, for the gradient `g` of x̂:
-/// (g − mean g − x̂·mean(g·x̂)) / √(var + ε).
+/// The gradient of `x̂ = (x − mean x)/√(var x + ε)` over `axes`, for `g = ∂L/∂x̂`: `(g − mean g −
+/// x̂·mean(g·x̂)) / √(var x + ε)`.
 fn standardised(
     builder: &mut GraphBuilder,
     x: &str,
@@ -52,6 +54,7 @@ fn standardised(
     builder.div(&rest, &deviation)
 }
 
+/// `y = γ·x̂ + β` over the axes from `axis` on: [`standardised`] with `g = γ·∂L/∂y`.
 pub(super) fn layer(builder: &mut GraphBuilder, ctx: &VjpContext<'_>) -> InputGradients {
     let rank = ctx.shape(ctx.input(0)?)?.len() as i64;
     let axis = ctx.node.int("axis", -1);
@@ -62,6 +65,7 @@ pub(super) fn layer(builder: &mut GraphBuilder, ctx: &VjpContext<'_>) -> InputGr
     Ok(ctx.first_input(gradient))
 }
 
+/// `y = γ·x̂ + β` over the spatial axes of each channel: [`standardised`] with `g = γ·∂L/∂y`.
 pub(super) fn instance(builder: &mut GraphBuilder, ctx: &VjpContext<'_>) -> InputGradients {
     let rank = ctx.shape(ctx.input(0)?)?.len();
     let scale = per_channel(builder, ctx.input(1)?, rank);
@@ -71,8 +75,8 @@ pub(super) fn instance(builder: &mut GraphBuilder, ctx: &VjpContext<'_>) -> Inpu
     Ok(ctx.first_input(gradient))
 }
 
-/// Statistics are taken over `[C/groups, spatial…]`; the scale has one number a channel (opset 21)
-/// or one a group (opset 18).
+/// `y = γ·x̂ + β` over `[C/groups, …]`: [`standardised`] with `g = γ·∂L/∂y`. The scale has one
+/// element a channel (opset 21) or one a group (opset 18).
 pub(super) fn group(builder: &mut GraphBuilder, ctx: &VjpContext<'_>) -> InputGradients {
     let input = ctx.input(0)?;
     let sizes = ctx.shape(input)?;
@@ -96,7 +100,8 @@ pub(super) fn group(builder: &mut GraphBuilder, ctx: &VjpContext<'_>) -> InputGr
     Ok(ctx.first_input(gradient))
 }
 
-/// x/√(mean x² + ε)·γ: as [`standardised`], with nothing taken for the mean of x.
+/// `y = γ·x̂` with `x̂ = x/√(mean x² + ε)`: `∂L/∂x = (g − x̂·mean(g·x̂)) / √(mean x² + ε)`, where
+/// `g = γ·∂L/∂y`.
 pub(super) fn root_mean_square(builder: &mut GraphBuilder, ctx: &VjpContext<'_>) -> InputGradients {
     let x = ctx.input(0)?;
     let rank = ctx.shape(x)?.len() as i64;
@@ -107,17 +112,18 @@ pub(super) fn root_mean_square(builder: &mut GraphBuilder, ctx: &VjpContext<'_>)
     let square = builder.reduce_mean(&squared, &axes);
     let epsilon = builder.scalar(ctx.node.float("epsilon", 1e-5));
     let square = builder.add(&square, &epsilon);
-    let size = builder.op("Sqrt", &[&square]);
-    let x_hat = builder.div(x, &size);
+    let root = builder.op("Sqrt", &[&square]);
+    let x_hat = builder.div(x, &root);
     let product = builder.mul(&g, &x_hat);
     let along = builder.reduce_mean(&product, &axes);
     let along = builder.mul(&x_hat, &along);
     let rest = builder.sub(&g, &along);
-    let gradient = builder.div(&rest, &size);
+    let gradient = builder.div(&rest, &root);
     Ok(ctx.first_input(gradient))
 }
 
-/// (x − mean)/√(var + ε); the standard's ε is 1e-9, beside the root instead of under it.
+/// `y = (x − mean x)/√(var x)`: [`standardised`]. The ONNX specification adds `1e-9` to the root,
+/// which is as good as `1e-18` under it.
 pub(super) fn mean_variance(builder: &mut GraphBuilder, ctx: &VjpContext<'_>) -> InputGradients {
     let axes = ctx.node.ints("axes").map_or_else(|| vec![0, 2, 3], <[i64]>::to_vec);
     let g = ctx.grad_output()?.to_owned();
@@ -125,8 +131,8 @@ pub(super) fn mean_variance(builder: &mut GraphBuilder, ctx: &VjpContext<'_>) ->
     Ok(ctx.first_input(gradient))
 }
 
-/// x/‖x‖ along an axis: (∂y − x̂′·Σ ∂y·y)/‖x‖, where x̂′ is y for the Euclidean norm and sign x for
-/// the sum.
+/// `y = x/‖x‖` along an axis: `∂L/∂x = (∂L/∂y − d·Σ(∂L/∂y · y)) / ‖x‖`, where `d = y` for the L2
+/// norm and `d = sign x` for the L1 norm.
 pub(super) fn lp(builder: &mut GraphBuilder, ctx: &VjpContext<'_>) -> InputGradients {
     let axes = [ctx.node.int("axis", -1)];
     let input = ctx.input(0)?;
@@ -144,18 +150,19 @@ pub(super) fn lp(builder: &mut GraphBuilder, ctx: &VjpContext<'_>) -> InputGradi
     Ok(ctx.first_input(gradient))
 }
 
-/// `LRN`: y = x·s^(−β) with s = k + α/size · Σ x² over the channels near by, so that
-/// ∂x = ∂y·s^(−β) − 2αβ/size · x·Σ (∂y·y/s) over the channels whose windows x lies in.
+/// `LRN`: `y = x·s^(−β)` with `s = k + α/size · Σx²` over the neighbouring channels, so `∂L/∂x =
+/// ∂L/∂y·s^(−β) − 2αβ/size · x·Σ(∂L/∂y·y/s)`, summed over the channels whose windows contain that
+/// of `x`.
 pub(super) fn local_response(builder: &mut GraphBuilder, ctx: &VjpContext<'_>) -> InputGradients {
     let input = ctx.input(0)?;
     let channels = ctx.shape(input)?[1];
     let size = ctx.node.int("size", 1);
     let (alpha, beta) = (ctx.node.float("alpha", 1e-4), ctx.node.float("beta", 0.75));
-    // The sum over a window as a product with a matrix of ones near the diagonal. ONNX Runtime
-    // takes odd sizes only, so a channel lies in the windows of those that lie in its own.
-    let near = |place: i64| (place / channels - place % channels).abs() <= size / 2;
+    // The sum over a window is a product with a band matrix of ones. ONNX Runtime requires odd
+    // sizes, so the matrix is symmetric: a channel lies in the windows of the channels in its own.
+    let near = |entry: i64| (entry / channels - entry % channels).abs() <= size / 2;
     let band: Vec<f32> =
-        (0..channels * channels).map(|place| if near(place) { 1.0 } else { 0.0 }).collect();
+        (0..channels * channels).map(|entry| if near(entry) { 1.0 } else { 0.0 }).collect();
     let window = builder.float32s(&[channels, channels], &band);
 
     let rows = builder.reshape(input, &[0, 0, -1]);
@@ -178,7 +185,7 @@ pub(super) fn local_response(builder: &mut GraphBuilder, ctx: &VjpContext<'_>) -
     Ok(ctx.first_input(gradient))
 }
 
-/// ∂x = y·(∂y − Σ ∂y·y) along the axis.
+/// `∂L/∂x = y·(∂L/∂y − Σ(∂L/∂y · y))`, summed along the axis.
 pub(super) fn softmax(builder: &mut GraphBuilder, ctx: &VjpContext<'_>) -> InputGradients {
     let axis = ctx.node.int("axis", -1);
     let weighted = builder.mul(ctx.grad_output()?, ctx.output());
@@ -188,12 +195,11 @@ pub(super) fn softmax(builder: &mut GraphBuilder, ctx: &VjpContext<'_>) -> Input
     Ok(ctx.first_input(gradient))
 }
 
-/// ∂x = ∂y − e^y·Σ ∂y along the axis.
+/// `∂L/∂x = ∂L/∂y − eʸ·Σ ∂L/∂y`, summed along the axis.
 pub(super) fn log_softmax(builder: &mut GraphBuilder, ctx: &VjpContext<'_>) -> InputGradients {
     let axis = ctx.node.int("axis", -1);
     let total = builder.reduce_sum(ctx.grad_output()?, &[axis], true);
-    let soft =
-        builder.op_with("Softmax", &[ctx.input(0)?], vec![AttributeProto::int("axis", axis)]);
+    let soft = builder.op_with("Softmax", &[ctx.input(0)?], [AttributeProto::int("axis", axis)]);
     let spread = builder.mul(&soft, &total);
     let gradient = builder.sub(ctx.grad_output()?, &spread);
     Ok(ctx.first_input(gradient))

@@ -1,4 +1,4 @@
-//! Pooling backwards.
+//! Pooling over windows and over whole maps.
 
 use super::context::{InputGradients, VjpContext};
 use super::scatter::scatter_add;
@@ -6,22 +6,24 @@ use super::window::Window;
 use crate::builder::GraphBuilder;
 use crate::proto::AttributeProto;
 
-/// The places of the maxima are found again by a `MaxPool` that hands out its indices: only the
-/// backward pass pays for them, the forward pass keeps the runtime's fastest kernel. Of equal
-/// values the first is taken.
+/// `∂L/∂x` gets `∂L/∂y` at the position of each window's maximum; of equal values the first counts,
+/// as in PyTorch.
+///
+/// A second `MaxPool` with an output for its indices finds the maxima again. Only the backward pass
+/// pays for the indices, and the forward pass keeps the runtime's fastest kernel.
 pub(super) fn max(builder: &mut GraphBuilder, ctx: &VjpContext<'_>) -> InputGradients {
     let input = ctx.input(0)?;
-    // Its own order of storage is for the indices that the forward pass may hand out.
+    // The storage order would change the indices of this node, which are row-major here.
     let mut attributes = ctx.node.attribute.clone();
     attributes.retain(|attribute| attribute.name() != "storage_order");
     let indices = builder.second_output("MaxPool", &[input], attributes);
-    let places = builder.reshape(&indices, &[-1]);
-    let gradient = scatter_add(builder, ctx.grad_output()?, &places, input);
+    let indices = builder.reshape(&indices, &[-1]);
+    let gradient = scatter_add(builder, ctx.grad_output()?, &indices, input);
     Ok(ctx.first_input(gradient))
 }
 
-/// Each place gets its share from every window that it lies in: a depthwise transposed convolution
-/// with a kernel of ones, after each window's gradient is divided by the places that it counted.
+/// Each position gets `∂L/∂y / n` from every window that it lies in, where `n` is the number of
+/// positions that the window averages: a depthwise transposed convolution with a kernel of ones.
 pub(super) fn average(builder: &mut GraphBuilder, ctx: &VjpContext<'_>) -> InputGradients {
     let (input, output) = (ctx.shape(ctx.input(0)?)?, ctx.shape(ctx.output())?);
     let kernel =
@@ -31,9 +33,9 @@ pub(super) fn average(builder: &mut GraphBuilder, ctx: &VjpContext<'_>) -> Input
     }
     let (channels, input, output) = (input[1], &input[2..], &output[2..]);
     let window = Window::read(ctx.node, kernel, input, output);
-    let padding_counts = ctx.node.int("count_include_pad", 0) != 0;
+    let include_padding = ctx.node.int("count_include_pad", 0) != 0;
 
-    let shares = shares(&window, input, output, padding_counts);
+    let shares = shares(&window, input, output, include_padding);
     let shares = builder.float32s(&[&[1, 1], output].concat(), &shares);
     let shared = builder.mul(ctx.grad_output()?, &shares);
 
@@ -47,18 +49,19 @@ pub(super) fn average(builder: &mut GraphBuilder, ctx: &VjpContext<'_>) -> Input
     Ok(ctx.first_input(gradient))
 }
 
-/// For each window, one over the number of places that it averages, `[oh, ow]` flattened.
-fn shares(window: &Window, input: &[i64], output: &[i64], padding_counts: bool) -> Vec<f32> {
+/// `1/n` for each window, with `n` the number of positions that it averages; spatial shape of the
+/// output, flattened.
+fn shares(window: &Window, input: &[i64], output: &[i64], include_padding: bool) -> Vec<f32> {
     let counts: Vec<Vec<i64>> = (0..input.len())
         .map(|axis| {
-            let (low, high) = if padding_counts {
+            let (low, high) = if include_padding {
                 (-window.pads_begin[axis], input[axis] + window.pads_end[axis])
             } else {
                 (0, input[axis])
             };
             (0..output[axis])
-                .map(|place| {
-                    let start = place * window.strides[axis] - window.pads_begin[axis];
+                .map(|position| {
+                    let start = position * window.strides[axis] - window.pads_begin[axis];
                     let taps =
                         (0..window.kernel[axis]).map(|tap| start + tap * window.dilations[axis]);
                     taps.filter(|tap| (low..high).contains(tap)).count() as i64
@@ -76,23 +79,24 @@ fn shares(window: &Window, input: &[i64], output: &[i64], padding_counts: bool) 
     shares
 }
 
+/// `∂L/∂x = ∂L/∂y / (H·W)` everywhere.
 pub(super) fn global_average(builder: &mut GraphBuilder, ctx: &VjpContext<'_>) -> InputGradients {
-    let places: i64 = ctx.shape(ctx.input(0)?)?.iter().skip(2).product();
-    let share = builder.scale(ctx.grad_output()?, 1.0 / places as f32);
+    let positions: i64 = ctx.shape(ctx.input(0)?)?.iter().skip(2).product();
+    let share = builder.scale(ctx.grad_output()?, 1.0 / positions as f32);
     let gradient = builder.expand_like(&share, ctx.input(0)?);
     Ok(ctx.first_input(gradient))
 }
 
-/// The first of the largest places takes it all.
+/// `∂L/∂x = ∂L/∂y` at the first maximum of each map, else 0.
 pub(super) fn global_max(builder: &mut GraphBuilder, ctx: &VjpContext<'_>) -> InputGradients {
     let input = ctx.input(0)?;
     let rows = builder.reshape(input, &[0, 0, -1]);
-    let attributes = vec![AttributeProto::int("axis", 2), AttributeProto::int("keepdims", 1)];
-    let place = builder.op_with("ArgMax", &[&rows], attributes);
+    let attributes = [AttributeProto::int("axis", 2), AttributeProto::int("keepdims", 1)];
+    let index = builder.op_with("ArgMax", &[&rows], attributes);
     let zeros = builder.zeros_like(&rows);
     let gradient = builder.reshape(ctx.grad_output()?, &[0, 0, 1]);
-    let axis = vec![AttributeProto::int("axis", 2)];
-    let scattered = builder.op_with("ScatterElements", &[&zeros, &place, &gradient], axis);
+    let axis = [AttributeProto::int("axis", 2)];
+    let scattered = builder.op_with("ScatterElements", &[&zeros, &index, &gradient], axis);
     let gradient = builder.reshape_like(&scattered, input);
     Ok(ctx.first_input(gradient))
 }
@@ -103,7 +107,7 @@ mod tests {
     use crate::proto::NodeProto;
 
     #[test]
-    fn windows_over_the_edge_count_what_they_cover() {
+    fn a_window_over_the_edge_counts_padding_only_when_asked_to() {
         let node = NodeProto::new("AveragePool", &["x"], &["y"])
             .with(AttributeProto::ints("pads", [1, 1]))
             .with(AttributeProto::ints("strides", [2]));

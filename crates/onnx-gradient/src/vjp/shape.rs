@@ -1,15 +1,17 @@
-//! Operators that give the same numbers another shape: the way back is the other way round.
+//! Operators that change the element type, the shape or the order of the elements: `∂L/∂x` is
+//! `∂L/∂y` with the change undone.
 
 use super::context::{InputGradients, VjpContext};
 use crate::builder::GraphBuilder;
 use crate::dtype::is_float;
 use crate::proto::AttributeProto;
 
+/// `∂L/∂x = ∂L/∂y`.
 pub(super) fn identity(_: &mut GraphBuilder, ctx: &VjpContext<'_>) -> InputGradients {
     Ok(ctx.first_input(ctx.grad_output()?.to_owned()))
 }
 
-/// What a trained model drops is nothing. In training mode it would be another part at every run.
+/// `∂L/∂x = ∂L/∂y`, as in inference. In training mode the mask would differ from run to run.
 pub(super) fn dropout(builder: &mut GraphBuilder, ctx: &VjpContext<'_>) -> InputGradients {
     if ctx
         .node
@@ -21,14 +23,16 @@ pub(super) fn dropout(builder: &mut GraphBuilder, ctx: &VjpContext<'_>) -> Input
     identity(builder, ctx)
 }
 
+/// `∂L/∂x = ∂L/∂y` in the shape of `x`.
 pub(super) fn reshape(builder: &mut GraphBuilder, ctx: &VjpContext<'_>) -> InputGradients {
     let gradient = builder.reshape_like(ctx.grad_output()?, ctx.input(0)?);
     Ok(ctx.first_input(gradient))
 }
 
-/// To floats; a cast to integers cuts the gradient and never gets here. From integers (exact sums,
-/// as `ConvInteger` gives them) the gradient stays one of floats. Of `CastLike`'s second input
-/// nothing but the type is read.
+/// `∂L/∂x = ∂L/∂y` in the element type of `x`.
+///
+/// A cast to integers is not differentiable and never gets here. For a cast from integers (the
+/// exact sums of `ConvInteger`) the gradient stays float32.
 pub(super) fn cast(builder: &mut GraphBuilder, ctx: &VjpContext<'_>) -> InputGradients {
     if !is_float(ctx.element_type(ctx.input(0)?)) {
         return identity(builder, ctx);
@@ -37,29 +41,28 @@ pub(super) fn cast(builder: &mut GraphBuilder, ctx: &VjpContext<'_>) -> InputGra
     Ok(ctx.first_input(gradient))
 }
 
+/// `∂L/∂x` is `∂L/∂y` with the inverse permutation.
 pub(super) fn transpose(builder: &mut GraphBuilder, ctx: &VjpContext<'_>) -> InputGradients {
     let rank = ctx.shape(ctx.input(0)?)?.len();
     let order =
         ctx.node.ints("perm").map_or_else(|| (0..rank as i64).rev().collect(), <[i64]>::to_vec);
     let mut inverse = vec![0; rank];
     for (to, &from) in order.iter().enumerate() {
-        let place = usize::try_from(from).ok().and_then(|from| inverse.get_mut(from));
-        *place.ok_or_else(|| ctx.unsupported("has an impossible permutation"))? = to as i64;
+        let entry = usize::try_from(from).ok().and_then(|from| inverse.get_mut(from));
+        *entry.ok_or_else(|| ctx.unsupported("has an impossible permutation"))? = to as i64;
     }
-    let gradient = builder.op_with(
-        "Transpose",
-        &[ctx.grad_output()?],
-        vec![AttributeProto::ints("perm", inverse)],
-    );
+    let gradient = builder.transpose(ctx.grad_output()?, inverse);
     Ok(ctx.first_input(gradient))
 }
 
+/// `∂L/∂x = ∂L/∂y`, summed over the axes along which `x` was broadcast.
 pub(super) fn expand(builder: &mut GraphBuilder, ctx: &VjpContext<'_>) -> InputGradients {
     let gradient = ctx.unbroadcast(builder, ctx.grad_output()?, ctx.input(0)?, ctx.output())?;
     Ok(ctx.first_input(gradient))
 }
 
-/// Opset 28 brought it the mode `CRD`, too.
+/// `∂L/∂x = DepthToSpace(∂L/∂y)`. Both have the same `mode` since opset 28; before it was always
+/// `DCR`.
 pub(super) fn space_to_depth(builder: &mut GraphBuilder, ctx: &VjpContext<'_>) -> InputGradients {
     let block = AttributeProto::int("blocksize", ctx.node.int("blocksize", 1));
     let mode = AttributeProto::string("mode", ctx.node.string("mode", "DCR"));
@@ -67,8 +70,8 @@ pub(super) fn space_to_depth(builder: &mut GraphBuilder, ctx: &VjpContext<'_>) -
     Ok(ctx.first_input(gradient))
 }
 
-/// In mode `CRD` the channels of a block stand together; before opset 28 `SpaceToDepth` only knows
-/// the other order.
+/// `∂L/∂x = SpaceToDepth(∂L/∂y)`. In mode `CRD` the result's channels are transposed, because
+/// `SpaceToDepth` before opset 28 knows `DCR` only.
 pub(super) fn depth_to_space(builder: &mut GraphBuilder, ctx: &VjpContext<'_>) -> InputGradients {
     let size = ctx.node.int("blocksize", 1);
     let block = AttributeProto::int("blocksize", size);
@@ -77,9 +80,8 @@ pub(super) fn depth_to_space(builder: &mut GraphBuilder, ctx: &VjpContext<'_>) -
         let shape = ctx.shape(ctx.input(0)?)?;
         let (channels, height, width) = (shape[1] / (size * size), shape[2], shape[3]);
         let split = builder.reshape(&gradient, &[-1, size * size, channels, height, width]);
-        let order = AttributeProto::ints("perm", [0, 2, 1, 3, 4]);
-        let turned = builder.op_with("Transpose", &[&split], vec![order]);
-        gradient = builder.reshape_like(&turned, ctx.input(0)?);
+        let transposed = builder.transpose(&split, [0, 2, 1, 3, 4]);
+        gradient = builder.reshape_like(&transposed, ctx.input(0)?);
     }
     Ok(ctx.first_input(gradient))
 }

@@ -58,7 +58,7 @@ pub const TABLE: &[(&str, VjpFn)] = &[
     ("Pow", arithmetic::pow),
     ("Sub", arithmetic::sub),
     ("Sum", arithmetic::sum),
-    ("Where", arithmetic::choose),
+    ("Where", arithmetic::where_condition),
     // convolution
     ("Conv", convolution::conv),
     ("ConvTranspose", convolution::conv_transpose),

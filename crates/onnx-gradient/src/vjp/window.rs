@@ -1,4 +1,4 @@
-//! x
+//! The sliding windows of convolution and pooling.
 
 use crate::proto::{AttributeProto, NodeProto};
 
@@ -13,8 +13,8 @@ pub(super) struct Window {
 }
 
 impl Window {
-    /// Reads a node's window; `input` and `output` are its measured spatial sizes, which `auto_pad`
-    /// goes by.
+    /// Reads the window of a node. `input` and `output` are the measured spatial sizes, which
+    /// `auto_pad` depends on.
     pub(super) fn read(node: &NodeProto, kernel: &[i64], input: &[i64], output: &[i64]) -> Self {
         let axes = kernel.len();
         let list = |name: &str, default: i64| match node.ints(name) {
@@ -43,13 +43,13 @@ impl Window {
         Self { kernel: kernel.to_vec(), strides, dilations, pads_begin, pads_end }
     }
 
-    /// How far a window reaches along an axis.
+    /// The number of positions that a window spans along an axis.
     pub(super) fn reach(&self, axis: usize) -> i64 {
         (self.kernel[axis] - 1) * self.dilations[axis] + 1
     }
 
-    /// The same window without the taps that lie behind the input's end wherever it stands: some
-    /// say "all of it" by a kernel of thousands.
+    /// The same window without the taps that lie past the end of the input wherever the window is.
+    /// Some exporters write "the whole map" as a kernel of thousands.
     pub(super) fn within(mut self, input: &[i64]) -> Self {
         for (axis, taps) in self.kernel.iter_mut().enumerate() {
             *taps =
@@ -58,9 +58,9 @@ impl Window {
         self
     }
 
-    /// Attributes of the `ConvTranspose` that leads from `output` back to `input`, sizes exact:
-    /// what the windows never reached is padded with zeros, what they reached beyond the input
-    /// is cut off.
+    /// Attributes of the `ConvTranspose` that leads from `output` back to exactly the sizes of
+    /// `input`: positions that no window reached are padded with zeros, positions beyond the input
+    /// are cut off.
     pub(super) fn transposed(&self, input: &[i64], output: &[i64]) -> Vec<AttributeProto> {
         let axes = self.kernel.len();
         let mut pads_end = self.pads_end.clone();
@@ -89,7 +89,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn same_padding_splits_as_the_standard_says() {
+    fn same_padding_puts_the_odd_element_where_the_onnx_spec_says() {
         let node = |mode: &str| {
             NodeProto::new("Conv", &["x", "w"], &["y"])
                 .with(AttributeProto::string("auto_pad", mode))
@@ -102,9 +102,9 @@ mod tests {
     }
 
     #[test]
-    fn what_no_window_reached_comes_back_as_padding() {
-        // 6 places, kernel 3, stride 2: windows at 0 and 2 reach places 0..5, place 5 is never
-        // read.
+    fn positions_that_no_window_reached_become_output_padding() {
+        // 6 positions, kernel 3, stride 2: windows at 0 and 2 reach positions 0 to 4. Position 5 is
+        // never read.
         let node =
             NodeProto::new("Conv", &["x", "w"], &["y"]).with(AttributeProto::ints("strides", [2]));
         let attributes = Window::read(&node, &[3], &[6], &[2]).transposed(&[6], &[2]);
