@@ -29,8 +29,8 @@ pub struct Differentiate<'a> {
     pub grad_output: GradOutput<'a>,
 }
 
-/// The gradient `∂L/∂y` of a scalar `L` with respect to the differentiated tensor `y`. It says which
-/// scalar the gradients belong to.
+/// The gradient `∂L/∂y` of a scalar `L` with respect to the differentiated tensor `y`. It
+/// determines the scalar whose gradients are computed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum GradOutput<'a> {

@@ -1,21 +1,21 @@
-//! The element type of every tensor, followed from inputs and constants through the nodes.
+//! The element type of every tensor, derived from those of inputs and constants.
 //!
-//! Most operators give what they take; the others are listed in [`output_type`].
-//! Types matter where a model computes in 16 bits: gradients do not.
+//! Most operators return the element type of their first input; [`output_type`] lists the others.
+//! Element types matter for models in 16-bit floats, whose gradients are computed in 32 bits.
 
 use std::collections::HashMap;
 
 use crate::proto::{GraphProto, NodeProto, data_type};
 use crate::quantized::QuantizedOp;
 
-/// The element types of a graph's tensors, as far as they can be followed.
+/// The element types of a graph's tensors, as far as they can be derived.
 #[must_use]
 pub fn element_types(graph: &GraphProto) -> HashMap<String, i32> {
     element_types_within(graph, &HashMap::new())
 }
 
-/// The same for a sub-graph: the types of its own tensors and of those `outer`, which it may
-/// read.
+/// The element types of a sub-graph's tensors, given those of the tensors `outer` that it may
+/// capture.
 #[must_use]
 pub fn element_types_within(
     graph: &GraphProto,
@@ -42,7 +42,7 @@ pub fn element_types_within(
     known
 }
 
-/// What the standard calls an element type, for messages.
+/// The name of an element type, for messages.
 #[must_use]
 pub const fn name(element: i32) -> &'static str {
     match element {
@@ -62,7 +62,7 @@ pub const fn name(element: i32) -> &'static str {
     }
 }
 
-/// True for floats of any size, which a gradient flows through: not for integers, booleans or
+/// True for floats of any width, which gradients flow through; false for integers, booleans and
 /// strings.
 #[must_use]
 pub fn is_float(element: i32) -> bool {
@@ -75,6 +75,7 @@ pub fn is_short_float(element: i32) -> bool {
     matches!(element, data_type::FLOAT16 | data_type::BFLOAT16)
 }
 
+/// The element type of an output of a node.
 fn output_type(node: &NodeProto, output: usize, known: &HashMap<String, i32>) -> Option<i32> {
     let of = |index: usize| known.get(node.input_name(index)?).copied();
     let attribute = |name: &str, default: i32| i32::try_from(node.int(name, default.into())).ok();
@@ -100,7 +101,7 @@ fn output_type(node: &NodeProto, output: usize, known: &HashMap<String, i32>) ->
         "DynamicQuantizeLinear" => {
             Some(if output == 1 { data_type::FLOAT } else { data_type::UINT8 })
         }
-        // Sub-graphs have tensors of their own.
+        // The types are those of tensors inside the sub-graphs.
         "If" | "Loop" | "Scan" | "SequenceMap" => None,
         op => match QuantizedOp::from_node(node).map(|op| op.result) {
             Some(Some(result)) => known.get(result.zero_point.as_deref()?).copied(),
@@ -117,7 +118,7 @@ mod tests {
     use crate::proto::{AttributeProto, TensorProto};
 
     #[test]
-    fn types_follow_casts_and_constants() {
+    fn casts_and_constants_determine_element_types() {
         let half = TensorProto {
             data_type: Some(data_type::FLOAT16),
             ..TensorProto::float32("w", &[0], &[])

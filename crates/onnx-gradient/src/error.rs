@@ -182,7 +182,8 @@ mod tests {
         );
         assert_eq!(
             Error::no_rule_for_input(&node, 1).to_string(),
-            "operator com.example.GridSample (node 'y') has no gradient rule for its input 1, 'grid'"
+            "operator com.example.GridSample (node 'y') has no gradient rule for its input 1, \
+             'grid'"
         );
     }
 }

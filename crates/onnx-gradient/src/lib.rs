@@ -69,3 +69,8 @@ mod error;
 pub use differentiate::{Differentiate, GradOutput, differentiate, gradient_name, prepare};
 pub use error::Error;
 pub use facts::{ShapeProbe, TensorFacts, shape_probe};
+
+/// Compiles the README's example.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -154,8 +154,8 @@ pub(super) fn gather(builder: &mut GraphBuilder, ctx: &VjpContext<'_>) -> InputG
         let (before, own) = (builder.int64s(&[index]), builder.int64s(&[index + 1]));
         (before, builder.sub(&size, &own))
     };
-    // Pads for all axes. `Pad` also takes pads for this axis alone, but ONNX Runtime 1.32 mixes them
-    // up when it moves a `Transpose` past the `Pad`.
+    // Pads for all axes. `Pad` also takes pads for this axis alone, but ONNX Runtime 1.32 mixes
+    // them up when it moves a `Transpose` past the `Pad`.
     let zeros = |builder: &mut GraphBuilder, count: i64| builder.int64s(&vec![0; count as usize]);
     let (first, between) = (zeros(builder, axis), zeros(builder, rank - 1));
     let last = zeros(builder, rank - 1 - axis);

@@ -1,5 +1,5 @@
-//! Integer operators of the QOperator format against the same network in the QDQ format: a model has
-//! the same gradient in both formats of ONNX Runtime's quantiser.
+//! Integer operators of the QOperator format against the same network in the QDQ format: a model
+//! has the same gradient in both formats of ONNX Runtime's quantiser.
 //!
 //! The including test defines `gradient_of`, so other tests may run these with other kernels.
 

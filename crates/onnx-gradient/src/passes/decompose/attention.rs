@@ -88,8 +88,8 @@ fn causal_mask(builder: &mut GraphBuilder, q: &str, k: &str) -> String {
     builder.op("CastLike", &[&above_diagonal, q])
 }
 
-/// `com.microsoft.MultiHeadAttention`: separate query, key and value `[B, S, H·d]`, one bias for all
-/// three, an additive mask.
+/// `com.microsoft.MultiHeadAttention`: separate query, key and value `[B, S, H·d]`, one bias for
+/// all three, an additive mask.
 pub(super) fn multi_head(builder: &mut GraphBuilder, fused: &FusedNode<'_>) -> Option<()> {
     let heads = fused.node.int("num_heads", 0);
     let mut others = [4].into_iter().chain(6..fused.node.input.len());
@@ -198,8 +198,8 @@ fn grouped_matmul(builder: &mut GraphBuilder, rows: &str, columns: &str) -> Stri
     reshape(builder, &product, |copied, rest| vec![copied, heads_and_rows, rest])
 }
 
-/// `x` in the shape that `shape` concatenates. Its arguments are the `Reshape` sizes 0, which copies
-/// a size of `x`, and −1, which stands for the remaining size.
+/// `x` in the shape that `shape` concatenates. Its arguments are the `Reshape` sizes 0, which
+/// copies a size of `x`, and −1, which stands for the remaining size.
 fn reshape(
     builder: &mut GraphBuilder,
     x: &str,
