@@ -1,6 +1,6 @@
 //! The element type of every tensor, derived from those of inputs and constants.
 //!
-//! Most operators return the element type of their first input; [`output_type`] lists the others.
+//! Most operators return the element type of their first input; `output_type` lists the others.
 //! Element types matter for models in 16-bit floats, whose gradients are computed in 32 bits.
 
 use std::collections::HashMap;

@@ -10,8 +10,8 @@ use crate::proto::{AttributeProto, GraphProto, NodeProto, TypeValue, ValueInfoPr
 /// - Initializers are no longer listed as inputs.
 /// - Outputs that are sequences, optionals or `ZipMap`s become the tensors inside them.
 /// - Inputs of 16-bit floats, doubles and `uint8`, and outputs of 16-bit floats and doubles, become
-/// float32, with a `Cast` inside. The tensor that the model itself computes with is renamed to
-/// `{name}/{scope}inside`.
+///   float32, with a `Cast` inside. The tensor that the model itself computes with is renamed to
+///   `{name}/{scope}inside`.
 pub fn normalize(graph: &mut GraphProto, scope: &str) {
     drop_initializer_inputs(graph);
     unwrap_outputs(graph);

@@ -1,7 +1,7 @@
 //! Rewrites a model of opset 7 to 17 in opset 18, so that each vjp covers one form of its operator.
 //!
 //! Between these opsets some operators moved attributes to inputs, and `Softmax` changed its
-//! meaning. Each change is one arm of [`Upgrade::node`]; operators that are not listed did not
+//! meaning. Each change is one arm of `Upgrade::node`; operators that are not listed did not
 //! change. Compare the outputs of the upgraded model with those of the original when it matters:
 //! the conversion covers what exporters of image models write, not every corner of each operator.
 

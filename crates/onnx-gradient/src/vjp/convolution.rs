@@ -76,10 +76,10 @@ fn input_gradient(
 
 /// `∂L/∂W`, of the shape `[M, C/g, k…]`.
 ///
-/// A weight at offset `t` of the kernel meets, at each output position `p`, the input at `p·stride
-/// + t·dilation − pad`. So `∂L/∂W` is a convolution of the input with `∂L/∂y` as its kernel, in
-/// which batch and channels swap roles, and strides and dilations too. `maps` are the input `[N, C,
-/// …]` and the gradient `[N, M, …]`, `sizes` are their shapes.
+/// A weight at offset `t` of the kernel meets, at each output position `p`, the input at
+/// `p·stride + t·dilation − pad`. So `∂L/∂W` is a convolution of the input with `∂L/∂y` as its
+/// kernel, in which batch and channels swap roles, and strides and dilations too. `maps` are the
+/// input `[N, C, …]` and the gradient `[N, M, …]`, and `sizes` are their shapes.
 fn weight_gradient(
     builder: &mut GraphBuilder,
     window: &Window,

@@ -16,9 +16,7 @@ pub(super) fn einsum(builder: &mut GraphBuilder, ctx: &VjpContext<'_>) -> InputG
         equation.split_once("->").ok_or_else(|| ctx.unsupported("leaves its output's axes out"))?;
     let inputs: Vec<&str> = inputs.split(',').collect();
     if equation.contains('.') || inputs.len() != ctx.node.input.len() {
-        return Err(
-            ctx.unsupported(&format!("has the equation {equation}, which is not supported"))
-        );
+        return Err(ctx.unsupported(format!("has the equation {equation}, which has no rule")));
     }
     let mut gradients = Vec::with_capacity(inputs.len());
     for (index, &letters) in inputs.iter().enumerate() {
@@ -29,7 +27,7 @@ pub(super) fn einsum(builder: &mut GraphBuilder, ctx: &VjpContext<'_>) -> InputG
         let repeats =
             letters.chars().enumerate().any(|(at, letter)| letters[..at].contains(letter));
         if repeats {
-            return Err(ctx.unsupported(&format!("takes a diagonal: {equation}")));
+            return Err(ctx.unsupported(format!("takes a diagonal: {equation}")));
         }
         let others = inputs.iter().enumerate().filter(|&(other, _)| other != index);
         let known: String = others.clone().map(|(_, &letters)| letters).chain([output]).collect();

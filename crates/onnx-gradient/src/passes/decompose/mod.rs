@@ -9,7 +9,7 @@
 //! Compare the outputs of the decomposed model with those of the original when it matters: kernels
 //! of fused operators are not always faithful to their documentation.
 //!
-//! To add an operator, write its function in the file of its family and list it in [`lookup`].
+//! To add an operator, write its function in the file of its family and list it in `lookup`.
 
 mod activation;
 mod attention;
