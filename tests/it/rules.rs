@@ -47,7 +47,8 @@ fn load_with(settings: &Settings, build: impl FnOnce(&mut Net) -> String) -> Mod
     let folder = tempfile::tempdir().expect("a temporary folder");
     std::fs::write(folder.path().join("case.onnx"), model(build).encode_to_vec())
         .expect("the model");
-    let manifest = "file = \"case.onnx\"\ndefault_layer = \"probe\"\n[layers]\nprobe = \"layer\"\n[output]\nname = \"scores\"\n";
+    let manifest = "file = \"case.onnx\"\ndefault_layer = \"probe\"\n\
+                    [layers]\nprobe = \"layer\"\n[output]\nname = \"scores\"\n";
     std::fs::write(folder.path().join("model.toml"), manifest).expect("a manifest");
     ModelRegistry::load_one(ModelFolder::read(folder.path()).expect("the folder"), settings)
         .expect("a model")
