@@ -5,7 +5,7 @@ use ndarray::{Array4, Axis, concatenate};
 use super::runtime::Runtime;
 use super::session::{RawOutput, first_line, run_raw};
 use crate::error::{Error, Kind, Result};
-use crate::graph::prepared::PreparedModel;
+use crate::graph::prepared::{PreparedModel, SCOPE};
 use crate::model::onnx_file::OnnxFile;
 use onnx_gradient::dtype::element_types;
 use onnx_gradient::facts::{TensorFacts, constant_shapes, shape_probe};
@@ -95,7 +95,7 @@ fn same_as_the_file(
     }
     let mut model = file.model.clone();
     if let Some(graph) = &mut model.graph {
-        io_types::arrange(graph);
+        io_types::normalize(graph, SCOPE);
     }
     runtime
         .session(&file.reference_weights(model), file.folder(), false, false, None)

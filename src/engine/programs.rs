@@ -85,7 +85,7 @@ impl ProgramCompiler {
                 (self.write(&tail.prepared, &[&tail.layer]), vec![layer])
             }
         };
-        model.graph.iter_mut().for_each(qdq::close);
+        model.graph.iter_mut().for_each(qdq::fold_round_trips);
         if let Some(machine) = self.fast {
             let fused = optimize::optimize(&mut model, machine);
             tracing::debug!(?key, ?fused, "what the runtime need not compute");
@@ -94,7 +94,7 @@ impl ProgramCompiler {
         let activations = places
             .map(|(place, layer)| explain_graph::activation(&self.shapes, layer, place))
             .collect();
-        let in_integers = model.graph.as_ref().is_some_and(quantized::is_in);
+        let in_integers = model.graph.as_ref().is_some_and(quantized::has_integer_ops);
         Ok(CompiledProgram {
             model: self.file.reference_weights(model),
             inputs,

@@ -9,6 +9,7 @@
 use super::head::{ClassifierHead, OutputActivation};
 use super::layers::{Layer, Layout};
 use crate::graph::prepared::PreparedModel;
+use onnx_gradient::Error;
 use onnx_gradient::backward::{Backward, backward};
 use onnx_gradient::builder::GraphBuilder;
 use onnx_gradient::facts::TensorFacts;
@@ -241,31 +242,40 @@ fn gradient_of(
     score: &ClassifierHead,
     layers: &[&Layer],
 ) -> Result<(Backward, Vec<TensorProto>), String> {
-    let (mut nodes, constants, seed) = seed(graph_index, shapes, score);
+    let (mut nodes, constants, seed) = seed(score);
     let targets: Vec<&str> = layers.iter().map(|layer| layer.tensor.as_str()).collect();
-    let mut backward = backward(graph_index, shapes, &score.tensor, &targets, &seed)?;
+    let prefix = "camlens/gradient/";
+    let mut backward = backward(graph_index, shapes, &score.tensor, &targets, &seed, prefix)
+        .map_err(|error| describe(&error))?;
     // The seed's nodes come first: the rules' nodes read them.
     nodes.append(&mut backward.nodes);
     Ok((Backward { nodes, ..backward }, constants))
 }
 
+/// A gradient error as a sentence about a score and a layer.
+fn describe(error: &Error) -> String {
+    match error {
+        Error::Unreachable { tensor, .. } => format!("the score does not depend on '{tensor}'"),
+        Error::NoGradient { tensor, .. } => {
+            format!("no gradient flows from the score to '{tensor}'")
+        }
+        Error::NoRuleForInput { .. } => format!("{error}, which depends on the layer"),
+        _ => error.to_string(),
+    }
+}
+
 /// One-hot for a logit; for a probability its own gradient with respect to the logits. With a
 /// contrast, the difference of two such rows.
-fn seed(
-    graph_index: &GraphIndex<'_>,
-    shapes: &TensorFacts,
-    score: &ClassifierHead,
-) -> (Vec<NodeProto>, Vec<TensorProto>, String) {
+fn seed(score: &ClassifierHead) -> (Vec<NodeProto>, Vec<TensorProto>, String) {
     let classes = score.classes() as i64;
-    let mut emit = GraphBuilder::named(graph_index, shapes, "camlens/seed/");
+    let mut emit = GraphBuilder::sharing_constants("camlens/seed/");
     let zero = emit.int64(0);
     let predicted = emit.op_with(
         "ArgMax",
         &[names::SCORES],
         vec![AttributeProto::int("axis", 1), AttributeProto::int("keepdims", 0)],
     );
-    let of_round =
-        |emit: &mut GraphBuilder<'_>, classes: &str| emit.op("Gather", &[classes, ROUND]);
+    let of_round = |emit: &mut GraphBuilder, classes: &str| emit.op("Gather", &[classes, ROUND]);
     let (asked, contrast) =
         (of_round(&mut emit, names::TARGET), of_round(&mut emit, names::CONTRAST));
     let is_unset = emit.op("Less", &[&asked, &zero]);
@@ -273,14 +283,13 @@ fn seed(
     let every: Vec<i64> = (0..classes).collect();
     let every = emit.int64s(&every);
     // −1 is no class: its row has no 1, and so no gradient.
-    let one_hot = |emit: &mut GraphBuilder<'_>, class: &str| {
+    let one_hot = |emit: &mut GraphBuilder, class: &str| {
         let column = emit.reshape(class, &[-1, 1]);
         let hit = emit.op("Equal", &[&column, &every]);
         emit.to_float(&hit)
     };
     let (target, contrast) = (one_hot(&mut emit, &class), one_hot(&mut emit, &contrast));
-    let of_probability = |emit: &mut GraphBuilder<'_>, one_hot: &str| match score.output_activation
-    {
+    let of_probability = |emit: &mut GraphBuilder, one_hot: &str| match score.output_activation {
         OutputActivation::Softmax => softmax_seed(emit, one_hot),
         OutputActivation::Sigmoid => sigmoid_seed(emit, one_hot),
         OutputActivation::Unknown => one_hot.to_owned(),
@@ -306,7 +315,7 @@ fn seed(
 
 /// `p_c·(1_c − p)`. For the class itself 1 − p_c is taken as the sum of all others: where p_c is
 /// nearly 1, the subtraction would leave only rounding.
-fn softmax_seed(emit: &mut GraphBuilder<'_>, one_hot: &str) -> String {
+fn softmax_seed(emit: &mut GraphBuilder, one_hot: &str) -> String {
     let chosen = emit.mul(one_hot, names::PROBABILITIES);
     let p = emit.reduce_sum(&chosen, &[1], true);
     let others = emit.sub(names::PROBABILITIES, &chosen);
@@ -317,7 +326,7 @@ fn softmax_seed(emit: &mut GraphBuilder<'_>, one_hot: &str) -> String {
 }
 
 /// `p_c·(1 − p_c)`, with 1 − σ(y) as σ(−y) for the same reason.
-fn sigmoid_seed(emit: &mut GraphBuilder<'_>, one_hot: &str) -> String {
+fn sigmoid_seed(emit: &mut GraphBuilder, one_hot: &str) -> String {
     let negative = emit.op("Neg", &[names::SCORES]);
     let rest = emit.op("Sigmoid", &[&negative]);
     let slope = emit.mul(names::PROBABILITIES, &rest);

@@ -75,7 +75,7 @@ mod tests {
     fn what_is_no_image_is_refused_in_words() {
         let refusal = |inputs: Vec<ValueInfoProto>| {
             let mut graph = GraphProto { input: inputs, ..Default::default() };
-            onnx_gradient::passes::io_types::arrange(&mut graph);
+            onnx_gradient::passes::io_types::normalize(&mut graph, "camlens/");
             image_input(&graph, None).err().map(|error| error.to_string())
         };
         assert_eq!(refusal(vec![input(data_type::FLOAT, 4)]), None);

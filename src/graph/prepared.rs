@@ -6,7 +6,7 @@
 //! is free. Nothing that the graph computes changes.
 
 use onnx_gradient::facts::TensorFacts;
-use onnx_gradient::passes::constants::{constants_to_initializers, copies_are_constants};
+use onnx_gradient::passes::constants::{constants_to_initializers, fold_identities};
 use onnx_gradient::passes::{
     decompose, free_batch, inline_functions, io_types, opset_upgrade, qdq,
 };
@@ -14,6 +14,9 @@ use onnx_gradient::proto::{GraphProto, ModelProto};
 
 use super::image_input::{ImageInput, image_input};
 use crate::error::Result;
+
+/// Names of the tensors that graph passes add start with this.
+pub(crate) const SCOPE: &str = "camlens/";
 
 /// A model in the one dialect that the rest of the crate reads.
 #[derive(Clone, Debug)]
@@ -38,10 +41,10 @@ impl PreparedModel {
         inline_functions::inline(&mut model);
         let graph = model.graph.get_or_insert_default();
         constants_to_initializers(graph);
-        io_types::arrange(graph);
-        copies_are_constants(graph);
+        io_types::normalize(graph, SCOPE);
+        fold_identities(graph);
         let input = image_input(graph, original.graph.as_ref())?;
-        free_batch::free_at_the_ends(graph);
+        free_batch::free_io(graph);
         Ok(Self { model, input, unsupported_reason: None, is_rewritten: false })
     }
 
@@ -51,16 +54,16 @@ impl PreparedModel {
     pub fn upgraded(self) -> Self {
         let mut model = self.model.clone();
         let before = opset_upgrade::opset(&model);
-        match opset_upgrade::upgrade(&mut model) {
+        match opset_upgrade::upgrade(&mut model, SCOPE) {
             Ok(()) => {
-                let written_out = decompose::write_out(&mut model);
+                let decomposed = decompose::decompose(&mut model);
                 // Branches that were written out brought theirs.
                 model.graph.iter_mut().for_each(constants_to_initializers);
-                let framed = model.graph.as_mut().is_some_and(qdq::frame);
-                let is_rewritten = written_out || framed || before != opset_upgrade::opset(&model);
+                let framed = model.graph.as_mut().is_some_and(qdq::expose_floats);
+                let is_rewritten = decomposed || framed || before != opset_upgrade::opset(&model);
                 Self { model, is_rewritten, ..self }
             }
-            Err(reason) => Self { unsupported_reason: Some(reason), ..self },
+            Err(reason) => Self { unsupported_reason: Some(reason.to_string()), ..self },
         }
     }
 
@@ -71,7 +74,7 @@ impl PreparedModel {
     pub fn with_free_batch(&self, shapes: &TensorFacts) -> Option<Self> {
         let mut model = self.model.clone();
         let graph = model.graph.as_mut().filter(|_| self.unsupported_reason.is_none())?;
-        free_batch::free_inside(graph, &self.input.name, shapes).then_some(Self {
+        free_batch::free_interior(graph, &self.input.name, shapes, SCOPE).then_some(Self {
             model,
             is_rewritten: true,
             ..self.clone()

@@ -19,11 +19,11 @@ const TOLERANCE: f32 = 1e-5;
 fn scaled(n: &mut Net, dims: &[i64]) -> String {
     let inputs: i64 = dims[1..].iter().product();
     let count = dims.iter().product::<i64>();
-    let offset = n.constants.len() as f32;
+    let offset = n.initializers.len() as f32;
     let scale = (3.0 / inputs as f32).sqrt();
     let values: Vec<f32> =
         (0..count).map(|index| scale * (index as f32 * 1.37 + offset * 0.71).sin()).collect();
-    n.constant(dims, &values)
+    n.float32s(dims, &values)
 }
 
 fn convolution(n: &mut Net, input: &str, dims: [i64; 4], others: Vec<AttributeProto>) -> String {

@@ -1,100 +1,82 @@
-//! Writing gradient nodes: unique names, shared constants, and the handful of
-//! phrases that most rules are made of.
+//! [`GraphBuilder`]: writes nodes and constants, one method call each.
+//!
+//! Everything in this crate that writes more than a node uses it: the vector–Jacobian products,
+//! the graph passes, and the small networks of the tests. Each method that writes a node returns
+//! the name of the node's first output, so calls nest the way expressions do:
+//!
+//! ```
+//! use onnx_gradient::builder::GraphBuilder;
+//!
+//! let mut builder = GraphBuilder::new("silu/");
+//! let gate = builder.op("Sigmoid", &["x"]);
+//! let y = builder.mul("x", &gate);
+//!
+//! assert_eq!(y, "silu/1");
+//! assert_eq!(builder.nodes[1].input, ["x", "silu/0"]);
+//! ```
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
-use crate::dtype::is_short_float;
-use crate::facts::TensorFacts;
-use crate::index::GraphIndex;
-use crate::passes::qdq::rounds_what_was_told;
 use crate::proto::{AttributeProto, NodeProto, TensorProto, data_type};
 
-/// Collects the nodes of a backward pass. Every method that writes a node returns the name of its
-/// output.
-#[derive(Debug)]
-pub struct GraphBuilder<'g> {
-    graph_index: &'g GraphIndex<'g>,
-    shapes: &'g TensorFacts,
-    prefix: &'static str,
-    nodes: Vec<NodeProto>,
-    initializers: Vec<TensorProto>,
-    constants: HashMap<(i32, Vec<i64>, Vec<u8>), String>,
-    /// Tensors of this pass that have the sizes of a forward tensor.
-    alike: HashMap<String, &'g [i64]>,
-    /// Tensors of 16-bit floats, each with its cast to 32 bits.
+/// Element type, dimensions and raw bytes of a constant.
+type ConstantKey = (i32, Vec<i64>, Vec<u8>);
+
+/// Collects nodes and the constants that they read.
+#[derive(Debug, Default)]
+pub struct GraphBuilder {
+    /// The nodes so far, in topological order.
+    pub nodes: Vec<NodeProto>,
+    /// The constants so far.
+    pub initializers: Vec<TensorProto>,
+    prefix: String,
+    /// Names of the constants so far; `None` when equal constants are not shared.
+    shared: Option<HashMap<ConstantKey, String>>,
+    /// Tensors that are read through a cast to float32.
+    upcast: HashSet<String>,
+    /// The casts so far, by the tensor that they read.
     casts: HashMap<String, String>,
 }
 
-impl<'g> GraphBuilder<'g> {
-    /// Begins to write nodes whose names all start with `prefix`.
+impl GraphBuilder {
+    /// A builder whose nodes and constants share one count: `{prefix}0`, `{prefix}1`, ….
     #[must_use]
-    pub fn named(
-        graph_index: &'g GraphIndex<'g>,
-        shapes: &'g TensorFacts,
-        prefix: &'static str,
-    ) -> Self {
-        Self {
-            graph_index,
-            shapes,
-            prefix,
-            nodes: Vec::new(),
-            initializers: Vec::new(),
-            constants: HashMap::new(),
-            alike: HashMap::new(),
-            casts: HashMap::new(),
-        }
+    pub fn new(prefix: impl Into<String>) -> Self {
+        Self { prefix: prefix.into(), ..Self::default() }
     }
 
-    /// The nodes and the constants that they read.
+    /// A builder that stores equal constants once. Nodes are called `{prefix}0`, `{prefix}1`, …,
+    /// which is also their `name`, and constants `{prefix}constant/0`, ….
+    #[must_use]
+    pub fn sharing_constants(prefix: impl Into<String>) -> Self {
+        Self { shared: Some(HashMap::new()), ..Self::new(prefix) }
+    }
+
+    /// Reads these tensors through a cast to float32, which is written once for each tensor that
+    /// is read. `Shape` and `Size` read the tensor itself.
+    #[must_use]
+    pub fn upcasting<'t>(self, tensors: impl IntoIterator<Item = &'t str>) -> Self {
+        let upcast = tensors.into_iter().map(str::to_owned).collect();
+        Self { upcast, ..self }
+    }
+
+    /// The nodes, and the constants that they read.
     #[must_use]
     pub fn finish(self) -> (Vec<NodeProto>, Vec<TensorProto>) {
         (self.nodes, self.initializers)
     }
 
-    /// The measured sizes of a forward tensor, or of one that was said to be like such.
-    ///
-    /// # Errors
-    /// When it was not measured.
-    pub fn shape(&self, tensor: &str) -> Result<&'g [i64], String> {
-        let measured = self.shapes.get(tensor).or_else(|| self.alike.get(tensor).copied());
-        measured.ok_or_else(|| format!("the shape of tensor '{tensor}' is unknown"))
-    }
-
-    /// Says that a tensor of this pass has the sizes of a forward tensor, so that rules can be
-    /// applied to it.
-    pub fn set_shape_like(&mut self, tensor: &str, like: &str) {
-        if let Ok(sizes) = self.shape(like) {
-            self.alike.insert(tensor.to_owned(), sizes);
-        }
-    }
-
-    /// The element type of a forward tensor.
+    /// A name that neither a node nor a constant of this builder has yet. It stays the same until
+    /// the next node or constant.
     #[must_use]
-    pub fn element_type(&self, tensor: &str) -> i32 {
-        self.shapes.element_type(tensor)
-    }
-
-    /// True for a node that rounds floats in which integers were told, and so clips nothing.
-    #[must_use]
-    pub fn rounds_what_was_told(&self, node: &NodeProto) -> bool {
-        rounds_what_was_told(self.graph_index, node).is_some()
-    }
-
-    /// The values of an integer tensor that does not depend on the image; `None` when it does.
-    #[must_use]
-    pub fn known_int64s(&self, tensor: &str) -> Option<Vec<i64>> {
-        self.shapes.known_int64s(self.graph_index, tensor)
-    }
-
-    /// The values of a constant of floats, in 32 bits.
-    #[must_use]
-    pub fn known_float32s(&self, tensor: &str) -> Option<Vec<f32>> {
-        self.graph_index.constant(tensor)?.to_float32s()
+    pub fn fresh_name(&self) -> String {
+        let constants = if self.shared.is_some() { 0 } else { self.initializers.len() };
+        format!("{}{}", self.prefix, self.nodes.len() + constants)
     }
 
     /// Writes a node without attributes.
     pub fn op(&mut self, op: &str, inputs: &[&str]) -> String {
-        self.op_with(op, inputs, Vec::new())
+        self.op_with(op, inputs, [])
     }
 
     /// Writes a node with attributes.
@@ -102,39 +84,36 @@ impl<'g> GraphBuilder<'g> {
         &mut self,
         op: &str,
         inputs: &[&str],
-        attributes: Vec<AttributeProto>,
+        attributes: impl Into<Vec<AttributeProto>>,
     ) -> String {
-        let single: Vec<String> =
+        let inputs: Vec<String> =
             inputs.iter().map(|input| self.in_single_precision(op, input)).collect();
-        let inputs: Vec<&str> = single.iter().map(String::as_str).collect();
-        let output = format!("{}{}", self.prefix, self.nodes.len());
-        let node = NodeProto { attribute: attributes, ..NodeProto::new(op, &inputs, &[&output]) };
-        self.nodes.push(NodeProto { name: Some(output.clone()), ..node });
+        let inputs: Vec<&str> = inputs.iter().map(String::as_str).collect();
+        let output = self.fresh_name();
+        let node = NodeProto::new(op, &inputs, &[&output]);
+        let name = self.shared.is_some().then(|| output.clone());
+        self.nodes.push(NodeProto { name, attribute: attributes.into(), ..node });
         output
     }
 
-    /// Gradients are computed in 32 bits, so what a node reads of a model in 16 bits is cast; sizes
-    /// are sizes.
-    fn in_single_precision(&mut self, op: &str, input: &str) -> String {
-        if matches!(op, "Shape" | "Size") || !is_short_float(self.shapes.element_type(input)) {
-            return input.to_owned();
-        }
-        if let Some(known) = self.casts.get(input) {
-            return known.clone();
-        }
-        let output = format!("{}single/{}", self.prefix, self.casts.len());
-        let to_single = AttributeProto::int("to", i64::from(data_type::FLOAT));
-        self.nodes.push(NodeProto::new("Cast", &[input], &[&output]).with(to_single));
-        self.casts.insert(input.to_owned(), output.clone());
-        output
+    /// Writes a node with attributes whose output has a name of the caller's.
+    pub fn named_op(
+        &mut self,
+        output: &str,
+        op: &str,
+        inputs: &[&str],
+        attributes: impl Into<Vec<AttributeProto>>,
+    ) {
+        let node = NodeProto::new(op, inputs, &[output]);
+        self.nodes.push(NodeProto { attribute: attributes.into(), ..node });
     }
 
-    /// Writes a node whose second output is meant.
+    /// Writes a node with two outputs and returns the name of the second.
     pub fn second_output(
         &mut self,
         op: &str,
         inputs: &[&str],
-        attributes: Vec<AttributeProto>,
+        attributes: impl Into<Vec<AttributeProto>>,
     ) -> String {
         let first = self.op_with(op, inputs, attributes);
         let second = format!("{first}/second");
@@ -144,35 +123,62 @@ impl<'g> GraphBuilder<'g> {
         second
     }
 
-    fn constant(&mut self, make: impl FnOnce(&str) -> TensorProto) -> String {
+    /// The tensor as a node of type `op` may read it: cast, where the tensor is one of those that
+    /// are upcast.
+    fn in_single_precision(&mut self, op: &str, input: &str) -> String {
+        if matches!(op, "Shape" | "Size") || !self.upcast.contains(input) {
+            return input.to_owned();
+        }
+        if let Some(known) = self.casts.get(input) {
+            return known.clone();
+        }
+        let output = format!("{}single/{}", self.prefix, self.casts.len());
+        self.named_op(&output, "Cast", &[input], [cast_to(data_type::FLOAT)]);
+        self.casts.insert(input.to_owned(), output.clone());
+        output
+    }
+
+    /// Writes the constant that `make` builds from its name.
+    pub fn constant(&mut self, make: impl FnOnce(&str) -> TensorProto) -> String {
+        let Some(shared) = &mut self.shared else {
+            let name = self.fresh_name();
+            self.initializers.push(make(&name));
+            return name;
+        };
         let name = format!("{}constant/{}", self.prefix, self.initializers.len());
         let tensor = make(&name);
         let raw = tensor.raw_data.as_deref().unwrap_or_default().to_vec();
         let key = (tensor.data_type(), tensor.dims.clone(), raw);
-        if let Some(known) = self.constants.get(&key) {
+        if let Some(known) = shared.get(&key) {
             return known.clone();
         }
+        shared.insert(key, name.clone());
         self.initializers.push(tensor);
-        self.constants.insert(key, name.clone());
         name
     }
 
-    /// A float constant without dimensions.
+    /// A float32 scalar.
     pub fn scalar(&mut self, value: f32) -> String {
         self.constant(|name| TensorProto::float32(name, &[], &[value]))
     }
 
-    /// A float constant.
+    /// A scalar of the element type of `like`.
+    pub fn scalar_like(&mut self, value: f32, like: &str) -> String {
+        let single = self.scalar(value);
+        self.op("CastLike", &[&single, like])
+    }
+
+    /// A float32 constant of shape `dims`.
     pub fn float32s(&mut self, dims: &[i64], values: &[f32]) -> String {
         self.constant(|name| TensorProto::float32(name, dims, values))
     }
 
-    /// A vector of integers, as shapes and axes are given.
+    /// An int64 vector, the form in which operators take shapes and axes.
     pub fn int64s(&mut self, values: &[i64]) -> String {
         self.constant(|name| TensorProto::int64(name, &[values.len() as i64], values))
     }
 
-    /// An integer without dimensions.
+    /// An int64 scalar.
     pub fn int64(&mut self, value: i64) -> String {
         self.constant(|name| TensorProto::int64(name, &[], &[value]))
     }
@@ -197,98 +203,108 @@ impl<'g> GraphBuilder<'g> {
         self.op("Div", &[a, b])
     }
 
-    /// `a · value`.
-    pub fn scale(&mut self, a: &str, value: f32) -> String {
-        let value = self.scalar(value);
-        self.mul(a, &value)
+    /// `a · factor`.
+    pub fn scale(&mut self, a: &str, factor: f32) -> String {
+        let factor = self.scalar(factor);
+        self.mul(a, &factor)
     }
 
-    /// `a` where `condition` holds, else 0. A product would turn ∞ · 0 into NaN.
+    /// `a` where `condition` holds, else 0. A multiplication would turn ∞ · 0 into NaN.
     pub fn keep_where(&mut self, condition: &str, a: &str) -> String {
         let zero = self.scalar(0.0);
         self.op("Where", &[condition, a, &zero])
     }
 
-    /// `a` where `condition` holds, else 0, for an `a` that is finite: ∞ · 0 becomes NaN, which no
-    /// map hides. ONNX Runtime takes a seventh of [`Self::keep_where`]'s time for it.
+    /// `a` where `condition` holds, else 0, for a finite `a`. It is a multiplication, which takes
+    /// ONNX Runtime a seventh of the time of [`Self::keep_where`]; an infinite gradient becomes
+    /// NaN, so it stays visible.
     pub fn mask(&mut self, condition: &str, a: &str) -> String {
         let open = self.to_float(condition);
         self.mul(&open, a)
     }
 
-    /// A boolean tensor as 0 and 1.
+    /// A cast to float32; booleans become 0 and 1.
     pub fn to_float(&mut self, a: &str) -> String {
-        self.op_with("Cast", &[a], vec![AttributeProto::int("to", i64::from(data_type::FLOAT))])
+        self.op_with("Cast", &[a], [cast_to(data_type::FLOAT)])
     }
 
-    /// `a` in the shape that tensor `like` has at run time.
+    /// `a` in the shape that `like` has at run time.
     pub fn reshape_like(&mut self, a: &str, like: &str) -> String {
         let shape = self.op("Shape", &[like]);
         self.op("Reshape", &[a, &shape])
     }
 
-    /// `a` in a shape given by numbers; 0 keeps a size, −1 takes the rest.
+    /// `a` in a constant shape, where 0 copies a size of `a` and −1 stands for the remaining size.
     pub fn reshape(&mut self, a: &str, shape: &[i64]) -> String {
         let shape = self.int64s(shape);
         self.op("Reshape", &[a, &shape])
     }
 
-    /// `a` broadcast to the shape that tensor `like` has at run time.
+    /// `a` broadcast to the shape that `like` has at run time.
     pub fn expand_like(&mut self, a: &str, like: &str) -> String {
         let shape = self.op("Shape", &[like]);
         self.op("Expand", &[a, &shape])
     }
 
-    /// The sum over some axes.
-    pub fn reduce_sum(&mut self, a: &str, axes: &[i64], keep: bool) -> String {
-        let axes = self.int64s(axes);
-        self.op_with(
-            "ReduceSum",
-            &[a, &axes],
-            vec![AttributeProto::int("keepdims", i64::from(keep))],
-        )
+    /// `a` with its axes in this order.
+    pub fn transpose(&mut self, a: &str, perm: impl Into<Vec<i64>>) -> String {
+        self.op_with("Transpose", &[a], [AttributeProto::ints("perm", perm)])
     }
 
-    /// The mean over some axes, which stay as ones.
+    /// The sum over `axes`, which stay with size 1 if `keepdims`.
+    pub fn reduce_sum(&mut self, a: &str, axes: &[i64], keepdims: bool) -> String {
+        let axes = self.int64s(axes);
+        let keepdims = AttributeProto::int("keepdims", i64::from(keepdims));
+        self.op_with("ReduceSum", &[a, &axes], [keepdims])
+    }
+
+    /// The mean over `axes`, which stay with size 1.
     pub fn reduce_mean(&mut self, a: &str, axes: &[i64]) -> String {
         let axes = self.int64s(axes);
-        self.op_with("ReduceMean", &[a, &axes], vec![AttributeProto::int("keepdims", 1)])
+        self.op_with("ReduceMean", &[a, &axes], [AttributeProto::int("keepdims", 1)])
     }
 
-    /// The size that tensor `a` has along an axis at run time, as a vector of one.
-    pub fn size_along(&mut self, a: &str, axis: i64) -> String {
-        let attributes =
-            vec![AttributeProto::int("start", axis), AttributeProto::int("end", axis + 1)];
-        self.op_with("Shape", &[a], attributes)
+    /// The sizes of the axes `start..end` of `a` at run time, as an int64 vector.
+    pub fn sizes(&mut self, a: &str, start: i64, end: i64) -> String {
+        let bounds = [AttributeProto::int("start", start), AttributeProto::int("end", end)];
+        self.op_with("Shape", &[a], bounds)
     }
 
-    /// Zeros of the shape that tensor `like` has at run time.
+    /// Zeros of the shape that `like` has at run time.
     pub fn zeros_like(&mut self, like: &str) -> String {
         let shape = self.op("Shape", &[like]);
         self.op("ConstantOfShape", &[&shape])
     }
+}
 
-    /// Undoes the broadcasting of `input` to the shape of `output`: sums where the size grew.
-    ///
-    /// # Errors
-    /// When one of the shapes is unknown.
-    pub fn unbroadcast(
-        &mut self,
-        gradient: &str,
-        input: &str,
-        output: &str,
-    ) -> Result<String, String> {
-        let (from, to) = (self.shape(input)?, self.shape(output)?);
-        let extra = to.len().saturating_sub(from.len());
-        let grown = (0..to.len() as i64).filter(|&axis| {
-            let axis = axis as usize;
-            axis < extra || (from[axis - extra] == 1 && to[axis] != 1)
-        });
-        let axes: Vec<i64> = grown.collect();
-        if axes.is_empty() {
-            return Ok(gradient.to_owned());
-        }
-        let summed = self.reduce_sum(gradient, &axes, true);
-        Ok(if extra > 0 { self.reshape_like(&summed, input) } else { summed })
+fn cast_to(element: i32) -> AttributeProto {
+    AttributeProto::int("to", i64::from(element))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn equal_constants_are_stored_once_only_where_that_is_asked_for() {
+        let write = |mut builder: GraphBuilder| {
+            let names = [builder.scalar(1.0), builder.int64(1), builder.scalar(1.0)];
+            (names, builder.initializers.len())
+        };
+        let names = ["p/0", "p/1", "p/2"].map(String::from);
+        assert_eq!(write(GraphBuilder::new("p/")), (names, 3));
+        let names = ["p/constant/0", "p/constant/1", "p/constant/0"].map(String::from);
+        assert_eq!(write(GraphBuilder::sharing_constants("p/")), (names, 2));
+    }
+
+    #[test]
+    fn an_upcast_tensor_is_cast_once_and_its_shape_is_read_directly() {
+        let mut builder = GraphBuilder::new("p/").upcasting(["half"]);
+        builder.mul("half", "half");
+        builder.op("Shape", &["half"]);
+        let nodes: Vec<String> = (builder.nodes.iter())
+            .map(|node| format!("{} {}", node.op(), node.input.join(" ")))
+            .collect();
+        assert_eq!(nodes, ["Cast half", "Mul p/single/0 p/single/0", "Shape half"]);
     }
 }

@@ -1,24 +1,27 @@
-//! The element type of every tensor, followed from inputs and constants through the nodes.
+//! The element type of every tensor, derived from those of inputs and constants.
 //!
-//! Most operators give what they take; the others are listed in [`output_type`].
-//! Types matter where a model computes in 16 bits: gradients do not.
+//! Most operators return the element type of their first input; `output_type` lists the others.
+//! Element types matter for models in 16-bit floats, whose gradients are computed in 32 bits.
 
 use std::collections::HashMap;
 
 use crate::proto::{GraphProto, NodeProto, data_type};
-use crate::quantized::Quantized;
+use crate::quantized::QuantizedOp;
 
-/// The element types of a graph's tensors, as far as they can be followed.
+/// The element types of a graph's tensors, as far as they can be derived.
 #[must_use]
 pub fn element_types(graph: &GraphProto) -> HashMap<String, i32> {
-    followed(graph, &HashMap::new())
+    element_types_within(graph, &HashMap::new())
 }
 
-/// The same for a sub-graph: the types of its own tensors and of those `outside`, which it may
-/// read.
+/// The element types of a sub-graph's tensors, given those of the tensors `outer` that it may
+/// capture.
 #[must_use]
-pub fn followed(graph: &GraphProto, outside: &HashMap<String, i32>) -> HashMap<String, i32> {
-    let mut known = outside.clone();
+pub fn element_types_within(
+    graph: &GraphProto,
+    outer: &HashMap<String, i32>,
+) -> HashMap<String, i32> {
+    let mut known = outer.clone();
     for input in &graph.input {
         if let Some((element, _)) = input.tensor() {
             known.insert(input.name().to_owned(), element);
@@ -39,7 +42,7 @@ pub fn followed(graph: &GraphProto, outside: &HashMap<String, i32>) -> HashMap<S
     known
 }
 
-/// What the standard calls an element type, for messages.
+/// The name of an element type, for messages.
 #[must_use]
 pub const fn name(element: i32) -> &'static str {
     match element {
@@ -59,7 +62,7 @@ pub const fn name(element: i32) -> &'static str {
     }
 }
 
-/// True for floats of any size, which a gradient flows through: not for integers, booleans or
+/// True for floats of any width, which gradients flow through; false for integers, booleans and
 /// strings.
 #[must_use]
 pub fn is_float(element: i32) -> bool {
@@ -72,6 +75,7 @@ pub fn is_short_float(element: i32) -> bool {
     matches!(element, data_type::FLOAT16 | data_type::BFLOAT16)
 }
 
+/// The element type of an output of a node.
 fn output_type(node: &NodeProto, output: usize, known: &HashMap<String, i32>) -> Option<i32> {
     let of = |index: usize| known.get(node.input_name(index)?).copied();
     let attribute = |name: &str, default: i32| i32::try_from(node.int(name, default.into())).ok();
@@ -91,16 +95,16 @@ fn output_type(node: &NodeProto, output: usize, known: &HashMap<String, i32>) ->
         "QuantizeLinear" => match (node.int("output_dtype", 0), of(2)) {
             (0, Some(zero)) => Some(zero),
             (0, None) => Some(data_type::UINT8),
-            (said, _) => i32::try_from(said).ok(),
+            (dtype, _) => i32::try_from(dtype).ok(),
         },
         "DequantizeLinear" => of(1),
         "DynamicQuantizeLinear" => {
             Some(if output == 1 { data_type::FLOAT } else { data_type::UINT8 })
         }
-        // Sub-graphs have tensors of their own.
+        // The types are those of tensors inside the sub-graphs.
         "If" | "Loop" | "Scan" | "SequenceMap" => None,
-        op => match Quantized::of(node).map(|quantized| quantized.result) {
-            Some(Some(result)) => known.get(result.zero.as_deref()?).copied(),
+        op => match QuantizedOp::from_node(node).map(|op| op.result) {
+            Some(Some(result)) => known.get(result.zero_point.as_deref()?).copied(),
             Some(None) if op == "QGemm" => Some(data_type::FLOAT),
             Some(None) => Some(data_type::INT32),
             None => of(0),
@@ -114,7 +118,7 @@ mod tests {
     use crate::proto::{AttributeProto, TensorProto};
 
     #[test]
-    fn types_follow_casts_and_constants() {
+    fn casts_and_constants_determine_element_types() {
         let half = TensorProto {
             data_type: Some(data_type::FLOAT16),
             ..TensorProto::float32("w", &[0], &[])

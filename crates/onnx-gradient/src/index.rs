@@ -1,13 +1,13 @@
-//! Who makes a tensor and who reads it: an index over the nodes of a graph.
+//! [`GraphIndex`]: which node produces a tensor, and which nodes consume it.
 
 use std::collections::{HashMap, HashSet};
 
 use crate::proto::{GraphProto, NodeProto, TensorProto};
 
-/// An index over one graph; it borrows the graph and never changes it.
+/// An index over the nodes and initializers of one graph, which it borrows.
 #[derive(Debug)]
 pub struct GraphIndex<'g> {
-    /// The graph that is indexed.
+    /// The indexed graph.
     pub graph: &'g GraphProto,
     producer: HashMap<&'g str, usize>,
     readers: HashMap<&'g str, Vec<usize>>,
@@ -15,8 +15,7 @@ pub struct GraphIndex<'g> {
 }
 
 impl<'g> GraphIndex<'g> {
-    /// Indexes a graph. ONNX demands that nodes stand in topological order, so positions order
-    /// them.
+    /// Indexes a graph. Nodes are in topological order, as ONNX requires, so positions order them.
     #[must_use]
     pub fn new(graph: &'g GraphProto) -> Self {
         let mut producer = HashMap::new();
@@ -33,24 +32,24 @@ impl<'g> GraphIndex<'g> {
         Self { graph, producer, readers, constants }
     }
 
-    /// The node that makes a tensor; `None` for inputs and constants.
+    /// The node that produces a tensor; `None` for graph inputs and initializers.
     #[must_use]
     pub fn producer(&self, tensor: &str) -> Option<&'g NodeProto> {
         self.producer.get(tensor).map(|&index| &self.graph.node[index])
     }
 
-    /// The position of the node that makes a tensor.
+    /// The position of the node that produces a tensor.
     #[must_use]
     pub fn position(&self, tensor: &str) -> Option<usize> {
         self.producer.get(tensor).copied()
     }
 
-    /// The nodes that read a tensor, in order; a node that reads it twice stands here twice.
+    /// The nodes that read a tensor, in order. A node that reads it twice is listed twice.
     pub fn consumers(&self, tensor: &str) -> impl ExactSizeIterator<Item = &'g NodeProto> {
         self.consumer_positions(tensor).map(|index| &self.graph.node[index])
     }
 
-    /// The positions of the nodes that read a tensor, as [`GraphIndex::readers`] has them.
+    /// The positions of the nodes in [`GraphIndex::consumers`].
     pub fn consumer_positions(&self, tensor: &str) -> impl ExactSizeIterator<Item = usize> {
         self.readers.get(tensor).map_or(&[] as &[usize], Vec::as_slice).iter().copied()
     }
@@ -61,8 +60,8 @@ impl<'g> GraphIndex<'g> {
         self.graph.output.iter().any(|output| output.name() == tensor)
     }
 
-    /// The one node that reads a tensor, when there is just one and the tensor is no output of the
-    /// graph.
+    /// The only node that reads a tensor; `None` when there are several, or when the tensor is also
+    /// an output of the graph.
     #[must_use]
     pub fn sole_consumer(&self, tensor: &str) -> Option<&'g NodeProto> {
         let mut readers = self.consumers(tensor);
@@ -70,13 +69,13 @@ impl<'g> GraphIndex<'g> {
         (!self.is_output(tensor)).then_some(only)
     }
 
-    /// The constant of this name.
+    /// The initializer of this name.
     #[must_use]
     pub fn constant(&self, tensor: &str) -> Option<&'g TensorProto> {
         self.constants.get(tensor).copied()
     }
 
-    /// True when the graph knows the tensor at all.
+    /// True when the graph has a tensor of this name.
     #[must_use]
     pub fn has(&self, tensor: &str) -> bool {
         self.producer.contains_key(tensor)
@@ -84,24 +83,24 @@ impl<'g> GraphIndex<'g> {
             || self.graph.input.iter().any(|input| input.name() == tensor)
     }
 
-    /// The graph's own copy of a computed tensor's name.
+    /// The name of a computed tensor, borrowed from the graph.
     #[must_use]
     pub fn own_name(&self, tensor: &str) -> Option<&'g str> {
         self.producer.get_key_value(tensor).map(|(name, _)| *name)
     }
 
-    /// Every tensor whose value depends on `tensor`, itself included. Nodes that `cuts` says yes to
-    /// pass nothing on.
+    /// Every tensor that depends on `tensor`, itself included. A dependency through a node for
+    /// which `stops` returns true does not count.
     #[must_use]
     pub fn downstream(
         &self,
         tensor: &'g str,
-        cuts: impl Fn(&NodeProto) -> bool,
+        stops: impl Fn(&NodeProto) -> bool,
     ) -> HashSet<&'g str> {
         let mut found = HashSet::from([tensor]);
         let from = self.position(tensor).map_or(0, |position| position + 1);
         for node in &self.graph.node[from..] {
-            if !cuts(node) && reads(node).any(|input| found.contains(input)) {
+            if !stops(node) && reads(node).any(|input| found.contains(input)) {
                 found
                     .extend(node.output.iter().map(String::as_str).filter(|name| !name.is_empty()));
             }
@@ -123,7 +122,8 @@ impl<'g> GraphIndex<'g> {
     }
 }
 
-/// What a node reads: its inputs, and what the sub-graphs in its attributes take from outside.
+/// The names of the tensors that a node reads: its inputs, and the outer tensors that the
+/// sub-graphs in its attributes capture.
 pub fn reads(node: &NodeProto) -> impl Iterator<Item = &str> {
     let graphs =
         node.attribute.iter().flat_map(|attribute| attribute.g.iter().chain(&attribute.graphs));
@@ -131,13 +131,13 @@ pub fn reads(node: &NodeProto) -> impl Iterator<Item = &str> {
     node.input.iter().map(String::as_str).filter(|name| !name.is_empty()).chain(captured)
 }
 
-/// The names of all tensors of a graph that somebody reads: a node, or whoever asks for its
-/// outputs.
+/// The names of all tensors of a graph that are read: by a node, or as an output of the graph.
 pub fn read_names(graph: &GraphProto) -> HashSet<String> {
     let outputs = graph.output.iter().map(|output| output.name());
     graph.node.iter().flat_map(reads).chain(outputs).map(str::to_owned).collect()
 }
 
+/// The names that a sub-graph reads but does not define.
 fn captures(graph: &GraphProto) -> Vec<&str> {
     let own: HashSet<&str> = (graph.input.iter().map(|input| input.name()))
         .chain(graph.initializer.iter().map(|tensor| tensor.name()))
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn dependents_and_ancestors_follow_the_edges() {
+    fn downstream_and_upstream_follow_the_edges() {
         let graph = diamond();
         let graph_index = GraphIndex::new(&graph);
         assert_eq!(graph_index.downstream("b", |_| false), HashSet::from(["b", "y"]));
@@ -180,14 +180,14 @@ mod tests {
     }
 
     #[test]
-    fn a_node_that_cuts_passes_nothing_on() {
+    fn a_stopping_node_ends_the_walk_downstream() {
         let graph = diamond();
         let found = GraphIndex::new(&graph).downstream("a", |node| node.op() == "Exp");
         assert_eq!(found, HashSet::from(["a", "c", "y"]));
     }
 
     #[test]
-    fn a_sub_graph_reads_what_it_captures() {
+    fn a_node_reads_the_tensors_that_its_sub_graph_captures() {
         let branch = GraphProto {
             node: vec![NodeProto::new("Identity", &["a"], &["inside"])],
             output: vec![ValueInfoProto::untyped("inside")],

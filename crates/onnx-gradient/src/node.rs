@@ -1,12 +1,15 @@
-//! Small conveniences over the schema: reading attributes and constants of a
-//! node, and writing nodes, attributes and tensors without ceremony.
+//! Constructors and accessors for the messages of the schema: attributes and constants of a node,
+//! tensors, graph inputs and outputs.
 
 use bytes::Bytes;
 
 use crate::proto::{
-    AttributeProto, DimensionValue, EXTERNAL, GraphProto, NodeProto, TensorProto, TypeValue,
-    ValueInfoProto, attribute_type, data_type,
+    AttributeProto, Dimension, DimensionValue, EXTERNAL, GraphProto, NodeProto, TensorProto,
+    TensorShapeProto, TensorType, TypeProto, TypeValue, ValueInfoProto, attribute_type, data_type,
 };
+
+/// Domain of the operators that ONNX Runtime adds to the standard.
+pub const MICROSOFT_DOMAIN: &str = "com.microsoft";
 
 impl NodeProto {
     /// A node of the default domain.
@@ -20,7 +23,7 @@ impl NodeProto {
         }
     }
 
-    /// The operator's name, `Conv` for one.
+    /// The operator type, such as `Conv`.
     #[must_use]
     pub fn op(&self) -> &str {
         self.op_type()
@@ -32,19 +35,19 @@ impl NodeProto {
         matches!(self.domain(), "" | "ai.onnx")
     }
 
-    /// True for the standard operator of this name.
+    /// True for the standard operator of this type.
     #[must_use]
     pub fn is(&self, op: &str) -> bool {
         self.is_standard() && self.op() == op
     }
 
-    /// The name of input `index`; `None` where it is left out.
+    /// The name of input `index`; `None` where it is omitted.
     #[must_use]
     pub fn input_name(&self, index: usize) -> Option<&str> {
         self.input.get(index).map(String::as_str).filter(|name| !name.is_empty())
     }
 
-    /// What to call this node in a message: its name, or else what it makes.
+    /// What messages call this node: its name, or its first output if it has no name.
     #[must_use]
     pub fn label(&self) -> &str {
         match self.name() {
@@ -59,25 +62,25 @@ impl NodeProto {
         self.attribute.iter().find(|attribute| attribute.name() == name)
     }
 
-    /// An integer attribute, or what the operator takes when it is absent.
+    /// The value of an integer attribute, or `default` when it is absent.
     #[must_use]
     pub fn int(&self, name: &str, default: i64) -> i64 {
         self.attribute(name).and_then(|attribute| attribute.i).unwrap_or(default)
     }
 
-    /// A float attribute, or what the operator takes when it is absent.
+    /// The value of a float attribute, or `default` when it is absent.
     #[must_use]
     pub fn float(&self, name: &str, default: f32) -> f32 {
         self.attribute(name).and_then(|attribute| attribute.f).unwrap_or(default)
     }
 
-    /// A list attribute; `None` when it is absent.
+    /// The value of an integer list; `None` when it is absent.
     #[must_use]
     pub fn ints(&self, name: &str) -> Option<&[i64]> {
         self.attribute(name).map(|attribute| attribute.ints.as_slice())
     }
 
-    /// A string attribute, or what the operator takes when it is absent.
+    /// The value of a string attribute, or `default` when it is absent.
     #[must_use]
     pub fn string<'a>(&'a self, name: &str, default: &'a str) -> &'a str {
         self.attribute(name)
@@ -86,13 +89,19 @@ impl NodeProto {
             .unwrap_or(default)
     }
 
-    /// Takes an attribute off the node.
+    /// Copies of the attributes of these names, in the order of the names.
+    #[must_use]
+    pub fn attributes(&self, names: &[&str]) -> Vec<AttributeProto> {
+        names.iter().filter_map(|name| self.attribute(name).cloned()).collect()
+    }
+
+    /// Removes an attribute from the node and returns it.
     pub fn take_attribute(&mut self, name: &str) -> Option<AttributeProto> {
         let index = self.attribute.iter().position(|attribute| attribute.name() == name)?;
         Some(self.attribute.remove(index))
     }
 
-    /// The same node with one attribute more.
+    /// The same node with one more attribute.
     #[must_use]
     pub fn with(mut self, attribute: AttributeProto) -> Self {
         self.attribute.push(attribute);
@@ -111,7 +120,7 @@ impl AttributeProto {
         Self { i: Some(value), ..Self::named(name, attribute_type::INT) }
     }
 
-    /// A list of integers.
+    /// An attribute that is a list of integers.
     #[must_use]
     pub fn ints(name: &str, values: impl Into<Vec<i64>>) -> Self {
         Self { ints: values.into(), ..Self::named(name, attribute_type::INTS) }
@@ -123,7 +132,7 @@ impl AttributeProto {
         Self { f: Some(value), ..Self::named(name, attribute_type::FLOAT) }
     }
 
-    /// A list of numbers.
+    /// An attribute that is a list of floats.
     #[must_use]
     pub fn floats(name: &str, values: impl Into<Vec<f32>>) -> Self {
         Self { floats: values.into(), ..Self::named(name, attribute_type::FLOATS) }
@@ -138,7 +147,7 @@ impl AttributeProto {
         }
     }
 
-    /// A sub-graph, as `Loop` and `If` take them.
+    /// A sub-graph, as `Loop` and `If` take it.
     #[must_use]
     pub fn graph(name: &str, value: GraphProto) -> Self {
         Self { g: Some(value), ..Self::named(name, attribute_type::GRAPH) }
@@ -146,14 +155,14 @@ impl AttributeProto {
 }
 
 impl TensorProto {
-    /// A constant of 64-bit integers.
+    /// An int64 tensor.
     #[must_use]
     pub fn int64(name: &str, dims: &[i64], values: &[i64]) -> Self {
         let raw: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
         Self::raw(name, dims, data_type::INT64, raw)
     }
 
-    /// A constant of 32-bit floats.
+    /// A float32 tensor.
     #[must_use]
     pub fn float32(name: &str, dims: &[i64], values: &[f32]) -> Self {
         let raw: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
@@ -170,19 +179,19 @@ impl TensorProto {
         }
     }
 
-    /// True when the data lies in a file beside the model.
+    /// True when the data is in another file.
     #[must_use]
     pub fn is_external(&self) -> bool {
         self.data_location() == EXTERNAL
     }
 
-    /// An entry of the reference to that file: `location`, `offset` or `length`.
+    /// An entry of the reference to the other file: `location`, `offset` or `length`.
     #[must_use]
     pub fn external(&self, key: &str) -> Option<&str> {
         self.external_data.iter().find(|entry| entry.key() == key).map(|entry| entry.value())
     }
 
-    /// The values of an integer tensor; `None` for other types and for data in another file.
+    /// The values of a tensor of integers or booleans; `None` for other types and for external data.
     #[must_use]
     pub fn to_int64s(&self) -> Option<Vec<i64>> {
         match (self.data_type(), self.raw_data.as_deref()) {
@@ -207,8 +216,8 @@ impl TensorProto {
         .filter(|_| !self.is_external())
     }
 
-    /// The values of a float tensor (16, 32 or 64 bits); `None` for other types and for data in
-    /// another file.
+    /// The values of a float16, float32 or double tensor; `None` for other types and for external
+    /// data.
     #[must_use]
     pub fn to_float32s(&self) -> Option<Vec<f32>> {
         match (self.data_type(), self.raw_data.as_deref()) {
@@ -238,13 +247,39 @@ impl TensorProto {
 }
 
 impl ValueInfoProto {
-    /// A graph input or output whose type the runtime infers.
+    /// A graph output whose type the runtime infers.
     #[must_use]
     pub fn untyped(name: &str) -> Self {
         Self { name: Some(name.to_owned()), ..Self::default() }
     }
 
-    /// The element type and the sizes of a tensor; `None` for a size that is free or unknown.
+    /// A graph input or output of 32-bit floats; `None` stands for a size that is not static.
+    #[must_use]
+    pub fn float32(name: &str, sizes: &[Option<i64>]) -> Self {
+        let dimension = |size: &Option<i64>| Dimension {
+            value: size.map(DimensionValue::Size),
+            denotation: None,
+        };
+        let shape = TensorShapeProto { dim: sizes.iter().map(dimension).collect() };
+        Self::typed(name, data_type::FLOAT, Some(shape))
+    }
+
+    /// A graph input or output of this element type; without a shape, the runtime infers it.
+    #[must_use]
+    pub fn typed(name: &str, elem_type: i32, shape: Option<TensorShapeProto>) -> Self {
+        let tensor = TensorType { elem_type: Some(elem_type), shape };
+        let value = Some(TypeValue::Tensor(tensor));
+        Self { r#type: Some(TypeProto { value, denotation: None }), ..Self::untyped(name) }
+    }
+
+    /// The declared shape of a tensor.
+    #[must_use]
+    pub fn tensor_shape(&self) -> Option<&TensorShapeProto> {
+        let Some(TypeValue::Tensor(tensor)) = &self.r#type.as_ref()?.value else { return None };
+        tensor.shape.as_ref()
+    }
+
+    /// The element type and the sizes of a tensor; `None` stands for a size that is not static.
     #[must_use]
     pub fn tensor(&self) -> Option<(i32, Vec<Option<i64>>)> {
         let Some(TypeValue::Tensor(tensor)) = &self.r#type.as_ref()?.value else { return None };
@@ -262,7 +297,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn constants_come_back_as_written() {
+    fn constants_are_read_back_as_written() {
         assert_eq!(TensorProto::int64("a", &[2], &[-1, 7]).to_int64s(), Some(vec![-1, 7]));
         assert_eq!(
             TensorProto::float32("a", &[2], &[0.5, -2.0]).to_float32s(),
@@ -272,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn typed_fields_are_read_like_raw_ones() {
+    fn typed_data_is_read_like_raw_data() {
         let tensor = TensorProto {
             data_type: Some(data_type::INT64),
             int64_data: vec![3, 4],
@@ -282,7 +317,7 @@ mod tests {
     }
 
     #[test]
-    fn a_node_without_a_name_is_called_by_what_it_makes() {
+    fn a_node_without_a_name_is_called_by_its_output() {
         assert_eq!(NodeProto::new("Relu", &["x"], &["y"]).label(), "y");
     }
 }

@@ -11,7 +11,7 @@ use onnx_gradient::dtype::is_float;
 use onnx_gradient::facts::TensorFacts;
 use onnx_gradient::index::{GraphIndex, reads};
 use onnx_gradient::proto::{GraphProto, NodeProto};
-use onnx_gradient::quantized::in_floats;
+use onnx_gradient::quantized::float_equivalent;
 use onnx_gradient::vjp;
 
 /// What is known of a model's tensors besides its graph.
@@ -57,7 +57,7 @@ impl<'g> Finder<'g> {
         let mut seen = HashSet::new();
         let mut found: Vec<(usize, Layer)> = Vec::new();
         for node in &graph.node {
-            let meant = in_floats(node);
+            let meant = float_equivalent(node);
             if !meant.is_standard() || !starts_layer(graph_index, &meant, &of_image) {
                 continue;
             }
@@ -178,7 +178,7 @@ impl<'g> Finder<'g> {
     }
 
     fn is_estimated(&self, tensor: &str) -> bool {
-        self.way_to_score(tensor).0.into_iter().any(vjp::is_estimate)
+        self.way_to_score(tensor).0.into_iter().any(vjp::is_straight_through)
     }
 
     /// Follows what is not in the order of an image, as windows of attention are, to where it is

@@ -6,7 +6,7 @@ use std::collections::HashSet;
 
 use onnx_gradient::index::GraphIndex;
 use onnx_gradient::proto::NodeProto;
-use onnx_gradient::quantized::Quantized;
+use onnx_gradient::quantized::QuantizedOp;
 
 /// Whether what a node makes is the beginning of a layer; of a node of integers, what it stands for
 /// is asked about.
@@ -43,7 +43,7 @@ pub(super) fn told_in_floats<'g>(
     node: &'g NodeProto,
 ) -> Option<&'g str> {
     let own = node.output.first()?.as_str();
-    let Some(quantized) = Quantized::of(node) else { return Some(own) };
+    let Some(quantized) = QuantizedOp::from_node(node) else { return Some(own) };
     let reader = graph_index.sole_consumer(own)?;
     let told = reader.output.first()?.as_str();
     match (reader.op(), &quantized.result) {

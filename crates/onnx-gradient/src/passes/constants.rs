@@ -1,4 +1,4 @@
-//! Constants become initializers, and copies of constants are constants.
+//! Constants as initializers: `Constant` nodes, and `Identity` nodes of initializers.
 
 use std::collections::HashSet;
 
@@ -13,15 +13,17 @@ pub fn constants_to_initializers(graph: &mut GraphProto) {
         let name = node.output.first().cloned().unwrap_or_default();
         match node.attribute.first().and_then(|attribute| constant(attribute, &name)) {
             Some(tensor) => graph.initializer.push(tensor),
-            // Strings and sparse tensors: they have no inputs, so they may come first.
+            // Strings and sparse tensors stay nodes. They have no inputs, so they may come first.
             None => graph.node.insert(0, node),
         }
     }
 }
 
-/// Exporters that store equal weights once give the others as `Identity` of it. A constant's copy
-/// is a constant: it shares the bytes, and everybody sees that it does not depend on the image.
-pub fn copies_are_constants(graph: &mut GraphProto) {
+/// Turns each `Identity` of an initializer into an initializer, which shares the bytes.
+///
+/// Exporters that store equal weights once write the other ones as `Identity`. As an initializer,
+/// such a weight is visibly independent of the model's inputs.
+pub fn fold_identities(graph: &mut GraphProto) {
     let outputs: HashSet<String> =
         graph.output.iter().map(|output| output.name().to_owned()).collect();
     for node in std::mem::take(&mut graph.node) {
@@ -38,6 +40,7 @@ pub fn copies_are_constants(graph: &mut GraphProto) {
     }
 }
 
+/// The tensor that an attribute of a `Constant` node holds.
 fn constant(attribute: &AttributeProto, name: &str) -> Option<TensorProto> {
     match (attribute.name(), attribute.r#type()) {
         ("value", _) => Some(TensorProto { name: Some(name.to_owned()), ..attribute.t.clone()? }),
@@ -61,19 +64,19 @@ mod tests {
     use crate::proto::{NodeProto, ValueInfoProto};
 
     #[test]
-    fn a_copy_of_a_constant_is_a_constant() {
+    fn the_identity_of_a_constant_becomes_a_constant_unless_it_is_an_output() {
         let mut graph = GraphProto {
             node: vec![
                 NodeProto::new("Identity", &["b1"], &["b2"]),
                 NodeProto::new("Identity", &["b2"], &["b3"]),
                 NodeProto::new("Add", &["x", "b3"], &["y"]),
-                NodeProto::new("Identity", &["b1"], &["told"]),
+                NodeProto::new("Identity", &["b1"], &["output"]),
             ],
             initializer: vec![TensorProto::float32("b1", &[1], &[2.0])],
-            output: vec![ValueInfoProto::untyped("y"), ValueInfoProto::untyped("told")],
+            output: vec![ValueInfoProto::untyped("y"), ValueInfoProto::untyped("output")],
             ..Default::default()
         };
-        copies_are_constants(&mut graph);
+        fold_identities(&mut graph);
         let ops: Vec<&str> = graph.node.iter().map(NodeProto::op).collect();
         assert_eq!(ops, ["Add", "Identity"]);
         let names: Vec<&str> = graph.initializer.iter().map(TensorProto::name).collect();

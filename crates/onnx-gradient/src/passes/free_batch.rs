@@ -1,20 +1,24 @@
-//! The batch dimension of a model that was exported with a batch of 1.
+//! A batch dimension that was fixed to 1 at export.
 //!
-//! Its inputs and outputs say so, which is easily changed. Inside, exporters write the 1 down where
-//! a shape is a constant: what reshapes, and what is joined to something that is the same for every
-//! image, as a class token is.
+//! [`free_io`] frees the batch of the inputs and outputs. Inside, exporters write the 1 into
+//! constant shapes: of `Reshape`, and of tensors that are the same for every image and are
+//! concatenated with one that is not, such as a class token. [`free_interior`] rewrites these.
+//! Neither proves that the model computes batches afterwards; run it to find out.
 
 use std::collections::HashSet;
 
+use crate::builder::GraphBuilder;
 use crate::facts::TensorFacts;
 use crate::index::GraphIndex;
 use crate::proto::{
     AttributeProto, Dimension, DimensionValue, GraphProto, NodeProto, TensorProto, TypeValue,
 };
 
-/// Exports with a batch of 1 often compute every batch; the engine proves it before it relies on
-/// it.
-pub fn free_at_the_ends(graph: &mut GraphProto) {
+/// Makes the first size of every input and output symbolic.
+///
+/// `value_info` is cleared: shapes of the fixed batch would contradict the free one, and a runtime
+/// infers them again.
+pub fn free_io(graph: &mut GraphProto) {
     for value in graph.input.iter_mut().chain(&mut graph.output) {
         if let Some(TypeValue::Tensor(tensor)) =
             value.r#type.as_mut().and_then(|r#type| r#type.value.as_mut())
@@ -26,95 +30,103 @@ pub fn free_at_the_ends(graph: &mut GraphProto) {
             };
         }
     }
-    // Shapes noted inside would contradict the freed one; the runtime infers them anew.
     graph.value_info.clear();
 }
 
-/// Lets the batch go where it is written down inside. True when it was anywhere. `shapes` are those
-/// of a single image.
-pub fn free_inside(graph: &mut GraphProto, image: &str, shapes: &TensorFacts) -> bool {
+/// Frees the batch where constants inside the graph fix it. True when there were any.
+///
+/// `input` is the tensor whose first size is the batch, `facts` hold for a batch of 1. The names of
+/// added tensors start with `{scope}batch/`.
+pub fn free_interior(
+    graph: &mut GraphProto,
+    input: &str,
+    facts: &TensorFacts,
+    scope: &str,
+) -> bool {
     let graph_index = GraphIndex::new(graph);
-    let of_image = graph_index.downstream(image, |_| false);
-    let mut freed = Freed { shapes, of_image: &of_image, nodes: Vec::new(), constants: Vec::new() };
+    let depends_on_input = graph_index.downstream(input, |_| false);
+    let builder = GraphBuilder::default();
+    let mut pass = Pass { facts, scope, depends_on_input, builder };
     for node in &graph.node {
         match node.op() {
-            "Reshape" if node.is_standard() => freed.reshape(node.clone(), &graph_index),
-            "Concat" if node.is_standard() => freed.join(node.clone()),
-            _ => freed.nodes.push(node.clone()),
+            "Reshape" if node.is_standard() => pass.reshape(node.clone(), &graph_index),
+            "Concat" if node.is_standard() => pass.concat(node.clone()),
+            _ => pass.builder.nodes.push(node.clone()),
         }
     }
-    let Freed { nodes, constants, .. } = freed;
+    let (nodes, initializers) = pass.builder.finish();
     graph.node = nodes;
-    let any = !constants.is_empty();
-    graph.initializer.extend(constants);
-    any
+    let changed = !initializers.is_empty();
+    graph.initializer.extend(initializers);
+    changed
 }
 
-/// A graph that is written anew, node by node.
-struct Freed<'a> {
-    shapes: &'a TensorFacts,
-    of_image: &'a HashSet<&'a str>,
-    nodes: Vec<NodeProto>,
-    constants: Vec<TensorProto>,
+/// The state of [`free_interior`].
+struct Pass<'a> {
+    facts: &'a TensorFacts,
+    scope: &'a str,
+    depends_on_input: HashSet<&'a str>,
+    builder: GraphBuilder,
 }
 
-impl Freed<'_> {
-    /// Whether another image makes another tensor.
+impl Pass<'_> {
     fn differs(&self, tensor: &str) -> bool {
-        self.of_image.contains(tensor)
+        self.depends_on_input.contains(tensor)
     }
 
-    /// The batch is the outermost part of the first axis, alone or before windows or heads: all
-    /// other sizes stay.
+    fn constant(&mut self, name: &str, values: &[i64]) {
+        let tensor = TensorProto::int64(name, &[values.len() as i64], values);
+        self.builder.initializers.push(tensor);
+    }
+
+    /// Replaces the first size by −1 and the others by the measured sizes. The batch is the
+    /// outermost factor of the first axis, alone or before windows or heads, so all other sizes
+    /// stay the same for every batch.
     fn reshape(&mut self, mut node: NodeProto, graph_index: &GraphIndex<'_>) {
         let sizes = node.input_name(1).filter(|sizes| !self.differs(sizes));
-        let asked = sizes.and_then(|sizes| self.shapes.known_int64s(graph_index, sizes));
-        let measured = node.output.first().and_then(|output| self.shapes.get(output));
-        if let (Some([first, ..]), Some([_, rest @ ..])) = (asked.as_deref(), measured)
+        let target = sizes.and_then(|sizes| self.facts.known_int64s(graph_index, sizes));
+        let measured = node.output.first().and_then(|output| self.facts.get(output));
+        if let (Some([first, ..]), Some([_, rest @ ..])) = (target.as_deref(), measured)
             && *first > 0
             && node.input_name(0).is_some_and(|input| self.differs(input))
         {
-            let freed = named(&node, "sizes");
-            let values = [&[-1], rest].concat();
-            self.constants.push(TensorProto::int64(&freed, &[values.len() as i64], &values));
-            node.input[1] = freed;
+            let free = self.name(&node, "sizes");
+            let sizes = [&[-1], rest].concat();
+            self.constant(&free, &sizes);
+            node.input[1] = free;
         }
-        self.nodes.push(node);
+        self.builder.nodes.push(node);
     }
 
-    /// What is the same for every image is repeated before it is joined to what is not.
-    fn join(&mut self, mut node: NodeProto) {
-        let joined = node.input.iter().find(|input| self.differs(input)).cloned();
-        let Some(joined) = joined.filter(|_| node.int("axis", 0) != 0) else {
-            return self.nodes.push(node);
+    /// Repeats parts that are the same for every image along the batch.
+    fn concat(&mut self, mut node: NodeProto) {
+        let varying = node.input.iter().find(|input| self.differs(input)).cloned();
+        let Some(varying) = varying.filter(|_| node.int("axis", 0) != 0) else {
+            return self.builder.nodes.push(node);
         };
-        for place in 0..node.input.len() {
-            let same = node.input[place].clone();
-            let Some([1, rest @ ..]) = self.shapes.get(&same).filter(|_| !self.differs(&same))
+        for index in 0..node.input.len() {
+            let fixed = node.input[index].clone();
+            let Some([1, rest @ ..]) = self.facts.get(&fixed).filter(|_| !self.differs(&fixed))
             else {
                 continue;
             };
+            let ones_count = rest.len();
             let [images, ones, sizes, repeated] = ["images", "ones", "sizes", "repeated"]
-                .map(|what| named(&node, &format!("{place}/{what}")));
-            self.constants.push(TensorProto::int64(
-                &ones,
-                &[rest.len() as i64],
-                &vec![1; rest.len()],
-            ));
+                .map(|what| self.name(&node, &format!("{index}/{what}")));
+            self.constant(&ones, &vec![1; ones_count]);
             let first = [AttributeProto::int("start", 0), AttributeProto::int("end", 1)];
-            let shape = NodeProto::new("Shape", &[&joined], &[&images]);
-            self.nodes.extend([
-                NodeProto { attribute: first.into(), ..shape },
-                NodeProto::new("Concat", &[&images, &ones], &[&sizes])
-                    .with(AttributeProto::int("axis", 0)),
-                NodeProto::new("Expand", &[&same, &sizes], &[&repeated]),
-            ]);
-            node.input[place] = repeated;
+            self.builder.named_op(&images, "Shape", &[&varying], first);
+            let axis = [AttributeProto::int("axis", 0)];
+            self.builder.named_op(&sizes, "Concat", &[&images, &ones], axis);
+            self.builder.named_op(&repeated, "Expand", &[&fixed, &sizes], []);
+            node.input[index] = repeated;
         }
-        self.nodes.push(node);
+        self.builder.nodes.push(node);
     }
-}
 
-fn named(node: &NodeProto, what: &str) -> String {
-    format!("camlens/batch/{}/{what}", node.output.first().map_or("", String::as_str))
+    /// A name for a tensor that is added for a node.
+    fn name(&self, node: &NodeProto, what: &str) -> String {
+        let output = node.output.first().map_or("", String::as_str);
+        format!("{}batch/{output}/{what}", self.scope)
+    }
 }

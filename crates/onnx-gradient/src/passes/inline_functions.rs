@@ -1,10 +1,9 @@
-//! Model-local functions, written out.
+//! Inlines model-local functions.
 //!
-//! An exporter may put a piece of the network into a function of its own and call it
-//! by name. The gradient rules speak of standard operators, so each call is replaced
-//! by the nodes of the function: its inputs and outputs take the names of the call's,
-//! everything inside a name of its own. What can't be written out stays a call, which
-//! the runtime still understands.
+//! An exporter may put part of a network into a function and call it by name. The vjps cover
+//! standard operators, so each call is replaced by the nodes of its function: inputs and outputs
+//! take the names of the call's, and inner tensors get names of their own. A call that cannot be
+//! inlined stays as it is, and a runtime still executes it.
 
 use std::collections::HashMap;
 
@@ -12,13 +11,13 @@ use crate::proto::{
     AttributeProto, FunctionProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto,
 };
 
-/// Functions that call functions that call functions: deeper is taken for a circle.
-const DEPTH: usize = 16;
-/// More nodes than any classifier has: functions that double at each level must not fill the
-/// memory.
-const MOST_NODES: usize = 200_000;
+/// Calls nested deeper than this are taken for recursion.
+const MAX_DEPTH: usize = 16;
+/// No classifier has more nodes. The limit keeps functions that double at each level from
+/// exhausting the memory.
+const MAX_NODES: usize = 200_000;
 
-/// Replaces the calls of model-local functions by their nodes.
+/// Replaces the calls of model-local functions by the nodes of the functions.
 pub fn inline(model: &mut ModelProto) {
     let Some(graph) = model.graph.as_mut().filter(|_| !model.functions.is_empty()) else { return };
     let versions: HashMap<&str, i64> = model
@@ -29,8 +28,8 @@ pub fn inline(model: &mut ModelProto) {
     let mut missing = Vec::new();
     let mut known: HashMap<(&str, &str, &str), &FunctionProto> = HashMap::new();
     for function in &model.functions {
-        // Its nodes are read by the graph's opsets from here on; other opsets would change what
-        // they mean.
+        // The inlined nodes belong to the graph's opsets, so a function in another opset could
+        // change its meaning.
         let agrees = function.opset_import.iter().all(|import| {
             versions.get(domain(import.domain())).is_none_or(|&version| version == import.version())
         });
@@ -39,12 +38,12 @@ pub fn inline(model: &mut ModelProto) {
                 (domain(function.domain()), function.name(), function.overload()),
                 function,
             );
-            let news =
+            let is_missing =
                 |import: &&OperatorSetIdProto| !versions.contains_key(domain(import.domain()));
-            missing.extend(function.opset_import.iter().filter(news).cloned());
+            missing.extend(function.opset_import.iter().filter(is_missing).cloned());
         }
     }
-    for _ in 0..DEPTH {
+    for _ in 0..MAX_DEPTH {
         let called = |node: &NodeProto| {
             known.get(&(domain(node.domain()), node.op(), node.overload())).copied()
         };
@@ -52,7 +51,7 @@ pub fn inline(model: &mut ModelProto) {
             called(node).map_or(1, |function| function.node.len() + function.output.len())
         };
         let grown: usize = graph.node.iter().map(size).sum();
-        if !graph.node.iter().any(|node| called(node).is_some()) || grown > MOST_NODES {
+        if !graph.node.iter().any(|node| called(node).is_some()) || grown > MAX_NODES {
             break;
         }
         graph.node = std::mem::take(&mut graph.node)
@@ -70,19 +69,19 @@ pub fn inline(model: &mut ModelProto) {
     }
 }
 
-/// The standard operators' domain has two names.
+/// The domain of the standard operators has two names.
 fn domain(name: &str) -> &str {
     if name == "ai.onnx" { "" } else { name }
 }
 
-/// The nodes of a function, for one call of it.
+/// The nodes of a function for one call.
 fn body(call: &NodeProto, function: &FunctionProto) -> Vec<NodeProto> {
-    // What a node makes has no second maker, while two nodes may share a name.
+    // Two nodes may share a name, but no two nodes have the same output.
     let call_name =
         call.output.iter().find(|name| !name.is_empty()).map_or(call.label(), String::as_str);
     let own = |name: &str| format!("{call_name}/{}/{name}", function.name());
     let mut names: HashMap<&str, String> = HashMap::new();
-    // What the call leaves out is an input left out inside, too.
+    // An input that the call omits is omitted inside, too.
     for (index, formal) in function.input.iter().enumerate() {
         names.insert(formal, call.input.get(index).cloned().unwrap_or_default());
     }
@@ -91,8 +90,7 @@ fn body(call: &NodeProto, function: &FunctionProto) -> Vec<NodeProto> {
         let Some(actual) = call.output.get(index).filter(|actual| !actual.is_empty()) else {
             continue;
         };
-        // An output that is an input, or two outputs that are one tensor: the second name is a copy
-        // of the first.
+        // An output that is also an input, or the same tensor as another output, becomes a copy.
         if let Some(taken) = names.get(formal.as_str()) {
             copies.push(NodeProto::new("Identity", &[taken], &[actual]));
         } else {
@@ -108,6 +106,7 @@ fn body(call: &NodeProto, function: &FunctionProto) -> Vec<NodeProto> {
     function.node.iter().map(|node| instance.node(node)).chain(copies).collect()
 }
 
+/// One call of a function.
 struct Instance<'a> {
     call: &'a NodeProto,
     function: &'a FunctionProto,
@@ -130,7 +129,8 @@ impl Instance<'_> {
         }
     }
 
-    /// An attribute, the call's where the function refers to it; `None` where neither has a value.
+    /// An attribute of an inner node. Where it refers to an attribute of the function, the value is
+    /// the call's, or else the function's default; `None` when there is neither.
     fn attribute(&self, attribute: &AttributeProto) -> Option<AttributeProto> {
         let mut value = match attribute.ref_attr_name() {
             "" => attribute.clone(),
@@ -147,7 +147,7 @@ impl Instance<'_> {
         Some(value)
     }
 
-    /// A sub-graph: its own names change like those that it takes from around it.
+    /// Renames the tensors of a sub-graph, its own and captured ones alike.
     fn graph(&self, graph: &mut GraphProto) {
         graph.node = graph.node.iter().map(|node| self.node(node)).collect();
         for tensor in &mut graph.initializer {
@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn calls_become_nodes_with_names_of_their_own() {
+    fn calls_become_nodes_with_unique_tensor_names() {
         let inner = function(
             "Gate",
             &["a"],
@@ -241,7 +241,7 @@ mod tests {
                     owned(&["x", "y/Both/g/Gate/s"]).as_slice(),
                     owned(&["y/Both/g"]).as_slice()
                 ),
-                // The call leaves the bias out.
+                // The call omits the bias.
                 ("Clip", owned(&["y/Both/g", ""]).as_slice(), owned(&["y"]).as_slice()),
                 ("Sigmoid", owned(&["y"]).as_slice(), owned(&["z/Gate/s"]).as_slice()),
                 ("Mul", owned(&["y", "z/Gate/s"]).as_slice(), owned(&["z"]).as_slice()),
@@ -269,9 +269,10 @@ mod tests {
     }
 
     #[test]
-    fn functions_that_call_themselves_stay_calls() {
-        let circle = function("Circle", &["a"], &["b"], vec![call("Circle", &["a"], &["b"])]);
-        let mut model = model(vec![circle], vec![call("Circle", &["x"], &["y"])]);
+    fn a_recursive_function_stays_a_call() {
+        let recursive =
+            function("Recursive", &["a"], &["b"], vec![call("Recursive", &["a"], &["b"])]);
+        let mut model = model(vec![recursive], vec![call("Recursive", &["x"], &["y"])]);
         inline(&mut model);
         assert_eq!(nodes(&model).len(), 1);
     }

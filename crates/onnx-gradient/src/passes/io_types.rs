@@ -1,21 +1,27 @@
-//! Where a model meets its caller: an image of 32-bit floats comes in, tensors of them go out.
+//! Inputs and outputs of a uniform type: float32 tensors.
 
 use std::collections::HashSet;
 
 use crate::index::read_names;
 use crate::proto::{AttributeProto, GraphProto, NodeProto, TypeValue, ValueInfoProto, data_type};
 
-/// Makes a model's inputs and outputs what every caller expects; nothing that it computes changes.
-pub fn arrange(graph: &mut GraphProto) {
-    initializers_are_no_inputs(graph);
-    outputs_are_tensors(graph);
-    single_precision_at_the_ends(graph);
+/// Gives a graph float32 inputs and tensor outputs; what it computes does not change.
+///
+/// - Initializers are no longer listed as inputs.
+/// - Outputs that are sequences, optionals or `ZipMap`s become the tensors inside them.
+/// - Inputs of 16-bit floats, doubles and `uint8`, and outputs of 16-bit floats and doubles, become
+///   float32, with a `Cast` inside. The tensor that the model itself computes with is renamed to
+///   `{name}/{scope}inside`.
+pub fn normalize(graph: &mut GraphProto, scope: &str) {
+    drop_initializer_inputs(graph);
+    unwrap_outputs(graph);
+    cast_io_to_float32(graph, scope);
 }
 
-/// Before IR version 4 every weight had to be listed as an input, which keeps the runtime from
-/// folding it. One that nobody reads had no other mention: the runtime refuses a model where it has
-/// none.
-fn initializers_are_no_inputs(graph: &mut GraphProto) {
+/// Before IR version 4 every initializer had to be listed as an input, which keeps a runtime from
+/// folding it. An initializer that no node reads is removed as well: without the input, ONNX
+/// Runtime refuses a model in which nothing mentions it.
+fn drop_initializer_inputs(graph: &mut GraphProto) {
     let initializers: HashSet<&str> =
         graph.initializer.iter().map(|tensor| tensor.name()).collect();
     graph.input.retain(|input| !initializers.contains(input.name()));
@@ -23,9 +29,9 @@ fn initializers_are_no_inputs(graph: &mut GraphProto) {
     graph.initializer.retain(|tensor| read.contains(tensor.name()));
 }
 
-/// What is handed out as a sequence or as a map from class to score is handed out as the tensors in
-/// it.
-fn outputs_are_tensors(graph: &mut GraphProto) {
+/// Replaces outputs that are sequences, optionals or maps from class to score by the tensors inside
+/// them.
+fn unwrap_outputs(graph: &mut GraphProto) {
     let outputs = std::mem::take(&mut graph.output);
     for output in outputs {
         let node =
@@ -39,11 +45,11 @@ fn outputs_are_tensors(graph: &mut GraphProto) {
     }
 }
 
-/// Images come and scores go as 32-bit floats, whatever the model computes in: casts stand at its
-/// ends. An image may be taken in bytes, scores may not.
-fn single_precision_at_the_ends(graph: &mut GraphProto) {
-    const SCORES: &[i32] = &[data_type::FLOAT16, data_type::BFLOAT16, data_type::DOUBLE];
-    const IMAGES: &[i32] =
+/// Casts inputs and outputs of other float types. `uint8` is cast for inputs only: images may be
+/// bytes, scores are not.
+fn cast_io_to_float32(graph: &mut GraphProto, scope: &str) {
+    const OUTPUT_TYPES: &[i32] = &[data_type::FLOAT16, data_type::BFLOAT16, data_type::DOUBLE];
+    const INPUT_TYPES: &[i32] =
         &[data_type::FLOAT16, data_type::BFLOAT16, data_type::DOUBLE, data_type::UINT8];
     let other = |value: &ValueInfoProto, known: &[i32]| {
         value.tensor().map(|(element, _)| element).filter(|element| known.contains(element))
@@ -51,11 +57,11 @@ fn single_precision_at_the_ends(graph: &mut GraphProto) {
     let cast = |from: &str, to: &str, element: i32| {
         NodeProto::new("Cast", &[from], &[to]).with(AttributeProto::int("to", element.into()))
     };
-    let inside = |name: &str| format!("{name}/camlens/inside");
+    let inside = |name: &str| format!("{name}/{scope}inside");
     let inputs: Vec<(String, i32)> = graph
         .input
         .iter()
-        .filter_map(|input| Some((input.name().to_owned(), other(input, IMAGES)?)))
+        .filter_map(|input| Some((input.name().to_owned(), other(input, INPUT_TYPES)?)))
         .collect();
     for (name, element) in inputs {
         for node in &mut graph.node {
@@ -64,7 +70,7 @@ fn single_precision_at_the_ends(graph: &mut GraphProto) {
         graph.node.insert(0, cast(&name, &inside(&name), element));
     }
     let outputs: Vec<String> =
-        (graph.output.iter().filter(|output| other(output, SCORES).is_some()))
+        (graph.output.iter().filter(|output| other(output, OUTPUT_TYPES).is_some()))
             .map(|output| output.name().to_owned())
             .filter(|name| graph.node.iter().any(|node| node.output.contains(name)))
             .collect();
@@ -74,8 +80,8 @@ fn single_precision_at_the_ends(graph: &mut GraphProto) {
         }
         graph.node.push(cast(&inside(&name), &name, data_type::FLOAT));
     }
-    let inputs = graph.input.iter_mut().map(|input| (input, IMAGES));
-    let outputs = graph.output.iter_mut().map(|output| (output, SCORES));
+    let inputs = graph.input.iter_mut().map(|input| (input, INPUT_TYPES));
+    let outputs = graph.output.iter_mut().map(|output| (output, OUTPUT_TYPES));
     for (value, known) in inputs.chain(outputs) {
         if let Some(TypeValue::Tensor(tensor)) =
             value.r#type.as_mut().and_then(|r#type| r#type.value.as_mut())
@@ -86,8 +92,8 @@ fn single_precision_at_the_ends(graph: &mut GraphProto) {
     }
 }
 
-/// Gives a tensor another name in a node that reads it, or with `outputs` makes it; also in its
-/// sub-graphs.
+/// Renames a tensor where a node reads it and, with `outputs`, where the node writes it, including
+/// in sub-graphs.
 fn rename(node: &mut NodeProto, from: &str, to: &str, outputs: bool) {
     let made = node.output.iter_mut().filter(|_| outputs);
     for name in node.input.iter_mut().chain(made).filter(|name| *name == from) {

@@ -1,43 +1,48 @@
-//! Brings an older model up to opset 18, so that every gradient rule is written once.
+//! Rewrites a model of opset 7 to 17 in opset 18, so that each vjp covers one form of its operator.
 //!
-//! Between opsets 7 and 18 a few operators moved attributes into inputs, and
-//! `Softmax` changed its meaning. Each change is one entry of [`upgrade_node`];
-//! operators that are not listed mean the same in all these opsets. Whoever loads
-//! a model proves the result: the upgraded graph must give the original's logits.
+//! Between these opsets some operators moved attributes to inputs, and `Softmax` changed its
+//! meaning. Each change is one arm of `Upgrade::node`; operators that are not listed did not
+//! change. Compare the outputs of the upgraded model with those of the original when it matters:
+//! the conversion covers what exporters of image models write, not every corner of each operator.
 
 use std::collections::HashSet;
 
+use crate::builder::GraphBuilder;
+use crate::error::Error;
 use crate::index::read_names;
 use crate::proto::{
     AttributeProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TensorProto,
 };
 
-/// The opset that derived graphs are written in; newer models keep their own.
+/// The opset of upgraded models; newer models keep theirs.
 pub const OPSET: i64 = 18;
 
-/// The opset of the standard operators that a model is written in.
+/// The oldest opset that can be upgraded.
+const OLDEST: i64 = 7;
+
+/// The opset of the standard operators in a model.
 #[must_use]
 pub fn opset(model: &ModelProto) -> i64 {
     let standard = |import: &&OperatorSetIdProto| matches!(import.domain(), "" | "ai.onnx");
     model.opset_import.iter().find(standard).map_or(1, |import| import.version())
 }
 
-/// Rewrites a model of opset 7 or later to at least [`OPSET`].
+/// Rewrites a model of opset 7 or later to at least [`OPSET`]. The names of added tensors start
+/// with `{scope}upgrade/`.
 ///
 /// # Errors
-/// The sentence that says which operator stands in the way; the model may be half rewritten then.
-pub fn upgrade(model: &mut ModelProto) -> Result<(), String> {
+/// [`Error::OpsetTooOld`], or [`Error::Unsupported`] for a node without an equivalent in
+/// [`OPSET`]. The model may be partly rewritten then.
+pub fn upgrade(model: &mut ModelProto, scope: &str) -> Result<(), Error> {
     let from = opset(model);
     if from >= OPSET {
         return Ok(());
     }
-    if from < 7 {
-        return Err(format!(
-            "the model is written in opset {from}; gradients need opset 7 or later"
-        ));
+    if from < OLDEST {
+        return Err(Error::OpsetTooOld { opset: from, required: OLDEST });
     }
     if let Some(graph) = &mut model.graph {
-        upgrade_graph(graph, from)?;
+        upgrade_graph(graph, from, scope)?;
     }
     for import in
         model.opset_import.iter_mut().filter(|import| matches!(import.domain(), "" | "ai.onnx"))
@@ -48,46 +53,44 @@ pub fn upgrade(model: &mut ModelProto) -> Result<(), String> {
     Ok(())
 }
 
-fn upgrade_graph(graph: &mut GraphProto, from: i64) -> Result<(), String> {
-    let mut upgrade = Upgrade {
-        from,
-        read: read_names(graph),
-        initializers: Vec::new(),
-        nodes: Vec::with_capacity(graph.node.len()),
-    };
+fn upgrade_graph(graph: &mut GraphProto, from: i64, scope: &str) -> Result<(), Error> {
+    let mut upgrade =
+        Upgrade { from, scope, read: read_names(graph), builder: GraphBuilder::default() };
     for mut node in std::mem::take(&mut graph.node) {
         for attribute in &mut node.attribute {
             for inner in attribute.g.iter_mut().chain(&mut attribute.graphs) {
-                upgrade_graph(inner, from)?;
+                upgrade_graph(inner, from, scope)?;
             }
         }
         if node.is_standard() {
             upgrade.node(node)?;
         } else {
-            upgrade.nodes.push(node);
+            upgrade.builder.nodes.push(node);
         }
     }
-    graph.node = upgrade.nodes;
-    graph.initializer.extend(upgrade.initializers);
+    let (nodes, initializers) = upgrade.builder.finish();
+    graph.node = nodes;
+    graph.initializer.extend(initializers);
     Ok(())
 }
 
-struct Upgrade {
+/// The state of the pass for one graph.
+struct Upgrade<'a> {
     from: i64,
-    /// What somebody reads: old exports name outputs that nobody does.
+    scope: &'a str,
+    /// Tensors that are read: old exporters also name outputs that are not.
     read: HashSet<String>,
-    initializers: Vec<TensorProto>,
-    nodes: Vec<NodeProto>,
+    builder: GraphBuilder,
 }
 
-impl Upgrade {
-    fn node(&mut self, mut node: NodeProto) -> Result<(), String> {
+impl Upgrade<'_> {
+    fn node(&mut self, mut node: NodeProto) -> Result<(), Error> {
         let from = self.from;
         let op = node.op().to_owned();
         match op.as_str() {
             "Dropout" => {
                 if node.output.get(1).is_some_and(|mask| self.read.contains(mask)) {
-                    return Err(format!("node '{}' (Dropout) hands out its mask", node.label()));
+                    return Err(Error::unsupported(&node, "has a mask that is read"));
                 }
                 node =
                     NodeProto { op_type: Some("Identity".into()), attribute: Vec::new(), ..node };
@@ -96,13 +99,10 @@ impl Upgrade {
             }
             "BatchNormalization" => {
                 if node.take_attribute("spatial").is_some_and(|spatial| spatial.i == Some(0)) {
-                    return Err(format!(
-                        "node '{}' (BatchNormalization) is not spatial",
-                        node.label()
-                    ));
+                    return Err(Error::unsupported(&node, "is not spatial"));
                 }
-                // Weights are standardised by one that is training; all others hand out nothing
-                // else.
+                // In training mode, which exporters use to standardise weights, the other outputs
+                // may be read; otherwise they have no meaning.
                 if node.int("training_mode", 0) == 0 {
                     node.output.truncate(1);
                 }
@@ -149,8 +149,14 @@ impl Upgrade {
             }
             _ => {}
         }
-        self.nodes.push(node);
+        self.builder.nodes.push(node);
         Ok(())
+    }
+
+    /// A name for a tensor that is added for a node.
+    fn name(&self, node: &NodeProto, what: &str) -> String {
+        let output = node.output.first().map_or("", String::as_str);
+        format!("{}upgrade/{output}/{what}", self.scope)
     }
 
     fn constant(
@@ -159,9 +165,8 @@ impl Upgrade {
         what: &str,
         tensor: impl FnOnce(&str) -> TensorProto,
     ) -> String {
-        let name =
-            format!("camlens/upgrade/{}/{what}", node.output.first().map_or("", String::as_str));
-        self.initializers.push(tensor(&name));
+        let name = self.name(node, what);
+        self.builder.initializers.push(tensor(&name));
         name
     }
 
@@ -183,7 +188,7 @@ impl Upgrade {
             }
             None => String::new(),
         };
-        // Clip's missing lower bound still takes a place before the upper one.
+        // A missing lower bound of Clip stays an empty input before the upper bound.
         node.input.push(input);
         if attribute != "min" {
             trim(node);
@@ -210,17 +215,15 @@ impl Upgrade {
         let axis = node.take_attribute("axis").and_then(|axis| axis.i).unwrap_or(1);
         let input = node.input.first().cloned().unwrap_or_default();
         let output = node.output.first().cloned().unwrap_or_default();
-        let named = |what: &str| format!("camlens/upgrade/{output}/{what}");
-        let (shape, flat, soft) = (named("shape"), named("flat"), named("soft"));
-        self.nodes.push(NodeProto::new("Shape", &[&input], &[&shape]));
-        self.nodes.push(
-            NodeProto::new("Flatten", &[&input], &[&flat]).with(AttributeProto::int("axis", axis)),
-        );
+        let [shape, flat, soft] = ["shape", "flat", "soft"].map(|what| self.name(&node, what));
+        let axis = AttributeProto::int("axis", axis);
+        self.builder.named_op(&shape, "Shape", &[&input], []);
+        self.builder.named_op(&flat, "Flatten", &[&input], [axis]);
         node.input = vec![flat];
         node.output = vec![soft.clone()];
         node.attribute.push(AttributeProto::int("axis", 1));
-        self.nodes.push(node);
-        self.nodes.push(NodeProto::new("Reshape", &[&soft, &shape], &[&output]));
+        self.builder.nodes.push(node);
+        self.builder.named_op(&output, "Reshape", &[&soft, &shape], []);
     }
 }
 
@@ -236,18 +239,18 @@ mod tests {
     use super::*;
     use crate::proto::ValueInfoProto;
 
-    fn upgraded(node: NodeProto, from: i64) -> Result<GraphProto, String> {
+    fn upgraded(node: NodeProto, from: i64) -> Result<GraphProto, Error> {
         upgraded_with(node, from, &[])
     }
 
-    fn upgraded_with(node: NodeProto, from: i64, outputs: &[&str]) -> Result<GraphProto, String> {
+    fn upgraded_with(node: NodeProto, from: i64, outputs: &[&str]) -> Result<GraphProto, Error> {
         let output = outputs.iter().map(|name| ValueInfoProto::untyped(name)).collect();
         let mut model = ModelProto {
             opset_import: vec![OperatorSetIdProto { domain: None, version: Some(from) }],
             graph: Some(GraphProto { node: vec![node], output, ..Default::default() }),
             ..Default::default()
         };
-        upgrade(&mut model)?;
+        upgrade(&mut model, "test/")?;
         assert_eq!(opset(&model), OPSET);
         Ok(model.graph.unwrap_or_default())
     }
@@ -257,20 +260,20 @@ mod tests {
         let node =
             NodeProto::new("Squeeze", &["x"], &["y"]).with(AttributeProto::ints("axes", [2, 3]));
         let graph = upgraded(node, 7).unwrap();
-        assert_eq!(graph.node[0].input, ["x", "camlens/upgrade/y/axes"]);
+        assert_eq!(graph.node[0].input, ["x", "test/upgrade/y/axes"]);
         assert!(graph.node[0].attribute.is_empty());
         assert_eq!(graph.initializer[0].to_int64s(), Some(vec![2, 3]));
     }
 
     #[test]
-    fn a_clip_without_a_lower_bound_keeps_the_upper_one_in_its_place() {
+    fn clip_without_a_lower_bound_keeps_its_upper_bound_at_input_2() {
         let node = NodeProto::new("Clip", &["x"], &["y"]).with(AttributeProto::float("max", 6.0));
         let graph = upgraded(node, 7).unwrap();
-        assert_eq!(graph.node[0].input, ["x", "", "camlens/upgrade/y/max"]);
+        assert_eq!(graph.node[0].input, ["x", "", "test/upgrade/y/max"]);
     }
 
     #[test]
-    fn the_old_softmax_flattens() {
+    fn softmax_before_opset_13_becomes_flatten_softmax_reshape() {
         let graph = upgraded(NodeProto::new("Softmax", &["x"], &["y"]), 9).unwrap();
         let ops: Vec<_> = graph.node.iter().map(NodeProto::op).collect();
         assert_eq!(ops, ["Shape", "Flatten", "Softmax", "Reshape"]);
@@ -278,14 +281,15 @@ mod tests {
     }
 
     #[test]
-    fn a_dropout_s_mask_is_in_the_way_only_if_somebody_reads_it() {
+    fn a_dropout_mask_is_unsupported_only_if_it_is_read() {
         let node = NodeProto {
             name: Some("drop".into()),
             ..NodeProto::new("Dropout", &["x"], &["y", "mask"])
         };
         let read = upgraded_with(node.clone(), 7, &["y", "mask"]);
-        assert_eq!(read.unwrap_err(), "node 'drop' (Dropout) hands out its mask");
-        // As Caffe2 wrote them, with a name for every output.
+        let message = "operator Dropout (node 'drop') has a mask that is read";
+        assert_eq!(read.unwrap_err().to_string(), message);
+        // Caffe2 exported a name for every output.
         let graph = upgraded_with(node, 7, &["y"]).unwrap();
         assert_eq!(
             (graph.node[0].op(), graph.node[0].output.as_slice()),
@@ -294,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn a_batch_norm_keeps_its_statistics_only_while_it_is_training() {
+    fn batch_normalization_keeps_its_statistics_outputs_in_training_mode_only() {
         let node =
             NodeProto::new("BatchNormalization", &["x", "s", "b", "m", "v"], &["y", "mean", "var"]);
         assert_eq!(upgraded(node.clone(), 9).unwrap().node[0].output, ["y"]);
@@ -303,8 +307,8 @@ mod tests {
     }
 
     #[test]
-    fn what_is_too_old_is_said() {
+    fn opset_6_is_an_error() {
         let error = upgraded(NodeProto::new("Relu", &["x"], &["y"]), 6).unwrap_err();
-        assert_eq!(error, "the model is written in opset 6; gradients need opset 7 or later");
+        assert_eq!(error, Error::OpsetTooOld { opset: 6, required: 7 });
     }
 }

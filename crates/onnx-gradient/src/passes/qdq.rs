@@ -1,73 +1,66 @@
-//! Floats between the operators of a model that computes in integers.
+//! Float tensors in a model of the QOperator format.
 //!
-//! A layer is a tensor of floats that the score depends on, and a model in the
-//! QOperator format has none: each operator takes the integers of the one before it.
-//! Here each result is told in floats and rounded again by the same scale and zero
-//! point, which gives the very integers back: (q − z)·s / s + z differs from q by far
-//! less than the half at which it would be rounded elsewhere. What only moves
-//! numbers, or picks the largest, does so with the floats. So the scores stay the same, bit
-//! by bit, and there is a place to look at behind each operator.
+//! Such a model hands integers from operator to operator, but a gradient can only be taken with
+//! respect to floats. [`expose_floats`] lets the result of each integer operator pass through a
+//! `DequantizeLinear` and a `QuantizeLinear` of the same scale and zero point. The round trip
+//! reproduces the integers: `(q − z)·s / s + z` differs from `q` by far less than the ½ at which it
+//! would round to another integer. Operators that only move values or pick the largest act on the
+//! floats instead. So the outputs stay the same, bit by bit, and each operator has a float result.
+//!
+//! [`fold_round_trips`] removes the round trips whose floats nobody reads.
 
 use std::collections::{HashMap, HashSet};
 
+use crate::builder::GraphBuilder;
 use crate::index::{GraphIndex, read_names};
 use crate::proto::{GraphProto, NodeProto};
-use crate::quantized::Quantized;
+use crate::quantized::{QuantizedOp, requantized_input};
 
-/// What the integers of a tensor mean, and the tensor of floats that says it, where there is one.
+/// Quantisation of an integer tensor by one scale, and the float tensor that it stands for, where
+/// the graph has one.
 #[derive(Clone)]
-struct Known {
+struct Quantization {
     scale: String,
-    zero: Option<String>,
+    zero_point: Option<String>,
     floats: Option<String>,
 }
 
-/// Puts floats behind each operator of integers. True when there were any.
-pub fn frame(graph: &mut GraphProto) -> bool {
+/// Adds a float tensor after each integer operator. True when there were any.
+pub fn expose_floats(graph: &mut GraphProto) -> bool {
     let scalars: HashSet<String> = (graph.initializer.iter())
         .filter(|tensor| tensor.dims.iter().product::<i64>() == 1)
         .map(|tensor| tensor.name().to_owned())
         .collect();
-    let mut frames = Frames { scalars, known: HashMap::new(), nodes: Vec::new(), any: false };
+    let mut pass =
+        Pass { scalars, known: HashMap::new(), builder: GraphBuilder::default(), changed: false };
     for node in std::mem::take(&mut graph.node) {
-        frames.node(node);
+        pass.node(node);
     }
-    graph.node = frames.nodes;
-    frames.any
+    graph.node = pass.builder.nodes;
+    pass.changed
 }
 
-/// Takes away again what a finished program has no use for: whoever rounds floats that integers of
-/// the same scale and zero point were told in can read those integers, and floats that nobody reads
-/// need not be told.
-pub fn close(graph: &mut GraphProto) {
+/// Undoes [`expose_floats`] where no node needs the floats: readers of integers that were
+/// dequantised and quantised again read the original integers, and conversions that nobody reads
+/// are removed.
+pub fn fold_round_trips(graph: &mut GraphProto) {
     let graph_index = GraphIndex::new(graph);
     let same: HashMap<String, String> = (graph.node.iter())
         .filter_map(|node| {
-            Some((
-                node.output.first()?.clone(),
-                rounds_what_was_told(&graph_index, node)?.to_owned(),
-            ))
+            let original = requantized_input(&graph_index, node)?;
+            Some((node.output.first()?.clone(), original.to_owned()))
         })
         .collect();
     if same.is_empty() {
         return;
     }
     rename_reads(graph, &same);
-    // Who rounds goes first: it reads what is told.
+    // In this order, because a QuantizeLinear reads the floats of a DequantizeLinear.
     for op in ["QuantizeLinear", "DequantizeLinear"] {
         let read = read_names(graph);
         let is_read = |node: &NodeProto| node.output.iter().any(|output| read.contains(output));
         graph.node.retain(|node| !node.is(op) || is_read(node));
     }
-}
-
-/// The integers that a node rounds floats to which they were told in: the very ones that it gives.
-#[must_use]
-pub fn rounds_what_was_told<'g>(graph_index: &GraphIndex<'g>, node: &NodeProto) -> Option<&'g str> {
-    let told = graph_index.producer(node.input_name(0).filter(|_| node.is("QuantizeLinear"))?)?;
-    let is_same = told.is("DequantizeLinear")
-        && (1..3).all(|place| told.input_name(place) == node.input_name(place));
-    told.input_name(0).filter(|_| is_same)
 }
 
 fn rename_reads(graph: &mut GraphProto, names: &HashMap<String, String>) {
@@ -83,100 +76,103 @@ fn rename_reads(graph: &mut GraphProto, names: &HashMap<String, String>) {
     }
 }
 
-struct Frames {
-    /// Constants of one number: a scale for each channel is a weight's.
+/// The state of [`expose_floats`].
+struct Pass {
+    /// Initializers with one element. A scale with more belongs to a weight.
     scalars: HashSet<String>,
-    known: HashMap<String, Known>,
-    nodes: Vec<NodeProto>,
-    any: bool,
+    known: HashMap<String, Quantization>,
+    builder: GraphBuilder,
+    changed: bool,
 }
 
-impl Frames {
+impl Pass {
     fn node(&mut self, node: NodeProto) {
         if node.is("QuantizeLinear") {
             let scale = node.input_name(1).filter(|scale| self.scalars.contains(*scale));
             if let (Some(scale), Some(output)) = (scale, node.output.first()) {
-                let zero = node.input_name(2).map(str::to_owned);
-                let known = Known { scale: scale.to_owned(), zero, floats: None };
+                let zero_point = node.input_name(2).map(str::to_owned);
+                let known = Quantization { scale: scale.to_owned(), zero_point, floats: None };
                 self.known.insert(output.clone(), known);
             }
-            self.nodes.push(node);
+            self.builder.nodes.push(node);
             return;
         }
-        if let Some(known) = self.result(&node) {
-            self.computed(node, known);
+        if let Some(result) = self.result(&node) {
+            self.integer_op(node, result);
             return;
         }
         match node.input_name(0).and_then(|input| self.known.get(input)).cloned() {
-            Some(known) if moves_numbers(&node) => self.moved(node, &known),
-            _ => self.nodes.push(node),
+            Some(known) if moves_values(&node) => self.move_floats(node, &known),
+            _ => self.builder.nodes.push(node),
         }
     }
 
-    /// How an operator of integers rounds its result.
-    fn result(&self, node: &NodeProto) -> Option<Known> {
-        let scheme = Quantized::of(node)?.result?;
+    /// The quantisation of an integer operator's result.
+    fn result(&self, node: &NodeProto) -> Option<Quantization> {
+        let params = QuantizedOp::from_node(node)?.result?;
         let scale =
-            scheme.scales.into_iter().next().filter(|scale| self.scalars.contains(scale))?;
-        Some(Known { scale, zero: scheme.zero, floats: None })
+            params.scales.into_iter().next().filter(|scale| self.scalars.contains(scale))?;
+        Some(Quantization { scale, zero_point: params.zero_point, floats: None })
     }
 
-    /// Lets an operator's integers pass through floats.
-    fn computed(&mut self, mut node: NodeProto, known: Known) {
-        let Some(output) = node.output.first_mut() else { return self.nodes.push(node) };
+    /// Passes the result of an integer operator through floats.
+    fn integer_op(&mut self, mut node: NodeProto, result: Quantization) {
+        let Some(output) = node.output.first_mut() else { return self.builder.nodes.push(node) };
         let own = output.clone();
         let (integers, floats) = (format!("{own}/integers"), format!("{own}/floats"));
         output.clone_from(&integers);
-        let mut told = known.rounding("DequantizeLinear", &integers, &floats);
-        // Layers go by the name that the operator had.
-        told.name = node.name.take();
-        node.name = told.name.as_ref().map(|name| format!("{name}/integers"));
-        told.metadata_props.clone_from(&node.metadata_props);
-        self.nodes.extend([node, told]);
-        self.rounded_again(&own, floats, &known);
+        let mut dequantize = result.conversion("DequantizeLinear", &integers, &floats);
+        // The float result is what a user means by the operator's name.
+        dequantize.name = node.name.take();
+        node.name = dequantize.name.as_ref().map(|name| format!("{name}/integers"));
+        dequantize.metadata_props.clone_from(&node.metadata_props);
+        self.builder.nodes.extend([node, dequantize]);
+        self.quantize_again(&own, floats, &result);
     }
 
     /// Lets an operator move floats instead of integers.
-    fn moved(&mut self, mut node: NodeProto, known: &Known) {
+    fn move_floats(&mut self, mut node: NodeProto, known: &Quantization) {
         let input = node.input[0].clone();
         let floats = known.floats.clone().unwrap_or_else(|| {
             let floats = format!("{input}/floats");
-            self.nodes.push(known.rounding("DequantizeLinear", &input, &floats));
-            self.known.insert(input, Known { floats: Some(floats.clone()), ..known.clone() });
+            self.builder.nodes.push(known.conversion("DequantizeLinear", &input, &floats));
+            let floats_known = Quantization { floats: Some(floats.clone()), ..known.clone() };
+            self.known.insert(input, floats_known);
             floats
         });
         node.input[0] = floats;
-        // What stands behind the first output of a max-pooling are places.
+        // The second output of a MaxPool holds indices, not values.
         let count = if node.op() == "Split" { node.output.len() } else { 1 };
         let outputs: Vec<String> = node.output[..count].to_vec();
         for output in &mut node.output[..count] {
             output.push_str("/floats");
         }
-        self.nodes.push(node);
+        self.builder.nodes.push(node);
         for own in outputs {
             let floats = format!("{own}/floats");
-            self.rounded_again(&own, floats, known);
+            self.quantize_again(&own, floats, known);
         }
     }
 
-    /// Whoever reads the integers finds them under the name that they had.
-    fn rounded_again(&mut self, own: &str, floats: String, known: &Known) {
-        self.nodes.push(known.rounding("QuantizeLinear", &floats, own));
-        self.known.insert(own.to_owned(), Known { floats: Some(floats), ..known.clone() });
-        self.any = true;
+    /// Writes the integers under their original name, for the nodes that read them.
+    fn quantize_again(&mut self, own: &str, floats: String, known: &Quantization) {
+        self.builder.nodes.push(known.conversion("QuantizeLinear", &floats, own));
+        self.known.insert(own.to_owned(), Quantization { floats: Some(floats), ..known.clone() });
+        self.changed = true;
     }
 }
 
-impl Known {
-    fn rounding(&self, op: &str, from: &str, to: &str) -> NodeProto {
-        let inputs: Vec<&str> =
-            [from, &self.scale].into_iter().chain(self.zero.as_deref()).collect();
+impl Quantization {
+    /// A `QuantizeLinear` or `DequantizeLinear` with these parameters.
+    fn conversion(&self, op: &str, from: &str, to: &str) -> NodeProto {
+        let zero_point = self.zero_point.as_deref();
+        let inputs: Vec<&str> = [from, &self.scale].into_iter().chain(zero_point).collect();
         NodeProto::new(op, &inputs, &[to])
     }
 }
 
-/// Operators that give some of the numbers that they take, and no others.
-fn moves_numbers(node: &NodeProto) -> bool {
+/// True for operators whose output elements are elements of their first input.
+fn moves_values(node: &NodeProto) -> bool {
     node.is_standard()
         && match node.op() {
             "DepthToSpace" | "Expand" | "Flatten" | "Gather" | "GlobalMaxPool" | "Identity"
@@ -192,37 +188,37 @@ mod tests {
     use super::*;
     use crate::proto::{TensorProto, ValueInfoProto};
 
-    fn framed(nodes: Vec<NodeProto>) -> GraphProto {
+    fn exposed(nodes: Vec<NodeProto>) -> GraphProto {
         let scalar = |name: &str| TensorProto::float32(name, &[], &[0.1]);
         let mut graph = GraphProto {
             node: nodes,
             initializer: vec![scalar("s"), scalar("t")],
             ..Default::default()
         };
-        frame(&mut graph);
+        expose_floats(&mut graph);
         graph
     }
 
-    fn told(graph: &GraphProto) -> Vec<String> {
-        let told = |node: &NodeProto| {
+    fn listed(graph: &GraphProto) -> Vec<String> {
+        let line = |node: &NodeProto| {
             format!("{} {} > {}", node.op(), node.input.join(" "), node.output.join(" "))
         };
-        graph.node.iter().map(told).collect()
+        graph.node.iter().map(line).collect()
     }
 
     #[test]
-    fn each_operator_of_integers_hands_on_floats_that_are_rounded_again() {
+    fn every_integer_operator_exposes_floats_until_round_trips_are_folded() {
         let inputs = ["q", "s", "z", "w", "ws", "wz", "t", "zt"];
-        let mut graph = framed(vec![
+        let mut graph = exposed(vec![
             NodeProto::new("QuantizeLinear", &["x", "s", "z"], &["q"]),
             NodeProto::new("QLinearConv", &inputs, &["c"]),
             NodeProto::new("MaxPool", &["c"], &["m"]),
             NodeProto::new("QLinearSigmoid", &["c", "t", "zt", "s", "z"], &["g"]),
         ]);
-        let [told_g, rounded_g] =
+        let [dequantised, requantised] =
             ["DequantizeLinear g/integers s z > g/floats", "QuantizeLinear g/floats s z > g"];
         assert_eq!(
-            told(&graph),
+            listed(&graph),
             [
                 "QuantizeLinear x s z > q",
                 "QLinearConv q s z w ws wz t zt > c/integers",
@@ -231,15 +227,15 @@ mod tests {
                 "MaxPool c/floats > m/floats",
                 "QuantizeLinear m/floats t zt > m",
                 "QLinearSigmoid c t zt s z > g/integers",
-                told_g,
-                rounded_g,
+                dequantised,
+                requantised,
             ]
         );
         graph.node.push(NodeProto::new("DequantizeLinear", &["g", "s", "z"], &["scores"]));
         graph.output = ["m", "scores"].map(ValueInfoProto::untyped).into();
-        close(&mut graph);
+        fold_round_trips(&mut graph);
         assert_eq!(
-            told(&graph),
+            listed(&graph),
             [
                 "QuantizeLinear x s z > q",
                 "QLinearConv q s z w ws wz t zt > c/integers",
@@ -253,14 +249,14 @@ mod tests {
     }
 
     #[test]
-    fn a_scale_for_each_channel_and_floats_are_left_alone() {
-        let graph = framed(vec![
+    fn per_channel_scales_and_float_operators_are_left_alone() {
+        let graph = exposed(vec![
             NodeProto::new("QuantizeLinear", &["x", "many", "z"], &["q"]),
             NodeProto::new("Transpose", &["q"], &["turned"]),
             NodeProto::new("MaxPool", &["x"], &["m"]),
         ]);
         assert_eq!(
-            told(&graph),
+            listed(&graph),
             ["QuantizeLinear x many z > q", "Transpose q > turned", "MaxPool x > m"]
         );
     }

@@ -1,38 +1,55 @@
-//! What a vector–Jacobian product is computed from.
+//! The interface between the reverse walk and one vector–Jacobian product.
 
+use std::collections::HashMap;
+
+use crate::builder::GraphBuilder;
+use crate::error::Error;
+use crate::facts::TensorFacts;
+use crate::index::GraphIndex;
 use crate::proto::NodeProto;
 
-/// One step of the walk: a node of the forward graph, and the gradients that have arrived at its
-/// outputs.
+/// The gradients of a node's inputs: one entry an input, `None` where the product has none.
+pub type InputGradients = Result<Vec<Option<String>>, Error>;
+
+/// A vector–Jacobian product: writes the nodes that compute the gradients of a node's inputs from
+/// those of its outputs.
+pub type VjpFn = fn(&mut GraphBuilder, &VjpContext<'_>) -> InputGradients;
+
+/// A node of the forward graph, and the gradients of its outputs.
 #[derive(Debug)]
 pub struct VjpContext<'a> {
-    /// The node to be differentiated.
+    /// The node to differentiate.
     pub node: &'a NodeProto,
-    /// The gradient of each output; `None` where none flows.
+    /// The gradient of each output, of the output's shape; `None` where none flows.
     pub grad_outputs: Vec<Option<String>>,
-    /// Which inputs depend on the target; only they need a gradient.
+    /// Which inputs need a gradient: those that depend on a differentiated tensor.
     pub needs_grad: Vec<bool>,
+    /// The forward graph.
+    pub graph: &'a GraphIndex<'a>,
+    /// Shapes, element types and constant values of the forward graph's tensors.
+    pub facts: &'a TensorFacts,
+    /// Tensors of the backward pass that have the shape of a forward tensor, with that tensor.
+    pub shape_aliases: HashMap<String, String>,
 }
 
 impl VjpContext<'_> {
-    /// The gradient of the first output, for a rule that knows no other. The walk only calls rules
-    /// when one has arrived somewhere.
+    /// The gradient of the first output, for an operator whose other outputs have no derivative.
     ///
     /// # Errors
-    /// When one has arrived at another output: the score depends on that, too.
-    pub fn gradient(&self) -> Result<&str, String> {
+    /// [`Error::Unsupported`] when a gradient reaches another output.
+    pub fn grad_output(&self) -> Result<&str, Error> {
         match self.grad_outputs.split_first() {
             Some((Some(gradient), others)) if others.iter().all(Option::is_none) => Ok(gradient),
-            _ => Err(self.refuse("is used by another output than its first")),
+            _ => Err(self.unsupported("is used by another output than its first")),
         }
     }
 
     /// The name of input `index`.
     ///
     /// # Errors
-    /// When the node leaves it out although its operator needs it.
-    pub fn input(&self, index: usize) -> Result<&str, String> {
-        self.node.input_name(index).ok_or_else(|| self.refuse(&format!("has no input {index}")))
+    /// [`Error::Unsupported`] when the node omits it although its operator requires it.
+    pub fn input(&self, index: usize) -> Result<&str, Error> {
+        self.node.input_name(index).ok_or_else(|| self.unsupported(format!("has no input {index}")))
     }
 
     /// The name of the first output.
@@ -41,28 +58,95 @@ impl VjpContext<'_> {
         self.node.output.first().map_or("", String::as_str)
     }
 
-    /// True when input `index` depends on the target.
+    /// True when input `index` needs a gradient.
     #[must_use]
-    pub fn wants(&self, index: usize) -> bool {
+    pub fn needs_grad(&self, index: usize) -> bool {
         self.needs_grad.get(index).copied().unwrap_or(false)
     }
 
-    /// A gradient for the first input alone.
+    /// A gradient for the first input, none for the others.
     #[must_use]
-    pub fn only_first(&self, gradient: String) -> Vec<Option<String>> {
+    pub fn first_input(&self, gradient: String) -> Vec<Option<String>> {
         let mut gradients = vec![None; self.node.input.len()];
         gradients[0] = Some(gradient);
         gradients
     }
 
-    /// Why this node can't be differentiated, with the operator and the node named.
+    /// An error that names this node: "operator Conv (node 'conv1') {reason}".
     #[must_use]
-    pub fn refuse(&self, why: &str) -> String {
-        let domain = if self.node.is_standard() {
-            String::new()
-        } else {
-            format!("{}.", self.node.domain())
-        };
-        format!("operator {domain}{} (node '{}') {why}", self.node.op(), self.node.label())
+    pub fn unsupported(&self, reason: impl Into<String>) -> Error {
+        Error::unsupported(self.node, reason)
+    }
+
+    /// The shape of a forward tensor, or of one in [`Self::shape_aliases`].
+    ///
+    /// The first size may be the batch, which can differ at run time.
+    ///
+    /// # Errors
+    /// [`Error::UnknownShape`] when the facts do not contain it.
+    pub fn shape(&self, tensor: &str) -> Result<&[i64], Error> {
+        let alias = || self.facts.get(self.shape_aliases.get(tensor)?);
+        let shape = self.facts.get(tensor).or_else(alias);
+        shape.ok_or_else(|| Error::UnknownShape { tensor: tensor.to_owned() })
+    }
+
+    /// The element type of a forward tensor.
+    #[must_use]
+    pub fn element_type(&self, tensor: &str) -> i32 {
+        self.facts.element_type(tensor)
+    }
+
+    /// The values of an integer tensor that is the same for every input of the model; `None` when
+    /// it is not, or is unknown.
+    #[must_use]
+    pub fn known_int64s(&self, tensor: &str) -> Option<Vec<i64>> {
+        self.facts.known_int64s(self.graph, tensor)
+    }
+
+    /// The values of a float initializer, as float32.
+    #[must_use]
+    pub fn known_float32s(&self, tensor: &str) -> Option<Vec<f32>> {
+        self.graph.constant(tensor)?.to_float32s()
+    }
+
+    /// Sums `gradient`, of the shape of `output`, over the axes along which `input` was broadcast
+    /// to `output`.
+    ///
+    /// # Errors
+    /// [`Error::UnknownShape`] when one of the two shapes is unknown.
+    pub fn unbroadcast(
+        &self,
+        builder: &mut GraphBuilder,
+        gradient: &str,
+        input: &str,
+        output: &str,
+    ) -> Result<String, Error> {
+        let rank = self.shape(output)?.len();
+        self.unbroadcast_axes(builder, gradient, input, output, rank)
+    }
+
+    /// [`Self::unbroadcast`] over the first `count` axes of `output` only.
+    ///
+    /// # Errors
+    /// [`Error::UnknownShape`] when one of the two shapes is unknown.
+    pub fn unbroadcast_axes(
+        &self,
+        builder: &mut GraphBuilder,
+        gradient: &str,
+        input: &str,
+        output: &str,
+        count: usize,
+    ) -> Result<String, Error> {
+        let (from, to) = (self.shape(input)?, self.shape(output)?);
+        let added = to.len().saturating_sub(from.len());
+        let axes: Vec<i64> = (0..count)
+            .filter(|&axis| axis < added || (from[axis - added] == 1 && to[axis] != 1))
+            .map(|axis| axis as i64)
+            .collect();
+        if axes.is_empty() {
+            return Ok(gradient.to_owned());
+        }
+        let summed = builder.reduce_sum(gradient, &axes, true);
+        Ok(if added > 0 { builder.reshape_like(&summed, input) } else { summed })
     }
 }

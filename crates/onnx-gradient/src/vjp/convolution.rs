@@ -1,162 +1,87 @@
-//! Convolutions backwards.
+//! Convolution and transposed convolution, with `g` groups: `x` `[N, C, …]`, `W` `[M, C/g, k…]`,
+//! `b` `[M]`, `y` `[N, M, …]`.
 //!
-//! The gradient of a convolution's input is the transposed convolution of the
-//! gradient of its output. With stride 1 that is a plain convolution with the kernel
-//! flipped and its channels exchanged, which ONNX Runtime does half as fast again as
-//! its `ConvTranspose`; the flipped kernel is folded to a constant when the session
-//! is made. One of 1×1 is a product of matrices. With other strides `ConvTranspose` reads the
-//! kernel as it is.
+//! `∂L/∂x` is the transposed convolution of `∂L/∂y` with `W`. With stride 1 that is a convolution
+//! with the flipped kernel and its channels swapped, for which ONNX Runtime takes two thirds of the
+//! time of its `ConvTranspose`; the flipped kernel is folded to a constant when the session is
+//! made. A 1×1 kernel needs a matrix product only.
 //!
-//! Weights need a gradient where a network makes them for each image (CondConv, dynamic
-//! convolutions, cross-correlation).
+//! `∂L/∂W` and `∂L/∂b` are for networks that compute weights for each image: CondConv, dynamic
+//! convolutions, cross-correlation.
 
-use super::{Gradients, GraphBuilder, VjpContext};
-use crate::proto::{AttributeProto, NodeProto};
+use super::context::{InputGradients, VjpContext};
+use super::window::Window;
+use crate::builder::GraphBuilder;
+use crate::error::Error;
+use crate::proto::AttributeProto;
 
-/// The geometry of a sliding window: one entry a spatial axis.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Window {
-    pub(super) kernel: Vec<i64>,
-    pub(super) strides: Vec<i64>,
-    pub(super) dilations: Vec<i64>,
-    pub(super) pads_begin: Vec<i64>,
-    pub(super) pads_end: Vec<i64>,
-}
-
-impl Window {
-    /// Reads a node's window; `input` and `output` are its measured spatial sizes, which `auto_pad`
-    /// goes by.
-    pub(super) fn read(node: &NodeProto, kernel: &[i64], input: &[i64], output: &[i64]) -> Self {
-        let axes = kernel.len();
-        let list = |name: &str, default: i64| match node.ints(name) {
-            Some(values) if values.len() == axes => values.to_vec(),
-            _ => vec![default; axes],
-        };
-        let (strides, dilations) = (list("strides", 1), list("dilations", 1));
-        let (mut pads_begin, mut pads_end) = (vec![0; axes], vec![0; axes]);
-        match node.string("auto_pad", "NOTSET") {
-            same @ ("SAME_UPPER" | "SAME_LOWER") => {
-                for axis in 0..axes {
-                    let reach = (kernel[axis] - 1) * dilations[axis] + 1;
-                    let total = ((output[axis] - 1) * strides[axis] + reach - input[axis]).max(0);
-                    let (small, large) = (total / 2, total - total / 2);
-                    (pads_begin[axis], pads_end[axis]) =
-                        if same == "SAME_UPPER" { (small, large) } else { (large, small) };
-                }
-            }
-            _ => {
-                if let Some(pads) = node.ints("pads").filter(|pads| pads.len() == 2 * axes) {
-                    pads_begin.copy_from_slice(&pads[..axes]);
-                    pads_end.copy_from_slice(&pads[axes..]);
-                }
-            }
-        }
-        Self { kernel: kernel.to_vec(), strides, dilations, pads_begin, pads_end }
-    }
-
-    /// How far a window reaches along an axis.
-    pub(super) fn reach(&self, axis: usize) -> i64 {
-        (self.kernel[axis] - 1) * self.dilations[axis] + 1
-    }
-
-    /// The same window without the taps that lie behind the input's end wherever it stands: some
-    /// say "all of it" by a kernel of thousands.
-    pub(super) fn within(mut self, input: &[i64]) -> Self {
-        for (axis, taps) in self.kernel.iter_mut().enumerate() {
-            *taps =
-                (*taps).min((input[axis] + self.pads_begin[axis] - 1) / self.dilations[axis] + 1);
-        }
-        self
-    }
-
-    /// Attributes of the `ConvTranspose` that leads from `output` back to `input`, sizes exact:
-    /// what the windows never reached is padded with zeros, what they reached beyond the input
-    /// is cut off.
-    pub(super) fn transposed(&self, input: &[i64], output: &[i64]) -> Vec<AttributeProto> {
-        let axes = self.kernel.len();
-        let mut pads_end = self.pads_end.clone();
-        let mut output_padding = vec![0; axes];
-        for axis in 0..axes {
-            let full = self.strides[axis] * (output[axis] - 1) + self.reach(axis);
-            let missing = input[axis] - (full - self.pads_begin[axis] - self.pads_end[axis]);
-            if missing >= 0 {
-                output_padding[axis] = missing;
-            } else {
-                pads_end[axis] -= missing;
-            }
-        }
-        vec![
-            AttributeProto::ints("kernel_shape", self.kernel.clone()),
-            AttributeProto::ints("strides", self.strides.clone()),
-            AttributeProto::ints("dilations", self.dilations.clone()),
-            AttributeProto::ints("pads", [self.pads_begin.clone(), pads_end].concat()),
-            AttributeProto::ints("output_padding", output_padding),
-        ]
-    }
-}
-
-/// A node with a group count besides.
-fn grouped(mut attributes: Vec<AttributeProto>, group: i64) -> Vec<AttributeProto> {
+/// Adds a `group` attribute.
+fn with_group(mut attributes: Vec<AttributeProto>, group: i64) -> Vec<AttributeProto> {
     attributes.push(AttributeProto::int("group", group));
     attributes
 }
 
-pub(super) fn conv(builder: &mut GraphBuilder<'_>, step: &VjpContext<'_>) -> Gradients {
-    let gradient = step.gradient()?;
-    let (x, weight) = (step.input(0)?, step.input(1)?);
-    let (input, output, kernel) =
-        (builder.shape(x)?, builder.shape(step.output())?, builder.shape(weight)?);
+/// `∂L/∂x = conv_transpose(∂L/∂y, W)`; `∂L/∂W` see [`weight_gradient`]; `∂L/∂b = Σ ∂L/∂y` over all
+/// axes but the channels.
+pub(super) fn conv(builder: &mut GraphBuilder, ctx: &VjpContext<'_>) -> InputGradients {
+    let gradient = ctx.grad_output()?;
+    let (x, weight) = (ctx.input(0)?, ctx.input(1)?);
+    let (input, output, kernel) = (ctx.shape(x)?, ctx.shape(ctx.output())?, ctx.shape(weight)?);
     if kernel.len() < 3 || input.len() != kernel.len() || output.len() != kernel.len() {
-        return Err(step.refuse("has shapes that are not a convolution's"));
+        return Err(ctx.unsupported("has shapes that are not a convolution's"));
     }
-    let group = step.node.int("group", 1);
-    let window = Window::read(step.node, &kernel[2..], &input[2..], &output[2..]);
-    let mut gradients = vec![None; step.node.input.len()];
-    if step.wants(0) {
-        gradients[0] = Some(of_input(builder, step, &window, gradient)?);
+    let group = ctx.node.int("group", 1);
+    let window = Window::read(ctx.node, &kernel[2..], &input[2..], &output[2..]);
+    let mut gradients = vec![None; ctx.node.input.len()];
+    if ctx.needs_grad(0) {
+        gradients[0] = Some(input_gradient(builder, ctx, &window, gradient)?);
     }
-    if step.wants(1) {
-        gradients[1] = Some(of_weight(builder, &window, [x, gradient], [input, output], group));
+    if ctx.needs_grad(1) {
+        gradients[1] =
+            Some(weight_gradient(builder, &window, [x, gradient], [input, output], group));
     }
-    if step.wants(2) {
-        gradients[2] = Some(of_bias(builder, gradient, output.len()));
+    if ctx.needs_grad(2) {
+        gradients[2] = Some(bias_gradient(builder, gradient, output.len()));
     }
     Ok(gradients)
 }
 
-fn of_input(
-    builder: &mut GraphBuilder<'_>,
-    step: &VjpContext<'_>,
+/// `∂L/∂x`, of the shape `[N, C, …]`.
+fn input_gradient(
+    builder: &mut GraphBuilder,
+    ctx: &VjpContext<'_>,
     window: &Window,
     gradient: &str,
-) -> Result<String, String> {
-    let weight = step.input(1)?;
+) -> Result<String, Error> {
+    let weight = ctx.input(1)?;
     let (input, output, kernel) =
-        (builder.shape(step.input(0)?)?, builder.shape(step.output())?, builder.shape(weight)?);
+        (ctx.shape(ctx.input(0)?)?, ctx.shape(ctx.output())?, ctx.shape(weight)?);
     let (input, output) = (&input[2..], &output[2..]);
-    let group = step.node.int("group", 1);
+    let group = ctx.node.int("group", 1);
     if is_pointwise(window, group) {
         return Ok(pointwise(builder, gradient, weight, kernel, input));
     }
-    Ok(match as_convolution(window, input, output) {
+    Ok(match flipped_convolution(window, input, output) {
         Some(attributes) => {
-            let turned = exchange_channels(builder, weight, kernel, group);
-            let flipped = flip(builder, &turned, &kernel[2..]);
-            builder.op_with("Conv", &[gradient, &flipped], grouped(attributes, group))
+            let swapped = swap_channels(builder, weight, kernel, group);
+            let flipped = flip(builder, &swapped, &kernel[2..]);
+            builder.op_with("Conv", &[gradient, &flipped], with_group(attributes, group))
         }
         None => {
-            let attributes = grouped(window.transposed(input, output), group);
+            let attributes = with_group(window.transposed(input, output), group);
             builder.op_with("ConvTranspose", &[gradient, weight], attributes)
         }
     })
 }
 
-/// `[M, C/g, k…]`: each weight is a tap that met, at every place of the output, the input a stride
-/// farther on, so the gradient of all of them is a convolution of the input with the output's
-/// gradient as its kernel: images and channels change places, strides and dilations too. `maps` are
-/// the input `[N, C, …]` and the gradient `[N, M, …]`, `sizes` those of both.
-fn of_weight(
-    builder: &mut GraphBuilder<'_>,
+/// `∂L/∂W`, of the shape `[M, C/g, k…]`.
+///
+/// A weight at offset `t` of the kernel meets, at each output position `p`, the input at
+/// `p·stride + t·dilation − pad`. So `∂L/∂W` is a convolution of the input with `∂L/∂y` as its
+/// kernel, in which batch and channels swap roles, and strides and dilations too. `maps` are the
+/// input `[N, C, …]` and the gradient `[N, M, …]`, and `sizes` are their shapes.
+fn weight_gradient(
+    builder: &mut GraphBuilder,
     window: &Window,
     maps: [&str; 2],
     sizes: [&[i64]; 2],
@@ -165,37 +90,37 @@ fn of_weight(
     let ([x, gradient], [input, output]) = (maps, sizes);
     let axes = window.kernel.len() as i64;
     let spatial = |from: i64| (from..from + axes).collect::<Vec<_>>();
-    let turn = |builder: &mut GraphBuilder<'_>, tensor: &str, order: &[i64]| {
+    let transpose = |builder: &mut GraphBuilder, tensor: &str, order: &[i64]| {
         let order = [order, &spatial(order.len() as i64)].concat();
-        builder.op_with("Transpose", &[tensor], vec![AttributeProto::ints("perm", order)])
+        builder.transpose(tensor, order)
     };
-    let of_group = input[1] / group;
-    // [N, g·C/g, …] to [C/g, g·N, …]: a group's images are its channels.
-    let split = builder.reshape(x, &[&[-1, group, of_group], &input[2..]].concat());
-    let turned = turn(builder, &split, &[2, 1, 0]);
-    let x = builder.reshape(&turned, &[&[of_group, -1], &input[2..]].concat());
-    let kernel = turn(builder, gradient, &[1, 0]);
+    let group_channels = input[1] / group;
+    // [N, g·C/g, …] to [C/g, g·N, …]: the images of a group become its channels.
+    let split = builder.reshape(x, &[&[-1, group, group_channels], &input[2..]].concat());
+    let transposed = transpose(builder, &split, &[2, 1, 0]);
+    let x = builder.reshape(&transposed, &[&[group_channels, -1], &input[2..]].concat());
+    let kernel = transpose(builder, gradient, &[1, 0]);
     let attributes = vec![
         AttributeProto::ints("kernel_shape", output[2..].to_vec()),
         AttributeProto::ints("strides", window.dilations.clone()),
         AttributeProto::ints("dilations", window.strides.clone()),
         AttributeProto::ints("pads", [&window.pads_begin[..], &window.pads_end].concat()),
     ];
-    let taps = builder.op_with("Conv", &[&x, &kernel], grouped(attributes, group));
-    // Rows behind the last window give taps that the kernel has not.
+    let taps = builder.op_with("Conv", &[&x, &kernel], with_group(attributes, group));
+    // Rows after the last window give taps beyond the kernel.
     let (starts, ends) = (builder.int64s(&vec![0; axes as usize]), builder.int64s(&window.kernel));
-    let places = builder.int64s(&spatial(2));
-    let taps = builder.op("Slice", &[&taps, &starts, &ends, &places]);
-    turn(builder, &taps, &[1, 0])
+    let axes = builder.int64s(&spatial(2));
+    let taps = builder.op("Slice", &[&taps, &starts, &ends, &axes]);
+    transpose(builder, &taps, &[1, 0])
 }
 
-/// `[M]`: all that its channel has.
-fn of_bias(builder: &mut GraphBuilder<'_>, gradient: &str, rank: usize) -> String {
+/// `∂L/∂b`, of the shape `[M]`.
+fn bias_gradient(builder: &mut GraphBuilder, gradient: &str, rank: usize) -> String {
     let others: Vec<i64> = (0..rank as i64).filter(|&axis| axis != 1).collect();
     builder.reduce_sum(gradient, &others, false)
 }
 
-/// Whether a convolution looks at one place only, and at every one.
+/// True for a 1×1 convolution of all positions.
 fn is_pointwise(window: &Window, group: i64) -> bool {
     let is = |values: &[i64], value: i64| values.iter().all(|&other| other == value);
     group == 1
@@ -205,26 +130,29 @@ fn is_pointwise(window: &Window, group: i64) -> bool {
         && is(&window.pads_end, 0)
 }
 
-/// A product of matrices, the places being columns. ONNX Runtime would do a convolution in a layout
-/// of its own, and copy every map of the backward pass there and back.
+/// `Wᵀ·∂L/∂y`, with the positions as columns. As a convolution, ONNX Runtime would compute it in a
+/// channel layout of its own and copy every map of the backward pass there and back.
 fn pointwise(
-    builder: &mut GraphBuilder<'_>,
+    builder: &mut GraphBuilder,
     gradient: &str,
     weight: &str,
     sizes: &[i64],
     input: &[i64],
 ) -> String {
     let matrix = builder.reshape(weight, &sizes[..2]);
-    let turned =
-        builder.op_with("Transpose", &[&matrix], vec![AttributeProto::ints("perm", [1, 0])]);
+    let transposed = builder.transpose(&matrix, [1, 0]);
     let columns = builder.reshape(gradient, &[0, sizes[0], -1]);
-    let product = builder.op("MatMul", &[&turned, &columns]);
+    let product = builder.op("MatMul", &[&transposed, &columns]);
     builder.reshape(&product, &[&[0, sizes[1]], input].concat())
 }
 
-/// The padding of the plain convolution that goes back through one of stride 1; `None` where there
-/// is none.
-fn as_convolution(window: &Window, input: &[i64], output: &[i64]) -> Option<Vec<AttributeProto>> {
+/// Attributes of the stride-1 convolution with the flipped kernel that leads from `output` back to
+/// `input`; `None` when there is none.
+fn flipped_convolution(
+    window: &Window,
+    input: &[i64],
+    output: &[i64],
+) -> Option<Vec<AttributeProto>> {
     let axes = window.kernel.len();
     if window.strides.iter().any(|&stride| stride != 1) {
         return None;
@@ -244,30 +172,25 @@ fn as_convolution(window: &Window, input: &[i64], output: &[i64]) -> Option<Vec<
     ])
 }
 
-/// `[M, C/g, k…]` to `[C, M/g, k…]`: within each group, outputs and inputs change places.
-fn exchange_channels(
-    builder: &mut GraphBuilder<'_>,
-    weight: &str,
-    sizes: &[i64],
-    group: i64,
-) -> String {
+/// `[M, C/g, k…]` to `[C, M/g, k…]`: swaps output and input channels within each group.
+fn swap_channels(builder: &mut GraphBuilder, weight: &str, sizes: &[i64], group: i64) -> String {
     let (outputs, inputs, kernel) = (sizes[0] / group, sizes[1], &sizes[2..]);
     let axes = kernel.len() as i64;
     if group == 1 {
         let order: Vec<i64> = [1, 0].into_iter().chain(2..2 + axes).collect();
-        return builder.op_with("Transpose", &[weight], vec![AttributeProto::ints("perm", order)]);
+        return builder.transpose(weight, order);
     }
     if outputs == 1 && inputs == 1 {
         return weight.to_owned();
     }
     let split = builder.reshape(weight, &[&[group, outputs, inputs], kernel].concat());
     let order: Vec<i64> = [0, 2, 1].into_iter().chain(3..3 + axes).collect();
-    let turned = builder.op_with("Transpose", &[&split], vec![AttributeProto::ints("perm", order)]);
-    builder.reshape(&turned, &[&[group * inputs, outputs], kernel].concat())
+    let transposed = builder.transpose(&split, order);
+    builder.reshape(&transposed, &[&[group * inputs, outputs], kernel].concat())
 }
 
-/// Turns a kernel round along every spatial axis.
-fn flip(builder: &mut GraphBuilder<'_>, weight: &str, kernel: &[i64]) -> String {
+/// Reverses a kernel along every spatial axis.
+fn flip(builder: &mut GraphBuilder, weight: &str, kernel: &[i64]) -> String {
     let axes: Vec<i64> =
         (0..kernel.len()).filter(|&axis| kernel[axis] > 1).map(|axis| axis as i64 + 2).collect();
     if axes.is_empty() {
@@ -280,62 +203,30 @@ fn flip(builder: &mut GraphBuilder<'_>, weight: &str, kernel: &[i64]) -> String 
     builder.op("Slice", &[weight, &starts, &ends, &axes, &steps])
 }
 
-/// The transposed convolution's gradient is the convolution with the same kernel; that of its
-/// weights is the convolution's, with input and output in each other's place.
-pub(super) fn conv_transpose(builder: &mut GraphBuilder<'_>, step: &VjpContext<'_>) -> Gradients {
-    if step.node.string("auto_pad", "NOTSET") != "NOTSET"
-        || step.node.ints("output_shape").is_some()
+/// `∂L/∂x = conv(∂L/∂y, W)`, with the same attributes. `∂L/∂W` is that of the convolution, with
+/// input and output swapped.
+pub(super) fn conv_transpose(builder: &mut GraphBuilder, ctx: &VjpContext<'_>) -> InputGradients {
+    if ctx.node.string("auto_pad", "NOTSET") != "NOTSET" || ctx.node.ints("output_shape").is_some()
     {
-        return Err(step.refuse("derives its padding from its output shape"));
+        return Err(ctx.unsupported("derives its padding from its output shape"));
     }
-    let gradient = step.gradient()?;
-    let (x, weight) = (step.input(0)?, step.input(1)?);
-    let (input, output, kernel) =
-        (builder.shape(x)?, builder.shape(step.output())?, builder.shape(weight)?);
-    let mut gradients = vec![None; step.node.input.len()];
-    if step.wants(0) {
-        let kept = ["kernel_shape", "strides", "dilations", "pads", "group"];
-        let attributes =
-            kept.iter().filter_map(|name| step.node.attribute(name).cloned()).collect();
+    let gradient = ctx.grad_output()?;
+    let (x, weight) = (ctx.input(0)?, ctx.input(1)?);
+    let (input, output, kernel) = (ctx.shape(x)?, ctx.shape(ctx.output())?, ctx.shape(weight)?);
+    let mut gradients = vec![None; ctx.node.input.len()];
+    if ctx.needs_grad(0) {
+        let names = ["kernel_shape", "strides", "dilations", "pads", "group"];
+        let attributes = ctx.node.attributes(&names);
         gradients[0] = Some(builder.op_with("Conv", &[gradient, weight], attributes));
     }
-    if step.wants(1) {
-        let window = Window::read(step.node, &kernel[2..], &output[2..], &input[2..]);
-        let group = step.node.int("group", 1);
-        gradients[1] = Some(of_weight(builder, &window, [gradient, x], [output, input], group));
+    if ctx.needs_grad(1) {
+        let window = Window::read(ctx.node, &kernel[2..], &output[2..], &input[2..]);
+        let group = ctx.node.int("group", 1);
+        gradients[1] =
+            Some(weight_gradient(builder, &window, [gradient, x], [output, input], group));
     }
-    if step.wants(2) {
-        gradients[2] = Some(of_bias(builder, gradient, output.len()));
+    if ctx.needs_grad(2) {
+        gradients[2] = Some(bias_gradient(builder, gradient, output.len()));
     }
     Ok(gradients)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn same_padding_splits_as_the_standard_says() {
-        let node = |mode: &str| {
-            NodeProto::new("Conv", &["x", "w"], &["y"])
-                .with(AttributeProto::string("auto_pad", mode))
-                .with(AttributeProto::ints("strides", [2, 2]))
-        };
-        let upper = Window::read(&node("SAME_UPPER"), &[3, 3], &[8, 8], &[4, 4]);
-        assert_eq!((upper.pads_begin, upper.pads_end), (vec![0, 0], vec![1, 1]));
-        let lower = Window::read(&node("SAME_LOWER"), &[3, 3], &[8, 8], &[4, 4]);
-        assert_eq!((lower.pads_begin, lower.pads_end), (vec![1, 1], vec![0, 0]));
-    }
-
-    #[test]
-    fn what_no_window_reached_comes_back_as_padding() {
-        // 6 places, kernel 3, stride 2: windows at 0 and 2 reach places 0..5, place 5 is never
-        // read.
-        let node =
-            NodeProto::new("Conv", &["x", "w"], &["y"]).with(AttributeProto::ints("strides", [2]));
-        let attributes = Window::read(&node, &[3], &[6], &[2]).transposed(&[6], &[2]);
-        let padding =
-            attributes.iter().find(|attribute| attribute.name() == "output_padding").unwrap();
-        assert_eq!(padding.ints, [1]);
-    }
 }

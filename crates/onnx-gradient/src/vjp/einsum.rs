@@ -1,54 +1,58 @@
-//! `Einsum` backwards: another `Einsum`, with the gradient in the place of the input.
+//! `Einsum`.
 //!
-//! For `ab,bc->ac` the gradient of the first input is `ac,bc->ab`. A letter that only
-//! this input has was summed over, so its gradient is the same everywhere along it.
+//! The gradient of an input is another `Einsum`, in which `∂L/∂y` replaces the input: for
+//! `ab,bc->ac` that of the first input is `ac,bc->ab`. A letter that occurs in this input alone was
+//! summed over, so the gradient is constant along it and is expanded.
 
-use super::{Gradients, GraphBuilder, VjpContext};
+use super::context::{InputGradients, VjpContext};
+use crate::builder::GraphBuilder;
+use crate::error::Error;
 use crate::proto::AttributeProto;
 
-pub(super) fn einsum(builder: &mut GraphBuilder<'_>, step: &VjpContext<'_>) -> Gradients {
-    let equation: String = step.node.string("equation", "").split_whitespace().collect();
+/// See the module's documentation.
+pub(super) fn einsum(builder: &mut GraphBuilder, ctx: &VjpContext<'_>) -> InputGradients {
+    let equation: String = ctx.node.string("equation", "").split_whitespace().collect();
     let (inputs, output) =
-        equation.split_once("->").ok_or_else(|| step.refuse("leaves its output's axes out"))?;
+        equation.split_once("->").ok_or_else(|| ctx.unsupported("leaves its output's axes out"))?;
     let inputs: Vec<&str> = inputs.split(',').collect();
-    if equation.contains('.') || inputs.len() != step.node.input.len() {
-        return Err(step.refuse(&format!("has the equation {equation}, which has no rule")));
+    if equation.contains('.') || inputs.len() != ctx.node.input.len() {
+        return Err(ctx.unsupported(format!("has the equation {equation}, which has no rule")));
     }
     let mut gradients = Vec::with_capacity(inputs.len());
     for (index, &letters) in inputs.iter().enumerate() {
-        if !step.wants(index) {
+        if !ctx.needs_grad(index) {
             gradients.push(None);
             continue;
         }
         let repeats =
             letters.chars().enumerate().any(|(at, letter)| letters[..at].contains(letter));
         if repeats {
-            return Err(step.refuse(&format!("takes a diagonal: {equation}")));
+            return Err(ctx.unsupported(format!("takes a diagonal: {equation}")));
         }
         let others = inputs.iter().enumerate().filter(|&(other, _)| other != index);
         let known: String = others.clone().map(|(_, &letters)| letters).chain([output]).collect();
-        let kept: String = letters.chars().filter(|&letter| known.contains(letter)).collect();
+        let remaining: String = letters.chars().filter(|&letter| known.contains(letter)).collect();
         let mut terms = vec![output];
-        let mut tensors = vec![step.gradient()?];
+        let mut tensors = vec![ctx.grad_output()?];
         for (other, &letters) in others {
             terms.push(letters);
-            tensors.push(step.input(other)?);
+            tensors.push(ctx.input(other)?);
         }
-        let back = AttributeProto::string("equation", &format!("{}->{kept}", terms.join(",")));
+        let back = AttributeProto::string("equation", &format!("{}->{remaining}", terms.join(",")));
         let mut gradient = builder.op_with("Einsum", &tensors, vec![back]);
         let missing: Vec<i64> = (letters.chars().enumerate())
-            .filter(|&(_, letter)| !kept.contains(letter))
+            .filter(|&(_, letter)| !remaining.contains(letter))
             .map(|(axis, _)| axis as i64)
             .collect();
         if !missing.is_empty() {
             let axes = builder.int64s(&missing);
             gradient = builder.op("Unsqueeze", &[&gradient, &axes]);
         }
-        let sizes = builder.shape(step.input(index)?)?;
-        if broadcasts(builder, step, &inputs, letters, sizes)? {
-            return Err(step.refuse("broadcasts a size of one"));
+        let sizes = ctx.shape(ctx.input(index)?)?;
+        if broadcasts(ctx, &inputs, letters, sizes)? {
+            return Err(ctx.unsupported("broadcasts a size of one"));
         }
-        let input = step.input(index)?.to_owned();
+        let input = ctx.input(index)?.to_owned();
         gradients.push(Some(if missing.is_empty() {
             gradient
         } else {
@@ -58,19 +62,19 @@ pub(super) fn einsum(builder: &mut GraphBuilder<'_>, step: &VjpContext<'_>) -> G
     Ok(gradients)
 }
 
-/// True when a letter has size one here and more elsewhere.
+/// True when a letter has size 1 in this input and a larger size in another.
 fn broadcasts(
-    builder: &GraphBuilder<'_>,
-    step: &VjpContext<'_>,
+    ctx: &VjpContext<'_>,
     inputs: &[&str],
     letters: &str,
     sizes: &[i64],
-) -> Result<bool, String> {
+) -> Result<bool, Error> {
     for (other, &names) in inputs.iter().enumerate() {
-        let theirs = builder.shape(step.input(other)?)?;
+        let theirs = ctx.shape(ctx.input(other)?)?;
         for (letter, &size) in letters.chars().zip(sizes) {
-            let place = names.chars().position(|name| name == letter);
-            if size == 1 && place.and_then(|place| theirs.get(place)).is_some_and(|&size| size > 1)
+            let position = names.chars().position(|name| name == letter);
+            if size == 1
+                && position.and_then(|position| theirs.get(position)).is_some_and(|&size| size > 1)
             {
                 return Ok(true);
             }

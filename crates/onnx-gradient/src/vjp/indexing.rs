@@ -1,40 +1,25 @@
 //! Operators that take parts of a tensor or put parts together.
 
-use super::pooling::scatter_add;
-use super::{Gradients, GraphBuilder, VjpContext};
+use super::context::{InputGradients, VjpContext};
+use super::scatter::scatter_back;
+use crate::builder::GraphBuilder;
+use crate::error::Error;
 use crate::proto::AttributeProto;
 
-/// The way back through any operator that only picks numbers: run it on the numbers' own places,
-/// and add each gradient at the place that its number came from.
-pub(super) fn scatter_back(builder: &mut GraphBuilder<'_>, step: &VjpContext<'_>) -> Gradients {
-    let input = step.input(0)?;
-    let size = builder.op("Size", &[input]);
-    let (zero, one) = (builder.int64(0), builder.int64(1));
-    let count = builder.op("Range", &[&zero, &size, &one]);
-    let places = builder.reshape_like(&count, input);
-    let mut inputs: Vec<&str> = step.node.input.iter().map(String::as_str).collect();
-    inputs[0] = &places;
-    let picked = builder.op_with(step.node.op(), &inputs, step.node.attribute.clone());
-    let picked = builder.reshape(&picked, &[-1]);
-    let gradient = scatter_add(builder, step.gradient()?, &picked, input);
-    Ok(step.only_first(gradient))
-}
-
-/// With step 1 the rest is padded with zeros; other steps go back place by place.
-pub(super) fn slice(builder: &mut GraphBuilder<'_>, step: &VjpContext<'_>) -> Gradients {
-    let Some(pads) = slice_as_padding(builder, step)? else { return scatter_back(builder, step) };
+/// `∂L/∂x = ∂L/∂y`, padded with zeros where the slice was cut off. Steps other than 1 scatter.
+pub(super) fn slice(builder: &mut GraphBuilder, ctx: &VjpContext<'_>) -> InputGradients {
+    let Some(pads) = slice_as_padding(ctx)? else { return scatter_back(builder, ctx) };
     let pads = builder.int64s(&pads);
-    let gradient = builder.op("Pad", &[step.gradient()?, &pads]);
-    Ok(step.only_first(gradient))
+    let gradient = builder.op("Pad", &[ctx.grad_output()?, &pads]);
+    Ok(ctx.first_input(gradient))
 }
 
-fn slice_as_padding(
-    builder: &GraphBuilder<'_>,
-    step: &VjpContext<'_>,
-) -> Result<Option<Vec<i64>>, String> {
-    let known = |index: usize| step.node.input_name(index).map(|name| builder.known_int64s(name));
+/// The pads that undo a slice with step 1; `None` for other steps, for bounds that are computed,
+/// and where the batch is cut.
+fn slice_as_padding(ctx: &VjpContext<'_>) -> Result<Option<Vec<i64>>, Error> {
+    let known = |index: usize| ctx.node.input_name(index).map(|name| ctx.known_int64s(name));
     let (Some(Some(starts)), Some(Some(ends))) = (known(1), known(2)) else { return Ok(None) };
-    let sizes = builder.shape(step.input(0)?)?;
+    let sizes = ctx.shape(ctx.input(0)?)?;
     let rank = sizes.len();
     let axes = match known(3) {
         Some(Some(axes)) => axes,
@@ -49,38 +34,37 @@ fn slice_as_padding(
     let mut pads = vec![0; 2 * rank];
     for ((&start, &end), &axis) in starts.iter().zip(&ends).zip(&axes) {
         let axis = (if axis < 0 { axis + rank as i64 } else { axis }) as usize;
-        let size = *sizes.get(axis).ok_or_else(|| step.refuse("has an impossible axis"))?;
-        // The batch is another size at run time than it was when it was measured; all of it is all
-        // of it.
+        let size = *sizes.get(axis).ok_or_else(|| ctx.unsupported("has an impossible axis"))?;
+        // The batch may have another size at run time. Only a slice that keeps all of it is known.
         if axis == 0 {
             if start == 0 && end >= i64::from(i32::MAX) {
                 continue;
             }
             return Ok(None);
         }
-        let place = |at: i64| if at < 0 { (at.saturating_add(size)).max(0) } else { at.min(size) };
-        pads[axis] = place(start);
-        pads[axis + rank] = size - place(end);
+        let index = |at: i64| if at < 0 { (at.saturating_add(size)).max(0) } else { at.min(size) };
+        pads[axis] = index(start);
+        pads[axis + rank] = size - index(end);
     }
     Ok(Some(pads))
 }
 
-/// Each part gets its stretch of the gradient.
-pub(super) fn concat(builder: &mut GraphBuilder<'_>, step: &VjpContext<'_>) -> Gradients {
-    let rank = builder.shape(step.output())?.len() as i64;
-    let axis = step.node.int("axis", 0);
+/// Each input gets its part of `∂L/∂y` along the axis.
+pub(super) fn concat(builder: &mut GraphBuilder, ctx: &VjpContext<'_>) -> InputGradients {
+    let rank = ctx.shape(ctx.output())?.len() as i64;
+    let axis = ctx.node.int("axis", 0);
     let axis = if axis < 0 { axis + rank } else { axis };
     if axis == 0 {
-        return concat_first(builder, step);
+        return concat_first(builder, ctx);
     }
     let axis_name = builder.int64s(&[axis]);
-    let mut gradients = Vec::with_capacity(step.node.input.len());
+    let mut gradients = Vec::with_capacity(ctx.node.input.len());
     let mut start = 0;
-    for index in 0..step.node.input.len() {
-        let size = builder.shape(step.input(index)?)?[axis as usize];
-        gradients.push(if step.wants(index) {
+    for index in 0..ctx.node.input.len() {
+        let size = ctx.shape(ctx.input(index)?)?[axis as usize];
+        gradients.push(if ctx.needs_grad(index) {
             let (from, to) = (builder.int64s(&[start]), builder.int64s(&[start + size]));
-            Some(builder.op("Slice", &[step.gradient()?, &from, &to, &axis_name]))
+            Some(builder.op("Slice", &[ctx.grad_output()?, &from, &to, &axis_name]))
         } else {
             None
         });
@@ -89,166 +73,113 @@ pub(super) fn concat(builder: &mut GraphBuilder<'_>, step: &VjpContext<'_>) -> G
     Ok(gradients)
 }
 
-/// The first axis may be the batch, whose size is known at run time only.
-fn concat_first(builder: &mut GraphBuilder<'_>, step: &VjpContext<'_>) -> Gradients {
+/// [`concat`] along the first axis, which may be the batch: sizes are read at run time.
+fn concat_first(builder: &mut GraphBuilder, ctx: &VjpContext<'_>) -> InputGradients {
     let axis = builder.int64s(&[0]);
     let mut start = builder.int64s(&[0]);
-    let mut gradients = Vec::with_capacity(step.node.input.len());
-    for index in 0..step.node.input.len() {
-        let size = builder.size_along(step.input(index)?, 0);
+    let mut gradients = Vec::with_capacity(ctx.node.input.len());
+    for index in 0..ctx.node.input.len() {
+        let size = builder.sizes(ctx.input(index)?, 0, 1);
         let end = builder.add(&start, &size);
-        let part = step.wants(index).then(|| step.gradient()).transpose()?;
+        let part = ctx.needs_grad(index).then(|| ctx.grad_output()).transpose()?;
         gradients.push(part.map(|gradient| builder.op("Slice", &[gradient, &start, &end, &axis])));
         start = end;
     }
     Ok(gradients)
 }
 
-/// The parts are joined again, zeros where a part has no gradient.
-pub(super) fn split(builder: &mut GraphBuilder<'_>, step: &VjpContext<'_>) -> Gradients {
-    let parts: Vec<String> = (step.node.output.iter().zip(&step.grad_outputs))
+/// `∂L/∂x` is the concatenation of the outputs' gradients, with zeros for outputs without one.
+pub(super) fn split(builder: &mut GraphBuilder, ctx: &VjpContext<'_>) -> InputGradients {
+    let parts: Vec<String> = (ctx.node.output.iter().zip(&ctx.grad_outputs))
         .map(|(output, gradient)| gradient.clone().unwrap_or_else(|| builder.zeros_like(output)))
         .collect();
     let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
-    let axis = AttributeProto::int("axis", step.node.int("axis", 0));
+    let axis = AttributeProto::int("axis", ctx.node.int("axis", 0));
     let gradient = builder.op_with("Concat", &parts, vec![axis]);
-    Ok(step.only_first(gradient))
+    Ok(ctx.first_input(gradient))
 }
 
-/// What was added is cut off again, and what was cut off comes back as zeros: a `Pad` by as much
-/// the other way. Reflected and repeated edges go back place by place.
-pub(super) fn pad(builder: &mut GraphBuilder<'_>, step: &VjpContext<'_>) -> Gradients {
-    if step.node.string("mode", "constant") != "constant" {
-        return scatter_back(builder, step);
+/// `∂L/∂x = pad(∂L/∂y, −pads)`: added positions are cut off, and positions that were cut off become
+/// 0. Modes other than `constant` scatter.
+pub(super) fn pad(builder: &mut GraphBuilder, ctx: &VjpContext<'_>) -> InputGradients {
+    if ctx.node.string("mode", "constant") != "constant" {
+        return scatter_back(builder, ctx);
     }
-    let pads = step.input(1)?;
-    let opposite = match builder.known_int64s(pads) {
+    let pads = ctx.input(1)?;
+    let opposite = match ctx.known_int64s(pads) {
         Some(pads) => builder.int64s(&pads.iter().map(|pad| -pad).collect::<Vec<_>>()),
         None => builder.op("Neg", &[pads]),
     };
-    let pads = match step.node.input_name(3) {
+    let pads = match ctx.node.input_name(3) {
         Some(axes) => {
-            // One entry an axis at both ends, for the same reason as in `gather`.
-            let rank = builder.shape(step.input(0)?)?.len() as i64;
+            // Pads for all axes, for the same reason as in `gather`.
+            let rank = ctx.shape(ctx.input(0)?)?.len() as i64;
             let axes =
-                builder.known_int64s(axes).ok_or_else(|| step.refuse("computes its axes"))?;
+                ctx.known_int64s(axes).ok_or_else(|| ctx.unsupported("computes its axes"))?;
             let begin = axes.iter().map(|&axis| if axis < 0 { axis + rank } else { axis });
-            let places: Vec<i64> = begin.clone().chain(begin.map(|axis| axis + rank)).collect();
-            let (places, none) =
-                (builder.int64s(&places), builder.int64s(&vec![0; 2 * rank as usize]));
-            let axis = vec![AttributeProto::int("axis", 0)];
-            builder.op_with("ScatterElements", &[&none, &places, &opposite], axis)
+            let entries: Vec<i64> = begin.clone().chain(begin.map(|axis| axis + rank)).collect();
+            let (entries, none) =
+                (builder.int64s(&entries), builder.int64s(&vec![0; 2 * rank as usize]));
+            let axis = [AttributeProto::int("axis", 0)];
+            builder.op_with("ScatterElements", &[&none, &entries, &opposite], axis)
         }
         None => opposite,
     };
-    let gradient = builder.op("Pad", &[step.gradient()?, &pads]);
-    Ok(step.only_first(gradient))
+    let gradient = builder.op("Pad", &[ctx.grad_output()?, &pads]);
+    Ok(ctx.first_input(gradient))
 }
 
-/// `Gather` of one place, as exporters take a token or one of q, k and v apart: zeros around its
-/// gradient. Several places go back one by one.
-pub(super) fn gather(builder: &mut GraphBuilder<'_>, step: &VjpContext<'_>) -> Gradients {
-    let (input, places) = (step.input(0)?, step.input(1)?);
-    let place = match (builder.known_int64s(places).as_deref(), builder.shape(places)) {
-        (Some(&[place]), Ok([] | [1])) => place,
-        _ => return scatter_back(builder, step),
+/// `∂L/∂x = ∂L/∂y` at the gathered index, else 0. A single index, which exporters use to select a
+/// token or one of q, k and v, becomes a `Pad`; several indices scatter.
+pub(super) fn gather(builder: &mut GraphBuilder, ctx: &VjpContext<'_>) -> InputGradients {
+    let (input, indices) = (ctx.input(0)?, ctx.input(1)?);
+    let index = match (ctx.known_int64s(indices).as_deref(), ctx.shape(indices)) {
+        (Some(&[index]), Ok([] | [1])) => index,
+        _ => return scatter_back(builder, ctx),
     };
-    let rank = builder.shape(input)?.len() as i64;
-    let axis = step.node.int("axis", 0);
+    let rank = ctx.shape(input)?.len() as i64;
+    let axis = ctx.node.int("axis", 0);
     let axis = if axis < 0 { axis + rank } else { axis };
     let axes = builder.int64s(&[axis]);
-    let gradient = match builder.shape(places)? {
-        [] => builder.op("Unsqueeze", &[step.gradient()?, &axes]),
-        _ => step.gradient()?.to_owned(),
+    let gradient = match ctx.shape(indices)? {
+        [] => builder.op("Unsqueeze", &[ctx.grad_output()?, &axes]),
+        _ => ctx.grad_output()?.to_owned(),
     };
-    // Taken at run time, since the axis may be the batch's.
-    let size = builder.size_along(input, axis);
-    let (before, after) = if place < 0 {
-        let (offset, after) = (builder.int64s(&[place]), builder.int64s(&[-1 - place]));
+    // The size is read at run time, since the axis may be the batch.
+    let size = builder.sizes(input, axis, axis + 1);
+    let (before, after) = if index < 0 {
+        let (offset, after) = (builder.int64s(&[index]), builder.int64s(&[-1 - index]));
         (builder.add(&size, &offset), after)
     } else {
-        let (before, own) = (builder.int64s(&[place]), builder.int64s(&[place + 1]));
+        let (before, own) = (builder.int64s(&[index]), builder.int64s(&[index + 1]));
         (before, builder.sub(&size, &own))
     };
-    // One entry an axis at both ends. `Pad` would take this axis alone, but ONNX Runtime 1.32 mixes
-    // up such pads when it moves a `Transpose` past them.
-    let zeros =
-        |builder: &mut GraphBuilder<'_>, count: i64| builder.int64s(&vec![0; count as usize]);
+    // Pads for all axes. `Pad` also takes pads for this axis alone, but ONNX Runtime 1.32 mixes
+    // them up when it moves a `Transpose` past the `Pad`.
+    let zeros = |builder: &mut GraphBuilder, count: i64| builder.int64s(&vec![0; count as usize]);
     let (first, between) = (zeros(builder, axis), zeros(builder, rank - 1));
     let last = zeros(builder, rank - 1 - axis);
     let pads = [&first, &before, &between, &after, &last].map(String::as_str);
-    let pads = builder.op_with("Concat", &pads, vec![AttributeProto::int("axis", 0)]);
+    let pads = builder.op_with("Concat", &pads, [AttributeProto::int("axis", 0)]);
     let gradient = builder.op("Pad", &[&gradient, &pads]);
-    Ok(step.only_first(gradient))
+    Ok(ctx.first_input(gradient))
 }
 
-/// `TopK`'s values came from the places that its second output names.
-pub(super) fn top_k(builder: &mut GraphBuilder<'_>, step: &VjpContext<'_>) -> Gradients {
-    let places = step.node.output.get(1).filter(|name| !name.is_empty());
-    let places = places.ok_or_else(|| step.refuse("hides its places"))?;
-    let zeros = builder.zeros_like(step.input(0)?);
-    let axis = vec![AttributeProto::int("axis", step.node.int("axis", -1))];
-    let gradient = builder.op_with("ScatterElements", &[&zeros, places, step.gradient()?], axis);
-    Ok(step.only_first(gradient))
+/// `∂L/∂x = trilu(∂L/∂y)`.
+pub(super) fn trilu(builder: &mut GraphBuilder, ctx: &VjpContext<'_>) -> InputGradients {
+    let mut inputs = vec![ctx.grad_output()?];
+    inputs.extend(ctx.node.input_name(1));
+    let gradient = builder.op_with("Trilu", &inputs, ctx.node.attribute.clone());
+    Ok(ctx.first_input(gradient))
 }
 
-/// Updates take the gradient of the places that they went to; the data keep the rest, or with
-/// `reduction="add"` all of it.
-fn scatter(
-    builder: &mut GraphBuilder<'_>,
-    step: &VjpContext<'_>,
-    gather: &str,
-    attributes: &[AttributeProto],
-) -> Gradients {
-    let gradient = step.gradient()?;
-    let places = step.input(1)?;
-    let adds = match step.node.string("reduction", "none") {
-        "none" => false,
-        "add" => true,
-        _ => return Err(step.refuse("reduces in a way that has no rule")),
-    };
-    let mut gradients = vec![None; step.node.input.len()];
-    if step.wants(0) {
-        gradients[0] = Some(if adds {
-            gradient.to_owned()
-        } else {
-            let zeros = builder.zeros_like(step.input(2)?);
-            builder.op_with(step.node.op(), &[gradient, places, &zeros], attributes.to_vec())
-        });
-    }
-    if step.wants(2) {
-        gradients[2] = Some(builder.op_with(gather, &[gradient, places], attributes.to_vec()));
-    }
-    Ok(gradients)
-}
-
-pub(super) fn scatter_elements(builder: &mut GraphBuilder<'_>, step: &VjpContext<'_>) -> Gradients {
-    scatter(
-        builder,
-        step,
-        "GatherElements",
-        &[AttributeProto::int("axis", step.node.int("axis", 0))],
-    )
-}
-
-pub(super) fn scatter_nd(builder: &mut GraphBuilder<'_>, step: &VjpContext<'_>) -> Gradients {
-    scatter(builder, step, "GatherND", &[])
-}
-
-/// The part of a matrix that was kept gets its gradient, the rest zero.
-pub(super) fn trilu(builder: &mut GraphBuilder<'_>, step: &VjpContext<'_>) -> Gradients {
-    let mut inputs = vec![step.gradient()?];
-    inputs.extend(step.node.input_name(1));
-    let gradient = builder.op_with("Trilu", &inputs, step.node.attribute.clone());
-    Ok(step.only_first(gradient))
-}
-
-/// A number takes part in all sums after it, so its gradient is the sum from behind.
-pub(super) fn cumulative_sum(builder: &mut GraphBuilder<'_>, step: &VjpContext<'_>) -> Gradients {
+/// An element contributes to all sums after it: `∂L/∂x` is the cumulative sum of `∂L/∂y` in the
+/// opposite direction.
+pub(super) fn cumulative_sum(builder: &mut GraphBuilder, ctx: &VjpContext<'_>) -> InputGradients {
     let attributes = vec![
-        AttributeProto::int("exclusive", step.node.int("exclusive", 0)),
-        AttributeProto::int("reverse", 1 - step.node.int("reverse", 0)),
+        AttributeProto::int("exclusive", ctx.node.int("exclusive", 0)),
+        AttributeProto::int("reverse", 1 - ctx.node.int("reverse", 0)),
     ];
-    let gradient = builder.op_with("CumSum", &[step.gradient()?, step.input(1)?], attributes);
-    Ok(step.only_first(gradient))
+    let gradient = builder.op_with("CumSum", &[ctx.grad_output()?, ctx.input(1)?], attributes);
+    Ok(ctx.first_input(gradient))
 }

@@ -1,11 +1,16 @@
-//! Matrix products. A weight is never transposed in memory: `Gemm` reads it either way round,
-//! so the backward pass of a classifier's large layers shares the forward pass's weights.
+//! Matrix products.
+//!
+//! No weight is transposed in memory: `Gemm` reads a matrix either way, so the backward pass of a
+//! classifier's large layers shares the weights of the forward pass.
 
-use super::{Gradients, GraphBuilder, VjpContext};
+use super::context::{InputGradients, VjpContext};
+use crate::builder::GraphBuilder;
+use crate::error::Error;
 use crate::proto::AttributeProto;
 
-fn product(
-    builder: &mut GraphBuilder<'_>,
+/// `α·A′·B′`, where `′` transposes if asked to.
+fn gemm_product(
+    builder: &mut GraphBuilder,
     a: &str,
     b: &str,
     transpose_a: bool,
@@ -20,105 +25,97 @@ fn product(
     builder.op_with("Gemm", &[a, b], attributes)
 }
 
-/// Y = α·A′·B′ + β·C, where ′ transposes when the attribute says so.
-pub(super) fn gemm(builder: &mut GraphBuilder<'_>, step: &VjpContext<'_>) -> Gradients {
-    let gradient = step.gradient()?;
-    let (a, b) = (step.input(0)?, step.input(1)?);
-    let (alpha, beta) = (step.node.float("alpha", 1.0), step.node.float("beta", 1.0));
-    let (ta, tb) = (step.node.int("transA", 0) != 0, step.node.int("transB", 0) != 0);
-    let mut gradients = vec![None; step.node.input.len()];
-    if step.wants(0) {
+/// `Y = α·A′·B′ + β·C`, where `′` transposes if the attribute says so. Without transposition `∂L/∂A
+/// = α·∂L/∂Y·Bᵀ`, `∂L/∂B = α·Aᵀ·∂L/∂Y`; and `∂L/∂C = β·∂L/∂Y`, summed over broadcast axes.
+pub(super) fn gemm(builder: &mut GraphBuilder, ctx: &VjpContext<'_>) -> InputGradients {
+    let gradient = ctx.grad_output()?;
+    let (a, b) = (ctx.input(0)?, ctx.input(1)?);
+    let (alpha, beta) = (ctx.node.float("alpha", 1.0), ctx.node.float("beta", 1.0));
+    let (ta, tb) = (ctx.node.int("transA", 0) != 0, ctx.node.int("transB", 0) != 0);
+    let mut gradients = vec![None; ctx.node.input.len()];
+    if ctx.needs_grad(0) {
         gradients[0] = Some(match ta {
-            false => product(builder, gradient, b, false, !tb, alpha),
-            true => product(builder, b, gradient, tb, true, alpha),
+            false => gemm_product(builder, gradient, b, false, !tb, alpha),
+            true => gemm_product(builder, b, gradient, tb, true, alpha),
         });
     }
-    if step.wants(1) {
+    if ctx.needs_grad(1) {
         gradients[1] = Some(match tb {
-            false => product(builder, a, gradient, !ta, false, alpha),
-            true => product(builder, gradient, a, true, ta, alpha),
+            false => gemm_product(builder, a, gradient, !ta, false, alpha),
+            true => gemm_product(builder, gradient, a, true, ta, alpha),
         });
     }
-    if step.wants(2) {
+    if ctx.needs_grad(2) {
         let scaled = if beta == 1.0 { gradient.to_owned() } else { builder.scale(gradient, beta) };
-        gradients[2] = Some(builder.unbroadcast(&scaled, step.input(2)?, step.output())?);
+        gradients[2] = Some(ctx.unbroadcast(builder, &scaled, ctx.input(2)?, ctx.output())?);
     }
     Ok(gradients)
 }
 
-/// Y = A·B over the last two axes, broadcast over the others.
-pub(super) fn matmul(builder: &mut GraphBuilder<'_>, step: &VjpContext<'_>) -> Gradients {
-    let gradient = step.gradient()?;
-    let (a, b) = (step.input(0)?, step.input(1)?);
-    let (a_rank, b_rank) = (builder.shape(a)?.len(), builder.shape(b)?.len());
-    if a_rank >= 2 && b_rank == 1 && !step.wants(1) {
-        // A vector of weights: one number a row, each row's gradient a multiple of the vector.
+/// `Y = A·B` over the last two axes, with the others broadcast: `∂L/∂A = ∂L/∂Y·Bᵀ` and `∂L/∂B =
+/// Aᵀ·∂L/∂Y`, summed over broadcast axes.
+pub(super) fn matmul(builder: &mut GraphBuilder, ctx: &VjpContext<'_>) -> InputGradients {
+    let gradient = ctx.grad_output()?;
+    let (a, b) = (ctx.input(0)?, ctx.input(1)?);
+    let (a_rank, b_rank) = (ctx.shape(a)?.len(), ctx.shape(b)?.len());
+    if a_rank >= 2 && b_rank == 1 && !ctx.needs_grad(1) {
+        // y[…, i] = Σⱼ a[…, i, j]·b[j], so ∂L/∂a[…, i, j] = ∂L/∂y[…, i]·b[j].
         let last = builder.int64s(&[-1]);
         let column = builder.op("Unsqueeze", &[gradient, &last]);
         let gradient = builder.mul(&column, b);
-        return Ok(step.only_first(gradient));
+        return Ok(ctx.first_input(gradient));
     }
     if a_rank < 2 || b_rank < 2 {
-        return Err(step.refuse("multiplies a vector, not a matrix"));
+        return Err(ctx.unsupported("multiplies a vector, not a matrix"));
     }
-    let mut gradients = vec![None; step.node.input.len()];
-    if step.wants(0) {
+    let mut gradients = vec![None; ctx.node.input.len()];
+    if ctx.needs_grad(0) {
         gradients[0] = Some(if b_rank == 2 {
-            times_transposed_matrix(builder, gradient, a, b, a_rank)?
+            times_transposed(builder, ctx, gradient)?
         } else {
             let transposed = swap_last(builder, b, b_rank);
             let full = builder.op("MatMul", &[gradient, &transposed]);
-            unbroadcast_batch(builder, &full, a, step.output())?
+            unbroadcast_batch(builder, ctx, &full, a)?
         });
     }
-    if step.wants(1) {
+    if ctx.needs_grad(1) {
         let transposed = swap_last(builder, a, a_rank);
         let full = builder.op("MatMul", &[&transposed, gradient]);
-        gradients[1] = Some(unbroadcast_batch(builder, &full, b, step.output())?);
+        gradients[1] = Some(unbroadcast_batch(builder, ctx, &full, b)?);
     }
     Ok(gradients)
 }
 
-/// ∂Y·Bᵀ for a matrix B, with all other axes of ∂Y taken as rows.
-fn times_transposed_matrix(
-    builder: &mut GraphBuilder<'_>,
+/// `∂L/∂Y·Bᵀ` for a matrix `B`, of the shape of `A`. All axes of `∂L/∂Y` but the last become rows.
+fn times_transposed(
+    builder: &mut GraphBuilder,
+    ctx: &VjpContext<'_>,
     gradient: &str,
-    a: &str,
-    b: &str,
-    a_rank: usize,
-) -> Result<String, String> {
-    if a_rank == 2 {
-        return Ok(product(builder, gradient, b, false, true, 1.0));
+) -> Result<String, Error> {
+    let (a, b) = (ctx.input(0)?, ctx.input(1)?);
+    if ctx.shape(a)?.len() == 2 {
+        return Ok(gemm_product(builder, gradient, b, false, true, 1.0));
     }
-    let columns = builder.shape(b)?[1];
+    let columns = ctx.shape(b)?[1];
     let rows = builder.reshape(gradient, &[-1, columns]);
-    let flat = product(builder, &rows, b, false, true, 1.0);
+    let flat = gemm_product(builder, &rows, b, false, true, 1.0);
     Ok(builder.reshape_like(&flat, a))
 }
 
-fn swap_last(builder: &mut GraphBuilder<'_>, tensor: &str, rank: usize) -> String {
+/// Transposes the last two axes.
+fn swap_last(builder: &mut GraphBuilder, tensor: &str, rank: usize) -> String {
     let mut order: Vec<i64> = (0..rank as i64).collect();
     order.swap(rank - 1, rank - 2);
-    builder.op_with("Transpose", &[tensor], vec![AttributeProto::ints("perm", order)])
+    builder.transpose(tensor, order)
 }
 
-/// Sums over the leading axes along which `input` was broadcast; the last two belong to the
-/// matrices.
+/// Sums over the leading axes along which `input` was broadcast; the last two are the matrices'.
 fn unbroadcast_batch(
-    builder: &mut GraphBuilder<'_>,
+    builder: &mut GraphBuilder,
+    ctx: &VjpContext<'_>,
     full: &str,
     input: &str,
-    output: &str,
-) -> Result<String, String> {
-    let (from, to) = (builder.shape(input)?, builder.shape(output)?);
-    let extra = to.len().saturating_sub(from.len());
-    let axes: Vec<i64> = (0..to.len().saturating_sub(2))
-        .filter(|&axis| axis < extra || (from[axis - extra] == 1 && to[axis] != 1))
-        .map(|axis| axis as i64)
-        .collect();
-    if axes.is_empty() {
-        return Ok(full.to_owned());
-    }
-    let summed = builder.reduce_sum(full, &axes, true);
-    Ok(if extra > 0 { builder.reshape_like(&summed, input) } else { summed })
+) -> Result<String, Error> {
+    let count = ctx.shape(ctx.output())?.len().saturating_sub(2);
+    ctx.unbroadcast_axes(builder, full, input, ctx.output(), count)
 }

@@ -1,11 +1,16 @@
-//! The table of gradient rules: one small function an operator.
+//! Vector–Jacobian products (vjps): one small function an operator.
 //!
-//! A rule gets a [`VjpContext`], the node with the gradients of its outputs, and writes
-//! nodes that make the gradients of its inputs: one entry an input, `None` where
-//! the rule has none. The walk refuses a node whose rule leaves out an input that
-//! depends on the layer, so a rule need not look after those it does not know. To
-//! teach camlens an operator, write its rule, name it in [`find`], and add its case
-//! to `tests/it/rules.rs`, where every rule is held against finite differences.
+//! For a node `y = f(x, …)` and the gradient `∂L/∂y` of some scalar `L`, the vjp writes nodes that
+//! compute `∂L/∂x = (∂L/∂y)ᵀ · ∂f/∂x`. It receives a [`VjpContext`], which holds the node and the
+//! gradients of its outputs, and returns one entry an input, `None` for inputs that it does not
+//! cover. [`backward`](crate::backward::backward) refuses a node whose vjp returns `None` for an
+//! input that needs a gradient, so a vjp may ignore inputs that are constants in practice.
+//!
+//! To add an operator, write its function in the file of its family, name it in [`TABLE`], and add
+//! a case to `tests/vjp/cases/`, where each vjp is compared with finite differences; a test fails
+//! while an operator of the table has no case.
+//!
+//! Where a function has a kink, its derivative follows PyTorch's choice; each vjp says which.
 
 mod activation;
 mod arithmetic;
@@ -17,39 +22,36 @@ mod indexing;
 mod linear;
 mod normalization;
 mod pooling;
+mod qlinear;
 mod quantization;
 mod reduction;
 mod resize;
+mod scatter;
 mod shape;
+mod table;
 mod trigonometric;
+mod window;
 
-pub use quantization::is_estimate;
+pub use context::{InputGradients, VjpContext, VjpFn};
+pub use table::TABLE;
 
-pub use context::VjpContext;
-
-use crate::builder::GraphBuilder;
 use crate::proto::NodeProto;
-use crate::quantized::Quantized;
+use crate::quantized::QuantizedOp;
 
-/// What a rule gives: the gradient of each input.
-pub type Gradients = Result<Vec<Option<String>>, String>;
-
-/// A rule: from the gradients of a node's outputs to those of its inputs.
-pub type Rule = fn(&mut GraphBuilder<'_>, &VjpContext<'_>) -> Gradients;
-
-/// The rule for a node; `None` when its operator has none.
+/// The vjp of a node's operator; `None` when it has none.
+///
+/// Operators of [`TABLE`] are found by name; integer operators of ONNX Runtime's quantiser have the
+/// vjp of their float equivalent, see [`QuantizedOp`].
 #[must_use]
-pub fn find(node: &NodeProto) -> Option<Rule> {
-    let standard = node.is_standard();
-    let listed =
-        TABLE.iter().find(|(op, _)| standard && *op == node.op()).map(|&(_, vjp_fn)| vjp_fn);
-    listed.or_else(|| Quantized::of(node).map(|_| quantization::in_floats as Rule))
+pub fn lookup(node: &NodeProto) -> Option<VjpFn> {
+    table::lookup(node).or_else(|| QuantizedOp::from_node(node).map(|_| qlinear::vjp as VjpFn))
 }
 
-/// True for operators through which no gradient flows: they look at shapes, places or signs, and
-/// what they give stays the same when their input moves a little.
+/// True for standard operators whose outputs are piecewise constant: their derivative is 0 wherever
+/// it exists, so no gradient flows through them.
 #[must_use]
 pub fn is_non_differentiable(node: &NodeProto) -> bool {
+    /// `TensorProto.DataType` of the integer types and of booleans.
     const INTEGER_OR_BOOLEAN: [i64; 9] = [2, 3, 4, 5, 6, 7, 9, 12, 13];
     node.is_standard()
         && match node.op() {
@@ -62,162 +64,39 @@ pub fn is_non_differentiable(node: &NodeProto) -> bool {
         }
 }
 
-/// True for an input of floats of which an operator reads nothing that a gradient could flow
-/// through.
+/// True for an input whose values an operator does not read, so that it needs no gradient:
+/// `CastLike` reads only the element type of its second input.
 #[must_use]
 pub fn is_shape_only_input(node: &NodeProto, input: usize) -> bool {
-    // Only the type of what it shall be like.
-    node.is_standard() && node.op() == "CastLike" && input == 1
+    node.is("CastLike") && input == 1
 }
 
-/// Every operator of floats with a rule; one of integers has that of the operator it stands for.
-pub const TABLE: &[(&str, Rule)] = &[
-    // activation functions
-    ("Abs", activation::abs),
-    ("Celu", activation::celu),
-    ("Clip", activation::clip),
-    ("Elu", activation::elu),
-    ("Erf", activation::erf),
-    ("Exp", activation::exp),
-    ("Gelu", activation::gelu),
-    ("HardSigmoid", activation::hard_sigmoid),
-    ("HardSwish", activation::hard_swish),
-    ("LeakyRelu", activation::leaky_relu),
-    ("Log", activation::log),
-    ("Mish", activation::mish),
-    ("Neg", activation::neg),
-    ("PRelu", activation::prelu),
-    ("Reciprocal", activation::reciprocal),
-    ("Relu", activation::relu),
-    ("Selu", activation::selu),
-    ("Shrink", activation::shrink),
-    ("Sigmoid", activation::sigmoid),
-    ("Softplus", activation::softplus),
-    ("Softsign", activation::softsign),
-    ("Sqrt", activation::sqrt),
-    ("Swish", activation::swish),
-    ("Tanh", activation::tanh),
-    ("ThresholdedRelu", activation::thresholded_relu),
-    // trigonometric functions
-    ("Acos", trigonometric::acos),
-    ("Acosh", trigonometric::acosh),
-    ("Asin", trigonometric::asin),
-    ("Asinh", trigonometric::asinh),
-    ("Atan", trigonometric::atan),
-    ("Atanh", trigonometric::atanh),
-    ("Cos", trigonometric::cos),
-    ("Cosh", trigonometric::cosh),
-    ("Sin", trigonometric::sin),
-    ("Sinh", trigonometric::sinh),
-    ("Tan", trigonometric::tan),
-    // arithmetic of two or more tensors
-    ("Add", arithmetic::add),
-    ("Div", arithmetic::div),
-    ("Max", arithmetic::extreme),
-    ("Mean", arithmetic::mean),
-    ("Min", arithmetic::extreme),
-    ("Mod", arithmetic::modulo),
-    ("Mul", arithmetic::mul),
-    ("Pow", arithmetic::pow),
-    ("Sub", arithmetic::sub),
-    ("Sum", arithmetic::sum),
-    ("Where", arithmetic::choose),
-    // convolution
-    ("Conv", convolution::conv),
-    ("ConvTranspose", convolution::conv_transpose),
-    // taking parts and putting them back
-    ("Concat", indexing::concat),
-    ("CumSum", indexing::cumulative_sum),
-    ("Gather", indexing::gather),
-    ("GatherElements", indexing::scatter_back),
-    ("GatherND", indexing::scatter_back),
-    ("Pad", indexing::pad),
-    ("ScatterElements", indexing::scatter_elements),
-    ("ScatterND", indexing::scatter_nd),
-    ("Slice", indexing::slice),
-    ("Split", indexing::split),
-    ("Tile", indexing::scatter_back),
-    ("TopK", indexing::top_k),
-    ("Trilu", indexing::trilu),
-    // matrix products
-    ("Einsum", einsum::einsum),
-    ("Gemm", linear::gemm),
-    ("MatMul", linear::matmul),
-    // normalisation
-    ("BatchNormalization", normalization::batch),
-    ("GroupNormalization", normalization::group),
-    ("InstanceNormalization", normalization::instance),
-    ("LRN", normalization::local_response),
-    ("LayerNormalization", normalization::layer),
-    ("LogSoftmax", normalization::log_softmax),
-    ("LpNormalization", normalization::lp),
-    ("MeanVarianceNormalization", normalization::mean_variance),
-    ("RMSNormalization", normalization::root_mean_square),
-    ("Softmax", normalization::softmax),
-    // pooling
-    ("AveragePool", pooling::average),
-    ("GlobalAveragePool", pooling::global_average),
-    ("GlobalMaxPool", pooling::global_max),
-    ("MaxPool", pooling::max),
-    // rounding to integers and back
-    ("DequantizeLinear", quantization::dequantize),
-    ("DynamicQuantizeLinear", quantization::quantize_by_range),
-    ("QuantizeLinear", quantization::quantize),
-    // reduction
-    ("ReduceL1", reduction::l1),
-    ("ReduceL2", reduction::l2),
-    ("ReduceLogSum", reduction::log_sum),
-    ("ReduceLogSumExp", reduction::log_sum_exp),
-    ("ReduceMax", reduction::extreme),
-    ("ReduceMean", reduction::mean),
-    ("ReduceMin", reduction::extreme),
-    ("ReduceProd", reduction::product),
-    ("ReduceSum", reduction::sum),
-    ("ReduceSumSquare", reduction::sum_square),
-    // another size
-    ("Resize", resize::resize),
-    ("Col2Im", fold::col2im),
-    // another shape, the same numbers
-    ("Cast", shape::cast),
-    ("CastLike", shape::cast),
-    ("DepthToSpace", shape::depth_to_space),
-    ("Dropout", shape::dropout),
-    ("Expand", shape::expand),
-    ("Flatten", shape::reshape),
-    ("Identity", shape::identity),
-    ("Reshape", shape::reshape),
-    ("SpaceToDepth", shape::space_to_depth),
-    ("Squeeze", shape::reshape),
-    ("Transpose", shape::transpose),
-    ("Unsqueeze", shape::reshape),
-];
+/// True for a node whose vjp is a straight-through estimate instead of a derivative: one that
+/// rounds to integers.
+#[must_use]
+pub fn is_straight_through(node: &NodeProto) -> bool {
+    matches!(node.op(), "QuantizeLinear" | "DynamicQuantizeLinear")
+        || QuantizedOp::from_node(node).is_some()
+}
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::proto::AttributeProto;
 
     #[test]
-    fn no_operator_stands_twice_in_the_table() {
-        let mut names: Vec<_> = TABLE.iter().map(|(op, _)| op).collect();
-        names.sort_unstable();
-        names.dedup();
-        assert_eq!(names.len(), TABLE.len());
-    }
-
-    #[test]
-    fn a_shape_carries_no_gradient_and_a_cast_to_float_does() {
-        use crate::proto::AttributeProto;
+    fn a_shape_passes_no_gradient_and_a_cast_to_float_does() {
         let cast = |to| NodeProto::new("Cast", &["x"], &["y"]).with(AttributeProto::int("to", to));
         assert!(is_non_differentiable(&NodeProto::new("Shape", &["x"], &["y"])));
         assert!(is_non_differentiable(&cast(7)) && !is_non_differentiable(&cast(1)));
     }
 
     #[test]
-    fn operators_of_other_domains_have_no_rule() {
+    fn operators_of_unknown_domains_have_no_vjp() {
         let node = NodeProto {
             domain: Some("com.example".into()),
             ..NodeProto::new("Relu", &["x"], &["y"])
         };
-        assert!(find(&node).is_none());
+        assert!(lookup(&node).is_none());
     }
 }

@@ -1,55 +1,43 @@
-//! Pooling backwards.
+//! Pooling over windows and over whole maps.
 
-use super::convolution::Window;
-use super::{Gradients, GraphBuilder, VjpContext};
+use super::context::{InputGradients, VjpContext};
+use super::scatter::scatter_add;
+use super::window::Window;
+use crate::builder::GraphBuilder;
 use crate::proto::AttributeProto;
 
-/// The places of the maxima are found again by a `MaxPool` that hands out its indices: only the
-/// backward pass pays for them, the forward pass keeps the runtime's fastest kernel. Of equal
-/// values the first is taken.
-pub(super) fn max(builder: &mut GraphBuilder<'_>, step: &VjpContext<'_>) -> Gradients {
-    let input = step.input(0)?;
-    // Its own order of storage is for the indices that the forward pass may hand out.
-    let attributes =
-        step.node.attribute.iter().filter(|attribute| attribute.name() != "storage_order");
-    let indices = builder.second_output("MaxPool", &[input], attributes.cloned().collect());
-    let places = builder.reshape(&indices, &[-1]);
-    let gradient = scatter_add(builder, step.gradient()?, &places, input);
-    Ok(step.only_first(gradient))
+/// `∂L/∂x` gets `∂L/∂y` at the position of each window's maximum; of equal values the first counts,
+/// as in PyTorch.
+///
+/// A second `MaxPool` with an output for its indices finds the maxima again. Only the backward pass
+/// pays for the indices, and the forward pass keeps the runtime's fastest kernel.
+pub(super) fn max(builder: &mut GraphBuilder, ctx: &VjpContext<'_>) -> InputGradients {
+    let input = ctx.input(0)?;
+    // The storage order would change the indices of this node, which are row-major here.
+    let mut attributes = ctx.node.attribute.clone();
+    attributes.retain(|attribute| attribute.name() != "storage_order");
+    let indices = builder.second_output("MaxPool", &[input], attributes);
+    let indices = builder.reshape(&indices, &[-1]);
+    let gradient = scatter_add(builder, ctx.grad_output()?, &indices, input);
+    Ok(ctx.first_input(gradient))
 }
 
-/// Adds each number of `gradient` at its place in a tensor of the shape of `input`.
-pub(super) fn scatter_add(
-    builder: &mut GraphBuilder<'_>,
-    gradient: &str,
-    places: &str,
-    input: &str,
-) -> String {
-    let zeros = builder.zeros_like(input);
-    let flat = builder.reshape(&zeros, &[-1]);
-    let updates = builder.reshape(gradient, &[-1]);
-    let attributes =
-        vec![AttributeProto::int("axis", 0), AttributeProto::string("reduction", "add")];
-    let scattered = builder.op_with("ScatterElements", &[&flat, places, &updates], attributes);
-    builder.reshape_like(&scattered, input)
-}
-
-/// Each place gets its share from every window that it lies in: a depthwise transposed convolution
-/// with a kernel of ones, after each window's gradient is divided by the places that it counted.
-pub(super) fn average(builder: &mut GraphBuilder<'_>, step: &VjpContext<'_>) -> Gradients {
-    let (input, output) = (builder.shape(step.input(0)?)?, builder.shape(step.output())?);
+/// Each position gets `∂L/∂y / n` from every window that it lies in, where `n` is the number of
+/// positions that the window averages: a depthwise transposed convolution with a kernel of ones.
+pub(super) fn average(builder: &mut GraphBuilder, ctx: &VjpContext<'_>) -> InputGradients {
+    let (input, output) = (ctx.shape(ctx.input(0)?)?, ctx.shape(ctx.output())?);
     let kernel =
-        step.node.ints("kernel_shape").ok_or_else(|| step.refuse("has no kernel_shape"))?;
+        ctx.node.ints("kernel_shape").ok_or_else(|| ctx.unsupported("has no kernel_shape"))?;
     if input.len() < 3 || output.len() != input.len() || kernel.len() + 2 != input.len() {
-        return Err(step.refuse("has shapes that are not a pooling's"));
+        return Err(ctx.unsupported("has shapes that are not a pooling's"));
     }
     let (channels, input, output) = (input[1], &input[2..], &output[2..]);
-    let window = Window::read(step.node, kernel, input, output);
-    let padding_counts = step.node.int("count_include_pad", 0) != 0;
+    let window = Window::read(ctx.node, kernel, input, output);
+    let include_padding = ctx.node.int("count_include_pad", 0) != 0;
 
-    let shares = shares(&window, input, output, padding_counts);
+    let shares = shares(&window, input, output, include_padding);
     let shares = builder.float32s(&[&[1, 1], output].concat(), &shares);
-    let shared = builder.mul(step.gradient()?, &shares);
+    let shared = builder.mul(ctx.grad_output()?, &shares);
 
     let window = window.within(input);
     let size = window.kernel.iter().product::<i64>() * channels;
@@ -58,21 +46,22 @@ pub(super) fn average(builder: &mut GraphBuilder<'_>, step: &VjpContext<'_>) -> 
     let mut attributes = window.transposed(input, output);
     attributes.push(AttributeProto::int("group", channels));
     let gradient = builder.op_with("ConvTranspose", &[&shared, &ones], attributes);
-    Ok(step.only_first(gradient))
+    Ok(ctx.first_input(gradient))
 }
 
-/// For each window, one over the number of places that it averages, `[oh, ow]` flattened.
-fn shares(window: &Window, input: &[i64], output: &[i64], padding_counts: bool) -> Vec<f32> {
+/// `1/n` for each window, with `n` the number of positions that it averages; spatial shape of the
+/// output, flattened.
+fn shares(window: &Window, input: &[i64], output: &[i64], include_padding: bool) -> Vec<f32> {
     let counts: Vec<Vec<i64>> = (0..input.len())
         .map(|axis| {
-            let (low, high) = if padding_counts {
+            let (low, high) = if include_padding {
                 (-window.pads_begin[axis], input[axis] + window.pads_end[axis])
             } else {
                 (0, input[axis])
             };
             (0..output[axis])
-                .map(|place| {
-                    let start = place * window.strides[axis] - window.pads_begin[axis];
+                .map(|position| {
+                    let start = position * window.strides[axis] - window.pads_begin[axis];
                     let taps =
                         (0..window.kernel[axis]).map(|tap| start + tap * window.dilations[axis]);
                     taps.filter(|tap| (low..high).contains(tap)).count() as i64
@@ -90,25 +79,26 @@ fn shares(window: &Window, input: &[i64], output: &[i64], padding_counts: bool) 
     shares
 }
 
-pub(super) fn global_average(builder: &mut GraphBuilder<'_>, step: &VjpContext<'_>) -> Gradients {
-    let places: i64 = builder.shape(step.input(0)?)?.iter().skip(2).product();
-    let share = builder.scale(step.gradient()?, 1.0 / places as f32);
-    let gradient = builder.expand_like(&share, step.input(0)?);
-    Ok(step.only_first(gradient))
+/// `∂L/∂x = ∂L/∂y / (H·W)` everywhere.
+pub(super) fn global_average(builder: &mut GraphBuilder, ctx: &VjpContext<'_>) -> InputGradients {
+    let positions: i64 = ctx.shape(ctx.input(0)?)?.iter().skip(2).product();
+    let share = builder.scale(ctx.grad_output()?, 1.0 / positions as f32);
+    let gradient = builder.expand_like(&share, ctx.input(0)?);
+    Ok(ctx.first_input(gradient))
 }
 
-/// The first of the largest places takes it all.
-pub(super) fn global_max(builder: &mut GraphBuilder<'_>, step: &VjpContext<'_>) -> Gradients {
-    let input = step.input(0)?;
+/// `∂L/∂x = ∂L/∂y` at the first maximum of each map, else 0.
+pub(super) fn global_max(builder: &mut GraphBuilder, ctx: &VjpContext<'_>) -> InputGradients {
+    let input = ctx.input(0)?;
     let rows = builder.reshape(input, &[0, 0, -1]);
-    let attributes = vec![AttributeProto::int("axis", 2), AttributeProto::int("keepdims", 1)];
-    let place = builder.op_with("ArgMax", &[&rows], attributes);
+    let attributes = [AttributeProto::int("axis", 2), AttributeProto::int("keepdims", 1)];
+    let index = builder.op_with("ArgMax", &[&rows], attributes);
     let zeros = builder.zeros_like(&rows);
-    let gradient = builder.reshape(step.gradient()?, &[0, 0, 1]);
-    let axis = vec![AttributeProto::int("axis", 2)];
-    let scattered = builder.op_with("ScatterElements", &[&zeros, &place, &gradient], axis);
+    let gradient = builder.reshape(ctx.grad_output()?, &[0, 0, 1]);
+    let axis = [AttributeProto::int("axis", 2)];
+    let scattered = builder.op_with("ScatterElements", &[&zeros, &index, &gradient], axis);
     let gradient = builder.reshape_like(&scattered, input);
-    Ok(step.only_first(gradient))
+    Ok(ctx.first_input(gradient))
 }
 
 #[cfg(test)]
@@ -117,7 +107,7 @@ mod tests {
     use crate::proto::NodeProto;
 
     #[test]
-    fn windows_over_the_edge_count_what_they_cover() {
+    fn a_window_over_the_edge_counts_padding_only_when_asked_to() {
         let node = NodeProto::new("AveragePool", &["x"], &["y"])
             .with(AttributeProto::ints("pads", [1, 1]))
             .with(AttributeProto::ints("strides", [2]));

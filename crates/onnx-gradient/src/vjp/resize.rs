@@ -1,50 +1,50 @@
-//! Resizing backwards.
+//! `Resize`.
 //!
-//! `Resize` is linear and works axis by axis: along an axis, the output is a matrix
-//! times the input. The matrix is what `Resize` itself makes of the identity, so the
-//! runtime's own coordinates, rounding and edges go into it; it is folded to a
-//! constant when the session is made. Back leads its transpose.
+//! Along each axis `Resize` is a matrix product: `y = x·R`. The matrix `R` is what `Resize` makes
+//! of the identity, so it contains the runtime's own coordinates, rounding and borders; a runtime
+//! folds it to a constant when the session is made.
 
-use super::{Gradients, GraphBuilder, VjpContext};
+use super::context::{InputGradients, VjpContext};
+use crate::builder::GraphBuilder;
 use crate::proto::{AttributeProto, data_type};
 
-pub(super) fn resize(builder: &mut GraphBuilder<'_>, step: &VjpContext<'_>) -> Gradients {
-    if step.node.string("coordinate_transformation_mode", "half_pixel") == "tf_crop_and_resize" {
-        return Err(step.refuse("crops by a region of interest"));
+/// `∂L/∂x = ∂L/∂y·Rᵀ` along each resized axis.
+pub(super) fn resize(builder: &mut GraphBuilder, ctx: &VjpContext<'_>) -> InputGradients {
+    if ctx.node.string("coordinate_transformation_mode", "half_pixel") == "tf_crop_and_resize" {
+        return Err(ctx.unsupported("crops by a region of interest"));
     }
-    if step.node.string("keep_aspect_ratio_policy", "stretch") != "stretch" {
-        return Err(step.refuse("keeps the aspect ratio"));
+    if ctx.node.string("keep_aspect_ratio_policy", "stretch") != "stretch" {
+        return Err(ctx.unsupported("keeps the aspect ratio"));
     }
-    let (from, to) = (builder.shape(step.input(0)?)?, builder.shape(step.output())?);
+    let (from, to) = (ctx.shape(ctx.input(0)?)?, ctx.shape(ctx.output())?);
     let rank = from.len() as i64;
-    let axes = step.node.ints("axes").map_or_else(|| (0..rank).collect(), <[i64]>::to_vec);
-    let mut gradient = step.gradient()?.to_owned();
-    for (entry, axis) in axes.into_iter().enumerate() {
+    let axes = ctx.node.ints("axes").map_or_else(|| (0..rank).collect(), <[i64]>::to_vec);
+    let mut gradient = ctx.grad_output()?.to_owned();
+    for (index, axis) in axes.into_iter().enumerate() {
         let axis = (if axis < 0 { axis + rank } else { axis }) as usize;
         if axis == 0 || from[axis] == to[axis] {
             continue;
         }
-        let matrix = matrix(builder, step, entry as i64, from[axis], to[axis]);
-        gradient = times_along(builder, &gradient, &matrix, axis, from.len());
+        let matrix = matrix(builder, ctx, index as i64, from[axis], to[axis]);
+        gradient = matmul_along(builder, &gradient, &matrix, axis, from.len());
     }
-    Ok(step.only_first(gradient))
+    Ok(ctx.first_input(gradient))
 }
 
-/// `[to, from]`: what the node makes of the rows of an identity. `entry` is the axis's place among
-/// the scales.
+/// `Rᵀ` `[to, from]`: the node applied to the rows of an identity matrix. `index` is the axis's
+/// index among the scales.
 fn matrix(
-    builder: &mut GraphBuilder<'_>,
-    step: &VjpContext<'_>,
-    entry: i64,
+    builder: &mut GraphBuilder,
+    ctx: &VjpContext<'_>,
+    index: i64,
     from: i64,
     to: i64,
 ) -> String {
     let square = builder.int64s(&[from, from]);
     let zeros = builder.op("ConstantOfShape", &[&square]);
-    let float = vec![AttributeProto::int("dtype", i64::from(data_type::FLOAT))];
+    let float = [AttributeProto::int("dtype", i64::from(data_type::FLOAT))];
     let identity = builder.op_with("EyeLike", &[&zeros], float);
-    let kept = |name: &&str| step.node.attribute(name).cloned();
-    let attributes = [
+    let attributes = ctx.node.attributes(&[
         "antialias",
         "coordinate_transformation_mode",
         "cubic_coeff_a",
@@ -52,20 +52,16 @@ fn matrix(
         "extrapolation_value",
         "mode",
         "nearest_mode",
-    ]
-    .iter()
-    .filter_map(kept)
-    .collect();
-    match step.node.input_name(2) {
-        // The scale is not quite to/from where the output was rounded down, and coordinates go by
-        // the scale.
+    ]);
+    match ctx.node.input_name(2) {
+        // Coordinates follow the scale, which is not exactly to/from where the output size was
+        // rounded down.
         Some(scales) => {
             let (start, end, axis) =
-                (builder.int64s(&[entry]), builder.int64s(&[entry + 1]), builder.int64s(&[0]));
+                (builder.int64s(&[index]), builder.int64s(&[index + 1]), builder.int64s(&[0]));
             let own = builder.op("Slice", &[scales, &start, &end, &axis]);
             let one = builder.float32s(&[1], &[1.0]);
-            let scales =
-                builder.op_with("Concat", &[&own, &one], vec![AttributeProto::int("axis", 0)]);
+            let scales = builder.op_with("Concat", &[&own, &one], [AttributeProto::int("axis", 0)]);
             builder.op_with("Resize", &[&identity, "", &scales], attributes)
         }
         None => {
@@ -76,8 +72,8 @@ fn matrix(
 }
 
 /// The product of a tensor with a matrix along one axis.
-fn times_along(
-    builder: &mut GraphBuilder<'_>,
+fn matmul_along(
+    builder: &mut GraphBuilder,
     tensor: &str,
     matrix: &str,
     axis: usize,
@@ -88,8 +84,7 @@ fn times_along(
     }
     let mut order: Vec<i64> = (0..rank as i64).collect();
     order.swap(axis, rank - 1);
-    let turn = vec![AttributeProto::ints("perm", order)];
-    let turned = builder.op_with("Transpose", &[tensor], turn.clone());
-    let product = builder.op("MatMul", &[&turned, matrix]);
-    builder.op_with("Transpose", &[&product], turn)
+    let transposed = builder.transpose(tensor, order.clone());
+    let product = builder.op("MatMul", &[&transposed, matrix]);
+    builder.transpose(&product, order)
 }

@@ -1,91 +1,97 @@
-//! Trigonometric and hyperbolic functions and their inverses, applied to each number: `∂x = ∂y ·
-//! f′`.
+//! Trigonometric and hyperbolic functions and their inverses, applied element by element.
+//!
+//! `∂L/∂x = ∂L/∂y · f′(x)`, of the shape of `x`; the functions below document `f′`.
 
-use super::activation::{chain, one_minus, one_plus, square};
-use super::{Gradients, GraphBuilder, VjpContext};
+use super::activation::{one_minus, one_plus, square, times_derivative};
+use super::context::{InputGradients, VjpContext};
+use crate::builder::GraphBuilder;
 
-pub(super) fn sin(builder: &mut GraphBuilder<'_>, step: &VjpContext<'_>) -> Gradients {
-    let derivative = builder.op("Cos", &[step.input(0)?]);
-    chain(builder, step, &derivative)
+/// `f′ = cos x`.
+pub(super) fn sin(builder: &mut GraphBuilder, ctx: &VjpContext<'_>) -> InputGradients {
+    let derivative = builder.op("Cos", &[ctx.input(0)?]);
+    times_derivative(builder, ctx, &derivative)
 }
 
-pub(super) fn cos(builder: &mut GraphBuilder<'_>, step: &VjpContext<'_>) -> Gradients {
-    let sine = builder.op("Sin", &[step.input(0)?]);
+/// `f′ = −sin x`.
+pub(super) fn cos(builder: &mut GraphBuilder, ctx: &VjpContext<'_>) -> InputGradients {
+    let sine = builder.op("Sin", &[ctx.input(0)?]);
     let derivative = builder.op("Neg", &[&sine]);
-    chain(builder, step, &derivative)
+    times_derivative(builder, ctx, &derivative)
 }
 
-/// 1 + tan².
-pub(super) fn tan(builder: &mut GraphBuilder<'_>, step: &VjpContext<'_>) -> Gradients {
-    let squared = square(builder, step.output());
+/// `f′ = 1 + y²`.
+pub(super) fn tan(builder: &mut GraphBuilder, ctx: &VjpContext<'_>) -> InputGradients {
+    let squared = square(builder, ctx.output());
     let derivative = one_plus(builder, &squared);
-    chain(builder, step, &derivative)
+    times_derivative(builder, ctx, &derivative)
 }
 
-pub(super) fn sinh(builder: &mut GraphBuilder<'_>, step: &VjpContext<'_>) -> Gradients {
-    let derivative = builder.op("Cosh", &[step.input(0)?]);
-    chain(builder, step, &derivative)
+/// `f′ = cosh x`.
+pub(super) fn sinh(builder: &mut GraphBuilder, ctx: &VjpContext<'_>) -> InputGradients {
+    let derivative = builder.op("Cosh", &[ctx.input(0)?]);
+    times_derivative(builder, ctx, &derivative)
 }
 
-pub(super) fn cosh(builder: &mut GraphBuilder<'_>, step: &VjpContext<'_>) -> Gradients {
-    let derivative = builder.op("Sinh", &[step.input(0)?]);
-    chain(builder, step, &derivative)
+/// `f′ = sinh x`.
+pub(super) fn cosh(builder: &mut GraphBuilder, ctx: &VjpContext<'_>) -> InputGradients {
+    let derivative = builder.op("Sinh", &[ctx.input(0)?]);
+    times_derivative(builder, ctx, &derivative)
 }
 
-/// 1/√(1 − x²).
-pub(super) fn asin(builder: &mut GraphBuilder<'_>, step: &VjpContext<'_>) -> Gradients {
-    let squared = square(builder, step.input(0)?);
-    let rest = one_minus(builder, &squared);
-    over_root(builder, step.gradient()?, step, &rest)
+/// `f′ = 1/√(1 − x²)`.
+pub(super) fn asin(builder: &mut GraphBuilder, ctx: &VjpContext<'_>) -> InputGradients {
+    let squared = square(builder, ctx.input(0)?);
+    let difference = one_minus(builder, &squared);
+    over_root(builder, ctx.grad_output()?, ctx, &difference)
 }
 
-/// −1/√(1 − x²).
-pub(super) fn acos(builder: &mut GraphBuilder<'_>, step: &VjpContext<'_>) -> Gradients {
-    let squared = square(builder, step.input(0)?);
-    let rest = one_minus(builder, &squared);
-    let negative = builder.op("Neg", &[step.gradient()?]);
-    over_root(builder, &negative, step, &rest)
+/// `f′ = −1/√(1 − x²)`.
+pub(super) fn acos(builder: &mut GraphBuilder, ctx: &VjpContext<'_>) -> InputGradients {
+    let squared = square(builder, ctx.input(0)?);
+    let difference = one_minus(builder, &squared);
+    let negative = builder.op("Neg", &[ctx.grad_output()?]);
+    over_root(builder, &negative, ctx, &difference)
 }
 
-/// 1/(1 + x²).
-pub(super) fn atan(builder: &mut GraphBuilder<'_>, step: &VjpContext<'_>) -> Gradients {
-    let squared = square(builder, step.input(0)?);
-    let level = one_plus(builder, &squared);
-    let gradient = builder.div(step.gradient()?, &level);
-    Ok(step.only_first(gradient))
+/// `f′ = 1/(1 + x²)`.
+pub(super) fn atan(builder: &mut GraphBuilder, ctx: &VjpContext<'_>) -> InputGradients {
+    let squared = square(builder, ctx.input(0)?);
+    let sum = one_plus(builder, &squared);
+    let gradient = builder.div(ctx.grad_output()?, &sum);
+    Ok(ctx.first_input(gradient))
 }
 
-/// 1/√(x² + 1).
-pub(super) fn asinh(builder: &mut GraphBuilder<'_>, step: &VjpContext<'_>) -> Gradients {
-    let squared = square(builder, step.input(0)?);
-    let level = one_plus(builder, &squared);
-    over_root(builder, step.gradient()?, step, &level)
+/// `f′ = 1/√(x² + 1)`.
+pub(super) fn asinh(builder: &mut GraphBuilder, ctx: &VjpContext<'_>) -> InputGradients {
+    let squared = square(builder, ctx.input(0)?);
+    let sum = one_plus(builder, &squared);
+    over_root(builder, ctx.grad_output()?, ctx, &sum)
 }
 
-/// 1/√(x² − 1), which is defined above 1.
-pub(super) fn acosh(builder: &mut GraphBuilder<'_>, step: &VjpContext<'_>) -> Gradients {
-    let squared = square(builder, step.input(0)?);
+/// `f′ = 1/√(x² − 1)`, for `x > 1`.
+pub(super) fn acosh(builder: &mut GraphBuilder, ctx: &VjpContext<'_>) -> InputGradients {
+    let squared = square(builder, ctx.input(0)?);
     let one = builder.scalar(1.0);
-    let level = builder.sub(&squared, &one);
-    over_root(builder, step.gradient()?, step, &level)
+    let sum = builder.sub(&squared, &one);
+    over_root(builder, ctx.grad_output()?, ctx, &sum)
 }
 
-/// 1/(1 − x²).
-pub(super) fn atanh(builder: &mut GraphBuilder<'_>, step: &VjpContext<'_>) -> Gradients {
-    let squared = square(builder, step.input(0)?);
-    let rest = one_minus(builder, &squared);
-    let gradient = builder.div(step.gradient()?, &rest);
-    Ok(step.only_first(gradient))
+/// `f′ = 1/(1 − x²)`.
+pub(super) fn atanh(builder: &mut GraphBuilder, ctx: &VjpContext<'_>) -> InputGradients {
+    let squared = square(builder, ctx.input(0)?);
+    let difference = one_minus(builder, &squared);
+    let gradient = builder.div(ctx.grad_output()?, &difference);
+    Ok(ctx.first_input(gradient))
 }
 
-/// `gradient/√a` for the only input.
+/// `∂L/∂x = gradient/√a`.
 fn over_root(
-    builder: &mut GraphBuilder<'_>,
+    builder: &mut GraphBuilder,
     gradient: &str,
-    step: &VjpContext<'_>,
+    ctx: &VjpContext<'_>,
     a: &str,
-) -> Gradients {
+) -> InputGradients {
     let root = builder.op("Sqrt", &[a]);
     let gradient = builder.div(gradient, &root);
-    Ok(step.only_first(gradient))
+    Ok(ctx.first_input(gradient))
 }

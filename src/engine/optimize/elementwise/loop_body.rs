@@ -30,7 +30,7 @@ impl<'g> LoopBody<'g> {
     /// Analyses a body. `outer_types` holds the element types of the tensors of the enclosing
     /// graphs.
     pub(crate) fn new(body: &'g GraphProto, outer_types: &HashMap<String, i32>) -> Self {
-        let types = dtype::followed(body, outer_types);
+        let types = dtype::element_types_within(body, outer_types);
         let is_boolean = (body.node.iter())
             .map(|node| {
                 node.output.first().and_then(|output| types.get(output)) == Some(&data_type::BOOL)

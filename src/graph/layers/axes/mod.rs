@@ -19,7 +19,7 @@ use super::layout::Layout;
 use onnx_gradient::facts::TensorFacts;
 use onnx_gradient::index::GraphIndex;
 use onnx_gradient::proto::NodeProto;
-use onnx_gradient::quantized::in_floats;
+use onnx_gradient::quantized::float_equivalent;
 
 /// The axes of the tensors that could be traced.
 #[derive(Debug)]
@@ -34,7 +34,7 @@ pub struct Traced<'g> {
 pub fn trace<'g>(graph_index: &GraphIndex<'g>, shapes: &TensorFacts, image: Layout) -> Traced<'g> {
     let mut tracer = Tracer::new(graph_index, shapes);
     tracer.input(graph_index.graph, image);
-    for node in graph_index.graph.node.iter().filter(|node| in_floats(node).is_standard()) {
+    for node in graph_index.graph.node.iter().filter(|node| float_equivalent(node).is_standard()) {
         tracer.node(node);
     }
     Traced { axes: tracer.axes, images: tracer.images }
@@ -85,7 +85,7 @@ impl Traced<'_> {
     /// of one place still comes from that place alone. `None` for nodes that see no place.
     #[must_use]
     pub fn mixes(&self, node: &NodeProto, reads: impl Fn(&str) -> bool) -> Option<bool> {
-        let node = &in_floats(node);
+        let node = &float_equivalent(node);
         let has_place = |axis: &Axis| axis.iter().any(Part::is_place);
         let seen = |index: usize| {
             let name = node.input_name(index).filter(|name| reads(name))?;

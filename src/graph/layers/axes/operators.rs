@@ -10,7 +10,7 @@ use crate::graph::layers::layout::{Layout, Tokens};
 use onnx_gradient::facts::TensorFacts;
 use onnx_gradient::index::GraphIndex;
 use onnx_gradient::proto::{GraphProto, NodeProto};
-use onnx_gradient::quantized::in_floats;
+use onnx_gradient::quantized::float_equivalent;
 
 /// What is traced so far.
 pub(super) struct Tracer<'t, 'g> {
@@ -59,7 +59,7 @@ impl<'t, 'g> Tracer<'t, 'g> {
 
     /// Traces what a node makes of tensors that are traced.
     pub(super) fn node(&mut self, node: &'g NodeProto) {
-        let meant = in_floats(node);
+        let meant = float_equivalent(node);
         for output in node.output.iter().filter(|output| !output.is_empty()) {
             let Some(sizes) = self.sizes(output) else { continue };
             if let Some(axes) = self.output(&meant, sizes).filter(|axes| axes.len() == sizes.len())

@@ -1,37 +1,40 @@
-//! Fused operators, written out in the standard ones that they stand for.
+//! Replaces fused operators by the standard operators that they are made of.
 //!
-//! ONNX Runtime's optimiser and its exporters put several steps into one operator of
-//! the domain `com.microsoft`. The gradient rules speak of standard operators, so
-//! each is replaced by its steps, as its documentation gives them; what has a form
-//! that is not listed stays and is named where a gradient is asked for. The standard's `Attention`
-//! and an `If` whose condition is a constant are written out likewise.
-//! Whoever loads a model proves the result: it must give the original's scores.
+//! ONNX Runtime's optimiser and its exporters fuse several operators into one of the domain
+//! `com.microsoft`. The vjps cover standard operators, so each fused node is replaced by the steps
+//! that its documentation gives. The standard's own `Attention`, and an `If` with a constant
+//! condition, are decomposed too. A form that is not covered stays as it is, and
+//! [`backward`](crate::backward::backward) names it if a gradient has to pass through it.
 //!
-//! [`find`] is the table; [`Steps`] is what its functions write with.
+//! Compare the outputs of the decomposed model with those of the original when it matters: kernels
+//! of fused operators are not always faithful to their documentation.
+//!
+//! To add an operator, write its function in the file of its family and list it in `lookup`.
 
 mod activation;
 mod attention;
 mod branch;
+mod fused_node;
 mod normalization;
 mod product;
-mod steps;
 
-use self::steps::{Known, Steps};
+use self::fused_node::{FusedNode, StaticFacts};
+use crate::builder::GraphBuilder;
+use crate::node::MICROSOFT_DOMAIN;
 use crate::proto::{GraphProto, ModelProto, NodeProto};
 
-/// ONNX Runtime's own domain.
-pub const MICROSOFT: &str = "com.microsoft";
+/// Writes the steps of one node; `None` when the node has a form that is not covered.
+type Decompose = fn(&mut GraphBuilder, &FusedNode<'_>) -> Option<()>;
 
-/// Writes one node out; `None` when it has a form that is not written out.
-type WriteOut = fn(&mut Steps<'_>) -> Option<()>;
+/// Branches of an `If` may hold fused operators and further branches, to this depth.
+const MAX_DEPTH: usize = 8;
 
-/// Writes out what is fused. True when anything was.
-pub fn write_out(model: &mut ModelProto) -> bool {
+/// Decomposes the fused operators of a model. True when there were any.
+pub fn decompose(model: &mut ModelProto) -> bool {
     let Some(graph) = &mut model.graph else { return false };
     let mut changed = false;
-    // Branches may hold fused operators and further branches; deeper ones are no classifier's.
-    for _ in 0..8 {
-        if !once(graph) {
+    for _ in 0..MAX_DEPTH {
+        if !decompose_nodes(graph) {
             break;
         }
         changed = true;
@@ -39,37 +42,38 @@ pub fn write_out(model: &mut ModelProto) -> bool {
     changed
 }
 
-/// Writes out the nodes of the graph itself, not what its branches hold. True when there were any.
-fn once(graph: &mut GraphProto) -> bool {
-    let known = Known::of(graph);
-    let mut any = false;
+/// Decomposes the nodes of the graph itself, not those of its sub-graphs. True when there were any.
+fn decompose_nodes(graph: &mut GraphProto) -> bool {
+    let facts = StaticFacts::new(graph);
+    let mut changed = false;
     for node in std::mem::take(&mut graph.node) {
-        let mut steps = Steps::new(&node, &known);
-        match find(&node).and_then(|write_out| write_out(&mut steps)) {
+        let fused = FusedNode::new(&node, &facts);
+        let mut builder = fused.builder();
+        match lookup(&node).and_then(|decompose| decompose(&mut builder, &fused)) {
             Some(()) => {
-                any = true;
-                let (nodes, constants) = steps.written();
+                changed = true;
+                let (nodes, initializers) = builder.finish();
                 graph.node.extend(nodes);
-                graph.initializer.extend(constants);
+                graph.initializer.extend(initializers);
             }
             None => graph.node.push(node),
         }
     }
-    any
+    changed
 }
 
-/// How a node is written out; `None` when it is not fused.
-fn find(node: &NodeProto) -> Option<WriteOut> {
+/// How to decompose a node; `None` when its operator is not fused, or is not covered.
+fn lookup(node: &NodeProto) -> Option<Decompose> {
     if node.is_standard() {
         return Some(match node.op() {
             "Attention" => attention::standard,
-            "If" => branch::taken,
-            // ONNX Runtime's optimiser writes it into the standard domain, where it is none.
+            "If" => branch::constant_if,
+            // ONNX Runtime's optimiser writes it in the standard domain, which does not define it.
             "SimplifiedLayerNormalization" => normalization::simplified,
             _ => return None,
         });
     }
-    let microsoft: &[(&str, WriteOut)] = &[
+    let microsoft: &[(&str, Decompose)] = &[
         ("Attention", attention::packed),
         ("BiasGelu", activation::gelu),
         ("DequantizeLinear", in_standard_domain),
@@ -85,28 +89,56 @@ fn find(node: &NodeProto) -> Option<WriteOut> {
         ("SkipSimplifiedLayerNormalization", normalization::skip_simplified),
         ("TransposeMatMul", product::matmul),
     ];
-    let known = microsoft.iter().find(|(op, _)| node.domain() == MICROSOFT && *op == node.op());
-    known.map(|&(_, write_out)| write_out)
+    let is_microsoft = node.domain() == MICROSOFT_DOMAIN;
+    let entry = microsoft.iter().find(|(op, _)| is_microsoft && *op == node.op())?;
+    Some(entry.1)
 }
 
-/// The standard has the same operator.
-fn in_standard_domain(steps: &mut Steps<'_>) -> Option<()> {
-    steps.push(NodeProto { domain: None, ..steps.node.clone() });
+/// The standard defines the same operator.
+fn in_standard_domain(builder: &mut GraphBuilder, fused: &FusedNode<'_>) -> Option<()> {
+    builder.nodes.push(NodeProto { domain: None, ..fused.node.clone() });
     Some(())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::proto::{AttributeProto, TensorProto, ValueInfoProto, data_type};
 
     #[test]
-    fn what_is_not_listed_stays() {
+    fn an_operator_that_is_not_listed_stays() {
         let node = NodeProto {
-            domain: Some(MICROSOFT.into()),
+            domain: Some(MICROSOFT_DOMAIN.into()),
             ..NodeProto::new("QLinearAdd", &["x"], &["y"])
         };
         let graph = GraphProto { node: vec![node], ..Default::default() };
         let mut model = ModelProto { graph: Some(graph), ..Default::default() };
-        assert!(!write_out(&mut model));
+        assert!(!decompose(&mut model));
+    }
+
+    #[test]
+    fn an_if_with_a_constant_condition_becomes_the_nodes_of_its_branch() {
+        let branch = |op: &str, name: &str| GraphProto {
+            node: vec![NodeProto::new(op, &["x"], &[name])],
+            output: vec![ValueInfoProto::untyped(name)],
+            ..Default::default()
+        };
+        let condition = TensorProto {
+            name: Some("no".into()),
+            data_type: Some(data_type::BOOL),
+            raw_data: Some(vec![0].into()),
+            ..Default::default()
+        };
+        let node = NodeProto::new("If", &["no"], &["y"])
+            .with(AttributeProto::graph("then_branch", branch("Relu", "a")))
+            .with(AttributeProto::graph("else_branch", branch("Tanh", "b")));
+        let graph =
+            GraphProto { node: vec![node], initializer: vec![condition], ..Default::default() };
+        let mut model = ModelProto { graph: Some(graph), ..Default::default() };
+        assert!(decompose(&mut model));
+        let graph = model.graph.unwrap();
+        let ops: Vec<_> = graph.node.iter().map(NodeProto::op).collect();
+        assert_eq!(ops, ["Tanh", "Identity"]);
+        assert_eq!(graph.node[1].output, ["y"]);
     }
 }
