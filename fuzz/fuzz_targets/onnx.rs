@@ -1,5 +1,7 @@
-//! Any bytes are an ONNX model or none; what is one can be prepared, searched for layers and differentiated,
-//! or is refused with a sentence, never with a panic.
+//! Feeds arbitrary bytes to the ONNX reader and everything that transforms the graph.
+//!
+//! An input that decodes as a model is prepared, searched for layers and differentiated, or refused
+//! with an error; none panics.
 #![no_main]
 
 use bytes::Bytes;
@@ -14,13 +16,18 @@ fuzz_target!(|bytes: &[u8]| {
     let Ok(model) = file::decode(Bytes::copy_from_slice(bytes)) else { return };
     let Ok(prepared) = Prepared::new(&model) else { return };
     let prepared = prepared.upgraded();
-    // Nothing is run here, so every tensor gets a shape that layers have, and outputs one that scores have.
-    let measured = shape_probe(&prepared).shapes.into_values().map(|tensor| (tensor, vec![2, 3, 4, 5]));
-    let outputs = prepared.graph().output.iter().map(|output| (output.name().to_owned(), vec![2, 5]));
-    let shapes: Shapes = measured.chain(constant_shapes(&prepared)).chain(outputs).collect();
-    let Ok(score) = score::find(prepared.graph(), &shapes, None, OutputKind::Auto, 0) else { return };
+    // The model is never run, so shapes are made up: [N, C, H, W] for tensors, [N, classes] for
+    // outputs.
+    let tensors = shape_probe(&prepared).shapes.into_values();
+    let tensors = tensors.map(|tensor| (tensor, vec![2, 3, 4, 5]));
+    let outputs = prepared.graph().output.iter();
+    let outputs = outputs.map(|output| (output.name().to_owned(), vec![2, 5]));
+    let shapes: Shapes = tensors.chain(constant_shapes(&prepared)).chain(outputs).collect();
+    let Ok(score) = score::find(prepared.graph(), &shapes, None, OutputKind::Auto, 0) else {
+        return;
+    };
     let hints = Hints { image: Layout::Maps, tokens: None };
     for layer in Finder::new(prepared.graph(), &shapes, &score.tensor, hints).find() {
-        let _ = program::explain(&prepared, &shapes, &score, &layer);
+        let _ = program::explain(&prepared, &shapes, &score, &[&layer]);
     }
 });

@@ -1,0 +1,278 @@
+"""Runs camlens's own backward graphs in float64 and holds them against autograd's float64.
+
+    CONFORMANCE_PROGRAMS=1 cargo run --release --example conformance -- target/zoo ARCHITECTURE
+    python scripts/conformance/exact.py [--into FOLDER] ARCHITECTURE ...
+
+For an architecture that is over 1e-4 in the conformance table: where the same graph
+agrees once every number in it has 64 bits, the rules are exact, and what is left in
+32 bits is rounding. ONNX Runtime has no double kernels for convolutions, so ONNX's
+reference implementation runs the graph, with torch's double convolutions and pools.
+What it finds is written beside the arrays, where `examples/conformance.rs` finds it for its
+table. With --differences the gradient is held against differences of the file's own
+scores, too, which no framework has a part in.
+"""
+
+import argparse
+import json
+from pathlib import Path
+
+import numpy as np
+import onnx
+import torch
+import torch.nn.functional as F
+from onnx import TensorProto, helper, numpy_helper
+from onnx.reference import ReferenceEvaluator
+from onnx.reference.op_run import OpRun
+
+from camlens_tools.conformance.common import relative
+
+# How far the layer is moved for differences; in 64 bits, kinks on so short a way are rare.
+STEP = 1e-8
+
+
+def padded(x, pads, value):
+    """x with ONNX's pads (begins, then ends) of all axes but the first two."""
+    axes = x.ndim - 2
+    pads = pads or [0] * (2 * axes)
+    # torch goes from the last axis back.
+    turned = [pad for axis in reversed(range(axes)) for pad in (pads[axis], pads[axes + axis])]
+    return F.pad(torch.from_numpy(np.ascontiguousarray(x)), turned, value=value)
+
+
+def same(auto_pad, x, kernel, strides, dilations, pads):
+    """The pads that `auto_pad` stands for."""
+    if auto_pad in (None, "", "NOTSET"):
+        return pads
+    if auto_pad == "VALID":
+        return None
+    found = []
+    for size, k, s, d in zip(x.shape[2:], kernel, strides, dilations):
+        total = max((-(-size // s) - 1) * s + (k - 1) * d + 1 - size, 0)
+        small = total // 2
+        found.append((small, total - small) if auto_pad == "SAME_UPPER" else (total - small, small))
+    return [begin for begin, _ in found] + [end for _, end in found]
+
+
+class Conv(OpRun):
+    def _run(
+        self,
+        x,
+        w,
+        b=None,
+        auto_pad=None,
+        dilations=None,
+        group=None,
+        kernel_shape=None,
+        pads=None,
+        strides=None,
+    ):
+        axes = w.ndim - 2
+        strides, dilations = strides or [1] * axes, dilations or [1] * axes
+        pads = same(auto_pad, x, w.shape[2:], strides, dilations, pads)
+        bias = None if b is None else torch.from_numpy(b)
+        x, w = padded(x, pads, 0.0), torch.from_numpy(np.ascontiguousarray(w))
+        convolve = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}[axes]
+        return (convolve(x, w, bias, strides, 0, dilations, group or 1).numpy(),)
+
+
+class ConvTranspose(OpRun):
+    def _run(
+        self,
+        x,
+        w,
+        b=None,
+        auto_pad=None,
+        dilations=None,
+        group=None,
+        kernel_shape=None,
+        output_padding=None,
+        output_shape=None,
+        pads=None,
+        strides=None,
+    ):
+        pads, extra = pads or [0, 0, 0, 0], output_padding or [0, 0]
+        x, w = torch.from_numpy(np.ascontiguousarray(x)), torch.from_numpy(np.ascontiguousarray(w))
+        full = F.conv_transpose2d(
+            x, w, None, strides or [1, 1], 0, 0, group or 1, dilations or [1, 1]
+        )
+        full = F.pad(full, (0, extra[1], 0, extra[0]))
+        height, width = full.shape[2:]
+        return (full[:, :, pads[0] : height - pads[2], pads[1] : width - pads[3]].numpy().copy(),)
+
+
+class MaxPool(OpRun):
+    def _run(
+        self,
+        x,
+        auto_pad=None,
+        ceil_mode=None,
+        dilations=None,
+        kernel_shape=None,
+        pads=None,
+        storage_order=None,
+        strides=None,
+    ):
+        strides, pads = strides or [1, 1], pads or [0, 0, 0, 0]
+        dilations = dilations or [1, 1]
+        pads = same(auto_pad, x, kernel_shape, strides, dilations, pads) or [0, 0, 0, 0]
+        height, width = x.shape[2:]
+        wide = padded(x, pads, -np.inf)
+        values, places = F.max_pool2d(
+            wide, kernel_shape, strides, 0, dilations, bool(ceil_mode), return_indices=True
+        )
+        # Places count in one channel of the padded image; ONNX counts in all of the input.
+        rows, columns = places // wide.shape[3] - pads[0], places % wide.shape[3] - pads[1]
+        offset = torch.arange(x.shape[0] * x.shape[1]).reshape(*x.shape[:2], 1, 1) * (
+            height * width
+        )
+        places = (rows * width + columns + offset).numpy()
+        return (values.numpy(), places) if len(self.onnx_node.output) > 1 else (values.numpy(),)
+
+
+class Pad(OpRun):
+    """ONNX allows pads below 0, which take away; its reference implementation does not."""
+
+    def _run(self, x, pads, value=None, axes=None, mode=None):
+        every = np.zeros((2, x.ndim), int)
+        every[:, range(x.ndim) if axes is None else axes] = np.reshape(pads, (2, -1))
+        wide = np.maximum(every, 0).T
+        options = (
+            {"constant_values": 0 if value is None else value.item()}
+            if mode in (None, "constant")
+            else {}
+        )
+        x = np.pad(x, wide, mode=mode or "constant", **options)
+        less = np.maximum(-every, 0)
+        return (x[tuple(slice(begin, size - end) for begin, end, size in zip(*less, x.shape))],)
+
+
+def double(tensor):
+    if tensor.data_type == TensorProto.FLOAT:
+        tensor.CopyFrom(
+            numpy_helper.from_array(numpy_helper.to_array(tensor).astype(np.float64), tensor.name)
+        )
+
+
+def doubled(graph):
+    """Every float of a graph in 64 bits."""
+    for tensor in graph.initializer:
+        double(tensor)
+    for value in [*graph.input, *graph.output]:
+        if value.type.tensor_type.elem_type == TensorProto.FLOAT:
+            value.type.tensor_type.elem_type = TensorProto.DOUBLE
+    for node in graph.node:
+        if node.op_type == "ConstantOfShape" and not node.attribute:
+            node.attribute.append(
+                helper.make_attribute("value", numpy_helper.from_array(np.zeros(1)))
+            )
+        for attribute in node.attribute:
+            if attribute.name in ("to", "dtype") and attribute.i == TensorProto.FLOAT:
+                attribute.i = TensorProto.DOUBLE
+            if attribute.type == onnx.AttributeProto.TENSOR:
+                double(attribute.t)
+            if attribute.type == onnx.AttributeProto.GRAPH:
+                doubled(attribute.g)
+
+
+def unrolled(graph):
+    """Takes the backward pass out of its loop: one round, the first, gives the only gradient that is asked for."""
+    loop = next(
+        node
+        for node in graph.node
+        if node.op_type == "Loop" and "camlens/gradients/0" in node.output
+    )
+    body = next(attribute.g for attribute in loop.attribute if attribute.name == "body")
+    graph.node.remove(loop)
+    graph.initializer.extend(body.initializer)
+    graph.initializer.append(numpy_helper.from_array(np.array(0, np.int64), body.input[0].name))
+    graph.initializer.append(numpy_helper.from_array(np.array(True), body.input[1].name))
+    graph.node.extend(body.node)
+    gradient = next(output for output in graph.output if output.name == "camlens/gradients/0")
+    # The loop's condition, then the gradient.
+    gradient.name = body.output[1].name
+
+
+def slope(model, tensor, act, gradient, targets):
+    """How far the gradient is from differences of the graph's own scores, along one direction, as a part of them.
+
+    Only what is above 0 is moved: at 0, where ReLUs and pools have their kinks, there is no slope to find.
+    """
+    kept, needed = [], {"camlens/scores"}
+    for node in reversed(model.graph.node):
+        if tensor not in node.output and needed.intersection(node.output):
+            kept.append(node)
+            needed.update(node.input)
+    constants = [constant for constant in model.graph.initializer if constant.name in needed]
+    value = lambda name: helper.make_tensor_value_info(name, TensorProto.DOUBLE, None)
+    graph = helper.make_graph(
+        kept[::-1], "tail", [value(tensor)], [value("camlens/scores")], constants
+    )
+    tail = helper.make_model(graph, opset_imports=model.opset_import, ir_version=model.ir_version)
+    session = ReferenceEvaluator(tail, new_ops=[Conv, ConvTranspose, MaxPool, Pad])
+    way = np.random.default_rng(0).standard_normal(act.shape) * (act > 0)
+    score = lambda moved: session.run(None, {tensor: moved})[0][np.arange(len(moved)), targets]
+    found = (score(act + STEP * way) - score(act - STEP * way)) / (2 * STEP)
+    expected = (gradient * way).sum((1, 2, 3))
+    return np.abs(found - expected).max() / np.abs(expected).max()
+
+
+def as_maps(array, shape):
+    """A framework's array in the layout that camlens gives, [N, C, h, w]: of tokens the last are the places."""
+    if array.ndim == 3:
+        return array[:, -shape[2] * shape[3] :].transpose(0, 2, 1).reshape(shape)
+    return array if array.shape == shape else array.transpose(0, 3, 1, 2)
+
+
+def check(folder, keep, differences):
+    """Notes each layer's error in 64 bits beside the arrays, and takes the programs away, which are large."""
+    arrays, found = np.load(folder / "reference.npz"), {}
+    for layer in json.loads((folder / "layers.json").read_text())["layers"]:
+        module = layer["module"]
+        path = folder / f"program-{module.replace('/', '-').replace('.', '-')}.onnx"
+        model = onnx.load(path)
+        unrolled(model.graph)
+        doubled(model.graph)
+        session = ReferenceEvaluator(model, new_ops=[Conv, ConvTranspose, MaxPool, Pad])
+        image = next(
+            value.name for value in model.graph.input if not value.name.startswith("camlens/")
+        )
+        targets = arrays["target"].astype(np.int64)[None]
+        feeds = {
+            image: arrays["x"].astype(np.float64),
+            "camlens/target": targets,
+            # No class is taken off.
+            "camlens/contrast": np.full_like(targets, -1),
+            "camlens/wanted": np.array([1], np.int64),
+        }
+        # Scores and probabilities come first.
+        act, gradient = session.run([value.name for value in model.graph.output[2:4]], feeds)
+        found[module] = relative(gradient, as_maps(arrays[f"grad|{module}"], gradient.shape))
+        title = f"{folder.parent.name} | {folder.name} | {module} | {found[module]:.0e}"
+        if differences:
+            title += f" | by differences {slope(model, layer['tensor'], act, gradient, arrays['target']):.0e}"
+        print(title, flush=True)
+    (folder / "exact.json").write_text(json.dumps(found, indent=1) + "\n")
+    for path in [] if keep else folder.glob("program-*.onnx"):
+        path.unlink()
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--into", type=Path, default=Path("target/zoo"))
+    parser.add_argument(
+        "--keep", action="store_true", help="leave camlens's programs where they are"
+    )
+    parser.add_argument(
+        "--differences",
+        action="store_true",
+        help="compare with differences of the file's scores, too",
+    )
+    parser.add_argument("architecture", nargs="+")
+    arguments = parser.parse_args()
+    for name in arguments.architecture:
+        for folder in sorted(path.parent for path in (arguments.into / name).glob("*/layers.json")):
+            check(folder, arguments.keep, arguments.differences)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,190 @@
+"""Golden arrays of Smooth Grad-CAM++ and Group-CAM: tests/golden/methods/*-samples.npz.
+
+    samples_torch.py --groupcam FILE
+
+FILE is the authors' cam/groupcam.py of GitHub wofmanaf/Group-CAM, commit 0b61fdd9fc14eb735b26779c5d6e3fac451a7af5;
+it is not in this repository. torch 2.15.0, torchcam 0.5.0, kornia 0.8.2 (which the authors' code blurs with).
+
+torch-cam draws its noise from torch; here it is given camlens's, made anew from the seed by the generator
+that src/explain/chance.rs describes.
+"""
+
+import argparse
+import importlib.util
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torchcam.methods import SmoothGradCAMpp
+
+from camlens_tools.golden import common
+from camlens_tools.golden import methods_torch as methods
+
+GROUPCAM_SHA256 = "70ef1d9e36858e84ea9d5f4d2927830e0eb05acfe8b6d6cd94621c81ff081dd7"
+SEED = 11
+SAMPLES = 5
+# In torch-cam the deviation itself, in the paper a part of the input's range.
+NOISE = 0.2
+
+
+def normal(count):
+    """SplitMix64, then Box and Muller, two draws a number."""
+    with np.errstate(over="ignore"):
+        state = np.uint64(SEED) + np.arange(1, 2 * count + 1, dtype=np.uint64) * np.uint64(
+            0x9E3779B97F4A7C15
+        )
+        state = (state ^ (state >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        state = (state ^ (state >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    unit = ((state ^ (state >> np.uint64(31))) >> np.uint64(11)).astype(np.float64) / 2**53
+    radius, turn = unit[0::2], unit[1::2]
+    return np.sqrt(-2 * np.log(1 - radius)) * np.cos(2 * np.pi * turn)
+
+
+class Noise:
+    """Stands where torch-cam keeps its distribution."""
+
+    def __init__(self, shape, deviation):
+        drawn = deviation * normal(SAMPLES * int(np.prod(shape)))
+        self.left = list(torch.from_numpy(drawn.astype(np.float32)).reshape(SAMPLES, *shape))
+
+    def sample(self, size):
+        noise = self.left.pop(0)
+        assert noise.shape == size
+        return noise
+
+
+def torch_cam(model, module, x, target):
+    """In 64 bits, since its denominators cancel; nothing where 32 bits move its own map by 10⁻⁴, which proves nothing."""
+    single = torch_cam_as_it_is(model, module, x, target)
+    double = torch_cam_as_it_is(model.double(), module, x.double(), target)
+    model.float()
+    own = common.max_diff(single, double)
+    print(f"torch-cam's own 32 bits - its 64 bits: {own:.1e}")
+    return double if own <= 1e-4 else None
+
+
+def torch_cam_as_it_is(model, module, x, target):
+    with SmoothGradCAMpp(
+        model, target_layer=module, num_samples=SAMPLES, std=NOISE, input_shape=x.shape[1:]
+    ) as cam:
+        cam._distrib = Noise(x.shape, NOISE)
+        model(x)
+        return cam(target)[0][0].numpy()
+
+
+def paper(model, module, x, target):
+    """Equations 6 to 10 in float64, with Grad-CAM++'s numerator; see src/explain/smoothgradcam_plus_plus.rs."""
+    kept = []
+
+    def gradient(x):
+        kept.clear()
+        hook = module.register_forward_hook(lambda _m, _i, output: kept.append(output))
+        score = model(x)[0, target]
+        hook.remove()
+        return torch.autograd.grad(score, kept)[0][0].double().numpy(), kept[0][
+            0
+        ].detach().double().numpy()
+
+    _, act = gradient(x)
+    noise = Noise(x.shape, NOISE * float(x.max() - x.min()))
+    grads = np.stack([gradient(x + noise.sample(x.shape))[0] for _ in range(SAMPLES)])
+    first, second, third = ((grads**power).mean(0) for power in (1, 2, 3))
+    below = 2 * second + act.sum((1, 2), keepdims=True) * third
+    alpha = np.divide(second, below, out=np.zeros_like(below), where=below != 0)
+    weights = (alpha * np.maximum(first, 0)).sum((1, 2))
+    return common.over_max(np.maximum(np.einsum("k,khw->hw", weights, act), 0))
+
+
+class Recorded:
+    """torch.nn.functional, of which one function keeps what goes in and comes out."""
+
+    def __init__(self):
+        self.groups = []
+
+    def __getattr__(self, name):
+        return getattr(F, name)
+
+    def interpolate(self, group, **options):
+        wide = F.interpolate(group, **options)
+        self.groups.append([group[0, 0].double().numpy(), wide])
+        return wide
+
+
+def group_cam(authors, model, module, x, target):
+    """The authors' map, and the same sum of their own groups and scores at the layer's size.
+
+    Enlarging is linear, so the one is the other enlarged, but for the cut at 0: the sum that is checked here is
+    taken before it.
+    """
+    authors.F = Recorded()
+    path = next(path for path, found in model.named_modules() if found is module)
+    cam = authors.GroupCAM(model, target_layer=path)
+    answers = []
+    hook = model.register_forward_hook(
+        lambda _m, _i, output: answers.append(float(F.softmax(output.double(), -1)[0, target]))
+    )
+    theirs = cam(x, target)
+    hook.remove()
+    # Of the image itself, then of the blurred one, then of one image for each group that is not flat.
+    base, scores = answers[1], answers[2:]
+    used = [(group, wide) for group, wide in authors.F.groups if wide.max() != wide.min()]
+    assert len(scores) == len(used)
+    small, large = 0.0, 0.0
+    for (group, wide), score in zip(used, scores, strict=True):
+        low, high = float(wide.min()), float(wide.max())
+        small = small + (score - base) * (group - low) / (high - low)
+        large = large + (score - base) * (wide[0, 0].double().numpy() - low) / (high - low)
+    if theirs is not None:
+        large = np.maximum(large, 0)
+        common.expect_close(
+            f"{path}: the sum of groups - the authors' map",
+            (large - large.min()) / (large.max() - large.min()),
+            theirs[0, 0].detach().numpy(),
+            1e-4,
+        )
+    wide = F.interpolate(
+        torch.from_numpy(small)[None, None], size=x.shape[2:], mode="bilinear", align_corners=False
+    )
+    print(
+        f"{path}: {len(used)} of {len(authors.F.groups)} groups, {(wide.numpy() < 0).mean():.0%} of the sum below 0"
+    )
+    return small
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--groupcam", required=True)
+    wanted = parser.parse_args()
+    common.expect_sha256(wanted.groupcam, GROUPCAM_SHA256)
+    spec = importlib.util.spec_from_file_location("groupcam", wanted.groupcam)
+    authors = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(authors)
+    # Their code asks for a GPU.
+    torch.nn.Module.cuda = torch.Tensor.cuda = lambda self: self
+
+    for name in methods.TINY:
+        model, x, classes, layers = methods.load(name)
+        for module in model.modules():
+            if hasattr(module, "inplace"):
+                module.inplace = False
+        arrays = {
+            "seed": np.array([SEED]),
+            "samples": np.array([SAMPLES]),
+            "noise": np.array([NOISE]),
+        }
+        for suffix, target in zip(("", "_other"), classes, strict=True):
+            for layer, module in layers.items():
+                found = torch_cam(model, module, x, target)
+                if found is None:
+                    print(f"{name}, {layer}{suffix}: left out")
+                else:
+                    arrays[f"smoothgradcam++{suffix}|{layer}|torch-cam"] = found
+                arrays[f"smoothgradcam++{suffix}|{layer}|paper"] = paper(model, module, x, target)
+                arrays[f"groupcam{suffix}|{layer}|sum"] = group_cam(
+                    authors, model, module, x, target
+                )
+        common.save(methods.OUT / f"{name}-samples.npz", arrays)
+
+
+if __name__ == "__main__":
+    main()
