@@ -12,26 +12,33 @@ import sys
 PACKAGE = pathlib.Path(__file__).resolve().parent / "camlens_tools"
 
 
-def scripts():
-    """Maps the name of every module that can be run to the first line of its docstring."""
-    found = {}
-    for path in sorted(PACKAGE.rglob("*.py")):
-        source = path.read_text(encoding="utf-8")
-        if 'if __name__ == "__main__":' in source:
-            parts = path.relative_to(PACKAGE).with_suffix("").parts
-            name = ".".join(part for part in parts if part != "__main__")
-            found[name] = (ast.get_docstring(ast.parse(source)) or "").split("\n")[0]
-    return found
+def is_script(path):
+    return path.is_file() and 'if __name__ == "__main__":' in path.read_text(encoding="utf-8")
+
+
+def find(name):
+    """The file of a script, or None."""
+    path = PACKAGE.joinpath(*name.split("."))
+    candidates = [path.with_suffix(".py"), path / "__main__.py"]
+    return next((file for file in candidates if is_script(file)), None)
+
+
+def usage():
+    """Every script with the first line of its docstring."""
+    lines = []
+    for path in filter(is_script, sorted(PACKAGE.rglob("*.py"))):
+        parts = path.relative_to(PACKAGE).with_suffix("").parts
+        name = ".".join(part for part in parts if part != "__main__")
+        about = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+        # The benchmark starts its workers itself.
+        if ".workers." not in name:
+            lines.append(f"  {name:34} {about.splitlines()[0]}")
+    return "usage: python3 tools NAME [ARGUMENTS]\n\n" + "\n".join(lines)
 
 
 def main():
-    known = scripts()
-    if len(sys.argv) < 2 or sys.argv[1] not in known:
-        # Workers are started by the benchmark, not by people.
-        listed = {name: about for name, about in known.items() if ".workers." not in name}
-        width = max(map(len, listed))
-        lines = [f"  {name:{width}}  {about}" for name, about in listed.items()]
-        sys.exit("usage: python3 tools NAME [ARGUMENTS]\n\n" + "\n".join(lines))
+    if len(sys.argv) < 2 or find(sys.argv[1]) is None:
+        sys.exit(usage())
     name = sys.argv.pop(1)
     sys.argv[0] = f"tools {name}"
     runpy.run_module(f"camlens_tools.{name}", run_name="__main__")

@@ -1,9 +1,9 @@
 """Writes a float32 ONNX graph with the standard library alone.
 
-The set-up must build a model on any machine with Python, and must give the same bytes on all
+The set-up has to build a model on any machine with Python, and has to give the same bytes on all
 of them, because model.toml pins the file's SHA-256. The `onnx` package would need numpy and
-protobuf wheels for every Python and platform; the part of the format that is needed here is
-small: a message is a run of (field number, wire type, value), as in onnx.proto3.
+protobuf wheels for every Python and platform. The part of the format that is needed here is small:
+a message is a sequence of (field number, wire type, value), as in onnx.proto3.
 """
 
 import struct
@@ -21,7 +21,7 @@ def varint(number):
 
 
 def field(number, value):
-    """One field: an int as a varint, a float as 32 bits, str and bytes with their length."""
+    """Encodes an int as a varint, a float as 32 bits, str and bytes with their length first."""
     if isinstance(value, int):
         return varint(number << 3) + varint(value)
     if isinstance(value, float):
@@ -45,21 +45,21 @@ def attribute(name, value):
 
 
 def value_info(name, shape):
-    """A float tensor's name and shape; a str in the shape is a free dimension's name."""
+    """A float tensor's ValueInfoProto. A str in the shape names a free dimension."""
     dims = [field(2 if isinstance(dim, str) else 1, dim) for dim in shape]
     tensor = field(1, FLOAT32) + field(2, fields(1, dims))
     return field(1, name) + field(2, field(1, tensor))
 
 
 class Graph:
-    """Collects nodes in the order of computation; every output's shape is written down."""
+    """A graph under construction. Nodes are added in topological order, each with its shape."""
 
     def __init__(self, name):
         self.name = name
         self.nodes, self.initializers, self.infos = [], [], []
 
     def constant(self, name, shape, values):
-        """`values`: an array('f') in row-major order."""
+        """Adds an initializer; `values` is an array("f") in row-major order."""
         raw = values.tobytes()
         assert len(raw) == 4 * _product(shape), name
         self.initializers.append(
@@ -75,13 +75,13 @@ class Graph:
         return output
 
     def model(self, inputs, outputs, opset, producer):
-        """The file's bytes; `inputs` and `outputs` are (name, shape) pairs."""
+        """The bytes of the file. `inputs` and `outputs` are (name, shape) pairs."""
         ends = {name for name, _ in outputs}
         inner = [value_info(*info) for info in self.infos if info[0] not in ends]
         graph = fields(1, self.nodes) + field(2, self.name) + fields(5, self.initializers)
         graph += fields(11, [value_info(*info) for info in inputs])
         graph += fields(12, [value_info(*info) for info in outputs]) + fields(13, inner)
-        ir_version = 8  # the one that came with opset 17
+        ir_version = 8  # released together with opset 17
         return (
             field(1, ir_version) + field(2, producer) + field(7, graph) + field(8, field(2, opset))
         )

@@ -1,9 +1,9 @@
-"""Reads a PyTorch state dict in the format before 1.6 without torch and without trusting it.
+"""Reads a PyTorch state dict in the format before 1.6, without torch and without running its code.
 
-Such a file is five pickles (magic number, protocol version, system facts, the state dict, the
-storages' keys) and then, for each key, an element count and the raw elements. The unpickler
-below builds nothing but ordered dicts and the notes that say where a tensor lies; every other
-name in the file is refused, so a file cannot run code.
+Such a file holds five pickles (magic number, protocol version, system information, the state dict,
+the keys of the storages) and then, for each key, an element count and the raw elements. The
+unpickler below builds only ordered dicts and tensor views; it refuses every other name in the file,
+so a file cannot run code.
 """
 
 import pickle
@@ -41,7 +41,7 @@ class _Unpickler(pickle.Unpickler):
 
 
 def load(path):
-    """The file's tensors by name, each in row-major order whatever its strides in the file."""
+    """The file's tensors by name, in row-major order whatever their strides in the file."""
     with open(path, "rb") as file:
 
         def unpickle():

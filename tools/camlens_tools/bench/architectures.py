@@ -1,15 +1,17 @@
-#!/usr/bin/env python3
-"""Measures what a gradient costs beside a plain pass: Grad-CAM at the default layer and at the first stage.
+"""Measures the cost of a gradient: Grad-CAM at the default layer and at the first stage.
 
-    architectures.py [--python PATH] [--rounds N] [NAME ...]
+    python3 tools bench.architectures [--python PATH] [--rounds N] [NAME ...]
 
-torchvision's architectures with random weights, exported once into bench/out. Contestants, in turns:
-- plain ONNX Runtime, one pass of the untouched file on a tensor that is ready; it is asked again right before
-  every other turn, which is held to that, since the machine's speed may change from one second to the next;
-- camlens, the whole HTTP request (PNG in, JSON out): predict, and Grad-CAM at two layers. The page also
-  says what of it the passes and the map took, by the answer's own `timing_ms`: decoding and resizing a
-  picture takes as long as a pass of a small network;
-- torch: a pass without gradients, and a pass with autograd's gradient of the class at the same layers.
+Uses torchvision's architectures with random weights, exported once into bench/out. The contestants
+take turns:
+- Plain ONNX Runtime: one pass of the untouched file on a prepared tensor. It runs again right
+  before every other turn, which is compared with that pass, because a machine's speed may change
+  from one second to the next.
+- camlens, the whole HTTP request (PNG in, JSON out): predict, and Grad-CAM at two layers. The
+  report also states how much of it the passes and the map took, from the response's own
+  `timing_ms`: decoding and resizing a picture takes as long as a pass of a small network.
+- torch: a pass without gradients, and a pass with autograd's gradient of the class at the same
+  layers.
 
 Writes docs/bench/architectures.md. Exit codes: 0 done, 1 something failed.
 """
@@ -18,15 +20,23 @@ import argparse
 import json
 import os
 import pathlib
-import subprocess
 import sys
 import urllib.parse
 
 from camlens_tools.bench import environment, machine, rounds
-from camlens_tools.bench.compare import BINARY, OUT, PICTURES, Model, models_folder, progress, say
-from camlens_tools.bench.processes import HERE, ROOT, Failure, Service, Worker
+from camlens_tools.bench.common import (
+    Failure,
+    Model,
+    ModelsFolder,
+    progress,
+    public_command,
+    run_module,
+    say,
+)
+from camlens_tools.bench.processes import Service, Worker
+from camlens_tools.paths import BENCH_DOCS, BENCH_OUT, BINARY, PICTURES, ROOT
 
-# torchvision's name: the modules of the default layer and of the first stage, and camlens's names of their outputs.
+# For each of torchvision's names, two layers: (module, camlens's name of its output).
 ARCHITECTURES = {
     "resnet50": {
         "default": ("layer4", "layer4.2.relu_2"),
@@ -45,30 +55,29 @@ ARCHITECTURES = {
         "first stage": ("encoder.layers.encoder_layer_0", "encoder.layers.encoder_layer_0.add_1"),
     },
 }
-MANIFEST = (
-    'file = "model.onnx"\n[input]\nsize = [224, 224]\nlayout = "nchw"\ncolor = "rgb"\nscale = 0.003921568627\n'
-    'mean = [0.485, 0.456, 0.406]\nstd = [0.229, 0.224, 0.225]\nfit = "stretch"\nresize = "bilinear"\n'
-)
+MANIFEST = """\
+file = "model.onnx"
+[input]
+size = [224, 224]
+layout = "nchw"
+color = "rgb"
+scale = 0.003921568627
+mean = [0.485, 0.456, 0.406]
+std = [0.229, 0.224, 0.225]
+fit = "stretch"
+resize = "bilinear"
+"""
 PICTURE = PICTURES / "chelsea.png"
 
 
 def exported(name, python):
-    """The folder of an architecture's model, made once."""
-    folder = OUT / "architectures" / name
+    """The model of an architecture, exported on first use."""
+    folder = BENCH_OUT / "architectures" / name
     if not (folder / "model.onnx").is_file():
         folder.mkdir(parents=True, exist_ok=True)
         say(f"exporting {name}")
-        command = [
-            str(python),
-            str(HERE / "workers" / "torch_gradient.py"),
-            name,
-            str(PICTURE),
-            "--export",
-            str(folder / "model.onnx"),
-        ]
-        run = subprocess.run(command, check=False, capture_output=True, text=True)
-        if run.returncode != 0:
-            raise Failure(f"{name}: {(run.stderr.strip().splitlines() or [run.returncode])[-1]}")
+        options = [name, PICTURE, "--export", folder / "model.onnx"]
+        run_module("bench.workers.torch_gradient", *options, python=python)
     (folder / "model.toml").write_text(MANIFEST, encoding="utf-8")
     return Model(name, folder, PICTURE)
 
@@ -80,28 +89,32 @@ def measure(name, python, args):
     def request(path, **options):
         query = urllib.parse.urlencode({"model": name, **options})
         ms, body = service.post(f"{path}?{query}", picture)
-        took = json.loads(body)["timing_ms"]
-        return ms, took["forward"] + took.get("explain", 0.0)
+        timing = json.loads(body)["timing_ms"]
+        return ms, timing["forward"] + timing.get("explain", 0.0)
 
-    with models_folder([model]) as folder:
+    with ModelsFolder([model]) as folder:
         service = Service(args.binary, folder, args.threads, name=f"camlens-{name}")
     try:
-        common = ["--threads", args.threads]
-        plain = Worker(python, "plain_ort.py", model.folder, PICTURE, *common, name=f"plain-{name}")
+        options = [PICTURE, "--threads", args.threads]
+        plain = Worker(python, "plain_ort", model.folder, *options, name=f"plain-{name}")
         workers.append(plain)
-        torch = Worker(python, "torch_gradient.py", name, PICTURE, *common, name=f"torch-{name}")
+        torch = Worker(python, "torch_gradient", name, *options, name=f"torch-{name}")
         workers.append(torch)
+
+        def grad_cam(layer):
+            return request("/v1/explain", method="gradcam", output="json", layer=layer)
+
         contestants = [
             rounds.Contestant("plain", plain.pid, lambda: plain.ask("forward")),
             rounds.Contestant("camlens predict", service.pid, lambda: request("/v1/predict")),
             rounds.Contestant("torch forward", torch.pid, lambda: torch.ask("forward")),
         ]
         for which, (module, layer) in layers.items():
-            key = f"camlens Grad-CAM, {which}"
-            options = {"method": "gradcam", "output": "json", "layer": layer}
             contestants += [
                 rounds.Contestant(
-                    key, service.pid, lambda options=options: request("/v1/explain", **options)
+                    f"camlens Grad-CAM, {which}",
+                    service.pid,
+                    lambda layer=layer: grad_cam(layer),
                 ),
                 rounds.Contestant(
                     f"torch gradient, {which}",
@@ -111,7 +124,7 @@ def measure(name, python, args):
             ]
         watch = rounds.Watch([service.pid, *(worker.pid for worker in workers)])
         say(f"{name}: {args.rounds} rounds of {len(contestants)} contestants")
-        taken, disturbed = rounds.alternate(
+        counted, disturbed = rounds.alternate(
             contestants,
             args.rounds,
             watch,
@@ -124,70 +137,75 @@ def measure(name, python, args):
         for worker in workers:
             worker.stop()
     return {
-        "summary": rounds.summary(taken, "plain"),
+        "summary": rounds.summary(counted, "plain"),
         "disturbed": disturbed,
         "versions": torch.hello["versions"],
     }
 
 
 def report(found):
-    told = found["machine"]
+    machine = found["machine"]
     lines = [
         "# What a gradient costs",
         "",
-        f"`{found['command']}` on {told['cpu']}, {told['cpus']} CPUs, {told['date']}, {found['threads']} threads, "
-        f"{found['rounds']} rounds. Made by bench/architectures.py, which says what is measured: ratios to a",
-        "plain pass of ONNX Runtime right before, medians. `passes and map` leaves out decoding the picture, HTTP and JSON.",
+        f"`{found['command']}` on {machine['cpu']}, {machine['cpus']} CPUs, {machine['date']}, "
+        f"{found['threads']} threads, {found['rounds']} rounds.",
+        "",
+        "Medians. Ratios are to a plain pass of ONNX Runtime right before. `passes and map` "
+        "excludes",
+        "decoding the picture, HTTP and JSON. [bench/README.md](../../bench/README.md) describes "
+        "the",
+        "method.",
         "",
     ]
     for name, part in found["architectures"].items():
-        lines += [
-            f"## {name}",
-            "",
-            "| contestant | median, ms | ratio to plain | passes and map |",
-            "|---|---:|---:|---:|",
-        ]
+        lines += [f"## {name}", ""]
+        lines.append("| contestant | median, ms | ratio to plain | passes and map |")
+        lines.append("|---|---:|---:|---:|")
         for key, entry in sorted(part["summary"].items()):
-            within = f"**{entry['inside_ratio']['median']:.2f}**" if "inside_ratio" in entry else ""
-            lines.append(
-                f"| {key} | {entry['ms']['median']:.1f} | {entry['ratio']['median']:.2f} | {within} |"
-            )
+            ms, ratio = entry["ms"]["median"], entry["ratio"]["median"]
+            inside = entry.get("inside_ratio")
+            inside = f"**{inside['median']:.2f}**" if inside else ""
+            lines.append(f"| {key} | {ms:.1f} | {ratio:.2f} | {inside} |")
         lines.append("")
     return "\n".join(lines).rstrip() + "\n"
 
 
-def main():
+def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument(
-        "names", nargs="*", metavar="NAME", help=f"of {', '.join(ARCHITECTURES)}; all"
-    )
-    parser.add_argument(
-        "--python",
-        default=os.environ.get("BENCH_PYTHON"),
-        help="a Python with onnxruntime and torchvision",
-    )
-    parser.add_argument("--rounds", type=int, default=11)
-    parser.add_argument("--patience", type=int, default=2)
-    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
-    parser.add_argument("--binary", type=pathlib.Path, default=BINARY)
+    add = parser.add_argument
+    add("names", nargs="*", metavar="NAME", help=f"of {', '.join(ARCHITECTURES)}; all")
+    python = os.environ.get("BENCH_PYTHON")
+    add("--python", default=python, help="a Python with onnxruntime and torchvision")
+    add("--rounds", type=int, default=11)
+    add("--patience", type=int, default=2)
+    add("--threads", type=int, default=len(os.sched_getaffinity(0)))
+    add("--binary", type=pathlib.Path, default=BINARY)
     args = parser.parse_args()
     unknown = set(args.names) - set(ARCHITECTURES)
     if unknown:
         parser.error(f"no such architecture: {', '.join(sorted(unknown))}")
+    return args
+
+
+def main():
+    args = parse_arguments()
     python = environment.interpreter(args.python, True)
     if not environment.has(python, "torch, torchvision, onnx"):
-        raise Failure(f"{python} lacks torch, torchvision or onnx (bench/requirements-peers.txt)")
+        raise Failure(
+            f"{python} lacks torch, torchvision or onnx (tools/requirements/bench-peers.txt)"
+        )
     names = args.names or list(ARCHITECTURES)
-    words = [pathlib.Path(word).name if "/" in word else word for word in sys.argv[1:]]
     found = {
-        "command": " ".join(["bench/architectures.py", *words]),
+        "command": public_command("bench.architectures", sys.argv[1:]),
         "machine": machine.describe(),
         "threads": args.threads,
         "rounds": args.rounds,
         "architectures": {name: measure(name, python, args) for name in names},
     }
-    (OUT / "architectures.json").write_text(json.dumps(found, indent=1), encoding="utf-8")
-    path = (ROOT / "docs" / "bench" if names == list(ARCHITECTURES) else OUT) / "architectures.md"
+    (BENCH_OUT / "architectures.json").write_text(json.dumps(found, indent=1), encoding="utf-8")
+    folder = BENCH_DOCS if names == list(ARCHITECTURES) else BENCH_OUT
+    path = folder / "architectures.md"
     path.write_text(report(found), encoding="utf-8")
     say(f"wrote {path.relative_to(ROOT)}")
 

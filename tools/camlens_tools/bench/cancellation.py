@@ -1,13 +1,12 @@
-#!/usr/bin/env python3
-"""Measures how long the cores still work on a Score-CAM that nobody waits for any more.
+"""Measures how long the cores keep working on a Score-CAM that nobody waits for any more.
 
-    cancellation.py [--rounds N] [--model ID] [--picture FILE] [--binary PATH]
+    python3 tools bench.cancellation [--rounds N] [--model ID] [--picture FILE] [--binary PATH]
 
-Three reasons to stop: the client closes its connection, the request's time is over, the service is told
-to shut down. Each is raised while masked passes run, at another moment of a pass each round. The kernel
-counts the CPU time of every thread of the service; the last moment at which that still grew, before
-half a second without, is the moment at which the cores are idle. The CPU time that is spent until then
-is given, too: other processes on the machine do not lengthen it.
+There are three reasons to stop: the client closes its connection, the request's deadline passes,
+the service is told to shut down. Each is raised while masked passes run, at another moment of a
+pass in each round. The kernel counts the CPU time of every thread of the service. The cores count
+as idle from the last moment at which that grew, before half a second without growth. The CPU time
+spent until then is reported, too, because other processes on the machine do not lengthen it.
 
 Exit codes: 0 done, 1 something failed.
 """
@@ -25,16 +24,20 @@ import tempfile
 import time
 
 from camlens_tools.bench import machine
-from camlens_tools.bench.processes import ROOT, Failure, Service
+from camlens_tools.bench.common import Failure, progress
+from camlens_tools.bench.processes import Service
+from camlens_tools.paths import BENCH_OUT, BINARY, MODELS, PICTURES
 
-WARM_UP_S = 2.0  # decoding and the first pass are over, masked passes run
-JITTER_S = (
-    0.6  # longer than a kernel and shorter than a batch, so that rounds meet different kernels
-)
-QUIET_S = 0.5  # cores that do nothing for so long are idle
+# By then decoding and the first pass are over, and masked passes run.
+WARM_UP_S = 2.0
+# Longer than a kernel and shorter than a batch, so that rounds meet different kernels.
+JITTER_S = 0.6
+# Cores that do nothing for this long are idle.
+QUIET_S = 0.5
 PATIENCE_S = 10.0
-GIVEN_UP = 12  # requests after which memory is looked at
-NOISE_S = 0.0005  # a timer of the service's network threads needs less than this between two looks
+# Timers of the service's network threads take less than this between two samples.
+NOISE_S = 0.0005
+ABANDONED_REQUESTS = 12
 CASES = ("client closes the connection", "deadline passes", "service is told to shut down")
 
 
@@ -63,7 +66,7 @@ def watch(service, raised):
         used = cpu_s(service.pid)
         if used is None or service.process.poll() is not None:
             break
-        # A thread that ended takes its time along, so the sum may fall.
+        # The time of a thread that ended is no longer counted, so the sum may fall.
         if used - last > NOISE_S:
             idle_since = time.perf_counter()
         spent_s += max(0.0, used - last)
@@ -72,11 +75,12 @@ def watch(service, raised):
 
 
 def begin(service, model, picture):
-    """Sends a request for a streamed Score-CAM and gives its socket, with the head of the answer read."""
+    """Requests a streamed Score-CAM; returns the socket once the response began, and the time."""
     connection = socket.create_connection(("127.0.0.1", service.connection.port))
     head = (
-        f"POST /v1/explain?model={model}&method=scorecam HTTP/1.1\r\nhost: localhost\r\ncontent-type: image/png\r\n"
-        f"accept: text/event-stream\r\ncontent-length: {len(picture)}\r\n\r\n"
+        f"POST /v1/explain?model={model}&method=scorecam HTTP/1.1\r\n"
+        "host: localhost\r\ncontent-type: image/png\r\naccept: text/event-stream\r\n"
+        f"content-length: {len(picture)}\r\n\r\n"
     )
     connection.sendall(head.encode() + picture)
     sent = time.perf_counter()
@@ -89,8 +93,8 @@ def wait_until(moment):
     time.sleep(max(0.0, moment - time.perf_counter()))
 
 
-def one(case, args, models, picture, jitter):
-    """One round: how long, and how much CPU time."""
+def measure(case, args, models, picture, jitter):
+    """One round: milliseconds until the cores are idle, and CPU milliseconds."""
     limit_s = WARM_UP_S + jitter
     settings = {"CAMLENS_DRAIN_TIMEOUT_MS": "0"}
     if case == CASES[1]:
@@ -114,11 +118,11 @@ def one(case, args, models, picture, jitter):
 
 
 def memory(args, models, picture):
-    """Anonymous memory, in MiB, after each of many requests that were given up."""
+    """Anonymous memory, in MiB, after each of many abandoned requests."""
     service = Service(args.binary, models, args.threads, name="cancellation")
     try:
         found = []
-        for _ in range(GIVEN_UP):
+        for _ in range(ABANDONED_REQUESTS):
             connection, sent = begin(service, args.model, picture)
             wait_until(sent + WARM_UP_S)
             connection.close()
@@ -129,56 +133,55 @@ def memory(args, models, picture):
         service.stop()
 
 
-def main():
+def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=7, help="of each case")
-    parser.add_argument("--model", default="vgg16-mri")
-    parser.add_argument(
-        "--picture", type=pathlib.Path, default=ROOT / "downloads" / "images" / "chelsea.png"
-    )
-    parser.add_argument(
-        "--binary", type=pathlib.Path, default=ROOT / "target" / "release" / "camlens"
-    )
-    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
-    args = parser.parse_args()
+    add = parser.add_argument
+    add("--rounds", type=int, default=7, help="of each case")
+    add("--model", default="vgg16-mri")
+    add("--picture", type=pathlib.Path, default=PICTURES / "chelsea.png")
+    add("--binary", type=pathlib.Path, default=BINARY)
+    add("--threads", type=int, default=len(os.sched_getaffinity(0)))
+    return parser.parse_args()
+
+
+def main():
+    args = parse_arguments()
     picture = args.picture.read_bytes()
-    chance = random.Random(1)
+    rng = random.Random(1)
     found = {case: [] for case in CASES}
     with tempfile.TemporaryDirectory(prefix="camlens-bench-") as models:
-        os.symlink((ROOT / "models" / args.model).resolve(), pathlib.Path(models) / args.model)
-        for turn in range(args.rounds):
+        os.symlink((MODELS / args.model).resolve(), pathlib.Path(models) / args.model)
+        for number in range(args.rounds):
             for case in CASES:
-                found[case].append(one(case, args, models, picture, chance.uniform(0, JITTER_S)))
-                if sys.stderr.isatty():
-                    print(
-                        f"\r\033[K  round {turn + 1} of {args.rounds}: {case}",
-                        end="",
-                        file=sys.stderr,
-                        flush=True,
-                    )
-        after = memory(args, models, picture)
+                jitter = rng.uniform(0, JITTER_S)
+                found[case].append(measure(case, args, models, picture, jitter))
+                progress(f"round {number + 1} of {args.rounds}: {case}")
+        memory_mib = memory(args, models, picture)
     if sys.stderr.isatty():
         print("\r\033[K", end="", file=sys.stderr)
+    report(found, memory_mib, args)
+    BENCH_OUT.mkdir(exist_ok=True)
+    text = json.dumps({**found, "anonymous memory, MiB": memory_mib}, indent=1)
+    (BENCH_OUT / "cancellation.json").write_text(text + "\n", encoding="utf-8")
+
+
+def report(found, memory_mib, args):
+    cpu, load = machine.describe()["cpu"], os.getloadavg()[0]
+    print(f"{args.model}, Score-CAM, {args.threads} threads, {cpu}, load {load:.1f}\n")
     print(
-        f"{args.model}, Score-CAM, {args.threads} threads, {machine.describe()['cpu']}, load {os.getloadavg()[0]:.1f}\n"
-    )
-    print(
-        "| reason to stop | until the cores are idle, median ms | largest | CPU time meanwhile, median ms | rounds |"
+        "| reason to stop | until the cores are idle, median ms | largest "
+        "| CPU time meanwhile, median ms | rounds |"
     )
     print("|---|---:|---:|---:|---:|")
     for case, rounds in found.items():
-        times = [one["ms"] for one in rounds]
-        cpu = statistics.median(one["cpu_ms"] for one in rounds)
-        print(
-            f"| {case} | {statistics.median(times):.0f} | {max(times):.0f} | {cpu:.0f} | {len(times)} |"
-        )
+        ms = [one["ms"] for one in rounds]
+        cpu_ms = statistics.median(one["cpu_ms"] for one in rounds)
+        median = statistics.median(ms)
+        print(f"| {case} | {median:.0f} | {max(ms):.0f} | {cpu_ms:.0f} | {len(ms)} |")
+    half = ABANDONED_REQUESTS // 2
     print(
-        f"\nAnonymous memory after {GIVEN_UP // 2} requests that were given up: {after[GIVEN_UP // 2 - 1]:.0f} MiB; "
-        f"after {GIVEN_UP}: {after[-1]:.0f} MiB."
-    )
-    (ROOT / "bench" / "out").mkdir(exist_ok=True)
-    (ROOT / "bench" / "out" / "cancellation.json").write_text(
-        json.dumps({**found, "anonymous memory, MiB": after}, indent=1) + "\n", encoding="utf-8"
+        f"\nAnonymous memory after {half} abandoned requests: {memory_mib[half - 1]:.0f} MiB; "
+        f"after {ABANDONED_REQUESTS}: {memory_mib[-1]:.0f} MiB."
     )
 
 

@@ -1,6 +1,6 @@
-"""The bars: every contestant's time as a multiple of a plain ONNX Runtime pass, as one SVG.
+"""Draws every contestant's time as a multiple of a plain ONNX Runtime pass, as one SVG of bars.
 
-Drawn by hand, so that it needs no library and takes the reader's light or dark for its own.
+Written by hand, so it needs no library and follows the reader's light or dark theme.
 """
 
 from xml.sax.saxutils import escape
@@ -63,13 +63,16 @@ def draw(found):
     command = f"{found['threads']} threads, {found['machine']['cpu']}, {found['machine']['date']}"
     return "\n".join(
         [
-            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" height="{height}" role="img" '
+            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" '
+            f'width="{WIDTH}" height="{height}" role="img" '
             'aria-labelledby="title about">',
             '<title id="title">Time as a multiple of a plain ONNX Runtime pass</title>',
             f'<desc id="about">{escape(described(groups))}</desc>',
             f"<style>{STYLE}\n</style>",
-            '<text class="title" x="16" y="30">Time of one explanation, as a multiple of plain ONNX Runtime</text>',
-            f'<text class="quiet" x="16" y="52">shorter is better; camlens: the whole HTTP request; '
+            '<text class="title" x="16" y="30">Time of one explanation, as a multiple of plain '
+            "ONNX Runtime</text>",
+            '<text class="quiet" x="16" y="52">shorter is better; camlens: the whole HTTP '
+            "request; "
             f"medians, whiskers are quartiles; {escape(command)}</text>",
             *body,
             "</svg>",
@@ -83,14 +86,17 @@ def one_bar(bar, y, scale):
     low, high = LABELS + bar["low"] * scale, LABELS + bar["high"] * scale
     middle = y + BAR / 2
     yield f'<text x="{LABELS - 10}" y="{y + 13}" text-anchor="end">{escape(bar["label"])}</text>'
-    yield f'<rect class="{bar["kind"]}" x="{LABELS}" y="{y}" width="{bar["median"] * scale:.1f}" height="{BAR}" rx="2"/>'
+    yield (
+        f'<rect class="{bar["kind"]}" x="{LABELS}" y="{y}" width="{bar["median"] * scale:.1f}" '
+        f'height="{BAR}" rx="2"/>'
+    )
     if high - low > 3:
         yield f'<line class="whisker" x1="{low:.1f}" y1="{middle}" x2="{high:.1f}" y2="{middle}"/>'
     yield f'<text class="value" x="{max(end, high) + 8:.1f}" y="{y + 13}">{bar["median"]:.2f}</text>'
 
 
 def bar_groups(found):
-    """`[(title, what 1 is, [bar, …])]`."""
+    """`[(title, meaning of 1, [bar, ...])]`."""
     groups = []
     for model, speed in found["speed"].items():
         bars = [

@@ -1,4 +1,4 @@
-"""The figures as a page of tables; chart.py draws them."""
+"""Writes the figures of bench.compare as a page of tables, with the chart of comparison_chart."""
 
 from camlens_tools.bench import comparison_chart as chart
 
@@ -11,7 +11,8 @@ NAMES = {
     "camlens predict": "**camlens** predict, whole HTTP request",
     "camlens gradcam": "**camlens** Grad-CAM, whole HTTP request",
     "camlens gradcam++": "**camlens** Grad-CAM++, whole HTTP request",
-    "camlens gradcam++ overlay": "**camlens** Grad-CAM++, whole HTTP request, answered by an overlay PNG",
+    "camlens gradcam++ overlay": "**camlens** Grad-CAM++, whole HTTP request, answered by an "
+    "overlay PNG",
     "camlens scorecam": "**camlens** Score-CAM, whole HTTP request",
     "torch forward": "torch, forward alone (`no_grad`)",
     "torch-cam gradcam": "torch-cam, Grad-CAM",
@@ -48,13 +49,20 @@ def lines(found):
     yield "|---|---|"
     yield f"| Date | {machine['date']} |"
     yield f"| Command | `{found['command'].strip()}` |"
-    yield f"| Machine | {machine['cpu']}, {machine['cpus']} CPUs, {machine['memory_gib']} GiB; {machine['system']} |"
+    yield (
+        f"| Machine | {machine['cpu']}, {machine['cpus']} CPUs, {machine['memory_gib']} GiB; "
+        f"{machine['system']} |"
+    )
     yield f"| Threads | {found['threads']}, for every contestant |"
     yield (
-        f"| Versions | {', '.join(f'{name} {version}' for name, version in found['versions'].items())}, "
+        "| Versions | "
+        f"{', '.join(f'{name} {version}' for name, version in found['versions'].items())}, "
         f"Python {machine['python']} |"
     )
-    yield f"| Load average | {load(found['load_at_start'])} at the start, {load(found['load_at_end'])} at the end |"
+    yield (
+        f"| Load average | {load(found['load_at_start'])} at the start, "
+        f"{load(found['load_at_end'])} at the end |"
+    )
     for note in dict.fromkeys(found["notes"]):
         yield f"| Note | {note} |"
     for model, speed in found["speed"].items():
@@ -102,7 +110,8 @@ def quiet(part):
     others = max(item["others"] for item in part["rounds"])
     count = len(part["rounds"])
     return (
-        f"{count} round{'s' * (count != 1)}, in whose least quiet turn other processes took {others:.0%} of the "
+        f"{count} round{'s' * (count != 1)}, in whose least quiet turn other processes took "
+        f"{others:.0%} of the "
         f"CPU; rounds disturbed, over 5 %, and repeated where time allowed: {part['disturbed']}."
     )
 
@@ -122,7 +131,8 @@ def score_cam_table(parts, all_channels):
         if "peer" in part:
             peer = part["peer"]
             yield (
-                f"| {model} | pytorch-grad-cam, Score-CAM | {part['channels'] + 1} | {peer['ms'] / 1e3:.2f} "
+                f"| {model} | pytorch-grad-cam, Score-CAM | {part['channels'] + 1} | "
+                f"{peer['ms'] / 1e3:.2f} "
                 f"| {peer['ratio']:.2f} | |"
             )
     for model, part in parts.items():
@@ -153,11 +163,16 @@ def timing_table(speeds):
             cells = " | ".join(f"{entry.get(step, 0):.1f}" for step in steps)
             yield f"| {model} | {key.replace('camlens ', '')} | {cells} |"
     yield ""
-    yield "Medians of the answers' own `timing_ms`; the rest is HTTP, queueing and writing the answer."
+    yield (
+        "Medians of the answers' own `timing_ms`; the rest is HTTP, queueing and writing the "
+        "answer."
+    )
 
 
 def memory_tables(memory):
-    yield "| model | file | camlens, RSS | plain session, RSS | ratio | peak: camlens, plain, ratio |"
+    yield (
+        "| model | file | camlens, RSS | plain session, RSS | ratio | peak: camlens, plain, ratio |"
+    )
     yield "|---|---:|---:|---:|---:|---:|"
     for model, entry in memory.items():
         ours, plain = entry["camlens"]["single"], entry["plain"]["single"]
@@ -168,12 +183,17 @@ def memory_tables(memory):
         )
     yield ""
     yield (
-        "MiB. camlens: the whole process with that model alone, after 5 Grad-CAM++ requests. Plain session: what the "
-        "same ONNX Runtime library and one session of the untouched model add to a process, after 5 passes. Each is the middle one of three "
+        "MiB. camlens: the whole process with that model alone, after 5 Grad-CAM++ requests. "
+        "Plain session: what the "
+        "same ONNX Runtime library and one session of the untouched model add to a process, "
+        "after 5 passes. Each is the middle one of three "
         "processes. The peak is from the start on, loading included."
     )
     yield ""
-    yield "| model | of camlens' RSS: private | mapped files | PSS | after a batch of 8: camlens, plain, ratio |"
+    yield (
+        "| model | of camlens' RSS: private | mapped files | PSS | after a batch of 8: camlens, "
+        "plain, ratio |"
+    )
     yield "|---|---:|---:|---:|---:|"
     for model, entry in memory.items():
         ours, batch, plain = (
@@ -187,6 +207,7 @@ def memory_tables(memory):
         )
     yield ""
     yield (
-        "The mapped files are the model's weights, which the kernel can drop and read again, and the libraries. "
+        "The mapped files are the model's weights, which the kernel can drop and read again, and "
+        "the libraries. "
         "A batch of 8 is what Score-CAM runs."
     )

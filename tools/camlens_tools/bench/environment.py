@@ -1,26 +1,30 @@
-"""The Python that the workers run in: one that is named, or a virtual environment of our own."""
+"""The Python that the workers run in: a named one, or the benchmark's own virtual environment."""
 
 import pathlib
 import subprocess
 import sys
 
-from camlens_tools.bench.processes import HERE, ROOT, Failure
+from camlens_tools.bench.common import Failure
+from camlens_tools.paths import REQUIREMENTS, ROOT
 
 VENV = ROOT / ".venv-bench"
 
 
 def interpreter(named, peers):
-    """A Python with onnxruntime, numpy and Pillow; with torch and the peers too, if asked and it can be."""
+    """A Python with onnxruntime, numpy and Pillow, and with torch and the peers if `peers`."""
     if named:
-        # absolute(), not resolve(): an environment's python is a link, and is known by its place.
+        # absolute(), not resolve(): an environment's python is a link that finds it by its own
+        # path.
         python = pathlib.Path(named).absolute()
         if not has(python, "numpy, onnxruntime, PIL"):
-            raise Failure(f"{python} lacks onnxruntime, numpy or Pillow (bench/requirements.txt)")
+            raise Failure(
+                f"{python} lacks onnxruntime, numpy or Pillow (tools/requirements/bench.txt)"
+            )
         return python
     python = VENV / "bin" / "python"
-    install("requirements.txt", "onnxruntime, numpy and Pillow")
+    install("bench.txt", "onnxruntime, numpy and Pillow")
     if peers:
-        install("requirements-peers.txt", "torch and the peers, some gigabytes")
+        install("bench-peers.txt", "torch and the peers, some gigabytes")
     return python
 
 
@@ -33,8 +37,8 @@ def has(python, modules):
 
 
 def install(requirements, what):
-    """Once for each version of the list."""
-    wanted = (HERE / requirements).read_text(encoding="utf-8")
+    """Installs a requirements file, once for each version of it."""
+    wanted = (REQUIREMENTS / requirements).read_text(encoding="utf-8")
     done = VENV / requirements
     if done.is_file() and done.read_text(encoding="utf-8") == wanted:
         return
@@ -48,7 +52,8 @@ def install(requirements, what):
             != 0
         ):
             raise Failure(
-                f"{sys.executable} cannot make a virtual environment (Debian: apt install python3-venv)"
+                f"{sys.executable} cannot make a virtual environment (Debian: apt install "
+                "python3-venv)"
             )
         (VENV / ".gitignore").write_text("*\n", encoding="utf-8")
     print(f"bench: installing {what} into {VENV.name}", flush=True)
@@ -62,7 +67,7 @@ def install(requirements, what):
         "--only-binary",
         ":all:",
         "--requirement",
-        str(HERE / requirements),
+        str(REQUIREMENTS / requirements),
     ]
     run = subprocess.run(
         command, check=False, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True

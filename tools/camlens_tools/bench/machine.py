@@ -1,4 +1,4 @@
-"""Where and with what the figures were taken."""
+"""Describes the machine and the binary that the figures come from."""
 
 import os
 import pathlib
@@ -32,7 +32,7 @@ def describe():
 
 
 def camlens_version(binary, root):
-    """The binary's own version, and the commit of the checkout that it was built from."""
+    """The binary's version, and the commit of the checkout that it was built from."""
 
     def first_line(*command):
         run = subprocess.run(command, check=False, capture_output=True, text=True, cwd=root)

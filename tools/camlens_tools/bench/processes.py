@@ -1,4 +1,4 @@
-"""The contestants as processes: workers that talk JSON lines, and the camlens service."""
+"""The contestants as processes: workers that speak JSON lines, and the camlens service."""
 
 import http.client
 import json
@@ -8,19 +8,13 @@ import socket
 import subprocess
 import time
 
-HERE = pathlib.Path(__file__).resolve().parent
-ROOT = HERE.parent
-LOGS = HERE / "out" / "logs"
+from camlens_tools import modules
+from camlens_tools.bench.common import Failure, Skipped
+from camlens_tools.paths import BENCH_OUT, ROOT, RUNTIME_LIBRARY
+
+LOGS = BENCH_OUT / "logs"
 READY_TIMEOUT_S = 180
 REQUEST_TIMEOUT_S = 3600
-
-
-class Failure(Exception):
-    """Something that ends the benchmark, in one line."""
-
-
-class Skipped(Exception):
-    """A contestant that cannot run here, and why, in one line."""
 
 
 def open_log(name):
@@ -29,17 +23,20 @@ def open_log(name):
 
 
 def tail(name):
-    """The last line of a process's log: usually the reason why it ended."""
+    """The last line of a process's log, usually the reason why it ended."""
     lines = (LOGS / (name + ".log")).read_text(encoding="utf-8").strip().splitlines()
-    return lines[-1] if lines else "it said nothing"
+    return lines[-1] if lines else "its log is empty"
 
 
 class Worker:
-    """A Python process that does one thing at a time, when told; the rest of the time it sleeps."""
+    """A Python process that runs one action at a time on request, and otherwise sleeps.
+
+    `script` is a module of camlens_tools.bench.workers.
+    """
 
     def __init__(self, python, script, *arguments, name):
         self.name = name
-        command = [str(python), str(HERE / "workers" / script), *map(str, arguments)]
+        command = modules.command(f"bench.workers.{script}", *arguments, python=python)
         with open_log(name) as log:
             self.process = subprocess.Popen(
                 command,
@@ -47,18 +44,19 @@ class Worker:
                 stdout=subprocess.PIPE,
                 stderr=log,
                 text=True,
-                cwd=HERE / "workers",
+                cwd=ROOT,
+                env=modules.environment(),
             )
         self.pid = self.process.pid
         try:
-            self.hello = self.answer()
+            self.hello = self.read_message()
         except Failure as failure:
             raise Skipped(str(failure)) from failure
         if "skipped" in self.hello:
             self.stop()
             raise Skipped(self.hello["skipped"])
 
-    def answer(self):
+    def read_message(self):
         line = self.process.stdout.readline()
         if not line:
             self.process.wait()
@@ -66,10 +64,10 @@ class Worker:
         return json.loads(line)
 
     def ask(self, action, **arguments):
-        """Milliseconds that the action took, by the worker's own clock."""
+        """Runs an action; returns its milliseconds by the worker's own clock."""
         self.process.stdin.write(json.dumps(dict(arguments, do=action)) + "\n")
         self.process.stdin.flush()
-        return self.answer()["ms"]
+        return self.read_message()["ms"]
 
     def stop(self):
         self.process.stdin.close()
@@ -78,21 +76,24 @@ class Worker:
 
 
 class Service:
-    """`camlens serve` on a free port with the models of one folder, asked over one kept connection."""
+    """`camlens serve` on a free port with the models of one folder, over one kept-alive "
+    "connection."""
 
     def __init__(self, binary, models, threads, name="camlens", settings=None):
         self.name = name
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
-        usual = {
+        defaults = {
             "CAMLENS_THREADS": str(threads),
             "CAMLENS_LOG_LEVEL": "warn",
             "CAMLENS_REQUEST_TIMEOUT_MS": str(REQUEST_TIMEOUT_S * 1000),
-            "CAMLENS_RUNTIME": str(ROOT / "runtime" / "libonnxruntime.so"),
+            "CAMLENS_RUNTIME": str(RUNTIME_LIBRARY),
         }
-        # Nobody's own CAMLENS_ variables may change what is measured.
-        plain = {key: value for key, value in os.environ.items() if not key.startswith("CAMLENS_")}
+        # CAMLENS_ variables of the user's shell must not change what is measured.
+        inherited = {
+            key: value for key, value in os.environ.items() if not key.startswith("CAMLENS_")
+        }
         command = [str(binary), "serve", "--listen", f"127.0.0.1:{port}", "--models", str(models)]
         started = time.perf_counter()
         with open_log(name) as log:
@@ -102,7 +103,7 @@ class Service:
                 stdout=log,
                 stderr=log,
                 cwd=ROOT,
-                env={**plain, **usual, **(settings or {})},
+                env={**inherited, **defaults, **(settings or {})},
             )
         self.pid = self.process.pid
         self.connection = http.client.HTTPConnection("127.0.0.1", port, timeout=REQUEST_TIMEOUT_S)
@@ -130,16 +131,16 @@ class Service:
         raise Failure(f"camlens was not ready after {READY_TIMEOUT_S} s: {tail(self.name)}")
 
     def connect(self):
-        """Opens the connection anew where the server has closed it for idleness."""
+        """Reopens the connection if the server has closed it as idle."""
         try:
             self.connection.request("GET", "/health/live")
             self.connection.getresponse().read()
         except (OSError, http.client.HTTPException):
-            self.connection.close()  # the next request opens it
+            self.connection.close()  # the next request reopens it
             self.connection.connect()
 
     def post(self, path, picture):
-        """One request, from its first byte out to its last byte in: milliseconds, and the body."""
+        """Sends one request; returns (milliseconds from first byte out to last byte in, body)."""
         self.connect()
         start = time.perf_counter()
         self.connection.request("POST", path, body=picture, headers={"Content-Type": "image/png"})
@@ -151,7 +152,7 @@ class Service:
         return ms, body
 
     def memory_mib(self):
-        """What the kernel says of the process, in MiB."""
+        """The kernel's memory figures of the process, in MiB."""
         found = {}
         for file, fields in (
             ("status", ("VmRSS", "VmHWM", "RssAnon", "RssFile")),

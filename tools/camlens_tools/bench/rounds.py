@@ -1,12 +1,12 @@
-"""Taking turns: every contestant once a round, in a new order each round, one at a time.
+"""Runs contestants in turns: each once a round, in a new order each round, one at a time.
 
-On a shared machine a figure is worth what the quiet around it was worth. Each turn is therefore
-watched: what share of the CPU other processes took while it ran. A round with a disturbed turn
-is repeated, a limited number of times, and the report says how many were. The CPU time that a
-contestant itself took is counted beside the clock's: waiting for a core has no part in it.
+On a shared machine a figure is only as good as the quiet around it. Every turn is therefore
+watched: what share of the CPU did other processes use meanwhile? A round with a disturbed turn is
+repeated, a limited number of times, and the report says how many were. The contestant's own CPU
+time is counted beside the wall clock, because waiting for a core does not add to it.
 
-Some machines change their speed within a second. Short turns can therefore have a companion, which is asked
-right before each of them, and to which they are held.
+Some machines change their speed within a second. Short turns can therefore have a companion: a call
+of another contestant right before each turn, to which the turn is compared.
 """
 
 import os
@@ -16,17 +16,22 @@ import statistics
 import time
 from collections import namedtuple
 
-SETTLE_S = 0.2  # until the threads of the one before sleep: ONNX Runtime's, by default, spin on for up to 65 ms
-WARM_S = 0.05  # a core that slept takes some tens of milliseconds to run at its speed again, on a virtual machine anyway
-COUNTED_S = 0.1  # calls that are shorter are repeated, and their median counts
-DISTURBED = 0.05  # the share of all CPU time taken by others from which a turn counts as disturbed
+# Time for the previous contestant's threads to sleep: by default ONNX Runtime's spin for up to 65
+# ms.
+SETTLE_S = 0.2
+# On a virtual machine, a core that slept needs some tens of milliseconds to reach full speed.
+WARM_S = 0.05
+# Shorter calls are repeated, and their median counts.
+COUNTED_S = 0.1
+# A turn counts as disturbed when other processes take more than this share of all CPU time.
+DISTURBED = 0.05
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 Contestant = namedtuple("Contestant", "key pid call")
 
 
 class Watch:
-    """Counts the CPU time that went to others than `pids` and this process."""
+    """Measures the CPU time of all processes except `pids` and this one."""
 
     def __init__(self, pids):
         self.pids = [*pids, os.getpid()]
@@ -38,7 +43,7 @@ class Watch:
     def our_ticks(self):
         total = 0
         for pid in self.pids:
-            # The name, in brackets, may hold spaces; the fields are counted after it.
+            # The name, in parentheses, may contain spaces, so count fields after it.
             fields = (
                 pathlib.Path(f"/proc/{pid}/stat")
                 .read_text(encoding="utf-8")
@@ -49,14 +54,14 @@ class Watch:
         return total
 
     def share_of_others(self):
-        """Of what all CPUs could have given since `start`; the tick is 10 ms, so keep turns longer."""
+        """Their share of all CPU time since `start`. A tick is 10 ms, so turns must be longer."""
         elapsed = max(time.monotonic() - self.clock, 1e-3) * (os.cpu_count() or 1) * TICKS_PER_S
         others = (machine_ticks() - self.busy) - (self.our_ticks() - self.ours)
         return max(0.0, others / elapsed)
 
 
 def cpu_ms(pid):
-    """CPU time of all threads of a process so far; the kernel counts it in nanoseconds."""
+    """CPU time of all threads of a process so far, from the kernel's nanosecond counters."""
     tasks = pathlib.Path(f"/proc/{pid}/task")
     return (
         sum(
@@ -68,7 +73,7 @@ def cpu_ms(pid):
 
 
 def machine_ticks():
-    """Busy ticks of all CPUs, those stolen by the hypervisor included."""
+    """Busy ticks of all CPUs, including those stolen by the hypervisor."""
     with open("/proc/stat", encoding="ascii") as file:
         user, nice, system, _idle, _iowait, irq, softirq, steal = map(
             int, file.readline().split()[1:9]
@@ -77,12 +82,13 @@ def machine_ticks():
 
 
 def alternate(contestants, rounds, watch, say, warm=True, attempts=3, companion=None):
-    """Returns the rounds, each `{"ms": {key: ms}, "inside": {key: ms}, "beside": {key: ms}, "cpu": {key: ms}, "others": share}`,
-    and how many were disturbed.
+    """Returns (rounds, how many were disturbed).
 
-    A turn is, if `warm`, calls that fill the caches and wake the cores, and one or several that count. A call gives milliseconds, or them and how many
-    of them were spent `inside`. `beside` is what the contestant `companion`, if there is one, took right before the turn.
-    When `attempts` times the wanted rounds did not bring enough quiet ones, the least disturbed of the others fill up.
+    A round is {"ms", "inside", "beside", "cpu": each {contestant: ms}, "others": share}. A turn is,
+    if `warm`, calls that fill the caches and wake the cores, then one or more calls that count. A
+    call returns its milliseconds, or (milliseconds, of which inside the model). `beside` is the
+    time of the contestant `companion`, if there is one, right before the turn. When `attempts`
+    times the wanted rounds did not bring enough quiet ones, the least disturbed others fill up.
     """
     order, generator = list(contestants), random.Random(0)
     quiet, disturbed = [], []
@@ -108,7 +114,7 @@ def alternate(contestants, rounds, watch, say, warm=True, attempts=3, companion=
 
 
 def turn(contestant, warm):
-    """The calls that count: their milliseconds, those inside them if they tell, and their CPU time."""
+    """The median milliseconds of a turn's calls, of the part inside if known, and its CPU time."""
     if warm:
         repeated(contestant.call, WARM_S)
     before = cpu_ms(contestant.pid)
@@ -119,7 +125,7 @@ def turn(contestant, warm):
 
 
 def repeated(call, seconds):
-    """What calls give, one at least, until so many seconds have passed."""
+    """The results of calls, at least one, until so many seconds have passed."""
     end = time.monotonic() + seconds
     given = [call()]
     while time.monotonic() < end:
@@ -137,21 +143,24 @@ def spread(values):
 
 
 def summary(rounds, denominator):
-    """For every contestant its milliseconds, and its ratios to its companion, or else to the denominator of the same round."""
+    """Spreads of every contestant's milliseconds and ratios.
 
-    def told(key):
+    Ratios are to its companion, or else to the contestant `denominator` of the same round.
+    """
+
+    def figures(key):
         ratios = {
             "ms": spread(item["ms"][key] for item in rounds),
-            "ratio": spread(item["ms"][key] / held_to(item, key) for item in rounds),
+            "ratio": spread(item["ms"][key] / reference_ms(item, key) for item in rounds),
             "cpu_ratio": spread(item["cpu"][key] / item["cpu"][denominator] for item in rounds),
         }
         if key in rounds[0]["inside"]:
             ratios["inside_ratio"] = spread(
-                item["inside"][key] / held_to(item, key) for item in rounds
+                item["inside"][key] / reference_ms(item, key) for item in rounds
             )
         return ratios
 
-    def held_to(item, key):
+    def reference_ms(item, key):
         return item["beside"].get(key, item["ms"][denominator])
 
-    return {key: told(key) for key in rounds[0]["ms"]}
+    return {key: figures(key) for key in rounds[0]["ms"]}

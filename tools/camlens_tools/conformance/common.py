@@ -1,20 +1,21 @@
-"""What zoo.py and keras_zoo.py share: the choice of images, and the folders that they write."""
+"""Shared by zoo.py and keras_zoo.py: the choice of images, and the folders that they write."""
 
 import json
 
 import numpy as np
 import onnx
-import onnxruntime
+
+from camlens_tools.onnx_session import inner_tensors, session_with_outputs
 
 BATCH = 2
 IMAGES_TRIED = 16
-# Large inputs have so many activations that another image hardly helps, and take long.
+# Large inputs take long and have so many activations that another image hardly helps.
 LARGE_IMAGES_TRIED = 4
-# Noise on the input about as large as what rounding does to the activations, which are around 1.
+# Noise on the input, about as large as the rounding errors of activations, which are around 1.
 ROUNDING = 5e-7
-# An image is taken when the noise changes its gradients by less.
+# An image is accepted when the noise changes its gradients by at most this.
 HEALTHY = 1e-5
-# A layer's tensor in the ONNX file holds what the module gives, up to rounding.
+# A layer's tensor in the ONNX file equals the module's output up to rounding.
 SAME = 1e-4
 
 
@@ -24,11 +25,15 @@ def pair(size):
 
 
 def relative(a, b):
+    """The largest difference as a part of the largest magnitude of `b`."""
     return float(np.abs(a - b).max() / np.abs(b).max())
 
 
 def choose(size, probe):
-    """The first images whose gradients rounding does not change; `probe` makes one and all that belongs to it."""
+    """Batches the first images whose gradients rounding does not change, or the best there are.
+
+    `probe` makes one image with its scores, activations and gradients.
+    """
     tried = []
     for _ in range(LARGE_IMAGES_TRIED if max(pair(size)) > 112 else IMAGES_TRIED):
         tried.append(probe())
@@ -51,61 +56,47 @@ def choose(size, probe):
     return found
 
 
-def tie(path, x, acts):
-    """{module: tensor}: exporters name tensors as they please, so a layer is found by what it holds."""
+def match_layers(path, x, acts):
+    """{module: tensor or None}: the tensor of the ONNX file that holds a module's output."""
     model = onnx.load(path)
-    names = [
-        name
-        for node in model.graph.node
-        for name in node.output
-        if name and node.op_type != "Constant"
-    ]
-    known = {output.name for output in model.graph.output}
-    model.graph.output.extend(
-        onnx.helper.make_empty_tensor_value_info(n) for n in names if n not in known
-    )
-    options = onnxruntime.SessionOptions()
-    # Fusions would remove tensors that are asked for.
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    options.intra_op_num_threads = 1
-    session = onnxruntime.InferenceSession(
-        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
-    )
+    names = inner_tensors(model)
+    session = session_with_outputs(model, names, threads=1)
     del model
     values = session.run(names, {session.get_inputs()[0].name: x[:1]})
-    tied = {}
+    matched = {}
     for module, act in acts.items():
         same = (
-            n
-            for n, v in zip(names, values)
-            if v.shape == (1, *act.shape[1:])
-            and v.dtype == np.float32
-            and relative(v, act[:1]) <= SAME
+            name
+            for name, value in zip(names, values)
+            if value.shape == (1, *act.shape[1:])
+            and value.dtype == np.float32
+            and relative(value, act[:1]) <= SAME
         )
-        tied[module] = next(same, None)
-    return tied
+        matched[module] = next(same, None)
+    return matched
 
 
 def manifest(size, layers):
-    """Preprocessing that changes nothing, and the early layer as the one that is ready."""
+    """A model.toml with identity preprocessing and the early layer as the default."""
     return (
         f'file = "model.onnx"\ndefault_layer = "{layers[0]["module"]}"\n'
-        f"[input]\nsize = [{size}, {size}]\nscale = 1.0\nmean = [0.0, 0.0, 0.0]\nstd = [1.0, 1.0, 1.0]\n"
+        f"[input]\nsize = [{size}, {size}]\nscale = 1.0\nmean = [0.0, 0.0, 0.0]\nstd = [1.0, 1.0, "
+        "1.0]\n"
         "[layers]\n" + "".join(f'"{layer["module"]}" = "{layer["tensor"]}"\n' for layer in layers)
     )
 
 
-def write(folder, size, found, tied):
-    """The arrays, the manifest, and last the note whose presence says that all is there."""
+def write(folder, size, found, matched):
+    """Writes the arrays, the manifest, and last layers.json, which marks the folder complete."""
     layers = [
         {"module": module, "tensor": tensor, "framework_error": found["errors"][module]}
-        for module, tensor in tied.items()
+        for module, tensor in matched.items()
         if tensor is not None
     ]
     arrays = {"x": found["x"], "target": found["target"]}
     arrays["logits"] = found["logits"].astype(np.float32)
     for module in (layer["module"] for layer in layers):
-        # As exact as they are: exact.py compares in 64 bits.
+        # Without rounding: exact.py compares in float64.
         arrays[f"grad|{module}"] = found["grads"][module].astype(np.float64)
         arrays[f"act|{module}"] = found["acts"][module].astype(np.float64)
     np.savez(folder / "reference.npz", **arrays)

@@ -1,10 +1,11 @@
-"""Which of timm's architectures have gradients at which layers, as people export them.
+"""Lists which of timm's architectures have gradients at which layers when exported plainly.
 
-    python scripts/conformance/coverage.py [--camlens PATH] [--exporter torchscript|dynamo] [ARCHITECTURE ...]
+    python tools conformance.coverage [--camlens PATH] [--exporter torchscript|dynamo] [NAME ...]
 
-Exports each architecture as somebody does who names nothing but the model and an
-example, a batch of one written in, and asks `camlens inspect` what can be done with it. Prints
-a row of docs/coverage.md each. Nothing is compared with autograd here: that is zoo.py's.
+Exports each architecture with nothing but the model and an example of batch size 1, and asks
+`camlens inspect` what it supports. Prints one row of docs/coverage.md each. Nothing is compared
+with autograd here; conformance.zoo does that. Runs in the environment of
+requirements/conformance.txt.
 """
 
 import argparse
@@ -17,6 +18,8 @@ from pathlib import Path
 
 import timm
 import torch
+
+from camlens_tools.paths import BINARY, TOOLS
 
 ARCHITECTURES = """
     resnet10t resnetv2_50 seresnet50 ecaresnet26t skresnet18 resnest14d res2net50_26w_4s cspresnet50 cspdarknet53
@@ -51,8 +54,20 @@ def export(name, exporter, path):
 
 
 def exported(name, exporter, path):
-    """None, or the name of what the exporter raised. A process of its own: torch prints whole graphs from within."""
-    command = [sys.executable, __file__, "--export", str(path), "--exporter", exporter, name]
+    """Exports in a process of its own, because torch prints whole graphs.
+
+    Returns None, or the name of the exception that the exporter raised.
+    """
+    command = [
+        sys.executable,
+        str(TOOLS),
+        "conformance.coverage",
+        "--export",
+        str(path),
+        "--exporter",
+        exporter,
+        name,
+    ]
     ran = subprocess.run(command, capture_output=True, text=True, check=False)
     raised = re.findall(
         r"^[\w.]*?(\w+(?:Error|Exception|Unsupported\w*))\b", ran.stderr, re.MULTILINE
@@ -61,7 +76,7 @@ def exported(name, exporter, path):
 
 
 def inspected(camlens, path):
-    """What `camlens inspect` says: layers, those with a gradient, the default, what is in the way."""
+    """The columns from `camlens inspect`: gradients, batches, default layer, unsupported parts."""
     ran = subprocess.run(
         [camlens, "inspect", path, "--json"], capture_output=True, text=True, check=False
     )
@@ -83,17 +98,17 @@ def row(camlens, name, exporter):
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.onnx"
         failure = exported(name, exporter, path)
-        # An exporter's failure is a row of the table, not the end of it.
-        said = f"can't be exported: {failure} | | | |" if failure else inspected(camlens, path)
-        return f"| {name} | {exporter} | {said}"
+        # A failed export is a row of the table, not an error.
+        columns = f"can't be exported: {failure} | | | |" if failure else inspected(camlens, path)
+        return f"| {name} | {exporter} | {columns}"
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--camlens", default="target/release/camlens")
+    parser.add_argument("--camlens", default=BINARY)
     parser.add_argument("--exporter", choices=EXPORTERS, action="append")
     parser.add_argument(
-        "--export", metavar="FILE", type=Path, help="only export the one architecture that is named"
+        "--export", metavar="FILE", type=Path, help="only export the one named architecture"
     )
     parser.add_argument("architecture", nargs="*", default=ARCHITECTURES)
     arguments = parser.parse_args()

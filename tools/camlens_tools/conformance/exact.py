@@ -1,15 +1,14 @@
-"""Runs camlens's own backward graphs in float64 and holds them against autograd's float64.
+"""Runs camlens's backward graphs in float64 and compares them with autograd in float64.
 
     CONFORMANCE_PROGRAMS=1 cargo run --release --example conformance -- target/zoo ARCHITECTURE
-    python scripts/conformance/exact.py [--into FOLDER] ARCHITECTURE ...
+    python tools conformance.exact [--into FOLDER] ARCHITECTURE ...
 
-For an architecture that is over 1e-4 in the conformance table: where the same graph
-agrees once every number in it has 64 bits, the rules are exact, and what is left in
-32 bits is rounding. ONNX Runtime has no double kernels for convolutions, so ONNX's
-reference implementation runs the graph, with torch's double convolutions and pools.
-What it finds is written beside the arrays, where `examples/conformance.rs` finds it for its
-table. With --differences the gradient is held against differences of the file's own
-scores, too, which no framework has a part in.
+For an architecture that exceeds 1e-4 in the conformance table. Where the same graph agrees in
+float64, the gradient rules are exact and the float32 difference is rounding. ONNX Runtime has no
+double kernels for convolutions, so ONNX's reference implementation runs the graph, with torch's
+double convolutions and pools. The results are written beside the arrays, where
+`examples/conformance.rs` reads them for its table. With --differences, the gradient is also
+compared with finite differences of the file's own scores, which involve no framework.
 """
 
 import argparse
@@ -25,22 +24,25 @@ from onnx.reference import ReferenceEvaluator
 from onnx.reference.op_run import OpRun
 
 from camlens_tools.conformance.common import relative
+from camlens_tools.paths import ZOO
 
-# How far the layer is moved for differences; in 64 bits, kinks on so short a way are rare.
+# The step of finite differences. In float64 it can be so short that kinks in it are rare.
 STEP = 1e-8
 
 
 def padded(x, pads, value):
-    """x with ONNX's pads (begins, then ends) of all axes but the first two."""
+    """Pads all axes of x except the first two. `pads` are ONNX's: begins, then ends."""
     axes = x.ndim - 2
     pads = pads or [0] * (2 * axes)
-    # torch goes from the last axis back.
-    turned = [pad for axis in reversed(range(axes)) for pad in (pads[axis], pads[axes + axis])]
-    return F.pad(torch.from_numpy(np.ascontiguousarray(x)), turned, value=value)
+    # torch lists pads from the last axis to the first.
+    reversed_pads = [
+        pad for axis in reversed(range(axes)) for pad in (pads[axis], pads[axes + axis])
+    ]
+    return F.pad(torch.from_numpy(np.ascontiguousarray(x)), reversed_pads, value=value)
 
 
 def same(auto_pad, x, kernel, strides, dilations, pads):
-    """The pads that `auto_pad` stands for."""
+    """The explicit pads for ONNX's `auto_pad`."""
     if auto_pad in (None, "", "NOTSET"):
         return pads
     if auto_pad == "VALID":
@@ -117,20 +119,20 @@ class MaxPool(OpRun):
         pads = same(auto_pad, x, kernel_shape, strides, dilations, pads) or [0, 0, 0, 0]
         height, width = x.shape[2:]
         wide = padded(x, pads, -np.inf)
-        values, places = F.max_pool2d(
+        values, indices = F.max_pool2d(
             wide, kernel_shape, strides, 0, dilations, bool(ceil_mode), return_indices=True
         )
-        # Places count in one channel of the padded image; ONNX counts in all of the input.
-        rows, columns = places // wide.shape[3] - pads[0], places % wide.shape[3] - pads[1]
+        # torch indexes one channel of the padded image; ONNX indexes the whole input.
+        rows, columns = indices // wide.shape[3] - pads[0], indices % wide.shape[3] - pads[1]
         offset = torch.arange(x.shape[0] * x.shape[1]).reshape(*x.shape[:2], 1, 1) * (
             height * width
         )
-        places = (rows * width + columns + offset).numpy()
-        return (values.numpy(), places) if len(self.onnx_node.output) > 1 else (values.numpy(),)
+        indices = (rows * width + columns + offset).numpy()
+        return (values.numpy(), indices) if len(self.onnx_node.output) > 1 else (values.numpy(),)
 
 
 class Pad(OpRun):
-    """ONNX allows pads below 0, which take away; its reference implementation does not."""
+    """ONNX allows negative pads, which crop; its reference implementation does not."""
 
     def _run(self, x, pads, value=None, axes=None, mode=None):
         every = np.zeros((2, x.ndim), int)
@@ -153,8 +155,8 @@ def double(tensor):
         )
 
 
-def doubled(graph):
-    """Every float of a graph in 64 bits."""
+def convert_to_double(graph):
+    """Converts every float tensor and type of a graph to float64, in place."""
     for tensor in graph.initializer:
         double(tensor)
     for value in [*graph.input, *graph.output]:
@@ -171,11 +173,14 @@ def doubled(graph):
             if attribute.type == onnx.AttributeProto.TENSOR:
                 double(attribute.t)
             if attribute.type == onnx.AttributeProto.GRAPH:
-                doubled(attribute.g)
+                convert_to_double(attribute.g)
 
 
-def unrolled(graph):
-    """Takes the backward pass out of its loop: one round, the first, gives the only gradient that is asked for."""
+def inline_loop(graph):
+    """Inlines the loop around the backward pass, in place.
+
+    Its first iteration computes the only gradient that is wanted.
+    """
     loop = next(
         node
         for node in graph.node
@@ -188,50 +193,60 @@ def unrolled(graph):
     graph.initializer.append(numpy_helper.from_array(np.array(True), body.input[1].name))
     graph.node.extend(body.node)
     gradient = next(output for output in graph.output if output.name == "camlens/gradients/0")
-    # The loop's condition, then the gradient.
+    # The body's outputs are the loop's condition, then the gradient.
     gradient.name = body.output[1].name
 
 
-def slope(model, tensor, act, gradient, targets):
-    """How far the gradient is from differences of the graph's own scores, along one direction, as a part of them.
+def difference_error(model, tensor, act, gradient, targets):
+    """The relative difference between the gradient and finite differences of the graph's scores.
 
-    Only what is above 0 is moved: at 0, where ReLUs and pools have their kinks, there is no slope to find.
+    Both are taken along one random direction. Only activations above 0 move: at 0, where ReLUs and
+    pools have their kinks, no derivative exists.
     """
-    kept, needed = [], {"camlens/scores"}
+    nodes, needed = [], {"camlens/scores"}
     for node in reversed(model.graph.node):
         if tensor not in node.output and needed.intersection(node.output):
-            kept.append(node)
+            nodes.append(node)
             needed.update(node.input)
     constants = [constant for constant in model.graph.initializer if constant.name in needed]
-    value = lambda name: helper.make_tensor_value_info(name, TensorProto.DOUBLE, None)
-    graph = helper.make_graph(
-        kept[::-1], "tail", [value(tensor)], [value("camlens/scores")], constants
-    )
+    ends = [
+        [helper.make_tensor_value_info(name, TensorProto.DOUBLE, None)]
+        for name in (tensor, "camlens/scores")
+    ]
+    graph = helper.make_graph(nodes[::-1], "tail", *ends, constants)
     tail = helper.make_model(graph, opset_imports=model.opset_import, ir_version=model.ir_version)
     session = ReferenceEvaluator(tail, new_ops=[Conv, ConvTranspose, MaxPool, Pad])
-    way = np.random.default_rng(0).standard_normal(act.shape) * (act > 0)
-    score = lambda moved: session.run(None, {tensor: moved})[0][np.arange(len(moved)), targets]
-    found = (score(act + STEP * way) - score(act - STEP * way)) / (2 * STEP)
-    expected = (gradient * way).sum((1, 2, 3))
+
+    def score(activations):
+        (scores,) = session.run(None, {tensor: activations})
+        return scores[np.arange(len(activations)), targets]
+
+    direction = np.random.default_rng(0).standard_normal(act.shape) * (act > 0)
+    found = (score(act + STEP * direction) - score(act - STEP * direction)) / (2 * STEP)
+    expected = (gradient * direction).sum((1, 2, 3))
     return np.abs(found - expected).max() / np.abs(expected).max()
 
 
 def as_maps(array, shape):
-    """A framework's array in the layout that camlens gives, [N, C, h, w]: of tokens the last are the places."""
+    """A framework's array in camlens's layout `[N, C, h, w]`.
+
+    In an array of tokens `[N, T, C]`, the last h * w tokens are the positions.
+    """
     if array.ndim == 3:
         return array[:, -shape[2] * shape[3] :].transpose(0, 2, 1).reshape(shape)
     return array if array.shape == shape else array.transpose(0, 3, 1, 2)
 
 
 def check(folder, keep, differences):
-    """Notes each layer's error in 64 bits beside the arrays, and takes the programs away, which are large."""
+    """Writes each layer's float64 error beside the arrays; deletes the programs, which are "
+    "large."""
     arrays, found = np.load(folder / "reference.npz"), {}
     for layer in json.loads((folder / "layers.json").read_text())["layers"]:
         module = layer["module"]
         path = folder / f"program-{module.replace('/', '-').replace('.', '-')}.onnx"
         model = onnx.load(path)
-        unrolled(model.graph)
-        doubled(model.graph)
+        inline_loop(model.graph)
+        convert_to_double(model.graph)
         session = ReferenceEvaluator(model, new_ops=[Conv, ConvTranspose, MaxPool, Pad])
         image = next(
             value.name for value in model.graph.input if not value.name.startswith("camlens/")
@@ -240,16 +255,16 @@ def check(folder, keep, differences):
         feeds = {
             image: arrays["x"].astype(np.float64),
             "camlens/target": targets,
-            # No class is taken off.
+            # No contrast class is subtracted.
             "camlens/contrast": np.full_like(targets, -1),
             "camlens/wanted": np.array([1], np.int64),
         }
-        # Scores and probabilities come first.
+        # The first two outputs are scores and probabilities.
         act, gradient = session.run([value.name for value in model.graph.output[2:4]], feeds)
         found[module] = relative(gradient, as_maps(arrays[f"grad|{module}"], gradient.shape))
         title = f"{folder.parent.name} | {folder.name} | {module} | {found[module]:.0e}"
         if differences:
-            title += f" | by differences {slope(model, layer['tensor'], act, gradient, arrays['target']):.0e}"
+            title += f" | finite differences {difference_error(model, layer['tensor'], act, gradient, arrays['target']):.0e}"
         print(title, flush=True)
     (folder / "exact.json").write_text(json.dumps(found, indent=1) + "\n")
     for path in [] if keep else folder.glob("program-*.onnx"):
@@ -258,14 +273,12 @@ def check(folder, keep, differences):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--into", type=Path, default=Path("target/zoo"))
-    parser.add_argument(
-        "--keep", action="store_true", help="leave camlens's programs where they are"
-    )
+    parser.add_argument("--into", type=Path, default=ZOO)
+    parser.add_argument("--keep", action="store_true", help="do not delete camlens's programs")
     parser.add_argument(
         "--differences",
         action="store_true",
-        help="compare with differences of the file's scores, too",
+        help="compare with finite differences of the file's scores, too",
     )
     parser.add_argument("architecture", nargs="+")
     arguments = parser.parse_args()

@@ -1,10 +1,10 @@
-"""Counts the ReLUs that ONNX Runtime's float32 opens and float64 shuts, or the other way round.
+"""Counts the ReLUs that are open in ONNX Runtime's float32 and closed in float64, or vice versa.
 
-    python scripts/conformance/gates.py [--into FOLDER] ARCHITECTURE ...
+    python tools conformance.gates [--into FOLDER] ARCHITECTURE ...
 
-For an architecture whose gradients differ in the conformance table: one gate that
-differs moves every gradient below it, and no backward pass is wrong then. Only the
-forward pass is run here, camlens not at all.
+For an architecture whose gradients differ in the conformance table. One gate that differs changes
+every gradient below it although no backward pass is wrong. This script runs only the forward pass,
+and not in camlens.
 """
 
 import argparse
@@ -16,12 +16,13 @@ import onnxruntime
 import torch
 
 from camlens_tools.conformance import zoo
+from camlens_tools.paths import ZOO
 
 
 def gates(name, folder):
-    """Prints a line for each ReLU with gates that differ; in graph order, which is the modules' order."""
+    """Prints a line for each ReLU whose gates differ. Graph order equals module order."""
     exact = []
-    model = zoo.build(name, zoo.ZOO[name][0]).double()
+    model = zoo.build(name, zoo.ARCHITECTURES[name][0]).double()
     for module in model.modules():
         if isinstance(module, torch.nn.ReLU):
             module.register_forward_hook(
@@ -38,7 +39,8 @@ def gates(name, folder):
     found = session.run(names, {session.get_inputs()[0].name: x})
     if len(found) != len(exact):
         raise SystemExit(
-            f"{name}: {len(found)} ReLUs in the file, {len(exact)} modules; functional ones are not seen"
+            f"{name}: {len(found)} ReLUs in the file, {len(exact)} modules; functional ReLUs "
+            "cannot be hooked"
         )
     total = 0
     for tensor, single, double in zip(names, found, exact):
@@ -46,14 +48,15 @@ def gates(name, folder):
         total += differ.sum()
         if differ.any():
             print(
-                f"{name}: {tensor}: {differ.sum()} of {differ.size}, images {sorted(set(np.argwhere(differ)[:, 0].tolist()))}"
+                f"{name}: {tensor}: {differ.sum()} of {differ.size}, images "
+                f"{sorted(set(np.argwhere(differ)[:, 0].tolist()))}"
             )
     print(f"{name}: {total} gates differ")
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--into", type=Path, default=Path("target/zoo"))
+    parser.add_argument("--into", type=Path, default=ZOO)
     parser.add_argument("architecture", nargs="+")
     arguments = parser.parse_args()
     for name in arguments.architecture:

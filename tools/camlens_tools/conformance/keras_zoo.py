@@ -1,11 +1,12 @@
-"""Keras's classifiers as ONNX files by tf2onnx, with gradients by GradientTape at three layers.
+"""Exports Keras's classifiers by tf2onnx, with reference gradients by GradientTape at three layers.
 
-    python scripts/conformance/keras_zoo.py [--into FOLDER] [ARCHITECTURE ...]
+    python tools conformance.keras_zoo [--into FOLDER] [ARCHITECTURE ...]
 
-The counterpart of zoo.py for TensorFlow: FOLDER/<architecture>/tf2onnx/ holds the same
-files, made in the same way: BatchNorms are folded into the convolution before them first,
-and what stays of such a BatchNorm adds a bias and multiplies by exactly 1. The reference is
-GradientTape in float64, of the logits of the same model without its softmax.
+The counterpart of conformance.zoo for TensorFlow: FOLDER/<architecture>/tf2onnx/ has the same
+files, made the same way. Each BatchNorm is folded into the convolution before it first; the
+remaining BatchNorm adds a bias and multiplies by exactly 1. The reference is GradientTape in
+float64, of the logits of the same model without its softmax. Runs in the environment of
+requirements/golden-tf.txt.
 """
 
 import argparse
@@ -22,11 +23,12 @@ import tensorflow as tf
 import tf2onnx
 
 from camlens_tools.conformance import common
-from camlens_tools.conformance.common import tie, write
+from camlens_tools.conformance.common import match_layers, write
+from camlens_tools.paths import ZOO
 
 SEED = 5
-# The size of the input and layers: early, middle, last.
-ZOO = {
+# The input size, and three layers: early, middle, last.
+ARCHITECTURES = {
     "MobileNet": (64, ["conv_pw_2_relu", "conv_pw_7_relu", "conv_pw_13_relu"]),
     "MobileNetV2": (64, ["block_2_add", "block_9_add", "out_relu"]),
     "ResNet50": (64, ["conv2_block3_out", "conv3_block4_out", "conv5_block3_out"]),
@@ -36,12 +38,12 @@ ZOO = {
     "InceptionV3": (107, ["mixed0", "mixed7", "mixed10"]),
     "NASNetMobile": (64, ["reduction_concat_stem_1", "normal_concat_7", "normal_concat_12"]),
 }
-# Networks that scale pixels themselves take them as they are.
+# Networks that scale pixels themselves; their inputs are 0 to 255.
 PIXELS = {"EfficientNetB0"}
 
 
 def build(name, size, softmax, precision, folded=True):
-    """The model with random weights; the same ones for each precision and ending."""
+    """The model with random weights, the same for every precision and with or without softmax."""
     keras.backend.clear_session()
     keras.backend.set_floatx(precision)
     keras.utils.set_random_seed(SEED)
@@ -50,13 +52,13 @@ def build(name, size, softmax, precision, folded=True):
     model = maker(weights=None, input_shape=(size, size, 3), classifier_activation=ending)
     for _, norm in foldable(model) if folded else []:
         norm.epsilon = 0.0
-        # The fused kernel takes no epsilon of 0.
+        # The fused kernel does not accept an epsilon of 0.
         norm.fused = False
     return model
 
 
 def foldable(model):
-    """Each convolution with the BatchNorm that alone reads it."""
+    """Pairs of a convolution and the BatchNorm that is its only consumer."""
     convolutions = (keras.layers.Conv2D, keras.layers.DepthwiseConv2D, keras.layers.SeparableConv2D)
     pairs = []
     for norm in model.layers:
@@ -72,7 +74,7 @@ def foldable(model):
 
 
 def fold(model):
-    """Takes each BatchNorm's factor into the convolution before it, in float64, rounded once."""
+    """Folds each BatchNorm's factor into the convolution before it, in float64, rounded once."""
     for conv, norm in foldable(model):
         exact = {
             value.name.split("/")[-1]: value.numpy().astype(np.float64)
@@ -105,7 +107,7 @@ def image(name, size, random, count=1):
 
 
 def weights(name, size):
-    """Weights under which every parameter takes part, and statistics of what really flows."""
+    """Random weights under which every parameter matters, with measured running statistics."""
     model = build(name, size, softmax=False, precision="float32", folded=False)
     random = np.random.default_rng(SEED)
     for layer in model.layers:
@@ -125,7 +127,7 @@ def weights(name, size):
     after = build(name, size, softmax=False, precision="float32")
     after.set_weights(stored)
     change = common.relative(after(probe).numpy(), before)
-    # The fold is exact but for the weights' rounding to 32 bits.
+    # The fold is exact up to the rounding of the weights to float32.
     if change > 1e-3:
         raise ValueError(f"{name}: folding changes the logits by {change:.1e}")
     return stored
@@ -140,9 +142,10 @@ def gradients(model, x, names, target=None):
         target = np.argmax(logits.numpy(), axis=1) if target is None else target
         score = tf.reduce_sum(tf.gather(logits, target, axis=1, batch_dims=1))
     grads = tape.gradient(score, values)
-    channels_first = lambda tensors: {
-        n: t.numpy().transpose(0, 3, 1, 2) for n, t in zip(names, tensors)
-    }
+
+    def channels_first(tensors):
+        return {n: t.numpy().transpose(0, 3, 1, 2) for n, t in zip(names, tensors)}
+
     return logits.numpy(), target, channels_first(values), channels_first(grads)
 
 
@@ -155,7 +158,7 @@ def reference(name, size, names, stored):
 
     single, double = inside("float32"), inside("float64")
     random = np.random.default_rng(SEED + 1)
-    # As a part of the numbers that the first convolution reads.
+    # Relative to the values that the first convolution reads.
     rounding = common.ROUNDING * (255 if name in PIXELS else 1)
 
     def probe():
@@ -183,7 +186,7 @@ def reference(name, size, names, stored):
 
 
 def make(name, into):
-    size, names = ZOO[name]
+    size, names = ARCHITECTURES[name]
     folder = into / f"keras-{name.lower()}" / "tf2onnx"
     if (folder / "layers.json").exists():
         return
@@ -198,17 +201,17 @@ def make(name, into):
     tf2onnx.convert.from_keras(
         model, input_signature=signature, opset=17, output_path=str(folder / "model.onnx")
     )
-    tied = tie(folder / "model.onnx", found["x"], found["acts"])
-    for layer in (layer for layer, tensor in tied.items() if tensor is None):
+    matched = match_layers(folder / "model.onnx", found["x"], found["acts"])
+    for layer in (layer for layer, tensor in matched.items() if tensor is None):
         print(f"{name}: no tensor holds {layer}", flush=True)
-    write(folder, size, found, tied)
+    write(folder, size, found, matched)
     print(f"{name}: {time.time() - started:.0f} s", flush=True)
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--into", type=Path, default=Path("target/zoo"))
-    parser.add_argument("architecture", nargs="*", default=list(ZOO))
+    parser.add_argument("--into", type=Path, default=ZOO)
+    parser.add_argument("architecture", nargs="*", default=list(ARCHITECTURES))
     arguments = parser.parse_args()
     for name in arguments.architecture:
         make(name, arguments.into)

@@ -1,12 +1,13 @@
-"""ONNX's own test cases of its operators as classifiers, with their derivatives in 64 bits.
+"""Turns ONNX's own test cases of its operators into classifiers, with derivatives in float64.
 
-    python scripts/conformance/operators.py --into FOLDER [NAME ...]
+    python tools conformance.operators --into FOLDER [NAME ...]
 
-For every case of `onnx.backend.test` and each of its inputs of 32-bit floats there is a
-network: its image is that input, all other inputs are constants, and its scores are sums of
-the outputs with random weights; where there are several outputs, a second network has the first alone. The derivative of the first score is taken by central differences of
-ONNX's reference implementation, fed with 64-bit numbers. NAMEs choose cases by what stands in their names.
-`cargo run --release --example operators -- FOLDER` holds camlens against them.
+For every case of `onnx.backend.test` and each of its float32 inputs there is a network: its image
+is that input, all other inputs are constants, and its scores are sums of the outputs with random
+weights. Where a case has several outputs, a second network has the first one alone. The derivative
+of the first score is taken by central differences of ONNX's reference implementation, fed with
+float64 values. Each NAME selects the cases whose names contain it. `cargo run --release --example
+operators -- FOLDER` compares camlens with them.
 """
 
 import argparse
@@ -22,24 +23,24 @@ from onnx import TensorProto, helper, numpy_helper
 from onnx.backend.test.case.node import collect_testcases
 from onnx.reference import ReferenceEvaluator
 
-# What ONNX Runtime's converter of opsets can begin with.
+# The oldest opset that ONNX Runtime's version converter accepts.
 OLDEST_OPSET = 7
 LARGEST = 4000
-# Of larger inputs so many places are looked at.
-PLACES = 60
+# Of larger inputs, this many elements are differentiated.
+ELEMENTS = 60
 SECONDS = 20
-# Both steps have to give the same slope, up to this part of the largest: elsewhere there is a kink near, or the
-# reference computes in 32 bits.
+# Both steps have to give the same slope, up to SAME of the largest slope. Otherwise a kink is near,
+# or the reference computes in float32.
 STEPS = (1e-4, 1e-7)
 SAME = 1e-5
 SCORES = 3
-# Two rows that are added, the second halved: an image has places in both directions.
+# The network adds two rows, the second halved, so that the image has two axes.
 ROWS = np.array([[[[1, 0.5]]]], np.float32)
 MANIFEST = 'file = "model.onnx"\ndefault_layer = "probe"\n[layers]\nprobe = "layer"\n[output]\nname = "scores"\n'
 
 
 class Skipped(Exception):
-    """Why there is no network of a case."""
+    """The reason why a case has no network."""
 
 
 def array(value):
@@ -58,8 +59,8 @@ def node(op, inputs, output, **attributes):
     return helper.make_node(op, inputs, [output], **attributes)
 
 
-def moved(values, random):
-    """The numbers, moved a little: whole ones tie, and lie on kinks."""
+def perturbed(values, random):
+    """The values with a little noise, because integers are often equal or lie on kinks."""
     values = values.astype(np.float32)
     if not np.isfinite(values).all():
         raise Skipped("infinities")
@@ -74,15 +75,15 @@ def network(case, which, outputs, values, weights):
     nodes = [
         node("Mul", ["image", "case/one"], "layer"),
         node("MatMul", ["case/rows", "layer"], "case/sum"),
-        node("Reshape", ["case/sum", "case/flat"], "case/numbers"),
-        node("Gather", ["case/numbers", "case/first"], "case/some", axis=0),
-        node("Reshape", ["case/some", "case/shape"], name),
+        node("Reshape", ["case/sum", "case/flat"], "case/values"),
+        node("Gather", ["case/values", "case/first"], "case/selected", axis=0),
+        node("Reshape", ["case/selected", "case/shape"], name),
     ]
     constants = [
         constant("one", np.float32(1)),
         constant("rows", ROWS),
         constant("flat", np.array([count])),
-        # A single number stands in an image of two.
+        # A single value is stored in an image of two.
         constant("first", np.arange(values.size)),
         constant("shape", np.array(values.shape, np.int64)),
     ]
@@ -119,7 +120,7 @@ def network(case, which, outputs, values, weights):
 
 
 def reference(case, which, weights):
-    """The scores as a function of an input, in 64 bits as far as the reference implementation keeps them."""
+    """The scores as a function of an input, in float64 wherever the reference supports it."""
     evaluator = ReferenceEvaluator(case.model)
     graph = case.model.graph
     given = {
@@ -140,19 +141,21 @@ def reference(case, which, weights):
 
 
 def differences(scores, values, random):
-    """The derivative of the first score at some places; NaN at all others."""
+    """The derivative of the first score with respect to some elements; NaN for all others."""
     count = values.size
-    places = np.arange(count) if count <= PLACES else random.choice(count, PLACES, replace=False)
+    elements = (
+        np.arange(count) if count <= ELEMENTS else random.choice(count, ELEMENTS, replace=False)
+    )
     size = max(1e-2, float(np.abs(values).max()))
     found = np.full((len(STEPS), count), np.nan)
     for row, step in zip(found, STEPS, strict=True):
-        for place in places:
+        for element in elements:
             ends = []
             for sign in (1, -1):
-                there = values.astype(np.float64).reshape(-1)
-                there[place] += sign * step * size
-                ends.append(scores(there.reshape(values.shape))[0])
-            row[place] = (ends[0] - ends[1]) / (2 * step * size)
+                point = values.astype(np.float64).reshape(-1)
+                point[element] += sign * step * size
+                ends.append(scores(point.reshape(values.shape))[0])
+            row[element] = (ends[0] - ends[1]) / (2 * step * size)
     coarse, fine = found
     largest = np.nanmax(np.abs(fine))
     return np.where(np.abs(coarse - fine) <= SAME * max(largest, 1e-3), fine, np.nan)
@@ -166,9 +169,9 @@ def write(case, which, first_alone, folder):
     if opset < OLDEST_OPSET:
         raise Skipped(f"opsets before {OLDEST_OPSET}")
     if not 1 <= values.size <= LARGEST:
-        raise Skipped(f"no numbers, or more than {LARGEST}")
+        raise Skipped(f"no elements, or more than {LARGEST}")
     random = np.random.default_rng(zlib.crc32(f"{case.name}{which}".encode()))
-    values = moved(values, random)
+    values = perturbed(values, random)
     results = dict(enumerate(case.data_sets[0][1]))
     types = [output.type.tensor_type.elem_type for output in case.model.graph.output]
     sizes = {
@@ -184,7 +187,7 @@ def write(case, which, first_alone, folder):
         if size
     }
     if not weights:
-        raise Skipped("no output of 32-bit floats")
+        raise Skipped("no float32 output")
     try:
         scores = reference(case, which, weights)
         at_values = scores(values.astype(np.float64))
@@ -197,7 +200,7 @@ def write(case, which, first_alone, folder):
         AssertionError,
         NotImplementedError,
     ) as error:
-        raise Skipped("the reference implementation fails in 64 bits") from error
+        raise Skipped("the reference implementation fails in float64") from error
     outputs = [output.name for output in case.model.graph.output]
     model = network(case, which, outputs, values, weights)
     operators = {node.op_type for node in case.model.graph.node}
@@ -245,7 +248,7 @@ def main():
                 finally:
                     signal.alarm(0)
     print(
-        f"{written} networks; left out: "
+        f"{written} networks; skipped: "
         + ", ".join(f"{count} ({why})" for why, count in skipped.most_common())
     )
 

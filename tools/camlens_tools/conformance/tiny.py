@@ -1,16 +1,15 @@
 """A small zoo for every test run: torchvision's own classes with few channels and tiny inputs.
 
-    python scripts/conformance/tiny.py [MODEL ...]
+    python tools conformance.tiny [MODEL ...]
 
-Writes tests/golden/zoo/<model>-<exporter>.onnx and .npz. Weights, images and reference
-are made as in zoo.py; the architectures are those whose operators the other golden
-models lack: tokens, windows that are shifted and padded, relative attention, channel
-shuffles, dense concatenations, local response normalisation, resizing.
+Writes tests/golden/zoo/<model>-<exporter>.onnx and .npz. Weights, images and reference are made as
+in zoo.py. The architectures are those whose operators the other golden models lack: tokens, windows
+that are shifted and padded, relative attention, channel shuffles, dense concatenations, local
+response normalisation, resizing. Runs in the environment of requirements/conformance.txt.
 """
 
 import sys
 import warnings
-from pathlib import Path
 
 import numpy as np
 import onnx
@@ -37,13 +36,14 @@ from torchvision.models.swin_transformer import SwinTransformer
 from torchvision.models.vision_transformer import VisionTransformer
 
 from camlens_tools.conformance import zoo
+from camlens_tools.paths import GOLDEN
 
-GOLDEN = Path(__file__).resolve().parents[2] / "tests/golden/zoo"
+FOLDER = GOLDEN / "zoo"
 CLASSES = 7
 
 
 class Patchwork(nn.Module):
-    """Operators of older and rarer networks, in a row. The input is 32x32."""
+    """A chain of operators from older and rarer networks, on a 32x32 input."""
 
     def __init__(self):
         super().__init__()
@@ -74,7 +74,10 @@ class Patchwork(nn.Module):
 
 
 class Quantised(nn.Module):
-    """Weights and activations rounded to 8 bits as in quantisation-aware training; the ranges clip some of both."""
+    """Weights and activations rounded to 8 bits, as in quantisation-aware training.
+
+    The ranges clip some of both.
+    """
 
     def __init__(self):
         super().__init__()
@@ -87,7 +90,7 @@ class Quantised(nn.Module):
 
     def forward(self, x):
         x = torch.fake_quantize_per_tensor_affine(F.silu(self.first(x)), 0.006, 40, 0, 255)
-        # Steps are 32-bit floats also where the rest is in 64 bits.
+        # Steps must be float32 even when the rest is float64.
         steps = self.steps.float()
         weight = torch.fake_quantize_per_channel_affine(
             self.second.weight, steps, self.zeros, 0, -128, 127
@@ -98,8 +101,11 @@ class Quantised(nn.Module):
 
 
 class Attention(nn.Module):
-    """Attention in the forms that torch's exporter keeps as one operator from opset 23 on: a mask of truths and
-    groups of heads, a bias a head, causal with a scale. 4x4 patches of a 32x32 image."""
+    """Attention in three forms that torch exports as one operator from opset 23 on.
+
+    A Boolean mask with grouped query heads, a bias for each head, and causal with a scale. The
+    tokens are 4x4 patches of a 32x32 image.
+    """
 
     def __init__(self):
         super().__init__()
@@ -111,7 +117,7 @@ class Attention(nn.Module):
 
     @staticmethod
     def neighbours():
-        """Each place sees itself and those beside it; the last one sees nothing."""
+        """Each position attends to itself and its neighbours; the last one attends to nothing."""
         rows, columns = torch.arange(16) // 4, torch.arange(16) % 4
         far = torch.maximum((rows[:, None] - rows).abs(), (columns[:, None] - columns).abs())
         return (far <= 1) & (torch.arange(16)[:, None] < 15)
@@ -123,7 +129,7 @@ class Attention(nn.Module):
 
 
 class Attending(nn.Module):
-    """A residual block of four heads of queries; `options` are those of torch's attention."""
+    """A residual block with four query heads; `options` are those of torch's attention."""
 
     def __init__(self, heads, **options):
         super().__init__()
@@ -208,7 +214,8 @@ def models():
         64,
         ["stage2", "stage3", "conv5"],
     )
-    # timm's transformers: two tokens before the places, and five; patches that are not as many in rows as in columns.
+    # timm's transformers: two tokens, or five, before those of the positions; patch grids that are
+    # not square.
     tiny = {
         "patch_size": 8,
         "embed_dim": 16,
@@ -229,11 +236,12 @@ def models():
     yield "attention", lambda: Attention(), 32, ["patches", "first", "second", "third.norm"]
 
 
-# The dynamo exporter has no FakeQuantize; the other one has no opset with Attention.
+# The dynamo exporter lacks FakeQuantize; the TorchScript exporter lacks opsets with Attention.
 EXPORTERS = {"quantised": ["torchscript"], "attention": ["dynamo"]}
 OPSET = {"attention": 23}
 
-# The layer that pytorch-grad-cam's documentation advises for each kind, and the tokens before the places.
+# The layer that pytorch-grad-cam's documentation advises for each kind, and the number of tokens
+# before those of the positions.
 ADVISED = {
     "vit": ("encoder.layers.encoder_layer_1.ln_1", 1),
     "deit": ("blocks.1.norm1", 2),
@@ -242,12 +250,12 @@ ADVISED = {
 
 
 def grad_cam(model, found, module, skip, size):
-    """grad-cam's own maps at layer size, [N, h, w], by its reshape_transform; without a resize."""
+    """grad-cam's own maps `[N, h, w]` at the layer's size, by its reshape_transform."""
     patches = [side // 8 for side in zoo.pair(size)]
 
     def tokens(tensor):
-        places = tensor[:, skip:].reshape(len(tensor), *patches, tensor.shape[-1])
-        return places.permute(0, 3, 1, 2)
+        positions = tensor[:, skip:].reshape(len(tensor), *patches, tensor.shape[-1])
+        return positions.permute(0, 3, 1, 2)
 
     def channels_last(tensor):
         return tensor.permute(0, 3, 1, 2)
@@ -268,15 +276,15 @@ def grad_cam(model, found, module, skip, size):
 
 
 def halve(name, keep_io_types):
-    """<name>-half.onnx: the same model in 16 bits; what it should give is in the float model's arrays."""
-    model = onnx.load(GOLDEN / f"{name}.onnx")
+    """Writes <name>-half.onnx, the model in float16; the float model's arrays are its reference."""
+    model = onnx.load(FOLDER / f"{name}.onnx")
     onnx.save(
-        convert_float_to_float16(model, keep_io_types=keep_io_types), GOLDEN / f"{name}-half.onnx"
+        convert_float_to_float16(model, keep_io_types=keep_io_types), FOLDER / f"{name}-half.onnx"
     )
 
 
 class Images(CalibrationDataReader):
-    """The images of a model's arrays, one by one."""
+    """Feeds the images of a model's arrays to the calibration."""
 
     def __init__(self, x):
         self.images = iter(x)
@@ -287,19 +295,19 @@ class Images(CalibrationDataReader):
 
 
 def quantise(name, suffix, quant_format):
-    """<name>-<suffix>.onnx: the same model as ONNX Runtime's static quantisation rewrites it."""
-    source, target = GOLDEN / f"{name}-torchscript.onnx", GOLDEN / f"{name}-{suffix}.onnx"
+    """Writes <name>-<suffix>.onnx, the model after ONNX Runtime's static quantisation."""
+    source, target = FOLDER / f"{name}-torchscript.onnx", FOLDER / f"{name}-{suffix}.onnx"
     images = Images(np.load(source.with_suffix(".npz"))["x"])
     quantize_static(source, target, images, quant_format=quant_format, per_channel=True)
 
 
-def quantise_by_range(name):
-    """<name>-dynamic.onnx: the same model with weights of integers and activations rounded by their own range."""
-    quantize_dynamic(GOLDEN / f"{name}-torchscript.onnx", GOLDEN / f"{name}-dynamic.onnx")
+def quantise_dynamically(name):
+    """Writes <name>-dynamic.onnx, the model after ONNX Runtime's dynamic quantisation."""
+    quantize_dynamic(FOLDER / f"{name}-torchscript.onnx", FOLDER / f"{name}-dynamic.onnx")
 
 
-def without_notes(path):
-    """The dynamo exporter's notes for debuggers hold this machine's paths."""
+def remove_metadata(path):
+    """Removes shapes, and the dynamo exporter's stack traces, which contain local paths."""
     model = onnx.load(path)
     del model.graph.value_info[:]
     for node in model.graph.node:
@@ -311,7 +319,7 @@ def without_notes(path):
 
 def main():
     warnings.filterwarnings("ignore")
-    GOLDEN.mkdir(parents=True, exist_ok=True)
+    FOLDER.mkdir(parents=True, exist_ok=True)
     for name, build, size, modules in models():
         if len(sys.argv) > 1 and name not in sys.argv[1:]:
             continue
@@ -319,24 +327,25 @@ def main():
         model = zoo.prepare(build(), size)
         found = zoo.reference(model, size, modules)
         for exporter in EXPORTERS.get(name, zoo.EXPORTERS):
-            path = GOLDEN / f"{name}-{exporter}.onnx"
+            path = FOLDER / f"{name}-{exporter}.onnx"
             zoo.export(model, torch.from_numpy(found["x"]), exporter, path, OPSET.get(name, 20))
-            without_notes(path)
-            tied = zoo.tie(path, found["x"], found["acts"])
+            remove_metadata(path)
+            matched = zoo.match_layers(path, found["x"], found["acts"])
             arrays = {"x": found["x"], "logits": found["logits"].astype(np.float32)}
-            for module, tensor in tied.items():
-                # A slash would be a folder in the archive.
+            for module, tensor in matched.items():
+                # A slash would make a folder in the archive.
                 escaped = tensor.replace("/", "|")
                 arrays[f"act|{escaped}"] = found["acts"][module].astype(np.float32)
                 arrays[f"grad|{escaped}"] = found["grads"][module].astype(np.float32)
             if name in ADVISED:
                 module, skip = ADVISED[name]
-                arrays[f"gradcam|{tied[module].replace('/', '|')}"] = grad_cam(
+                arrays[f"gradcam|{matched[module].replace('/', '|')}"] = grad_cam(
                     model, found, module, skip, size
                 )
             np.savez_compressed(path.with_suffix(".npz"), **arrays)
             print(
-                f"{path.name}: {path.stat().st_size:,} bytes, {tied}, rounding {found['conditioning']:.0e}",
+                f"{path.name}: {path.stat().st_size:,} bytes, {matched}, rounding "
+                f"{found['conditioning']:.0e}",
                 flush=True,
             )
     if len(sys.argv) == 1:
@@ -344,7 +353,7 @@ def main():
         halve("convnext-torchscript", keep_io_types=True)
         quantise("convnext", "qdq", QuantFormat.QDQ)
         quantise("shufflenet", "qoperator", QuantFormat.QOperator)
-        quantise_by_range("vit")
+        quantise_dynamically("vit")
 
 
 if __name__ == "__main__":

@@ -1,22 +1,22 @@
-"""torchvision's and timm's classifiers as ONNX files, with gradients by autograd at three layers.
+"""Exports torchvision's and timm's classifiers, with reference gradients by autograd at three layers.
 
-    python scripts/conformance/zoo.py [--into FOLDER] [ARCHITECTURE ...]
+    python tools conformance.zoo [--into FOLDER] [ARCHITECTURE ...]
 
-Writes FOLDER/<architecture>/<exporter>/, a model folder of camlens with the arrays
-beside it, for `examples/conformance.rs` (`make conformance`). The files are big, so FOLDER lies outside the repository. What
-is there already stays, so a run that was cut off goes on where it stopped.
+Writes FOLDER/<architecture>/<exporter>/, a model folder of camlens with the arrays beside it, for
+`examples/conformance.rs` (`make conformance`). The files are large, so FOLDER lies outside the
+repository. Existing files stay, so an interrupted run continues where it stopped. Runs in the
+environment of requirements/conformance.txt.
 
-The weights are random with a fixed seed. Exporters write a convolution and the BatchNorm
-after it as one convolution, whose weights they round to 32 bits; so the BatchNorms are
-folded here first, in float64, and rounded once. Then the network in the file and the
-network of the reference hold the very same numbers.
+The weights are random with a fixed seed. Exporters write a convolution and the BatchNorm after it
+as one convolution, whose weights they round to float32. The BatchNorms are therefore folded here
+first, in float64, and rounded once. Then the exported network and the reference have exactly the
+same weights.
 
-The reference is autograd in float64: in float32 an activation within rounding of a
-ReLU's kink may open in one library and stay shut in another, and then neither is wrong.
-For the same reason the two images are the first whose exact gradients stay when noise
-as small as rounding is added to the input, or the best there are. How far torch's own
-float32 gradients are from the reference stands in the table, and `exact.py` settles by
-64 bits what 32 bits can't.
+The reference is autograd in float64. In float32 an activation within rounding of a ReLU's kink may
+be open in one library and closed in another, and then neither is wrong. For the same reason the two
+images are the first whose exact gradients do not change when noise as small as rounding is added to
+the input, or the best there are. The table also states how far torch's own float32 gradients are
+from the reference, and conformance.exact settles in float64 what float32 cannot.
 """
 
 import argparse
@@ -32,11 +32,12 @@ from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from camlens_tools.conformance import common
-from camlens_tools.conformance.common import pair, relative, tie, write
+from camlens_tools.conformance.common import match_layers, pair, relative, write
+from camlens_tools.paths import ZOO
 
 SEED = 5
-# The size of the input (less than 224 where the architecture takes it) and modules: early, middle, last.
-ZOO = {
+# The input size (below 224 where the architecture allows it), and modules: early, middle, last.
+ARCHITECTURES = {
     "squeezenet1_1": (96, ["features.3", "features.7", "features.12"]),
     "resnet18": (96, ["layer1", "layer2", "layer4"]),
     "shufflenet_v2_x1_0": (96, ["stage2", "stage3", "conv5"]),
@@ -73,23 +74,23 @@ ZOO = {
     "alexnet": (224, ["features.1", "features.7", "features.11"]),
     "vgg11": (224, ["features.4", "features.12", "features.19"]),
     "vgg16_bn": (224, ["features.5", "features.22", "features.42"]),
-    # timm's; the last layer of one with a class token is the one that pytorch-grad-cam advises.
+    # timm's. With a class token, the last layer is the one that pytorch-grad-cam advises.
     "mobilenetv1_100": (64, ["blocks.0", "blocks.2", "blocks.4"]),
     "vit_tiny_patch16_224": (224, ["patch_embed", "blocks.5", "blocks.11.norm1"]),
     "deit_tiny_distilled_patch16_224": (224, ["patch_embed", "blocks.5", "blocks.11.norm1"]),
     "vit_small_patch14_reg4_dinov2": (126, ["patch_embed", "blocks.5", "blocks.11.norm1"]),
     "swin_tiny_patch4_window7_224": (224, ["layers.0", "layers.1", "norm"]),
     "maxvit_nano_rw_256": (256, ["stem", "stages.1", "norm"]),
-    # It makes the weights of its convolutions for each image, and a group for each.
+    # It computes the weights of its convolutions for each image, one group for each.
     "tf_efficientnet_cc_b0_4e": (96, ["blocks.0", "blocks.3", "blocks.6"]),
     "cait_xxs24_224": (224, ["patch_embed", "blocks.12", "blocks_token_only.1.norm1"]),
     "xcit_nano_12_p16_224": (224, ["blocks.0", "blocks.5", "cls_attn_blocks.0.norm1"]),
     "nest_tiny_jx": (224, ["patch_embed", "levels.1", "norm"]),
 }
-# It makes as many groups as there are images, which neither exporter writes where that number is open.
+# Their number of groups is the batch size, which neither exporter supports as a free dimension.
 ONE_IMAGE = {"tf_efficientnet_cc_b0_4e"}
-# The same with SiLU for ReLU, which has no kink: for architectures so deep that rounding opens another gate
-# somewhere for every image.
+# Variants with SiLU, which has no kink, instead of ReLU: for architectures so deep that rounding
+# opens another gate somewhere for every image.
 SMOOTH = "-smooth"
 for name in (
     "regnet_x_400mf",
@@ -99,14 +100,15 @@ for name in (
     "wide_resnet50_2",
     "vgg16_bn",
 ):
-    ZOO[name + SMOOTH] = ZOO[name]
-# Folding in 64 bits changes the logits by rounding alone.
+    ARCHITECTURES[name + SMOOTH] = ARCHITECTURES[name]
+# Folding in float64 may change the logits by rounding only.
 SAME_LOGITS = 1e-10
 EXPORTERS = ("torchscript", "dynamo")
-# The other exporter fails: on convolutions whose weights have a computed shape, and on attention in five dimensions.
+# The other exporter fails: on convolutions whose weights have a computed shape, and on attention
+# in five dimensions.
 ONLY = {"tf_efficientnet_cc_b0_4e": ("dynamo",), "nest_tiny_jx": ("torchscript",)}
 
-# Attention's fused kernel has no ONNX counterpart.
+# The fused attention kernel has no ONNX counterpart.
 torch.backends.mha.set_fastpath_enabled(False)
 
 
@@ -131,7 +133,7 @@ def build(name, size):
 
 
 def prepare(model, size):
-    """Random weights under which every parameter takes part: torchvision starts some at zero or one."""
+    """Randomises parameters that torchvision initialises to 0 or 1, so that every one matters."""
     for path, value in model.named_parameters():
         if "layer_scale" in path:
             nn.init.uniform_(value, 0.2, 0.6)
@@ -140,14 +142,14 @@ def prepare(model, size):
         elif value.min() == value.max():
             nn.init.normal_(value, 0.0, 0.1)
     model.eval()
-    settle(model, size)
-    # The layers' gradients are wanted, not the weights'.
+    measure_statistics(model, size)
+    # Only gradients of activations are wanted.
     return model.requires_grad_(False)
 
 
 @torch.no_grad()
-def settle(model, size):
-    """Running statistics of what really flows, layer by layer; all else stays as in evaluation."""
+def measure_statistics(model, size):
+    """Sets the BatchNorms' running statistics to measured ones; the rest stays in eval mode."""
     norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
     for norm in norms:
         norm.momentum = None
@@ -161,12 +163,12 @@ def settle(model, size):
 
 @torch.no_grad()
 def folded(model, size):
-    """The same network without the BatchNorms that an exporter would fold into the convolution before them."""
+    """The network with those BatchNorms folded that an exporter would fold."""
     seen, pairs, hooks = {}, [], []
 
     def note(module, inputs, output):
         if isinstance(module, nn.Conv2d):
-            # The tensor is kept as well, so that no other can take its place in memory.
+            # The reference to the tensor keeps its id from being reused.
             seen[id(output)] = (module, output)
         elif id(inputs[0]) in seen:
             pairs.append((seen[id(inputs[0])][0], module))
@@ -184,7 +186,7 @@ def folded(model, size):
     names = {module: path for path, module in model.named_modules()}
 
     def fold(conv, norm):
-        # timm's BatchNorm brings its activation along.
+        # timm's BatchNorm includes its activation.
         rest = nn.Sequential(norm.drop, norm.act) if hasattr(norm, "act") else nn.Identity()
         model.set_submodule(names[conv], fuse_conv_bn_eval(conv, norm))
         model.set_submodule(names[norm], rest)
@@ -196,7 +198,7 @@ def folded(model, size):
     for conv, norm in pairs:
         fold(conv, norm)
     if relative(model(x).numpy(), expected) > SAME_LOGITS:
-        # Something else reads one of the convolutions, too, and an exporter leaves such a pair alone.
+        # A convolution with another consumer cannot be folded, so find out pair by pair.
         for conv, norm in pairs:
             unfold(conv, norm)
         for conv, norm in pairs:
@@ -214,7 +216,7 @@ def gradients(model, x, modules, target=None):
         def keep(_module, _inputs, output, path=path):
             kept[path] = output.clone()
             kept[path].retain_grad()
-            # A clone again, since the ReLU after it may work in place.
+            # A second clone, because the next ReLU may work in place.
             return kept[path].clone()
 
         hooks.append(model.get_submodule(path).register_forward_hook(keep))
@@ -229,7 +231,7 @@ def gradients(model, x, modules, target=None):
 
 
 def reference(model, size, modules):
-    """The first images whose gradients rounding does not change; their activations and gradients."""
+    """Two images whose gradients rounding does not change; their activations and gradients."""
     random = torch.Generator().manual_seed(SEED + 2)
     return common.choose(
         size,
@@ -238,7 +240,7 @@ def reference(model, size, modules):
 
 
 def probe(model, x, modules, random):
-    """One image: what float64 makes of it, and how much less exact numbers change that."""
+    """One image: its float64 gradients, and how much float32 and noise change them."""
     _, target, *single = gradients(model, x, modules)
     model.double()
     logits, _, *exact = gradients(model, x.double(), modules, target)
@@ -292,7 +294,7 @@ def export(model, x, exporter, path, dynamo_opset=20, batches=True):
 
 
 def make(name, into):
-    size, modules = ZOO[name]
+    size, modules = ARCHITECTURES[name]
     exporters = ONLY.get(name, EXPORTERS)
     missing = [
         exporter for exporter in exporters if not (into / name / exporter / "layers.json").exists()
@@ -308,30 +310,28 @@ def make(name, into):
         folder.mkdir(parents=True, exist_ok=True)
         unfinished = folder / "unfinished.onnx"
         try:
-            # The weights come from a seed: a file that is there holds the same.
+            # The weights come from a seed, so an existing file has the same ones.
             if not (folder / "model.onnx").exists():
                 x = torch.from_numpy(found["x"])
                 x = x[:1] if name in ONE_IMAGE else x
                 export(model, x, exporter, unfinished, batches=name not in ONE_IMAGE)
                 unfinished.rename(folder / "model.onnx")
-        except (
-            Exception
-        ) as error:  # An exporter's failure is a row of the table, not the end of it.
+        except Exception as error:  # A failed export is a row of the table.
             traceback.print_exc()
             (folder / "failed.txt").write_text(f"{type(error).__name__}: {error}\n")
             continue
         (folder / "failed.txt").unlink(missing_ok=True)
-        tied = tie(folder / "model.onnx", found["x"], found["acts"])
-        for module in (module for module, tensor in tied.items() if tensor is None):
+        matched = match_layers(folder / "model.onnx", found["x"], found["acts"])
+        for module in (module for module, tensor in matched.items() if tensor is None):
             print(f"{name}, {exporter}: no tensor holds {module}", flush=True)
-        write(folder, size, found, tied)
+        write(folder, size, found, matched)
         print(f"{name}, {exporter}: {time.time() - started:.0f} s", flush=True)
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--into", type=Path, default=Path("target/zoo"))
-    parser.add_argument("architecture", nargs="*", default=list(ZOO))
+    parser.add_argument("--into", type=Path, default=ZOO)
+    parser.add_argument("architecture", nargs="*", default=list(ARCHITECTURES))
     arguments = parser.parse_args()
     warnings.filterwarnings("ignore")
     for name in arguments.architecture:

@@ -1,11 +1,11 @@
-"""One axial slice of the MNI152 T1 template, as an MRI picture to try VGG16-mri on.
+"""Makes one axial slice of the MNI152 T1 template, an MRI picture to try VGG16-mri on.
 
-    brain_slice.py --nilearn NILEARN.whl OUT.png      (nibabel 5.3.2, numpy, Pillow)
+    python tools golden.brain_slice --nilearn NILEARN.whl OUT.png
 
-The picture is NOT committed: the package that ships the template gives its licence
-as "unknown" (nilearn/datasets/description/icbm152_2009.rst), so the golden arrays
-use scikit-image's Shepp-Logan phantom instead. tests/golden/README.md says what is
-known of the licence.
+Needs nibabel 5.3.2, numpy and Pillow. The picture is NOT committed: the package that contains the
+template gives its licence as "unknown" (nilearn/datasets/description/icbm152_2009.rst), so the
+golden arrays use scikit-image's Shepp-Logan phantom instead. tests/golden/README.md says what is
+known about the licence.
 """
 
 import argparse
@@ -33,7 +33,7 @@ def main():
         data = wheel.read(PATH)
     common.expect_bytes_sha256(PATH, data, SHA256)
     image = nibabel.Nifti1Image.from_bytes(gzip.decompress(data))
-    # Axes run to the right, to the front and up; a picture has the front at its top.
+    # The axes point right, anterior and superior; a picture has the anterior side at its top.
     level = round(HEIGHT_MM - image.affine[2, 3])
     plane = np.asarray(image.dataobj)[:, :, level].T[::-1]
     low, high = np.percentile(plane[plane > 0], [1, 99.5])

@@ -1,9 +1,10 @@
-"""The three methods in torch: the papers' arithmetic by autograd, the Score-CAM
-authors' own class, and pytorch-grad-cam's own classes. Used by vgg16_mri_torch.py
-and efficientnet_lite0.py.
+"""Grad-CAM, Grad-CAM++ and Score-CAM in torch, for vgg16_mri_torch.py and efficientnet_lite0.py.
 
-The authors' code is not in this repository: cam/scorecam.py and cam/basecam.py of
-GitHub haofanwang/Score-CAM (MIT), commit ef22867950d9c820124d6bca8329444462a47977.
+Each method exists up to three times: the paper's equations by autograd, the Score-CAM authors' own
+class, and pytorch-grad-cam's own classes.
+
+The authors' code is not in this repository: cam/scorecam.py and cam/basecam.py of GitHub
+haofanwang/Score-CAM (MIT), commit ef22867950d9c820124d6bca8329444462a47977.
 """
 
 import sys
@@ -30,7 +31,7 @@ PYTORCH_GRAD_CAM = {"gradcam": GradCAM, "gradcam++": GradCAMPlusPlus, "scorecam"
 def activations_and_gradients(model, layers, x, target):
     """{name: (activation, d logit / d activation)} by autograd, for one image.
 
-    `layers` maps names to modules whose output is looked at.
+    `layers` maps names to the modules whose outputs are wanted.
     """
     kept, hooks = {}, []
     for name, module in layers.items():
@@ -54,7 +55,7 @@ def grad_cam(act, grad):
 
 
 def grad_cam_plus_plus(act, grad):
-    """The paper's equations on the logit; exp(y) left out, as it cancels."""
+    """The paper's equations on the logit, without the factor exp(y), which cancels."""
     total = act.sum(dim=(1, 2), keepdim=True)
     denominator = 2 * grad**2 + total * grad**3
     denominator = torch.where(denominator == 0, torch.ones_like(denominator), denominator)
@@ -71,12 +72,11 @@ def add_map(arrays, prefix, layer, cam, weights):
 
 
 def authors_score_cam(arrays, folder, model, layer, name, x, target):
-    """Run the Score-CAM authors' class; add their map and the score of every pass.
+    """Runs the Score-CAM authors' class; adds their map and the score of every pass.
 
-    Around their code, not in it: `utils` (their look-up of layers by name, which
-    wants a torchvision model) is a stand-in, and `Tensor.cuda` is the identity
-    where there is no GPU. The scores are read off the model as it is called;
-    a channel that their loop skips as flat has no pass and gets a score of 0.
+    Their code is unmodified. Their module `utils`, which looks up layers of torchvision models by
+    name, is replaced by a stub, and without a GPU `Tensor.cuda` is the identity. A forward hook
+    records the scores. Their loop skips flat channels, which therefore get a score of 0.
     """
     for file, digest in AUTHORS_SHA256.items():
         common.expect_sha256(Path(folder) / file, digest)
@@ -121,7 +121,7 @@ def authors_score_cam(arrays, folder, model, layer, name, x, target):
     layer._backward_hooks.clear()
 
     act = kept["act"]
-    # Flat once resized, as they test it: a constant channel stays constant.
+    # They test for flatness after resizing, but a constant channel stays constant.
     flat = (act.amax(dim=(1, 2)) == act.amin(dim=(1, 2))).numpy()
     print(f"Score-CAM: {int(flat.sum())} flat channels of {len(flat)}")
     weights = np.zeros(len(flat), np.float32)
@@ -133,7 +133,7 @@ def authors_score_cam(arrays, folder, model, layer, name, x, target):
     arrays[f"scorecam_w|{name}"] = weights
     arrays[f"scorecam|{name}"] = common.over_max(raw)
     arrays[f"scorecam_max|{name}"] = np.array([raw.max()])
-    # Their map is the same sum at the input's size, min-max: tie the two together.
+    # Their map is the same sum at the input's size, min-max normalised: check that they agree.
     large = nn.functional.interpolate(
         small[None, None], size=x.shape[-2:], mode="bilinear", align_corners=False
     )
@@ -142,8 +142,8 @@ def authors_score_cam(arrays, folder, model, layer, name, x, target):
     common.expect_close("authors' Score-CAM - recorded scores", cam, large, 1e-5)
 
 
-class Remember:
-    """Keeps what get_cam_weights returned, so that a second caller costs no passes."""
+class CachedWeights:
+    """Caches the result of get_cam_weights, so that a second call costs no passes."""
 
     def __init__(self, cam):
         self.inner, self.value = cam.get_cam_weights, None
@@ -155,12 +155,12 @@ class Remember:
 
 
 def pytorch_grad_cam(arrays, model, layer, methods, x, target):
-    """grad-cam 1.5.5's own call, and its own steps stopped before it resizes."""
+    """Adds the maps of grad-cam 1.5.5's own call, and of its own steps before it resizes."""
     for name in methods:
         method = PYTORCH_GRAD_CAM[name]
         targets = [ClassifierOutputTarget(int(target))]
         with method(model=model, target_layers=[layer]) as cam:
-            remembered = cam.get_cam_weights = Remember(cam)
+            weights = cam.get_cam_weights = CachedWeights(cam)
             image = cam(input_tensor=x, targets=targets)
             stores = cam.activations_and_grads
             grads = stores.gradients[0].numpy() if stores.gradients else None
@@ -172,5 +172,5 @@ def pytorch_grad_cam(arrays, model, layer, methods, x, target):
             raw = np.maximum(raw, 0)
             arrays[f"pgc|{name}|layer"] = scale_cam_image(raw)[0]
             arrays[f"pgc|{name}|image"] = image[0]
-            arrays[f"pgc|{name}|w"] = remembered.value[0]
+            arrays[f"pgc|{name}|w"] = weights.value[0]
             arrays[f"pgc|{name}|max"] = np.array([raw.max()])

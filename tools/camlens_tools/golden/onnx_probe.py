@@ -1,8 +1,6 @@
-"""Look inside an ONNX file with ONNX Runtime, to tie its tensors to a framework's.
+"""Matches the tensors of an ONNX file to the layers of a framework, by value.
 
-Exporters name tensors as they please. The tie is made by value: the file is run
-with its float tensors as extra outputs, and a layer's tensor is the first one,
-in graph order, that holds what the framework's layer holds.
+A layer's tensor is the first one, in graph order, that holds the values of the framework's layer.
 """
 
 import json
@@ -10,49 +8,33 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-import onnxruntime
 
 from camlens_tools.golden import common
+from camlens_tools.onnx_session import inner_tensors, session_with_outputs
 
 DIALECTS = common.GOLDEN / "dialects"
 LIMIT = 1e-5
 
 
-def session(path, extra=()):
-    """External data is read from the file's folder, so that is put back inline."""
-    model = onnx.load(path)
-    known = {output.name for output in model.graph.output}
-    for name in extra:
-        if name not in known:
-            model.graph.output.append(onnx.helper.make_empty_tensor_value_info(name))
-    options = onnxruntime.SessionOptions()
-    # Fusions would remove tensors that are asked for; this is a reference run.
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    return onnxruntime.InferenceSession(
-        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
-    )
-
-
 def run_each(path, x, names):
-    """One run a sample, so that a file with a fixed batch of 1 takes part too."""
-    found = session(path, names)
-    feed = found.get_inputs()[0].name
-    runs = [found.run(list(names), {feed: x[i : i + 1]}) for i in range(len(x))]
+    """The tensors `names` for every sample of `x`.
+
+    Samples run one by one, so that a file with a fixed batch of 1 can be run, too.
+    """
+    # onnx.load reads external data from the file's folder and puts it inline.
+    session = session_with_outputs(onnx.load(path), names)
+    feed = session.get_inputs()[0].name
+    runs = [session.run(list(names), {feed: x[i : i + 1]}) for i in range(len(x))]
     return {name: np.concatenate([run[k] for run in runs]) for k, name in enumerate(names)}
 
 
 def float_tensors(path, x):
-    """Every rank-4 float tensor that has the batch in front, in graph order."""
+    """Every float tensor `[N, ...]` of rank 4, in graph order."""
     model = onnx.load(path)
-    names = [
-        name
-        for node in model.graph.node
-        for name in node.output
-        if name and node.op_type != "Constant"
-    ]
-    found = session(path, names)
-    feed = found.get_inputs()[0].name
-    runs = [found.run(names, {feed: x[i : i + 1]}) for i in range(len(x))]
+    names = inner_tensors(model)
+    session = session_with_outputs(model, names)
+    feed = session.get_inputs()[0].name
+    runs = [session.run(names, {feed: x[i : i + 1]}) for i in range(len(x))]
     tensors = {}
     for k, name in enumerate(names):
         values = [run[k] for run in runs]
@@ -62,26 +44,29 @@ def float_tensors(path, x):
 
 
 def distance(a, b):
+    """The largest difference, relative to the largest magnitude of `b` if that exceeds 1."""
     scale = max(1.0, float(np.abs(b).max()))
     return float(np.abs(a - b).max()) / scale
 
 
-def tie(path, x, activations):
+def match_layers(path, x, activations):
     """{layer: tensor name}; `activations` are in the layout of the file's tensors."""
     tensors = float_tensors(path, x)
-    tied, worst = {}, 0.0
+    matched, worst = {}, 0.0
     for layer, value in activations.items():
         near = [
             n for n, t in tensors.items() if t.shape == value.shape and distance(t, value) <= LIMIT
         ]
         if not near:
             raise SystemExit(f"{Path(path).name}: no tensor holds {layer}")
-        tied[layer] = near[0]
+        matched[layer] = near[0]
         worst = max(worst, distance(tensors[near[0]], value))
-    if len(set(tied.values())) != len(tied):
-        raise SystemExit(f"{Path(path).name}: two layers share a tensor: {tied}")
-    print(f"{Path(path).name}: {len(tied)} layers tied, worst relative difference {worst:.1e}")
-    return tied
+    if len(set(matched.values())) != len(matched):
+        raise SystemExit(f"{Path(path).name}: two layers share a tensor: {matched}")
+    print(
+        f"{Path(path).name}: {len(matched)} layers matched, worst relative difference {worst:.1e}"
+    )
+    return matched
 
 
 def softmax(logits):
@@ -90,7 +75,7 @@ def softmax(logits):
 
 
 def write(name, model_path, x, logits, target, acts, grads, layers):
-    """Check the ONNX file against the framework, then write its arrays."""
+    """Checks the ONNX file against the framework, then writes its arrays."""
     graph = onnx.load(model_path).graph
     soft = graph.node[-1].op_type == "Softmax"
     output = graph.output[0].name
@@ -101,18 +86,18 @@ def write(name, model_path, x, logits, target, acts, grads, layers):
     if soft:
         ort = run_each(model_path, x, [output])[output]
         common.expect_close(f"{name}: probabilities, framework - ORT", probabilities, ort, 1e-5)
-    tied = tie(model_path, x, {layer: acts[layer] for layer in layers})
+    matched = match_layers(model_path, x, {layer: acts[layer] for layer in layers})
     arrays = {"x": x, "logits": logits, "probabilities": probabilities, "target": target}
-    for layer, tensor in tied.items():
+    for layer, tensor in matched.items():
         arrays[f"act|{tensor}"] = acts[layer]
         arrays[f"grad|{tensor}"] = grads[layer]
     common.save(DIALECTS / f"{name}.npz", arrays)
-    note(f"{name}.onnx", tied)
+    record_layers(f"{name}.onnx", matched)
 
 
-def note(file, tied):
-    """layers.json: {file: {layer: tensor}}, kept sorted so that reruns do not differ."""
+def record_layers(file, matched):
+    """Adds {file: {layer: tensor}} to layers.json, sorted, so that a rerun changes nothing."""
     path = DIALECTS / "layers.json"
     everything = json.loads(path.read_text()) if path.exists() else {}
-    everything[file] = tied
+    everything[file] = matched
     path.write_text(json.dumps(dict(sorted(everything.items())), indent=1) + "\n")

@@ -1,9 +1,10 @@
-"""Golden arrays for src/picture: what Pillow, torchvision, OpenCV and torch make.
+"""Golden arrays for src/picture, made by Pillow, torchvision, OpenCV and torch.
 
-Run in the torch environment (requirements-torch.txt). With --check, nothing is
-written: the OpenCV and Pillow parts are made again and compared with the files,
-which is how a second OpenCV (the TensorFlow environment's 4.11) is held against
-the one that wrote them.
+    python tools golden.pillow_cv2 [--check]
+
+Runs in the torch environment (requirements/golden-torch.txt). With --check it writes nothing: it
+makes the OpenCV and Pillow parts again and compares them with the files. That is how a second
+OpenCV, the TensorFlow environment's 4.11, is compared with the one that wrote them.
 """
 
 import argparse
@@ -24,7 +25,7 @@ FILTERS = {
 JET_SHA256 = "661fa696672fecb0ffa3e76bff80e0119d8308227c361c0043f705d8c867faad"
 COLORMAPS = ("jet", "turbo", "viridis", "inferno", "magma", "plasma", "cividis")
 
-# (height, width): up, down, up in one axis and down in the other, a single pixel.
+# (height, width): larger, smaller, larger in one axis and smaller in the other, a single pixel.
 SMALL_SIZES = [(131, 97), (17, 23), (100, 29), (29, 100), (48, 64), (1, 1), (49, 63)]
 
 
@@ -34,7 +35,7 @@ def chelsea():
 
 
 def stretches():
-    """Pillow's resize of a whole picture and of a 48x64 piece of it."""
+    """Pillow's resize of a whole picture and of a 48x64 crop of it."""
     image = chelsea()
     piece = image.crop((120, 60, 120 + 64, 60 + 48))
     arrays = {"piece": np.asarray(piece)}
@@ -53,8 +54,8 @@ def stretches():
 def crops():
     """torchvision's Resize (shorter side) then CenterCrop, on PIL images.
 
-    Key: source|filter|shorter side|side of the crop. An odd side and an upright
-    source are there for the rounding of the long side and of the crop's corner.
+    Key: source|filter|shorter side|side of the crop. An odd side and an upright source test the
+    rounding of the long side and of the crop's corner.
     """
     from torchvision.transforms import CenterCrop, Compose, InterpolationMode, Resize
 
@@ -83,7 +84,7 @@ def crops():
 
 
 def maps():
-    """A map as small as a layer's, resized the three ways the conventions use."""
+    """A map of a layer's size, resized in the three ways that the conventions use."""
     rng = np.random.default_rng(14)
     map14 = rng.random((14, 14), dtype=np.float32) * 2.5 - 0.5
     map5x9 = rng.random((5, 9), dtype=np.float32)
@@ -127,15 +128,15 @@ def colormaps():
         arrays[name] = np.ascontiguousarray(table[:, 0, ::-1])
     digest = hashlib.sha256(arrays["jet"].tobytes()).hexdigest()
     if digest != JET_SHA256:
-        raise SystemExit(f"OpenCV's JET has SHA-256 {digest}, REFERENCE.md says {JET_SHA256}")
+        raise SystemExit(f"OpenCV's JET has SHA-256 {digest}, not {JET_SHA256}")
     return arrays
 
 
 def overlays():
-    """The blend written with OpenCV calls, on a picture whose sides are odd.
+    """The article's blend written with OpenCV calls, on a picture whose sides are odd.
 
-    The article's own function makes pictures/article_overlay.npz; this file adds
-    what that one cannot: another weight, the mix, and a map with a sharp peak.
+    The article's own function makes pictures/article_overlay.npz. These arrays add another weight,
+    the mix, and a map with a sharp peak.
     """
     image = np.asarray(chelsea().resize((151, 101), Image.Resampling.BILINEAR))
     rows, columns = np.mgrid[0:14, 0:14].astype(np.float32)
@@ -176,9 +177,7 @@ def check(path, arrays):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument(
-        "--check", action="store_true", help="compare, write nothing, import no torch"
-    )
+    parser.add_argument("--check", action="store_true", help="compare only, without torch")
     wanted = parser.parse_args()
     print("OpenCV", cv2.__version__, "Pillow", Image.__version__, "NumPy", np.__version__)
     folder = common.GOLDEN / "pictures"

@@ -1,16 +1,16 @@
 """Golden arrays of Smooth Grad-CAM++ and Group-CAM: tests/golden/methods/*-samples.npz.
 
-    samples_torch.py --groupcam FILE
+    python tools golden.samples_torch --groupcam FILE
 
-FILE is the authors' cam/groupcam.py of GitHub wofmanaf/Group-CAM, commit 0b61fdd9fc14eb735b26779c5d6e3fac451a7af5;
-it is not in this repository. torch 2.15.0, torchcam 0.5.0, kornia 0.8.2 (which the authors' code blurs with).
+FILE is the authors' cam/groupcam.py of GitHub wofmanaf/Group-CAM, commit
+0b61fdd9fc14eb735b26779c5d6e3fac451a7af5, which is not in this repository. Needs torch 2.15.0,
+torchcam 0.5.0 and kornia 0.8.2, with which the authors' code blurs.
 
-torch-cam draws its noise from torch; here it is given camlens's, made anew from the seed by the generator
-that src/explain/chance.rs describes.
+torch-cam draws its noise from torch. Here it gets the noise that camlens draws from the same seed,
+by the same generator: SplitMix64, then Box-Muller.
 """
 
 import argparse
-import importlib.util
 
 import numpy as np
 import torch
@@ -23,12 +23,12 @@ from camlens_tools.golden import methods_torch as methods
 GROUPCAM_SHA256 = "70ef1d9e36858e84ea9d5f4d2927830e0eb05acfe8b6d6cd94621c81ff081dd7"
 SEED = 11
 SAMPLES = 5
-# In torch-cam the deviation itself, in the paper a part of the input's range.
+# The standard deviation in torch-cam; in the paper, a fraction of the input's range.
 NOISE = 0.2
 
 
 def normal(count):
-    """SplitMix64, then Box and Muller, two draws a number."""
+    """Standard normal samples by SplitMix64 and Box-Muller, two draws each."""
     with np.errstate(over="ignore"):
         state = np.uint64(SEED) + np.arange(1, 2 * count + 1, dtype=np.uint64) * np.uint64(
             0x9E3779B97F4A7C15
@@ -36,12 +36,12 @@ def normal(count):
         state = (state ^ (state >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
         state = (state ^ (state >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     unit = ((state ^ (state >> np.uint64(31))) >> np.uint64(11)).astype(np.float64) / 2**53
-    radius, turn = unit[0::2], unit[1::2]
-    return np.sqrt(-2 * np.log(1 - radius)) * np.cos(2 * np.pi * turn)
+    radius, angle = unit[0::2], unit[1::2]
+    return np.sqrt(-2 * np.log(1 - radius)) * np.cos(2 * np.pi * angle)
 
 
 class Noise:
-    """Stands where torch-cam keeps its distribution."""
+    """Replaces the distribution object of torch-cam."""
 
     def __init__(self, shape, deviation):
         drawn = deviation * normal(SAMPLES * int(np.prod(shape)))
@@ -54,12 +54,15 @@ class Noise:
 
 
 def torch_cam(model, module, x, target):
-    """In 64 bits, since its denominators cancel; nothing where 32 bits move its own map by 10⁻⁴, which proves nothing."""
+    """torch-cam's map in float64, because its denominators cancel.
+
+    None where its float32 and float64 maps differ by more than 1e-4: such a map proves nothing.
+    """
     single = torch_cam_as_it_is(model, module, x, target)
     double = torch_cam_as_it_is(model.double(), module, x.double(), target)
     model.float()
     own = common.max_diff(single, double)
-    print(f"torch-cam's own 32 bits - its 64 bits: {own:.1e}")
+    print(f"torch-cam's float32 - its float64: {own:.1e}")
     return double if own <= 1e-4 else None
 
 
@@ -73,7 +76,7 @@ def torch_cam_as_it_is(model, module, x, target):
 
 
 def paper(model, module, x, target):
-    """Equations 6 to 10 in float64, with Grad-CAM++'s numerator; see src/explain/smoothgradcam_plus_plus.rs."""
+    """The paper's equations 6 to 10 in float64, with Grad-CAM++'s numerator, as in camlens."""
     kept = []
 
     def gradient(x):
@@ -96,7 +99,7 @@ def paper(model, module, x, target):
 
 
 class Recorded:
-    """torch.nn.functional, of which one function keeps what goes in and comes out."""
+    """torch.nn.functional, except that `interpolate` records its input and output."""
 
     def __init__(self):
         self.groups = []
@@ -111,22 +114,23 @@ class Recorded:
 
 
 def group_cam(authors, model, module, x, target):
-    """The authors' map, and the same sum of their own groups and scores at the layer's size.
+    """The sum of the authors' own groups and scores, at the layer's size.
 
-    Enlarging is linear, so the one is the other enlarged, but for the cut at 0: the sum that is checked here is
-    taken before it.
+    Enlarging is linear, so their map is this sum enlarged, apart from the ReLU. The check below
+    computes the enlarged sum before the ReLU.
     """
     authors.F = Recorded()
     path = next(path for path, found in model.named_modules() if found is module)
     cam = authors.GroupCAM(model, target_layer=path)
-    answers = []
+    scores_seen = []
     hook = model.register_forward_hook(
-        lambda _m, _i, output: answers.append(float(F.softmax(output.double(), -1)[0, target]))
+        lambda _m, _i, output: scores_seen.append(float(F.softmax(output.double(), -1)[0, target]))
     )
     theirs = cam(x, target)
     hook.remove()
-    # Of the image itself, then of the blurred one, then of one image for each group that is not flat.
-    base, scores = answers[1], answers[2:]
+    # The scores of the image, of the blurred image, and of one image for each group that is not
+    # flat.
+    base, scores = scores_seen[1], scores_seen[2:]
     used = [(group, wide) for group, wide in authors.F.groups if wide.max() != wide.min()]
     assert len(scores) == len(used)
     small, large = 0.0, 0.0
@@ -146,7 +150,8 @@ def group_cam(authors, model, module, x, target):
         torch.from_numpy(small)[None, None], size=x.shape[2:], mode="bilinear", align_corners=False
     )
     print(
-        f"{path}: {len(used)} of {len(authors.F.groups)} groups, {(wide.numpy() < 0).mean():.0%} of the sum below 0"
+        f"{path}: {len(used)} of {len(authors.F.groups)} groups, {(wide.numpy() < 0).mean():.0%} "
+        "of the sum below 0"
     )
     return small
 
@@ -155,11 +160,8 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--groupcam", required=True)
     wanted = parser.parse_args()
-    common.expect_sha256(wanted.groupcam, GROUPCAM_SHA256)
-    spec = importlib.util.spec_from_file_location("groupcam", wanted.groupcam)
-    authors = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(authors)
-    # Their code asks for a GPU.
+    authors = common.load_module(wanted.groupcam, GROUPCAM_SHA256)
+    # Their code moves everything to a GPU.
     torch.nn.Module.cuda = torch.Tensor.cuda = lambda self: self
 
     for name in methods.TINY:
@@ -176,7 +178,7 @@ def main():
             for layer, module in layers.items():
                 found = torch_cam(model, module, x, target)
                 if found is None:
-                    print(f"{name}, {layer}{suffix}: left out")
+                    print(f"{name}, {layer}{suffix}: omitted")
                 else:
                     arrays[f"smoothgradcam++{suffix}|{layer}|torch-cam"] = found
                 arrays[f"smoothgradcam++{suffix}|{layer}|paper"] = paper(model, module, x, target)

@@ -1,15 +1,14 @@
-"""Golden arrays of Ablation-CAM and Recipro-CAM, added to tests/golden/methods/*.npz; after methods_torch.py.
+"""Golden arrays of Ablation-CAM and Recipro-CAM, added to tests/golden/methods/*.npz.
 
-    tails_torch.py --recipro FILE
+    python tools golden.tails_torch --recipro FILE        after golden.methods_torch
 
 FILE is the authors' misc/pytorch_toolkit/recipro_cam/recipro_cam.py of GitHub
-openvinotoolkit/training_extensions, commit 61bf65c7500fc0976794d341696f77b4ba10d229 (Apache-2.0); it is not
-in this repository. torch 2.15.0, grad-cam 1.5.5, openvino-xai 1.1.0 with openvino 2024.6.0 (which it
-imports and which is not used).
+openvinotoolkit/training_extensions, commit 61bf65c7500fc0976794d341696f77b4ba10d229 (Apache-2.0),
+which is not in this repository. Needs torch 2.15.0, grad-cam 1.5.5, and openvino-xai 1.1.0 with
+openvino 2024.6.0, which it imports but does not use here.
 """
 
 import argparse
-import importlib.util
 
 import numpy as np
 import torch
@@ -26,7 +25,7 @@ RECIPRO_SHA256 = "19c38a87e7d5ef01854b7dae96983e6c3a496cdc50f4c1a1b9b86199a20d3d
 
 
 class Head(nn.Module):
-    """Everything up to a module's output."""
+    """The part of a model up to a module's output."""
 
     def __init__(self, model, module):
         super().__init__()
@@ -43,8 +42,8 @@ class Head(nn.Module):
         return kept[0]
 
 
-class Behind(Head):
-    """Everything behind it: the model on copies of the image, the module's output replaced."""
+class Tail(Head):
+    """The part of a model after a module: the whole model, with the module's output replaced."""
 
     def __init__(self, model, module, x):
         super().__init__(model, module)
@@ -58,15 +57,18 @@ class Behind(Head):
 
 
 def ablation_paper(model, module, x, target):
-    """Equation 4, each channel taken out by zeros; |y| below, so that a negative y turns nothing round."""
+    """The paper's equation 4, each channel ablated by zeros.
+
+    The denominator is |y|, so that a negative y does not flip the sign.
+    """
     act = Head(model, module)(x)
-    behind = Behind(model, module, x)
+    tail = Tail(model, module, x)
     weights = torch.zeros(act.shape[1], dtype=torch.float64)
-    whole = behind(act)[0, target].double()
+    whole = tail(act)[0, target].double()
     for channel in range(act.shape[1]):
         changed = act.clone()
         changed[:, channel] = 0
-        weights[channel] = (whole - behind(changed)[0, target].double()) / whole.abs()
+        weights[channel] = (whole - tail(changed)[0, target].double()) / whole.abs()
     return common.over_max(torch.relu(torch.einsum("k,khw->hw", weights, act[0].double())).numpy())
 
 
@@ -74,10 +76,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--recipro", required=True)
     wanted = parser.parse_args()
-    common.expect_sha256(wanted.recipro, RECIPRO_SHA256)
-    spec = importlib.util.spec_from_file_location("recipro_cam", wanted.recipro)
-    authors = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(authors)
+    authors = common.load_module(wanted.recipro, RECIPRO_SHA256)
 
     for name in methods.TINY:
         path = methods.OUT / f"{name}.npz"
@@ -107,23 +106,22 @@ def main():
                     arrays[f"ablationcam{suffix}|{layer}|paper"] = ablation_paper(
                         model, module, x, target
                     )
-                    recipro = authors.ReciproCam(
-                        Head(model, module), Behind(model, module, x), "cpu"
-                    )
+                    recipro = authors.ReciproCam(Head(model, module), Tail(model, module, x), "cpu")
                     arrays[f"reciprocam{suffix}|{layer}|paper"] = recipro(x, target)[0].numpy()
                 path_of = next(path for path, found in model.named_modules() if found is module)
-                # It takes the last module whose name has this in it: of tinymix's `act`, `last_act`.
+                # The library picks the last module whose name contains the given one: for tinymix's
+                # `act` that is `last_act`.
                 if [
                     found
                     for path, found in model.named_modules()
                     if path_of in path and not path.startswith(path_of)
                 ]:
-                    print(f"{name}, {layer}: openvino-xai can't be pointed at it")
+                    print(f"{name}, {layer}: openvino-xai cannot select it")
                     continue
                 explainer = TorchReciproCAM(model=model, target_layer=path_of, embed_scaling=False)
                 saliency = explainer.generate_saliency_map(x.numpy())[0, target]
                 saliency = saliency - saliency.min()
-                # Its own scaling, without the step to bytes.
+                # The library's own scaling, without the conversion to bytes.
                 arrays[f"reciprocam{suffix}|{layer}|openvino-xai"] = saliency / (
                     saliency.max() + 1e-12
                 )

@@ -1,8 +1,10 @@
 """Small classifiers in every dialect of ONNX that camlens must read, with gradients.
 
-Makes tests/golden/dialects/: tinyvgg-{torchscript,dynamo,opset7,external,batch1},
-tinylite and tinymix. tiny_models_keras.py adds tinyvgg-keras with the same weights.
-Run in the torch environment.
+    python tools golden.tiny_models
+
+Writes tests/golden/dialects/: tinyvgg-{torchscript,dynamo,opset7,external,batch1}, tinylite and
+tinymix. golden.tiny_models_keras adds tinyvgg-keras with the same weights. Runs in the torch
+environment (requirements/golden-torch.txt).
 """
 
 import warnings
@@ -20,8 +22,8 @@ CLASSES = 10
 OPSET = 13
 
 
-def start(model, seed):
-    """Random weights under which signals neither die out nor blow up on the way."""
+def randomise(model, seed):
+    """Random weights under which activations neither vanish nor explode."""
     rng = torch.Generator().manual_seed(seed)
     for module in model.modules():
         if isinstance(module, (nn.Conv2d, nn.Linear)):
@@ -84,8 +86,11 @@ class Inverted(nn.Module):
 
 
 def unit(before, after, kernel, stride=1, groups=1, same=False):
-    """`same`: TensorFlow's SAME padding of an even input, which is lopsided and so
-    stands in the graph as a Pad of its own, as in the real EfficientNet-Lite."""
+    """Convolution, batch normalisation, ReLU6.
+
+    `same` is TensorFlow's SAME padding of an even input. It is asymmetric and therefore a Pad node
+    in the graph, as in the real EfficientNet-Lite.
+    """
     less, more = (kernel - stride) // 2, (kernel - stride + 1) // 2
     pad = [nn.ZeroPad2d((less, more, less, more))] if same else []
     conv = nn.Conv2d(
@@ -127,9 +132,11 @@ class TinyLite(nn.Module):
 
 
 class TinyMix(nn.Module):
-    """What VGG has not: overlapping pools, padding that is counted and padding that
-    is not, a dilated and a strided convolution, Concat, a projected shortcut, SiLU,
-    and a mean in place of a pool. The input is not square: 50 high, 38 wide."""
+    """Operators that VGG lacks, on an input of 50 rows and 38 columns.
+
+    Overlapping pools, padding that the average counts and padding that it does not, a dilated and a
+    strided convolution, Concat, a projected shortcut, SiLU, and a mean instead of a pool.
+    """
 
     layers = {
         "stem": "act",
@@ -168,7 +175,7 @@ class TinyMix(nn.Module):
 
 
 def reference(model, x):
-    """Logits, targets, and act / grad of every named layer, in float32."""
+    """Logits, targets, and the activation and gradient of every named layer, in float32."""
     kept, hooks = {}, []
     for layer, path in model.layers.items():
 
@@ -221,7 +228,7 @@ def export_dynamo(model, x, path):
         dynamic_shapes=({0: batch},),
         external_data=False,
     )
-    # Its notes for debuggers hold this machine's paths.
+    # The exporter's stack traces contain paths of this machine.
     exported = onnx.load(path)
     for node in exported.graph.node:
         kept = [item for item in node.metadata_props if not item.key.endswith("stack_trace")]
@@ -231,8 +238,11 @@ def export_dynamo(model, x, path):
 
 
 def build_opset7(model, path):
-    """The shape of files from 2018: opset 7, IR 3, every initializer also an input,
-    tensors named by numbers, nodes without names, Dropout kept, Softmax at the end."""
+    """Writes a file as exporters of 2018 did.
+
+    Opset 7, IR 3, every initializer also an input, numbers as tensor names, nodes without names,
+    Dropout still present, Softmax at the end.
+    """
     nodes, initializers, inputs = [], [], []
     counter = iter(range(1, 1000))
 
@@ -285,7 +295,7 @@ def build_opset7(model, path):
     onnx.save(old, path)
 
 
-def store_outside(source, path):
+def store_externally(source, path):
     data = path.with_name(path.name + ".data")
     data.unlink(missing_ok=True)
     onnx.save(
@@ -303,7 +313,8 @@ def describe(path):
     model = onnx.load(path)
     kinds = sorted({node.op_type for node in model.graph.node})
     print(
-        f"{path.name}: {path.stat().st_size:,} bytes, opset {model.opset_import[0].version}, {' '.join(kinds)}"
+        f"{path.name}: {path.stat().st_size:,} bytes, opset {model.opset_import[0].version}, "
+        f"{' '.join(kinds)}"
     )
 
 
@@ -312,7 +323,7 @@ def main():
     onnx_probe.DIALECTS.mkdir(parents=True, exist_ok=True)
     random = torch.Generator().manual_seed(7)
 
-    vgg = start(TinyVgg(), 16)
+    vgg = randomise(TinyVgg(), 16)
     x = torch.randn(2, 3, 64, 64, generator=random)
     logits, target, acts, grads = reference(vgg, x)
     print("logits", logits.tolist(), "target", target)
@@ -323,11 +334,11 @@ def main():
     export_torchscript(vgg, x, files["torchscript"])
     export_dynamo(vgg, x, files["dynamo"])
     build_opset7(vgg, files["opset7"])
-    store_outside(files["torchscript"], files["external"])
+    store_externally(files["torchscript"], files["external"])
     export_torchscript(vgg, x[:1], files["batch1"], batch=None)
-    # The weights are the same in all five, and so are the arrays: the large ones
-    # are written once, and less still for the two files that differ from the first
-    # only in where the weights lie or in the batch, with the same tensor names.
+    # All five files have the same weights, so the large arrays are written once. The two files that
+    # differ from the first only in where the weights are stored, or in the batch size, repeat even
+    # fewer.
     for name, path in files.items():
         describe(path)
         skipped = {"torchscript": (), "dynamo": ("block1",), "opset7": ("block1",)}
@@ -338,7 +349,7 @@ def main():
         )
 
     # PRESERVE on a model in eval mode: EVAL would fold BatchNormalization away.
-    lite = start(TinyLite(), 3)
+    lite = randomise(TinyLite(), 3)
     x = torch.randn(2, 3, 48, 48, generator=random)
     path = onnx_probe.DIALECTS / "tinylite.onnx"
     export_torchscript(lite, x, path, training=torch.onnx.TrainingMode.PRESERVE)
@@ -346,7 +357,7 @@ def main():
     logits, target, acts, grads = reference(lite, x)
     onnx_probe.write("tinylite", path, x.numpy(), logits.numpy(), target, acts, grads, lite.layers)
 
-    mix = start(TinyMix(), 5)
+    mix = randomise(TinyMix(), 5)
     x = torch.randn(2, 3, 50, 38, generator=random)
     path = onnx_probe.DIALECTS / "tinymix.onnx"
     export_torchscript(mix, x, path)

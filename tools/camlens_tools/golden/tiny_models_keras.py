@@ -1,9 +1,11 @@
-"""A Keras VGG16 with tiny_models.py's weights, through tf2onnx, with gradients.
+"""A Keras VGG16 with the weights of tiny_models.py, exported by tf2onnx, with gradients.
 
-Makes tests/golden/dialects/tinyvgg-keras.{onnx,npz}. Run in the TensorFlow
-environment after tiny_models.py. Keras keeps channels last; tf2onnx moves the
-convolutions to channels first, so act and grad are stored [N, C, H, W] as the
-ONNX tensors are, while `x` is [N, H, W, C] as the file's input is.
+    python tools golden.tiny_models_keras        after golden.tiny_models
+
+Writes tests/golden/dialects/tinyvgg-keras.{onnx,npz}. Runs in the TensorFlow environment
+(requirements/golden-tf.txt). Keras stores channels last, and tf2onnx rewrites the convolutions to
+channels first. Activations and gradients are therefore stored as [N, C, H, W], like the ONNX
+tensors, while `x` is [N, H, W, C], like the file's input.
 """
 
 import json
@@ -41,19 +43,19 @@ def build():
 
 def load_weights(model, path):
     stored = {item.name: numpy_helper.to_array(item) for item in onnx.load(path).graph.initializer}
-    place = 0
+    module = 0
     for block, (_, count) in enumerate(BLOCKS, 1):
         for i in range(1, count + 1):
-            kernel, bias = stored[f"features.{place}.weight"], stored[f"features.{place}.bias"]
+            kernel, bias = stored[f"features.{module}.weight"], stored[f"features.{module}.bias"]
             model.get_layer(f"block{block}_conv{i}").set_weights(
                 [kernel.transpose(2, 3, 1, 0), bias]
             )
-            place += 2
-        place += 1
+            module += 2
+        module += 1
     for name, number in [("fc1", 0), ("fc2", 3), ("predictions", 6)]:
         kernel, bias = stored[f"classifier.{number}.weight"], stored[f"classifier.{number}.bias"]
         if name == "fc1":
-            # From features flattened as C, H, W to features flattened as H, W, C.
+            # torch flattens features as C, H, W; Keras as H, W, C.
             kernel = kernel.reshape(16, 10, 2, 2).transpose(0, 2, 3, 1).reshape(16, 40)
         model.get_layer(name).set_weights([kernel.T, bias])
 
@@ -88,7 +90,7 @@ def main():
     tf2onnx.convert.from_keras(model, input_signature=signature, opset=13, output_path=str(path))
     kinds = sorted({node.op_type for node in onnx.load(path).graph.node})
     print(f"{path.name}: {path.stat().st_size:,} bytes, {' '.join(kinds)}")
-    # The two large layers of block 1 would only repeat what the torch file holds.
+    # The two large layers of block 1 would only repeat the arrays of the torch file.
     kept = [n for n in names if not n.startswith("block1")]
     onnx_probe.write("tinyvgg-keras", path, x, logits.numpy(), target, acts, grads, kept)
 
@@ -101,7 +103,8 @@ def main():
         )
         act = common.max_diff(torch_arrays[f"act|{tensor}"], acts[name])
         print(
-            f"  {name}: TF - torch act {act:.1e}, grad {there:.1e}, grad summed over a map {totals:.1e}"
+            f"  {name}: TF - torch act {act:.1e}, grad {there:.1e}, grad summed over a map "
+            f"{totals:.1e}"
         )
 
 

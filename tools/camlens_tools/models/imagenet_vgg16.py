@@ -1,16 +1,15 @@
-#!/usr/bin/env python3
-"""Makes a full-size VGG16 whose convolutions are the real ImageNet ones.
+"""Makes a full-size VGG16 whose convolutions hold the real ImageNet weights.
 
-    imagenet_vgg16.py FULL_SIZE_FOLDER INTO
+    python tools models.imagenet_vgg16 FULL_SIZE_FOLDER INTO
 
 The 13 convolutions of the model `vgg16-mri` are those of Keras's ImageNet VGG16, never trained
-further; only its head is another. Put into a full-size VGG16 (scripts/export_vgg16.py, whose fully
-connected layers may be random), they give the activations that natural pictures really have: how
-many channels of block5_conv3 are dead, and how much of the picture a mask shows, decide how long
-Score-CAM takes. Random convolutions would say nothing of that. Needs the package `onnx`.
+further; only its head differs. This script copies them into a full-size VGG16 made by
+`models.export_vgg16`, whose fully connected layers may be random. The result has realistic
+activations for natural pictures: how many channels of block5_conv3 are dead, and how much of the
+picture a mask shows, decide how long Score-CAM takes, and random convolutions would say nothing
+about either. Needs the package `onnx`.
 """
 
-import hashlib
 import pathlib
 import sys
 
@@ -18,13 +17,16 @@ import numpy as np
 import onnx
 from onnx import numpy_helper
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
-MANIFEST = """# Written by bench/imagenet_vgg16.py: the ImageNet convolutions of vgg16-mri, --weights none for the rest
+from camlens_tools import paths
+from camlens_tools.checksums import sha256_of
+
+MANIFEST = """# Written by python tools models.imagenet_vgg16:
+# the ImageNet convolutions of vgg16-mri, --weights none for the rest
 file = "model.onnx"
 sha256 = "{digest}"
 default_layer = "features.29" # after its ReLU, [512, 14, 14]
 
-# Keras's VGG16: blue first, the mean pixel taken off.
+# Keras's VGG16: BGR, the mean pixel subtracted.
 [input]
 size = [224, 224]
 layout = "nchw"
@@ -46,7 +48,7 @@ def convolutions(graph):
 
 def main():
     full, into = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2])
-    real = onnx.load(ROOT / "models" / "vgg16-mri" / "model.onnx").graph
+    real = onnx.load(paths.MODELS / "vgg16-mri" / "model.onnx").graph
     model = onnx.load(full / "model.onnx")
     weights = {tensor.name: numpy_helper.to_array(tensor) for tensor in real.initializer}
     pairs = list(zip(convolutions(real), convolutions(model.graph), strict=True))
@@ -55,20 +57,20 @@ def main():
     kept = [tensor for tensor in model.graph.initializer if tensor.name not in replaced]
     del model.graph.initializer[:]
     model.graph.initializer.extend(kept)
-    # An exporter may share one bias of zeros among layers, so each gets a name of its own.
+    # An exporter may share one bias of zeros among layers, so each layer gets its own name.
     for index, (source, target) in enumerate(pairs):
-        for place in (1, 2):
-            name = f"imagenet.{index}.{('weight', 'bias')[place - 1]}"
-            values = np.ascontiguousarray(weights[source.input[place]], np.float32)
+        for position in (1, 2):
+            name = f"imagenet.{index}.{('weight', 'bias')[position - 1]}"
+            values = np.ascontiguousarray(weights[source.input[position]], np.float32)
             model.graph.initializer.append(numpy_helper.from_array(values, name))
-            target.input[place] = name
+            target.input[position] = name
     used = {name for node in model.graph.node for name in node.input}
-    idle = [
+    unused = [
         node
         for node in model.graph.node
         if node.op_type == "Identity" and node.output[0] not in used
     ]
-    for node in idle:
+    for node in unused:
         model.graph.node.remove(node)
     needed = {name for node in model.graph.node for name in node.input}
     rest = [tensor for tensor in model.graph.initializer if tensor.name in needed]
@@ -77,7 +79,7 @@ def main():
     onnx.checker.check_model(model)
     into.mkdir(parents=True, exist_ok=True)
     onnx.save(model, into / "model.onnx")
-    digest = hashlib.sha256((into / "model.onnx").read_bytes()).hexdigest()
+    digest = sha256_of(into / "model.onnx")
     (into / "model.toml").write_text(MANIFEST.format(digest=digest), encoding="utf-8")
 
 

@@ -49,7 +49,8 @@ def input_tensor(folder, picture):
 
 
 def masks(count, height, width, seed=0):
-    """Smooth masks in 0..1, `[count, height, width]`, such as Score-CAM makes of a layer's channels."""
+    """Smooth masks in 0..1, `[count, height, width]`, such as Score-CAM makes of a layer's "
+    "channels."""
     coarse = np.random.default_rng(seed).integers(0, 256, (count, 14, 14), np.uint8)
     grown = [
         np.asarray(Image.fromarray(mask).resize((width, height), Image.Resampling.BILINEAR))

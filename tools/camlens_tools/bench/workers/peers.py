@@ -159,7 +159,8 @@ def main():
     difference = differs_from_onnx_runtime(torch, model, file, tensor, x)
     if not difference < 1e-3:
         protocol.refuse(
-            f"the torch model's answer is {difference:.1e} of the answers' spread off ONNX Runtime's"
+            f"the torch model's answer is {difference:.1e} of the answers' spread off ONNX "
+            "Runtime's"
         )
 
     versions, missing, actions = {"torch": torch.__version__}, [], {}
