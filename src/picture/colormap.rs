@@ -2,7 +2,7 @@
 //!
 //! Every table that OpenCV has equals OpenCV's byte for byte, because that is what the article
 //! and most published pictures use. Matplotlib's `jet` is another table. JET is computed from its
-//! formula; the others are OpenCV's values, written down by `scripts/colormaps.py`. The two for
+//! formula; the others are OpenCV's values, written down by `tools colormaps`. The two for
 //! signed maps, pale in the middle, are matplotlib's `coolwarm` and `RdBu_r`.
 
 use std::fmt;

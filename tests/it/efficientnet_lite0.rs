@@ -1,5 +1,5 @@
 //! The real EfficientNet-Lite0, built at set-up from its checkpoint without torch, against torch's
-//! own answers; `scripts/golden/efficientnet_lite0.py` made the arrays.
+//! own answers; `tools golden.efficientnet_lite0` made the arrays.
 
 use std::sync::LazyLock;
 

@@ -1,5 +1,5 @@
 //! The methods beyond the article's three, against the libraries' own code:
-//! `scripts/golden/methods_torch.py` made the arrays.
+//! `tools golden.methods_torch` made the arrays.
 
 use camlens::engine::{Cancel, Model, Models, Pass};
 use camlens::error::Kind;
@@ -208,7 +208,7 @@ fn tail_passes_agree_with_their_sources() {
     }
 }
 
-/// `scripts/golden/samples_torch.py` gave torch-cam the noise that camlens draws from the same
+/// `tools golden.samples_torch` gave torch-cam the noise that camlens draws from the same
 /// seed.
 #[test]
 fn noisy_passes_agree_with_torch_cam_given_the_same_noise() {
@@ -279,7 +279,7 @@ fn without_noise_smooth_grad_cam_plus_plus_is_grad_cam_plus_plus() {
     assert_ne!(one, other);
 }
 
-/// Before it is stretched, and as far as it is above 0; see `scripts/golden/samples_torch.py`.
+/// Before it is stretched, and as far as it is above 0; see `tools golden.samples_torch`.
 #[test]
 fn groups_of_channels_agree_with_their_authors() {
     let mut shown = 0;

@@ -1,6 +1,6 @@
 //! The real VGG16 of `models/vgg16-mri` against three sources: torch autograd and the Score-CAM
 //! authors' code for `paper`, the article's own Keras code for `article`, the library for
-//! `pytorch-grad-cam`. `scripts/golden/vgg16_mri_torch.py` and `vgg16_mri_article.py` made the
+//! `pytorch-grad-cam`. `tools golden.vgg16_mri_torch` and `golden.vgg16_mri_article` made the
 //! arrays.
 
 use std::sync::LazyLock;

@@ -92,7 +92,8 @@ def one_bar(bar, y, scale):
     )
     if high - low > 3:
         yield f'<line class="whisker" x1="{low:.1f}" y1="{middle}" x2="{high:.1f}" y2="{middle}"/>'
-    yield f'<text class="value" x="{max(end, high) + 8:.1f}" y="{y + 13}">{bar["median"]:.2f}</text>'
+    x = max(end, high) + 8
+    yield f'<text class="value" x="{x:.1f}" y="{y + 13}">{bar["median"]:.2f}</text>'
 
 
 def bar_groups(found):

@@ -11,8 +11,7 @@ NAMES = {
     "camlens predict": "**camlens** predict, whole HTTP request",
     "camlens gradcam": "**camlens** Grad-CAM, whole HTTP request",
     "camlens gradcam++": "**camlens** Grad-CAM++, whole HTTP request",
-    "camlens gradcam++ overlay": "**camlens** Grad-CAM++, whole HTTP request, answered by an "
-    "overlay PNG",
+    "camlens gradcam++ overlay": "**camlens** Grad-CAM++, whole HTTP request, overlay PNG",
     "camlens scorecam": "**camlens** Score-CAM, whole HTTP request",
     "torch forward": "torch, forward alone (`no_grad`)",
     "torch-cam gradcam": "torch-cam, Grad-CAM",
@@ -164,8 +163,7 @@ def timing_table(speeds):
             yield f"| {model} | {key.replace('camlens ', '')} | {cells} |"
     yield ""
     yield (
-        "Medians of the answers' own `timing_ms`; the rest is HTTP, queueing and writing the "
-        "answer."
+        "Medians of the responses' own `timing_ms`; the rest is HTTP, queueing and the response."
     )
 
 

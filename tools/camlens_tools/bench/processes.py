@@ -76,8 +76,7 @@ class Worker:
 
 
 class Service:
-    """`camlens serve` on a free port with the models of one folder, over one kept-alive "
-    "connection."""
+    """`camlens serve` on a free port with the models of one folder, over one connection."""
 
     def __init__(self, binary, models, threads, name="camlens", settings=None):
         self.name = name

@@ -238,8 +238,7 @@ def as_maps(array, shape):
 
 
 def check(folder, keep, differences):
-    """Writes each layer's float64 error beside the arrays; deletes the programs, which are "
-    "large."""
+    """Writes each layer's float64 error beside the arrays; deletes the large programs."""
     arrays, found = np.load(folder / "reference.npz"), {}
     for layer in json.loads((folder / "layers.json").read_text())["layers"]:
         module = layer["module"]
@@ -264,7 +263,8 @@ def check(folder, keep, differences):
         found[module] = relative(gradient, as_maps(arrays[f"grad|{module}"], gradient.shape))
         title = f"{folder.parent.name} | {folder.name} | {module} | {found[module]:.0e}"
         if differences:
-            title += f" | finite differences {difference_error(model, layer['tensor'], act, gradient, arrays['target']):.0e}"
+            error = difference_error(model, layer["tensor"], act, gradient, arrays["target"])
+            title += f" | finite differences {error:.0e}"
         print(title, flush=True)
     (folder / "exact.json").write_text(json.dumps(found, indent=1) + "\n")
     for path in [] if keep else folder.glob("program-*.onnx"):

@@ -36,7 +36,14 @@ SAME = 1e-5
 SCORES = 3
 # The network adds two rows, the second halved, so that the image has two axes.
 ROWS = np.array([[[[1, 0.5]]]], np.float32)
-MANIFEST = 'file = "model.onnx"\ndefault_layer = "probe"\n[layers]\nprobe = "layer"\n[output]\nname = "scores"\n'
+MANIFEST = """\
+file = "model.onnx"
+default_layer = "probe"
+[layers]
+probe = "layer"
+[output]
+name = "scores"
+"""
 
 
 class Skipped(Exception):

@@ -1,4 +1,4 @@
-"""Exports torchvision's and timm's classifiers, with reference gradients by autograd at three layers.
+"""Exports torchvision's and timm's classifiers, with autograd's gradients at three layers.
 
     python tools conformance.zoo [--into FOLDER] [ARCHITECTURE ...]
 
@@ -210,14 +210,14 @@ def folded(model, size):
 
 def gradients(model, x, modules, target=None):
     """Logits, target, and the activation and gradient of every module's output."""
-    kept, hooks = {}, []
+    outputs, hooks = {}, []
     for path in modules:
 
         def keep(_module, _inputs, output, path=path):
-            kept[path] = output.clone()
-            kept[path].retain_grad()
+            outputs[path] = output.clone()
+            outputs[path].retain_grad()
             # A second clone, because the next ReLU may work in place.
-            return kept[path].clone()
+            return outputs[path].clone()
 
         hooks.append(model.get_submodule(path).register_forward_hook(keep))
     logits = model(x.requires_grad_())
@@ -225,8 +225,8 @@ def gradients(model, x, modules, target=None):
     logits.gather(1, target[:, None]).sum().backward()
     for hook in hooks:
         hook.remove()
-    acts = {path: value.detach().numpy() for path, value in kept.items()}
-    grads = {path: value.grad.numpy() for path, value in kept.items()}
+    acts = {path: value.detach().numpy() for path, value in outputs.items()}
+    grads = {path: value.grad.numpy() for path, value in outputs.items()}
     return logits.detach().numpy(), target, acts, grads
 
 

@@ -33,12 +33,12 @@ def activations_and_gradients(model, layers, x, target):
 
     `layers` maps names to the modules whose outputs are wanted.
     """
-    kept, hooks = {}, []
+    outputs, hooks = {}, []
     for name, module in layers.items():
 
         def keep(_module, _inputs, output, name=name):
             output.retain_grad()
-            kept[name] = output
+            outputs[name] = output
 
         hooks.append(module.register_forward_hook(keep))
     model.zero_grad()
@@ -46,7 +46,7 @@ def activations_and_gradients(model, layers, x, target):
     logits[0, target].backward()
     for hook in hooks:
         hook.remove()
-    return {name: (value.detach()[0], value.grad[0]) for name, value in kept.items()}
+    return {name: (value.detach()[0], value.grad[0]) for name, value in outputs.items()}
 
 
 def grad_cam(act, grad):
@@ -109,8 +109,8 @@ def authors_score_cam(arrays, folder, model, layer, name, x, target):
 
     recorder = model.register_forward_hook(record)
     with torch.no_grad():
-        kept = {}
-        hook = layer.register_forward_hook(lambda _m, _i, output: kept.update(act=output[0]))
+        outputs = {}
+        hook = layer.register_forward_hook(lambda _m, _i, output: outputs.update(act=output[0]))
         model(x)
         hook.remove()
         passes.clear()
@@ -120,7 +120,7 @@ def authors_score_cam(arrays, folder, model, layer, name, x, target):
     layer._forward_hooks.clear()
     layer._backward_hooks.clear()
 
-    act = kept["act"]
+    act = outputs["act"]
     # They test for flatness after resizing, but a constant channel stays constant.
     flat = (act.amax(dim=(1, 2)) == act.amin(dim=(1, 2))).numpy()
     print(f"Score-CAM: {int(flat.sum())} flat channels of {len(flat)}")

@@ -77,14 +77,14 @@ def torch_cam_as_it_is(model, module, x, target):
 
 def paper(model, module, x, target):
     """The paper's equations 6 to 10 in float64, with Grad-CAM++'s numerator, as in camlens."""
-    kept = []
+    outputs = []
 
     def gradient(x):
-        kept.clear()
-        hook = module.register_forward_hook(lambda _m, _i, output: kept.append(output))
+        outputs.clear()
+        hook = module.register_forward_hook(lambda _m, _i, output: outputs.append(output))
         score = model(x)[0, target]
         hook.remove()
-        return torch.autograd.grad(score, kept)[0][0].double().numpy(), kept[0][
+        return torch.autograd.grad(score, outputs)[0][0].double().numpy(), outputs[0][
             0
         ].detach().double().numpy()
 

@@ -32,14 +32,14 @@ class Head(nn.Module):
         self.model, self.module = [model], [module]
 
     def forward(self, x):
-        kept = []
+        outputs = []
         # A clone, since the ReLU after it may work in place.
         hook = self.module[0].register_forward_hook(
-            lambda _m, _i, output: kept.append(output.clone())
+            lambda _m, _i, output: outputs.append(output.clone())
         )
         self.model[0](x)
         hook.remove()
-        return kept[0]
+        return outputs[0]
 
 
 class Tail(Head):

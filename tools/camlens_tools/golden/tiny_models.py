@@ -176,14 +176,14 @@ class TinyMix(nn.Module):
 
 def reference(model, x):
     """Logits, targets, and the activation and gradient of every named layer, in float32."""
-    kept, hooks = {}, []
+    outputs, hooks = {}, []
     for layer, path in model.layers.items():
 
         def keep(_module, _inputs, output, layer=layer):
             # A clone, since the ReLU after it may work in place.
             output = output.clone()
             output.retain_grad()
-            kept[layer] = output
+            outputs[layer] = output
             return output
 
         hooks.append(model.get_submodule(path).register_forward_hook(keep))
@@ -192,8 +192,8 @@ def reference(model, x):
     logits.gather(1, target[:, None]).sum().backward()
     for hook in hooks:
         hook.remove()
-    acts = {layer: value.detach().numpy() for layer, value in kept.items()}
-    grads = {layer: value.grad.numpy() for layer, value in kept.items()}
+    acts = {layer: value.detach().numpy() for layer, value in outputs.items()}
+    grads = {layer: value.grad.numpy() for layer, value in outputs.items()}
     for layer, grad in grads.items():
         print(
             f"  {layer:18} |act| {np.abs(acts[layer]).mean():.3g}  |grad| {np.abs(grad).mean():.3g}"

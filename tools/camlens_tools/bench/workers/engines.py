@@ -1,10 +1,10 @@
-"""Other inference engines from PyPI, on the untouched model file, in 32 bits: OpenVINO and ncnn.
+"""Other inference engines on the untouched model file, in float32: OpenVINO and ncnn.
 
-    engines.py MODEL_FOLDER PICTURE --threads N --engine openvino|ncnn
+    bench.workers.engines MODEL_FOLDER PICTURE --threads N --engine openvino|ncnn
 
-Each runs one image with the input tensor made before the clock starts. Its answer is
-held against ONNX Runtime's before anything is timed. ncnn has a format of its own,
-into which pnnx converts the file; that is not timed.
+Each runs one image whose input tensor is made before the clock starts. Its scores are compared with
+ONNX Runtime's before anything is timed. ncnn has its own file format, into which pnnx converts the
+model; the conversion is not timed.
 """
 
 import argparse
@@ -21,33 +21,33 @@ from camlens_tools.bench.workers import model_input, protocol
 
 
 class Unfit(Exception):
-    """Why an engine cannot run this model."""
+    """The reason why an engine cannot run this model."""
 
 
 def openvino(file, tensor, threads):
-    """A pass on `tensor`, and the library's version."""
+    """Returns (a function that runs `tensor`, the library's version)."""
     import openvino as library
 
-    # The hint: without it the CPU's 16-bit instructions are used where it has them.
-    told = {
+    # Without the precision hint, OpenVINO uses 16-bit instructions where the CPU has them.
+    options = {
         "INFERENCE_NUM_THREADS": threads,
         "PERFORMANCE_HINT": "LATENCY",
         "INFERENCE_PRECISION_HINT": "f32",
     }
     core = library.Core()
     model = core.read_model(file)
-    # A batch of 1, as for ncnn: both plan for the shapes that they are told.
+    # A batch of 1, as for ncnn: both optimise for fixed shapes.
     model.reshape(list(tensor.shape))
-    request = core.compile_model(model, "CPU", told).create_infer_request()
+    request = core.compile_model(model, "CPU", options).create_infer_request()
     return lambda: request.infer([tensor]).to_tuple()[0][0], library.__version__.split("-")[0]
 
 
 def ncnn(file, tensor, threads):
-    """As above."""
+    """Returns (a function that runs `tensor`, the library's version)."""
     import ncnn as library
 
     if tensor.shape[1] != 3:
-        raise Unfit("it takes channels first")
+        raise Unfit("it needs channels first")
     with tempfile.TemporaryDirectory(prefix="camlens-bench-") as folder:
         made = {
             name: f"{folder}/{name}"
@@ -116,10 +116,10 @@ def main():
     del session
     difference = float(np.abs(forward() - expected).max() / np.ptp(expected))
     if not difference < 1e-3:
-        protocol.refuse(f"its answer is {difference:.1e} of the answers' spread off ONNX Runtime's")
+        protocol.refuse(f"its scores differ from ONNX Runtime's by {difference:.1e} of their range")
 
     def timed():
-        forward()  # the answer is not for the driver
+        forward()  # without returning the scores, which cannot be sent as JSON
 
     protocol.serve(
         {"forward": timed}, {"versions": {args.engine: version}, "difference": difference}

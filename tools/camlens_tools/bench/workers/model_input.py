@@ -1,4 +1,4 @@
-"""The picture as a model's input tensor, by what its model.toml says, as camlens itself does it."""
+"""The picture as a model's input tensor, preprocessed as model.toml says and as camlens does it."""
 
 import pathlib
 
@@ -24,13 +24,13 @@ def manifest(folder):
 
 def input_tensor(folder, picture):
     """`[1, 3, H, W]` or `[1, H, W, 3]`, float32."""
-    told = manifest(folder)["input"]
-    height, width = told["size"]
-    resample = FILTERS[told["resize"]]
+    settings = manifest(folder)["input"]
+    height, width = settings["size"]
+    resample = FILTERS[settings["resize"]]
     with Image.open(picture) as opened:
         image = opened.convert("RGB")
-    if told["fit"] == "crop":
-        ratio = told["crop_ratio"]
+    if settings["fit"] == "crop":
+        ratio = settings["crop_ratio"]
         factor = max(height / ratio / image.height, width / ratio / image.width)
         image = image.resize((round(image.width * factor), round(image.height * factor)), resample)
         left, top = (image.width - width) // 2, (image.height - height) // 2
@@ -38,19 +38,18 @@ def input_tensor(folder, picture):
     else:
         image = image.resize((width, height), resample)
     pixels = np.asarray(image, np.float32)
-    if told["color"] == "bgr":
+    if settings["color"] == "bgr":
         pixels = pixels[:, :, ::-1]
-    pixels = (pixels * np.float32(told["scale"]) - np.float32(told["mean"])) / np.float32(
-        told["std"]
+    pixels = (pixels * np.float32(settings["scale"]) - np.float32(settings["mean"])) / np.float32(
+        settings["std"]
     )
-    if told["layout"] == "nchw":
+    if settings["layout"] == "nchw":
         pixels = pixels.transpose(2, 0, 1)
     return np.ascontiguousarray(pixels[None], np.float32)
 
 
 def masks(count, height, width, seed=0):
-    """Smooth masks in 0..1, `[count, height, width]`, such as Score-CAM makes of a layer's "
-    "channels."""
+    """Smooth masks in 0..1, `[count, height, width]`, like those that Score-CAM makes."""
     coarse = np.random.default_rng(seed).integers(0, 256, (count, 14, 14), np.uint8)
     grown = [
         np.asarray(Image.fromarray(mask).resize((width, height), Image.Resampling.BILINEAR))

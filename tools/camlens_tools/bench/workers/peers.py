@@ -1,9 +1,9 @@
-"""The peers: pytorch-grad-cam and torch-cam, on a torch model with the ONNX file's own weights.
+"""The libraries pytorch-grad-cam and torch-cam, on a torch model with the ONNX file's own weights.
 
-    peers.py MODEL_FOLDER PICTURE --threads N
+    bench.workers.peers MODEL_FOLDER PICTURE --threads N
 
-Each is called as its README shows, on a tensor that is ready; none has to decode a picture.
-The torch model is checked against ONNX Runtime's answer before anything is timed.
+Each is called as its README shows, on a prepared tensor, so none has to decode a picture. The torch
+model's scores are compared with ONNX Runtime's before anything is timed.
 """
 
 import argparse
@@ -14,13 +14,13 @@ import numpy as np
 
 from camlens_tools.bench.workers import model_input, protocol
 
-BACKBONE_LAYERS = 13  # VGG16's convolutions; the last one's ReLU is explained
+BACKBONE_LAYERS = 13  # VGG16's convolutions; the ReLU of the last one is explained
 
 
 def network(torch, file):
-    """A chain of torch modules that computes what a VGG-like ONNX file does, and the ReLU to explain.
+    """The torch modules that compute a VGG-like ONNX file, and the ReLU to explain.
 
-    Takes NCHW and gives logits: the file's first Transpose and its last Softmax are left out.
+    They map NCHW to logits: the file's first Transpose and its last Softmax are omitted.
     """
     import onnx
     from torch import nn
@@ -58,9 +58,9 @@ def network(torch, file):
         return layer
 
     layers, convolutions, explained = [], 0, None
-    waiting = None  # a MatMul or Mul whose Add comes next
+    pending = None  # a MatMul or Mul whose Add comes next
     for node in graph.node:
-        told = {
+        attributes = {
             attribute.name: onnx.helper.get_attribute_value(attribute)
             for attribute in node.attribute
         }
@@ -78,22 +78,24 @@ def network(torch, file):
             if convolutions == BACKBONE_LAYERS and explained is None:
                 explained = layers[-1]
         elif kind == "MaxPool":
-            layers.append(nn.MaxPool2d(told["kernel_shape"], told["strides"]))
+            layers.append(nn.MaxPool2d(attributes["kernel_shape"], attributes["strides"]))
         elif kind == "Transpose" and layers:
-            layers.append(Permute(told["perm"]))
+            layers.append(Permute(attributes["perm"]))
         elif kind in ("Flatten", "Reshape"):
             layers.append(nn.Flatten(1))
         elif kind == "Gemm":
             matrix = tensor(node.input[1])
-            layers.append(linear(matrix if told.get("transB") else matrix.T, tensor(node.input[2])))
+            layers.append(
+                linear(matrix if attributes.get("transB") else matrix.T, tensor(node.input[2]))
+            )
         elif kind in ("MatMul", "Mul"):
-            waiting = (kind, tensor(node.input[1]))
+            pending = (kind, tensor(node.input[1]))
         elif kind == "Add":
             shift = tensor(node.input[1])
             layers.append(
-                linear(waiting[1].T, shift) if waiting[0] == "MatMul" else Affine(waiting[1], shift)
+                linear(pending[1].T, shift) if pending[0] == "MatMul" else Affine(pending[1], shift)
             )
-        elif kind == "AveragePool" and set(told["kernel_shape"]) != {1}:
+        elif kind == "AveragePool" and set(attributes["kernel_shape"]) != {1}:
             raise ValueError("an AveragePool that averages is not VGG16's")
         elif kind not in (
             "Transpose",
@@ -113,10 +115,10 @@ def network(torch, file):
 
 
 def differs_from_onnx_runtime(torch, model, file, nhwc_or_nchw, x):
-    """The largest difference of the probabilities as a share of their spread.
+    """The largest difference of the probabilities, relative to their range.
 
-    Of the probabilities because the file may hide its logits, of their spread because those of
-    random weights lie close together.
+    Probabilities, because the file may not output its logits; relative to their range, because it
+    is narrow for random weights.
     """
     import onnx
     import onnxruntime
@@ -150,16 +152,17 @@ def main():
         protocol.refuse(f"{error.name} is not installed")
     torch.set_num_threads(args.threads)
 
-    told = model_input.manifest(args.folder)
-    file = args.folder / told["file"]
+    manifest = model_input.manifest(args.folder)
+    file = args.folder / manifest["file"]
     tensor = model_input.input_tensor(args.folder, args.picture)
-    nchw = tensor if told["input"]["layout"] == "nchw" else tensor.transpose(0, 3, 1, 2)
+    nchw = tensor if manifest["input"]["layout"] == "nchw" else tensor.transpose(0, 3, 1, 2)
     x = torch.from_numpy(np.ascontiguousarray(nchw))
     model, layer = network(torch, file)
     difference = differs_from_onnx_runtime(torch, model, file, tensor, x)
     if not difference < 1e-3:
         protocol.refuse(
-            f"the torch model's answer is {difference:.1e} of the answers' spread off ONNX "
+            f"the torch model's scores differ from ONNX Runtime's by {difference:.1e} spread off "
+            "ONNX "
             "Runtime's"
         )
 
@@ -192,7 +195,7 @@ def main():
 
 def add_pytorch_grad_cam(actions, library, model, layer, x):
     for name, method in (("gradcam", library.GradCAM), ("gradcam++", library.GradCAMPlusPlus)):
-        # In a context each, so that one method's hooks are not there in another's passes.
+        # Each in its own context, so that its hooks are gone when the next one runs.
         # targets=None explains the predicted class.
         def explain(method=method):
             with method(model=model, target_layers=[layer]) as cam:

@@ -1,10 +1,10 @@
-"""What a process that holds one plain ONNX Runtime session takes, and nothing else.
+"""The memory of a process that holds one plain ONNX Runtime session and nothing else.
 
-    plain_memory.py LIBRARY MODEL.onnx SIDES --threads N     SIDES: 1,3,224,224
+    bench.workers.plain_memory LIBRARY MODEL.onnx SHAPE --threads N     SHAPE: 1,3,224,224
 
-No onnxruntime package and no numpy: this calls the C API of the same shared library that
-camlens loads, as a small C program would, and subtracts what Python itself took before the
-library came in. Prints one JSON object: MiB after 5 passes, and after a batch of 8.
+Without the onnxruntime package and numpy: this calls the C API of the same shared library that
+camlens loads, as a small C program would, and subtracts the memory that Python itself used before
+the library was loaded. Prints one JSON object: MiB after 5 passes, and after a batch of 8.
 """
 
 import argparse
@@ -12,7 +12,7 @@ import ctypes
 import json
 import math
 
-# Places in `struct OrtApi`, which only ever grows at its end (onnxruntime_c_api.h).
+# Indices in `struct OrtApi`, which only grows at its end (onnxruntime_c_api.h).
 GET_ERROR_MESSAGE, CREATE_ENV, CREATE_SESSION, RUN, CREATE_SESSION_OPTIONS = 2, 3, 7, 9, 10
 SET_INTRA_OP_NUM_THREADS, GET_INPUT_NAME, GET_OUTPUT_NAME, CREATE_TENSOR = 24, 36, 37, 49
 CREATE_CPU_MEMORY_INFO, GET_ALLOCATOR, RELEASE_VALUE = 69, 78, 96
@@ -28,7 +28,7 @@ def status():
 
 
 class Runtime:
-    """The few calls that a session needs."""
+    """The few functions of the C API that a session needs."""
 
     def __init__(self, library):
         base = ctypes.CDLL(library)
@@ -38,19 +38,19 @@ class Runtime:
         )
         self.table = get_api(API_VERSION)
 
-    def function(self, place, result=ctypes.c_void_p):
-        return ctypes.CFUNCTYPE(result)(self.table[place])
+    def function(self, index, result=ctypes.c_void_p):
+        return ctypes.CFUNCTYPE(result)(self.table[index])
 
-    def call(self, place, *arguments):
-        failed = self.function(place)(*arguments)
+    def call(self, index, *arguments):
+        failed = self.function(index)(*arguments)
         if failed:
             text = self.function(GET_ERROR_MESSAGE, ctypes.c_char_p)(ctypes.c_void_p(failed))
             raise RuntimeError(text.decode())
 
-    def make(self, place, *arguments):
-        """Calls a function whose last parameter is where the new object goes."""
+    def make(self, index, *arguments):
+        """Calls a function that writes a new object to its last parameter; returns the object."""
         made = ctypes.c_void_p()
-        self.call(place, *arguments, ctypes.byref(made))
+        self.call(index, *arguments, ctypes.byref(made))
         return made
 
 
@@ -58,7 +58,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("library")
     parser.add_argument("model")
-    parser.add_argument("sides", type=lambda text: [int(side) for side in text.split(",")])
+    parser.add_argument("shape", type=lambda text: [int(side) for side in text.split(",")])
     parser.add_argument("--threads", type=int, required=True)
     args = parser.parse_args()
     before = status()
@@ -74,9 +74,9 @@ def main():
     output = runtime.make(GET_OUTPUT_NAME, session, ctypes.c_size_t(0), allocator)
 
     def run(batch):
-        sides = [batch, *args.sides[1:]]
+        sides = [batch, *args.shape[1:]]
         pixels = (ctypes.c_float * math.prod(sides))()
-        ctypes.memset(pixels, 0x3C, ctypes.sizeof(pixels))  # 0.0115, every one
+        ctypes.memset(pixels, 0x3C, ctypes.sizeof(pixels))  # 0.0115 in every element
         shape = (ctypes.c_int64 * len(sides))(*sides)
         tensor = runtime.make(
             CREATE_TENSOR,
@@ -87,7 +87,7 @@ def main():
             ctypes.c_size_t(len(sides)),
             FLOAT,
         )
-        answer = ctypes.c_void_p()
+        output_value = ctypes.c_void_p()
         one = ctypes.c_size_t(1)
         runtime.call(
             RUN,
@@ -98,10 +98,10 @@ def main():
             one,
             ctypes.byref(output),
             one,
-            ctypes.byref(answer),
+            ctypes.byref(output_value),
         )
         runtime.function(RELEASE_VALUE, None)(tensor)
-        runtime.function(RELEASE_VALUE, None)(answer)
+        runtime.function(RELEASE_VALUE, None)(output_value)
 
     for _ in range(5):
         run(1)

@@ -1,9 +1,9 @@
 """The yardstick: ONNX Runtime's own Python package on the untouched model file.
 
-    plain_ort.py MODEL_FOLDER PICTURE --threads N [--no-spinning]
+    bench.workers.plain_ort MODEL_FOLDER PICTURE --threads N [--no-spinning]
 
-Session options are the defaults but for the number of threads and, if asked, their spinning.
-The input tensor, and the masked ones, are made before the clock starts.
+Session options are the defaults, except for the number of threads and, if asked, their spinning.
+The input tensor and the masked ones are made before the clock starts.
 """
 
 import argparse
@@ -41,7 +41,7 @@ def main():
         session.run(None, {name: tensor})
 
     def masked(count):
-        """As many masked images as asked for, in batches of 8; the same 8 over and over."""
+        """Runs `count` masked images in batches of 8; the same 8 images each time."""
         for start in range(0, count, BATCH):
             session.run(None, {name: batch[: min(BATCH, count - start)]})
 

@@ -1,7 +1,7 @@
-"""How the driver talks to a worker: one JSON object a line, a question in, an answer out.
+"""The protocol between the benchmark and a worker: one JSON object per line, request and response.
 
-A worker says `hello` when it is ready. It times what it is asked to run by itself, so that no
-pipe is in the figure. All that libraries print goes to stderr, which the driver keeps as a log.
+A worker sends `hello` when it is ready. It times its actions itself, so that no pipe is part of the
+figure. Everything that libraries print goes to stderr, which the benchmark stores as a log.
 """
 
 import json
@@ -11,25 +11,25 @@ import time
 
 
 def serve(actions, hello):
-    """Answers questions until stdin ends. `actions` maps a name to a function of its arguments."""
-    answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # a library's own print, even from C, must not break into the answers
+    """Answers requests until stdin ends. `actions` maps names to functions."""
+    responses = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # a library's own output, even from C, must not mix with the responses
 
-    def answer(message):
-        answers.write(json.dumps(message) + "\n")
-        answers.flush()
+    def send(message):
+        responses.write(json.dumps(message) + "\n")
+        responses.flush()
 
-    answer(dict(hello, actions=sorted(actions)))
+    send(dict(hello, actions=sorted(actions)))
     for line in sys.stdin:
-        question = json.loads(line)
-        action = actions[question.pop("do")]
+        request = json.loads(line)
+        action = actions[request.pop("do")]
         start = time.perf_counter()
-        result = action(**question)
+        result = action(**request)
         ms = (time.perf_counter() - start) * 1e3
-        answer({"ms": ms, "result": result})
+        send({"ms": ms, "result": result})
 
 
 def refuse(reason):
-    """The hello of a worker that cannot run here."""
+    """Says `hello` for a worker that cannot run here, and exits."""
     print(json.dumps({"skipped": reason}), flush=True)
     sys.exit(0)

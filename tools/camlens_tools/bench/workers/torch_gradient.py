@@ -1,7 +1,7 @@
-"""A torchvision architecture with random weights: a pass, and autograd's gradient of a class at a layer.
+"""A torchvision architecture with random weights: a pass, and autograd's gradient at a layer.
 
-torch_gradient.py NAME PICTURE --threads N
-torch_gradient.py NAME PICTURE --export MODEL.onnx      writes the very same network, and ends
+bench.workers.torch_gradient NAME PICTURE --threads N
+bench.workers.torch_gradient NAME PICTURE --export MODEL.onnx      exports the same network
 """
 
 import argparse
@@ -33,7 +33,7 @@ def main():
     model = network(args.name)
     if args.export:
         names, free = {"input_names": ["image"], "output_names": ["logits"]}, {0: "batch"}
-        # The older exporter: no package beyond onnx is needed.
+        # The older exporter needs no package besides onnx.
         torch.onnx.export(
             model,
             (torch.zeros(1, 3, SIDE, SIDE),),
@@ -54,14 +54,14 @@ def main():
             model(x)
 
     def gradient(module):
-        """What a Grad-CAM library asks of torch: the layer's activation and the gradient there."""
-        kept = []
+        """Computes what a Grad-CAM library needs: a layer's activation and the gradient there."""
+        outputs = []
         hook = model.get_submodule(module).register_forward_hook(
-            lambda _module, _input, output: kept.append(output)
+            lambda _module, _input, output: outputs.append(output)
         )
         scores = model(x)
         hook.remove()
-        torch.autograd.grad(scores[0, scores[0].argmax()], kept[0])
+        torch.autograd.grad(scores[0, scores[0].argmax()], outputs[0])
 
     protocol.serve(
         {"forward": forward, "gradient": gradient}, {"versions": {"torch": torch.__version__}}
