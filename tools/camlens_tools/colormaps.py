@@ -7,6 +7,8 @@ requirements/golden-tf.txt installs. JET is not written: camlens computes it, an
 SHA-256. OpenCV has no diverging tables; those are matplotlib's, as table(i, bytes=True) gives them.
 """
 
+import argparse
+
 import cv2
 import matplotlib
 import numpy as np
@@ -19,6 +21,7 @@ MATPLOTLIB = {"coolwarm": "coolwarm", "rdbu": "RdBu_r"}
 
 
 def main():
+    argparse.ArgumentParser(description=__doc__.splitlines()[0]).parse_args()
     ramp = np.arange(256, dtype=np.uint8).reshape(256, 1)
     for name in OPENCV:
         bgr = cv2.applyColorMap(ramp, getattr(cv2, f"COLORMAP_{name.upper()}"))

@@ -8,7 +8,7 @@ that are shifted and padded, relative attention, channel shuffles, dense concate
 response normalisation, resizing. Runs in the environment of requirements/conformance.txt.
 """
 
-import sys
+import argparse
 import warnings
 
 import numpy as np
@@ -318,10 +318,13 @@ def remove_metadata(path):
 
 
 def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("models", nargs="*", metavar="MODEL", help="of these only; all")
+    args = parser.parse_args()
     warnings.filterwarnings("ignore")
     FOLDER.mkdir(parents=True, exist_ok=True)
     for name, build, size, modules in models():
-        if len(sys.argv) > 1 and name not in sys.argv[1:]:
+        if args.models and name not in args.models:
             continue
         torch.manual_seed(zoo.SEED)
         model = zoo.prepare(build(), size)
@@ -348,7 +351,7 @@ def main():
                 f"{found['conditioning']:.0e}",
                 flush=True,
             )
-    if len(sys.argv) == 1:
+    if not args.models:
         halve("vit-dynamo", keep_io_types=False)
         halve("convnext-torchscript", keep_io_types=True)
         quantise("convnext", "qdq", QuantFormat.QDQ)

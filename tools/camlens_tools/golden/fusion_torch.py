@@ -7,6 +7,8 @@ methods_torch.py in execution order, because it matches gradients to layers by t
 Needs torch 2.15.0, grad-cam 1.5.5 and OpenCV 5.0.0, with which the library resizes.
 """
 
+import argparse
+
 import torch
 from pytorch_grad_cam import GradCAM, LayerCAM, ScoreCAM
 from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
@@ -18,6 +20,7 @@ METHODS = {"gradcam": GradCAM, "layercam": LayerCAM, "scorecam": ScoreCAM}
 
 
 def main():
+    argparse.ArgumentParser(description=__doc__.splitlines()[0]).parse_args()
     torch.set_num_threads(1)
     arrays = {}
     for name in methods.TINY:

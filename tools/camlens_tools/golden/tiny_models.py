@@ -7,6 +7,7 @@ tinymix. golden.tiny_models_keras adds tinyvgg-keras with the same weights. Runs
 environment (requirements/golden-torch.txt).
 """
 
+import argparse
 import warnings
 
 import numpy as np
@@ -319,6 +320,7 @@ def describe(path):
 
 
 def main():
+    argparse.ArgumentParser(description=__doc__.splitlines()[0]).parse_args()
     warnings.filterwarnings("ignore", category=DeprecationWarning)
     onnx_probe.DIALECTS.mkdir(parents=True, exist_ok=True)
     random = torch.Generator().manual_seed(7)

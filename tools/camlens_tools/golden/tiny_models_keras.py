@@ -8,6 +8,7 @@ channels first. Activations and gradients are therefore stored as [N, C, H, W], 
 tensors, while `x` is [N, H, W, C], like the file's input.
 """
 
+import argparse
 import json
 import os
 
@@ -61,6 +62,7 @@ def load_weights(model, path):
 
 
 def main():
+    argparse.ArgumentParser(description=__doc__.splitlines()[0]).parse_args()
     model, names = build()
     load_weights(model, onnx_probe.DIALECTS / "tinyvgg-torchscript.onnx")
     torch_arrays = np.load(onnx_probe.DIALECTS / "tinyvgg-torchscript.npz")

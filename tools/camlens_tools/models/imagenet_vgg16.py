@@ -10,8 +10,8 @@ picture a mask shows, decide how long Score-CAM takes, and random convolutions w
 about either. Needs the package `onnx`.
 """
 
+import argparse
 import pathlib
-import sys
 
 import numpy as np
 import onnx
@@ -47,9 +47,12 @@ def convolutions(graph):
 
 
 def main():
-    full, into = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2])
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("full", type=pathlib.Path, help="folder of a full-size VGG16")
+    parser.add_argument("into", type=pathlib.Path, help="folder to write")
+    args = parser.parse_args()
     real = onnx.load(paths.MODELS / "vgg16-mri" / "model.onnx").graph
-    model = onnx.load(full / "model.onnx")
+    model = onnx.load(args.full / "model.onnx")
     weights = {tensor.name: numpy_helper.to_array(tensor) for tensor in real.initializer}
     pairs = list(zip(convolutions(real), convolutions(model.graph), strict=True))
     assert len(pairs) == 13, "VGG16 has 13 convolutions"
@@ -77,10 +80,10 @@ def main():
     del model.graph.initializer[:]
     model.graph.initializer.extend(rest)
     onnx.checker.check_model(model)
-    into.mkdir(parents=True, exist_ok=True)
-    onnx.save(model, into / "model.onnx")
-    digest = sha256_of(into / "model.onnx")
-    (into / "model.toml").write_text(MANIFEST.format(digest=digest), encoding="utf-8")
+    args.into.mkdir(parents=True, exist_ok=True)
+    onnx.save(model, args.into / "model.onnx")
+    digest = sha256_of(args.into / "model.onnx")
+    (args.into / "model.toml").write_text(MANIFEST.format(digest=digest), encoding="utf-8")
 
 
 if __name__ == "__main__":
