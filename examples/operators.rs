@@ -1,7 +1,7 @@
 //! Holds camlens's gradient rules against ONNX's own test cases of its operators.
 //!
 //! `cargo run --release --example operators -- FOLDER` reads the networks that
-//! `scripts/conformance/operators.py` made, `FOLDER/<operator>/<case>/`, and prints a Markdown
+//! `tools conformance.operators` made, `FOLDER/<operator>/<case>/`, and prints a Markdown
 //! table: for each operator how many cases have the reference's gradient, and why the others have
 //! none. It fails when a gradient is wrong.
 #![expect(clippy::print_stdout, reason = "the table is what it is for")]

@@ -1,6 +1,8 @@
-//! Any bytes give an image within the limit or an error that is the sender's, never a panic.
+//! Feeds arbitrary bytes to the image decoder.
 //!
-//! The service catches a decoder's panic; libFuzzer's hook sees it first and stops.
+//! Every input decodes to an image within the pixel limit or fails with an error that blames the
+//! upload; none panics. The service would catch the panic, but libFuzzer's panic hook runs first
+//! and reports it.
 #![no_main]
 
 use camlens::error::Kind;
@@ -11,13 +13,12 @@ fuzz_target!(|bytes: &[u8]| {
     let limits = Limits { max_pixels: 1 << 16 };
     match decode(bytes, &limits) {
         Ok(image) => {
-            assert!(u64::from(image.width()) * u64::from(image.height()) <= limits.max_pixels)
+            let pixels = u64::from(image.width()) * u64::from(image.height());
+            assert!(pixels <= limits.max_pixels);
         }
-        Err(error) => {
-            assert!(matches!(
-                error.kind(),
-                Kind::UnsupportedImage | Kind::ImageTooLarge | Kind::CorruptImage
-            ))
-        }
+        Err(error) => assert!(matches!(
+            error.kind(),
+            Kind::UnsupportedImage | Kind::ImageTooLarge | Kind::CorruptImage
+        )),
     }
 });

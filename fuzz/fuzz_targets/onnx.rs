@@ -1,5 +1,7 @@
-//! Any bytes are an ONNX model or none; what is one can be prepared, searched for layers and differentiated,
-//! or is refused with a sentence, never with a panic.
+//! Feeds arbitrary bytes to the ONNX reader and everything that transforms the graph.
+//!
+//! An input that decodes as a model is prepared, searched for layers and differentiated, or refused
+//! with an error; none panics.
 #![no_main]
 
 use bytes::Bytes;
@@ -15,7 +17,8 @@ fuzz_target!(|bytes: &[u8]| {
     let Ok(model) = onnx_file::decode(Bytes::copy_from_slice(bytes)) else { return };
     let Ok(prepared) = PreparedModel::new(&model) else { return };
     let prepared = prepared.upgraded();
-    // Nothing is run here, so every tensor gets a shape that layers have, and outputs one that scores have.
+    // The model is never run, so shapes are made up: [N, C, H, W] for tensors, [N, classes] for
+    // outputs.
     let measured = shape_probe(&prepared.model, &prepared.input.name)
         .shapes
         .into_values()

@@ -4,7 +4,7 @@
 //! <https://docs.opencv.org/4.x/d3/d50/group__imgproc__colormap.html>) equal OpenCV's byte for
 //! byte, because the Keras article and most published figures use them; matplotlib's `jet`, for
 //! one, is another table. JET is computed from its formula, the others are OpenCV's values,
-//! extracted by `scripts/colormaps.py`. The two diverging tables for signed maps, pale in the middle, are
+//! extracted by `tools colormaps`. The two diverging tables for signed maps, pale in the middle, are
 //! matplotlib's `coolwarm` and `RdBu_r`.
 
 use std::fmt;

@@ -1,6 +1,6 @@
 //! Tiny classifiers as several exporters write them: predictions, activations and raw gradients of
-//! the logit against the frameworks' own, made by `scripts/golden/tiny_models.py` (torch autograd)
-//! and `scripts/golden/tiny_models_keras.py` (TensorFlow's GradientTape).
+//! the logit against the frameworks' own, made by `tools golden.tiny_models` (torch autograd)
+//! and `tools golden.tiny_models_keras` (TensorFlow's GradientTape).
 
 use camlens::engine::{CancellationToken, PassRequest};
 use camlens::graph::explain_graph::GradientOf;

@@ -1,5 +1,5 @@
 //! The trained EfficientNet-Lite0, built at set-up from its checkpoint without torch, compared with
-//! torch's own results. The arrays were made by `scripts/golden/efficientnet_lite0.py`.
+//! torch's own results. The arrays were made by `tools golden.efficientnet_lite0`.
 
 use std::sync::LazyLock;
 

@@ -1,5 +1,5 @@
 //! The methods beyond the article's three, compared with the libraries' own code. The arrays were
-//! made by `scripts/golden/methods_torch.py`.
+//! made by `tools golden.methods_torch`.
 
 use camlens::engine::{CancellationToken, Model, ModelRegistry, PassRequest};
 use camlens::error::Kind;
@@ -213,7 +213,7 @@ fn tail_methods_agree_with_their_sources() {
     }
 }
 
-/// In `scripts/golden/samples_torch.py`, torch-cam gets the noise that camlens draws from the same
+/// In `tools golden.samples_torch`, torch-cam gets the noise that camlens draws from the same
 /// seed.
 #[test]
 fn smooth_grad_cam_plus_plus_agrees_with_torch_cam_given_the_same_noise() {
@@ -284,7 +284,7 @@ fn without_noise_smooth_grad_cam_plus_plus_is_grad_cam_plus_plus() {
     assert_ne!(one, other);
 }
 
-/// Compares the positive part before normalisation; see `scripts/golden/samples_torch.py`.
+/// Compares the positive part before normalisation; see `tools golden.samples_torch`.
 #[test]
 fn group_cam_agrees_with_its_authors_code() {
     let mut compared = 0;

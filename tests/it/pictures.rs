@@ -1,4 +1,4 @@
-//! Pictures equal those of Pillow, OpenCV and PyTorch (arrays of `scripts/golden/pillow_cv2.py`).
+//! Pictures equal those of Pillow, OpenCV and PyTorch (arrays of `tools golden.pillow_cv2`).
 
 use std::fs::File;
 use std::path::Path;

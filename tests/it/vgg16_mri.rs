@@ -1,6 +1,6 @@
 //! The trained VGG16 of `models/vgg16-mri`, compared with three sources: torch autograd and the
 //! Score-CAM authors' code for `paper`, the article's own Keras code for `article`, the library for
-//! `pytorch-grad-cam`. The arrays were made by `scripts/golden/vgg16_mri_torch.py` and
+//! `pytorch-grad-cam`. The arrays were made by `tools golden.vgg16_mri_torch` and
 //! `vgg16_mri_article.py`.
 
 use std::sync::LazyLock;

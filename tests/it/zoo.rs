@@ -1,5 +1,5 @@
 //! Tiny models of the architectures that people have, as torch's two exporters write them: the raw
-//! gradient of the logit at three layers against autograd in float64. `scripts/conformance/tiny.py`
+//! gradient of the logit at three layers against autograd in float64. `tools conformance.tiny`
 //! made the files; `make conformance` does the same for the full-size zoo.
 
 use std::path::PathBuf;

@@ -1,0 +1,80 @@
+"""The Python that the workers run in: a named one, or the benchmark's own virtual environment."""
+
+import pathlib
+import subprocess
+import sys
+
+from camlens_tools.bench.common import Failure
+from camlens_tools.paths import REQUIREMENTS, ROOT
+
+VENV = ROOT / ".venv-bench"
+
+
+def interpreter(named, peers):
+    """A Python with onnxruntime, numpy and Pillow, and with torch and the peers if `peers`."""
+    if named:
+        # absolute(), not resolve(): an environment's python is a link that finds it by its own
+        # path.
+        python = pathlib.Path(named).absolute()
+        if not has(python, "numpy, onnxruntime, PIL"):
+            raise Failure(
+                f"{python} lacks onnxruntime, numpy or Pillow (tools/requirements/bench.txt)"
+            )
+        return python
+    python = VENV / "bin" / "python"
+    install("bench.txt", "onnxruntime, numpy and Pillow")
+    if peers:
+        install("bench-peers.txt", "torch and the peers, some gigabytes")
+    return python
+
+
+def has(python, modules):
+    command = [str(python), "-c", f"import {modules}"]
+    try:
+        return subprocess.run(command, check=False, capture_output=True).returncode == 0
+    except OSError as error:
+        raise Failure(f"{python}: {error.strerror}") from error
+
+
+def install(requirements, what):
+    """Installs a requirements file, once for each version of it."""
+    wanted = (REQUIREMENTS / requirements).read_text(encoding="utf-8")
+    done = VENV / requirements
+    if done.is_file() and done.read_text(encoding="utf-8") == wanted:
+        return
+    if not (VENV / "bin" / "pip").is_file():
+        if (
+            subprocess.run(
+                [sys.executable, "-m", "venv", "--clear", str(VENV)],
+                check=False,
+                capture_output=True,
+            ).returncode
+            != 0
+        ):
+            raise Failure(
+                f"{sys.executable} cannot make a virtual environment (Debian: apt install "
+                "python3-venv)"
+            )
+        (VENV / ".gitignore").write_text("*\n", encoding="utf-8")
+    print(f"bench: installing {what} into {VENV.name}", flush=True)
+    command = [
+        str(VENV / "bin" / "python"),
+        "-m",
+        "pip",
+        "--disable-pip-version-check",
+        "install",
+        "--quiet",
+        "--only-binary",
+        ":all:",
+        "--requirement",
+        str(REQUIREMENTS / requirements),
+    ]
+    run = subprocess.run(
+        command, check=False, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    )
+    if run.returncode != 0:
+        reasons = [line for line in run.stderr.splitlines() if line.startswith("ERROR")]
+        raise Failure(
+            f"pip could not install {requirements}: {reasons[-1] if reasons else run.returncode}"
+        )
+    done.write_text(wanted, encoding="utf-8")
