@@ -10,7 +10,7 @@ pub(super) fn run(isa: Isa, kind: StepKind, operands: [&[f32]; 3], to: &mut [f32
     match isa {
         Isa::Portable => loops::<false>(kind, operands, to),
         #[cfg(target_arch = "x86_64")]
-        // SAFETY: an `Isa` comes from `Isa::available`, which checks that the processor supports it.
+        // SAFETY: an `Isa` comes from `Isa::available`, which checks the processor.
         Isa::Avx2 => unsafe { avx2(kind, operands, to) },
         #[cfg(target_arch = "x86_64")]
         // SAFETY: as above.
