@@ -105,7 +105,7 @@ pub fn backward(
 /// # Errors
 /// When the rule takes such an input for a constant: the part of the gradient that comes that way
 /// would be left out, and nobody would see it.
-fn wanted_of<'a>(
+pub(crate) fn wanted_of<'a>(
     step: &VjpContext<'a>,
     gradients: Vec<Option<String>>,
     shapes: &TensorFacts,

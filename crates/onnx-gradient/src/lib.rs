@@ -10,4 +10,5 @@ pub mod node;
 pub mod passes;
 pub mod proto;
 pub mod quantized;
+pub mod reachability;
 pub mod vjp;
