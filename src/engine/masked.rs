@@ -1,139 +1,151 @@
-//! Masked passes: the model's answers to many versions of one image, each seen through a mask.
+//! Masked passes: the model's scores for many versions of one image, each seen through a mask.
 //!
-//! The masked inputs of one batch are made just before they run and dropped
-//! before the next batch's are made, so however many masks there are, one batch is
-//! all that is ever held. A mask whose answer is known from before takes no part in a batch.
+//! The masked inputs of a batch are computed right before it runs and dropped before those of the
+//! next batch, so memory holds one batch however many masks there are. Masks whose scores are cached
+//! are in no batch.
 
+use std::hash::Hash;
 use std::ops::ControlFlow;
 
-use ndarray::{Array2, Array4, ArrayViewMut2, Axis, Slice, Zip};
+use ndarray::{Array2, Array4, ArrayView2, ArrayView3, ArrayViewMut2, ArrayViewMut3};
+use ndarray::{Axis, Slice, Zip};
 
-use super::cache::Masked;
-use super::cancel::CancellationToken;
+use super::cache::CachedMask;
+use super::cancellation::CancellationToken;
 use super::model::Model;
 use crate::error::Result;
 use crate::model::manifest::Layout;
 
-/// The answers to masked passes, a row a mask.
+/// The scores of several passes, one row each.
 #[derive(Clone, Debug)]
 pub struct PassScores {
     /// `[K, classes]`.
     pub scores: Array2<f32>,
     /// `[K, classes]`.
     pub probabilities: Array2<f32>,
-    /// How many of them the model gave; the others were known.
+    /// How many passes the model ran; the scores of the others were cached.
     pub ran: usize,
 }
 
-/// What is seen through masks: images as the model takes them, `[1, C, H, W]` or `[1, H, W, C]`.
+impl PassScores {
+    /// Zeros for `count` passes that are still to run.
+    pub(super) fn zeros(count: usize, classes: usize) -> Self {
+        let zeros = || Array2::zeros((count, classes));
+        Self { scores: zeros(), probabilities: zeros(), ran: 0 }
+    }
+}
+
+/// An image that is seen through masks, as the model takes it: `[1, C, H, W]` or `[1, H, W, C]`.
 #[derive(Clone, Copy, Debug)]
 pub struct MaskedInput<'a> {
     /// What shows where a mask is 1.
     pub image: &'a Array4<f32>,
-    /// What shows where it is 0; numbers 0 when absent.
+    /// What shows where a mask is 0; zeros when absent.
     pub backdrop: Option<&'a Array4<f32>>,
+}
+
+impl MaskedInput<'_> {
+    /// Writes `image ∘ mask + backdrop ∘ (1 − mask)`.
+    fn write(&self, mask: ArrayView2<'_, f32>, layout: Layout, mut out: ArrayViewMut3<'_, f32>) {
+        out.assign(&self.image.index_axis(Axis(0), 0));
+        let mask: ArrayView3<'_, f32> = match layout {
+            Layout::Nchw => mask.insert_axis(Axis(0)),
+            Layout::Nhwc => mask.insert_axis(Axis(2)),
+        };
+        match self.backdrop {
+            None => out *= &mask,
+            Some(backdrop) => Zip::from(&mut out)
+                .and(backdrop.index_axis(Axis(0), 0))
+                .and_broadcast(mask)
+                .for_each(|value, &backdrop, &mask| {
+                    *value = *value * mask + backdrop * (1.0 - mask);
+                }),
+        }
+    }
 }
 
 /// Runs `image ∘ mask + backdrop ∘ (1 − mask)` for `count` masks in batches.
 ///
-/// `mask(k, out)` writes mask k, `[H, W]`, and every channel is multiplied by it. `set` names the
-/// masks: with one image, one name must always mean the same masks in the same order, so that those
-/// whose answers are known need not be made. `progress` hears after each batch how many masks are
-/// done, and sees the answers so far: the rows of masks to come are zeros. Where it breaks off, the
-/// answers end there.
+/// `mask(k, out)` writes mask k, `[H, W]`, which multiplies every channel. `set` identifies the
+/// masks: for one image, equal sets must have the same masks in the same order, so that cached ones
+/// need not be computed. `progress` is called after each batch with the number of finished masks and
+/// the scores so far, which are zeros for the others. When it breaks, the result ends there.
 ///
 /// # Errors
 /// Those of [`Model::forward`] and of `progress`; the batch in progress is the last that runs.
 pub fn masked_passes(
     model: &Model,
-    MaskedInput { image: input, backdrop }: MaskedInput<'_>,
-    set: &str,
+    input: MaskedInput<'_>,
+    set: &(impl Hash + ?Sized),
     count: usize,
     mut mask: impl FnMut(usize, ArrayViewMut2<'_, f32>),
     cancel: &CancellationToken,
     progress: &dyn Fn(usize, &PassScores) -> Result<ControlFlow<()>>,
 ) -> Result<PassScores> {
-    let (height, width) = (model.preprocess().height as usize, model.preprocess().width as usize);
-    let mut answers = PassScores {
-        scores: Array2::zeros((count, model.classes())),
-        probabilities: Array2::zeros((count, model.classes())),
-        ran: 0,
-    };
-    let known = model.known(input).map(|image| match backdrop {
-        Some(backdrop) => image.before(backdrop),
+    let preprocess = model.preprocess();
+    let mut result = PassScores::zeros(count, model.classes());
+    let cached_image = model.cached_image(input.image).map(|image| match input.backdrop {
+        Some(backdrop) => image.with_backdrop(backdrop),
         None => image,
     });
-    let remembered =
-        known.as_ref().and_then(|image| image.set(set)).filter(|masks| masks.len() == count);
-    let mut seen = Vec::new();
-    let mut factor = Array2::<f32>::zeros((height, width));
-    let image = input.index_axis(Axis(0), 0);
+    let cached_set = (cached_image.as_ref())
+        .and_then(|image| image.mask_set(set))
+        .filter(|masks| masks.len() == count);
+    let mut masks_so_far = Vec::new();
+    let mut values = Array2::zeros((preprocess.height as usize, preprocess.width as usize));
+    let [_, first, second, third] = [0, 1, 2, 3].map(|axis| input.image.shape()[axis]);
     let mut next = 0;
     while next < count {
         let size = model.batch().min(count - next);
-        let mut batch = Array4::zeros((size, input.shape()[1], input.shape()[2], input.shape()[3]));
-        // Which mask each image of the batch is seen through.
-        let mut rows = Vec::with_capacity(size);
+        let mut batch = Array4::zeros((size, first, second, third));
+        // The mask of each image of the batch.
+        let mut rows: Vec<(usize, Option<CachedMask<'_>>)> = Vec::with_capacity(size);
         while next < count && rows.len() < size {
             cancel.check()?;
-            let place = if let Some(masks) = &remembered {
+            let cached = if let Some(masks) = &cached_set {
                 Some(masks[next])
             } else {
-                mask(next, factor.view_mut());
-                known.as_ref().map(|image| image.masked(factor.view()))
+                mask(next, values.view_mut());
+                cached_image.as_ref().map(|image| image.masked(values.view()))
             };
-            seen.extend(place);
-            if let Some(answer) = place.and_then(Masked::answer) {
-                answers.scores.row_mut(next).assign(&answer.row(0));
-                answers.probabilities.row_mut(next).assign(&answer.row(1));
+            masks_so_far.extend(cached);
+            if let Some(scores) = cached.and_then(CachedMask::scores) {
+                result.scores.row_mut(next).assign(&scores.row(0));
+                result.probabilities.row_mut(next).assign(&scores.row(1));
             } else {
-                if remembered.is_some() {
-                    mask(next, factor.view_mut());
+                if cached_set.is_some() {
+                    mask(next, values.view_mut());
                 }
-                let mut masked = batch.index_axis_mut(Axis(0), rows.len());
-                masked.assign(&image);
-                // One factor for each number of the image.
-                let factor = match model.preprocess().layout {
-                    Layout::Nchw => factor.view().insert_axis(Axis(0)),
-                    Layout::Nhwc => factor.view().insert_axis(Axis(2)),
-                };
-                match backdrop {
-                    None => masked *= &factor,
-                    Some(backdrop) => Zip::from(&mut masked)
-                        .and(backdrop.index_axis(Axis(0), 0))
-                        .and_broadcast(factor)
-                        .for_each(|seen, &behind, &factor| {
-                            *seen = *seen * factor + behind * (1.0 - factor)
-                        }),
-                }
-                rows.push((next, place));
+                let slot = batch.index_axis_mut(Axis(0), rows.len());
+                input.write(values.view(), preprocess.layout, slot);
+                rows.push((next, cached));
             }
             next += 1;
         }
         if !rows.is_empty() {
             batch.slice_axis_inplace(Axis(0), Slice::from(..rows.len()));
-            let outcome = model.pass(batch, cancel)?;
-            answers.ran += rows.len();
-            for (slot, (row, place)) in rows.into_iter().enumerate() {
+            let output = model.forward_uncached(batch, cancel)?;
+            result.ran += rows.len();
+            for (slot, (row, cached)) in rows.into_iter().enumerate() {
                 let (scores, probabilities) =
-                    (outcome.scores.row(slot), outcome.probabilities.row(slot));
-                answers.scores.row_mut(row).assign(&scores);
-                answers.probabilities.row_mut(row).assign(&probabilities);
-                if let Some(place) = place {
-                    place.keep(scores, probabilities);
+                    (output.scores.row(slot), output.probabilities.row(slot));
+                result.scores.row_mut(row).assign(&scores);
+                result.probabilities.row_mut(row).assign(&probabilities);
+                if let Some(cached) = cached {
+                    cached.store(scores, probabilities);
                 }
             }
         }
-        if progress(next, &answers)?.is_break() {
+        if progress(next, &result)?.is_break() {
             break;
         }
     }
-    if let (Some(image), None) = (&known, &remembered)
-        && seen.len() == count
+    if let (Some(image), None) = (&cached_image, &cached_set)
+        && masks_so_far.len() == count
     {
-        image.keep_set(set, &seen);
+        image.store_mask_set(set, &masks_so_far);
     }
-    answers.scores.slice_axis_inplace(Axis(0), Slice::from(..next));
-    answers.probabilities.slice_axis_inplace(Axis(0), Slice::from(..next));
-    Ok(answers)
+    result.scores.slice_axis_inplace(Axis(0), Slice::from(..next));
+    result.probabilities.slice_axis_inplace(Axis(0), Slice::from(..next));
+    Ok(result)
 }

@@ -216,7 +216,7 @@ impl MethodContext<'_> {
             contrast: self.goals[0].contrast,
             gradient_of: self.score.gradient_of(),
             activation: true,
-            ..PassRequest::of(input)
+            ..PassRequest::new(input)
         };
         let outcome = self.model.run(self.layer, pass, self.cancel)?;
         self.count(

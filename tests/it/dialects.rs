@@ -28,7 +28,7 @@ fn agrees_with_autograd(name: &str) {
         let pass = PassRequest {
             gradient_of: GradientOf::Logit,
             activation: true,
-            ..PassRequest::of(x.clone())
+            ..PassRequest::new(x.clone())
         };
         let outcome = model.run(layer, pass, &CancellationToken::default()).expect("a pass");
         let mut holds = |what: &str, found: ArrayD<f32>, key: &str| {

@@ -159,7 +159,7 @@ fn more_layers_than_sessions_are_kept_all_answer() {
             targets: vec![3],
             gradient_of: GradientOf::Logit,
             activation: true,
-            ..PassRequest::of(picture(64, 64))
+            ..PassRequest::new(picture(64, 64))
         };
         model.run(layer, pass, &CancellationToken::default()).unwrap().gradients.remove(0)
     };
@@ -181,7 +181,7 @@ fn layers_may_be_named_in_any_order() {
             targets: vec![3],
             gradient_of: GradientOf::Logit,
             activation: true,
-            ..PassRequest::of(picture(64, 64))
+            ..PassRequest::new(picture(64, 64))
         };
         let outcomes = model.run_all(&layers, pass, &CancellationToken::default()).unwrap();
         for (outcome, layer) in outcomes.iter().zip(layers) {
@@ -204,7 +204,7 @@ fn gradients_of_several_classes_are_those_of_each_alone() {
                 targets: targets.to_vec(),
                 contrast,
                 gradient_of: wanted,
-                ..PassRequest::of(batch.clone())
+                ..PassRequest::new(batch.clone())
             };
             model.run(model.default_layer(), pass, &CancellationToken::default()).unwrap()
         };
@@ -229,7 +229,7 @@ fn a_pass_that_names_no_class_differentiates_the_predicted_one() {
         let pass = PassRequest {
             targets: targets.to_vec(),
             gradient_of: wanted,
-            ..PassRequest::of(batch.clone())
+            ..PassRequest::new(batch.clone())
         };
         model.run(model.default_layer(), pass, &CancellationToken::default()).unwrap()
     };
@@ -249,7 +249,7 @@ fn a_pass_that_names_no_class_differentiates_the_predicted_one() {
 #[test]
 fn a_pass_that_wants_no_gradient_gets_none() {
     let model = dialect("tinyvgg-torchscript", [64, 64]);
-    let pass = PassRequest { activation: true, ..PassRequest::of(picture(64, 64)) };
+    let pass = PassRequest { activation: true, ..PassRequest::new(picture(64, 64)) };
     let outcome = model.run(model.default_layer(), pass, &CancellationToken::default()).unwrap();
     assert!(outcome.gradients.is_empty());
     assert_eq!(outcome.activation.unwrap().shape()[1..], model.default_layer().shape);

@@ -46,7 +46,7 @@ fn computes_batches(model: &Model) {
         let pass = PassRequest {
             targets: vec![2; input.len_of(Axis(0))],
             gradient_of: GradientOf::Logit,
-            ..PassRequest::of(input)
+            ..PassRequest::new(input)
         };
         model.run(model.default_layer(), pass, &CancellationToken::default()).unwrap()
     };
@@ -162,7 +162,7 @@ fn an_image_in_gray_is_one_channel() {
         (model.preprocess().color, input.shape()),
         (Color::Gray, [1, 1, SIZE, SIZE].as_slice())
     );
-    let pass = PassRequest { gradient_of: GradientOf::Logit, ..PassRequest::of(input) };
+    let pass = PassRequest { gradient_of: GradientOf::Logit, ..PassRequest::new(input) };
     let outcome = model.run(model.default_layer(), pass, &CancellationToken::default()).unwrap();
     assert_eq!(outcome.gradients[0].shape(), [1, 4, 4, 4]);
     let error = written(&file, "[input]\ncolor = \"bgr\"\n").err().unwrap();
@@ -195,7 +195,7 @@ fn an_image_in_bytes_is_its_pixels() {
     let model = written(&model, "").unwrap();
     let input = model.preprocess().tensor(&RgbImage::from_pixel(9, 9, Rgb([200, 3, 77])));
     assert_eq!([input[[0, 0, 0, 0]], input[[0, 1, 0, 0]], input[[0, 2, 0, 0]]], [200.0, 3.0, 77.0]);
-    let pass = PassRequest { gradient_of: GradientOf::Logit, ..PassRequest::of(input) };
+    let pass = PassRequest { gradient_of: GradientOf::Logit, ..PassRequest::new(input) };
     let outcome = model.run(model.default_layer(), pass, &CancellationToken::default()).unwrap();
     // Each class is the mean of its own map of 6 by 6.
     let gradient = &outcome.gradients[0];

@@ -32,7 +32,7 @@ fn image() -> Array4<f32> {
 }
 
 fn gradient(model: &Model, target: usize, gradient_of: GradientOf) -> Array4<f32> {
-    let pass = PassRequest { targets: vec![target], gradient_of, ..PassRequest::of(image()) };
+    let pass = PassRequest { targets: vec![target], gradient_of, ..PassRequest::new(image()) };
     model
         .run(model.default_layer(), pass, &CancellationToken::default())
         .unwrap()

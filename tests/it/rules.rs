@@ -99,7 +99,7 @@ fn differentiate(case: &str, model: &Model, x: Array4<f32>) -> Array4<f32> {
         targets: vec![0],
         gradient_of: GradientOf::Logit,
         activation: true,
-        ..PassRequest::of(x)
+        ..PassRequest::new(x)
     };
     model
         .run(model.default_layer(), pass, &CancellationToken::default())
@@ -857,7 +857,7 @@ fn behind_a_pooling(n: &mut Net) -> String {
 
 #[test]
 fn a_depthwise_convolution_takes_what_stands_around_it_on_the_way_back() {
-    let joined = |build: fn(&mut Net) -> String| load("around", build).fused().joined;
+    let joined = |build: fn(&mut Net) -> String| load("around", build).fusion_report().joined;
     assert_eq!((joined(between_activations), joined(behind_a_pooling)), (2, 1));
 }
 
