@@ -1,8 +1,8 @@
 //! LRU cache of inference results, keyed by SHA-256 of model, layer and input.
 //!
-//! The output of a pass depends on the model, the layer whose program runs, and the input tensor, so
-//! equal keys give the same bytes. Requests that differ in class, convention or colours share the
-//! passes that they have in common. The cache holds at most `limit_bytes` and drops the least
+//! The output of a pass depends on the model, the layer whose program runs, and the input tensor,
+//! so equal keys give the same bytes. Requests that differ in class, convention or colours share
+//! the passes that they have in common. The cache holds at most `limit_bytes` and drops the least
 //! recently used results first. A limit of 0 switches it off.
 
 mod key;
@@ -175,7 +175,7 @@ impl<'a> CachedImage<'a> {
     }
 
     /// The entries of a set of masks, if the set is cached.
-    pub(super) fn mask_set(&self, set: &(impl Hash + ?Sized)) -> Option<Vec<CachedMask<'a>>> {
+    pub(super) fn mask_set(&self, set: MaskSetKey) -> Option<Vec<CachedMask<'a>>> {
         let Some(Value::MaskSet(keys)) = self.cache.store().get(&self.mask_set_key(set)) else {
             return None;
         };
@@ -183,13 +183,25 @@ impl<'a> CachedImage<'a> {
     }
 
     /// Stores which masks a set has.
-    pub(super) fn store_mask_set(&self, set: &(impl Hash + ?Sized), masks: &[CachedMask<'_>]) {
+    pub(super) fn store_mask_set(&self, set: MaskSetKey, masks: &[CachedMask<'_>]) {
         let keys = masks.iter().map(|mask| mask.key).collect();
         self.cache.insert(self.mask_set_key(set), Value::MaskSet(keys));
     }
 
-    fn mask_set_key(&self, set: &(impl Hash + ?Sized)) -> KeyHash {
-        CacheKey::MaskSet { image: self.key, set: sha256(set) }.hash()
+    fn mask_set_key(&self, MaskSetKey(set): MaskSetKey) -> KeyHash {
+        CacheKey::MaskSet { image: self.key, set }.hash()
+    }
+}
+
+/// Identifies the masks of a set: for one image, equal keys have the same masks in the same order.
+#[derive(Clone, Copy)]
+pub(super) struct MaskSetKey(KeyHash);
+
+impl MaskSetKey {
+    /// The key of a set that is described by the fields of `set`: the method and every parameter on
+    /// which its masks depend besides the image.
+    pub(super) fn new(set: &(impl Hash + ?Sized)) -> Self {
+        Self(sha256(set))
     }
 }
 

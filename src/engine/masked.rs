@@ -1,8 +1,8 @@
 //! Masked passes: the model's scores for many versions of one image, each seen through a mask.
 //!
 //! The masked inputs of a batch are computed right before it runs and dropped before those of the
-//! next batch, so memory holds one batch however many masks there are. Masks whose scores are cached
-//! are in no batch.
+//! next batch, so memory holds one batch however many masks there are. Masks whose scores are
+//! cached are in no batch.
 
 use std::hash::Hash;
 use std::ops::ControlFlow;
@@ -10,7 +10,7 @@ use std::ops::ControlFlow;
 use ndarray::{Array2, Array4, ArrayView2, ArrayView3, ArrayViewMut2, ArrayViewMut3};
 use ndarray::{Axis, Slice, Zip};
 
-use super::cache::CachedMask;
+use super::cache::{CachedMask, MaskSetKey};
 use super::cancellation::CancellationToken;
 use super::model::Model;
 use crate::error::Result;
@@ -68,8 +68,8 @@ impl MaskedInput<'_> {
 ///
 /// `mask(k, out)` writes mask k, `[H, W]`, which multiplies every channel. `set` identifies the
 /// masks: for one image, equal sets must have the same masks in the same order, so that cached ones
-/// need not be computed. `progress` is called after each batch with the number of finished masks and
-/// the scores so far, which are zeros for the others. When it breaks, the result ends there.
+/// need not be computed. `progress` is called after each batch with the number of finished masks
+/// and the scores so far, which are zeros for the others. When it breaks, the result ends there.
 ///
 /// # Errors
 /// Those of [`Model::forward`] and of `progress`; the batch in progress is the last that runs.
@@ -82,7 +82,7 @@ pub fn masked_passes(
     cancel: &CancellationToken,
     progress: &dyn Fn(usize, &PassScores) -> Result<ControlFlow<()>>,
 ) -> Result<PassScores> {
-    let preprocess = model.preprocess();
+    let (preprocess, set) = (model.preprocess(), MaskSetKey::new(set));
     let mut result = PassScores::zeros(count, model.classes());
     let cached_image = model.cached_image(input.image).map(|image| match input.backdrop {
         Some(backdrop) => image.with_backdrop(backdrop),

@@ -1,5 +1,5 @@
-//! Measures a model by running it: tensor shapes, whether it takes batches, and whether its rewritten
-//! graph still gives the same outputs.
+//! Measures a model by running it: tensor shapes, whether it takes batches, and whether its
+//! rewritten graph still gives the same outputs.
 
 use ndarray::{Array4, Axis, concatenate};
 

@@ -3,7 +3,8 @@
 //! The threads of a session spin between the operators of a pass, which makes a pass of many small
 //! operators a third faster, and sleep as soon as the pass ends: if they went on spinning, they
 //! would take the cores from the image work of the next request. ONNX Runtime can only stop the
-//! spinning of a session's own thread pool, so each session has one. The pools of idle models sleep.
+//! spinning of a session's own thread pool, so each session has one. The pools of idle models
+//! sleep.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
@@ -78,11 +79,11 @@ impl Runtime {
 
     /// Opens a session of an encoded model whose weights are in files in `folder`.
     ///
-    /// `has_integer_operators` switches pre-packing on, which copies weights into the order in which
-    /// kernels read them. For float kernels it is off: it would copy every weight for every session
-    /// and be no faster, and without it the weights are the mapped pages of the model file. Integer
-    /// kernels take up to four times as long without it. `operators` are the custom operators that
-    /// the model may contain.
+    /// `has_integer_operators` switches pre-packing on, which copies weights into the order in
+    /// which kernels read them. For float kernels it is off: it would copy every weight for every
+    /// session and be no faster, and without it the weights are the mapped pages of the model file.
+    /// Integer kernels take up to four times as long without it. `operators` are the custom
+    /// operators that the model may contain.
     pub(super) fn session(
         &self,
         model: &[u8],
@@ -126,8 +127,8 @@ impl Runtime {
 
 /// Writes ONNX Runtime's messages to the log, on level debug: its errors are returned to the caller
 /// as well, and some passes are run to see whether they fail.
-fn log(_level: LogLevel, _category: &str, _id: &str, place: &str, message: &str) {
-    tracing::debug!(place, "ONNX Runtime: {}", message.trim_end());
+fn log(_level: LogLevel, _category: &str, _id: &str, location: &str, message: &str) {
+    tracing::debug!(location, "ONNX Runtime: {}", message.trim_end());
 }
 
 /// The number of threads that the cgroup and the affinity mask allow.

@@ -60,8 +60,8 @@ pub struct PassOutput {
     /// One gradient for each target, in their order, each `[N, C, h, w]`; empty if none was
     /// requested.
     pub gradients: Vec<Array4<f32>>,
-    /// True when the model did not run for this output: it was cached, or it comes from the same run
-    /// as another layer's output.
+    /// True when the model did not run for this output: it was cached, or it comes from the same
+    /// run as another layer's output.
     pub from_cache: bool,
     /// The side inputs of the layer's tail, if requested.
     pub side_inputs: Vec<ArrayD<f32>>,

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 /// Settings of the engine.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// ONNX Runtime's shared library. When absent it is searched beside the binary and in `runtime/`.
+    /// ONNX Runtime's shared library. When absent it is searched beside the binary and in
+    /// `runtime/`.
     pub runtime: Option<PathBuf>,
     /// Compute threads; as many as the cgroup allows when absent.
     pub threads: Option<usize>,

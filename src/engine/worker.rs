@@ -2,7 +2,8 @@
 //!
 //! Passes wait in a channel one by one, so a Grad-CAM runs between two batches of another request's
 //! Score-CAM. The default layer's session is always open. Those of other layers and of tails are
-//! opened when they are first needed, and the least recently used is closed when there are too many.
+//! opened when they are first needed, and the least recently used is closed when there are too
+//! many.
 
 use std::path::PathBuf;
 use std::sync::Arc;

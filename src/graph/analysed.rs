@@ -126,6 +126,6 @@ fn gradient_obstacles(
 }
 
 /// Why a layer after a transformer's last attention has no gradient.
-const CLASS_TOKEN_ONLY: &str = "after this layer the score depends on the class token alone, so its \
-     positions have no gradient; the last layer that has one is the normalisation before the last \
-     attention";
+const CLASS_TOKEN_ONLY: &str = "after this layer the score depends on the class token alone, so \
+     its positions have no gradient; the last layer that has one is the normalisation before the \
+     last attention";

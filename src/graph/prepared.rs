@@ -2,8 +2,8 @@
 //!
 //! Exporters agree on what a network computes and on little else. [`PreparedModel::new`] inlines
 //! functions, turns constants into initializers and initializers that are also inputs into plain
-//! ones, and frees the batch dimension of inputs and outputs. [`PreparedModel::upgraded`] brings the
-//! opset and the operators to those that can be differentiated. The graph computes the same.
+//! ones, and frees the batch dimension of inputs and outputs. [`PreparedModel::upgraded`] brings
+//! the opset and the operators to those that can be differentiated. The graph computes the same.
 
 use onnx_gradient::facts::TensorFacts;
 use onnx_gradient::passes::constants::{constants_to_initializers, copies_are_constants};
@@ -45,8 +45,8 @@ impl PreparedModel {
         Ok(Self { model, input, unsupported_reason: None, is_rewritten: false })
     }
 
-    /// The same model in an opset and in operators that can be differentiated, or unchanged with the
-    /// reason why that is impossible.
+    /// The same model in an opset and in operators that can be differentiated, or unchanged with
+    /// the reason why that is impossible.
     #[must_use]
     pub fn upgraded(&self) -> Self {
         let mut model = self.model.clone();

@@ -53,7 +53,7 @@ fn assert_same_for_every_tensor(model: &Model) {
 }
 
 #[test]
-fn small_models_of_all_exporters_and_architectures() {
+fn verdicts_on_small_models_are_those_of_building_each_backward_pass() {
     let files = [models_of("tests/golden/dialects"), models_of("tests/golden/zoo")].concat();
     assert!(files.len() > 20, "{files:?}");
     for file in files {
@@ -64,7 +64,7 @@ fn small_models_of_all_exporters_and_architectures() {
 }
 
 #[test]
-fn efficientnet_lite0_and_vgg16() {
+fn verdicts_on_trained_models_are_those_of_building_each_backward_pass() {
     for id in ["efficientnet-lite0", "vgg16-mri"] {
         assert_same_as_building(&fetched(id));
     }
@@ -89,7 +89,7 @@ fn with_head(mut net: Net, maps: &str) -> Model {
 }
 
 #[test]
-fn a_branch_without_a_rule_only_refuses_the_layers_before_it() {
+fn an_operator_without_a_rule_only_concerns_the_layers_before_it() {
     let mut net = Net::default();
     let stem = chain(&mut net, "x", 3);
     let kernel = vec![ints("kernel_shape", &[1, 1])];
@@ -107,7 +107,7 @@ fn a_branch_without_a_rule_only_refuses_the_layers_before_it() {
 }
 
 #[test]
-fn four_hundred_layers() {
+fn a_chain_of_400_layers_has_a_gradient_everywhere() {
     let mut net = Net::default();
     let maps = chain(&mut net, "x", 400);
     let model = with_head(net, &maps);

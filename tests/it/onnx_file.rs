@@ -74,10 +74,16 @@ fn damaged() -> impl Strategy<Value = Vec<u8>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig {
+        cases: 256,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
 
     #[test]
-    fn arbitrary_bytes_are_decoded_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
+    fn arbitrary_bytes_are_decoded_or_refused(
+        bytes in proptest::collection::vec(any::<u8>(), 0..400)
+    ) {
         let _ = decode(bytes.into());
     }
 
@@ -86,11 +92,18 @@ proptest! {
         let Ok(model) = decode(bytes.into()) else { return Ok(()) };
         let Ok(prepared) = PreparedModel::new(&model) else { return Ok(()) };
         let prepared = prepared.upgraded();
-        // Nothing is run here, so every tensor gets a shape that layers have, and outputs one that scores have.
-        let measured = shape_probe(&prepared.model, &prepared.input.name).shapes.into_values().map(|tensor| (tensor, vec![2, 3, 4, 5]));
-        let outputs = prepared.graph().output.iter().map(|output| (output.name().to_owned(), vec![2, 5]));
-        let facts: TensorFacts = measured.chain(constant_shapes(prepared.graph())).chain(outputs).collect();
-        let Ok(analysed) = AnalysedModel::new(prepared, facts, &AnalysisOptions::default()) else { return Ok(()) };
+        // Nothing is run here, so every tensor gets the shape of a layer, and outputs that of scores.
+        let measured = shape_probe(&prepared.model, &prepared.input.name)
+            .shapes
+            .into_values()
+            .map(|tensor| (tensor, vec![2, 3, 4, 5]));
+        let outputs =
+            prepared.graph().output.iter().map(|output| (output.name().to_owned(), vec![2, 5]));
+        let facts: TensorFacts =
+            measured.chain(constant_shapes(prepared.graph())).chain(outputs).collect();
+        let Ok(analysed) = AnalysedModel::new(prepared, facts, &AnalysisOptions::default()) else {
+            return Ok(());
+        };
         for layer in &analysed.layers {
             let built = explain_graph::explain(&analysed, &[layer]).map(drop);
             if layer.affects_score_per_position {

@@ -2,9 +2,9 @@
 //!
 //! [`reachability`] answers for many tensors what [`backward`](crate::backward::backward) answers
 //! for one by building its backward pass. It walks the graph once forwards and once backwards and
-//! carries with every tensor the set of targets that it concerns. A vjp is called once for each node
-//! and each distinct pattern of the node's gradients, not once for each target; what it writes is
-//! dropped.
+//! carries with every tensor the set of targets that it concerns. A vjp is called once for each
+//! node and each distinct pattern of the node's gradients, not once for each target; what it writes
+//! is dropped.
 //!
 //! A vjp decides by the node, the measured facts, and which gradients are present and required.
 //! Targets that agree in these share its result, so each verdict is the one that `backward` gives
@@ -54,8 +54,8 @@ pub fn reachability(
                     concerned.indices().for_each(|index| verdicts[index] = Err(reason.clone()));
                     open.subtract(&concerned);
                 }
-                // An operator without a rule further back may be the cause: what control flow gives,
-                // for one, has no known shape.
+                // An operator without a rule further back may be the cause: what control flow
+                // gives, for one, has no known shape.
                 Err(Refusal::Refused(reason)) => {
                     let causes = without_rule
                         .get_or_insert_with(|| paths.without_rule(graph_index, targets.len()));
@@ -114,8 +114,8 @@ impl<'a> Paths<'a> {
     }
 
     /// For each target the reason that names the last operator without a rule on its paths, if
-    /// there is one. Nodes are found by their outputs: branches and bodies read tensors that are not
-    /// among the inputs.
+    /// there is one. Nodes are found by their outputs: branches and bodies read tensors that are
+    /// not among the inputs.
     fn without_rule(&self, graph_index: &GraphIndex<'_>, count: usize) -> Vec<Option<String>> {
         let mut reasons = vec![None; count];
         for node in graph_index.graph.node.iter().rev().filter(|node| vjp::find(node).is_none()) {

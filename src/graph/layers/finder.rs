@@ -197,8 +197,8 @@ impl<'g> Finder<'g> {
         if self.traced.layout(end).is_some() { end } else { tensor }
     }
 
-    /// Gives a layer the name `alias`. `target` is the name of a layer, a node or a tensor; one that
-    /// is no layer yet becomes one.
+    /// Gives a layer the name `alias`. `target` is the name of a layer, a node or a tensor; one
+    /// that is no layer yet becomes one.
     ///
     /// # Errors
     /// When the model has no such node or tensor, or it holds no maps.

@@ -2,8 +2,8 @@
 //!
 //! A layer is a tensor of maps at the output of a convolution (after its normalisation and
 //! activation: `A` in the papers), a pooling, a residual sum, a concatenation or a transformer's
-//! normalisation. [`Finder`] finds the layers of a graph, [`axes`] traces what a tensor's axes stand
-//! for, [`Layout`] says how a tensor holds its maps, and [`resolve`] finds a layer by name.
+//! normalisation. [`Finder`] finds the layers of a graph, [`axes`] traces what a tensor's axes
+//! stand for, [`Layout`] says how a tensor holds its maps, and [`resolve`] finds a layer by name.
 
 pub mod axes;
 mod finder;
