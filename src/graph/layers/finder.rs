@@ -30,6 +30,10 @@ pub struct Finder<'g> {
     score: &'g str,
     hints: Hints,
     traced: TracedAxes<'g>,
+    /// The tensors that the score depends on.
+    upstream: HashSet<&'g str>,
+    /// The tensors whose gradient is a straight-through estimate.
+    straight_through: HashSet<&'g str>,
 }
 
 impl<'g> Finder<'g> {
@@ -43,14 +47,15 @@ impl<'g> Finder<'g> {
     ) -> Self {
         let graph_index = GraphIndex::new(graph);
         let traced = axes::trace(&graph_index, facts, hints.image);
-        Self { graph_index, facts, score, hints, traced }
+        let upstream = graph_index.upstream(score);
+        let straight_through = straight_through(graph, &upstream);
+        Self { graph_index, facts, score, hints, traced, upstream, straight_through }
     }
 
     /// The layers between the input and the score, in order of computation.
     #[must_use]
     pub fn find(&self) -> Vec<Layer> {
         let (graph_index, graph) = (&self.graph_index, self.graph_index.graph);
-        let upstream = graph_index.upstream(self.score);
         let input = graph.input.first().map_or("", |input| input.name());
         let of_image = graph_index.downstream(input, |_| false);
         let mut seen = HashSet::new();
@@ -62,7 +67,7 @@ impl<'g> Finder<'g> {
             }
             let Some(first) = float_output(graph_index, node) else { continue };
             let end = self.in_image_order(layer_output(graph_index, first));
-            if !upstream.contains(end)
+            if !self.upstream.contains(end)
                 || !of_image.contains(end)
                 || end == self.score
                 || !seen.insert(end)
@@ -91,7 +96,7 @@ impl<'g> Finder<'g> {
             layout,
             is_pooled: last.op().ends_with("Pool"),
             affects_score_per_position: self.affects_score_per_position(tensor, layout),
-            is_straight_through: self.is_straight_through(tensor),
+            is_straight_through: self.straight_through.contains(tensor),
         })
     }
 
@@ -169,18 +174,13 @@ impl<'g> Finder<'g> {
     fn path_to_score(&self, tensor: &str) -> (Vec<&'g NodeProto>, HashSet<&'g str>) {
         let Some(tensor) = self.graph_index.own_name(tensor) else { return Default::default() };
         let downstream = self.graph_index.downstream(tensor, |_| false);
-        let upstream = self.graph_index.upstream(self.score);
         let between = |output: &String| {
             output != tensor
                 && downstream.contains(output.as_str())
-                && upstream.contains(output.as_str())
+                && self.upstream.contains(output.as_str())
         };
         let nodes = &self.graph_index.graph.node;
         (nodes.iter().filter(|node| node.output.iter().any(between)).collect(), downstream)
-    }
-
-    fn is_straight_through(&self, tensor: &str) -> bool {
-        self.path_to_score(tensor).0.into_iter().any(vjp::is_estimate)
     }
 
     /// Follows a tensor whose positions are not in the order of the image, such as attention
@@ -246,10 +246,23 @@ impl<'g> Finder<'g> {
             layout,
             is_pooled: node.op().ends_with("Pool"),
             affects_score_per_position: self.affects_score_per_position(tensor, layout),
-            is_straight_through: self.is_straight_through(tensor),
+            is_straight_through: self.straight_through.contains(tensor.as_str()),
         });
         Ok(())
     }
+}
+
+/// The tensors that are quantised on their way to the score, found by one walk over the graph.
+fn straight_through<'g>(graph: &'g GraphProto, upstream: &HashSet<&'g str>) -> HashSet<&'g str> {
+    let mut found: HashSet<&str> = HashSet::new();
+    for node in graph.node.iter().rev() {
+        let mut outputs = node.output.iter().map(String::as_str);
+        let is_before = outputs.clone().any(|output| found.contains(output));
+        if is_before || vjp::is_estimate(node) && outputs.any(|output| upstream.contains(output)) {
+            found.extend(reads(node));
+        }
+    }
+    found
 }
 
 #[cfg(test)]

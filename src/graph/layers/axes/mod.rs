@@ -3,7 +3,7 @@
 //! A convolution leaves rows and columns as axes of their own. Transformers flatten them into
 //! tokens, prepend class tokens, cut them into windows, join the windows again and move the
 //! channels to the end. Sizes alone do not distinguish 64 windows of 49 positions from a map of
-//! 64×49. So an axis is a list of [`AxisFactor`]s, the most significant first: reshaping splits and
+//! 64×49. So an axis is a list of `AxisFactor`s, the most significant first: reshaping splits and
 //! joins them, transposing moves them. The result of an operator that may mix positions, or that
 //! this module does not know, is not traced; a residual sum with a traced tensor is traced again.
 
