@@ -201,7 +201,7 @@ fn run(
             targets,
             gradient_of: GradientOf::Logit,
             activation: true,
-            ..PassRequest::of(input)
+            ..PassRequest::new(input)
         };
         let outcome = model.run(layer, pass, &CancellationToken::default())?;
         let gradient = outcome.gradients.into_iter().next().ok_or("the pass gave no gradient")?;

@@ -107,14 +107,14 @@ fn one(case: &Path) -> Fallible<PassOutput> {
         Some(why) if why.starts_with("the score does not depend") => vec![0.0; expected.len()],
         Some(why) => return Ok(PassOutput::Refused(short(why))),
         // Rounding has no differences to speak of.
-        None if layer.is_estimated => {
+        None if layer.is_straight_through => {
             return Ok(PassOutput::LeftOut("a straight-through estimate"));
         }
         None => {
             let pass = PassRequest {
                 targets: vec![0],
                 gradient_of: GradientOf::Logit,
-                ..PassRequest::of(x)
+                ..PassRequest::new(x)
             };
             let gradients = model.run(layer, pass, &CancellationToken::default())?.gradients;
             gradients[0].iter().map(|&value| f64::from(value)).collect()

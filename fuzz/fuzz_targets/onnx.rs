@@ -5,9 +5,8 @@
 #![no_main]
 
 use bytes::Bytes;
+use camlens::graph::analysed::{AnalysedModel, AnalysisOptions};
 use camlens::graph::explain_graph;
-use camlens::graph::head::{self, OutputKind};
-use camlens::graph::layers::{Finder, Hints, Layout};
 use camlens::graph::prepared::PreparedModel;
 use camlens::model::onnx_file;
 use libfuzzer_sys::fuzz_target;
@@ -25,13 +24,12 @@ fuzz_target!(|bytes: &[u8]| {
         .map(|tensor| (tensor, vec![2, 3, 4, 5]));
     let outputs =
         prepared.graph().output.iter().map(|output| (output.name().to_owned(), vec![2, 5]));
-    let shapes: TensorFacts =
+    let facts: TensorFacts =
         measured.chain(constant_shapes(prepared.graph())).chain(outputs).collect();
-    let Ok(score) = head::find(prepared.graph(), &shapes, None, OutputKind::Auto, 0) else {
+    let Ok(analysed) = AnalysedModel::new(prepared, facts, &AnalysisOptions::default()) else {
         return;
     };
-    let hints = Hints { image: Layout::Maps, tokens: None };
-    for layer in Finder::new(prepared.graph(), &shapes, &score.tensor, hints).find() {
-        let _ = explain_graph::explain(&prepared, &shapes, &score, &[&layer]);
+    for layer in &analysed.layers {
+        let _ = explain_graph::explain(&analysed, &[layer]);
     }
 });

@@ -81,7 +81,7 @@ fn report(model: &Model) -> String {
         1 => "batches  none: masked images run one by one".to_owned(),
         images => format!("batches  masked images run {images} at a time"),
     });
-    lines.push(format!("faster   {}", faster(&model.fused())));
+    lines.push(format!("faster   {}", faster(&model.fusion_report())));
     lines.extend([
         format!("labels   {}", model.labels().all().len()),
         format!("default  {}", model.default_layer().name),
@@ -97,7 +97,7 @@ fn report(model: &Model) -> String {
     for layer in layers {
         let [channels, height, width] = layer.shape;
         let shape = format!("{channels} × {height} × {width}");
-        let found = if layer.is_estimated { "straight-through" } else { "yes" };
+        let found = if layer.is_straight_through { "straight-through" } else { "yes" };
         let gradients = model.gradient_unsupported_reason(layer).unwrap_or(found);
         lines
             .push(format!("{:alias$}  {:node$}  {shape:>16}  {gradients}", layer.name, layer.node));

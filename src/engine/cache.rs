@@ -1,24 +1,25 @@
-//! Outcomes that are known already, for who asks the same again.
+//! LRU cache of inference results, keyed by SHA-256 of model, layer and input.
 //!
-//! What a model says depends on the model, the layer whose program runs, and the tensor that goes
-//! in, and on nothing else. So an outcome is kept under the SHA-256 of those: equal bytes in, the
-//! same bytes out. Who asks for another class, another convention or other colours finds the passes
-//! that both have in common, by whatever way it came to them. What is kept takes no more than the
-//! limit; what was used longest ago goes first. A limit of 0 keeps nothing and costs nothing.
+//! The output of a pass depends on the model, the layer whose program runs, and the input tensor,
+//! so equal keys give the same bytes. Requests that differ in class, convention or colours share
+//! the passes that they have in common. The cache holds at most `limit_bytes` and drops the least
+//! recently used results first. A limit of 0 switches it off.
 
-mod kept;
+mod key;
+mod lru_store;
 
+use std::hash::Hash;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ndarray::{Array2, Array4, ArrayView1, ArrayView2, Axis};
-use sha2::{Digest, Sha256};
 
-use self::kept::{Forward, Key, LruStore, Value};
+use self::key::{CacheKey, KeyHash, Values, sha256};
+use self::lru_store::{Forward, LruStore, Value};
 use super::session::{PassOutput, PassRequest, predicted};
 use crate::graph::explain_graph::GradientOf;
 
-/// Known outcomes of all models. Clones share them.
+/// Cached results of all models. Clones share them.
 #[derive(Clone)]
 pub struct Cache {
     limit_bytes: usize,
@@ -27,7 +28,7 @@ pub struct Cache {
 
 #[derive(Default)]
 struct Shared {
-    kept: Mutex<LruStore>,
+    store: Mutex<LruStore>,
     forward: Counts,
     masked: Counts,
 }
@@ -48,79 +49,79 @@ impl Counts {
     }
 }
 
-/// How the cache does.
+/// Hits, misses and size of the cache.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CacheUse {
-    /// Passes of images that were known, and that were not.
+    /// Hits and misses of passes of whole images.
     pub forward: (u64, u64),
-    /// Passes of masked images that were known, and that were not.
+    /// Hits and misses of passes of masked images.
     pub masked: (u64, u64),
-    /// What is kept.
+    /// Size of the cached results.
     pub bytes: usize,
 }
 
-/// One image as one model's program for one layer sees it.
-pub(super) struct Image<'a> {
+/// The cached results of one image for the program of one layer.
+pub(super) struct CachedImage<'a> {
     cache: &'a Cache,
-    key: Key,
+    key: KeyHash,
 }
 
 impl Cache {
-    /// An empty cache of at most so many bytes.
+    /// An empty cache of at most `limit_bytes`.
     #[must_use]
     pub fn new(limit_bytes: usize) -> Self {
         Self { limit_bytes, shared: Arc::default() }
     }
 
-    /// How it does.
+    /// Hits, misses and size since the start.
     #[must_use]
     pub fn usage(&self) -> CacheUse {
         let Shared { forward, masked, .. } = &*self.shared;
-        CacheUse { forward: forward.read(), masked: masked.read(), bytes: self.kept().bytes }
+        CacheUse { forward: forward.read(), masked: masked.read(), bytes: self.store().bytes }
     }
 
-    /// What is known of one image, `[1, …]`; `None` for a cache that keeps nothing.
-    pub(super) fn image(&self, model: &str, layer: &str, input: &Array4<f32>) -> Option<Image<'_>> {
+    /// The entry of an input, `[1, …]`; `None` when the cache is off or the batch is larger.
+    pub(super) fn image(
+        &self,
+        model: &str,
+        layer: &str,
+        input: &Array4<f32>,
+    ) -> Option<CachedImage<'_>> {
         if self.limit_bytes == 0 || input.shape()[0] != 1 {
             return None;
         }
-        let mut hash = Sha256::new();
-        for name in [model, layer] {
-            hash.update((name.len() as u64).to_le_bytes());
-            hash.update(name);
-        }
-        for length in input.shape() {
-            hash.update((*length as u64).to_le_bytes());
-        }
-        feed(&mut hash, input.iter());
-        Some(Image { cache: self, key: hash.finalize().into() })
+        let input = Values(input.view().into_dyn());
+        Some(CachedImage { cache: self, key: CacheKey::Image { model, layer, input }.hash() })
     }
 
-    fn kept(&self) -> MutexGuard<'_, LruStore> {
-        self.shared.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    fn store(&self) -> MutexGuard<'_, LruStore> {
+        self.shared.store.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn keep(&self, key: Key, value: Value) {
-        self.kept().insert(key, value, self.limit_bytes);
+    fn insert(&self, key: KeyHash, value: Value) {
+        self.store().insert(key, value, self.limit_bytes);
     }
 }
 
-impl<'a> Image<'a> {
-    /// The outcome of a pass, if all of it is known.
-    pub(super) fn outcome(&self, pass: &PassRequest) -> Option<PassOutput> {
+impl<'a> CachedImage<'a> {
+    /// The output of a pass, if all that it requests is cached.
+    pub(super) fn output(&self, pass: &PassRequest) -> Option<PassOutput> {
         let found = self.find(pass);
         self.cache.shared.forward.count(found.is_some());
         found
     }
 
     fn find(&self, pass: &PassRequest) -> Option<PassOutput> {
-        // Two short looks: nobody waits for the lock while arrays are copied.
-        let Some(Value::Forward(known)) = self.cache.kept().get(&self.key) else { return None };
-        let Forward { scores, probabilities, activation } = &*known;
+        // Each lookup takes the lock for itself, so that nobody waits for it while arrays are
+        // copied.
+        let Some(Value::Forward(cached)) = self.cache.store().get(&self.key) else { return None };
+        let Forward { scores, probabilities, activation } = &*cached;
         let mut gradients = Vec::new();
         for class in classes(pass, scores.view()) {
             let key = self.gradient_key(pass, class);
-            let Some(Value::Gradient(gradient)) = self.cache.kept().get(&key) else { return None };
+            let Some(Value::Gradient(gradient)) = self.cache.store().get(&key) else {
+                return None;
+            };
             gradients.push(gradient);
         }
         let gradients = gradients.iter().map(|gradient| (**gradient).clone()).collect();
@@ -136,103 +137,102 @@ impl<'a> Image<'a> {
         })
     }
 
-    /// Keeps the outcome of a pass.
-    pub(super) fn keep(&self, pass: &PassRequest, outcome: &PassOutput) {
-        // A pass that asked for less must not take away what is known.
-        if outcome.activation.is_some()
-            || !matches!(self.cache.kept().get(&self.key), Some(Value::Forward(_)))
+    /// Stores the output of a pass.
+    pub(super) fn store(&self, pass: &PassRequest, output: &PassOutput) {
+        // A pass that requested less must not replace a cached activation.
+        if output.activation.is_some()
+            || !matches!(self.cache.store().get(&self.key), Some(Value::Forward(_)))
         {
-            let PassOutput { scores, probabilities, activation, .. } = outcome.clone();
-            self.cache.keep(
-                self.key,
-                Value::Forward(Arc::new(Forward { scores, probabilities, activation })),
-            );
+            let PassOutput { scores, probabilities, activation, .. } = output.clone();
+            let forward = Forward { scores, probabilities, activation };
+            self.cache.insert(self.key, Value::Forward(Arc::new(forward)));
         }
         for (class, gradient) in
-            classes(pass, outcome.scores.view()).into_iter().zip(&outcome.gradients)
+            classes(pass, output.scores.view()).into_iter().zip(&output.gradients)
         {
             let key = self.gradient_key(pass, class);
-            self.cache.keep(key, Value::Gradient(Arc::new(gradient.clone())));
+            self.cache.insert(key, Value::Gradient(Arc::new(gradient.clone())));
         }
     }
 
-    fn gradient_key(&self, pass: &PassRequest, class: usize) -> Key {
-        let mut hash = Sha256::new();
-        hash.update(self.key);
-        hash.update((pass.gradient_of as i64).to_le_bytes());
-        hash.update((class as u64).to_le_bytes());
-        hash.update(pass.contrast.map_or(-1, |class| class as i64).to_le_bytes());
-        hash.finalize().into()
+    fn gradient_key(&self, pass: &PassRequest, class: usize) -> KeyHash {
+        let (of, contrast) = (pass.gradient_of, pass.contrast);
+        CacheKey::Gradient { image: self.key, of, class, contrast }.hash()
     }
 
-    /// The image in front of another one, which shows where a mask is 0.
-    pub(super) fn before(&self, backdrop: &Array4<f32>) -> Self {
-        let mut hash = Sha256::new();
-        hash.update(self.key);
-        hash.update("in front of");
-        feed(&mut hash, backdrop.iter());
-        Self { cache: self.cache, key: hash.finalize().into() }
+    /// The entry of this image with another one where a mask is 0.
+    pub(super) fn with_backdrop(&self, backdrop: &Array4<f32>) -> Self {
+        let backdrop = Values(backdrop.view().into_dyn());
+        let key = CacheKey::WithBackdrop { image: self.key, backdrop }.hash();
+        Self { cache: self.cache, key }
     }
 
-    /// The image seen through a mask `[H, W]`.
-    pub(super) fn masked(&self, mask: ArrayView2<'_, f32>) -> Masked<'a> {
-        let mut hash = Sha256::new();
-        hash.update(self.key);
-        feed(&mut hash, mask.iter());
-        Masked { cache: self.cache, key: hash.finalize().into() }
+    /// The entry of this image seen through a mask `[H, W]`.
+    pub(super) fn masked(&self, mask: ArrayView2<'_, f32>) -> CachedMask<'a> {
+        let mask = Values(mask.into_dyn());
+        let key = CacheKey::Masked { image: self.key, mask }.hash();
+        CachedMask { cache: self.cache, key }
     }
 
-    /// The image seen through each mask of a set, if that is known.
-    pub(super) fn set(&self, name: &str) -> Option<Vec<Masked<'a>>> {
-        let Some(Value::Set(keys)) = self.cache.kept().get(&self.set_key(name)) else {
+    /// The entries of a set of masks, if the set is cached.
+    pub(super) fn mask_set(&self, set: MaskSetKey) -> Option<Vec<CachedMask<'a>>> {
+        let Some(Value::MaskSet(keys)) = self.cache.store().get(&self.mask_set_key(set)) else {
             return None;
         };
-        Some(keys.iter().map(|&key| Masked { cache: self.cache, key }).collect())
+        Some(keys.iter().map(|&key| CachedMask { cache: self.cache, key }).collect())
     }
 
-    /// Keeps which masks a set has.
-    pub(super) fn keep_set(&self, name: &str, masks: &[Masked<'_>]) {
+    /// Stores which masks a set has.
+    pub(super) fn store_mask_set(&self, set: MaskSetKey, masks: &[CachedMask<'_>]) {
         let keys = masks.iter().map(|mask| mask.key).collect();
-        self.cache.keep(self.set_key(name), Value::Set(keys));
+        self.cache.insert(self.mask_set_key(set), Value::MaskSet(keys));
     }
 
-    fn set_key(&self, name: &str) -> Key {
-        let mut hash = Sha256::new();
-        hash.update(self.key);
-        hash.update("a set of masks");
-        hash.update(name);
-        hash.finalize().into()
+    fn mask_set_key(&self, MaskSetKey(set): MaskSetKey) -> KeyHash {
+        CacheKey::MaskSet { image: self.key, set }.hash()
     }
 }
 
-/// One image seen through one mask.
+/// Identifies the masks of a set: for one image, equal keys have the same masks in the same order.
 #[derive(Clone, Copy)]
-pub(super) struct Masked<'a> {
-    cache: &'a Cache,
-    key: Key,
+pub(super) struct MaskSetKey(KeyHash);
+
+impl MaskSetKey {
+    /// The key of a set that is described by the fields of `set`: the method and every parameter on
+    /// which its masks depend besides the image.
+    pub(super) fn new(set: &(impl Hash + ?Sized)) -> Self {
+        Self(sha256(set))
+    }
 }
 
-impl Masked<'_> {
-    /// Scores and probabilities, `[2, classes]`, if they are known.
-    pub(super) fn answer(self) -> Option<Arc<Array2<f32>>> {
-        let found = match self.cache.kept().get(&self.key) {
-            Some(Value::Masked(row)) => Some(row),
+/// The cached scores of one image seen through one mask.
+#[derive(Clone, Copy)]
+pub(super) struct CachedMask<'a> {
+    cache: &'a Cache,
+    key: KeyHash,
+}
+
+impl CachedMask<'_> {
+    /// Scores and probabilities, `[2, classes]`, if they are cached.
+    pub(super) fn scores(self) -> Option<Arc<Array2<f32>>> {
+        let found = match self.cache.store().get(&self.key) {
+            Some(Value::Masked(scores)) => Some(scores),
             _ => None,
         };
         self.cache.shared.masked.count(found.is_some());
         found
     }
 
-    /// Keeps an answer.
-    pub(super) fn keep(self, scores: ArrayView1<'_, f32>, probabilities: ArrayView1<'_, f32>) {
-        let mut row = Array2::zeros((2, scores.len()));
-        row.index_axis_mut(Axis(0), 0).assign(&scores);
-        row.index_axis_mut(Axis(0), 1).assign(&probabilities);
-        self.cache.keep(self.key, Value::Masked(Arc::new(row)));
+    /// Stores scores and probabilities.
+    pub(super) fn store(self, scores: ArrayView1<'_, f32>, probabilities: ArrayView1<'_, f32>) {
+        let mut rows = Array2::zeros((2, scores.len()));
+        rows.index_axis_mut(Axis(0), 0).assign(&scores);
+        rows.index_axis_mut(Axis(0), 1).assign(&probabilities);
+        self.cache.insert(self.key, Value::Masked(Arc::new(rows)));
     }
 }
 
-/// The classes that a pass differentiates: the predicted one, when it names none.
+/// The classes that a pass differentiates: the predicted one if it names none.
 fn classes(pass: &PassRequest, scores: ArrayView2<'_, f32>) -> Vec<usize> {
     if pass.gradient_of == GradientOf::Nothing {
         return Vec::new();
@@ -243,40 +243,14 @@ fn classes(pass: &PassRequest, scores: ArrayView2<'_, f32>) -> Vec<usize> {
     vec![predicted(scores.row(0))]
 }
 
-/// Adds numbers to a hash, some thousand at a time: one by one would take longer than the hash.
-fn feed<'a>(hash: &mut Sha256, numbers: impl Iterator<Item = &'a f32>) {
-    let mut bytes = Vec::with_capacity(1 << 14);
-    for number in numbers {
-        bytes.extend_from_slice(&number.to_ne_bytes());
-        if bytes.len() == 1 << 14 {
-            hash.update(&bytes);
-            bytes.clear();
-        }
-    }
-    hash.update(&bytes);
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn model_layer_and_every_number_count() {
-        let cache = Cache::new(1 << 20);
+    fn a_limit_of_zero_switches_the_cache_off() {
         let input = Array4::zeros((1, 3, 2, 2));
-        let key = |model, layer, input: &Array4<f32>| cache.image(model, layer, input).unwrap().key;
-        let mut other = input.clone();
-        other[[0, 2, 1, 1]] = 1e-30;
-        let keys = [
-            key("a", "b", &input),
-            key("ab", "", &input),
-            key("a", "c", &input),
-            key("a", "b", &other),
-            key("a", "b", &Array4::zeros((1, 2, 3, 2))),
-        ];
-        let distinct: std::collections::HashSet<Key> = keys.into_iter().collect();
-        assert_eq!(distinct.len(), keys.len());
-        assert_eq!(keys[0], key("a", "b", &input.clone()));
+        assert!(Cache::new(1 << 20).image("a", "b", &input).is_some());
         assert!(Cache::new(0).image("a", "b", &input).is_none());
     }
 }

@@ -4,12 +4,14 @@
 //! memory is bounded by one batch, however many masks there are. Masks whose scores are cached
 //! take no part in a batch.
 
+use std::hash::Hash;
+
 use ndarray::{
     Array2, Array4, ArrayView1, ArrayView2, ArrayViewMut2, ArrayViewMut3, Axis, Slice, Zip,
 };
 
-use super::cache::Masked;
-use super::cancel::CancellationToken;
+use super::cache::{CachedMask, MaskSetKey};
+use super::cancellation::CancellationToken;
 use super::model::Model;
 use crate::error::Result;
 use crate::model::manifest::Layout;
@@ -26,7 +28,7 @@ pub struct PassScores {
 }
 
 impl PassScores {
-    fn zeros(count: usize, classes: usize) -> Self {
+    pub(super) fn zeros(count: usize, classes: usize) -> Self {
         let zeros = || Array2::zeros((count, classes));
         Self { scores: zeros(), probabilities: zeros(), ran: 0 }
     }
@@ -65,7 +67,7 @@ pub struct MaskedPasses<'a> {
     image: &'a Array4<f32>,
     cancellation: &'a CancellationToken,
     backdrop: Option<&'a Array4<f32>>,
-    mask_set: Option<String>,
+    mask_set: Option<MaskSetKey>,
     count: usize,
     write_mask: WriteMask<'a>,
     progress: Progress<'a>,
@@ -110,11 +112,11 @@ impl<'a> MaskedPasses<'a> {
         Self { backdrop: Some(backdrop), ..self }
     }
 
-    /// Names the masks, so that masks whose scores are cached need not be written again. For one
-    /// image, one name must always mean the same masks in the same order.
+    /// Identifies the masks by the fields of `set`, so that masks whose scores are cached need not
+    /// be written again. For one image, equal sets must have the same masks in the same order.
     #[must_use]
-    pub fn mask_set(self, name: String) -> Self {
-        Self { mask_set: Some(name), ..self }
+    pub fn mask_set(self, set: &(impl Hash + ?Sized)) -> Self {
+        Self { mask_set: Some(MaskSetKey::new(set)), ..self }
     }
 
     /// Calls `progress(done, scores)` after each batch; rows of passes to come are zeros.
@@ -139,12 +141,12 @@ impl<'a> MaskedPasses<'a> {
         let preprocess = model.preprocess();
         let mut mask = Array2::zeros((preprocess.height as usize, preprocess.width as usize));
         let mut scores = PassScores::zeros(count, model.classes());
-        let cached_image = model.known(self.image).map(|image| match self.backdrop {
-            Some(backdrop) => image.before(backdrop),
+        let cached_image = model.cached_image(self.image).map(|image| match self.backdrop {
+            Some(backdrop) => image.with_backdrop(backdrop),
             None => image,
         });
         let cached_masks = match (&cached_image, &self.mask_set) {
-            (Some(image), Some(name)) => image.set(name).filter(|masks| masks.len() == count),
+            (Some(image), Some(set)) => image.mask_set(*set).filter(|masks| masks.len() == count),
             _ => None,
         };
         let mut keys = Vec::new();
@@ -154,7 +156,7 @@ impl<'a> MaskedPasses<'a> {
             let (_, a, b, c) = self.image.dim();
             let mut batch = Array4::zeros((size, a, b, c));
             // The row of each image of the batch, and its key in the cache.
-            let mut rows: Vec<(usize, Option<Masked<'_>>)> = Vec::with_capacity(size);
+            let mut rows: Vec<(usize, Option<CachedMask<'_>>)> = Vec::with_capacity(size);
             while next < count && rows.len() < size {
                 self.cancellation.check()?;
                 let key = if let Some(masks) = &cached_masks {
@@ -164,7 +166,7 @@ impl<'a> MaskedPasses<'a> {
                     cached_image.as_ref().map(|image| image.masked(mask.view()))
                 };
                 keys.extend(key);
-                if let Some(cached) = key.and_then(Masked::answer) {
+                if let Some(cached) = key.and_then(CachedMask::scores) {
                     scores.set(next, cached.row(0), cached.row(1));
                 } else {
                     if cached_masks.is_some() {
@@ -177,13 +179,13 @@ impl<'a> MaskedPasses<'a> {
             }
             if !rows.is_empty() {
                 batch.slice_axis_inplace(Axis(0), Slice::from(..rows.len()));
-                let output = model.pass(batch, self.cancellation)?;
+                let output = model.forward_uncached(batch, self.cancellation)?;
                 scores.ran += rows.len();
                 let outputs = output.scores.outer_iter().zip(output.probabilities.outer_iter());
                 for ((row, key), (logits, probabilities)) in rows.into_iter().zip(outputs) {
                     scores.set(row, logits, probabilities);
                     if let Some(key) = key {
-                        key.keep(logits, probabilities);
+                        key.store(logits, probabilities);
                     }
                 }
             }
@@ -192,10 +194,10 @@ impl<'a> MaskedPasses<'a> {
                 break;
             }
         }
-        if let (Some(image), Some(name), None) = (&cached_image, &self.mask_set, &cached_masks)
+        if let (Some(image), Some(set), None) = (&cached_image, &self.mask_set, &cached_masks)
             && keys.len() == count
         {
-            image.keep_set(name, &keys);
+            image.store_mask_set(*set, &keys);
         }
         scores.truncate(next);
         Ok(scores)

@@ -1,16 +1,18 @@
-//! ONNX Runtime, and nothing else in the crate names it.
+//! Runs models. Only this room names ONNX Runtime.
 //!
-//! [`ModelRegistry`] holds every model of the service; a [`Model`] runs a [`PassRequest`] on the
-//! thread that owns its sessions and gives an [`PassOutput`] of plain arrays. A
-//! [`CancellationToken`] that travels along stops it between two kernels.
+//! The stages are types: an `OnnxFile` becomes an [`AnalysedModel`](crate::graph::analysed), the
+//! compiler writes `CompiledProgram`s from it, and each of these runs in a `ProgramSession`.
+//! [`ModelRegistry`] holds every model of the service. A [`Model`] runs a [`PassRequest`] on the
+//! thread that owns its sessions and returns a [`PassOutput`] of plain arrays. A
+//! [`CancellationToken`] stops it between two kernels.
 
 mod cache;
-mod cancel;
+mod cancellation;
+mod compiler;
 mod masked;
 mod model;
 pub mod optimize;
 mod probe;
-mod programs;
 mod registry;
 mod runtime;
 mod session;
@@ -19,7 +21,7 @@ mod tail;
 mod worker;
 
 pub use cache::{Cache, CacheUse};
-pub use cancel::{CancellationToken, Reason};
+pub use cancellation::{CancellationToken, Reason};
 pub use masked::{MaskedPasses, PassScores};
 pub use model::Model;
 pub use registry::{ModelRegistry, Status};

@@ -1,38 +1,34 @@
-//! One model that is loaded and ready: what it is, and the passes it runs.
+//! One loaded model: what it is, and the passes that it runs.
 
 mod load;
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use ndarray::Array4;
 
-use super::cache::{Cache, Image};
-use super::cancel::CancellationToken;
-use super::programs::ProgramCompiler;
+use super::cache::{Cache, CachedImage};
+use super::cancellation::CancellationToken;
+use super::compiler::{ProgramCompiler, ProgramKey};
 use super::session::{PassOutput, PassRequest, RunInputs};
-use super::worker::{ProgramKey, Worker};
+use super::worker::Worker;
 use crate::engine::optimize::FusionReport;
 use crate::error::{Error, Kind, Result};
-use crate::graph::head::{ClassifierHead, OutputActivation};
+use crate::graph::analysed::AnalysedModel;
+use crate::graph::head::OutputActivation;
 use crate::graph::layers::{self, Layer};
-use crate::graph::tail;
+use crate::graph::tail::{SideInput, side_inputs};
 use crate::model::preprocess::Preprocess;
 use crate::model::{Labels, ModelFolder};
 
-/// One model that is loaded and ready. It is shared by all requests; its worker thread takes turns.
+/// A loaded model. All requests share it; its worker thread runs one pass at a time.
 pub struct Model {
     folder: ModelFolder,
     preprocess: Preprocess,
-    input_name: String,
-    score: ClassifierHead,
-    layers: Vec<Layer>,
+    analysed: Arc<AnalysedModel>,
     default_layer: usize,
-    /// Why a layer has no gradient, by its tensor.
-    unsupported_reasons: HashMap<String, String>,
     batch: usize,
     cache: Cache,
-    programs: Arc<ProgramCompiler>,
+    compiler: Arc<ProgramCompiler>,
     worker: Worker,
 }
 
@@ -43,32 +39,31 @@ impl Model {
         &self.folder.id
     }
 
-    /// What camlens's own operators compute of the default layer's program, the runtime being
-    /// slower.
+    /// What custom operators replace in the default layer's program.
     #[must_use]
-    pub fn fused(&self) -> FusionReport {
-        self.programs.fused(self.default_layer())
+    pub fn fusion_report(&self) -> FusionReport {
+        self.compiler.fusion_report(self.default_layer())
     }
 
-    /// The folder that it was read from.
+    /// The folder that the model was read from.
     #[must_use]
     pub fn folder(&self) -> &ModelFolder {
         &self.folder
     }
 
-    /// Its class names.
+    /// The class names.
     #[must_use]
     pub fn labels(&self) -> &Labels {
         &self.folder.labels
     }
 
-    /// How many classes it tells apart.
+    /// The number of classes.
     #[must_use]
     pub fn classes(&self) -> usize {
-        self.score.classes()
+        self.analysed.head.classes()
     }
 
-    /// How it wants its input.
+    /// How an image becomes the input tensor.
     #[must_use]
     pub fn preprocess(&self) -> &Preprocess {
         &self.preprocess
@@ -77,28 +72,28 @@ impl Model {
     /// The name of the image input in the graph.
     #[must_use]
     pub fn input_name(&self) -> &str {
-        &self.input_name
+        &self.analysed.prepared.input.name
     }
 
     /// The name of the graph output that is explained.
     #[must_use]
     pub fn output_name(&self) -> &str {
-        &self.score.output
+        &self.analysed.head.output
     }
 
     /// The graph's other outputs.
     #[must_use]
     pub fn other_outputs(&self) -> &[String] {
-        &self.score.others
+        &self.analysed.head.others
     }
 
-    /// How its scores become probabilities.
+    /// How scores become probabilities.
     #[must_use]
     pub fn output_activation(&self) -> OutputActivation {
-        self.score.output_activation
+        self.analysed.head.output_activation
     }
 
-    /// How many masked images share a pass.
+    /// How many images one pass takes.
     #[must_use]
     pub fn batch(&self) -> usize {
         self.batch
@@ -107,30 +102,30 @@ impl Model {
     /// The layers that can be explained, in order of computation.
     #[must_use]
     pub fn layers(&self) -> &[Layer] {
-        &self.layers
+        &self.analysed.layers
     }
 
     /// The layer that is explained when a request names none.
     #[must_use]
     pub fn default_layer(&self) -> &Layer {
-        &self.layers[self.default_layer]
+        &self.analysed.layers[self.default_layer]
     }
 
-    /// The layer that a request means, by any of its names.
+    /// The layer that a request names, by any of its names, or the default one.
     ///
     /// # Errors
-    /// [`Kind::UnknownLayer`] naming some that there are.
-    pub fn layer(&self, asked: Option<&str>) -> Result<&Layer> {
-        let Some(asked) = asked else { return Ok(self.default_layer()) };
-        layers::resolve(&self.layers, asked).ok_or_else(|| {
-            let last: Vec<&str> = self.layers.iter().rev().take(3).map(|layer| layer.name.as_str()).collect();
+    /// [`Kind::UnknownLayer`] that names the last layers of the model.
+    pub fn layer(&self, name: Option<&str>) -> Result<&Layer> {
+        let Some(name) = name else { return Ok(self.default_layer()) };
+        layers::resolve(self.layers(), name).ok_or_else(|| {
+            let last: Vec<&str> =
+                self.layers().iter().rev().take(3).map(|layer| layer.name.as_str()).collect();
             Error::new(
                 Kind::UnknownLayer,
                 format!(
-                    "model '{}' has no layer '{asked}'; its last ones are {}, GET /v1/models/{} lists all",
+                    "model '{}' has no layer '{name}'; its last ones are {}",
                     self.id(),
-                    last.join(", "),
-                    self.id()
+                    last.join(", ")
                 ),
             )
         })
@@ -139,47 +134,51 @@ impl Model {
     /// Why a layer has no gradient, if it has none.
     #[must_use]
     pub fn gradient_unsupported_reason(&self, layer: &Layer) -> Option<&str> {
-        self.unsupported_reasons.get(&layer.tensor).map(String::as_str)
+        self.analysed.gradient_unsupported_reason(layer)
     }
 
-    /// The ONNX graph that [`Model::run`] runs for a layer, encoded; its large weights are
-    /// references to the model's own file.
-    ///
-    /// # Errors
-    /// A fault.
-    pub fn program(&self, layer: &Layer) -> Result<Vec<u8>> {
-        let key = ProgramKey::Whole(vec![layer.tensor.clone()]);
-        Ok(self.programs.compile(&key)?.model)
-    }
-
-    /// Why what stands behind a layer can't be run by itself, if it can't.
+    /// Why the part of the model after a layer cannot run on its own, if it cannot.
     #[must_use]
     pub fn tail_unsupported_reason(&self, layer: &Layer) -> Option<String> {
-        tail::check(&self.programs.prepared, &self.programs.shapes, &self.score, layer).err()
+        self.tail_side_inputs(layer).err()
     }
 
-    /// Runs a pass of `layer`'s program: forward, and what the pass wants besides. What is known of
-    /// one image already is not computed again.
+    /// The ONNX graph that [`Model::run`] runs for a layer, encoded. Its large weights refer to the
+    /// model's own file.
     ///
     /// # Errors
-    /// [`Kind::NotANumber`], those of [`CancellationToken::check`], or a fault.
+    /// [`Kind::Internal`].
+    pub fn program(&self, layer: &Layer) -> Result<Vec<u8>> {
+        let key = ProgramKey::Whole(vec![layer.tensor.clone()]);
+        Ok(self.compiler.compile(&key)?.model)
+    }
+
+    /// Runs a pass of `layer`'s program, or takes its output from the cache.
+    ///
+    /// # Errors
+    /// [`Kind::NotANumber`], those of [`CancellationToken::check`], or [`Kind::Internal`].
     pub fn run(
         &self,
         layer: &Layer,
         pass: PassRequest,
         cancel: &CancellationToken,
     ) -> Result<PassOutput> {
-        // Most tails read nothing but the activation; then the layer's usual program will do.
-        if pass.carry && self.programs.tail(layer).is_ok_and(|tail| !tail.side_inputs.is_empty()) {
-            // What is carried over is not kept.
-            return self.call(Some(ProgramKey::Head(layer.tensor.clone())), pass.into(), cancel);
+        // Most tails read the activation alone; then the layer's usual program will do.
+        if pass.side_inputs
+            && self.tail_side_inputs(layer).is_ok_and(|side_inputs| !side_inputs.is_empty())
+        {
+            // Side inputs are not cached.
+            return self.run_program(
+                Some(ProgramKey::Head(layer.tensor.clone())),
+                pass.into(),
+                cancel,
+            );
         }
-        only(self.run_all(&[layer], pass, cancel)?)
+        single(self.run_all(&[layer], pass, cancel)?)
     }
 
-    /// Runs a pass of the program that several layers have in common: an outcome for each of them,
-    /// from one forward pass and one backward pass. What is known of one image already is not
-    /// computed again. Nothing is carried to tails.
+    /// Runs a pass of the program that several layers share, or takes its outputs from the cache:
+    /// one forward and one backward pass give an output for each layer. It gives no side inputs.
     ///
     /// # Errors
     /// As [`Model::run`].
@@ -192,86 +191,93 @@ impl Model {
         cancel.check()?;
         let image = |layer: &&Layer| self.cache.image(self.id(), &layer.tensor, &pass.input);
         let images: Option<Vec<_>> = layers.iter().map(image).collect();
-        let Some(images) = images else { return self.call_layers(layers, pass, cancel) };
-        let known: Option<Vec<_>> = images.iter().map(|image| image.outcome(&pass)).collect();
-        if let Some(outcomes) = known {
-            return Ok(outcomes);
+        let Some(images) = images else { return self.run_layers(layers, pass, cancel) };
+        let cached: Option<Vec<_>> = images.iter().map(|image| image.output(&pass)).collect();
+        if let Some(outputs) = cached {
+            return Ok(outputs);
         }
-        let outcomes = self.call_layers(layers, pass.clone(), cancel)?;
-        for (image, outcome) in images.iter().zip(&outcomes) {
-            image.keep(&pass, outcome);
+        let outputs = self.run_layers(layers, pass.clone(), cancel)?;
+        for (image, output) in images.iter().zip(&outputs) {
+            image.store(&pass, output);
         }
-        Ok(outcomes)
+        Ok(outputs)
     }
 
-    /// Runs a pass for some layers. In whatever order they are named, they share a session.
-    fn call_layers(
+    /// Runs a pass for some layers. The order in which they are given does not change the session.
+    fn run_layers(
         &self,
         layers: &[&Layer],
         pass: PassRequest,
         cancel: &CancellationToken,
     ) -> Result<Vec<PassOutput>> {
         let mut order: Vec<usize> = (0..layers.len()).collect();
-        order.sort_by_key(|&place| &layers[place].tensor);
-        let tensors = order.iter().map(|&place| layers[place].tensor.clone()).collect();
-        let outcomes = self.call_all(Some(ProgramKey::Whole(tensors)), pass.into(), cancel)?;
-        let mut outcomes: Vec<(usize, PassOutput)> = order.into_iter().zip(outcomes).collect();
-        outcomes.sort_by_key(|(place, _)| *place);
-        Ok(outcomes.into_iter().map(|(_, outcome)| outcome).collect())
+        order.sort_by_key(|&index| &layers[index].tensor);
+        let tensors = order.iter().map(|&index| layers[index].tensor.clone()).collect();
+        let outputs = self.run_worker(Some(ProgramKey::Whole(tensors)), pass.into(), cancel)?;
+        let mut outputs: Vec<(usize, PassOutput)> = order.into_iter().zip(outputs).collect();
+        outputs.sort_by_key(|(index, _)| *index);
+        Ok(outputs.into_iter().map(|(_, output)| output).collect())
     }
 
-    /// Runs a plain forward pass: one of the default layer's program that wants nothing besides.
+    /// Runs a plain forward pass: the default layer's program without gradients.
     ///
     /// # Errors
     /// As [`Model::run`].
     pub fn forward(&self, input: Array4<f32>, cancel: &CancellationToken) -> Result<PassOutput> {
-        self.run(self.default_layer(), PassRequest::of(input), cancel)
+        self.run(self.default_layer(), PassRequest::new(input), cancel)
     }
 
-    /// A plain forward pass of inputs that nobody asks for twice.
-    pub(super) fn pass(
+    /// Runs a plain forward pass of any session, past the cache.
+    pub(super) fn forward_uncached(
         &self,
         input: Array4<f32>,
         cancel: &CancellationToken,
     ) -> Result<PassOutput> {
-        self.call(None, PassRequest::of(input).into(), cancel)
+        self.run_program(None, PassRequest::new(input).into(), cancel)
     }
 
-    pub(super) fn programs(&self) -> &ProgramCompiler {
-        &self.programs
+    /// The graph and what is known about it.
+    #[must_use]
+    pub fn analysed(&self) -> &AnalysedModel {
+        &self.analysed
     }
 
-    /// Runs the program of one layer, or any that is at hand.
-    pub(super) fn call(
+    /// The side inputs of the tail after a layer, or why it cannot run on its own.
+    pub(super) fn tail_side_inputs(
+        &self,
+        layer: &Layer,
+    ) -> std::result::Result<Vec<SideInput>, String> {
+        side_inputs(&self.analysed, layer)
+    }
+
+    /// Runs a program with one layer, or without a key the most convenient one.
+    pub(super) fn run_program(
         &self,
         key: Option<ProgramKey>,
-        call: RunInputs,
+        inputs: RunInputs,
         cancel: &CancellationToken,
     ) -> Result<PassOutput> {
-        only(self.call_all(key, call, cancel)?)
+        single(self.run_worker(key, inputs, cancel)?)
     }
 
-    fn call_all(
+    fn run_worker(
         &self,
         key: Option<ProgramKey>,
-        call: RunInputs,
+        inputs: RunInputs,
         cancel: &CancellationToken,
     ) -> Result<Vec<PassOutput>> {
-        self.worker
-            .run(key, call, cancel)?
-            .into_iter()
-            .map(|outcome| self.finite(outcome))
-            .collect()
+        let outputs = self.worker.run(key, inputs, cancel)?;
+        outputs.into_iter().map(|output| self.checked_finite(output)).collect()
     }
 
-    /// What is known of an image under the plain forward pass.
-    pub(super) fn known(&self, input: &Array4<f32>) -> Option<Image<'_>> {
+    /// The cache entry of an image's plain forward pass.
+    pub(super) fn cached_image(&self, input: &Array4<f32>) -> Option<CachedImage<'_>> {
         self.cache.image(self.id(), &self.default_layer().tensor, input)
     }
 
-    fn finite(&self, outcome: PassOutput) -> Result<PassOutput> {
-        if outcome.scores.iter().chain(&outcome.probabilities).all(|value| value.is_finite()) {
-            return Ok(outcome);
+    fn checked_finite(&self, output: PassOutput) -> Result<PassOutput> {
+        if output.scores.iter().chain(&output.probabilities).all(|value| value.is_finite()) {
+            return Ok(output);
         }
         let detail = format!(
             "model '{}' gives NaN or infinity for this image, so there is nothing to explain",
@@ -281,8 +287,8 @@ impl Model {
     }
 }
 
-/// The outcome of a program with one layer.
-fn only(outcomes: Vec<PassOutput>) -> Result<PassOutput> {
-    let first = outcomes.into_iter().next();
+/// The output of a program with one layer.
+fn single(outputs: Vec<PassOutput>) -> Result<PassOutput> {
+    let first = outputs.into_iter().next();
     first.ok_or_else(|| Error::internal("running the model", "a program without layers"))
 }

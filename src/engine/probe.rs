@@ -1,4 +1,5 @@
-//! What only running a model tells: shapes, whether it takes batches, whether its upgrade is sound.
+//! Measures a model by running it: tensor shapes, whether it takes batches, and whether its
+//! rewritten graph still gives the same outputs.
 
 use ndarray::{Array4, Axis, concatenate};
 
@@ -11,21 +12,20 @@ use onnx_gradient::dtype::element_types;
 use onnx_gradient::facts::{TensorFacts, constant_shapes, shape_probe};
 use onnx_gradient::passes::io_types;
 
-/// Two outputs count as equal when they differ by less than this part of the larger one's size.
+/// Two outputs count as equal when they differ by at most this fraction of the largest value.
 const TOLERANCE: f32 = 1e-3;
 
-/// What probing found.
+/// The result of measuring a model.
 pub(super) struct Probe {
-    /// Shapes with the largest batch that works: 2, or 1.
-    pub(super) shapes: TensorFacts,
-    /// Whether several images may share a pass.
+    /// Shapes and element types, with the largest batch size of 2 and 1 that works.
+    pub(super) facts: TensorFacts,
+    /// Whether one pass can take several images.
     pub(super) takes_batches: bool,
-    /// Whether the model still gives the outputs of its file after it was brought to a newer
-    /// opset.
+    /// Whether the rewritten model still gives the outputs of its file.
     pub(super) upgrade_is_sound: bool,
 }
 
-/// Runs the model on noise, alone and in a batch of two.
+/// Runs the model on two images of noise, one by one and in a batch.
 pub(super) fn probe(
     runtime: &Runtime,
     file: &OnnxFile,
@@ -35,60 +35,61 @@ pub(super) fn probe(
     let refused = |error: ort::Error| {
         Error::new(Kind::Setup, format!("ONNX Runtime refuses the model: {}", first_line(&error)))
     };
-    let asked = shape_probe(&prepared.model, &prepared.input.name);
-    let encoded = file.reference_weights(asked.model);
+    let shape_model = shape_probe(&prepared.model, &prepared.input.name);
+    let encoded = file.reference_weights(shape_model.model);
     let mut session =
         runtime.session(&encoded, file.folder(), false, false, None).map_err(refused)?;
     let input = prepared.input.name.clone();
     let [first, second] = [1, 2].map(|seed| {
         let noise = noise(shape, seed);
-        // Bytes hold no fractions.
+        // Bytes are whole numbers from 0 to 255.
         if prepared.input.takes_bytes {
             noise.mapv(|value| (value * 127.5 + 127.5).floor())
         } else {
             noise
         }
     });
-    let alone = run_raw(&mut session, &input, &first).map_err(refused)?;
-    let other = run_raw(&mut session, &input, &second).map_err(refused)?;
+    let first_output = run_raw(&mut session, &input, &first).map_err(refused)?;
+    let second_output = run_raw(&mut session, &input, &second).map_err(refused)?;
     let both = concatenate(Axis(0), &[first.view(), second.view()])
         .map_err(|error| Error::internal("joining two inputs", error))?;
-    // A model that mixes up or refuses a batch runs its images one by one.
+    // The images of a model that mixes up or rejects a batch run one by one.
     let both = run_raw(&mut session, &input, &both).ok();
     drop(session);
 
-    let takes_batches = both.as_ref().is_some_and(|both| is_joined(both, &alone, &other));
-    let upgrade_is_sound = same_as_the_file(runtime, file, prepared, &first, &alone);
+    let takes_batches =
+        both.as_ref().is_some_and(|both| is_concatenation(both, &first_output, &second_output));
+    let upgrade_is_sound = agrees_with_file(runtime, file, prepared, &first, &first_output);
     let measured = match both {
         Some(both) if takes_batches => both,
-        _ => alone,
+        _ => first_output,
     };
     let mut sizes = Vec::new();
     let mut values = Vec::new();
     for (name, raw) in measured {
         let RawOutput::Integers(integers) = raw else { continue };
-        if let Some(tensor) = asked.shapes.get(&name) {
+        if let Some(tensor) = shape_model.shapes.get(&name) {
             sizes.push((tensor.clone(), integers));
-        } else if asked.values.contains(&name) {
+        } else if shape_model.values.contains(&name) {
             values.push((name, integers));
         }
     }
-    let shapes = sizes
+    let facts = sizes
         .into_iter()
         .chain(constant_shapes(prepared.graph()))
         .collect::<TensorFacts>()
         .with_values(values)
         .with_types(element_types(prepared.graph()));
-    Ok(Probe { shapes, takes_batches, upgrade_is_sound })
+    Ok(Probe { facts, takes_batches, upgrade_is_sound })
 }
 
-/// Holds a rewritten model against the file as it came.
-fn same_as_the_file(
+/// Whether a rewritten model gives the same outputs as the file.
+fn agrees_with_file(
     runtime: &Runtime,
     file: &OnnxFile,
     prepared: &PreparedModel,
     image: &Array4<f32>,
-    upgraded: &[(String, RawOutput)],
+    rewritten: &[(String, RawOutput)],
 ) -> bool {
     if !prepared.is_rewritten {
         return true;
@@ -102,8 +103,8 @@ fn same_as_the_file(
         .and_then(|mut session| run_raw(&mut session, &prepared.input.name, image))
         .is_ok_and(|original| {
             original.iter().all(|(name, raw)| {
-                match (raw, upgraded.iter().find(|(other, _)| other == name)) {
-                    (RawOutput::Numbers(a), Some((_, RawOutput::Numbers(b)))) => {
+                match (raw, rewritten.iter().find(|(other, _)| other == name)) {
+                    (RawOutput::Floats(a), Some((_, RawOutput::Floats(b)))) => {
                         close(a.view(), b.view())
                     }
                     _ => true,
@@ -112,18 +113,20 @@ fn same_as_the_file(
         })
 }
 
-fn is_joined(
+/// Whether the outputs for a batch are those of its two images, one after the other.
+fn is_concatenation(
     both: &[(String, RawOutput)],
     first: &[(String, RawOutput)],
     second: &[(String, RawOutput)],
 ) -> bool {
-    let numbers = |outputs: &[(String, RawOutput)]| {
+    let first_floats = |outputs: &[(String, RawOutput)]| {
         outputs.iter().find_map(|(_, raw)| match raw {
-            RawOutput::Numbers(array) => Some(array.clone()),
+            RawOutput::Floats(array) => Some(array.clone()),
             RawOutput::Integers(_) => None,
         })
     };
-    let (Some(both), Some(first), Some(second)) = (numbers(both), numbers(first), numbers(second))
+    let (Some(both), Some(first), Some(second)) =
+        (first_floats(both), first_floats(first), first_floats(second))
     else {
         return false;
     };
@@ -139,7 +142,7 @@ fn close(a: ndarray::ArrayViewD<'_, f32>, b: ndarray::ArrayViewD<'_, f32>) -> bo
         })
 }
 
-/// Numbers between −1 and 1 that look like nothing, the same every time.
+/// Noise between −1 and 1, `[1, …shape]`, the same for equal seeds.
 fn noise(shape: [usize; 3], seed: u32) -> Array4<f32> {
     let mut state = seed.wrapping_mul(0x9E37_79B9) | 1;
     Array4::from_shape_simple_fn((1, shape[0], shape[1], shape[2]), || {

@@ -1,4 +1,4 @@
-//! All models of the service, and how far each is.
+//! All models of the service, and whether each is loaded.
 
 use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -11,14 +11,14 @@ use crate::error::{Error, Kind, Result};
 use crate::model::ModelFolder;
 use crate::model::folder::{available_models, folder_id};
 
-/// How far a model is.
+/// Whether a model is loaded.
 #[derive(Clone)]
 pub enum Status {
-    /// It is being loaded.
+    /// The model is being loaded.
     Loading,
-    /// It answers.
+    /// The model is ready.
     Ready(Arc<Model>),
-    /// It can't be loaded, and why.
+    /// The model could not be loaded, for this reason.
     Failed(String),
 }
 
@@ -42,12 +42,12 @@ impl Shared {
 }
 
 impl ModelRegistry {
-    /// Loads the runtime, and begins to load every model below `folder` on a thread of its own, one
-    /// after another, the default first. `default` names the model that answers requests that
-    /// name none; without it [`available_models`] chooses.
+    /// Loads the runtime and starts a thread that loads every model below `folder`, one after
+    /// another, the default first. `default` is the id of the model for requests that name none;
+    /// without it [`available_models`] chooses.
     ///
     /// # Errors
-    /// [`Kind::Setup`]: no runtime, no models, no such default.
+    /// [`Kind::Setup`] when there is no runtime, no model, or no model `default`.
     pub fn start(folder: &Path, default: Option<&str>, settings: &Settings) -> Result<Self> {
         let runtime = Runtime::load(settings)?;
         let (mut folders, default) = available_models(folder, default)?;
@@ -57,12 +57,13 @@ impl ModelRegistry {
         let models = ids.into_iter().map(|id| (id, Status::Loading)).collect();
         let shared = Arc::new(Shared { models: Mutex::new(models), changed: Condvar::new() });
         let cache = Cache::new(settings.cache_bytes);
-        let (loader, settings, kept) = (Arc::clone(&shared), settings.clone(), cache.clone());
+        let (loader, settings, loader_cache) =
+            (Arc::clone(&shared), settings.clone(), cache.clone());
         std::thread::Builder::new()
             .name("loader".into())
             .spawn(move || {
                 for path in folders {
-                    let status = load(&path, &runtime, &settings, kept.clone());
+                    let status = load(&path, &runtime, &settings, loader_cache.clone());
                     let mut models = loader.lock();
                     if let Some(entry) =
                         models.iter_mut().find(|(known, _)| *known == folder_id(&path))
@@ -77,28 +78,27 @@ impl ModelRegistry {
         Ok(Self { default, shared, cache })
     }
 
-    /// Loads the one model of a folder that is not below a models folder, as `inspect` does with a
-    /// file.
+    /// Loads a single model, such as a file that `inspect` is given.
     ///
     /// # Errors
-    /// [`Kind::Setup`] with what is wrong.
+    /// [`Kind::Setup`] that says what is wrong.
     pub fn load_one(folder: ModelFolder, settings: &Settings) -> Result<Model> {
         Model::load(folder, &Runtime::load(settings)?, settings, Cache::new(settings.cache_bytes))
     }
 
-    /// The id of the model that answers requests that name none.
+    /// The id of the model for requests that name none.
     #[must_use]
     pub fn default_id(&self) -> &str {
         &self.default
     }
 
-    /// What all models share of outcomes that are known.
+    /// The result cache, which all models share.
     #[must_use]
     pub fn cache(&self) -> &Cache {
         &self.cache
     }
 
-    /// Every model by id, in order, with its status.
+    /// The id and status of every model, in order.
     #[must_use]
     pub fn list(&self) -> Vec<(String, Status)> {
         self.shared.lock().clone()
@@ -107,7 +107,7 @@ impl ModelRegistry {
     /// The model of this id, or the default one.
     ///
     /// # Errors
-    /// [`Kind::UnknownModel`] naming those there are, or [`Kind::NotReady`].
+    /// [`Kind::UnknownModel`] that lists the models, or [`Kind::NotReady`].
     pub fn get(&self, id: Option<&str>) -> Result<Arc<Model>> {
         let id = id.unwrap_or(&self.default);
         let models = self.shared.lock();
@@ -130,7 +130,7 @@ impl ModelRegistry {
         }
     }
 
-    /// Waits until no model is loading any more.
+    /// Waits until every model is loaded or has failed.
     pub fn wait(&self) {
         let models = self.shared.lock();
         let loading = |models: &mut Vec<(String, Status)>| {

@@ -1,10 +1,10 @@
-//! The one ONNX Runtime of the process: found, loaded, given its threads.
+//! ONNX Runtime: finding and loading the library, and opening sessions.
 //!
-//! A session's threads spin between the operators of a pass, which takes a third
-//! off a pass of many small ones, and sleep as soon as it ends: a pool that spins on
-//! would take the cores from the image work of the next request. ONNX Runtime stops
-//! the spinning of a session's own pool only, so there is one for each session; all
-//! but those of the models that work are asleep.
+//! The threads of a session spin between the operators of a pass, which makes a pass of many small
+//! operators a third faster, and sleep as soon as the pass ends: if they went on spinning, they
+//! would take the cores from the image work of the next request. ONNX Runtime can only stop the
+//! spinning of a session's own thread pool, so each session has one. The pools of idle models
+//! sleep.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
@@ -19,7 +19,7 @@ use super::optimize::nchwc;
 use super::optimize::operators::Operators;
 use crate::error::{Error, Kind, Result};
 
-/// The shared library's name.
+/// The file name of the shared library.
 const LIBRARY: &str = if cfg!(target_os = "macos") {
     "libonnxruntime.dylib"
 } else if cfg!(windows) {
@@ -33,11 +33,11 @@ const LIBRARY: &str = if cfg!(target_os = "macos") {
 pub(super) struct Runtime {
     environment: Environment,
     threads: usize,
-    block: Option<usize>,
+    nchwc_block: Option<usize>,
 }
 
 impl Runtime {
-    /// Loads the runtime, or returns the one that this process has loaded.
+    /// Loads the runtime, or returns the one that this process has already loaded.
     pub(super) fn load(settings: &Settings) -> Result<Self> {
         static LOADED: OnceLock<std::result::Result<Runtime, String>> = OnceLock::new();
         let loaded = LOADED.get_or_init(|| Self::init(settings).map_err(|error| error.to_string()));
@@ -61,34 +61,35 @@ impl Runtime {
             .build()
             .map_err(|error| setup(error.to_string()))?;
         environment.set_log_level(LogLevel::Error);
-        let loaded = Self { environment, threads, block: None };
-        Ok(Self { block: nchwc::detect_block(&loaded), ..loaded })
+        let loaded = Self { environment, threads, nchwc_block: None };
+        let open = |model: &[u8]| loaded.session(model, Path::new(""), false, false, None);
+        Ok(Self { nchwc_block: nchwc::detect_block(open), ..loaded })
     }
 
-    /// How many channels its convolutions keep together in a block, where they do and camlens's
-    /// operators can.
-    pub(super) fn block(&self) -> Option<usize> {
-        self.block
+    /// The block size of the NCHWc layout of the runtime's convolutions on this processor, if they
+    /// use it and the custom operators support that size.
+    pub(super) fn nchwc_block(&self) -> Option<usize> {
+        self.nchwc_block
     }
 
-    /// How many threads compute.
+    /// The number of compute threads.
     pub(super) fn threads(&self) -> usize {
         self.threads
     }
 
-    /// Makes a session of an encoded model whose weights lie in files in `folder`.
+    /// Opens a session of an encoded model whose weights are in files in `folder`.
     ///
-    /// `in_integers` says whether some of it is computed in integers. Pre-packing, which copies
-    /// weights into the order in which kernels read them, is off for floats: it would be a copy
-    /// of every weight for every session, and no faster; without it the weights are the mapped
-    /// pages of the model file. Kernels of integers take up to four times as long without it.
-    /// `operators` are those of camlens that the model may contain.
+    /// `has_integer_operators` switches pre-packing on, which copies weights into the order in
+    /// which kernels read them. For float kernels it is off: it would copy every weight for every
+    /// session and be no faster, and without it the weights are the mapped pages of the model file.
+    /// Integer kernels take up to four times as long without it. `operators` are the custom
+    /// operators that the model may contain.
     pub(super) fn session(
         &self,
         model: &[u8],
         folder: &Path,
         optimise: bool,
-        in_integers: bool,
+        has_integer_operators: bool,
         operators: Option<&Operators>,
     ) -> ort::Result<Session> {
         let level =
@@ -99,23 +100,23 @@ impl Runtime {
         if let Some(operators) = operators {
             builder = builder.with_operators(operators.domain()?).map_err(recover)?;
         }
-        if in_integers {
-            // It gives convolutions of integers their channels last, and loses the turn back where
-            // a backward pass reads beside a convolution of floats (ONNX Runtime 1.32).
+        if has_integer_operators {
+            // It gives integer convolutions the layout NHWC, and loses the transpose back where the
+            // backward pass reads the tensor beside a float convolution (ONNX Runtime 1.32).
             let entry = ("optimization.disable_specified_optimizers", "NhwcTransformer");
             builder = builder.with_config_entry(entry.0, entry.1).map_err(recover)?;
         }
         builder
             .with_optimization_level(level)
             .map_err(recover)?
-            .with_prepacking(in_integers)
+            .with_prepacking(has_integer_operators)
             .map_err(recover)?
             .with_intra_threads(self.threads)
             .map_err(recover)?
             .with_config_entry("session.force_spinning_stop", "1")
             .map_err(recover)?
-            // Fusing what reads integers, ONNX Runtime 1.32 aborts where the backward pass reads
-            // it, too.
+            // ONNX Runtime 1.32 aborts when it fuses QDQ groups of which the backward pass reads a
+            // tensor.
             .with_config_entry("session.disable_quant_qdq", "1")
             .map_err(recover)?
             .with_config_entry("session.model_external_initializers_file_folder_path", folder)
@@ -124,19 +125,18 @@ impl Runtime {
     }
 }
 
-/// What ONNX Runtime has to say becomes a line of the log like any other. Its errors come back to
-/// whoever asked for the pass as well, and some passes are run to see whether they fail: by itself
-/// none is anybody's concern.
-fn log(_level: LogLevel, _category: &str, _id: &str, place: &str, message: &str) {
-    tracing::debug!(place, "ONNX Runtime: {}", message.trim_end());
+/// Writes ONNX Runtime's messages to the log, on level debug: its errors are returned to the caller
+/// as well, and some passes are run to see whether they fail.
+fn log(_level: LogLevel, _category: &str, _id: &str, location: &str, message: &str) {
+    tracing::debug!(location, "ONNX Runtime: {}", message.trim_end());
 }
 
-/// As many threads as the cgroup and the affinity mask allow.
+/// The number of threads that the cgroup and the affinity mask allow.
 fn available_threads() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }
 
-/// By configuration, then beside the binary, then in the set-up's folder.
+/// The configured library, or else one beside the binary, or else the one of `make setup`.
 fn find(configured: Option<&Path>) -> Result<PathBuf> {
     let missing = |what: String| Error::new(Kind::Setup, what);
     if let Some(path) = configured {
@@ -151,7 +151,8 @@ fn find(configured: Option<&Path>) -> Result<PathBuf> {
     let fetched = Path::new("runtime").join(LIBRARY);
     beside.into_iter().chain([fetched]).find(|path| path.is_file()).ok_or_else(|| {
         missing(format!(
-            "ONNX Runtime is missing: `make setup` fetches it to runtime/{LIBRARY}; elsewhere, name it in engine.runtime (CAMLENS_RUNTIME)"
+            "ONNX Runtime is missing: `make setup` fetches it to runtime/{LIBRARY}; \
+             set engine.runtime (CAMLENS_RUNTIME) if it is elsewhere"
         ))
     })
 }
@@ -161,7 +162,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_configured_library_that_is_not_there_is_named() {
+    fn a_missing_configured_library_is_named() {
         let error = find(Some(Path::new("/nowhere/libonnxruntime.so"))).unwrap_err();
         assert_eq!(
             error.to_string(),

@@ -1,4 +1,4 @@
-//! One program in one ONNX Runtime session: a pass in, arrays out.
+//! A program in an ONNX Runtime session: arrays in, arrays out.
 
 use std::borrow::Cow;
 use std::path::Path;
@@ -9,91 +9,91 @@ use ort::logging::LogLevel;
 use ort::session::{RunOptions, Session, SessionInputValue, SessionOutputs};
 use ort::value::TensorRef;
 
-use super::cancel::CancellationToken;
+use super::cancellation::CancellationToken;
 use super::optimize::operators::{Operators, Stop};
 use super::runtime::Runtime;
 use crate::error::{Error, Kind, Result};
-use crate::graph::explain_graph::{GradientOf, names};
+use crate::graph::explain_graph::{GradientOf, io_names};
 
-/// What a run is to compute.
+/// What a pass takes and what it computes.
 #[derive(Clone, Debug)]
 pub struct PassRequest {
-    /// The input tensor, `[N, C, H, W]` or `[N, H, W, C]` as the model wants it.
+    /// The input tensor as the model takes it, `[N, C, H, W]` or `[N, H, W, C]`.
     pub input: Array4<f32>,
-    /// The classes to differentiate, the same for all N, which share the forward pass; the
-    /// predicted one when there is none.
+    /// The classes whose scores are differentiated, the same for all N images; when empty, the
+    /// predicted class of each image.
     pub targets: Vec<usize>,
-    /// The class whose score is taken off each of them first.
+    /// The class whose score is subtracted from each of them first.
     pub contrast: Option<usize>,
-    /// The gradient that is wanted.
+    /// The score that is differentiated.
     pub gradient_of: GradientOf,
-    /// Whether the layer's activation is wanted.
+    /// Whether the output includes the layer's activation.
     pub activation: bool,
-    /// Whether what the layer's tail reads besides the activation is wanted.
-    pub carry: bool,
+    /// Whether the output includes the side inputs of the layer's tail.
+    pub side_inputs: bool,
 }
 
 impl PassRequest {
     /// A plain forward pass.
     #[must_use]
-    pub fn of(input: Array4<f32>) -> Self {
+    pub fn new(input: Array4<f32>) -> Self {
         Self {
             input,
             targets: Vec::new(),
             contrast: None,
             gradient_of: GradientOf::Nothing,
             activation: false,
-            carry: false,
+            side_inputs: false,
         }
     }
 }
 
-/// What a run gave, as one of the layers that it was for has it.
+/// The output of a pass for one layer.
 #[derive(Clone, Debug)]
 pub struct PassOutput {
-    /// `[N, classes]`: logits, but for models that hide them.
+    /// `[N, classes]`: logits, or probabilities where the model hides its logits.
     pub scores: Array2<f32>,
     /// `[N, classes]`.
     pub probabilities: Array2<f32>,
-    /// `[N, C, h, w]`, if asked for.
+    /// `[N, C, h, w]`, if requested.
     pub activation: Option<Array4<f32>>,
-    /// One a class, in the order of the targets, each `[N, C, h, w]`; none where none was asked
-    /// for.
+    /// One gradient for each target, in their order, each `[N, C, h, w]`; empty if none was
+    /// requested.
     pub gradients: Vec<Array4<f32>>,
-    /// Whether it was known already, from an earlier run or another layer's outcome, and the model
-    /// did not run for it.
+    /// True when the model did not run for this output: it was cached, or it comes from the same
+    /// run as another layer's output.
     pub from_cache: bool,
-    /// What the layer's tail reads besides the activation, if asked for.
+    /// The side inputs of the layer's tail, if requested.
     pub side_inputs: Vec<ArrayD<f32>>,
 }
 
-/// The class of the largest score, the first of equal ones: what the program differentiates
-/// unasked.
+/// The class with the largest score, the first of equal ones; programs differentiate it by
+/// default.
 #[must_use]
 pub fn predicted(scores: ArrayView1<'_, f32>) -> usize {
     (0..scores.len()).fold(0, |best, class| if scores[class] > scores[best] { class } else { best })
 }
 
-/// A program, encoded, and what its inputs are.
+/// An encoded program with the names of its inputs and outputs.
 pub(super) struct CompiledProgram {
     pub(super) model: Vec<u8>,
-    /// Names of the float inputs, the first of which is the image or the activation.
+    /// The float inputs: first the image or the activation, then the side inputs.
     pub(super) inputs: Vec<String>,
-    /// The outputs that hold the layers' activations, a layer each.
+    /// The outputs that hold the activations, one for each layer.
     pub(super) activations: Vec<String>,
-    /// The outputs that a tail reads besides the activation.
-    pub(super) side_inputs: Vec<String>,
-    /// Whether some of it is computed in integers.
-    pub(super) in_integers: bool,
+    /// The outputs that are side inputs of the layer's tail.
+    pub(super) side_outputs: Vec<String>,
+    /// Whether some of its operators compute in integers.
+    pub(super) has_integer_operators: bool,
 }
 
-/// One run of a program: what goes in, and which outputs are wanted.
+/// The inputs of one run, and which outputs are read.
 pub(super) struct RunInputs {
-    /// In the order of [`CompiledProgram::inputs`]; all of them have the batch of the first.
+    /// In the order of [`CompiledProgram::inputs`], all with the same batch size.
     pub(super) inputs: Vec<ArrayD<f32>>,
-    /// For each gradient and each of the batch the class, −1 for the predicted one: `[K, N]`.
+    /// The class for each gradient and image, −1 for the predicted one: `[K, N]`.
     pub(super) target: Array2<i64>,
-    /// For each gradient and each of the batch the class to take off, −1 for none: `[K, N]`.
+    /// The class to subtract for each gradient and image, −1 for none: `[K, N]`.
     pub(super) contrast: Array2<i64>,
     pub(super) gradient_of: GradientOf,
     pub(super) activation: bool,
@@ -102,16 +102,16 @@ pub(super) struct RunInputs {
 impl From<PassRequest> for RunInputs {
     fn from(pass: PassRequest) -> Self {
         let count = pass.input.shape()[0];
-        let number = |class: Option<usize>| class.map_or(-1, |class| class as i64);
+        let index = |class: Option<usize>| class.map_or(-1, |class| class as i64);
         let targets: Vec<i64> = match pass.gradient_of {
             GradientOf::Nothing => Vec::new(),
-            _ if pass.targets.is_empty() => vec![number(None)],
-            _ => pass.targets.into_iter().map(Some).map(number).collect(),
+            _ if pass.targets.is_empty() => vec![index(None)],
+            _ => pass.targets.into_iter().map(Some).map(index).collect(),
         };
         let sizes = (targets.len(), count);
         Self {
             target: Array2::from_shape_fn(sizes, |(gradient, _)| targets[gradient]),
-            contrast: Array2::from_elem(sizes, number(pass.contrast)),
+            contrast: Array2::from_elem(sizes, index(pass.contrast)),
             gradient_of: pass.gradient_of,
             activation: pass.activation,
             inputs: vec![pass.input.into_dyn()],
@@ -119,17 +119,17 @@ impl From<PassRequest> for RunInputs {
     }
 }
 
-/// A program that is ready to run.
+/// A program in an open session.
 pub(super) struct ProgramSession {
     session: Session,
     inputs: Vec<String>,
     activations: Vec<String>,
-    side_inputs: Vec<String>,
+    side_outputs: Vec<String>,
     stop: Stop,
 }
 
 impl ProgramSession {
-    /// Makes the session.
+    /// Opens the session.
     pub(super) fn new(
         runtime: &Runtime,
         compiled: CompiledProgram,
@@ -138,59 +138,65 @@ impl ProgramSession {
         operators: &Operators,
     ) -> Result<Self> {
         let session = runtime
-            .session(&compiled.model, folder, optimise, compiled.in_integers, Some(operators))
+            .session(
+                &compiled.model,
+                folder,
+                optimise,
+                compiled.has_integer_operators,
+                Some(operators),
+            )
             .map_err(|error| {
                 Error::new(
                     Kind::Setup,
                     format!("ONNX Runtime refuses the model: {}", first_line(&error)),
                 )
             })?;
-        let CompiledProgram { inputs, activations, side_inputs, .. } = compiled;
-        Ok(Self { session, inputs, activations, side_inputs, stop: operators.stop().clone() })
+        let CompiledProgram { inputs, activations, side_outputs, .. } = compiled;
+        Ok(Self { session, inputs, activations, side_outputs, stop: operators.stop().clone() })
     }
 
-    /// Runs once, and gives an outcome for each layer. Raising `cancel` stops it between two
-    /// kernels, and within a chain of convolutions.
+    /// Runs once and returns an output for each layer. `cancel` stops it between two kernels, and
+    /// within a chain of convolutions.
     pub(super) fn run(
         &mut self,
-        call: &RunInputs,
+        inputs: &RunInputs,
         cancel: &CancellationToken,
     ) -> Result<Vec<PassOutput>> {
         let fault = |error: ort::Error| Error::internal("running the model", error);
-        let wanted = [call.gradient_of as i64];
-        let has_gradient = self.session.inputs().iter().any(|input| input.name() == names::WANTED);
+        let gradient_of = [inputs.gradient_of as i64];
+        let has_gradient =
+            self.session.inputs().iter().any(|input| input.name() == io_names::GRADIENT_OF);
 
-        let mut inputs: Vec<(Cow<'_, str>, SessionInputValue<'_>)> = Vec::new();
-        for (name, array) in self.inputs.iter().zip(&call.inputs) {
+        let mut values: Vec<(Cow<'_, str>, SessionInputValue<'_>)> = Vec::new();
+        for (name, array) in self.inputs.iter().zip(&inputs.inputs) {
             let value = TensorRef::from_array_view(array.view()).map_err(fault)?;
-            inputs.push((name.as_str().into(), value.into()));
+            values.push((name.as_str().into(), value.into()));
         }
         if has_gradient {
             for (name, classes) in
-                [(names::TARGET, &call.target), (names::CONTRAST, &call.contrast)]
+                [(io_names::TARGET, &inputs.target), (io_names::CONTRAST, &inputs.contrast)]
             {
                 let value = TensorRef::from_array_view(classes.view()).map_err(fault)?;
-                inputs.push((name.into(), value.into()));
+                values.push((name.into(), value.into()));
             }
-            let wanted =
-                TensorRef::from_array_view(([1_usize], wanted.as_slice())).map_err(fault)?;
-            inputs.push((names::WANTED.into(), wanted.into()));
+            let value =
+                TensorRef::from_array_view(([1_usize], gradient_of.as_slice())).map_err(fault)?;
+            values.push((io_names::GRADIENT_OF.into(), value.into()));
         }
 
         cancel.check()?;
         let mut options = RunOptions::new().map_err(fault)?;
-        // What goes wrong comes back as an error and is logged once; a run that is stopped is no
-        // error at all.
+        // An error is returned and logged once by the caller; a cancelled run is no error.
         options.set_log_level(LogLevel::Fatal).map_err(fault)?;
         let options = Arc::new(options);
         let (stop_run, stop_chain) = (Arc::clone(&options), self.stop.clone());
         self.stop.lower();
         let running = cancel.running(move || {
-            // It fails only where there is no run to stop.
+            // This fails only when there is no run to stop.
             let _ = stop_run.terminate();
             stop_chain.raise();
         });
-        let result = self.session.run_with_options(inputs, &options);
+        let result = self.session.run_with_options(values, &options);
         drop(running);
         let outputs = match result {
             Ok(outputs) => outputs,
@@ -199,31 +205,35 @@ impl ProgramSession {
                 return Err(fault(error));
             }
         };
-        let of_layer = |(place, activation): (usize, &String)| {
+        let layer_output = |(index, activation): (usize, &String)| {
             Ok(PassOutput {
-                scores: array(&outputs, names::SCORES)?,
-                probabilities: array(&outputs, names::PROBABILITIES)?,
-                activation: if call.activation { Some(array(&outputs, activation)?) } else { None },
-                gradients: match call.gradient_of {
+                scores: array(&outputs, io_names::SCORES)?,
+                probabilities: array(&outputs, io_names::PROBABILITIES)?,
+                activation: if inputs.activation {
+                    Some(array(&outputs, activation)?)
+                } else {
+                    None
+                },
+                gradients: match inputs.gradient_of {
                     GradientOf::Nothing => Vec::new(),
-                    _ => view::<Ix5>(&outputs, &names::gradient(place))?
+                    _ => view::<Ix5>(&outputs, &io_names::gradient(index))?
                         .outer_iter()
-                        .map(|one| one.to_owned())
+                        .map(|gradient| gradient.to_owned())
                         .collect(),
                 },
-                from_cache: place > 0,
+                from_cache: index > 0,
                 side_inputs: self
-                    .side_inputs
+                    .side_outputs
                     .iter()
                     .map(|name| array(&outputs, name))
                     .collect::<Result<_>>()?,
             })
         };
-        self.activations.iter().enumerate().map(of_layer).collect()
+        self.activations.iter().enumerate().map(layer_output).collect()
     }
 }
 
-/// An output where it lies in the runtime's memory.
+/// A view of an output in the runtime's memory.
 fn view<'o, D: Dimension>(
     outputs: &'o SessionOutputs<'_>,
     name: &str,
@@ -236,12 +246,12 @@ fn view<'o, D: Dimension>(
     view.into_dimensionality().map_err(|error| Error::internal("the shape of an output", error))
 }
 
-/// Takes an output out of the runtime's memory.
+/// A copy of an output.
 fn array<D: Dimension>(outputs: &SessionOutputs<'_>, name: &str) -> Result<Array<f32, D>> {
     Ok(view(outputs, name)?.to_owned())
 }
 
-/// Runs a session on plain inputs and takes all its outputs: for probing a model at load.
+/// Runs a session on one image and returns all outputs, to measure a model at load.
 pub(super) fn run_raw(
     session: &mut Session,
     input: &str,
@@ -258,23 +268,23 @@ pub(super) fn run_raw(
             let value = outputs.get(&name)?;
             let raw = match value.try_extract_array::<i64>() {
                 Ok(values) => RawOutput::Integers(values.iter().copied().collect()),
-                Err(_) => RawOutput::Numbers(value.try_extract_array::<f32>().ok()?.to_owned()),
+                Err(_) => RawOutput::Floats(value.try_extract_array::<f32>().ok()?.to_owned()),
             };
             Some((name, raw))
         })
         .collect())
 }
 
-/// An output of a probe.
+/// An output of a measured model.
 pub(super) enum RawOutput {
     /// A shape, axes, pads.
     Integers(Vec<i64>),
     /// A tensor of floats.
-    Numbers(ArrayD<f32>),
+    Floats(ArrayD<f32>),
 }
 
-/// The runtime's messages run over several lines and name its source files; the first says what is
-/// wrong.
+/// The first line of an error, which says what is wrong; the runtime's messages go on with its
+/// source files.
 pub(super) fn first_line(error: &impl std::fmt::Display) -> String {
     error.to_string().lines().next().unwrap_or_default().to_owned()
 }

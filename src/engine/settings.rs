@@ -1,23 +1,24 @@
-//! What whoever runs the service can set about the engine.
+//! The engine's settings.
 
 use std::path::PathBuf;
 
-/// The engine's settings.
+/// Settings of the engine.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// ONNX Runtime's shared library; looked for beside the binary and in `runtime/` when absent.
+    /// ONNX Runtime's shared library. When absent it is searched beside the binary and in
+    /// `runtime/`.
     pub runtime: Option<PathBuf>,
-    /// Threads that compute; as many as the cgroup allows when absent.
+    /// Compute threads; as many as the cgroup allows when absent.
     pub threads: Option<usize>,
-    /// Masked images in one pass.
+    /// Masked images of one pass.
     pub batch: usize,
-    /// Let camlens's own kernels compute what they compute faster than the runtime.
+    /// Whether custom operators replace those of the runtime where they are faster.
     pub fast_kernels: bool,
-    /// Let them leave out what an image's zeros give anyway.
+    /// Whether custom operators skip regions of zeros in their input.
     pub skip_zeros: bool,
-    /// Sessions for other layers than the default that a model keeps ready.
+    /// Open sessions of a model besides the default layer's.
     pub layer_sessions: usize,
-    /// Outcomes that are kept for who asks the same again, of all models together; 0 keeps none.
+    /// Size limit of the result cache, which all models share; 0 switches it off.
     pub cache_bytes: usize,
 }
 

@@ -1,46 +1,50 @@
 //! Tail passes: the scores for many changed activations of one layer.
 //!
-//! The head of the model ran once, with [`PassRequest::carry`](super::Pass); what changes is the layer's
-//! activation, so only what stands behind it runs, in batches. What the tail reads of the head
-//! besides the activation is the same for all and repeated along its batch axis.
+//! The whole model ran once, with [`PassRequest::side_inputs`](super::PassRequest). As only the
+//! layer's activation changes, only the part of the model after the layer runs, in batches. Its
+//! side inputs are the same for all activations and repeated along their batch axis.
 
 use ndarray::{Array2, Array4, ArrayD, ArrayViewMut3, Axis, concatenate, s};
 
-use super::cancel::CancellationToken;
+use super::cancellation::CancellationToken;
+use super::compiler::ProgramKey;
 use super::masked::PassScores;
 use super::model::Model;
 use super::session::{PassOutput, RunInputs};
-use super::worker::ProgramKey;
 use crate::error::{Error, Kind, Result};
 use crate::graph::explain_graph::GradientOf;
 use crate::graph::layers::Layer;
+use crate::graph::tail::SideInput;
 
-/// What stands behind one layer, for one image.
+/// The part of a model after one layer, for one image.
 pub struct TailRunner<'a> {
     model: &'a Model,
     layer: &'a Layer,
-    /// What the tail reads besides the activation, of the one image, with the axis to repeat it
-    /// along.
+    /// The image's side inputs, each with its batch axis if it has one.
     side_inputs: Vec<(&'a ArrayD<f32>, Option<usize>)>,
 }
 
 impl<'a> TailRunner<'a> {
-    /// The tail of `layer` for the image whose pass gave `side_inputs`.
+    /// The tail of `layer` for an image. `side_inputs` come from a pass of that image.
     ///
     /// # Errors
-    /// [`Kind::Impossible`] when the tail can't be run by itself.
+    /// [`Kind::Impossible`] when the tail cannot run on its own.
     pub fn new(model: &'a Model, layer: &'a Layer, side_inputs: &'a [ArrayD<f32>]) -> Result<Self> {
-        let programs = model.programs();
-        let tail = programs.tail(layer).map_err(|why| Error::new(Kind::Impossible, why))?;
-        if tail.side_inputs.len() != side_inputs.len() {
-            return Err(Error::internal("running a tail", "the pass carried nothing over"));
+        let declared = (model.tail_side_inputs(layer))
+            .map_err(|reason| Error::new(Kind::Impossible, reason))?;
+        if declared.len() != side_inputs.len() {
+            return Err(Error::internal("running a tail", "the pass gave no side inputs"));
         }
-        let along = |((_, tensor), array): (&(String, String), &'a ArrayD<f32>)| {
-            let sizes = programs.shapes.get(tensor).unwrap_or_default();
-            Ok((array, batch_axis(sizes, array.shape()).ok_or_else(|| unclear(tensor))?))
+        let facts = &model.analysed().facts;
+        let with_batch_axis = |(input, array): (SideInput, &'a ArrayD<f32>)| {
+            let sizes = facts.get(&input.tensor).unwrap_or_default();
+            match batch_axis(sizes, array.shape()) {
+                Some(axis) => Ok((array, axis)),
+                None => Err(unknown_batch_axis(&input.tensor)),
+            }
         };
         let side_inputs =
-            tail.side_inputs.iter().zip(side_inputs).map(along).collect::<Result<_>>()?;
+            declared.into_iter().zip(side_inputs).map(with_batch_axis).collect::<Result<_>>()?;
         Ok(Self { model, layer, side_inputs })
     }
 
@@ -53,25 +57,26 @@ impl<'a> TailRunner<'a> {
                 Some(axis) if count > 1 => {
                     let copies = vec![array.view(); count];
                     concatenate(Axis(*axis), &copies)
-                        .map_err(|error| Error::internal("repeating what a tail reads", error))?
+                        .map_err(|error| Error::internal("repeating a side input", error))?
                 }
                 _ => (*array).clone(),
             });
         }
         let none = || Array2::zeros((0, count));
-        let call = RunInputs {
+        let inputs = RunInputs {
             inputs,
             target: none(),
             contrast: none(),
             gradient_of: GradientOf::Nothing,
             activation: false,
         };
-        self.model.call(Some(ProgramKey::Tail(self.layer.tensor.clone())), call, cancel)
+        self.model.run_program(Some(ProgramKey::Tail(self.layer.tensor.clone())), inputs, cancel)
     }
 
     /// The scores for `count` activations; `change(k, out)` writes activation k, `[C, h, w]`.
     ///
-    /// `progress` hears after each batch how many are done, and sees the answers so far.
+    /// `progress` is called after each batch with the number of finished passes and the scores so
+    /// far.
     ///
     /// # Errors
     /// Those of the engine and of `progress`; the batch in progress is the last that runs.
@@ -82,12 +87,8 @@ impl<'a> TailRunner<'a> {
         cancel: &CancellationToken,
         progress: &dyn Fn(usize, &PassScores) -> Result<()>,
     ) -> Result<PassScores> {
-        let classes = self.model.classes();
-        let mut answers = PassScores {
-            scores: Array2::zeros((count, classes)),
-            probabilities: Array2::zeros((count, classes)),
-            ran: count,
-        };
+        let mut result =
+            PassScores { ran: count, ..PassScores::zeros(count, self.model.classes()) };
         let [channels, height, width] = self.layer.shape;
         let mut done = 0;
         while done < count {
@@ -97,36 +98,33 @@ impl<'a> TailRunner<'a> {
             for (slot, activation) in batch.outer_iter_mut().enumerate() {
                 change(done + slot, activation);
             }
-            let outcome = self.run(batch, cancel)?;
-            answers.scores.slice_mut(s![done..done + size, ..]).assign(&outcome.scores);
-            answers
-                .probabilities
-                .slice_mut(s![done..done + size, ..])
-                .assign(&outcome.probabilities);
+            let output = self.run(batch, cancel)?;
+            let rows = s![done..done + size, ..];
+            result.scores.slice_mut(rows).assign(&output.scores);
+            result.probabilities.slice_mut(rows).assign(&output.probabilities);
             done += size;
-            progress(done, &answers)?;
+            progress(done, &result)?;
         }
-        Ok(answers)
+        Ok(result)
     }
 }
 
-/// The axis that grew when the model was measured with two images: `Some(None)` if none did, `None`
-/// if it can't be told.
-fn batch_axis(measured: &[i64], alone: &[usize]) -> Option<Option<usize>> {
-    if measured.len() != alone.len() {
+/// The batch axis of a tensor, which is twice as long as for a `single` image if the model was
+/// `measured` with two: `Some(None)` if no axis changed, `None` if the axis is unclear.
+fn batch_axis(measured: &[i64], single: &[usize]) -> Option<Option<usize>> {
+    if measured.len() != single.len() {
         return None;
     }
-    let mut grown = (0..alone.len()).filter(|&axis| measured[axis] != alone[axis] as i64);
+    let mut grown = (0..single.len()).filter(|&axis| measured[axis] != single[axis] as i64);
     match (grown.next(), grown.next()) {
         (None, _) => Some(None),
-        (Some(axis), None) if measured[axis] == 2 * alone[axis] as i64 => Some(Some(axis)),
+        (Some(axis), None) if measured[axis] == 2 * single[axis] as i64 => Some(Some(axis)),
         _ => None,
     }
 }
 
-fn unclear(tensor: &str) -> Error {
-    let detail =
-        format!("the part behind the layer reads '{tensor}', whose batch axis can't be told");
+fn unknown_batch_axis(tensor: &str) -> Error {
+    let detail = format!("the part after the layer reads '{tensor}', whose batch axis is unknown");
     Error::new(Kind::Impossible, detail)
 }
 
@@ -135,7 +133,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_batch_axis_is_the_one_that_grew() {
+    fn the_batch_axis_is_the_axis_that_doubled() {
         assert_eq!(batch_axis(&[2, 8, 4], &[1, 8, 4]), Some(Some(0)));
         assert_eq!(batch_axis(&[50, 2, 8], &[50, 1, 8]), Some(Some(1)));
         assert_eq!(batch_axis(&[18, 8], &[9, 8]), Some(Some(0)));

@@ -118,7 +118,7 @@ impl MethodContext<'_> {
     #[must_use]
     pub fn masked_passes(&self, mask_set: &str) -> MaskedPasses<'_> {
         MaskedPasses::new(self.model, self.input, self.cancellation)
-            .mask_set(format!("{} {mask_set}", self.layer.tensor))
+            .mask_set(&(&self.layer.tensor, mask_set))
     }
 
     /// The scores of `count` changed activations; `change(k, out)` writes activation k,
@@ -151,7 +151,7 @@ impl MethodContext<'_> {
             contrast: self.targets[0].contrast,
             gradient_of: self.score.gradient_of(),
             activation: true,
-            ..PassRequest::of(input)
+            ..PassRequest::new(input)
         };
         let output = self.model.run(self.layer, pass, self.cancellation)?;
         let activation = first_image(output.activation.as_ref(), "activation")?.to_owned();

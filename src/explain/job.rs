@@ -141,7 +141,7 @@ impl<'a> Job<'a> {
             signed: options.signed,
             max: normalized.max,
             empty: normalized.empty,
-            estimated: row.needs.gradient() && self.layer.is_estimated,
+            estimated: row.needs.gradient() && self.layer.is_straight_through,
             confidence: None,
             input_size: [preprocess.height as usize, preprocess.width as usize],
             visible_rect: self.seen,

@@ -140,8 +140,8 @@ impl Request<'_> {
             contrast: jobs[0].contrast,
             gradient_of,
             activation: true,
-            carry,
-            ..PassRequest::of(self.input.clone())
+            side_inputs: carry,
+            ..PassRequest::new(self.input.clone())
         };
         let layers: Vec<&Layer> = jobs.iter().map(|job| job.layer).collect();
         let outcomes = if carry {

@@ -1,9 +1,9 @@
-//! Finding the score: the tensor of logits behind a model's output.
+//! The classifier's head: the tensor of logits, and how they become probabilities.
 //!
-//! Grad-CAM differentiates the logit, "the score before the softmax" (arXiv
-//! 1610.02391, section 3). Keras exports end in `Softmax`, torch exports mostly
-//! don't, multi-label models end in `Sigmoid`. [`find`] walks back from the
-//! output over operators that only rearrange, and looks.
+//! Grad-CAM differentiates the logit, "the score before the softmax" (arXiv 1610.02391, section 3).
+//! Keras exports end in `Softmax`, torch exports mostly don't, multi-label models end in `Sigmoid`.
+//! [`ClassifierHead::find`] walks back from the output over operators that only rearrange values,
+//! to the operator that tells.
 
 use onnx_gradient::dtype::is_float;
 use onnx_gradient::facts::TensorFacts;
@@ -13,127 +13,136 @@ use onnx_gradient::proto::{GraphProto, NodeProto};
 /// How a model's logits become probabilities.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OutputActivation {
-    /// One of many: softmax over the classes.
+    /// Softmax over the classes: one of many.
     Softmax,
-    /// Each for itself: the logistic function, as in multi-label models.
+    /// The logistic function for each class, as in multi-label models.
     Sigmoid,
-    /// The model gives probabilities and hides how it made them; there are no logits.
+    /// The model outputs probabilities and does not show the logits that they came from.
     Unknown,
 }
 
-/// What `[output] kind` in a manifest says.
+/// What the output holds: `[output] kind` in a manifest.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum OutputKind {
-    /// Find out from the graph: what ends in `Softmax` or `Sigmoid` gives probabilities, all else
-    /// logits.
+    /// Decide by the graph: probabilities if it ends in `Softmax` or `Sigmoid`, else logits.
     #[default]
     Auto,
-    /// The output is logits, of a softmax.
+    /// Logits of a softmax.
     Logits,
-    /// The output is probabilities; the logit is looked for behind them.
+    /// Probabilities; the logits are their softmax's or sigmoid's input.
     Probabilities,
-    /// The output is one independent score a label: probabilities if the graph ends in `Sigmoid`,
-    /// else logits.
+    /// One independent score for each label: probabilities if the graph ends in `Sigmoid`, else
+    /// logits.
     Sigmoid,
 }
 
-/// Where the scores of a model are.
+/// Where a model's scores are.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClassifierHead {
-    /// The graph output that was looked at.
+    /// The graph output that is explained.
     pub output: String,
     /// The model's other outputs.
     pub others: Vec<String>,
-    /// The tensor of scores, `[N, columns]` but for ones between: logits, or with [`OutputActivation::Unknown`]
-    /// probabilities.
+    /// The tensor of scores, `[N, columns]`, possibly with axes of size 1 between: logits, or
+    /// probabilities with [`OutputActivation::Unknown`].
     pub tensor: String,
-    /// What makes probabilities of it.
+    /// How the scores become probabilities.
     pub output_activation: OutputActivation,
-    /// How many scores an image has.
+    /// Scores of one image.
     pub columns: usize,
 }
 
 impl ClassifierHead {
-    /// True for a model with one score an image: how much it is the one thing and not the other.
+    /// True for a model with a single score for each image, as binary classifiers have.
     #[must_use]
     pub fn is_binary(&self) -> bool {
         self.columns == 1
     }
 
-    /// How many classes there are. One score tells two classes apart, the negative and then the
-    /// positive.
+    /// The number of classes. A single score stands for two: the negative and then the positive.
     #[must_use]
     pub fn classes(&self) -> usize {
         if self.is_binary() { 2 } else { self.columns }
     }
-}
 
-/// Finds the scores behind the graph output named `output`, or behind the one that looks like
-/// scores of classes; with `labels` classes, should there be several.
-///
-/// # Errors
-/// The outputs there are, when `output` is none of them or none of them looks like scores.
-pub fn find(
-    graph: &GraphProto,
-    shapes: &TensorFacts,
-    output: Option<&str>,
-    kind: OutputKind,
-    labels: usize,
-) -> Result<ClassifierHead, String> {
-    let graph_index = GraphIndex::new(graph);
-    let images = graph.input.first().and_then(|input| shapes.get(input.name())?.first().copied());
-    let columns = |tensor: &str| columns(shapes.get(tensor)?, images);
-    let names = || graph.output.iter().map(|output| output.name()).collect::<Vec<_>>().join(", ");
-    let output = match output {
-        Some(name) if graph.output.iter().any(|output| output.name() == name) => name,
-        Some(name) => return Err(format!("the model has no output '{name}'; it has {}", names())),
-        None => choose(&graph_index, shapes, labels, &columns).ok_or_else(|| {
+    /// Finds the scores at the graph output named `output`, or at the one that looks like class
+    /// scores. Among several of those, one with `label_count` classes is preferred.
+    ///
+    /// # Errors
+    /// When `output` does not exist, or no output looks like class scores. The message lists the
+    /// outputs.
+    pub fn find(
+        graph: &GraphProto,
+        facts: &TensorFacts,
+        output: Option<&str>,
+        kind: OutputKind,
+        label_count: usize,
+    ) -> Result<Self, String> {
+        let graph_index = GraphIndex::new(graph);
+        let images =
+            graph.input.first().and_then(|input| facts.get(input.name())?.first().copied());
+        let columns = |tensor: &str| columns(facts.get(tensor)?, images);
+        let output_names =
+            || graph.output.iter().map(|output| output.name()).collect::<Vec<_>>().join(", ");
+        let output = match output {
+            Some(name) if graph.output.iter().any(|output| output.name() == name) => name,
+            Some(name) => {
+                return Err(format!("the model has no output '{name}'; it has {}", output_names()));
+            }
+            None => choose(&graph_index, facts, label_count, &columns).ok_or_else(|| {
+                format!(
+                    "no output of the model holds a score for each class, [N, classes]; it has {}",
+                    output_names()
+                )
+            })?,
+        };
+        let end = before_rearranging(&graph_index, output);
+        let last = last_operator(&graph_index, output);
+        let input_of = |node: &NodeProto| {
+            before_rearranging(&graph_index, node.input_name(0).unwrap_or(end)).to_owned()
+        };
+        let (tensor, activation) = match (kind, last.map(|node| (node.op(), node))) {
+            (OutputKind::Auto | OutputKind::Probabilities, Some(("Softmax", node))) => {
+                (input_of(node), OutputActivation::Softmax)
+            }
+            (
+                OutputKind::Auto | OutputKind::Probabilities | OutputKind::Sigmoid,
+                Some(("Sigmoid", node)),
+            ) => (input_of(node), OutputActivation::Sigmoid),
+            (OutputKind::Probabilities, _) => (end.to_owned(), OutputActivation::Unknown),
+            (OutputKind::Sigmoid, _) => (end.to_owned(), OutputActivation::Sigmoid),
+            (OutputKind::Auto | OutputKind::Logits, _) => {
+                (end.to_owned(), OutputActivation::Softmax)
+            }
+        };
+        // The shape of the output counts; the tensor of scores may be shaped differently.
+        let columns = columns(output).and_then(|columns| usize::try_from(columns).ok());
+        let columns = columns.ok_or_else(|| {
+            let sizes = facts.get(output).unwrap_or_default();
             format!(
-                "no output of the model holds a score for each class, [N, classes]; it has {}",
-                names()
+                "output '{output}' has the shape {sizes:?} and holds no score for each class, \
+                 [N, classes]"
             )
-        })?,
-    };
-    let end = behind_rearranging(&graph_index, output);
-    let ending = ending(&graph_index, output);
-    let behind = |node: &NodeProto| {
-        behind_rearranging(&graph_index, node.input_name(0).unwrap_or(end)).to_owned()
-    };
-    let (tensor, link) = match (kind, ending.map(|node| (node.op(), node))) {
-        (OutputKind::Auto | OutputKind::Probabilities, Some(("Softmax", node))) => {
-            (behind(node), OutputActivation::Softmax)
-        }
-        (
-            OutputKind::Auto | OutputKind::Probabilities | OutputKind::Sigmoid,
-            Some(("Sigmoid", node)),
-        ) => (behind(node), OutputActivation::Sigmoid),
-        (OutputKind::Probabilities, _) => (end.to_owned(), OutputActivation::Unknown),
-        (OutputKind::Sigmoid, _) => (end.to_owned(), OutputActivation::Sigmoid),
-        (OutputKind::Auto | OutputKind::Logits, _) => (end.to_owned(), OutputActivation::Softmax),
-    };
-    // How the output holds its numbers is what counts; behind it they may be in another shape.
-    let columns = columns(output).and_then(|columns| usize::try_from(columns).ok()).ok_or_else(|| {
-        let sizes = shapes.get(output).unwrap_or_default();
-        format!("output '{output}' has the shape {sizes:?} and holds no score for each class, [N, classes]")
-    })?;
-    // A softmax over one number is always 1: who gives one logit means the logistic function.
-    let link = if columns == 1 && link == OutputActivation::Softmax {
-        OutputActivation::Sigmoid
-    } else {
-        link
-    };
-    let others = graph.output.iter().map(|other| other.name()).filter(|other| *other != output);
-    Ok(ClassifierHead {
-        output: output.to_owned(),
-        others: others.map(str::to_owned).collect(),
-        tensor,
-        output_activation: link,
-        columns,
-    })
+        })?;
+        // A softmax over one score is always 1, so a single logit means the logistic function.
+        let output_activation = if columns == 1 && activation == OutputActivation::Softmax {
+            OutputActivation::Sigmoid
+        } else {
+            activation
+        };
+        let others = graph.output.iter().map(|other| other.name()).filter(|name| *name != output);
+        Ok(Self {
+            output: output.to_owned(),
+            others: others.map(str::to_owned).collect(),
+            tensor,
+            output_activation,
+            columns,
+        })
+    }
 }
 
-/// Scores an image in a tensor of these sizes: all but the batch, of which only one may be more
+/// Scores of one image in a tensor of these sizes: at most one axis besides the batch may be larger
 /// than 1.
 fn columns(sizes: &[i64], images: Option<i64>) -> Option<i64> {
     match sizes {
@@ -148,43 +157,44 @@ fn columns(sizes: &[i64], images: Option<i64>) -> Option<i64> {
     }
 }
 
-/// The output that looks like scores: floats `[N, classes]` that no other such output is made of,
-/// as features are; if possible as many as there are labels; else what is made into probabilities,
-/// where others give places or sizes; else the first.
+/// The output that looks like class scores: floats `[N, classes]` that no other such output is
+/// computed from (those are features). Among several, the first with a score for each label, else
+/// the first that ends in probabilities (others are positions or sizes), else the first.
 fn choose<'g>(
     graph_index: &GraphIndex<'g>,
-    shapes: &TensorFacts,
-    labels: usize,
+    facts: &TensorFacts,
+    label_count: usize,
     columns: &dyn Fn(&str) -> Option<i64>,
 ) -> Option<&'g str> {
     let likely: Vec<&str> = (graph_index.graph.output.iter().map(|output| output.name()))
-        .filter(|name| columns(name).is_some() && is_float(shapes.element_type(name)))
+        .filter(|name| columns(name).is_some() && is_float(facts.element_type(name)))
         .collect();
-    let last: Vec<&str> = (likely.iter().copied())
+    let final_ones: Vec<&str> = (likely.iter().copied())
         .filter(|name| {
             let is_source =
                 |other: &&str| other != name && graph_index.upstream(other).contains(name);
             !likely.iter().any(is_source)
         })
         .collect();
-    let labelled = |name: &&&str| labels > 0 && columns(name) == i64::try_from(labels).ok();
-    let is_chance = |name: &&&str| {
-        ending(graph_index, name).is_some_and(|node| matches!(node.op(), "Softmax" | "Sigmoid"))
+    let has_labels =
+        |name: &&&str| label_count > 0 && columns(name) == i64::try_from(label_count).ok();
+    let is_probability = |name: &&&str| {
+        last_operator(graph_index, name)
+            .is_some_and(|node| matches!(node.op(), "Softmax" | "Sigmoid"))
     };
-    last.iter()
-        .find(labelled)
-        .or_else(|| last.iter().find(is_chance))
-        .or_else(|| last.first())
+    (final_ones.iter().find(has_labels))
+        .or_else(|| final_ones.iter().find(is_probability))
+        .or_else(|| final_ones.first())
         .copied()
 }
 
-/// The standard operator that makes an output, whatever only rearranges it then.
-fn ending<'a>(graph_index: &GraphIndex<'a>, output: &'a str) -> Option<&'a NodeProto> {
-    graph_index.producer(behind_rearranging(graph_index, output)).filter(|node| node.is_standard())
+/// The standard operator that computes an output, before operators that only rearrange it.
+fn last_operator<'a>(graph_index: &GraphIndex<'a>, output: &'a str) -> Option<&'a NodeProto> {
+    graph_index.producer(before_rearranging(graph_index, output)).filter(|node| node.is_standard())
 }
 
-/// Walks back over operators that move numbers about and change none.
-fn behind_rearranging<'a>(graph_index: &GraphIndex<'a>, tensor: &'a str) -> &'a str {
+/// The tensor before all operators that only rearrange values.
+fn before_rearranging<'a>(graph_index: &GraphIndex<'a>, tensor: &'a str) -> &'a str {
     let mut tensor = tensor;
     while let Some(node) = graph_index.producer(tensor)
         && node.is_standard()
@@ -196,7 +206,8 @@ fn behind_rearranging<'a>(graph_index: &GraphIndex<'a>, tensor: &'a str) -> &'a 
     tensor
 }
 
-/// Casts to other floats change nothing that matters: what is behind them is the score.
+/// True for operators that move values and change none. A cast between float types counts: its
+/// input is the score as well.
 fn rearranges(node: &NodeProto) -> bool {
     match node.op() {
         "Identity" | "Reshape" | "Flatten" | "Squeeze" | "Unsqueeze" | "Dropout" => true,
@@ -222,18 +233,18 @@ mod tests {
         }
     }
 
-    fn shapes(names: &[(&str, &[i64])]) -> TensorFacts {
+    fn facts(names: &[(&str, &[i64])]) -> TensorFacts {
         names.iter().map(|(name, sizes)| ((*name).to_owned(), sizes.to_vec())).collect()
     }
 
     fn found(ops: &[&str], kind: OutputKind) -> (String, OutputActivation) {
-        let shapes = shapes(&[(&format!("t{}", ops.len()), &[2, 5])]);
-        let score = find(&ending_in(ops), &shapes, None, kind, 0).unwrap();
-        (score.tensor, score.output_activation)
+        let facts = facts(&[(&format!("t{}", ops.len()), &[2, 5])]);
+        let head = ClassifierHead::find(&ending_in(ops), &facts, None, kind, 0).unwrap();
+        (head.tensor, head.output_activation)
     }
 
-    /// Features and scores of two heads; the second head is the one with the softmax.
-    fn several(labels: usize) -> ClassifierHead {
+    /// A model with features and two heads, of which the second has a softmax.
+    fn two_heads(label_count: usize) -> ClassifierHead {
         let node = |op: &str, from: &str, to: &str| NodeProto::new(op, &[from], &[to]);
         let graph = GraphProto {
             node: vec![
@@ -259,21 +270,21 @@ mod tests {
             ("probabilities", &[2, 5]),
         ];
         let types = [("best".to_owned(), data_type::INT64)].into();
-        find(&graph, &shapes(&sizes).with_types(types), None, OutputKind::Auto, labels).unwrap()
+        let facts = facts(&sizes).with_types(types);
+        ClassifierHead::find(&graph, &facts, None, OutputKind::Auto, label_count).unwrap()
     }
 
     #[test]
-    fn of_several_outputs_the_one_that_looks_like_scores_is_taken() {
-        // What ends in a softmax says by that that it is classes.
-        let score = several(0);
-        assert_eq!((score.output.as_str(), score.tensor.as_str()), ("probabilities", "kind"));
-        assert_eq!(score.others, ["features", "map", "best", "colour", "kind"]);
-        let score = several(4);
-        assert_eq!((score.output.as_str(), score.columns), ("colour", 4));
+    fn the_output_that_looks_like_class_scores_is_chosen() {
+        let head = two_heads(0);
+        assert_eq!((head.output.as_str(), head.tensor.as_str()), ("probabilities", "kind"));
+        assert_eq!(head.others, ["features", "map", "best", "colour", "kind"]);
+        let head = two_heads(4);
+        assert_eq!((head.output.as_str(), head.columns), ("colour", 4));
     }
 
     #[test]
-    fn scores_may_have_ones_around_them_and_nothing_else() {
+    fn scores_may_only_have_axes_of_size_one_beside_them() {
         assert_eq!(columns(&[2, 7, 1, 1], Some(2)), Some(7));
         assert_eq!(columns(&[2, 1, 7], Some(2)), Some(7));
         assert_eq!(columns(&[2, 7, 4, 4], Some(2)), None);
@@ -284,10 +295,11 @@ mod tests {
 
     #[test]
     fn one_logit_means_two_classes() {
-        let shapes = shapes(&[("t1", &[2, 1])]);
-        let score = find(&ending_in(&["Gemm"]), &shapes, None, OutputKind::Auto, 0).unwrap();
+        let facts = facts(&[("t1", &[2, 1])]);
+        let head =
+            ClassifierHead::find(&ending_in(&["Gemm"]), &facts, None, OutputKind::Auto, 0).unwrap();
         assert_eq!(
-            (score.output_activation, score.classes(), score.is_binary()),
+            (head.output_activation, head.classes(), head.is_binary()),
             (OutputActivation::Sigmoid, 2, true)
         );
     }
@@ -305,7 +317,7 @@ mod tests {
     }
 
     #[test]
-    fn a_model_without_a_softmax_gives_logits() {
+    fn a_model_without_a_softmax_outputs_logits() {
         assert_eq!(
             found(&["Relu", "Gemm"], OutputKind::Auto),
             ("t2".into(), OutputActivation::Softmax)
@@ -322,7 +334,7 @@ mod tests {
     }
 
     #[test]
-    fn probabilities_made_in_an_unknown_way_have_no_logit() {
+    fn probabilities_of_unknown_origin_have_no_logit() {
         assert_eq!(
             found(&["Gemm", "Exp"], OutputKind::Probabilities),
             ("t2".into(), OutputActivation::Unknown)
@@ -330,7 +342,7 @@ mod tests {
     }
 
     #[test]
-    fn a_manifest_can_overrule_the_ending() {
+    fn a_manifest_overrides_the_last_operator() {
         assert_eq!(
             found(&["Gemm", "Softmax"], OutputKind::Logits),
             ("t2".into(), OutputActivation::Softmax)
@@ -338,10 +350,10 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_output_is_named_with_the_right_ones() {
+    fn an_unknown_output_is_reported_with_the_outputs_there_are() {
+        let (graph, facts) = (ending_in(&["Gemm"]), TensorFacts::default());
         let error =
-            find(&ending_in(&["Gemm"]), &TensorFacts::default(), Some("nope"), OutputKind::Auto, 0)
-                .unwrap_err();
+            ClassifierHead::find(&graph, &facts, Some("nope"), OutputKind::Auto, 0).unwrap_err();
         assert_eq!(error, "the model has no output 'nope'; it has t1");
     }
 }

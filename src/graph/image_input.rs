@@ -10,16 +10,17 @@ use crate::error::{Error, Kind, Result};
 pub struct ImageInput {
     /// Its name in the graph.
     pub name: String,
-    /// Its four sizes; `None` where the model leaves one free.
+    /// Its four sizes; `None` where the model leaves one open.
     pub sizes: [Option<i64>; 4],
-    /// Whether the file's own input is of bytes, pixels as they are.
+    /// Whether the file's own input holds bytes: pixel values from 0 to 255.
     pub takes_bytes: bool,
 }
 
-/// The one input, if it can hold images; in the file's own graph it may hold them as bytes.
+/// The graph's only input, if it can hold images. `original` is the graph of the file, where the
+/// input may hold bytes.
 ///
 /// # Errors
-/// [`Kind::Setup`] with what the model takes instead.
+/// [`Kind::Setup`] that says what the model takes instead.
 pub fn image_input(graph: &GraphProto, original: Option<&GraphProto>) -> Result<ImageInput> {
     let setup = |what: String| Err(Error::new(Kind::Setup, what));
     let [input] = graph.input.as_slice() else {
@@ -31,11 +32,11 @@ pub fn image_input(graph: &GraphProto, original: Option<&GraphProto>) -> Result<
         ));
     };
     let name = input.name().to_owned();
-    let is_of_bytes = |input: &ValueInfoProto| {
+    let holds_bytes = |input: &ValueInfoProto| {
         input.name() == name
             && input.tensor().is_some_and(|(element, _)| element == data_type::UINT8)
     };
-    let takes_bytes = original.is_some_and(|graph| graph.input.iter().any(is_of_bytes));
+    let takes_bytes = original.is_some_and(|graph| graph.input.iter().any(holds_bytes));
     match input.tensor() {
         Some((data_type::FLOAT, sizes)) => match <[Option<i64>; 4]>::try_from(sizes) {
             Ok(sizes) => Ok(ImageInput { name, sizes, takes_bytes }),
@@ -58,12 +59,12 @@ mod tests {
         Dimension, DimensionValue, TensorShapeProto, TensorType, TypeProto, TypeValue,
     };
 
-    /// An input of this many free dimensions.
+    /// An input with `rank` open dimensions.
     fn input(element: i32, rank: usize) -> ValueInfoProto {
-        let free = Dimension { value: Some(DimensionValue::Name("n".into())), denotation: None };
+        let open = Dimension { value: Some(DimensionValue::Name("n".into())), denotation: None };
         let tensor = TensorType {
             elem_type: Some(element),
-            shape: Some(TensorShapeProto { dim: vec![free; rank] }),
+            shape: Some(TensorShapeProto { dim: vec![open; rank] }),
         };
         ValueInfoProto {
             r#type: Some(TypeProto { value: Some(TypeValue::Tensor(tensor)), denotation: None }),
@@ -72,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_image_is_refused_in_words() {
+    fn inputs_that_hold_no_images_are_refused() {
         let refusal = |inputs: Vec<ValueInfoProto>| {
             let mut graph = GraphProto { input: inputs, ..Default::default() };
             onnx_gradient::passes::io_types::normalize(&mut graph, "camlens/");
@@ -80,14 +81,17 @@ mod tests {
         };
         assert_eq!(refusal(vec![input(data_type::FLOAT, 4)]), None);
         assert_eq!(refusal(vec![input(data_type::DOUBLE, 4)]), None);
-        let said = |inputs, words: &str| {
+        let assert_refused = |inputs, words: &str| {
             let refusal = refusal(inputs).expect("a refusal");
             assert!(refusal.contains(words), "{refusal}");
         };
-        said(vec![input(data_type::STRING, 4)], "input 'x' holds strings");
-        said(vec![input(data_type::INT64, 4)], "input 'x' holds int64");
-        said(vec![input(data_type::FLOAT, 3)], "input 'x' has 3 dimensions");
-        said(vec![input(data_type::FLOAT, 4); 2], "takes one image, this model takes 2: x, x");
-        said(vec![ValueInfoProto::untyped("x")], "input 'x' has no shape");
+        assert_refused(vec![input(data_type::STRING, 4)], "input 'x' holds strings");
+        assert_refused(vec![input(data_type::INT64, 4)], "input 'x' holds int64");
+        assert_refused(vec![input(data_type::FLOAT, 3)], "input 'x' has 3 dimensions");
+        assert_refused(
+            vec![input(data_type::FLOAT, 4); 2],
+            "takes one image, this model takes 2: x, x",
+        );
+        assert_refused(vec![ValueInfoProto::untyped("x")], "input 'x' has no shape");
     }
 }

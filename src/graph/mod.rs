@@ -1,11 +1,12 @@
-//! ONNX as data: reading and writing the protobuf, finding layers, building the backward pass.
+//! ONNX graphs as data: nothing here runs a model.
 //!
-//! Nothing here runs a model. A [`file::OnnxFile`] is read, [`prepare::PreparedModel`]
-//! brings it into one dialect, [`probe`] asks the runtime for shapes,
-//! [`layers`] finds what can be explained, [`score`] finds the logits, and
-//! [`program`] writes the graph that the engine runs: forward pass, activation and
-//! gradient in one, the gradient by the rules in [`gradient`].
+//! [`PreparedModel`](prepared::PreparedModel) brings a model file into one dialect. The engine
+//! measures it, and [`AnalysedModel`](analysed::AnalysedModel) adds what the other rooms need to
+//! know: the classifier's [`head`] and its [`layers`], and which of them have a gradient.
+//! [`explain_graph`] writes the graph that the engine runs for a layer, and [`tail`] cuts out the
+//! part of the model after a layer. The gradients themselves come from `onnx_gradient`.
 
+pub mod analysed;
 pub mod explain_graph;
 pub mod head;
 pub mod image_input;

@@ -1,9 +1,9 @@
-//! From a model file to a graph that camlens can work on.
+//! From a model file to a graph in one dialect.
 //!
-//! Exporters agree on what a network computes and on little else. Here their
-//! dialects become one: functions are written out, constants are initializers and initializers are
-//! no inputs, the opset is recent enough for the gradient rules, the batch dimension
-//! is free. Nothing that the graph computes changes.
+//! Exporters agree on what a network computes and on little else. [`PreparedModel::new`] inlines
+//! functions, turns constants into initializers and initializers that are also inputs into plain
+//! ones, and frees the batch dimension of inputs and outputs. [`PreparedModel::upgraded`] brings
+//! the opset and the operators to those that can be differentiated. The graph computes the same.
 
 use onnx_gradient::facts::TensorFacts;
 use onnx_gradient::passes::constants::{constants_to_initializers, fold_identities};
@@ -15,27 +15,27 @@ use onnx_gradient::proto::{GraphProto, ModelProto};
 use super::image_input::{ImageInput, image_input};
 use crate::error::Result;
 
-/// Names of the tensors that graph passes add start with this.
+/// Names of tensors that graph passes add start with this.
 pub(crate) const SCOPE: &str = "camlens/";
 
-/// A model in the one dialect that the rest of the crate reads.
+/// A model in the dialect that the rest of the crate reads.
 #[derive(Clone, Debug)]
 pub struct PreparedModel {
-    /// The model; large weights still are windows into the file.
+    /// The model; large weights are still windows into the mapped file.
     pub model: ModelProto,
     /// The image input.
     pub input: ImageInput,
-    /// Why no gradient can be built for this model at all, if so.
+    /// Why no layer of this model can have a gradient, if none can.
     pub unsupported_reason: Option<String>,
-    /// Whether the model was rewritten in a way that has to be proven.
+    /// Whether the model was rewritten in a way that running it has to confirm.
     pub is_rewritten: bool,
 }
 
 impl PreparedModel {
-    /// Reads a model into the common dialect.
+    /// Brings a model into the common dialect.
     ///
     /// # Errors
-    /// [`crate::error::Kind::Setup`] when the model does not take just one batch of images.
+    /// [`crate::error::Kind::Setup`] when the model's only input is not a batch of images.
     pub fn new(original: &ModelProto) -> Result<Self> {
         let mut model = original.clone();
         inline_functions::inline(&mut model);
@@ -48,40 +48,41 @@ impl PreparedModel {
         Ok(Self { model, input, unsupported_reason: None, is_rewritten: false })
     }
 
-    /// The same model in an opset and in operators that the gradient rules speak, or as it is with
-    /// the reason why not.
+    /// The same model in an opset and in operators that can be differentiated, or unchanged with
+    /// the reason why that is impossible.
     #[must_use]
-    pub fn upgraded(self) -> Self {
+    pub fn upgraded(&self) -> Self {
         let mut model = self.model.clone();
         let before = opset_upgrade::opset(&model);
         match opset_upgrade::upgrade(&mut model, SCOPE) {
             Ok(()) => {
-                let decomposed = decompose::decompose(&mut model);
-                // Branches that were written out brought theirs.
+                let is_decomposed = decompose::decompose(&mut model);
+                // Inlined branches bring constants of their own.
                 model.graph.iter_mut().for_each(constants_to_initializers);
-                let framed = model.graph.as_mut().is_some_and(qdq::expose_floats);
-                let is_rewritten = decomposed || framed || before != opset_upgrade::opset(&model);
-                Self { model, is_rewritten, ..self }
+                let is_framed = model.graph.as_mut().is_some_and(qdq::expose_floats);
+                let is_rewritten =
+                    is_decomposed || is_framed || before != opset_upgrade::opset(&model);
+                Self { model, input: self.input.clone(), unsupported_reason: None, is_rewritten }
             }
-            Err(reason) => Self { unsupported_reason: Some(reason.to_string()), ..self },
+            Err(reason) => Self { unsupported_reason: Some(reason.to_string()), ..self.clone() },
         }
     }
 
-    /// The same model with the batch of 1 that its exporter wrote into it let go, if it did;
-    /// whether the model then computes batches has to be proven. `shapes` are those of a single
+    /// The same model without the batch size 1 that its exporter wrote into shapes; `None` if there
+    /// is none. Running it has to confirm that it computes batches. `facts` are those of a single
     /// image.
     #[must_use]
-    pub fn with_free_batch(&self, shapes: &TensorFacts) -> Option<Self> {
+    pub fn with_free_batch(&self, facts: &TensorFacts) -> Option<Self> {
         let mut model = self.model.clone();
         let graph = model.graph.as_mut().filter(|_| self.unsupported_reason.is_none())?;
-        free_batch::free_interior(graph, &self.input.name, shapes, SCOPE).then_some(Self {
+        free_batch::free_interior(graph, &self.input.name, facts, SCOPE).then_some(Self {
             model,
             is_rewritten: true,
             ..self.clone()
         })
     }
 
-    /// The graph itself.
+    /// The graph.
     #[must_use]
     pub fn graph(&self) -> &GraphProto {
         self.model

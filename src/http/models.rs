@@ -115,7 +115,8 @@ fn describe_layer(model: &Model, layer: &Layer) -> Value {
         "methods": methods,
     });
     if unsupported_reason.is_none() {
-        described["gradient"] = json!(if layer.is_estimated { STRAIGHT_THROUGH } else { "exact" });
+        described["gradient"] =
+            json!(if layer.is_straight_through { STRAIGHT_THROUGH } else { "exact" });
     }
     if let Some(unsupported_reason) = unsupported_reason {
         described["reason"] = json!(unsupported_reason);

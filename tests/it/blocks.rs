@@ -147,7 +147,7 @@ fn agree(build: impl Fn() -> Net) -> usize {
                 targets: vec![1, 4],
                 gradient_of: GradientOf::Logit,
                 activation: true,
-                ..PassRequest::of(images.clone())
+                ..PassRequest::new(images.clone())
             };
             let outcome = model.run(layer, pass, &CancellationToken::default()).unwrap();
             let mut found = outcome.gradients;
@@ -164,7 +164,7 @@ fn agree(build: impl Fn() -> Net) -> usize {
             assert!(apart < TOLERANCE, "{}: {apart}", layer.name);
         }
     }
-    fast.fused().nchwc
+    fast.fusion_report().nchwc
 }
 
 /// The runtime keeps channels in blocks on x86: of 16 with AVX-512, of 8 without.

@@ -138,7 +138,7 @@ fn masks_whose_answers_are_known_are_not_even_made() {
         };
         let (image, cancellation) = (picture(0), CancellationToken::default());
         let passes = MaskedPasses::new(&model, &image, &cancellation);
-        let answers = passes.masks(5, mask).mask_set(set.to_owned()).run().unwrap();
+        let answers = passes.masks(5, mask).mask_set(set).run().unwrap();
         (answers.ran, made.get(), answers.scores)
     };
     let (ran, made, scores) = ask("five greys");

@@ -1,6 +1,6 @@
-//! Tiny classifiers as several exporters write them: predictions, activations and raw gradients of
-//! the logit against the frameworks' own, made by `tools golden.tiny_models` (torch autograd)
-//! and `tools golden.tiny_models_keras` (TensorFlow's GradientTape).
+//! Tiny classifiers of several exporters: predictions, activations and raw gradients of the logit
+//! against those of the frameworks, written by `scripts/golden/tiny_models.py` (torch autograd)
+//! and `scripts/golden/tiny_models_keras.py` (TensorFlow's GradientTape).
 
 use camlens::engine::{CancellationToken, PassRequest};
 use camlens::graph::explain_graph::GradientOf;
@@ -28,7 +28,7 @@ fn agrees_with_autograd(name: &str) {
         let pass = PassRequest {
             gradient_of: GradientOf::Logit,
             activation: true,
-            ..PassRequest::of(x.clone())
+            ..PassRequest::new(x.clone())
         };
         let outcome = model.run(layer, pass, &CancellationToken::default()).expect("a pass");
         let mut holds = |what: &str, found: ArrayD<f32>, key: &str| {
@@ -47,12 +47,12 @@ fn agrees_with_autograd(name: &str) {
 }
 
 #[test]
-fn torch_s_torchscript_exporter() {
+fn torchs_torchscript_exporter() {
     agrees_with_autograd("tinyvgg-torchscript");
 }
 
 #[test]
-fn torch_s_dynamo_exporter() {
+fn torchs_dynamo_exporter() {
     agrees_with_autograd("tinyvgg-dynamo");
 }
 
@@ -87,7 +87,7 @@ fn overlapping_pools_concat_and_silu() {
 }
 
 #[test]
-fn layers_have_the_names_that_people_know() {
+fn layers_are_named_as_in_the_frameworks() {
     let names = |model: &str| -> Vec<String> {
         dialect(model, [64, 64]).layers().iter().map(|layer| layer.name.clone()).collect()
     };

@@ -39,7 +39,7 @@ fn logits_activations_and_gradients_agree_with_torch() {
         let pass = PassRequest {
             gradient_of: GradientOf::Logit,
             activation: true,
-            ..PassRequest::of(input.clone())
+            ..PassRequest::new(input.clone())
         };
         let outcome = MODEL.run(layer, pass, &CancellationToken::default()).expect("a pass");
         let mut holds = |what: &str, found: ArrayD<f32>, key: &str| {

@@ -160,7 +160,7 @@ fn more_layers_than_sessions_are_kept_all_answer() {
             targets: vec![3],
             gradient_of: GradientOf::Logit,
             activation: true,
-            ..PassRequest::of(picture(64, 64))
+            ..PassRequest::new(picture(64, 64))
         };
         model.run(layer, pass, &CancellationToken::default()).unwrap().gradients.remove(0)
     };
@@ -182,7 +182,7 @@ fn layers_may_be_named_in_any_order() {
             targets: vec![3],
             gradient_of: GradientOf::Logit,
             activation: true,
-            ..PassRequest::of(picture(64, 64))
+            ..PassRequest::new(picture(64, 64))
         };
         let outcomes = model.run_all(&layers, pass, &CancellationToken::default()).unwrap();
         for (outcome, layer) in outcomes.iter().zip(layers) {
@@ -205,7 +205,7 @@ fn gradients_of_several_classes_are_those_of_each_alone() {
                 targets: targets.to_vec(),
                 contrast,
                 gradient_of: wanted,
-                ..PassRequest::of(batch.clone())
+                ..PassRequest::new(batch.clone())
             };
             model.run(model.default_layer(), pass, &CancellationToken::default()).unwrap()
         };
@@ -230,7 +230,7 @@ fn a_pass_that_names_no_class_differentiates_the_predicted_one() {
         let pass = PassRequest {
             targets: targets.to_vec(),
             gradient_of: wanted,
-            ..PassRequest::of(batch.clone())
+            ..PassRequest::new(batch.clone())
         };
         model.run(model.default_layer(), pass, &CancellationToken::default()).unwrap()
     };
@@ -250,7 +250,7 @@ fn a_pass_that_names_no_class_differentiates_the_predicted_one() {
 #[test]
 fn a_pass_that_wants_no_gradient_gets_none() {
     let model = dialect("tinyvgg-torchscript", [64, 64]);
-    let pass = PassRequest { activation: true, ..PassRequest::of(picture(64, 64)) };
+    let pass = PassRequest { activation: true, ..PassRequest::new(picture(64, 64)) };
     let outcome = model.run(model.default_layer(), pass, &CancellationToken::default()).unwrap();
     assert!(outcome.gradients.is_empty());
     assert_eq!(outcome.activation.unwrap().shape()[1..], model.default_layer().shape);

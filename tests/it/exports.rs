@@ -1,6 +1,5 @@
-//! What files of other days and other hands do to a classifier, and what camlens makes of it: a
-//! batch of 1 written into the graph, weights and masks that nobody reads, images in gray or in
-//! bytes.
+//! Peculiarities of exported classifiers: a batch size of 1 written into the graph, unused weights
+//! and masks, images in gray or as bytes.
 
 use camlens::engine::{CancellationToken, Model, PassRequest};
 use camlens::graph::explain_graph::GradientOf;
@@ -16,7 +15,7 @@ use crate::support::{relative_difference, written};
 
 const SIZE: usize = 8;
 
-/// Convolution and activation, `[N, 4, 4, 4]`.
+/// A convolution and its activation, `[N, 4, 4, 4]`.
 fn head(net: &mut Net, channels: i64) -> String {
     let kernel = net.weights(&[4, channels, 3, 3]);
     let maps = net.with(
@@ -39,14 +38,14 @@ fn image(seed: f32) -> Array4<f32> {
     })
 }
 
-/// Two images in one pass, and each by itself: scores and gradients are the same.
+/// Asserts that two images in one pass have the scores and gradients that each has alone.
 fn computes_batches(model: &Model) {
     assert!(model.batch() > 1, "images run one by one");
     let run = |input: Array4<f32>| {
         let pass = PassRequest {
             targets: vec![2; input.len_of(Axis(0))],
             gradient_of: GradientOf::Logit,
-            ..PassRequest::of(input)
+            ..PassRequest::new(input)
         };
         model.run(model.default_layer(), pass, &CancellationToken::default()).unwrap()
     };
@@ -66,7 +65,7 @@ fn computes_batches(model: &Model) {
 }
 
 #[test]
-fn a_batch_of_1_in_a_reshape_is_let_go() {
+fn a_batch_size_of_1_in_a_reshape_is_freed() {
     let mut net = Net::default();
     let maps = head(&mut net, 3);
     let sizes = net.ints(&[1, 64]);
@@ -75,10 +74,10 @@ fn a_batch_of_1_in_a_reshape_is_let_go() {
 }
 
 #[test]
-fn a_batch_of_1_in_windows_is_let_go() {
+fn a_batch_size_of_1_in_windows_is_freed() {
     let mut net = Net::default();
     let maps = head(&mut net, 3);
-    // As Swin takes its windows: rows and columns apart, the windows to the batch, and back.
+    // As in Swin: rows and columns are split, the windows join the batch, and go back.
     let apart = net.ints(&[1, 4, 2, 2, 2, 2]);
     let maps = net.op("Reshape", &[&maps, &apart]);
     let maps = net.with("Transpose", &[&maps], vec![ints("perm", &[0, 2, 4, 3, 5, 1])]);
@@ -91,7 +90,7 @@ fn a_batch_of_1_in_windows_is_let_go() {
 }
 
 #[test]
-fn a_class_token_of_a_batch_of_1_is_repeated() {
+fn a_class_token_with_batch_size_1_is_repeated() {
     let mut net = Net::default();
     let maps = head(&mut net, 3);
     let (token, sizes) = (net.weights(&[1, 1, 4]), net.ints(&[1, 4, 16]));
@@ -105,10 +104,10 @@ fn a_class_token_of_a_batch_of_1_is_repeated() {
 }
 
 #[test]
-fn a_batch_that_is_mixed_up_stays_at_1() {
+fn a_model_that_mixes_up_a_batch_runs_images_one_by_one() {
     let mut net = Net::default();
     let maps = head(&mut net, 3);
-    // The mean over the batch is an image's own only while it is alone.
+    // The mean over the batch equals the image's own only for a single image.
     let axes = net.ints(&[0]);
     let mean = net.with("ReduceMean", &[&maps, &axes], vec![int("keepdims", 1)]);
     let maps = net.op("Sub", &[&maps, &mean]);
@@ -123,13 +122,13 @@ fn a_batch_that_is_mixed_up_stays_at_1() {
 }
 
 #[test]
-fn weights_and_masks_that_nobody_reads_are_in_nobody_s_way() {
+fn unused_weights_and_masks_are_ignored() {
     let mut net = Net::default();
     let maps = head(&mut net, 3);
     let (flat, dropped) = (net.with("Flatten", &[&maps], vec![int("axis", 1)]), "dropped");
     net.nodes.push(NodeProto::new("Dropout", &[&flat], &[dropped, "mask"]));
     let mut model = fixed(net, dropped);
-    // As Caffe2's exporter wrote them: all weights are inputs, one of them of nothing.
+    // As in exports of Caffe2: all weights are inputs, and one is unused.
     model.ir_version = Some(3);
     model.opset_import = vec![OperatorSetIdProto { domain: None, version: Some(9) }];
     let graph = model.graph.as_mut().unwrap();
@@ -148,7 +147,7 @@ fn weights_and_masks_that_nobody_reads_are_in_nobody_s_way() {
 }
 
 #[test]
-fn an_image_in_gray_is_one_channel() {
+fn a_gray_image_has_one_channel() {
     let mut net = Net::default();
     let maps = head(&mut net, 1);
     let flat = net.with("Flatten", &[&maps], vec![int("axis", 1)]);
@@ -162,7 +161,7 @@ fn an_image_in_gray_is_one_channel() {
         (model.preprocess().color, input.shape()),
         (Color::Gray, [1, 1, SIZE, SIZE].as_slice())
     );
-    let pass = PassRequest { gradient_of: GradientOf::Logit, ..PassRequest::of(input) };
+    let pass = PassRequest { gradient_of: GradientOf::Logit, ..PassRequest::new(input) };
     let outcome = model.run(model.default_layer(), pass, &CancellationToken::default()).unwrap();
     assert_eq!(outcome.gradients[0].shape(), [1, 4, 4, 4]);
     let error = written(&file, "[input]\ncolor = \"bgr\"\n").err().unwrap();
@@ -175,7 +174,7 @@ fn an_image_in_gray_is_one_channel() {
 }
 
 #[test]
-fn an_image_in_bytes_is_its_pixels() {
+fn an_image_of_bytes_holds_pixel_values() {
     let mut net = Net::default();
     let pixels = net.with("Cast", &["x"], vec![int("to", 1)]);
     let (by, kernel) = (net.float(1.0 / 255.0), net.weights(&[4, 3, 3, 3]));
@@ -192,9 +191,9 @@ fn an_image_in_bytes_is_its_pixels() {
     let model = written(&model, "").unwrap();
     let input = model.preprocess().tensor(&RgbImage::from_pixel(9, 9, Rgb([200, 3, 77])));
     assert_eq!([input[[0, 0, 0, 0]], input[[0, 1, 0, 0]], input[[0, 2, 0, 0]]], [200.0, 3.0, 77.0]);
-    let pass = PassRequest { gradient_of: GradientOf::Logit, ..PassRequest::of(input) };
+    let pass = PassRequest { gradient_of: GradientOf::Logit, ..PassRequest::new(input) };
     let outcome = model.run(model.default_layer(), pass, &CancellationToken::default()).unwrap();
-    // Each class is the mean of its own map of 6 by 6.
+    // Each class's score is the mean of its own 6×6 map.
     let gradient = &outcome.gradients[0];
     let class =
         outcome.scores.row(0).iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1)).unwrap().0;

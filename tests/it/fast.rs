@@ -55,8 +55,8 @@ fn agree(fast: &Model, plain: &Model, layer: &str, image: &RgbImage) {
 #[test]
 fn vgg16_is_explained_the_same_at_three_depths() {
     let (fast, plain) = (model("vgg16-mri", true), model("vgg16-mri", false));
-    assert_eq!(fast.fused().conv_chains, [13]);
-    assert!(plain.fused().conv_chains.is_empty());
+    assert_eq!(fast.fusion_report().conv_chains, [13]);
+    assert!(plain.fusion_report().conv_chains.is_empty());
     let image = picture("chelsea.png");
     for layer in ["block5_conv3", "block4_conv3", "block3_conv3"] {
         agree(&fast, &plain, layer, &image);
@@ -98,7 +98,7 @@ fn a_masked_pass_is_the_same_with_and_without_its_zeros() {
 
 #[test]
 fn a_model_without_such_convolutions_keeps_its_own() {
-    assert!(model("efficientnet-lite0", true).fused().conv_chains.is_empty());
+    assert!(model("efficientnet-lite0", true).fusion_report().conv_chains.is_empty());
 }
 
 /// A block of a ResNet behind a strided convolution, and a large head whose matrix lies as Keras
@@ -197,7 +197,7 @@ fn a_residual_block_and_a_large_head_are_explained_the_same() {
             agree(&fast, &plain, layer, &picture("chelsea.png"));
         }
         // The head's matrix is read once forwards and once backwards.
-        let fused = fast.fused();
+        let fused = fast.fusion_report();
         assert_eq!((fused.conv_chains, fused.gemv), (vec![2], 2));
     }
 }

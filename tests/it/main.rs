@@ -11,6 +11,7 @@ mod estimate;
 mod exports;
 mod fast;
 mod http;
+mod layer_gradients;
 mod methods;
 mod net;
 mod onnx_file;

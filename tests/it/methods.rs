@@ -524,7 +524,7 @@ fn the_gradient_of_a_contrast_is_the_difference_of_gradients() {
                 targets: vec![target],
                 contrast,
                 gradient_of: wanted,
-                ..PassRequest::of(x.clone())
+                ..PassRequest::new(x.clone())
             };
             model
                 .run(model.default_layer(), pass, &CancellationToken::default())

@@ -1,4 +1,4 @@
-//! What a model may give besides `[N, classes]`: one score, scores among ones, several outputs.
+//! Outputs other than `[N, classes]`: a single score, axes of size 1, several outputs.
 
 use camlens::engine::{CancellationToken, Model, PassRequest};
 use camlens::error::{Kind, Result};
@@ -9,7 +9,7 @@ use ndarray::Array4;
 use crate::net::Net;
 use crate::support::written;
 
-/// A classifier with `columns` scores; `end` makes the outputs of the scores `[N, columns]`.
+/// A classifier with `columns` scores; `end` computes the outputs from the scores `[N, columns]`.
 fn load(
     columns: i64,
     end: impl FnOnce(&mut Net, &str) -> Vec<String>,
@@ -32,7 +32,7 @@ fn image() -> Array4<f32> {
 }
 
 fn gradient(model: &Model, target: usize, gradient_of: GradientOf) -> Array4<f32> {
-    let pass = PassRequest { targets: vec![target], gradient_of, ..PassRequest::of(image()) };
+    let pass = PassRequest { targets: vec![target], gradient_of, ..PassRequest::new(image()) };
     model
         .run(model.default_layer(), pass, &CancellationToken::default())
         .unwrap()
@@ -41,7 +41,7 @@ fn gradient(model: &Model, target: usize, gradient_of: GradientOf) -> Array4<f32
 }
 
 #[test]
-fn one_score_tells_two_classes_apart() {
+fn a_single_score_stands_for_two_classes() {
     for with_sigmoid in [true, false] {
         let end = |net: &mut Net, scores: &str| {
             vec![if with_sigmoid { net.op("Sigmoid", &[scores]) } else { scores.to_owned() }]
@@ -53,7 +53,7 @@ fn one_score_tells_two_classes_apart() {
         let (scores, chances) = (outcome.scores.row(0), outcome.probabilities.row(0));
         assert_eq!(scores[0], -scores[1]);
         assert!((chances[0] + chances[1] - 1.0).abs() < 1e-6);
-        // What speaks for the one speaks against the other.
+        // The gradient of the negative class is that of the positive class times −1.
         for wanted in [GradientOf::Logit, GradientOf::Probability] {
             assert_eq!(gradient(&model, 0, wanted), -gradient(&model, 1, wanted));
         }
@@ -68,7 +68,7 @@ fn one_score_tells_two_classes_apart() {
 }
 
 #[test]
-fn one_probability_without_a_logit_has_its_rest_beside_it() {
+fn a_single_probability_without_a_logit_has_its_complement_as_the_other_class() {
     let end = |net: &mut Net, scores: &str| {
         let (low, high) = (net.float(0.0), net.float(1.0));
         vec![net.op("Clip", &[scores, &low, &high])]
@@ -80,7 +80,7 @@ fn one_probability_without_a_logit_has_its_rest_beside_it() {
 }
 
 #[test]
-fn scores_stand_among_ones_or_in_a_row() {
+fn scores_may_have_axes_of_size_1_or_no_batch_axis() {
     let places: [&[i64]; 3] = [&[-1, 5, 1, 1], &[-1, 1, 5], &[-1, 5]];
     let mut found = Vec::new();
     for sizes in places {
@@ -96,7 +96,7 @@ fn scores_stand_among_ones_or_in_a_row() {
         ));
     }
     assert!(found.iter().all(|one| *one == found[2]));
-    // One score an image without an axis of its own.
+    // A single score for each image, without a class axis.
     let end = |net: &mut Net, scores: &str| {
         let axes = net.ints(&[1]);
         vec![net.op("Squeeze", &[scores, &axes])]
@@ -105,14 +105,14 @@ fn scores_stand_among_ones_or_in_a_row() {
 }
 
 #[test]
-fn of_several_outputs_the_manifest_chooses() {
+fn the_manifest_chooses_among_several_outputs() {
     let end = |net: &mut Net, scores: &str| {
         let shape = net.ints(&[-1, 3, 2, 1]);
         let grid = net.op("Reshape", &[scores, &shape]);
         let weight = net.weights(&[6, 4]);
         vec![grid, scores.to_owned(), net.op("MatMul", &[scores, &weight])]
     };
-    // The first is no list of scores, the second is what the third is made of.
+    // The first holds no scores, and the third is computed from the second.
     let model = load(6, end, "").unwrap();
     assert_eq!(model.classes(), 4);
     assert_eq!(model.other_outputs().len(), 2);
@@ -122,7 +122,7 @@ fn of_several_outputs_the_manifest_chooses() {
 }
 
 #[test]
-fn a_sequence_is_taken_apart() {
+fn an_output_in_a_sequence_is_found() {
     let end = |net: &mut Net, scores: &str| {
         let doubled = net.op("Add", &[scores, scores]);
         vec![net.op("SequenceConstruct", &[&doubled, scores])]
@@ -132,7 +132,7 @@ fn a_sequence_is_taken_apart() {
 }
 
 #[test]
-fn an_output_that_holds_maps_is_no_classification() {
+fn an_output_of_maps_is_refused() {
     let end = |net: &mut Net, scores: &str| {
         let shape = net.ints(&[-1, 3, 2]);
         vec![net.op("Reshape", &[scores, &shape])]

@@ -62,7 +62,7 @@ fn differentiate(model: &Model, x: &[f32]) -> Array4<f32> {
         targets: vec![0],
         gradient_of: GradientOf::Logit,
         activation: true,
-        ..PassRequest::of(x)
+        ..PassRequest::new(x)
     };
     model
         .run(model.default_layer(), pass, &CancellationToken::default())
@@ -101,7 +101,7 @@ fn the_kernels_change_no_gradient() {
 fn a_depthwise_convolution_is_fused_with_its_neighbours_in_the_gradient() {
     let joined = |name: &str| {
         let case = cases::all().find(|case| case.name == name).expect("a case of this name");
-        load(case.build).fused().conv_fused
+        load(case.build).fusion_report().conv_fused
     };
     assert_eq!(joined("conv_depthwise_between_activations"), 2);
     assert_eq!(joined("conv_depthwise_after_pooling"), 1);

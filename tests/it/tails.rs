@@ -40,7 +40,8 @@ fn check_within(tolerance: f32, folder: &str, name: &str, golden: &str) -> (usiz
     let (mut layers, mut with_side_inputs) = (0, 0);
     for layer in model.layers() {
         assert_eq!(model.tail_unsupported_reason(layer), None, "{name}, {}", layer.name);
-        let pass = PassRequest { activation: true, carry: true, ..PassRequest::of(x.clone()) };
+        let pass =
+            PassRequest { activation: true, side_inputs: true, ..PassRequest::new(x.clone()) };
         let cancel = CancellationToken::default();
         let outcome = model.run(layer, pass, &cancel).unwrap();
         let activation = outcome.activation.unwrap();

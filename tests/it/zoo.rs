@@ -61,7 +61,7 @@ fn differs_less_than(tolerance: f32, name: &str, golden: &str) {
     let pass = PassRequest {
         gradient_of: GradientOf::Logit,
         activation: true,
-        ..PassRequest::of(x.clone())
+        ..PassRequest::new(x.clone())
     };
     // The layers one by one, and all of them by one program.
     let layers: Vec<&Layer> =
@@ -197,7 +197,7 @@ fn behind_the_last_attention_of_a_class_token_there_is_no_gradient_and_that_is_s
     );
     insta::assert_snapshot!(
         model.gradient_unsupported_reason(last).unwrap(),
-        @"behind it the score is made of the class token alone, so that its places have no gradient; the last layer that has one is the normalisation before the last attention"
+        @"after this layer the score depends on the class token alone, so its positions have no gradient; the last layer that has one is the normalisation before the last attention"
     );
     // Where the score is made of all places, it is there.
     let model = unnamed("registers-torchscript");
@@ -239,7 +239,7 @@ fn a_model_in_16_bits_has_its_gradient_in_32() {
         unnamed_as("vit-dynamo-half", "vit-dynamo")
             .layers()
             .iter()
-            .all(|layer| !layer.is_estimated)
+            .all(|layer| !layer.is_straight_through)
     );
 }
 
@@ -253,9 +253,10 @@ fn a_quantised_model_is_explained_as_its_training_saw_it() {
     differs_less_than(TOLERANCE, "quantised-torchscript", "quantised-torchscript");
     // What is rounded last is told in floats and averaged: from there on the gradient is exact.
     let model = unnamed("quantised-torchscript");
-    let estimated: Vec<bool> = model.layers().iter().map(|layer| layer.is_estimated).collect();
+    let estimated: Vec<bool> =
+        model.layers().iter().map(|layer| layer.is_straight_through).collect();
     assert_eq!(estimated, [true, true, false]);
-    assert!(unnamed("vit-torchscript").layers().iter().all(|layer| !layer.is_estimated));
+    assert!(unnamed("vit-torchscript").layers().iter().all(|layer| !layer.is_straight_through));
 }
 
 /// Each layer has a program of its own, in which other convolutions are computed in floats besides.
@@ -271,7 +272,7 @@ fn a_quantised_model_gives_the_same_scores_for_every_layer() {
             let pass = PassRequest {
                 targets: vec![3],
                 gradient_of: GradientOf::Logit,
-                ..PassRequest::of(x.clone())
+                ..PassRequest::new(x.clone())
             };
             model.run(layer, pass, &CancellationToken::default()).unwrap().scores
         };
@@ -302,12 +303,12 @@ fn a_model_quantised_afterwards_points_where_it_did_before() {
             let pass = PassRequest {
                 targets: vec![3],
                 gradient_of: GradientOf::Logit,
-                ..PassRequest::of(x.clone())
+                ..PassRequest::new(x.clone())
             };
             model.run(layer, pass, &CancellationToken::default()).unwrap().gradients.remove(0)
         };
         assert_eq!(rounded.default_layer().shape, plain.default_layer().shape);
-        assert!(rounded.layers().iter().all(|layer| layer.is_estimated));
+        assert!(rounded.layers().iter().all(|layer| layer.is_straight_through));
         let (a, b) = (gradient(&plain), gradient(&rounded));
         let cosine = (&a * &b).sum() / ((&a * &a).sum() * (&b * &b).sum()).sqrt();
         assert!(cosine > 0.95, "{golden}: {cosine}");

@@ -126,7 +126,7 @@ fn between<'a>(
 /// # Errors
 /// [`Error::NoRuleForInput`] when the vjp left such an input out: without its share the total
 /// gradient would be wrong, and nothing would show it.
-fn required_gradients<'a>(
+pub(crate) fn required_gradients<'a>(
     ctx: &VjpContext<'a>,
     gradients: Vec<Option<String>>,
 ) -> Result<Vec<(&'a str, String)>, Error> {

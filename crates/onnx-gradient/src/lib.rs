@@ -61,6 +61,7 @@ pub mod node;
 pub mod passes;
 pub mod proto;
 pub mod quantized;
+pub mod reachability;
 pub mod vjp;
 
 mod differentiate;

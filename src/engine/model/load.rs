@@ -1,43 +1,42 @@
-//! Loading a model: from its folder to a session that has run once.
+//! Loads a model: from its folder to a session that has run once.
 //!
-//! The file is verified, its graph prepared for differentiation and measured by running it, and
-//! what the manifest leaves open is read off both. Whatever is wrong with a folder is told here,
-//! before the first request.
+//! The file is verified, its graph prepared and measured by running it, and analysed. Whatever is
+//! wrong with a folder is reported here, before the first request.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use ndarray::Array4;
 
 use super::Model;
 use crate::engine::cache::Cache;
-use crate::engine::cancel::CancellationToken;
+use crate::engine::cancellation::CancellationToken;
+use crate::engine::compiler::{ProgramCompiler, ProgramKey};
 use crate::engine::optimize::TargetCpu;
 use crate::engine::optimize::operators::Operators;
 use crate::engine::probe::{Probe, probe};
-use crate::engine::programs::ProgramCompiler;
 use crate::engine::runtime::Runtime;
 use crate::engine::session::PassRequest;
 use crate::engine::settings::Settings;
-use crate::engine::worker::{ProgramKey, SessionFactory, Worker};
+use crate::engine::worker::{SessionFactory, Worker};
 use crate::error::{Error, Kind, Result};
-use crate::graph::explain_graph::{self, GradientOf};
-use crate::graph::head;
-use crate::graph::layers::{self, FORMS, Finder, Hints, Layer};
+use crate::graph::analysed::{AnalysedModel, AnalysisOptions};
+use crate::graph::explain_graph::GradientOf;
+use crate::graph::image_input::ImageInput;
+use crate::graph::layers::{self, FORMS, Layer};
 use crate::graph::prepared::PreparedModel;
 use crate::model::ModelFolder;
-use crate::model::manifest::{Color, Layout};
+use crate::model::manifest::{Color, Layout, Manifest};
 use crate::model::onnx_file::OnnxFile;
 use crate::model::preprocess::Preprocess;
 
 impl Model {
-    /// Loads a model: verifies the file, reads the graph, measures it, makes the default layer's
-    /// session.
+    /// Loads a model: verifies the file, measures and analyses its graph, and opens the default
+    /// layer's session.
     ///
     /// # Errors
-    /// [`Kind::Setup`] with what is wrong with the folder or the model.
+    /// [`Kind::Setup`] that says what is wrong with the folder or the model.
     pub(in crate::engine) fn load(
-        folder: ModelFolder,
+        mut folder: ModelFolder,
         runtime: &Runtime,
         settings: &Settings,
         cache: Cache,
@@ -51,134 +50,111 @@ impl Model {
                 "the file has fields unknown to camlens"
             );
         }
-        let preprocess = complete(&folder, &PreparedModel::new(&file.model)?)?;
-        let (prepared, Probe { shapes, takes_batches, .. }) = sound(runtime, &file, &preprocess)?;
-        let graph = prepared.graph();
-        let output = &folder.manifest.output;
-        let setup = |what: String| Error::new(Kind::Setup, what);
-        let score = head::find(
-            graph,
-            &shapes,
-            output.name.as_deref(),
-            output.kind,
-            folder.labels.all().len(),
-        )
-        .map_err(setup)?;
-        if output.name.is_none() && !score.others.is_empty() {
+        let prepared = PreparedModel::new(&file.model)?;
+        let preprocess = preprocess(&folder, &prepared.input)?;
+        let (prepared, Probe { facts, takes_batches, .. }) =
+            measured(runtime, &file, prepared, &preprocess)?;
+        let options = analysis_options(&folder, preprocess.layout);
+        let analysed = AnalysedModel::new(prepared, facts, &options)?;
+        let head = &analysed.head;
+        if folder.manifest.output.name.is_none() && !head.others.is_empty() {
             tracing::warn!(
                 model = folder.id,
-                output = score.output,
-                others = score.others.join(", "),
+                output = head.output,
+                others = head.others.join(", "),
                 "the model has several outputs; [output] name in model.toml chooses another one"
             );
         }
-        let mut folder = folder;
-        if score.is_binary() {
+        if head.is_binary() {
             folder.labels = folder.labels.for_binary();
         }
+        let default_layer = default_layer(&analysed, folder.manifest.default_layer.as_deref())?;
 
-        let image = match preprocess.layout {
-            Layout::Nchw => layers::Layout::Maps,
-            Layout::Nhwc => layers::Layout::ChannelsLast,
-        };
-        let hints = Hints { image, tokens: folder.manifest.tokens };
-        let finder = Finder::new(graph, &shapes, &score.tensor, hints);
-        let mut layers = finder.find();
-        for (alias, target) in &folder.manifest.layers {
-            finder.name(&mut layers, alias, target).map_err(setup)?;
-        }
-        let unsupported_reasons: HashMap<String, String> = (layers.iter())
-            .filter_map(|layer| {
-                let unsupported_reason =
-                    explain_graph::check(&prepared, &shapes, &score, layer).err()?;
-                Some((layer.tensor.clone(), unsupported_reason))
-            })
-            .collect();
-        let default_layer =
-            default_layer(&layers, folder.manifest.default_layer.as_deref(), &unsupported_reasons)?;
-
-        // ONNX Runtime 1.32 may crash when it optimises a graph of 16-bit floats with all it has.
-        let optimise = !shapes.has_short_floats();
-        let input_name = prepared.input.name.clone();
-        let batch = if takes_batches { settings.batch.max(1) } else { 1 };
-        let weights = file.folder().to_owned();
-        let programs = Arc::new(ProgramCompiler {
+        let analysed = Arc::new(analysed);
+        // ONNX Runtime 1.32 may crash when it fully optimises a graph of 16-bit floats.
+        let optimise = !analysed.facts.has_short_floats();
+        // In a session that is not optimised, nothing would reorder filters once and for all.
+        let nchwc_block = runtime.nchwc_block().filter(|_| optimise);
+        let weights_folder = file.folder().to_owned();
+        let compiler = Arc::new(ProgramCompiler {
             file,
-            prepared,
-            shapes,
-            score: score.clone(),
-            layers: layers.clone(),
-            // Without optimising, filters would be arranged again for every pass.
-            fast: settings
-                .fast_kernels
-                .then(|| TargetCpu { nchwc_block: runtime.block().filter(|_| optimise) }),
+            analysed: Arc::clone(&analysed),
+            target_cpu: settings.fast_kernels.then_some(TargetCpu { nchwc_block }),
         });
-        let source = {
-            let programs = Arc::clone(&programs);
-            let compile = Box::new(move |key: &ProgramKey| programs.compile(key));
-            let (runtime, keep) = (runtime.clone(), settings.layer_sessions);
-            let operators = Operators::new(runtime.threads(), settings.skip_zeros);
-            SessionFactory { runtime, folder: weights, compile, optimise, operators, keep }
+        let factory = SessionFactory {
+            runtime: runtime.clone(),
+            weights_folder,
+            compiler: Arc::clone(&compiler),
+            optimise,
+            operators: Operators::new(runtime.threads(), settings.skip_zeros),
+            capacity: settings.layer_sessions,
         };
-        let worker = Worker::start(&folder.id, source, &layers[default_layer].tensor)?;
-        let model = Self {
-            folder,
-            preprocess,
-            input_name,
-            score,
-            layers,
-            default_layer,
-            unsupported_reasons,
-            batch,
-            cache,
-            programs,
-            worker,
-        };
+        let worker = Worker::start(&folder.id, factory, &analysed.layers[default_layer].tensor)?;
+        let batch = if takes_batches { settings.batch.max(1) } else { 1 };
+        let model =
+            Self { folder, preprocess, analysed, default_layer, batch, cache, compiler, worker };
         model.warm_up()?;
         Ok(model)
     }
 
-    /// The first run of a session lays out its memory; a request should not wait for that.
+    /// Runs once: the first run of a session allocates its memory, and no request should wait for
+    /// that.
     fn warm_up(&self) -> Result<()> {
         let [first, second, third] = self.preprocess.shape();
-        let layer = &self.layers[self.default_layer];
-        let wanted = if self.unsupported_reasons.contains_key(&layer.tensor) {
-            GradientOf::Nothing
-        } else {
-            GradientOf::Logit
+        let layer = self.default_layer();
+        let gradient_of = match self.gradient_unsupported_reason(layer) {
+            Some(_) => GradientOf::Nothing,
+            None => GradientOf::Logit,
         };
         let pass = PassRequest {
-            gradient_of: wanted,
+            gradient_of,
             activation: true,
-            ..PassRequest::of(Array4::zeros((1, first, second, third)))
+            ..PassRequest::new(Array4::zeros((1, first, second, third)))
         };
         let key = ProgramKey::Whole(vec![layer.tensor.clone()]);
         self.worker.run(Some(key), pass.into(), &CancellationToken::default()).map(drop)
     }
 }
 
-/// The model with its opset upgraded where that provably changes nothing, and its shapes.
-fn sound(
+fn analysis_options(folder: &ModelFolder, image_layout: Layout) -> AnalysisOptions<'_> {
+    let Manifest { output, tokens, layers, .. } = &folder.manifest;
+    AnalysisOptions {
+        output: output.name.as_deref(),
+        output_kind: output.kind,
+        label_count: folder.labels.all().len(),
+        image_layout: match image_layout {
+            Layout::Nchw => layers::Layout::Maps,
+            Layout::Nhwc => layers::Layout::ChannelsLast,
+        },
+        tokens: *tokens,
+        aliases: layers.clone(),
+    }
+}
+
+/// Runs the model to measure it, with its opset upgraded and its batch freed where that provably
+/// changes no output.
+fn measured(
     runtime: &Runtime,
     file: &OnnxFile,
+    plain: PreparedModel,
     preprocess: &Preprocess,
 ) -> Result<(PreparedModel, Probe)> {
     let shape = preprocess.shape();
-    let upgraded = PreparedModel::new(&file.model)?.upgraded();
+    let upgraded = plain.upgraded();
     match probe(runtime, file, &upgraded, shape) {
         Ok(found) if found.upgrade_is_sound && found.takes_batches => Ok((upgraded, found)),
         Ok(found) if found.upgrade_is_sound => {
-            // Written down as 1 where it need not be; if letting go of it is not sound, images run
-            // one by one.
-            let freed = upgraded.with_free_batch(&found.shapes).and_then(|freed| {
-                let proven = |again: &Probe| again.upgrade_is_sound && again.takes_batches;
-                Some((probe(runtime, file, &freed, shape).ok().filter(proven)?, freed))
+            // The exporter may have written batch size 1 where any size works. If freeing it is not
+            // sound, images run one by one.
+            let freed = upgraded.with_free_batch(&found.facts).and_then(|freed| {
+                let is_proven = |again: &Probe| again.upgrade_is_sound && again.takes_batches;
+                Some((probe(runtime, file, &freed, shape).ok().filter(is_proven)?, freed))
             });
             Ok(freed.map_or((upgraded, found), |(again, freed)| (freed, again)))
         }
-        // Without the upgrade there is no gradient, but all else works.
+        // Without the upgrade there are no gradients, but everything else works.
         tried if upgraded.unsupported_reason.is_none() => {
-            let unsupported_reason = match tried {
+            let reason = match tried {
                 Ok(_) => {
                     "the model gives other outputs when it is brought to a newer opset".to_owned()
                 }
@@ -186,10 +162,7 @@ fn sound(
                     format!("brought to a newer opset, the model does not run: {}", error.detail())
                 }
             };
-            let plain = PreparedModel {
-                unsupported_reason: Some(unsupported_reason),
-                ..PreparedModel::new(&file.model)?
-            };
+            let plain = PreparedModel { unsupported_reason: Some(reason), ..plain };
             let found = probe(runtime, file, &plain, shape)?;
             Ok((plain, found))
         }
@@ -197,11 +170,11 @@ fn sound(
     }
 }
 
-/// Fills in from the graph what the manifest leaves open.
-fn complete(folder: &ModelFolder, prepared: &PreparedModel) -> Result<Preprocess> {
+/// The preprocessing of the manifest, completed from the graph's input.
+fn preprocess(folder: &ModelFolder, image: &ImageInput) -> Result<Preprocess> {
     const USUAL_SIZE: u32 = 224;
     let input = &folder.manifest.input;
-    let sizes = prepared.input.sizes;
+    let sizes = image.sizes;
     let setup = |what: String| Error::new(Kind::Setup, format!("model '{}': {what}", folder.id));
     let layout = input.layout.unwrap_or(match sizes {
         [_, Some(1 | 3), _, _] => Layout::Nchw,
@@ -214,9 +187,9 @@ fn complete(folder: &ModelFolder, prepared: &PreparedModel) -> Result<Preprocess
     };
     let color = match (input.color, channels) {
         (Some(color), Some(channels)) if color.channels() as i64 != channels => {
-            let said = format!("{color:?}").to_lowercase();
+            let name = format!("{color:?}").to_lowercase();
             return Err(setup(format!(
-                "model.toml says color {said}, its input has {channels} channels"
+                "model.toml says color {name}, its input has {channels} channels"
             )));
         }
         (Some(color), _) => color,
@@ -228,45 +201,40 @@ fn complete(folder: &ModelFolder, prepared: &PreparedModel) -> Result<Preprocess
             )));
         }
     };
-    let [said_height, said_width] =
+    let [manifest_height, manifest_width] =
         input.size.map_or([None, None], |[height, width]| [Some(height), Some(width)]);
-    let agree = |axis: &str, said: Option<u32>, graph: Option<i64>| match (said, graph) {
-        (Some(said), Some(graph)) if i64::from(said) != graph => {
-            Err(setup(format!("model.toml says {axis} {said}, the graph takes {graph}")))
+    let size = |axis: &str, manifest: Option<u32>, graph: Option<i64>| match (manifest, graph) {
+        (Some(manifest), Some(graph)) if i64::from(manifest) != graph => {
+            Err(setup(format!("model.toml says {axis} {manifest}, the graph takes {graph}")))
         }
-        (Some(said), _) => Ok(said),
+        (Some(manifest), _) => Ok(manifest),
         (None, Some(graph)) => Ok(u32::try_from(graph).unwrap_or(USUAL_SIZE)),
         (None, None) => Ok(USUAL_SIZE),
     };
     let (height, width) =
-        (agree("height", said_height, height)?, agree("width", said_width, width)?);
-    Preprocess::new(input, [height, width], layout, color, prepared.input.takes_bytes)
-        .map_err(setup)
+        (size("height", manifest_height, height)?, size("width", manifest_width, width)?);
+    Preprocess::new(input, [height, width], layout, color, image.takes_bytes).map_err(setup)
 }
 
-/// The manifest's, or else the last with a gradient that is no pooling: a pooled map is coarser for
-/// nothing.
-fn default_layer(
-    layers: &[Layer],
-    asked: Option<&str>,
-    unsupported_reasons: &HashMap<String, String>,
-) -> Result<usize> {
+/// The layer of the manifest, or else the last one with a gradient that is not pooled: a pooled map
+/// is coarser for nothing.
+fn default_layer(analysed: &AnalysedModel, configured: Option<&str>) -> Result<usize> {
     let setup = |what: String| Error::new(Kind::Setup, what);
-    if let Some(asked) = asked {
-        let layer = layers::resolve(layers, asked)
-            .ok_or_else(|| setup(format!("default_layer: the model has no layer '{asked}'")))?;
+    let layers = &analysed.layers;
+    if let Some(name) = configured {
+        let layer = layers::resolve(layers, name)
+            .ok_or_else(|| setup(format!("default_layer: the model has no layer '{name}'")))?;
         return Ok(layers.iter().position(|other| other == layer).unwrap_or(0));
     }
-    let best = |with_gradient: bool, no_pool: bool| {
+    let has_gradient = |layer: &Layer| analysed.gradient_unsupported_reason(layer).is_none();
+    let last = |needs_gradient: bool, may_be_pooled: bool| {
         layers.iter().rposition(|layer| {
-            let lacks_gradient = with_gradient && unsupported_reasons.contains_key(&layer.tensor);
-            let is_coarse = no_pool && layer.is_pooled;
-            !lacks_gradient && !is_coarse
+            (has_gradient(layer) || !needs_gradient) && (!layer.is_pooled || may_be_pooled)
         })
     };
-    best(true, true)
-        .or_else(|| best(true, false))
-        .or_else(|| best(false, true))
-        .or_else(|| best(false, false))
+    last(true, false)
+        .or_else(|| last(true, true))
+        .or_else(|| last(false, false))
+        .or_else(|| last(false, true))
         .ok_or_else(|| setup(format!("the model has no layer that holds {FORMS}")))
 }

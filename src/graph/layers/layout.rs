@@ -1,4 +1,4 @@
-//! How a layer's tensor holds its maps, and the nodes that bring it into `[N, C, h, w]`.
+//! How a layer's tensor holds its maps, and the nodes that rearrange it to `[N, C, h, w]`.
 
 use serde::Deserialize;
 
@@ -7,27 +7,27 @@ use onnx_gradient::proto::{AttributeProto, NodeProto, TensorProto};
 /// How a layer's tensor holds its maps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Layout {
-    /// `[N, C, h, w]`, as convolutions give it.
+    /// `[N, C, h, w]`, the output of a convolution.
     Maps,
     /// `[N, h, w, C]`.
     ChannelsLast,
-    /// `[N, T, C]`: a vector for each place of a grid, row by row.
+    /// `[N, T, C]`: one vector for each position of a grid, row by row.
     Tokens(Tokens),
 }
 
-/// Where the places of the image stand among tokens; `[tokens]` of a manifest.
+/// Which tokens are positions of the image; `[tokens]` in a manifest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Tokens {
-    /// Tokens before the first place: the class token, a distillation token, registers.
+    /// Tokens before the first position: a class token, a distillation token, registers.
     #[serde(default)]
     pub skip: usize,
-    /// Rows and columns of the places; tokens behind the last place are no places either.
+    /// Rows and columns of the grid. Tokens after its last position are not part of it.
     pub grid: [usize; 2],
 }
 
 impl Tokens {
-    /// True when a tensor of so many tokens holds these places.
+    /// True when a tensor of `count` tokens can hold this grid.
     #[must_use]
     pub fn fits(&self, count: usize) -> bool {
         self.skip + self.grid[0] * self.grid[1] <= count
@@ -35,7 +35,7 @@ impl Tokens {
 }
 
 impl Layout {
-    /// The name that clients read.
+    /// The name in API responses.
     #[must_use]
     pub const fn name(&self) -> &'static str {
         match self {
@@ -45,8 +45,8 @@ impl Layout {
         }
     }
 
-    /// `[C, h, w]` of a tensor with this layout and these sizes; `None` when they don't fit, or
-    /// when there is no more than one place.
+    /// `[C, h, w]` of a tensor with this layout and these sizes; `None` when they don't fit the
+    /// layout, or when there is only one position.
     #[must_use]
     pub fn shape(&self, sizes: &[i64]) -> Option<[usize; 3]> {
         let size = |axis: usize| usize::try_from(sizes[axis]).ok().filter(|&size| size > 0);
@@ -61,8 +61,8 @@ impl Layout {
         (shape[1] * shape[2] > 1).then_some(shape)
     }
 
-    /// Nodes that write `from`, which has this layout, as maps of `shape` = `[C, h, w]` to `to`,
-    /// and the constants that they read.
+    /// Nodes that rearrange the tensor `from` of this layout to `to`, `[N, C, h, w]` with `shape` =
+    /// `[C, h, w]`, and the constants that they read.
     #[must_use]
     pub fn to_maps(
         &self,
@@ -74,13 +74,14 @@ impl Layout {
         let tokens = match self {
             Self::Maps => return (vec![NodeProto::new("Identity", &[from], &[to])], Vec::new()),
             Self::ChannelsLast => {
-                let turn = NodeProto::new("Transpose", &[from], &[to]).with(order(&[0, 3, 1, 2]));
-                return (vec![turn], Vec::new());
+                let transpose =
+                    NodeProto::new("Transpose", &[from], &[to]).with(order(&[0, 3, 1, 2]));
+                return (vec![transpose], Vec::new());
             }
             Self::Tokens(tokens) => tokens,
         };
         let named = |what: &str| format!("{to}/{what}");
-        let (places, turned) = (named("places"), named("turned"));
+        let (positions, transposed) = (named("positions"), named("transposed"));
         let (first, end, axis, sizes) =
             (named("first"), named("end"), named("axis"), named("sizes"));
         let [channels, height, width] = shape.map(|size| size as i64);
@@ -92,17 +93,17 @@ impl Layout {
             TensorProto::int64(&sizes, &[4], &[-1, channels, height, width]),
         ];
         let nodes = vec![
-            NodeProto::new("Slice", &[from, &first, &end, &axis], &[&places]),
-            NodeProto::new("Transpose", &[&places], &[&turned]).with(order(&[0, 2, 1])),
-            NodeProto::new("Reshape", &[&turned, &sizes], &[to]),
+            NodeProto::new("Slice", &[from, &first, &end, &axis], &[&positions]),
+            NodeProto::new("Transpose", &[&positions], &[&transposed]).with(order(&[0, 2, 1])),
+            NodeProto::new("Reshape", &[&transposed, &sizes], &[to]),
         ];
         (nodes, constants)
     }
 }
 
-/// The places of `[N, T, C]` by their number alone, for tensors that can't be traced: the image cut
-/// into square patches, with none, one (a class token), two (and one for distillation) or five (and
-/// four registers) tokens before them.
+/// The grid of `[N, T, C]` guessed from the token count, for tensors that could not be traced: the
+/// image in square patches, after no token, one (class), two (class, distillation) or five (class,
+/// four registers).
 #[must_use]
 pub(super) fn guess_tokens(count: usize, image: [usize; 2]) -> Option<Tokens> {
     const BEFORE: [usize; 4] = [0, 1, 2, 5];
@@ -122,19 +123,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_grid_goes_by_the_image_s_proportions() {
-        let found =
+    fn a_guessed_grid_has_the_proportions_of_the_image() {
+        let guess =
             |count, image| guess_tokens(count, image).map(|tokens| (tokens.skip, tokens.grid));
-        assert_eq!(found(197, [224, 224]), Some((1, [14, 14])));
-        assert_eq!(found(198, [224, 224]), Some((2, [14, 14])));
-        assert_eq!(found(196, [224, 224]), Some((0, [14, 14])));
-        assert_eq!(found(261, [224, 224]), Some((5, [16, 16])));
-        assert_eq!(found(1 + 12 * 8, [192, 128]), Some((1, [12, 8])));
-        assert_eq!(found(77, [224, 224]), None);
+        assert_eq!(guess(197, [224, 224]), Some((1, [14, 14])));
+        assert_eq!(guess(198, [224, 224]), Some((2, [14, 14])));
+        assert_eq!(guess(196, [224, 224]), Some((0, [14, 14])));
+        assert_eq!(guess(261, [224, 224]), Some((5, [16, 16])));
+        assert_eq!(guess(1 + 12 * 8, [192, 128]), Some((1, [12, 8])));
+        assert_eq!(guess(77, [224, 224]), None);
     }
 
     #[test]
-    fn a_tensor_without_two_places_is_no_layer() {
+    fn a_tensor_with_a_single_position_is_no_layer() {
         assert_eq!(Layout::Maps.shape(&[2, 8, 1, 1]), None);
         assert_eq!(Layout::ChannelsLast.shape(&[2, 4, 5, 8]), Some([8, 4, 5]));
         let tokens = Layout::Tokens(Tokens { skip: 1, grid: [2, 3] });

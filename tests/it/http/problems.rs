@@ -326,7 +326,7 @@ async fn what_the_model_does_not_have() {
     ");
     insta::assert_snapshot!(refused("/v1/explain?layer=features.99", chelsea()).await, @r"
     422
-    detail: model 'tiny' has no layer 'features.99'; its last ones are avgpool, features.30, features.29, GET /v1/models/tiny lists all
+    detail: model 'tiny' has no layer 'features.99'; its last ones are avgpool, features.30, features.29
     instance: /v1/explain
     option: layer
     title: The model has no such layer

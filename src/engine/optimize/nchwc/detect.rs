@@ -2,15 +2,13 @@
 //!
 //! It depends on the CPU and the runtime does not tell it, so a tiny graph is run.
 
-use std::path::Path;
-
 use camlens_kernels::NCHWC_BLOCKS;
 use ndarray::Array4;
+use ort::session::Session;
 use ort::value::TensorRef;
 use prost::Message;
 
 use super::pass::reorder_model;
-use crate::engine::runtime::Runtime;
 
 /// Channels that fill two blocks of any size, and positions of a channel.
 const CHANNELS: usize = 32;
@@ -18,8 +16,10 @@ const POSITIONS: usize = 2;
 
 /// Lets the runtime reorder a tensor and looks where the elements lie. `None` where it cannot, or
 /// where the block size is none that the kernels take.
-pub(in crate::engine) fn detect_block(runtime: &Runtime) -> Option<usize> {
-    let reordered = reordered(runtime).ok()?;
+pub(in crate::engine) fn detect_block(
+    open: impl FnOnce(&[u8]) -> ort::Result<Session>,
+) -> Option<usize> {
+    let reordered = reordered(open).ok()?;
     NCHWC_BLOCKS.into_iter().find(|&block_size| {
         (0..reordered.len()).all(|offset| reordered[offset] == element_at(offset, block_size))
     })
@@ -37,12 +37,12 @@ fn element_at(offset: usize, block_size: usize) -> f32 {
     element(block * block_size + lane, position)
 }
 
-fn reordered(runtime: &Runtime) -> ort::Result<Vec<f32>> {
+fn reordered(open: impl FnOnce(&[u8]) -> ort::Result<Session>) -> ort::Result<Vec<f32>> {
     let tensor = Array4::from_shape_fn((1, CHANNELS, 1, POSITIONS), |(_, channel, _, position)| {
         element(channel, position)
     });
     let model = reorder_model("nchw", "nchwc").encode_to_vec();
-    let mut session = runtime.session(&model, Path::new(""), false, false, None)?;
+    let mut session = open(&model)?;
     let outputs =
         session.run(ort::inputs!["nchw" => TensorRef::from_array_view(tensor.view())?])?;
     Ok(outputs["nchwc"].try_extract_tensor::<f32>()?.1.to_vec())

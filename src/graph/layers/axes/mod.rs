@@ -1,20 +1,19 @@
 //! What the axes of every tensor stand for, traced from the image through the graph.
 //!
-//! A convolution keeps rows and columns as axes of their own. Transformers flatten
-//! them into tokens, put class tokens before them, cut them into windows and put
-//! them together again, and move the channels to the end; sizes alone do not tell
-//! 64 windows of 49 places from a map of 64×49. So an axis is a list of [`Part`]s,
-//! the most significant first, which reshaping splits and joins and transposing
-//! moves. An operator that may mix places, or that this module does not know, leaves
-//! its result untraced; a residual sum with a traced tensor is traced again.
+//! A convolution leaves rows and columns as axes of their own. Transformers flatten them into
+//! tokens, prepend class tokens, cut them into windows, join the windows again and move the
+//! channels to the end. Sizes alone do not distinguish 64 windows of 49 positions from a map of
+//! 64×49. So an axis is a list of `AxisFactor`s, the most significant first: reshaping splits and
+//! joins them, transposing moves them. The result of an operator that may mix positions, or that
+//! this module does not know, is not traced; a residual sum with a traced tensor is traced again.
 
+mod axis_factor;
 mod operators;
-mod part;
 
 use std::collections::HashMap;
 
+use self::axis_factor::{Axes, Axis, AxisFactor, AxisKind, token_grid};
 use self::operators::Tracer;
-use self::part::{Axes, Axis, Of, Part, places};
 use super::layout::Layout;
 use onnx_gradient::facts::TensorFacts;
 use onnx_gradient::index::GraphIndex;
@@ -23,7 +22,7 @@ use onnx_gradient::quantized::float_equivalent;
 
 /// The axes of the tensors that could be traced.
 #[derive(Debug)]
-pub struct Traced<'g> {
+pub struct TracedAxes<'g> {
     axes: HashMap<&'g str, Axes>,
     images: Axis,
 }
@@ -31,80 +30,87 @@ pub struct Traced<'g> {
 /// Traces a graph from its image input on, whose layout is [`Layout::Maps`] or
 /// [`Layout::ChannelsLast`].
 #[must_use]
-pub fn trace<'g>(graph_index: &GraphIndex<'g>, shapes: &TensorFacts, image: Layout) -> Traced<'g> {
-    let mut tracer = Tracer::new(graph_index, shapes);
-    tracer.input(graph_index.graph, image);
+pub fn trace<'g>(
+    graph_index: &GraphIndex<'g>,
+    facts: &TensorFacts,
+    image: Layout,
+) -> TracedAxes<'g> {
+    let mut tracer = Tracer::new(graph_index, facts);
+    tracer.set_input(graph_index.graph, image);
     for node in graph_index.graph.node.iter().filter(|node| float_equivalent(node).is_standard()) {
-        tracer.node(node);
+        tracer.add_node(node);
     }
-    Traced { axes: tracer.axes, images: tracer.images }
+    TracedAxes { axes: tracer.axes, images: tracer.images }
 }
 
-impl Traced<'_> {
+impl TracedAxes<'_> {
     /// How a tensor holds its maps; `None` when it holds none or could not be traced.
     #[must_use]
     pub fn layout(&self, tensor: &str) -> Option<Layout> {
         let axes = self.axes.get(tensor)?;
-        let is = |axis: &Axis, of: Of| match axis.as_slice() {
+        let is_whole = |axis: &Axis, kind: AxisKind| match axis.as_slice() {
             [] => true,
-            [part] => part.of == of && part.is_whole(),
+            [factor] => factor.kind == kind && factor.is_whole(),
             _ => false,
         };
-        let channels = |axis: &Axis| {
-            axis.iter().all(|part| match part.of {
-                Of::Images | Of::Tokens(_) => false,
-                Of::Rows | Of::Columns => !part.is_whole(),
-                Of::Channels => true,
+        // Rows within a window count as channels, all rows of the image do not.
+        let holds_channels = |axis: &Axis| {
+            axis.iter().all(|factor| match factor.kind {
+                AxisKind::Images | AxisKind::Tokens(_) => false,
+                AxisKind::Rows | AxisKind::Columns => !factor.is_whole(),
+                AxisKind::Channels => true,
             })
         };
+        let are_rows_and_columns =
+            |h: &Axis, w: &Axis| is_whole(h, AxisKind::Rows) && is_whole(w, AxisKind::Columns);
         match axes.as_slice() {
             [images, ..] if *images != self.images => None,
-            [_, c, h, w] if channels(c) && is(h, Of::Rows) && is(w, Of::Columns) => {
-                Some(Layout::Maps)
-            }
-            [_, h, w, c] if channels(c) && is(h, Of::Rows) && is(w, Of::Columns) => {
+            [_, c, h, w] if holds_channels(c) && are_rows_and_columns(h, w) => Some(Layout::Maps),
+            [_, h, w, c] if holds_channels(c) && are_rows_and_columns(h, w) => {
                 Some(Layout::ChannelsLast)
             }
-            [_, tokens, c] if channels(c) => places(tokens).map(Layout::Tokens),
+            [_, tokens, c] if holds_channels(c) => token_grid(tokens).map(Layout::Tokens),
             _ => None,
         }
     }
 
-    /// Whether each axis of a tensor that counts places has them in the order of the image, as a
-    /// window's or an unrolled axis has not; `None` when it could not be traced.
+    /// Whether every spatial axis of a tensor enumerates its positions in the order of the image,
+    /// which windows and unrolled axes do not; `None` when the tensor could not be traced.
     #[must_use]
-    pub fn is_in_order(&self, tensor: &str) -> Option<bool> {
-        let ordered = |axis: &Axis| match axis.as_slice() {
-            [part] => !part.is_place() || part.is_whole(),
-            parts => places(axis).is_some() || !parts.iter().any(Part::is_place),
+    pub fn has_image_order(&self, tensor: &str) -> Option<bool> {
+        let is_ordered = |axis: &Axis| match axis.as_slice() {
+            [factor] => !factor.is_spatial() || factor.is_whole(),
+            factors => token_grid(axis).is_some() || !factors.iter().any(AxisFactor::is_spatial),
         };
-        Some(self.axes.get(tensor)?.iter().all(ordered))
+        Some(self.axes.get(tensor)?.iter().all(is_ordered))
     }
 
-    /// False when this node hands on what stands at each place and no more: after it, what is said
-    /// of one place still comes from that place alone. `None` for nodes that see no place.
+    /// False when each position of the node's output depends on the same position of its input
+    /// alone; `None` for a node without spatial inputs. Only inputs accepted by `reads` count.
     #[must_use]
-    pub fn mixes(&self, node: &NodeProto, reads: impl Fn(&str) -> bool) -> Option<bool> {
+    pub fn mixes_positions(&self, node: &NodeProto, reads: impl Fn(&str) -> bool) -> Option<bool> {
         let node = &float_equivalent(node);
-        let has_place = |axis: &Axis| axis.iter().any(Part::is_place);
-        let seen = |index: usize| {
+        let is_spatial = |axis: &Axis| axis.iter().any(AxisFactor::is_spatial);
+        let spatial_input = |index: usize| {
             let name = node.input_name(index).filter(|name| reads(name))?;
-            self.axes.get(name).filter(|axes| axes.iter().any(has_place))
+            self.axes.get(name).filter(|axes| axes.iter().any(is_spatial))
         };
-        if !(0..node.input.len()).any(|index| seen(index).is_some()) {
+        if !(0..node.input.len()).any(|index| spatial_input(index).is_some()) {
             return None;
         }
-        let along =
-            |axes: &Axes, back: usize| axes.len() >= back && has_place(&axes[axes.len() - back]);
+        // Axes are counted from the end, from 1.
+        let sums_along = |axes: &Axes, from_end: usize| {
+            axes.len() >= from_end && is_spatial(&axes[axes.len() - from_end])
+        };
         Some(match node.op() {
             "Gather" | "GatherND" | "GatherElements" | "Slice" | "Split" | "Shape" => false,
             "MatMul" | "Gemm" => {
-                seen(0).is_some_and(|axes| along(axes, 1))
-                    || seen(1).is_some_and(|axes| along(axes, 2))
+                spatial_input(0).is_some_and(|axes| sums_along(axes, 1))
+                    || spatial_input(1).is_some_and(|axes| sums_along(axes, 2))
             }
-            "Softmax" => seen(0).is_some_and(|axes| along(axes, 1)),
+            "Softmax" => spatial_input(0).is_some_and(|axes| sums_along(axes, 1)),
             _ => node.output.first().is_some_and(|output| {
-                self.axes.get(output.as_str()).is_none_or(|axes| !axes.iter().any(has_place))
+                self.axes.get(output.as_str()).is_none_or(|axes| !axes.iter().any(is_spatial))
             }),
         })
     }
@@ -116,7 +122,7 @@ mod tests {
     use crate::graph::layers::layout::Tokens;
     use onnx_gradient::proto::{AttributeProto, GraphProto, TensorProto, ValueInfoProto};
 
-    /// Layouts of the tensors that these nodes make, for two images `[2, 3, 8, 12]`.
+    /// The layouts of the nodes' outputs, for two images `[2, 3, 8, 12]`.
     fn layouts(nodes: Vec<(NodeProto, &[i64])>) -> Vec<Option<Layout>> {
         let mut graph =
             GraphProto { input: vec![ValueInfoProto::untyped("x")], ..Default::default() };
@@ -129,9 +135,9 @@ mod tests {
         for (name, values) in [("one", 1), ("all", i64::MAX), ("axis", 1), ("three", 3)] {
             graph.initializer.push(TensorProto::int64(name, &[1], &[values]));
         }
-        let shapes: TensorFacts = sizes.into_iter().collect();
+        let facts: TensorFacts = sizes.into_iter().collect();
         let graph_index = GraphIndex::new(&graph);
-        let traced = trace(&graph_index, &shapes, Layout::Maps);
+        let traced = trace(&graph_index, &facts, Layout::Maps);
         graph.node.iter().map(|node| traced.layout(&node.output[0])).collect()
     }
 
@@ -139,7 +145,7 @@ mod tests {
         NodeProto::new(op, inputs, &[output])
     }
 
-    fn turned(input: &str, output: &str, order: &[i64]) -> NodeProto {
+    fn transposed(input: &str, output: &str, order: &[i64]) -> NodeProto {
         node("Transpose", &[input], output).with(AttributeProto::ints("perm", order))
     }
 
@@ -148,11 +154,11 @@ mod tests {
     }
 
     #[test]
-    fn patches_become_tokens_behind_a_class_token() {
+    fn patches_become_tokens_after_a_class_token() {
         let found = layouts(vec![
             (node("Conv", &["x", "w"], "maps"), &[2, 16, 2, 3]),
             (node("Reshape", &["maps", "s"], "rows"), &[2, 16, 6]),
-            (turned("rows", "tokens", &[0, 2, 1]), &[2, 6, 16]),
+            (transposed("rows", "tokens", &[0, 2, 1]), &[2, 6, 16]),
             (
                 node("Concat", &["class", "tokens"], "with").with(AttributeProto::int("axis", 1)),
                 &[2, 7, 16],
@@ -165,10 +171,10 @@ mod tests {
     }
 
     #[test]
-    fn patches_by_reshaping_alone_are_a_coarser_grid() {
+    fn patches_cut_by_reshaping_are_a_coarser_grid() {
         let found = layouts(vec![
             (node("Reshape", &["x", "s"], "cut"), &[2, 3, 2, 4, 3, 4]),
-            (turned("cut", "gathered", &[0, 2, 4, 3, 5, 1]), &[2, 2, 3, 4, 4, 3]),
+            (transposed("cut", "gathered", &[0, 2, 4, 3, 5, 1]), &[2, 2, 3, 4, 4, 3]),
             (node("Reshape", &["gathered", "s"], "tokens"), &[2, 6, 48]),
             (node("MatMul", &["tokens", "w"], "embedded"), &[2, 6, 16]),
         ]);
@@ -176,17 +182,17 @@ mod tests {
     }
 
     #[test]
-    fn windows_are_no_maps_until_they_are_put_together_again() {
+    fn windows_are_maps_only_after_they_are_joined_again() {
         let found = layouts(vec![
             (node("Reshape", &["x", "s"], "cut"), &[2, 3, 2, 4, 3, 4]),
-            (turned("cut", "by_window", &[0, 2, 4, 3, 5, 1]), &[2, 2, 3, 4, 4, 3]),
+            (transposed("cut", "by_window", &[0, 2, 4, 3, 5, 1]), &[2, 2, 3, 4, 4, 3]),
             (node("Reshape", &["by_window", "s"], "windows"), &[2, 6, 16, 3]),
             (node("Softmax", &["windows"], "inside"), &[2, 6, 16, 3]),
             (node("Reshape", &["inside", "s"], "apart"), &[2, 2, 3, 4, 4, 3]),
-            (turned("apart", "back", &[0, 1, 3, 2, 4, 5]), &[2, 2, 4, 3, 4, 3]),
+            (transposed("apart", "back", &[0, 1, 3, 2, 4, 5]), &[2, 2, 4, 3, 4, 3]),
             (node("Reshape", &["back", "s"], "image"), &[2, 8, 12, 3]),
-            // The other order of the two inner axes mixes rows up.
-            (turned("apart", "wrong", &[0, 3, 1, 2, 4, 5]), &[2, 4, 2, 3, 4, 3]),
+            // With the two inner axes in the other order, rows are mixed up.
+            (transposed("apart", "wrong", &[0, 3, 1, 2, 4, 5]), &[2, 4, 2, 3, 4, 3]),
             (node("Reshape", &["wrong", "s"], "mixed"), &[2, 8, 12, 3]),
         ]);
         assert_eq!(found[..6], [None; 6]);
@@ -194,9 +200,9 @@ mod tests {
     }
 
     #[test]
-    fn what_is_rolled_is_no_map_and_a_residual_sum_with_it_is() {
+    fn a_rolled_tensor_is_no_map_but_its_residual_sum_with_a_map_is() {
         let found = layouts(vec![
-            (turned("x", "last", &[0, 2, 3, 1]), &[2, 8, 12, 3]),
+            (transposed("x", "last", &[0, 2, 3, 1]), &[2, 8, 12, 3]),
             (node("Slice", &["last", "three", "all", "axis"], "behind"), &[2, 5, 12, 3]),
             (node("Add", &["last", "unknown"], "sum"), &[2, 8, 12, 3]),
         ]);

@@ -1,7 +1,8 @@
-//! One flag for every reason to stop: the client went, its time is over, the service shuts down.
+//! Cancels the work of a request: the client is gone, the deadline passed, or the service shuts
+//! down.
 //!
-//! A [`CancellationToken`] travels with a request into the engine. [`CancellationToken::cancel`] stops a
-//! run of the model between two kernels; what was to come after it never starts.
+//! A [`CancellationToken`] travels with a request into the engine. [`CancellationToken::cancel`]
+//! stops a run of the model between two kernels, and no further run starts.
 
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,15 +13,15 @@ use crate::error::{Error, Kind, Result};
 /// Why work stops.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reason {
-    /// Nobody waits for the answer any more.
+    /// The client closed the connection.
     ClientGone = 1,
-    /// The time allowed is over.
+    /// The time limit is over.
     Deadline = 2,
     /// The service shuts down.
     Draining = 3,
 }
 
-/// What stops the run in progress.
+/// Stops the run in progress.
 type Stop = Box<dyn Fn() + Send>;
 
 #[derive(Default)]
@@ -29,7 +30,7 @@ struct State {
     running: Mutex<Option<Stop>>,
 }
 
-/// A request's flag; clones share it.
+/// The cancellation flag of a request; clones share it.
 #[derive(Clone, Default)]
 pub struct CancellationToken {
     state: Arc<State>,
@@ -37,13 +38,13 @@ pub struct CancellationToken {
 }
 
 impl CancellationToken {
-    /// A flag for work that must be done by `deadline`, if there is one.
+    /// A token for work that must end by `deadline`, if there is one.
     #[must_use]
     pub fn new(deadline: Option<Instant>) -> Self {
         Self { state: Arc::default(), deadline }
     }
 
-    /// Raises the flag and stops the run in progress. The first reason stays.
+    /// Sets the flag and stops the run in progress. The first reason is kept.
     pub fn cancel(&self, reason: Reason) {
         let _ =
             self.state.reason.compare_exchange(0, reason as u8, Ordering::SeqCst, Ordering::SeqCst);
@@ -53,7 +54,7 @@ impl CancellationToken {
         }
     }
 
-    /// Fails when the work is to stop; called before each piece of it.
+    /// Fails when the work is cancelled. Call it before each piece of work.
     ///
     /// # Errors
     /// [`Kind::Cancelled`], [`Kind::Deadline`] or [`Kind::Draining`].
@@ -82,10 +83,10 @@ impl CancellationToken {
         }
     }
 
-    /// Registers what stops the run that begins now, until the guard is dropped.
+    /// Registers how to stop the run that begins now, until the guard is dropped.
     pub(super) fn running(&self, stop: impl Fn() + Send + 'static) -> Running<'_> {
         *self.state.running.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(stop));
-        // Raised in between, the flag found nothing to stop: stop it here.
+        // A flag that was set before this found nothing to stop, so stop the run here.
         if self.reason().is_some()
             && let Some(stop) =
                 self.state.running.lock().unwrap_or_else(PoisonError::into_inner).as_ref()
@@ -96,7 +97,7 @@ impl CancellationToken {
     }
 }
 
-/// A run in progress; dropped when it has ended.
+/// A run in progress; drop it when the run has ended.
 pub(super) struct Running<'a>(&'a CancellationToken);
 
 impl Drop for Running<'_> {
@@ -112,7 +113,7 @@ mod tests {
     use std::time::Duration;
 
     #[test]
-    fn the_first_reason_stays() {
+    fn the_first_reason_is_kept() {
         let cancel = CancellationToken::default();
         assert!(cancel.check().is_ok());
         cancel.cancel(Reason::ClientGone);
@@ -121,13 +122,13 @@ mod tests {
     }
 
     #[test]
-    fn a_deadline_needs_nobody_to_raise_it() {
+    fn a_deadline_cancels_without_a_call() {
         let cancel = CancellationToken::new(Some(Instant::now() - Duration::from_millis(1)));
         assert_eq!(cancel.check().unwrap_err().kind(), Kind::Deadline);
     }
 
     #[test]
-    fn a_run_that_begins_after_the_flag_is_stopped_at_once() {
+    fn a_run_that_begins_after_cancelling_is_stopped_at_once() {
         let stopped = Arc::new(AtomicUsize::new(0));
         let cancel = CancellationToken::default();
         cancel.cancel(Reason::ClientGone);

@@ -1,0 +1,203 @@
+//! Where a layer begins and where it ends.
+//!
+//! A layer begins at an operator that mixes positions or channels, and its output is the tensor
+//! after the normalisation and activation that follow. Where that tensor is quantised, the layer's
+//! output is the dequantised tensor.
+
+use std::collections::HashSet;
+
+use onnx_gradient::index::GraphIndex;
+use onnx_gradient::proto::NodeProto;
+use onnx_gradient::quantized::QuantizedOp;
+
+/// Whether a layer begins at a node. An integer operator is passed as its float equivalent.
+/// `of_image` holds the tensors that depend on the image.
+pub(super) fn starts_layer(
+    graph_index: &GraphIndex<'_>,
+    node: &NodeProto,
+    of_image: &HashSet<&str>,
+) -> bool {
+    match node.op() {
+        "Conv" | "MaxPool" | "AveragePool" | "Concat" | "LayerNormalization"
+        | "RMSNormalization" => true,
+        // A residual sum joins two tensors that depend on the image; a bias, even a computed one,
+        // does not.
+        "Add" | "Sum" => {
+            node.input.len() > 1 && node.input.iter().all(|input| of_image.contains(input.as_str()))
+        }
+        // Layer normalisation before opset 17: (x − mean) / √(var + ε).
+        "Div" => {
+            node.input_name(1).and_then(|root| graph_index.producer(root)).is_some_and(|root| {
+                root.op() == "Sqrt"
+                    && node
+                        .input_name(0)
+                        .and_then(|centred| graph_index.producer(centred))
+                        .is_some_and(|centred| centred.op() == "Sub")
+            })
+        }
+        _ => false,
+    }
+}
+
+/// The output of a node as floats: of an integer operator the dequantised output, if it is
+/// dequantised.
+pub(super) fn float_output<'g>(
+    graph_index: &GraphIndex<'g>,
+    node: &'g NodeProto,
+) -> Option<&'g str> {
+    let own = node.output.first()?.as_str();
+    let Some(quantized) = QuantizedOp::from_node(node) else { return Some(own) };
+    let consumer = graph_index.sole_consumer(own)?;
+    let floats = consumer.output.first()?.as_str();
+    match (consumer.op(), &quantized.result) {
+        ("DequantizeLinear", Some(_)) => Some(floats),
+        // Exact sums are cast to floats and then scaled.
+        ("Cast", None) => match graph_index.sole_consumer(floats) {
+            Some(scaled) if scaled.op() == "Mul" => scaled.output.first().map(String::as_str),
+            _ => Some(floats),
+        },
+        _ => Some(own),
+    }
+}
+
+/// The node that names a layer: the producer of its output, or of what was quantised there.
+pub(super) fn layer_node<'g>(graph_index: &GraphIndex<'g>, tensor: &str) -> Option<&'g NodeProto> {
+    let last = graph_index.producer(tensor)?;
+    let input_producer = |node: &NodeProto| graph_index.producer(node.input_name(0)?);
+    let quantizer = Some(last).filter(|node| node.is("DequantizeLinear")).and_then(input_producer);
+    let quantized = quantizer.filter(|node| node.is("QuantizeLinear")).and_then(input_producer);
+    Some(quantized.unwrap_or(last))
+}
+
+/// The output of the layer that begins with `tensor`: the tensor after its normalisation and
+/// activation.
+pub(super) fn layer_output<'g>(graph_index: &GraphIndex<'g>, tensor: &'g str) -> &'g str {
+    let mut tensor = tensor;
+    loop {
+        let Some(consumer) = graph_index.sole_consumer(tensor) else {
+            return gated(graph_index, tensor).unwrap_or(tensor);
+        };
+        let Some(output) = consumer.output.first() else { return tensor };
+        match consumer.op() {
+            "BatchNormalization"
+            | "InstanceNormalization"
+            | "GroupNormalization"
+            | "Identity"
+            | "Dropout" => {
+                tensor = output;
+            }
+            "Add" | "Mul" | "Sub" | "Div"
+                if consumer
+                    .input
+                    .iter()
+                    .any(|input| input != tensor && graph_index.constant(input).is_some()) =>
+            {
+                tensor = output;
+            }
+            // A quantiser leaves out an activation that the integers' range clips as well, so the
+            // layer's output is the dequantised tensor. In a model of integer operators, the
+            // activation itself may read the integers.
+            "QuantizeLinear" => match dequantized(graph_index, output) {
+                Some(floats) => tensor = floats,
+                None => return integer_activation(graph_index, output).unwrap_or(tensor),
+            },
+            "Relu" | "LeakyRelu" | "PRelu" | "Clip" | "Elu" | "Selu" | "Celu" | "HardSwish"
+            | "Gelu" | "Mish" | "Softplus" | "Tanh" => return output,
+            _ => return tensor,
+        }
+    }
+}
+
+/// The dequantised form of an integer tensor, if it has no other consumer.
+fn dequantized<'g>(graph_index: &GraphIndex<'g>, integers: &'g str) -> Option<&'g str> {
+    let consumer =
+        graph_index.sole_consumer(integers).filter(|node| node.is("DequantizeLinear"))?;
+    consumer.output.first().map(String::as_str)
+}
+
+/// The float output of an integer activation that reads `integers`, or of their product with it
+/// (SiLU).
+fn integer_activation<'g>(graph_index: &GraphIndex<'g>, integers: &'g str) -> Option<&'g str> {
+    let consumers: Vec<_> = graph_index.consumers(integers).collect();
+    let product = match consumers.as_slice() {
+        [only] if only.op() == "QLinearLeakyRelu" => return float_output(graph_index, only),
+        [gate, product] if gate.op() == "QLinearSigmoid" && product.op() == "QLinearMul" => product,
+        _ => return None,
+    };
+    let gate =
+        graph_index.sole_consumer(float_output(graph_index, consumers[0])?)?.output.first()?;
+    let gate_consumer = graph_index.sole_consumer(gate)?;
+    if std::ptr::eq(gate_consumer, *product) { float_output(graph_index, product) } else { None }
+}
+
+/// The output of SiLU, HardSwish or Mish as exporters write them: `x · f(x)`, so `x` has two
+/// consumers.
+fn gated<'g>(graph_index: &GraphIndex<'g>, tensor: &'g str) -> Option<&'g str> {
+    let consumers: Vec<_> = graph_index.consumers(tensor).collect();
+    let [first, second] = consumers.as_slice() else { return None };
+    let (gate, product) = if second.op() == "Mul" { (first, second) } else { (second, first) };
+    if product.op() != "Mul" {
+        return None;
+    }
+    let mut end = gate.output.first()?.as_str();
+    // The gate may be a chain: Softplus → Tanh in Mish, Add → Clip → Div in HardSwish.
+    for _ in 0..4 {
+        let consumer = graph_index.sole_consumer(end)?;
+        if std::ptr::eq(consumer, *product) {
+            return product.output.first().map(String::as_str);
+        }
+        end = consumer.output.first()?;
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use onnx_gradient::proto::GraphProto;
+
+    /// The output of the layer that begins at the first node, and the operator that names it.
+    fn end(nodes: &[(&str, &[&str], &str)]) -> (String, String) {
+        let node =
+            |(op, inputs, output): &(&str, &[&str], &str)| NodeProto::new(op, inputs, &[output]);
+        let graph = GraphProto { node: nodes.iter().map(node).collect(), ..Default::default() };
+        let graph_index = GraphIndex::new(&graph);
+        let end = layer_output(&graph_index, float_output(&graph_index, &graph.node[0]).unwrap());
+        (end.to_owned(), layer_node(&graph_index, end).unwrap().op().to_owned())
+    }
+
+    #[test]
+    fn a_quantised_layer_ends_after_dequantising_and_keeps_its_operators_name() {
+        let quantised = [
+            ("Conv", &["x", "w"][..], "c"),
+            ("QuantizeLinear", &["c", "s", "z"], "q"),
+            ("DequantizeLinear", &["q", "s", "z"], "d"),
+            ("GlobalAveragePool", &["d"], "y"),
+        ];
+        assert_eq!(end(&quantised), ("d".into(), "Conv".into()));
+        let with_silu =
+            [&quantised[..3], &[("Sigmoid", &["d"][..], "gate"), ("Mul", &["d", "gate"], "silu")]]
+                .concat();
+        assert_eq!(end(&with_silu), ("silu".into(), "Mul".into()));
+    }
+
+    #[test]
+    fn an_integer_activation_ends_a_layer_at_its_float_output() {
+        let pooled = ("QLinearGlobalAveragePool", &["p", "s", "z", "s", "z"][..], "y");
+        let silu = [
+            ("QLinearConv", &["x", "s", "z", "w", "ws", "wz", "s", "z"][..], "c/integers"),
+            ("DequantizeLinear", &["c/integers", "s", "z"], "c/floats"),
+            ("QuantizeLinear", &["c/floats", "s", "z"], "c"),
+            ("QLinearSigmoid", &["c", "s", "z", "s", "z"], "g/integers"),
+            ("DequantizeLinear", &["g/integers", "s", "z"], "g/floats"),
+            ("QuantizeLinear", &["g/floats", "s", "z"], "g"),
+            ("QLinearMul", &["c", "s", "z", "g", "s", "z", "s", "z"], "p/integers"),
+            ("DequantizeLinear", &["p/integers", "s", "z"], "p/floats"),
+            ("QuantizeLinear", &["p/floats", "s", "z"], "p"),
+        ];
+        assert_eq!(end(&[&silu[..], &[pooled]].concat()).0, "p/floats");
+        // With a second consumer, the gate is not part of the activation.
+        let other = ("QLinearGlobalAveragePool", &["g", "s", "z", "s", "z"][..], "other");
+        assert_eq!(end(&[&silu[..], &[pooled, other]].concat()).0, "c/floats");
+    }
+}
