@@ -1,0 +1,6 @@
+//! The engine: passes, cancellation, the cache, and camlens's own kernels.
+
+mod cache;
+mod fast_kernels;
+mod nchwc;
+mod passes;
