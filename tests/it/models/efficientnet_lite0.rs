@@ -3,13 +3,15 @@
 
 use std::sync::LazyLock;
 
-use camlens::engine::{CancellationToken, Model, PassRequest};
-use camlens::explain::{Convention, Method, Options, explain_input};
-use camlens::graph::explain_graph::GradientOf;
-use image::RgbImage;
-use ndarray::{Array1, Array3, Array4, ArrayD, Axis};
+use camlens::engine::{Model, PassRequest};
+use camlens::explain::{Convention, Method, Options};
+use ndarray::{Array1, Array4};
 
-use crate::support::{Golden, difference, fetched, relative_difference};
+use super::TOLERANCE;
+use crate::support::{
+    Golden, assert_agrees_with_autograd, difference, explain, fetched, logit_gradients, run,
+    try_explain,
+};
 
 static MODEL: LazyLock<Model> = LazyLock::new(|| fetched("efficientnet-lite0"));
 
@@ -21,13 +23,10 @@ const LAYERS: [(&str, &str); 4] = [
     ("last", "conv_head"),
 ];
 
+/// The arrays, and the preprocessed photograph of a cat.
 fn golden() -> (Golden, Array4<f32>) {
     let mut golden = Golden::open("efficientnet-lite0/chelsea.npz");
-    let pixels: Array3<u8> = golden.get("input_u8");
-    let (height, width, _) = pixels.dim();
-    let raw = pixels.into_raw_vec_and_offset().0;
-    let image = RgbImage::from_raw(width as u32, height as u32, raw).expect("an image");
-    let input = MODEL.preprocess().normalise(&image);
+    let input = MODEL.preprocess().normalise(&golden.image("input_u8"));
     (golden, input)
 }
 
@@ -36,29 +35,9 @@ fn logits_activations_and_gradients_agree_with_torch() {
     let (mut golden, input) = golden();
     for (name, layer) in LAYERS {
         let layer = MODEL.layer(Some(layer)).expect("a layer");
-        let pass = PassRequest {
-            gradient_of: GradientOf::Logit,
-            activation: true,
-            ..PassRequest::of(input.clone())
-        };
-        let outcome = MODEL.run(layer, pass, &CancellationToken::default()).expect("a pass");
-        let mut holds = |what: &str, found: ArrayD<f32>, key: &str| {
-            let difference = relative_difference(&found, &golden.get(key));
-            assert!(difference <= 1e-4, "{name}: {what} differs by {difference}");
-        };
-        holds("the logits", outcome.scores.index_axis(Axis(0), 0).to_owned().into_dyn(), "logits");
-        let activation = outcome.activation.expect("asked for");
-        holds(
-            "the activation",
-            activation.index_axis(Axis(0), 0).to_owned().into_dyn(),
-            &format!("act|{name}"),
-        );
-        let gradient = &outcome.gradients[0];
-        holds(
-            "the gradient",
-            gradient.index_axis(Axis(0), 0).to_owned().into_dyn(),
-            &format!("grad|{name}"),
-        );
+        let pass = PassRequest { activation: true, ..logit_gradients(input.clone(), &[]) };
+        let output = run(&MODEL, layer, pass);
+        assert_agrees_with_autograd(&output, layer, &mut golden, name, TOLERANCE, &layer.name);
     }
 }
 
@@ -78,18 +57,10 @@ fn maps_agree_with_torch_and_pytorch_grad_cam() {
     for (method, convention, layer, key) in cases {
         let options =
             Options { method, convention, layer: Some(layer.into()), ..Options::default() };
-        let found = explain_input(
-            &MODEL,
-            &input,
-            &[method],
-            &options,
-            &CancellationToken::default(),
-            &|_, _| {},
-        )
-        .unwrap_or_else(|error| panic!("{key}: {error:?}"))
-        .remove(0);
-        let difference = difference(&found.map.into_dyn(), &golden.get(key));
-        assert!(difference <= 1e-4, "{key} differs by {difference}");
+        let found = try_explain(&MODEL, &input, &options)
+            .unwrap_or_else(|error| panic!("{key}: {error:?}"));
+        let difference = difference(&found.map, &golden.get(key));
+        assert!(difference <= TOLERANCE, "{key} differs by {difference}");
     }
 }
 
@@ -97,15 +68,7 @@ fn maps_agree_with_torch_and_pytorch_grad_cam() {
 fn the_cat_is_classified_as_a_cat() {
     let (mut golden, input) = golden();
     let options = Options { method: Method::GradCam, ..Options::default() };
-    let found = explain_input(
-        &MODEL,
-        &input,
-        &[Method::GradCam],
-        &options,
-        &CancellationToken::default(),
-        &|_, _| {},
-    );
-    let found = found.expect("a map").remove(0);
+    let found = explain(&MODEL, &input, &options);
     let target: Array1<i64> = golden.get("target");
     assert_eq!(found.target.index as i64, target[0]);
     let label = found.target.label.expect("a label").to_lowercase();

@@ -1,48 +1,35 @@
-//! Tiny classifiers as several exporters write them: predictions, activations and raw gradients of
-//! the logit against the frameworks' own, made by `scripts/golden/tiny_models.py` (torch autograd)
-//! and `scripts/golden/tiny_models_keras.py` (TensorFlow's GradientTape).
+//! Tiny classifiers as several exporters write them: scores, activations and gradients of the
+//! logit, compared with the frameworks' own. The arrays were made by
+//! `scripts/golden/tiny_models.py` (torch autograd) and `scripts/golden/tiny_models_keras.py`
+//! (TensorFlow's GradientTape).
 
-use camlens::engine::{CancellationToken, PassRequest};
-use camlens::graph::explain_graph::GradientOf;
-use ndarray::{Array4, ArrayD};
+use camlens::engine::PassRequest;
+use ndarray::{Array2, Array4};
 
-use crate::support::{Golden, dialect, relative_difference};
-
-const TOLERANCE: f32 = 1e-4;
+use super::TOLERANCE;
+use crate::support::{
+    Golden, assert_agrees_with_autograd, dialect, image_size, logit_gradients, relative_difference,
+    run,
+};
 
 fn agrees_with_autograd(name: &str) {
     let mut golden = Golden::open(&format!("dialects/{name}.npz"));
     let x: Array4<f32> = golden.get("x");
-    let shape = x.shape();
-    let size = if shape[3] == 3 { [shape[1], shape[2]] } else { [shape[2], shape[3]] };
-    let model = dialect(name, size);
-    let gradients: Vec<String> = golden
-        .names()
-        .into_iter()
-        .filter_map(|name| name.strip_prefix("grad|").map(str::to_owned))
-        .collect();
-    assert!(gradients.len() >= 4, "{gradients:?}");
-    for escaped in gradients {
-        let tensor = escaped.replace('|', "/");
+    let probabilities: Array2<f32> = golden.get("probabilities");
+    let model = dialect(name, image_size(&x));
+    let keys = golden.names_after("grad");
+    assert!(keys.len() >= 4, "{keys:?}");
+    for key in keys {
+        let tensor = key.replace('|', "/");
         let layer = model.layer(Some(&tensor)).unwrap_or_else(|error| panic!("{name}: {error}"));
-        let pass = PassRequest {
-            gradient_of: GradientOf::Logit,
-            activation: true,
-            ..PassRequest::of(x.clone())
-        };
-        let outcome = model.run(layer, pass, &CancellationToken::default()).expect("a pass");
-        let mut holds = |what: &str, found: ArrayD<f32>, key: &str| {
-            let difference = relative_difference(&found, &golden.get(key));
-            assert!(difference <= TOLERANCE, "{name}, {tensor}: {what} differs by {difference}");
-        };
-        holds("the scores", outcome.scores.into_dyn(), "logits");
-        holds("the probabilities", outcome.probabilities.into_dyn(), "probabilities");
-        holds(
-            "the activation",
-            outcome.activation.expect("asked for").into_dyn(),
-            &format!("act|{escaped}"),
+        let pass = PassRequest { activation: true, ..logit_gradients(x.clone(), &[]) };
+        let output = run(&model, layer, pass);
+        assert_agrees_with_autograd(&output, layer, &mut golden, &key, TOLERANCE, name);
+        let difference = relative_difference(&output.probabilities, &probabilities);
+        assert!(
+            difference <= TOLERANCE,
+            "{name}, {tensor}: the probabilities differ by {difference}"
         );
-        holds("the gradient", outcome.gradients[0].clone().into_dyn(), &format!("grad|{escaped}"));
     }
 }
 
@@ -67,17 +54,17 @@ fn keras_by_tf2onnx() {
 }
 
 #[test]
-fn weights_in_another_file() {
+fn weights_in_an_external_file() {
     agrees_with_autograd("tinyvgg-external");
 }
 
 #[test]
-fn a_batch_fixed_at_one_is_freed() {
+fn a_batch_fixed_at_1_becomes_free() {
     agrees_with_autograd("tinyvgg-batch1");
 }
 
 #[test]
-fn depthwise_convolutions_and_batch_norm() {
+fn depthwise_convolutions_and_batch_normalisation() {
     agrees_with_autograd("tinylite");
 }
 
@@ -87,7 +74,7 @@ fn overlapping_pools_concat_and_silu() {
 }
 
 #[test]
-fn layers_have_the_names_that_people_know() {
+fn layers_have_the_names_of_their_framework() {
     let names = |model: &str| -> Vec<String> {
         dialect(model, [64, 64]).layers().iter().map(|layer| layer.name.clone()).collect()
     };

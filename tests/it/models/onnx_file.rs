@@ -1,4 +1,4 @@
-//! Reading and writing ONNX files: nothing is lost, and no bytes bring the reader down.
+//! Reading and writing ONNX files: no field is lost, and no bytes cause a panic.
 
 use bytes::Bytes;
 use camlens::graph::explain_graph;
@@ -24,7 +24,7 @@ fn golden_models() -> Vec<std::path::PathBuf> {
 }
 
 #[test]
-fn a_file_survives_the_round_trip_to_the_byte() {
+fn a_file_read_and_written_again_is_identical() {
     let fetched =
         ["models/vgg16-mri/model.onnx", "models/efficientnet-lite0/model.onnx"].map(repository);
     for path in golden_models().into_iter().chain(fetched) {
@@ -41,7 +41,7 @@ fn a_file_survives_the_round_trip_to_the_byte() {
 }
 
 #[test]
-fn fields_of_a_later_schema_are_noticed() {
+fn fields_of_a_later_schema_are_counted() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("later.onnx");
     let mut bytes =
@@ -52,7 +52,7 @@ fn fields_of_a_later_schema_are_noticed() {
     assert_eq!(OnnxFile::open(&path).expect("still an ONNX model").unknown_bytes(), 6);
 }
 
-/// A byte of a real file changed, or the file cut short.
+/// A golden file with a few bytes changed, perhaps truncated.
 fn damaged() -> impl Strategy<Value = Vec<u8>> {
     let models: Vec<Vec<u8>> = golden_models()
         .iter()
@@ -61,12 +61,12 @@ fn damaged() -> impl Strategy<Value = Vec<u8>> {
         .collect();
     let changes = proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..8);
     (prop::sample::select(models), changes, any::<prop::sample::Index>(), any::<bool>()).prop_map(
-        |(mut bytes, changes, end, cut)| {
-            for (place, value) in changes {
-                let place = place.index(bytes.len());
-                bytes[place] = value;
+        |(mut bytes, changes, end, truncate)| {
+            for (index, value) in changes {
+                let index = index.index(bytes.len());
+                bytes[index] = value;
             }
-            if cut {
+            if truncate {
                 bytes.truncate(end.index(bytes.len()));
             }
             bytes
@@ -78,7 +78,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn no_bytes_bring_the_reader_down(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
+    fn arbitrary_bytes_are_decoded_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
         let _ = decode(bytes.into());
     }
 
