@@ -1,16 +1,10 @@
-//! Score-CAM estimated from some of its passes, compared with Score-CAM from all of them, on the
-//! trained EfficientNet-Lite0.
+//! Score-CAM estimated from some of its passes by a Gaussian process, compared with Score-CAM from
+//! all of them, on the trained EfficientNet-Lite0.
 
-use camlens::engine::CancellationToken;
 use camlens::error::Kind;
-use camlens::explain::{Convention, Explanation, Method, Normalization, Options, explain};
-use image::RgbImage;
+use camlens::explain::{Convention, Explanation, Method, Normalization, Options};
 
-use crate::support::{fetched, repository};
-
-fn chelsea() -> RgbImage {
-    image::open(repository("tests/golden/images/chelsea.png")).unwrap().to_rgb8()
-}
+use crate::support::{explain_photo, fetched, photo};
 
 fn options() -> Options {
     Options {
@@ -21,6 +15,7 @@ fn options() -> Options {
     }
 }
 
+/// Pearson's correlation of two maps.
 fn correlation(a: &Explanation, b: &Explanation) -> f64 {
     let centred = |map: &Explanation| {
         let values = map.map.mapv(f64::from);
@@ -33,11 +28,8 @@ fn correlation(a: &Explanation, b: &Explanation) -> f64 {
 
 #[test]
 fn a_quarter_of_the_passes_gives_the_map_within_the_reported_confidence() {
-    let model = fetched("efficientnet-lite0");
-    let ask = |options: Options| {
-        explain(&model, &chelsea(), &options, &CancellationToken::default(), &|_, _| {})
-            .map(|mut maps| maps.remove(0))
-    };
+    let (model, chelsea) = (fetched("efficientnet-lite0"), photo("chelsea"));
+    let ask = |options: Options| explain_photo(&model, &chelsea, &options);
     let all = ask(options()).unwrap();
     assert_eq!((all.passes.masked, all.confidence), (112, None));
 

@@ -1,21 +1,20 @@
-//! Maps in blocks of channels, from end to end: small networks of inverted residuals with and
-//! without camlens's kernels.
+//! The NCHWc layout: maps whose channels are stored in blocks, throughout small networks of
+//! inverted residuals, with and without camlens's kernels.
 
-use camlens::engine::{CancellationToken, Model, ModelRegistry, PassRequest, Settings};
-use camlens::graph::explain_graph::GradientOf;
-use camlens::model::ModelFolder;
+use camlens::engine::{Model, PassRequest, Settings};
 use ndarray::Array4;
 use onnx_gradient::proto::AttributeProto;
-use prost::Message;
 use tempfile::TempDir;
 
 use crate::net::{Net, int, ints};
-use crate::support::{difference, settings};
+use crate::support::{
+    difference, load, logit_gradients, relative_difference, run, settings, write,
+};
 
-/// Largest difference of two gradients, in parts of the largest number.
+/// Largest difference of two gradients, relative to the largest value.
 const TOLERANCE: f32 = 1e-5;
 
-/// Weights that keep the size of what they are given.
+/// Weights that roughly preserve the scale of their input.
 fn scaled(n: &mut Net, dims: &[i64]) -> String {
     let inputs: i64 = dims[1..].iter().product();
     let count = dims.iter().product::<i64>();
@@ -38,7 +37,7 @@ enum Activation {
     Relu,
     HardSwish,
     Silu,
-    /// Of which the slope has a division.
+    /// Its derivative has a division.
     Softsign,
 }
 
@@ -63,7 +62,7 @@ struct Block {
     squeezes: bool,
 }
 
-/// An inverted residual, as MobileNet and EfficientNet have them.
+/// An inverted residual block, as in MobileNet and EfficientNet.
 fn inverted(n: &mut Net, x: &str, block: &Block) -> String {
     let Block { channels: [before, wide, after], kernel, stride, dilation, activation, squeezes } =
         *block;
@@ -89,8 +88,8 @@ fn inverted(n: &mut Net, x: &str, block: &Block) -> String {
     if before == after && stride == 1 { n.op("Add", &[x, &projected]) } else { projected }
 }
 
-/// The network of these blocks behind a strided convolution, with a pooling between the first and
-/// the others, which stays in the ordinary order.
+/// A strided convolution followed by these blocks. `pools` puts a max-pooling after the first
+/// block, which stays in the ordinary layout.
 fn network(blocks: &[Block], pools: bool) -> Net {
     let mut n = Net::default();
     let stem = [blocks[0].channels[0], 3, 3, 3];
@@ -114,64 +113,49 @@ fn network(blocks: &[Block], pools: bool) -> Net {
     n
 }
 
-/// The model, and the folder in which its weights lie.
-fn load(net: Net, fast_kernels: bool) -> (TempDir, Model) {
+/// The same model with and without camlens's kernels, and the folder of its weights.
+fn load_both(net: Net) -> (TempDir, [Model; 2]) {
     let folder = tempfile::tempdir().unwrap();
     let scores = net.nodes.last().unwrap().output[0].clone();
     let first = net.nodes[0].output[0].clone();
-    std::fs::write(
-        folder.path().join("model.toml"),
-        format!("file = \"model.onnx\"\ndefault_layer = \"{first}\"\n"),
-    )
-    .unwrap();
-    std::fs::write(
-        folder.path().join("model.onnx"),
-        net.model([3, 37, 29], &[&scores], 18).encode_to_vec(),
-    )
-    .unwrap();
-    let read = ModelFolder::read(folder.path()).unwrap();
-    (folder, ModelRegistry::load_one(read, &Settings { fast_kernels, ..settings() }).unwrap())
+    let model = net.model([3, 37, 29], &[&scores], 18);
+    write(folder.path(), &model, &format!("default_layer = \"{first}\"\n"));
+    let models = [true, false]
+        .map(|fast_kernels| load(folder.path(), &Settings { fast_kernels, ..settings() }).unwrap());
+    (folder, models)
 }
 
-/// Holds the gradients and scores of every layer against each other; returns how many convolutions
-/// are in blocks at the first.
-fn agree(build: impl Fn() -> Net) -> usize {
-    let ((_fast, fast), (_plain, plain)) = (load(build(), true), load(build(), false));
+/// Compares the gradients, activations and scores of every layer. Returns how many convolutions of
+/// the default layer's program use the blocked layout.
+fn assert_same_gradients(net: Net) -> usize {
+    let (_folder, [fast, plain]) = load_both(net);
     let images = Array4::from_shape_fn((2, 3, 37, 29), |(n, c, y, x)| {
         ((n * 31 + c * 17 + y * 5 + x * 3) as f32 * 0.37).sin()
     });
     for layer in plain.layers() {
         let run = |model: &Model| {
             let layer = model.layer(Some(&layer.name)).unwrap();
-            let pass = PassRequest {
-                targets: vec![1, 4],
-                gradient_of: GradientOf::Logit,
-                activation: true,
-                ..PassRequest::new(images.clone())
-            };
-            let outcome = model.run(layer, pass, &CancellationToken::default()).unwrap();
-            let mut found = outcome.gradients;
-            found.push(outcome.activation.unwrap());
-            (outcome.scores, found)
+            let pass = logit_gradients(images.clone(), &[1, 4]);
+            let output = run(model, layer, PassRequest { activation: true, ..pass });
+            let mut arrays = output.gradients;
+            arrays.push(output.activation.unwrap());
+            (output.scores, arrays)
         };
         let ((fast_scores, found), (scores, expected)) = (run(&fast), run(&plain));
-        assert!(difference(&fast_scores.into_dyn(), &scores.into_dyn()) < 1e-4);
-        for (found, expected) in found.into_iter().zip(expected) {
-            let largest =
-                expected.iter().fold(0.0_f32, |largest, number| largest.max(number.abs()));
-            assert!(largest > 0.0, "{}", layer.name);
-            let apart = difference(&found.into_dyn(), &expected.into_dyn()) / largest;
-            assert!(apart < TOLERANCE, "{}: {apart}", layer.name);
+        assert!(difference(&fast_scores, &scores) < 1e-4);
+        for (found, expected) in found.iter().zip(&expected) {
+            let difference = relative_difference(found, expected);
+            assert!(difference < TOLERANCE, "{}: {difference}", layer.name);
         }
     }
     fast.fusion_report().nchwc
 }
 
-/// The runtime keeps channels in blocks on x86: of 16 with AVX-512, of 8 without.
-const HAS_BLOCKS: bool = cfg!(target_arch = "x86_64");
+/// ONNX Runtime stores channels in blocks on x86: of 16 with AVX-512, of 8 without.
+const HAS_NCHWC: bool = cfg!(target_arch = "x86_64");
 
-/// Strided, dilated and neither, with and without a residual, a squeeze, channels that fill their
-/// blocks.
+/// Blocks that are strided, dilated, or neither; with and without a residual connection,
+/// squeeze-and-excitation, and a number of channels that fills the layout's blocks.
 fn blocks(activation: Activation, wide: i64) -> [Block; 3] {
     let block = |channels, kernel, [stride, dilation]: [i64; 2], squeezes| Block {
         channels,
@@ -189,27 +173,27 @@ fn blocks(activation: Activation, wide: i64) -> [Block; 3] {
 }
 
 #[test]
-fn gradients_of_inverted_residuals_are_the_same_in_blocks() {
+fn gradients_of_inverted_residuals_are_the_same_in_nchwc() {
     for (activation, wide) in [
         (Activation::Relu, 36),
         (Activation::HardSwish, 48),
         (Activation::HardSwish, 20),
         (Activation::Silu, 44),
     ] {
-        let laid_out = agree(|| network(&blocks(activation, wide), false));
-        assert_eq!(laid_out > 0, HAS_BLOCKS);
+        let count = assert_same_gradients(network(&blocks(activation, wide), false));
+        assert_eq!(count > 0, HAS_NCHWC);
     }
 }
 
 #[test]
-fn what_stands_between_in_the_ordinary_order_is_turned() {
-    let laid_out = agree(|| network(&blocks(Activation::HardSwish, 32), true));
-    assert_eq!(laid_out > 0, HAS_BLOCKS);
+fn an_operator_in_the_ordinary_layout_between_others_is_reordered() {
+    let count = assert_same_gradients(network(&blocks(Activation::HardSwish, 32), true));
+    assert_eq!(count > 0, HAS_NCHWC);
 }
 
 #[test]
-fn channels_that_fill_no_block_never_make_what_is_no_number() {
+fn padding_channels_of_an_incomplete_block_never_cause_nan() {
     for wide in [36, 44] {
-        agree(|| network(&blocks(Activation::Softsign, wide), false));
+        assert_same_gradients(network(&blocks(Activation::Softsign, wide), false));
     }
 }

@@ -1,15 +1,15 @@
-//! Outputs other than `[N, classes]`: a single score, axes of size 1, several outputs.
+//! Outputs other than `[N, classes]`: one score, extra axes of size 1, several outputs.
 
-use camlens::engine::{CancellationToken, Model, PassRequest};
+use camlens::engine::{CancellationToken, Model, PassOutput, PassRequest};
 use camlens::error::{Kind, Result};
 use camlens::graph::explain_graph::GradientOf;
 use camlens::graph::head::OutputActivation;
 use ndarray::Array4;
 
 use crate::net::Net;
-use crate::support::written;
+use crate::support::{logit_gradients, run_default, sine_pattern, written};
 
-/// A classifier with `columns` scores; `end` computes the outputs from the scores `[N, columns]`.
+/// A classifier with `columns` scores. `end` makes the outputs from the scores `[N, columns]`.
 fn load(
     columns: i64,
     end: impl FnOnce(&mut Net, &str) -> Vec<String>,
@@ -27,21 +27,17 @@ fn load(
     written(&net.model([3, 8, 8], &outputs, 18), manifest)
 }
 
-fn image() -> Array4<f32> {
-    Array4::from_shape_fn((1, 3, 8, 8), |(_, c, y, x)| ((c * 64 + y * 8 + x) as f32 * 0.37).sin())
+fn forward(model: &Model) -> PassOutput {
+    model.forward(sine_pattern(0.37), &CancellationToken::default()).unwrap()
 }
 
-fn gradient(model: &Model, target: usize, gradient_of: GradientOf) -> Array4<f32> {
-    let pass = PassRequest { targets: vec![target], gradient_of, ..PassRequest::new(image()) };
-    model
-        .run(model.default_layer(), pass, &CancellationToken::default())
-        .unwrap()
-        .gradients
-        .remove(0)
+fn gradient(model: &Model, class: usize, gradient_of: GradientOf) -> Array4<f32> {
+    let pass = logit_gradients(sine_pattern(0.37), &[class]);
+    run_default(model, PassRequest { gradient_of, ..pass }).gradients.remove(0)
 }
 
 #[test]
-fn a_single_score_stands_for_two_classes() {
+fn one_score_means_two_classes() {
     for with_sigmoid in [true, false] {
         let end = |net: &mut Net, scores: &str| {
             vec![if with_sigmoid { net.op("Sigmoid", &[scores]) } else { scores.to_owned() }]
@@ -49,54 +45,49 @@ fn a_single_score_stands_for_two_classes() {
         let model = load(1, end, "").unwrap();
         assert_eq!((model.classes(), model.output_activation()), (2, OutputActivation::Sigmoid));
         assert_eq!(model.labels().all(), ["negative", "positive"]);
-        let outcome = model.forward(image(), &CancellationToken::default()).unwrap();
-        let (scores, chances) = (outcome.scores.row(0), outcome.probabilities.row(0));
+        let output = forward(&model);
+        let (scores, probabilities) = (output.scores.row(0), output.probabilities.row(0));
         assert_eq!(scores[0], -scores[1]);
-        assert!((chances[0] + chances[1] - 1.0).abs() < 1e-6);
-        // The gradient of the negative class is that of the positive class times −1.
-        for wanted in [GradientOf::Logit, GradientOf::Probability] {
-            assert_eq!(gradient(&model, 0, wanted), -gradient(&model, 1, wanted));
+        assert!((probabilities[0] + probabilities[1] - 1.0).abs() < 1e-6);
+        // Evidence for one class is evidence against the other.
+        for gradient_of in [GradientOf::Logit, GradientOf::Probability] {
+            assert_eq!(gradient(&model, 0, gradient_of), -gradient(&model, 1, gradient_of));
         }
         // σ′ = σ(1 − σ).
-        let slope =
+        let derivative = probabilities[0] * probabilities[1];
+        let ratio =
             gradient(&model, 1, GradientOf::Probability) / gradient(&model, 1, GradientOf::Logit);
-        assert!(
-            slope.iter().all(|slope| (slope - chances[0] * chances[1]).abs() < 1e-6),
-            "{slope}"
-        );
+        assert!(ratio.iter().all(|ratio| (ratio - derivative).abs() < 1e-6), "{ratio}");
     }
 }
 
 #[test]
-fn a_single_probability_without_a_logit_has_its_complement_as_the_other_class() {
+fn one_probability_without_a_logit_means_two_classes() {
     let end = |net: &mut Net, scores: &str| {
         let (low, high) = (net.float(0.0), net.float(1.0));
         vec![net.op("Clip", &[scores, &low, &high])]
     };
     let model = load(1, end, "[output]\nkind = \"probabilities\"\n").unwrap();
     assert_eq!((model.classes(), model.output_activation()), (2, OutputActivation::Unknown));
-    let outcome = model.forward(image(), &CancellationToken::default()).unwrap();
-    assert_eq!(outcome.probabilities[[0, 0]], 1.0 - outcome.probabilities[[0, 1]]);
+    let output = forward(&model);
+    assert_eq!(output.probabilities[[0, 0]], 1.0 - output.probabilities[[0, 1]]);
 }
 
 #[test]
-fn scores_may_have_axes_of_size_1_or_no_batch_axis() {
-    let places: [&[i64]; 3] = [&[-1, 5, 1, 1], &[-1, 1, 5], &[-1, 5]];
+fn extra_axes_of_size_1_do_not_matter() {
+    let shapes: [&[i64]; 3] = [&[-1, 5, 1, 1], &[-1, 1, 5], &[-1, 5]];
     let mut found = Vec::new();
-    for sizes in places {
+    for sizes in shapes {
         let end = |net: &mut Net, scores: &str| {
             let shape = net.ints(sizes);
             vec![net.op("Reshape", &[scores, &shape])]
         };
         let model = load(5, end, "").unwrap();
         assert_eq!(model.classes(), 5, "{sizes:?}");
-        found.push((
-            model.forward(image(), &CancellationToken::default()).unwrap().scores,
-            gradient(&model, 3, GradientOf::Logit),
-        ));
+        found.push((forward(&model).scores, gradient(&model, 3, GradientOf::Logit)));
     }
     assert!(found.iter().all(|one| *one == found[2]));
-    // A single score for each image, without a class axis.
+    // One score per image, without an axis for classes.
     let end = |net: &mut Net, scores: &str| {
         let axes = net.ints(&[1]);
         vec![net.op("Squeeze", &[scores, &axes])]
@@ -112,7 +103,7 @@ fn the_manifest_chooses_among_several_outputs() {
         let weight = net.weights(&[6, 4]);
         vec![grid, scores.to_owned(), net.op("MatMul", &[scores, &weight])]
     };
-    // The first holds no scores, and the third is computed from the second.
+    // The first output holds no list of scores, and the third is computed from the second.
     let model = load(6, end, "").unwrap();
     assert_eq!(model.classes(), 4);
     assert_eq!(model.other_outputs().len(), 2);
@@ -122,7 +113,7 @@ fn the_manifest_chooses_among_several_outputs() {
 }
 
 #[test]
-fn an_output_in_a_sequence_is_found() {
+fn the_elements_of_a_sequence_are_outputs() {
     let end = |net: &mut Net, scores: &str| {
         let doubled = net.op("Add", &[scores, scores]);
         vec![net.op("SequenceConstruct", &[&doubled, scores])]
@@ -132,7 +123,7 @@ fn an_output_in_a_sequence_is_found() {
 }
 
 #[test]
-fn an_output_of_maps_is_refused() {
+fn a_model_whose_only_output_holds_maps_is_refused() {
     let end = |net: &mut Net, scores: &str| {
         let shape = net.ints(&[-1, 3, 2]);
         vec![net.op("Reshape", &[scores, &shape])]

@@ -1,36 +1,29 @@
-//! camlens's own kernels against ONNX Runtime's, through the engine: the same model with and
+//! camlens's own kernels compared with ONNX Runtime's, through the engine: the same model with and
 //! without them.
 
-use camlens::engine::{CancellationToken, Model, ModelRegistry, Settings};
-use camlens::explain::{Method, Normalization, Options, explain};
-use camlens::model::ModelFolder;
+use camlens::engine::{Model, Settings};
+use camlens::explain::{Explanation, Method, Normalization, Options};
 use image::RgbImage;
 use onnx_gradient::proto::{
     AttributeProto, Dimension, DimensionValue, GraphProto, ModelProto, NodeProto,
     OperatorSetIdProto, TensorProto, TensorShapeProto, TensorType, TypeProto, TypeValue,
     ValueInfoProto,
 };
-use prost::Message;
 
-use crate::support::{difference, repository, settings};
+use crate::support::{difference, explain_photo, fetched_with, load, photo, settings, write};
 
 /// Largest difference of two maps in 0..1.
 const TOLERANCE: f32 = 1e-4;
 
-fn model(id: &str, fast_kernels: bool) -> Model {
-    let folder = ModelFolder::read(&repository("models").join(id)).unwrap();
-    ModelRegistry::load_one(folder, &Settings { fast_kernels, ..settings() }).unwrap()
+fn with_kernels(fast_kernels: bool) -> Settings {
+    Settings { fast_kernels, ..settings() }
 }
 
-fn picture(name: &str) -> RgbImage {
-    image::open(repository("tests/golden/images").join(name)).unwrap().to_rgb8()
-}
-
-/// Holds maps of a layer against each other: three methods, the masked passes by a few channels,
-/// and the most probable class that something speaks for.
-fn agree(fast: &Model, plain: &Model, layer: &str, image: &RgbImage) {
+/// Compares maps of a layer by three methods. Score-CAM uses a few channels only. The class is the
+/// most probable one whose map is not empty.
+fn assert_same_maps(fast: &Model, plain: &Model, layer: &str, image: &RgbImage) {
     for method in Method::ARTICLE {
-        let map = |model: &Model, class: Option<usize>| {
+        let map = |model: &Model, class: Option<usize>| -> Explanation {
             let options = Options {
                 method,
                 layer: Some(layer.into()),
@@ -39,43 +32,36 @@ fn agree(fast: &Model, plain: &Model, layer: &str, image: &RgbImage) {
                 normalize: Some(Normalization::Max),
                 ..Options::default()
             };
-            explain(model, image, &options, &CancellationToken::default(), &|_, _| {})
-                .unwrap()
-                .remove(0)
+            explain_photo(model, image, &options).unwrap()
         };
         let probable = map(plain, None).predictions.into_iter().map(|prediction| prediction.index);
         let found =
             probable.map(|class| (class, map(plain, Some(class)))).find(|(_, map)| !map.empty);
         let (class, plain) = found.unwrap();
-        let difference = difference(&map(fast, Some(class)).map.into_dyn(), &plain.map.into_dyn());
+        let difference = difference(&map(fast, Some(class)).map, &plain.map);
         assert!(difference <= TOLERANCE, "{layer}, {method}: {difference}");
     }
 }
 
 #[test]
-fn vgg16_is_explained_the_same_at_three_depths() {
-    let (fast, plain) = (model("vgg16-mri", true), model("vgg16-mri", false));
+fn vgg16_has_the_same_maps_at_three_depths() {
+    let [fast, plain] = [true, false].map(|fast| fetched_with("vgg16-mri", &with_kernels(fast)));
     assert_eq!(fast.fusion_report().conv_chains, [13]);
     assert!(plain.fusion_report().conv_chains.is_empty());
-    let image = picture("chelsea.png");
+    let image = photo("chelsea");
     for layer in ["block5_conv3", "block4_conv3", "block3_conv3"] {
-        agree(&fast, &plain, layer, &image);
+        assert_same_maps(&fast, &plain, layer, &image);
     }
 }
 
-/// What is left out changes nothing: the same convolutions over every place give the same map.
+/// Skipping zeros changes nothing: the same convolutions over every position give the same map.
 #[test]
-fn a_masked_pass_is_the_same_with_and_without_its_zeros() {
-    let folder = || ModelFolder::read(&repository("models").join("vgg16-mri")).unwrap();
-    let load = |skip_zeros| {
-        ModelRegistry::load_one(folder(), &Settings { skip_zeros, ..settings() }).unwrap()
-    };
-    let (skipping, naive) = (load(true), load(false));
-    for (name, layer) in [
-        ("chelsea.png", "block5_conv3"),
-        ("chelsea.png", "block3_conv3"),
-        ("phantom.png", "block4_conv3"),
-    ] {
+fn masked_passes_give_the_same_map_whether_zeros_are_skipped_or_not() {
+    let [skipping, complete] = [true, false]
+        .map(|skip_zeros| fetched_with("vgg16-mri", &Settings { skip_zeros, ..settings() }));
+    for (name, layer) in
+        [("chelsea", "block5_conv3"), ("chelsea", "block3_conv3"), ("phantom", "block4_conv3")]
+    {
         let options = Options {
             method: Method::ScoreCam,
             layer: Some(layer.into()),
@@ -83,26 +69,22 @@ fn a_masked_pass_is_the_same_with_and_without_its_zeros() {
             normalize: Some(Normalization::Max),
             ..Options::default()
         };
-        let map = |model| {
-            explain(model, &picture(name), &options, &CancellationToken::default(), &|_, _| {})
-                .unwrap()
-                .remove(0)
-                .map
-        };
-        let (planned, whole) = (map(&skipping), map(&naive));
-        assert!(whole.iter().any(|&value| value > 0.5));
-        let difference = difference(&planned.into_dyn(), &whole.into_dyn());
+        let map = |model| explain_photo(model, &photo(name), &options).unwrap().map;
+        let (found, expected) = (map(&skipping), map(&complete));
+        assert!(expected.iter().any(|&value| value > 0.5));
+        let difference = difference(&found, &expected);
         assert!(difference <= 1e-5, "{name}, {layer}: {difference}");
     }
 }
 
 #[test]
-fn a_model_without_such_convolutions_keeps_its_own() {
-    assert!(model("efficientnet-lite0", true).fusion_report().conv_chains.is_empty());
+fn a_model_without_chains_of_convolutions_gets_none() {
+    let model = fetched_with("efficientnet-lite0", &with_kernels(true));
+    assert!(model.fusion_report().conv_chains.is_empty());
 }
 
-/// A block of a ResNet behind a strided convolution, and a large head whose matrix lies as Keras
-/// writes it, or as PyTorch does.
+/// A strided convolution, a ResNet block, and a large head whose matrix has Keras's layout or
+/// PyTorch's.
 fn residual(as_keras: bool) -> ModelProto {
     let weights = |name: &str, dims: &[i64]| {
         let inputs: i64 = dims[1..].iter().product();
@@ -183,20 +165,16 @@ fn residual(as_keras: bool) -> ModelProto {
 }
 
 #[test]
-fn a_residual_block_and_a_large_head_are_explained_the_same() {
+fn a_residual_block_and_a_large_head_have_the_same_maps() {
     for as_keras in [false, true] {
         let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join("model.onnx"), residual(as_keras).encode_to_vec())
-            .unwrap();
-        let load = |fast_kernels: bool| {
-            let folder = ModelFolder::read(folder.path()).unwrap();
-            ModelRegistry::load_one(folder, &Settings { fast_kernels, ..settings() }).unwrap()
-        };
-        let (fast, plain) = (load(true), load(false));
+        write(folder.path(), &residual(as_keras), "");
+        let [fast, plain] =
+            [true, false].map(|fast| load(folder.path(), &with_kernels(fast)).unwrap());
         for layer in ["r0", "r1", "r2"] {
-            agree(&fast, &plain, layer, &picture("chelsea.png"));
+            assert_same_maps(&fast, &plain, layer, &photo("chelsea"));
         }
-        // The head's matrix is read once forwards and once backwards.
+        // The head's matrix is used once in the forward pass and once in the backward pass.
         let fused = fast.fusion_report();
         assert_eq!((fused.conv_chains, fused.gemv), (vec![2], 2));
     }

@@ -5,46 +5,27 @@
 
 use std::sync::LazyLock;
 
-use camlens::engine::{CancellationToken, Model};
-use camlens::explain::{Convention, Explanation, Method, Options, explain_input};
-use ndarray::{Array1, Array3, Array4, ArrayD, Axis};
+use camlens::engine::Model;
+use camlens::explain::{Convention, Explanation, Method, Options};
+use ndarray::Array1;
 
-use crate::support::{Golden, difference, fetched};
-
-const TOLERANCE: f32 = 1e-4;
+use super::TOLERANCE;
+use crate::support::{self, Golden, difference, fetched};
 
 static MODEL: LazyLock<Model> = LazyLock::new(|| fetched("vgg16-mri"));
 
-fn explain(golden: &mut Golden, options: Options) -> Explanation {
-    let pixels: Array3<u8> = golden.get("input_u8");
-    let input: Array4<f32> = pixels.mapv(|value| f32::from(value) / 255.0).insert_axis(Axis(0));
-    let methods = [options.method];
-    let mut maps = explain_input(
-        &MODEL,
-        &input,
-        &methods,
-        &options,
-        &CancellationToken::default(),
-        &|_, _| {},
-    )
-    .expect("a map");
-    maps.remove(0)
+fn explain(golden: &mut Golden, options: &Options) -> Explanation {
+    support::explain(&MODEL, &golden.vgg16_mri_input(), options)
 }
 
 fn options(method: Method, convention: Convention) -> Options {
     Options { method, convention, ..Options::default() }
 }
 
-fn agrees(golden: &mut Golden, options: Options, key: &str) {
+fn agrees(golden: &mut Golden, options: &Options, key: &str) {
     let found = explain(golden, options);
-    let expected: ArrayD<f32> = golden.get(key);
-    let difference = difference(&found.map.into_dyn(), &expected);
+    let difference = difference(&found.map, &golden.get(key));
     assert!(difference <= TOLERANCE, "{key} differs by {difference}");
-}
-
-fn other(golden: &mut Golden) -> Option<String> {
-    let class: Array1<i64> = golden.get("other");
-    Some(class[0].to_string())
 }
 
 #[test]
@@ -61,7 +42,7 @@ fn grad_cam_agrees_with_autograd_at_every_layer() {
                 layer: Some(layer.name.clone()),
                 ..options(Method::GradCam, Convention::Paper)
             };
-            agrees(&mut golden, options, &key);
+            agrees(&mut golden, &options, &key);
             checked += 1;
         }
         // The phantom's golden file omits maps larger than 60 × 60.
@@ -74,34 +55,31 @@ fn the_paper_s_grad_cam_plus_plus_agrees_with_autograd() {
     for image in ["chelsea", "phantom"] {
         let mut golden = Golden::open(&format!("vgg16-mri/torch_{image}.npz"));
         let paper = options(Method::GradCamPlusPlus, Convention::Paper);
-        agrees(&mut golden, paper.clone(), "gradcam++|block5_conv3");
+        agrees(&mut golden, &paper, "gradcam++|block5_conv3");
         let earlier = Options { layer: Some("block3_conv3".into()), ..paper.clone() };
-        agrees(&mut golden, earlier, "gradcam++|block3_conv3");
-        let target = other(&mut golden);
-        agrees(
-            &mut golden,
-            Options { target: target.clone(), ..paper },
-            "gradcam++_other|block5_conv3",
-        );
+        agrees(&mut golden, &earlier, "gradcam++|block3_conv3");
+        let target = golden.class("other");
+        let other = Options { target: target.clone(), ..paper };
+        agrees(&mut golden, &other, "gradcam++_other|block5_conv3");
         let grad_cam = Options { target, ..options(Method::GradCam, Convention::Paper) };
-        agrees(&mut golden, grad_cam, "gradcam_other|block5_conv3");
+        agrees(&mut golden, &grad_cam, "gradcam_other|block5_conv3");
     }
 }
 
 #[test]
 fn the_paper_s_score_cam_agrees_with_its_authors_code() {
     let mut golden = Golden::open("vgg16-mri/torch_chelsea.npz");
-    agrees(&mut golden, options(Method::ScoreCam, Convention::Paper), "scorecam|block5_conv3");
+    agrees(&mut golden, &options(Method::ScoreCam, Convention::Paper), "scorecam|block5_conv3");
 }
 
 #[test]
 fn the_article_s_grad_cam_agrees_with_its_code() {
     for image in ["chelsea", "phantom"] {
         let mut golden = Golden::open(&format!("vgg16-mri/article_{image}.npz"));
-        let target = other(&mut golden);
+        let target = golden.class("other");
         let article = options(Method::GradCam, Convention::Article);
-        agrees(&mut golden, article.clone(), "gradcam|block5_conv3");
-        agrees(&mut golden, Options { target, ..article }, "gradcam_other|block5_conv3");
+        agrees(&mut golden, &article, "gradcam|block5_conv3");
+        agrees(&mut golden, &Options { target, ..article }, "gradcam_other|block5_conv3");
     }
 }
 
@@ -110,10 +88,10 @@ fn the_article_s_grad_cam_agrees_with_its_code() {
 #[test]
 fn the_article_s_grad_cam_plus_plus_agrees_with_its_code() {
     let mut golden = Golden::open("vgg16-mri/article_chelsea.npz");
-    let target = other(&mut golden);
+    let target = golden.class("other");
     let article = options(Method::GradCamPlusPlus, Convention::Article);
-    agrees(&mut golden, article.clone(), "gradcam++|block5_conv3");
-    agrees(&mut golden, Options { target, ..article }, "gradcam++_other|block5_conv3");
+    agrees(&mut golden, &article, "gradcam++|block5_conv3");
+    agrees(&mut golden, &Options { target, ..article }, "gradcam++_other|block5_conv3");
 }
 
 #[test]
@@ -121,8 +99,8 @@ fn the_article_s_score_cam_agrees_with_its_code() {
     let mut golden = Golden::open("vgg16-mri/article_chelsea.npz");
     let article = options(Method::ScoreCam, Convention::Article);
     let limited = Options { max_channels: Some(64), ..article.clone() };
-    agrees(&mut golden, limited, "scorecam_max64|block5_conv3");
-    agrees(&mut golden, article, "scorecam|block5_conv3");
+    agrees(&mut golden, &limited, "scorecam_max64|block5_conv3");
+    agrees(&mut golden, &article, "scorecam|block5_conv3");
 }
 
 #[test]
@@ -131,11 +109,8 @@ fn pytorch_grad_cam_s_gradient_methods_agree_with_the_library() {
         let mut golden = Golden::open(&format!("vgg16-mri/torch_{image}.npz"));
         for (method, name) in [(Method::GradCam, "gradcam"), (Method::GradCamPlusPlus, "gradcam++")]
         {
-            agrees(
-                &mut golden,
-                options(method, Convention::PytorchGradCam),
-                &format!("pgc|{name}|layer"),
-            );
+            let options = options(method, Convention::PytorchGradCam);
+            agrees(&mut golden, &options, &format!("pgc|{name}|layer"));
         }
     }
 }
@@ -143,8 +118,8 @@ fn pytorch_grad_cam_s_gradient_methods_agree_with_the_library() {
 #[test]
 fn pytorch_grad_cam_s_score_cam_agrees_with_the_library() {
     let mut golden = Golden::open("vgg16-mri/torch_chelsea.npz");
-    let found = explain(&mut golden, options(Method::ScoreCam, Convention::PytorchGradCam));
-    let difference = difference(&found.map.into_dyn(), &golden.get("pgc|scorecam|layer"));
+    let found = explain(&mut golden, &options(Method::ScoreCam, Convention::PytorchGradCam));
+    let difference = difference(&found.map, &golden.get("pgc|scorecam|layer"));
     assert!(difference <= TOLERANCE, "differs by {difference}");
     // Channels of zeros share one pass.
     assert_eq!(found.passes.masked + found.passes.skipped, 512);
@@ -154,8 +129,8 @@ fn pytorch_grad_cam_s_score_cam_agrees_with_the_library() {
 #[test]
 fn predictions_agree_with_torch() {
     let mut golden = Golden::open("vgg16-mri/torch_chelsea.npz");
-    let found =
-        explain(&mut golden, Options { top_k: 4, ..options(Method::GradCam, Convention::Paper) });
+    let options = Options { top_k: 4, ..options(Method::GradCam, Convention::Paper) };
+    let found = explain(&mut golden, &options);
     let (logits, probabilities): (Array1<f32>, Array1<f32>) =
         (golden.get("logits"), golden.get("probabilities"));
     assert_eq!(found.predictions.len(), 4);
