@@ -15,6 +15,7 @@
 //! [`model`] (what a model folder says) and [`picture`] (decode, resize, colour) are used from
 //! above.
 
+pub mod app;
 pub mod cli;
 pub mod config;
 pub mod engine;

@@ -7,38 +7,6 @@
 
 use ndarray::{Array1, ArrayView1, ArrayView2};
 
-use super::names::names;
-use crate::error::{Error, Kind, Result};
-use crate::model::Labels;
-
-/// Classes that one request may name.
-pub const MOST_TARGETS: usize = 10;
-
-/// The classes that an option names, by index or exact label, with commas between them:
-/// `281,Egyptian cat`.
-///
-/// # Errors
-/// [`Kind::Option`] where there are too many, one stands twice or a place is empty, and those of
-/// [`Labels::resolve`].
-pub fn targets(labels: &Labels, classes: usize, asked: &str) -> Result<Vec<usize>> {
-    let invalid = |detail: String| Err(Error::new(Kind::Option, detail).about("target"));
-    let mut targets = Vec::new();
-    for name in names(asked, |name| labels.find(name).is_some()) {
-        if name.is_empty() {
-            return invalid("option 'target' has an empty place between its commas".into());
-        }
-        if targets.len() == MOST_TARGETS {
-            return invalid(format!("option 'target' takes {MOST_TARGETS} classes at most"));
-        }
-        let class = labels.resolve(name, classes)?;
-        if targets.contains(&class) {
-            return invalid(format!("option 'target' names class {class} twice"));
-        }
-        targets.push(class);
-    }
-    Ok(targets)
-}
-
 /// `s_target`, or `s_target − s_contrast`, or the negative of either.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ClassTarget {
@@ -75,29 +43,6 @@ impl ClassTarget {
 mod tests {
     use super::*;
     use ndarray::array;
-
-    #[test]
-    fn several_classes_are_named_with_commas() {
-        let labels: Labels =
-            ["tench, Tinca tinca", "cat", "dog"].map(str::to_owned).into_iter().collect();
-        let of = |asked: &str| targets(&labels, 3, asked).map_err(|error| error.to_string());
-        assert_eq!(of("dog"), Ok(vec![2]));
-        assert_eq!(of("2, tench, Tinca tinca,cat"), Ok(vec![2, 0, 1]));
-        assert_eq!(of("cat,1").unwrap_err(), "option 'target' names class 1 twice");
-        assert_eq!(
-            of("cat,,dog").unwrap_err(),
-            "option 'target' has an empty place between its commas"
-        );
-        assert_eq!(
-            of("cat,tench").unwrap_err(),
-            "there is no class with the label 'tench'; near it: 'tench, Tinca tinca'"
-        );
-        assert_eq!(of("cat,3").unwrap_err(), "there is no class 3; the model has classes 0 to 2");
-        let many = (0..11).map(|class| class.to_string()).collect::<Vec<_>>().join(",");
-        let refused = targets(&labels, 20, &many).unwrap_err();
-        assert_eq!((refused.kind(), refused.option()), (Kind::Option, Some("target")));
-        assert_eq!(refused.to_string(), "option 'target' takes 10 classes at most");
-    }
 
     #[test]
     fn a_goal_is_a_signed_difference_of_scores() {

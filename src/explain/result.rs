@@ -73,7 +73,7 @@ impl Add for Timing {
 }
 
 /// How long ago that was, in milliseconds.
-pub(super) fn ms_since(started: Instant) -> f64 {
+pub(crate) fn ms_since(started: Instant) -> f64 {
     started.elapsed().as_secs_f64() * 1e3
 }
 

@@ -38,21 +38,21 @@ pub struct MethodContext<'a> {
     pub score: ScoreKind,
     /// What was asked for.
     pub options: &'a Options,
-    pub(super) method: Method,
-    pub(super) model: &'a Model,
-    pub(super) layer: &'a Layer,
+    pub(crate) method: Method,
+    pub(crate) model: &'a Model,
+    pub(crate) layer: &'a Layer,
     /// What the tail reads besides the activation.
-    pub(super) side_inputs: &'a [ArrayD<f32>],
-    pub(super) input: &'a Array4<f32>,
-    pub(super) cancel: &'a CancellationToken,
-    pub(super) watch: &'a dyn ProgressObserver,
+    pub(crate) side_inputs: &'a [ArrayD<f32>],
+    pub(crate) input: &'a Array4<f32>,
+    pub(crate) cancel: &'a CancellationToken,
+    pub(crate) watch: &'a dyn ProgressObserver,
     /// Makes an answer of a map, for whoever watches.
-    pub(super) finish: &'a dyn Fn(Array2<f32>, &ClassTarget, Passes) -> Explanation,
+    pub(crate) finish: &'a dyn Fn(Array2<f32>, &ClassTarget, Passes) -> Explanation,
     /// The goal that unfinished maps are of, in a method that takes them one by one.
-    pub(super) shown: Cell<usize>,
-    pub(super) passes: Cell<Passes>,
+    pub(crate) shown: Cell<usize>,
+    pub(crate) passes: Cell<Passes>,
     /// How far to trust the maps, where they are estimates: one for each goal, in their order.
-    pub(super) confidences: RefCell<Vec<Confidence>>,
+    pub(crate) confidences: RefCell<Vec<Confidence>>,
 }
 
 impl MethodContext<'_> {
@@ -298,7 +298,7 @@ impl MethodContext<'_> {
 ///
 /// # Errors
 /// A fault, where the pass was asked for none.
-pub(super) fn gradients<'o>(
+pub(crate) fn gradients<'o>(
     outcome: &'o PassOutput,
     goals: &[ClassTarget],
 ) -> Result<Vec<CowArray<'o, f32, Ix3>>> {
@@ -310,7 +310,7 @@ pub(super) fn gradients<'o>(
 }
 
 /// The first image's part of a pass's array.
-pub(super) fn first<'a>(
+pub(crate) fn first<'a>(
     array: Option<&'a Array4<f32>>,
     what: &'static str,
 ) -> Result<ArrayView3<'a, f32>> {

@@ -11,10 +11,11 @@ use ndarray::{Axis, stack};
 use super::answer::{self, Answer, ImageSize, TimingMs};
 use super::options::{Endpoint, Output, Question, Rendering, Size};
 use super::render;
+use crate::app;
 use crate::engine::{CancellationToken, Model};
 use crate::error::{Error, Kind, Result};
 use crate::explain::options::Method;
-use crate::explain::{self, Explanation, ProgressObserver};
+use crate::explain::{Explanation, ProgressObserver};
 use crate::picture::decode::{Limits, decode};
 use crate::picture::encode::{png, png_gray};
 use crate::picture::overlay::{gray, heatmap};
@@ -77,7 +78,7 @@ impl Job<'_> {
     fn refuse(&self, endpoint: Endpoint, limits: Limits) -> Result<()> {
         let refuse =
             |option: &str, detail: String| Err(Error::new(Kind::Option, detail).about(option));
-        let classes = explain::targets(self.model, &self.question.explain)?.len().max(1);
+        let classes = app::targets(self.model, &self.question.explain)?.len().max(1);
         let Rendering { output, size, .. } = self.question.rendering;
         if classes > 1 && endpoint == Endpoint::Compare {
             return refuse(
@@ -120,7 +121,7 @@ impl Job<'_> {
     fn explain(&self) -> Result<Answer> {
         let Self { model, image, .. } = self;
         let asked = &self.question.explain;
-        let explanations = explain::explain(model, image, asked, self.cancel, self)?;
+        let explanations = app::explain(model, image, asked, self.cancel, self)?;
         self.cancel.check()?;
         match explanations.as_slice() {
             [one] => self.one_map(one),
@@ -180,7 +181,7 @@ impl Job<'_> {
     fn compare(&self) -> Result<Answer> {
         let Self { model, image, question, .. } = self;
         let Question { methods, explain: asked, rendering, .. } = question;
-        let explanations = explain::compare(model, image, methods, asked, self.cancel, self)?;
+        let explanations = app::compare(model, image, methods, asked, self.cancel, self)?;
         self.cancel.check()?;
         let started = Instant::now();
         if rendering.output == Output::Json {
@@ -195,7 +196,7 @@ impl Job<'_> {
 
     fn predict(&self) -> Result<Answer> {
         let top_k = self.question.explain.top_k;
-        let predictions = explain::predict(self.model, &self.image, top_k, self.cancel)?;
+        let predictions = app::predict(self.model, &self.image, top_k, self.cancel)?;
         let timing = TimingMs {
             decode: self.decode_ms + predictions.timing.preprocess_ms,
             forward: predictions.timing.forward_ms,

@@ -2,9 +2,10 @@
 
 use std::cell::Cell;
 
+use camlens::app::explain_input;
 use camlens::engine::{CancellationToken, MaskedInput, Model, Settings, masked_passes};
 use camlens::explain::options::{Convention, Method, Options};
-use camlens::explain::{Explanation, Passes, explain_input};
+use camlens::explain::{Explanation, Passes};
 use ndarray::Array4;
 
 use crate::support::{dialect, dialect_with, settings};

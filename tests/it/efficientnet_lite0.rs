@@ -3,8 +3,8 @@
 
 use std::sync::LazyLock;
 
+use camlens::app::explain_input;
 use camlens::engine::{CancellationToken, Model, PassRequest};
-use camlens::explain::explain_input;
 use camlens::explain::options::{Convention, Method, Options};
 use camlens::graph::explain_graph::GradientOf;
 use image::RgbImage;

@@ -4,10 +4,11 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use camlens::app::explain_input;
 use camlens::engine::{CancellationToken, PassRequest, Reason};
 use camlens::error::Kind;
 use camlens::explain::options::{Method, Normalize, Options};
-use camlens::explain::{Explanation, ProgressObserver, explain_input};
+use camlens::explain::{Explanation, ProgressObserver};
 use camlens::graph::explain_graph::GradientOf;
 use ndarray::{Array4, Axis, concatenate};
 

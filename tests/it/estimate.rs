@@ -1,10 +1,11 @@
 //! Score-CAM from some of its passes, held against Score-CAM from all of them, on the real
 //! EfficientNet-Lite0.
 
+use camlens::app::explain;
 use camlens::engine::CancellationToken;
 use camlens::error::Kind;
+use camlens::explain::Explanation;
 use camlens::explain::options::{Convention, Method, Normalize, Options};
-use camlens::explain::{Explanation, explain};
 use image::RgbImage;
 
 use crate::support::{fetched, repository};

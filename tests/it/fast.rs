@@ -1,8 +1,8 @@
 //! camlens's own kernels against ONNX Runtime's, through the engine: the same model with and
 //! without them.
 
+use camlens::app::explain;
 use camlens::engine::{CancellationToken, Model, ModelRegistry, Settings};
-use camlens::explain::explain;
 use camlens::explain::options::{Method, Normalize, Options};
 use camlens::model::ModelFolder;
 use image::RgbImage;

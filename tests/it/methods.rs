@@ -1,10 +1,11 @@
 //! The methods beyond the article's three, against the libraries' own code:
 //! `scripts/golden/methods_torch.py` made the arrays.
 
+use camlens::app::explain_input;
 use camlens::engine::{CancellationToken, Model, ModelRegistry, PassRequest};
 use camlens::error::Kind;
+use camlens::explain::Explanation;
 use camlens::explain::options::{Choice, Convention, Method, Normalize, Options};
-use camlens::explain::{Explanation, explain_input};
 use camlens::graph::explain_graph::GradientOf;
 use camlens::model::ModelFolder;
 use camlens::model::onnx_file::OnnxFile;

@@ -5,9 +5,10 @@
 
 use std::sync::LazyLock;
 
+use camlens::app::explain_input;
 use camlens::engine::{CancellationToken, Model};
+use camlens::explain::Explanation;
 use camlens::explain::options::{Convention, Method, Options};
-use camlens::explain::{Explanation, explain_input};
 use ndarray::{Array1, Array3, Array4, ArrayD, Axis};
 
 use crate::support::{Golden, difference, fetched};

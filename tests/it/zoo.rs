@@ -4,8 +4,8 @@
 
 use std::path::PathBuf;
 
+use camlens::app::explain_input;
 use camlens::engine::{CancellationToken, Model, ModelRegistry, PassRequest};
-use camlens::explain::explain_input;
 use camlens::explain::options::{Convention, Method, Options};
 use camlens::graph::explain_graph::GradientOf;
 use camlens::graph::layers::{Layer, Layout};

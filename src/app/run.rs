@@ -5,15 +5,15 @@ use std::time::Instant;
 use image::RgbImage;
 use ndarray::Array4;
 
-use super::fusion::{self, MOST_LAYERS};
+use super::comma_list::split;
 use super::job::{Job, Request, finish};
-use super::names::names;
-use super::normalize::Finish;
-use super::options::{Method, Options};
-use super::result::{Explanation, Timing, ms_since};
-use super::watch::ProgressObserver;
 use crate::engine::{CancellationToken, Model, PassOutput, PassRequest};
 use crate::error::{Error, Kind, Result};
+use crate::explain::fusion::{self, MOST_LAYERS};
+use crate::explain::normalize::Finish;
+use crate::explain::options::{Method, Options};
+use crate::explain::result::{Explanation, Timing, ms_since};
+use crate::explain::ProgressObserver;
 use crate::graph::explain_graph::GradientOf;
 use crate::graph::layers::Layer;
 
@@ -181,7 +181,7 @@ fn layers<'a>(model: &'a Model, options: &Options) -> Result<Vec<&'a Layer>> {
     let Some(asked) = &options.layer else { return Ok(vec![model.default_layer()]) };
     let invalid = |detail: String| Err(Error::new(Kind::Option, detail).about("layer"));
     let mut layers: Vec<&Layer> = Vec::new();
-    for name in names(asked, |name| model.layer(Some(name)).is_ok()) {
+    for name in split(asked, |name| model.layer(Some(name)).is_ok()) {
         if name.is_empty() {
             return invalid("option 'layer' has an empty place between its commas".into());
         }

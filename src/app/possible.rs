@@ -1,9 +1,9 @@
 //! What can be asked of a method on a layer of a model, told before any pass runs.
 
 use super::job::Job;
-use super::methods::{METHODS, MethodSpec};
-use super::options::{Convention, Method, Normalize, ScoreKind};
 use crate::error::{Error, Kind, Result};
+use crate::explain::methods::{METHODS, MethodSpec};
+use crate::explain::options::{Convention, Method, Normalize, ScoreKind};
 use crate::graph::explain_graph::GradientOf;
 use crate::graph::head::OutputActivation;
 

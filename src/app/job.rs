@@ -4,16 +4,17 @@ use std::cell::{Cell, RefCell};
 
 use ndarray::{Array2, Array4};
 
-use super::goal::{self, ClassTarget};
-use super::methods::MethodSpec;
-use super::normalize::{Finish, normalize};
-use super::options::Options;
+use super::class_list;
 use super::predict::{prediction, top};
-use super::result::{Explanation, Passes, Timing};
-use super::stage::{MethodContext, first, gradients};
-use super::watch::ProgressObserver;
 use crate::engine::{CancellationToken, Model, PassOutput, predicted};
 use crate::error::{Error, Kind, Result};
+use crate::explain::goal::ClassTarget;
+use crate::explain::methods::MethodSpec;
+use crate::explain::normalize::{Finish, normalize};
+use crate::explain::options::Options;
+use crate::explain::result::{Explanation, Passes, Timing};
+use crate::explain::stage::{MethodContext, first, gradients};
+use crate::explain::ProgressObserver;
 use crate::graph::layers::Layer;
 
 /// One request as it was asked.
@@ -31,9 +32,9 @@ pub(super) struct Request<'a> {
 /// The classes that a request names; none where it leaves the choice to the model.
 ///
 /// # Errors
-/// Those of [`goal::targets`].
+/// Those of [`class_list::targets`].
 pub fn targets(model: &Model, options: &Options) -> Result<Vec<usize>> {
-    let resolve = |asked: &String| goal::targets(model.labels(), model.classes(), asked);
+    let resolve = |asked: &String| class_list::targets(model.labels(), model.classes(), asked);
     options.target.as_ref().map_or_else(|| Ok(Vec::new()), resolve)
 }
 

@@ -4,9 +4,9 @@ use std::time::Instant;
 
 use image::RgbImage;
 
-use super::result::{Passes, Prediction, Predictions, Timing, ms_since};
 use crate::engine::{CancellationToken, Model, PassOutput};
 use crate::error::Result;
+use crate::explain::result::{Passes, Prediction, Predictions, Timing, ms_since};
 use crate::graph::head::OutputActivation;
 
 /// Names the most probable classes.
