@@ -1,4 +1,4 @@
-//! What the model takes the image for.
+//! Predictions: the most probable classes of an image.
 
 use std::time::Instant;
 
@@ -9,10 +9,10 @@ use crate::error::Result;
 use crate::explain::result::{Passes, Prediction, Predictions, Timing, ms_since};
 use crate::graph::head::OutputActivation;
 
-/// Names the most probable classes.
+/// Predicts the most probable classes of an image.
 ///
 /// # Errors
-/// As [`explain`](super::explain).
+/// Those of the engine.
 pub fn predict(
     model: &Model,
     image: &RgbImage,
@@ -32,7 +32,7 @@ pub fn predict(
     })
 }
 
-/// The most probable classes of a pass's first image, best first.
+/// The `count` most probable classes of a pass's first image, most probable first.
 pub(super) fn top(model: &Model, outcome: &PassOutput, count: usize) -> Vec<Prediction> {
     let scores = outcome.scores.row(0);
     let mut order: Vec<usize> = (0..scores.len()).collect();
@@ -40,7 +40,7 @@ pub(super) fn top(model: &Model, outcome: &PassOutput, count: usize) -> Vec<Pred
     order.into_iter().take(count).map(|class| prediction(model, outcome, class)).collect()
 }
 
-/// One class of a pass's first image.
+/// One class's scores for a pass's first image.
 pub(super) fn prediction(model: &Model, outcome: &PassOutput, class: usize) -> Prediction {
     Prediction {
         index: class,

@@ -123,14 +123,14 @@ impl Model {
     pub fn layer(&self, asked: Option<&str>) -> Result<&Layer> {
         let Some(asked) = asked else { return Ok(self.default_layer()) };
         layers::resolve(&self.layers, asked).ok_or_else(|| {
-            let last: Vec<&str> = self.layers.iter().rev().take(3).map(|layer| layer.name.as_str()).collect();
+            let last: Vec<&str> =
+                self.layers.iter().rev().take(3).map(|layer| layer.name.as_str()).collect();
             Error::new(
                 Kind::UnknownLayer,
                 format!(
-                    "model '{}' has no layer '{asked}'; its last ones are {}, GET /v1/models/{} lists all",
+                    "model '{}' has no layer '{asked}'; its last ones are {}",
                     self.id(),
-                    last.join(", "),
-                    self.id()
+                    last.join(", ")
                 ),
             )
         })
