@@ -1,24 +1,30 @@
 //! Options, as a client gives them.
 
 use super::*;
+use crate::app::options::OPTIONS;
+use crate::error::Kind;
+use crate::explain::methods::METHODS;
+use crate::picture::colormap::Colormap;
+use crate::picture::overlay::Blend;
+use Operation::{Compare, Explain};
 use proptest::prelude::*;
 
-fn parse(endpoint: Endpoint, pairs: &[(&str, &str)]) -> Result<Question> {
-    Question::parse(endpoint, pairs.iter().copied(), Output::of(endpoint)[0])
+fn parse(operation: Operation, pairs: &[(&str, &str)]) -> Result<RequestOptions> {
+    RequestOptions::parse(operation, pairs.iter().copied(), Output::of(operation)[0])
 }
 
-fn refusal(endpoint: Endpoint, pairs: &[(&str, &str)]) -> String {
-    let error = parse(endpoint, pairs).unwrap_err();
+fn refusal(operation: Operation, pairs: &[(&str, &str)]) -> String {
+    let error = parse(operation, pairs).unwrap_err();
     assert_eq!(error.kind(), Kind::Option);
     format!("{}: {error}", error.option().unwrap())
 }
 
 #[test]
-fn no_options_are_the_contract_s_defaults() {
-    let question = parse(Explain, &[]).unwrap();
-    assert_eq!(question.explain, Options::default());
+fn without_options_the_contract_s_defaults_apply() {
+    let options = parse(Explain, &[]).unwrap();
+    assert_eq!(options.explain, Options::default());
     assert_eq!(
-        question.rendering,
+        options.rendering,
         Rendering {
             output: Output::Overlay,
             size: Size::Image,
@@ -35,22 +41,48 @@ fn no_options_are_the_contract_s_defaults() {
 }
 
 #[test]
-fn what_no_method_would_heed_is_refused() {
-    insta::assert_snapshot!(refusal(Explain, &[("seed", "1")]), @"seed: option 'seed' means nothing here; it is for random, smoothgradcam++");
-    insta::assert_snapshot!(refusal(Explain, &[("max_channels", "9"), ("method", "gradcam")]), @"max_channels: option 'max_channels' means nothing here; it is for scorecam");
-    insta::assert_snapshot!(refusal(Compare, &[("methods", "gradcam,random"), ("convention", "article")]), @"convention: there is no Random weights by convention 'article'; option 'convention' takes paper, pytorch-grad-cam for it");
+fn an_option_without_effect_is_refused() {
+    insta::assert_snapshot!(refusal(Explain, &[("seed", "1")]), @"seed: option 'seed' has no effect here; it is for random, smoothgradcam++");
+    insta::assert_snapshot!(refusal(Explain, &[("max_channels", "9"), ("method", "gradcam")]), @"max_channels: option 'max_channels' has no effect here; it is for scorecam");
+    insta::assert_snapshot!(refusal(Compare, &[("methods", "gradcam,random"), ("convention", "article")]), @"convention: convention 'article' does not define Random weights; option 'convention' takes paper, pytorch-grad-cam for it");
     assert_eq!(parse(Explain, &[("method", "random"), ("seed", "3")]).unwrap().explain.seed, 3);
     assert_eq!(parse(Compare, &[("max_channels", "9")]).unwrap().explain.max_channels, Some(9));
 }
 
 #[test]
-fn the_help_names_every_method() {
-    let help = OPTIONS.iter().find(|option| option.name == "method").unwrap().help;
-    assert!(METHODS.iter().all(|row| help.contains(row.name)), "{help}");
+fn an_estimate_needs_weights_that_are_independent() {
+    for option in ["budget", "tolerance"] {
+        let value = if option == "budget" { "9" } else { "0.1" };
+        let pairs = [("method", "scorecam"), ("convention", "pytorch-grad-cam"), (option, value)];
+        assert_eq!(parse(Explain, &pairs).unwrap_err().kind(), Kind::Impossible, "{option}");
+        let pairs = [("convention", "pytorch-grad-cam"), (option, value)];
+        assert_eq!(parse(Compare, &pairs).unwrap_err().kind(), Kind::Impossible, "{option}");
+        let pairs = [("method", "scorecam"), ("convention", "article"), (option, value)];
+        assert!(parse(Explain, &pairs).is_ok(), "{option}");
+    }
 }
 
 #[test]
-fn the_same_said_twice_is_no_contradiction() {
+fn every_default_is_a_valid_value() {
+    for spec in OPTIONS {
+        let operation = spec.operations[0];
+        let mut values = OptionValues::default();
+        if let Some(text) = spec.default.value(&values) {
+            spec.parse(RawValue { text, operation }, &mut values).unwrap();
+            assert_ne!(values, OptionValues::default(), "{}", spec.name);
+        }
+    }
+}
+
+#[test]
+fn a_method_s_parameters_are_options() {
+    for name in METHODS.iter().flat_map(|spec| spec.options) {
+        assert!(OPTIONS.iter().any(|spec| spec.name == *name), "{name}");
+    }
+}
+
+#[test]
+fn the_same_value_may_be_given_twice() {
     let pairs =
         [("method", "gradcampp"), ("method", "Grad-CAM++"), ("weight", ".5"), ("weight", "0.50")];
     assert!(parse(Explain, &pairs).is_ok());
@@ -58,11 +90,11 @@ fn the_same_said_twice_is_no_contradiction() {
 }
 
 #[test]
-fn what_is_wrong_is_named_with_what_would_be_right() {
+fn a_refusal_names_the_option_and_what_would_be_right() {
     insta::assert_snapshot!(refusal(Explain, &[("method", "gradcan")]), @"method: option 'method' can't be 'gradcan'; it takes gradcam++, gradcam, scorecam, layercam, hirescam, xgradcam, gradcam-elementwise, eigencam, eigengradcam, random, ablationcam, reciprocam, smoothgradcam++, groupcam");
-    insta::assert_snapshot!(refusal(Explain, &[("metod", "gradcam")]), @"metod: there is no option 'metod' here; there are model, method, layer, target, contrast, negate, signed, score, convention, max_channels, budget, tolerance, seed, samples, noise, normalize, output, size, colormap, blend, weight, emphasize, top_k");
-    insta::assert_snapshot!(refusal(Explain, &[("methods", "gradcam")]), @"methods: there is no option 'methods' here; there are model, method, layer, target, contrast, negate, signed, score, convention, max_channels, budget, tolerance, seed, samples, noise, normalize, output, size, colormap, blend, weight, emphasize, top_k");
-    insta::assert_snapshot!(refusal(Compare, &[("emphasize", "true")]), @"emphasize: there is no option 'emphasize' here; there are model, methods, layer, target, contrast, negate, signed, score, convention, max_channels, budget, tolerance, seed, samples, noise, normalize, output, size, colormap, blend, weight, top_k");
+    insta::assert_snapshot!(refusal(Explain, &[("metod", "gradcam")]), @"metod: there is no option 'metod' here; options are model, method, layer, target, contrast, negate, signed, score, convention, max_channels, budget, tolerance, seed, samples, noise, normalize, output, size, colormap, blend, weight, emphasize, top_k");
+    insta::assert_snapshot!(refusal(Explain, &[("methods", "gradcam")]), @"methods: there is no option 'methods' here; options are model, method, layer, target, contrast, negate, signed, score, convention, max_channels, budget, tolerance, seed, samples, noise, normalize, output, size, colormap, blend, weight, emphasize, top_k");
+    insta::assert_snapshot!(refusal(Compare, &[("emphasize", "true")]), @"emphasize: there is no option 'emphasize' here; options are model, methods, layer, target, contrast, negate, signed, score, convention, max_channels, budget, tolerance, seed, samples, noise, normalize, output, size, colormap, blend, weight, top_k");
     insta::assert_snapshot!(refusal(Compare, &[("output", "overlay")]), @"output: option 'output' can't be 'overlay' here; it takes figure, json");
     insta::assert_snapshot!(refusal(Compare, &[("methods", "gradcam,")]), @"methods: option 'methods' can't name ''; it takes gradcam++, gradcam, scorecam, layercam, hirescam, xgradcam, gradcam-elementwise, eigencam, eigengradcam, random, ablationcam, reciprocam, smoothgradcam++, groupcam, separated by commas");
     insta::assert_snapshot!(refusal(Compare, &[("methods", "gradcam,Grad-CAM")]), @"methods: option 'methods' names gradcam twice");
@@ -82,7 +114,7 @@ fn what_is_wrong_is_named_with_what_would_be_right() {
 
 proptest! {
     #[test]
-    fn any_pairs_give_a_question_or_a_refusal_that_names_one(pairs in proptest::collection::vec(("\\PC{0,12}", "\\PC{0,12}"), 0..4)) {
+    fn any_pairs_give_options_or_a_refusal_that_names_one(pairs in proptest::collection::vec(("\\PC{0,12}", "\\PC{0,12}"), 0..4)) {
         let pairs: Vec<_> = pairs.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
         if let Err(error) = parse(Explain, &pairs) {
             prop_assert!(pairs.iter().any(|(name, _)| Some(*name) == error.option()));

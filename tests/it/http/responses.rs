@@ -1,4 +1,4 @@
-//! `POST /v1/explain` and `/v1/predict`: what comes back, in each form.
+//! `POST /v1/explain` and `/v1/predict`: the response in each form.
 
 use camlens::picture::colormap::Colormap;
 use image::{DynamicImage, GenericImageView};
@@ -17,7 +17,7 @@ fn map(answered: &Answered) -> Vec<Vec<f64>> {
 }
 
 #[tokio::test]
-async fn json_has_what_the_contract_promises() {
+async fn json_has_the_members_of_the_contract() {
     let answered =
         post_image(&service(), "/v1/explain?output=json&layer=features.29&top_k=1", chelsea())
             .await;
@@ -43,7 +43,7 @@ async fn json_has_what_the_contract_promises() {
 }
 
 #[tokio::test]
-async fn a_picture_carries_the_facts_in_its_headers() {
+async fn a_picture_carries_its_facts_in_headers() {
     let service = service();
     let answered =
         post_image(&service, "/v1/explain?layer=features.29&target=thing%204", chelsea()).await;
@@ -79,7 +79,7 @@ async fn each_output_has_its_form() {
 }
 
 #[tokio::test]
-async fn accept_decides_when_no_option_does() {
+async fn accept_decides_the_form_if_no_option_does() {
     let service = service();
     let ask = async |accept: &str, path: &str| {
         let mut request = post(path, "image/png", chelsea());
@@ -93,7 +93,7 @@ async fn accept_decides_when_no_option_does() {
 }
 
 #[tokio::test]
-async fn a_weight_of_zero_is_the_image_and_colours_are_the_table_s() {
+async fn a_weight_of_zero_gives_the_image_and_colours_come_from_the_colormap() {
     let service = service();
     let original = image::load_from_memory(&chelsea()).unwrap().into_rgb8();
     for blend in ["add", "mix"] {
@@ -106,7 +106,7 @@ async fn a_weight_of_zero_is_the_image_and_colours_are_the_table_s() {
 }
 
 #[tokio::test]
-async fn a_model_that_crops_marks_only_what_it_saw() {
+async fn a_model_that_crops_marks_only_the_visible_part() {
     let service = service();
     let path = "/v1/explain?model=cropped&output=json&size=image";
     let data = map(&post_image(&service, path, chelsea()).await);
