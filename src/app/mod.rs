@@ -2,8 +2,8 @@
 //! stand on it.
 //!
 //! An edge turns its input into names and texts. [`options`] defines what they may be, [`request`]
-//! types them, [`validate`] checks them, [`execute`] runs the model and returns a
-//! [`response`](ExplainResponse). Nothing here knows HTTP or a terminal.
+//! types them, [`validate`] checks them, [`execute()`] runs the model and returns an
+//! [`ExplainResponse`]. Nothing here knows HTTP or a terminal.
 
 pub mod class_list;
 pub mod comma_list;

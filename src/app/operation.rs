@@ -1,5 +1,7 @@
 //! What a client can ask for.
 
+use std::fmt;
+
 /// The operations of the service. Each accepts some of the [options](super::options).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Operation {
@@ -9,6 +11,16 @@ pub enum Operation {
     Compare,
     /// The most probable classes, without a map.
     Predict,
+}
+
+impl fmt::Display for Operation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Explain => "explain",
+            Self::Compare => "compare",
+            Self::Predict => "predict",
+        })
+    }
 }
 
 /// Every operation.

@@ -2,8 +2,7 @@
 
 use clap::{Arg, ArgMatches, Args, Command, FromArgMatches};
 
-use crate::app::Operation;
-use crate::app::options::{OPTIONS, OptionSpec, Output, ValueSyntax};
+use crate::app::options::{OPTIONS, OptionSpec, ValueSyntax};
 
 /// The options that were given, as pairs of name and text.
 #[derive(Clone, Debug, Default)]
@@ -51,14 +50,14 @@ impl FromArgMatches for OptionFlags {
 
 /// One line: what the option does, its values and its default.
 fn help(spec: &OptionSpec) -> String {
+    let expected = |operation| spec.syntax.expected(operation);
     let values = match spec.syntax {
-        ValueSyntax::Choice(_) if spec.name == "output" => {
-            let names = |operation| Output::names(operation).join(", ");
-            let (one, several) = (names(Operation::Explain), names(Operation::Compare));
-            format!(": {one}; for a comparison {several}")
+        ValueSyntax::Choice(_) if spec.varies() => {
+            let of = |operation| format!("to {operation}, {}", expected(operation));
+            format!(": {}", spec.operations.iter().copied().map(of).collect::<Vec<_>>().join("; "))
         }
-        ValueSyntax::Choice(_) => format!(": {}", spec.syntax.expected(spec.operations[0])),
-        ValueSyntax::Integer { .. } => format!("; {}", spec.syntax.expected(spec.operations[0])),
+        ValueSyntax::Choice(_) => format!(": {}", expected(spec.operations[0])),
+        ValueSyntax::Integer { .. } => format!("; {}", expected(spec.operations[0])),
         _ => String::new(),
     };
     let default = spec.default.text().map(|text| format!(" [default: {text}]"));

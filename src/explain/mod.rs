@@ -1,9 +1,6 @@
 //! The methods, each in a file named after it: pure maths on arrays.
 //!
-//! [`explain`], [`compare`] and [`predict`] run one request from picture to map:
-//! they prepare the input, ask the engine for a forward pass with activation and
-//! gradient, and hand the arrays to the method. They block; the edge calls them
-//! from threads that may. [`methods`] is the table of all methods.
+//! [`methods`] is the table of all methods.
 
 pub mod ablationcam;
 pub mod chance;

@@ -1,9 +1,8 @@
 //! From an [`Error`] to RFC 9457 `application/problem+json`.
 //!
 //! [`problem_type`] is the table of statuses, types and titles. A handler's error becomes an empty
-//! response with its status that carries the error; the layer
-//! [`problems`](super::middleware::problems), which knows the request's id and path, writes the
-//! body. So all problems are worded in one place.
+//! response with its status that carries the error; the layer `middleware/problems.rs`, which knows
+//! the request's id and path, writes the body. So all problems are worded here.
 
 use std::sync::Arc;
 

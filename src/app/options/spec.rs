@@ -88,10 +88,21 @@ impl OptionSpec {
         self.name.replace('_', "-")
     }
 
-    /// Whether its value is a method's name or a list of them.
+    /// Whether a value may end in a plus sign, as `gradcam++` does.
     #[must_use]
-    pub fn names_methods(&self) -> bool {
-        matches!(self.name, "method" | "methods")
+    pub fn has_plus_signs(&self) -> bool {
+        let (ValueSyntax::Choice(names) | ValueSyntax::ChoiceList(names)) = self.syntax else {
+            return false;
+        };
+        names(self.operations[0]).iter().any(|name| name.ends_with('+'))
+    }
+
+    /// Whether the operations that accept it accept different values.
+    #[must_use]
+    pub fn varies(&self) -> bool {
+        let mut expected = self.operations.iter().map(|operation| self.syntax.expected(*operation));
+        let first = expected.next();
+        expected.any(|other| Some(other) != first)
     }
 
     /// Parses a value into the option's slot.
@@ -135,10 +146,12 @@ impl OptionSpec {
         for name in raw.text.split(',') {
             let method = Method::parse(name).map_err(|_| {
                 let expected = self.syntax.expected(raw.operation);
-                self.invalid(format!("option 'methods' can't name '{name}'; it takes {expected}"))
+                let option = self.name;
+                self.invalid(format!("option '{option}' can't name '{name}'; it takes {expected}"))
             })?;
             if methods.contains(&method) {
-                return Err(self.invalid(format!("option 'methods' names {method} twice")));
+                let option = self.name;
+                return Err(self.invalid(format!("option '{option}' names {method} twice")));
             }
             methods.push(method);
         }
@@ -174,9 +187,7 @@ impl OptionSpec {
     /// The error for an invalid value.
     fn refuse(&self, RawValue { text, operation }: RawValue<'_>) -> Error {
         let (name, expected) = (self.name, self.syntax.expected(operation));
-        // Another operation may accept the value.
-        let is_elsewhere = matches!(self.syntax, ValueSyntax::Choice(_)) && name == "output";
-        let here = if is_elsewhere { " here" } else { "" };
+        let here = if self.varies() { " here" } else { "" };
         self.invalid(format!("option '{name}' can't be '{text}'{here}; it takes {expected}"))
     }
 

@@ -56,8 +56,8 @@ pub fn is_list(name: &str) -> bool {
     OPTIONS.iter().any(|spec| spec.name == name && spec.syntax.is_list())
 }
 
-/// Whether a value of this option names methods.
+/// Whether a value of this option may end in a plus sign.
 #[must_use]
-pub fn names_methods(name: &str) -> bool {
-    OPTIONS.iter().any(|spec| spec.name == name && spec.names_methods())
+pub fn has_plus_signs(name: &str) -> bool {
+    OPTIONS.iter().any(|spec| spec.name == name && spec.has_plus_signs())
 }

@@ -1,10 +1,10 @@
 //! The layers around the handlers, one per file.
 //!
-//! From the outside in: [`request_id`], [`security_headers`], [`observe`] (log and metrics),
-//! [`problems`] (bodies of errors), [`cors`], [`catch_panic`]; around the handlers that run a model
-//! also [`admission`]. Two limits are not layers. The body is limited while it is read, after the
-//! query has been checked ([`extract`](super::extract)); the deadline belongs to the permit, which
-//! outlives the handler.
+//! From the outside in: `request_id`, `security_headers`, `observe` (log and metrics), `problems`
+//! (bodies of errors), `cors`, `catch_panic`; around the handlers that run a model also
+//! [`admission`]. Two limits are not layers. The body is limited while it is read, after the query
+//! has been checked (`http/extract/body.rs`); the deadline belongs to the permit, which outlives
+//! the handler.
 
 pub mod admission;
 mod catch_panic;

@@ -80,7 +80,7 @@ pub(super) async fn respond(
 /// What comes next.
 enum Next {
     Event(Event),
-    End(Result<ExplainResponse>),
+    End(Result<Box<ExplainResponse>>),
 }
 
 /// The connection's side of a stream.
@@ -127,11 +127,11 @@ impl EventStream {
             // Events sent before the end come before it.
             biased;
             Some(event) = self.events.recv() => Next::Event(event),
-            outcome = &mut self.work => Next::End(outcome),
+            outcome = &mut self.work => Next::End(outcome.map(Box::new)),
         }
     }
 
-    fn end(&mut self, outcome: Result<ExplainResponse>) -> Bytes {
+    fn end(&mut self, outcome: Result<Box<ExplainResponse>>) -> Bytes {
         let (frame, error) = match outcome {
             Ok(response) => {
                 self.state.metrics.passes(&response.facts.model, response.facts.passes);

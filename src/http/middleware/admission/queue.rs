@@ -5,7 +5,7 @@
 //! - A permit is held until the work has really stopped. It moves into the thread, so a client
 //!   that connects and disconnects cannot pile up hidden work.
 //! - Work that nobody waits for is stopped: by the deadline, when the client disconnects (the
-//!   handler is dropped, and with it a [`CancelOnDrop`]), or by a shutdown.
+//!   handler is dropped, and with it a `CancelOnDrop`), or by a shutdown.
 
 use std::collections::HashMap;
 use std::future::Future;
