@@ -1,9 +1,7 @@
-//! Everything that can go wrong with a request, and what a client is told.
+//! The one error type of the crate: what went wrong, and what only the operator should see.
 //!
-//! [`Error`] is the one error type of the crate; [`Kind`] names its cases and
-//! [`Kind::row`] is the only place that says which HTTP status and problem type
-//! each of them is. The edge turns an `Error` into RFC 9457
-//! `application/problem+json`; the command line prints it as one line.
+//! [`Kind`] names the cases. The HTTP edge has a status and a problem type for each, the command
+//! line prints one line and sets the exit code.
 //!
 //! The text of an error is written for the person who sent the request: it
 //! names what was wrong and what would be right. What only we should see travels beside the text:
@@ -17,34 +15,34 @@ use std::path::{Path, PathBuf};
 /// The result of everything in this crate that can fail.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// A case of the contract's error table.
+/// What went wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Kind {
-    /// The request could not be read: malformed multipart, JSON, base64, header.
+    /// The request can't be read: malformed multipart, JSON, base64 or header.
     Malformed,
-    /// An option that is unknown, has an impossible value, or is given twice with different ones.
+    /// An option that is unknown, invalid, or given twice with different values.
     Option,
     /// No such path.
     NotFound,
-    /// The path exists, the method does not.
+    /// The path exists, but not with this method.
     MethodNotAllowed,
-    /// No model of that name.
+    /// No model with this name.
     UnknownModel,
-    /// The body is over the limit.
+    /// The body is larger than the limit.
     BodyTooLarge,
-    /// The image claims more pixels than the limit; told before it is decoded.
+    /// The image declares more pixels than the limit; checked before it is decoded.
     ImageTooLarge,
-    /// Not an image, or of a format that is not accepted.
+    /// Not an image, or not of an accepted format.
     UnsupportedImage,
     /// An image of an accepted format that is truncated or corrupt.
     CorruptImage,
     /// The model has no such class.
     UnknownClass,
-    /// The model has no such layer, or it has no map to show.
+    /// The model has no such layer, or the layer has no map.
     UnknownLayer,
-    /// The method, score or convention cannot be had from this model.
+    /// The model does not support this method, score or convention.
     Impossible,
-    /// The model's answer is not a number.
+    /// The model's output is NaN or infinite.
     NotANumber,
     /// The queue is full.
     Busy,
@@ -52,9 +50,9 @@ pub enum Kind {
     Draining,
     /// The model is still loading, or failed to load.
     NotReady,
-    /// The time allowed for the request is over.
+    /// The request's time limit has passed.
     Deadline,
-    /// The client went away; nobody reads the answer.
+    /// The client disconnected; nobody reads the response.
     Cancelled,
     /// A setting, a model folder or the runtime is wrong: found at start, never by a request.
     Setup,
@@ -62,19 +60,8 @@ pub enum Kind {
     Internal,
 }
 
-/// How one [`Kind`] looks from outside.
-#[derive(Clone, Copy, Debug)]
-pub struct Row {
-    /// HTTP status code.
-    pub status: u16,
-    /// The last part of the problem's `type`, stable for programs.
-    pub slug: &'static str,
-    /// The problem's `title`, the same for every problem of the type.
-    pub title: &'static str,
-}
-
 impl Kind {
-    /// Every kind that a request can meet, in the order of the table.
+    /// Every kind.
     pub const ALL: [Self; 20] = [
         Self::Malformed,
         Self::Option,
@@ -97,51 +84,22 @@ impl Kind {
         Self::Setup,
         Self::Internal,
     ];
-
-    /// The table of statuses, problem types and titles.
-    #[must_use]
-    pub const fn row(self) -> Row {
-        let (status, slug, title) = match self {
-            Self::Malformed => (400, "malformed-request", "The request could not be read"),
-            Self::Option => (400, "invalid-option", "An option is not valid"),
-            Self::NotFound => (404, "not-found", "There is nothing at this path"),
-            Self::MethodNotAllowed => {
-                (405, "method-not-allowed", "The path does not take this method")
-            }
-            Self::UnknownModel => (404, "unknown-model", "There is no such model"),
-            Self::BodyTooLarge => (413, "body-too-large", "The request body is too large"),
-            Self::ImageTooLarge => (413, "image-too-large", "The image has too many pixels"),
-            Self::UnsupportedImage => (415, "unsupported-image", "The image type is not accepted"),
-            Self::CorruptImage => (422, "corrupt-image", "The image could not be decoded"),
-            Self::UnknownClass => (422, "unknown-class", "The model has no such class"),
-            Self::UnknownLayer => (422, "unknown-layer", "The model has no such layer"),
-            Self::Impossible => (422, "impossible", "The model does not allow this explanation"),
-            Self::NotANumber => (422, "not-a-number", "The model's answer is not a number"),
-            Self::Busy => (503, "busy", "The service is busy"),
-            Self::Draining => (503, "draining", "The service is shutting down"),
-            Self::NotReady => (503, "not-ready", "The model is not ready"),
-            Self::Deadline => (504, "deadline", "The request took too long"),
-            Self::Cancelled => (499, "cancelled", "The client went away"),
-            Self::Setup => (500, "setup", "The service is not set up correctly"),
-            Self::Internal => (500, "internal", "Something went wrong on our side"),
-        };
-        Row { status, slug, title }
-    }
 }
 
-/// What went wrong, for the person who asked.
+/// What went wrong, in words for the person who sent the request.
 pub struct Error {
     kind: Kind,
     detail: Cow<'static, str>,
     path: Option<PathBuf>,
     option: Option<String>,
+    model: Option<String>,
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
 impl Error {
     /// An error with the words that the client will read.
     pub fn new(kind: Kind, detail: impl Into<Cow<'static, str>>) -> Self {
-        Self { kind, detail: detail.into(), path: None, option: None, source: None }
+        Self { kind, detail: detail.into(), path: None, option: None, model: None, source: None }
     }
 
     /// A fault of ours: `doing` and the cause are for the log, the client reads only the title.
@@ -149,13 +107,7 @@ impl Error {
         doing: impl Into<Cow<'static, str>>,
         source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
     ) -> Self {
-        Self {
-            kind: Kind::Internal,
-            detail: doing.into(),
-            path: None,
-            option: None,
-            source: Some(source.into()),
-        }
+        Self::new(Kind::Internal, doing).caused_by(source)
     }
 
     /// The same error with its cause, which is logged but never sent.
@@ -194,7 +146,21 @@ impl Error {
         self.option.as_deref()
     }
 
-    /// The case of the table.
+    /// The same error with the id of the model that it is about, for an edge to say where to look
+    /// it up.
+    #[must_use]
+    pub fn in_model(mut self, id: impl Into<String>) -> Self {
+        self.model = Some(id.into());
+        self
+    }
+
+    /// The id of the model that the error is about, where an edge can help with it.
+    #[must_use]
+    pub fn model(&self) -> Option<&str> {
+        self.model.as_deref()
+    }
+
+    /// What kind of error it is.
     #[must_use]
     pub const fn kind(&self) -> Kind {
         self.kind
@@ -238,13 +204,6 @@ impl std::error::Error for Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::collections::HashSet;
-
-    #[test]
-    fn problem_types_are_distinct() {
-        let slugs: HashSet<_> = Kind::ALL.iter().map(|kind| kind.row().slug).collect();
-        assert_eq!(slugs.len(), Kind::ALL.len());
-    }
 
     #[test]
     fn debug_shows_the_chain_of_causes_and_display_does_not() {

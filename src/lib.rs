@@ -1,20 +1,23 @@
-//! camlens answers one question for anyone who runs an image classifier: where did it look?
+//! camlens answers one question about an image classifier: where did it look?
 //!
-//! A request goes down through the rooms of this crate, and every import points the same way:
+//! A request passes through the modules of this crate from top to bottom, and every import points
+//! the same way:
 //!
 //! ```text
-//! http     the edge: a request becomes one typed struct, a result becomes an answer
-//!   ↓
-//! explain  the methods: Grad-CAM, Grad-CAM++, Score-CAM, as maths on arrays
-//!   ↓
-//! engine   ONNX Runtime: sessions, worker threads, masked passes, cancellation
-//!   ↓
-//! graph    ONNX as data: layers, the logit, the backward pass made of ONNX operators
+//! http  cli   the edges: queries, forms and flags in; responses and files out
+//!     ↓
+//!    app      what a request means: options, validation, execution, rendering, response
+//!     ↓
+//!  explain    the methods, such as Grad-CAM and Score-CAM, as maths on arrays
+//!     ↓
+//!   engine    ONNX Runtime: sessions, worker threads, masked passes, cancellation
+//!     ↓
+//!   graph     ONNX as data: layers, the logit, the backward pass as ONNX operators
 //! ```
 //!
-//! [`model`] (what a model folder says) and [`picture`] (decode, resize, colour) are used from
-//! above.
+//! [`model`] (model folders) and [`picture`] (decoding, resizing, colours) are used from above.
 
+pub mod app;
 pub mod cli;
 pub mod config;
 pub mod engine;

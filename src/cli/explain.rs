@@ -7,13 +7,12 @@ use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::Source;
-use super::asked::Asked;
+use super::option_flags::OptionFlags;
+use crate::app::options::Output;
+use crate::app::{self, ExplainRequest, ExplainResponse, Operation, RequestOptions};
 use crate::config::Config;
 use crate::engine::{CancellationToken, Model, ModelRegistry};
 use crate::error::{Error, Kind, Result};
-use crate::http::answer::Answer;
-use crate::http::options::{Endpoint, Output, Question};
-use crate::http::work;
 use crate::model::ModelFolder;
 use crate::model::folder::available_models;
 use crate::picture::decode::Limits;
@@ -25,14 +24,14 @@ use crate::picture::decode::Limits;
 pub(super) struct Explain {
     /// PNG, JPEG, WebP, GIF, BMP or TIFF
     image: PathBuf,
-    /// Where to write: .png, .json or .npy; `-` is standard output
+    /// The file to write, .png, .json or .npy; `-` is standard output
     #[arg(short, long = "out", value_name = "FILE", default_value = "-")]
     out: PathBuf,
     /// Compare several methods: the article's figure, or JSON with every map
     #[arg(long)]
     compare: bool,
     #[command(flatten)]
-    asked: Asked,
+    options: OptionFlags,
     #[command(flatten)]
     source: Source,
 }
@@ -41,65 +40,58 @@ impl Explain {
     pub(super) fn run(&self) -> Result<()> {
         let config = self.source.load()?;
         crate::telemetry::start(&quiet(&config));
-        let is_compared = self.compare || self.asked.0.iter().any(|(name, _)| *name == "methods");
-        let endpoint = if is_compared { Endpoint::Compare } else { Endpoint::Explain };
-        let pairs = self.asked.0.iter().map(|(name, value)| (*name, value.as_str()));
-        let question = Question::parse(endpoint, pairs, self.form(endpoint)?)?;
-        let is_text = question.rendering.output == Output::Json;
+        let is_compared = self.compare || self.options.contains("methods");
+        let operation = if is_compared { Operation::Compare } else { Operation::Explain };
+        let pairs = self.options.0.iter().map(|(name, value)| (*name, value.as_str()));
+        let options = RequestOptions::parse(operation, pairs, self.form(operation)?)?;
+        let is_text = options.rendering.output == Output::Json;
         if self.is_stdout() && !is_text && std::io::stdout().is_terminal() {
-            let detail = "a terminal shows no pictures or arrays: name a file with -o, or ask for --output json";
+            let detail = "a terminal can't show pictures or arrays: name a file with -o, or use --output json";
             return Err(Error::new(Kind::Option, detail));
         }
 
-        let file = std::fs::read(&self.image).map_err(|error| {
-            Error::new(Kind::Malformed, format!("{}: {error}", self.image.display()))
-        })?;
-        let model = load(&config, question.model.as_deref())?;
+        let image = std::fs::read(&self.image)
+            .map_err(|error| Error::new(Kind::Malformed, error.to_string()).at_path(&self.image))?;
+        let model = load(&config, options.model.as_deref())?;
         let bar = ProgressBar::new(0).with_style(
             ProgressStyle::with_template("{bar:40} {pos}/{len} masked images, {eta} left")
                 .unwrap_or_else(|_| ProgressStyle::default_bar()),
         );
-        let progress = |done: usize, of: usize| {
-            bar.set_length(of as u64);
+        let progress = |done: usize, total: usize| {
+            bar.set_length(total as u64);
             bar.set_position(done as u64);
         };
         let limits = Limits { max_pixels: config.server.max_pixels };
-        let answer = work::answer(
-            endpoint,
-            &model,
-            &file,
-            &question,
-            limits,
-            &CancellationToken::default(),
-            &progress,
-        );
+        let request = ExplainRequest { operation, image: image.into(), options };
+        let cancel = CancellationToken::default();
+        let response = app::execute(&model, &request, limits, &cancel, &progress);
         bar.finish_and_clear();
-        self.write(&answer?)
+        self.write(&response?)
     }
 
-    /// The form of the answer when no option names it: the file's name does.
-    fn form(&self, endpoint: Endpoint) -> Result<Output> {
+    /// The form of the result if no option names it: the file's extension does.
+    fn form(&self, operation: Operation) -> Result<Output> {
         if self.is_stdout() {
             return Ok(Output::Json);
         }
         let extension =
             self.out.extension().map(|extension| extension.to_string_lossy().to_lowercase());
         let form = match extension.as_deref() {
-            Some("png") => Output::of(endpoint)[0],
+            Some("png") => Output::of(operation)[0],
             Some("json") => Output::Json,
             Some("npy") => Output::Npy,
-            // A name that says nothing is fine beside an option that says it.
-            _ if self.asked.0.iter().any(|(name, _)| *name == "output") => Output::of(endpoint)[0],
+            // Any extension will do if an option names the form.
+            _ if self.options.contains("output") => Output::of(operation)[0],
             _ => {
                 let detail =
                     format!("{}: name it .png, .json or .npy, or add --output", self.out.display());
                 return Err(Error::new(Kind::Option, detail));
             }
         };
-        if Output::of(endpoint).contains(&form) {
+        if Output::of(operation).contains(&form) {
             Ok(form)
         } else {
-            Err(Error::new(Kind::Option, "a comparison is written to .png or .json"))
+            Err(Error::new(Kind::Option, "a comparison can be written to .png or .json"))
         }
     }
 
@@ -107,47 +99,47 @@ impl Explain {
         self.out == Path::new("-")
     }
 
-    fn write(&self, answer: &Answer) -> Result<()> {
+    fn write(&self, response: &ExplainResponse) -> Result<()> {
         let failed = |error: std::io::Error| {
-            Error::new(Kind::Malformed, format!("{}: {error}", self.out.display()))
+            Error::new(Kind::Malformed, error.to_string()).at_path(&self.out)
         };
         if self.is_stdout() {
             let mut out = std::io::stdout().lock();
-            return out.write_all(&answer.body).and_then(|()| out.flush()).map_err(failed);
+            return out.write_all(&response.body).and_then(|()| out.flush()).map_err(failed);
         }
-        std::fs::write(&self.out, &answer.body).map_err(failed)?;
-        let fact = |name: &str| {
-            answer
-                .facts
-                .iter()
-                .find(|(known, _)| *known == name)
-                .map_or("", |(_, value)| value.as_str())
-        };
-        let empty = match fact("camlens-empty") {
-            "true" => "; nothing in the layer speaks for it",
-            several if several.contains("true") => "; nothing in the layer speaks for some of them",
-            _ => "",
-        };
-        let line = format!(
-            "{}: class {} (probability {}) of {}, layer {}{empty}",
-            self.out.display(),
-            fact("camlens-target"),
-            fact("camlens-probability"),
-            fact("camlens-model"),
-            fact("camlens-layer"),
-        );
+        std::fs::write(&self.out, &response.body).map_err(failed)?;
+        let line = format!("{}: {}", self.out.display(), summary(response));
         writeln!(std::io::stderr(), "{line}").map_err(failed)
     }
 }
 
-/// Only the model that is asked: loading the others would be time for nothing.
+/// What the file shows, in one line.
+fn summary(response: &ExplainResponse) -> String {
+    let model = &response.facts.model;
+    let Some(maps) = &response.facts.maps else { return model.clone() };
+    let join = |texts: Vec<String>| texts.join(",");
+    let indices = join(maps.targets.iter().map(|target| target.index.to_string()).collect());
+    let probabilities =
+        join(maps.targets.iter().map(|target| target.probability.to_string()).collect());
+    let empty = maps.targets.iter().filter(|target| target.is_empty).count();
+    let note = match empty {
+        _ if maps.method.is_none() => "",
+        0 => "",
+        _ if maps.targets.len() == 1 => "; nothing in the layer supports it",
+        _ => "; nothing in the layer supports some of them",
+    };
+    let layer = &maps.layer;
+    format!("class {indices} (probability {probabilities}) of {model}, layer {layer}{note}")
+}
+
+/// Loads only the requested model: loading the others would waste time.
 pub(super) fn load(config: &Config, id: Option<&str>) -> Result<Model> {
     let folder = &config.models.folder;
     let (_, id) = available_models(folder, id.or(config.models.default.as_deref()))?;
     ModelRegistry::load_one(ModelFolder::read(&folder.join(id))?, &config.engine.clone().into())
 }
 
-/// A command that does one thing says only what went wrong, unless more is asked for.
+/// A command that does one thing logs only warnings, unless the settings ask for more.
 pub(super) fn quiet(config: &Config) -> crate::config::Log {
     let mut log = config.log.clone();
     if log.level == "info" {

@@ -1,7 +1,7 @@
-//! `camlens health`: asks a running service whether it is ready.
+//! `camlens health`: checks whether a running service is ready.
 //!
-//! An image without curl needs a way to check its own service. One plain request over TCP
-//! is all that takes.
+//! A container image without curl needs a way to check its own service. One plain request over TCP
+//! is enough.
 
 use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, ToSocketAddrs};
@@ -12,11 +12,11 @@ use clap::Args;
 use super::Source;
 use crate::error::{Error, Kind, Result};
 
-const PATIENCE: Duration = Duration::from_secs(2);
+const TIMEOUT: Duration = Duration::from_secs(2);
 
 #[derive(Args, Debug)]
 pub(super) struct Health {
-    /// The service to ask [default: the address it is set to listen on]
+    /// The service to check [default: the address that it is configured to listen on]
     #[arg(long, value_name = "URL")]
     url: Option<String>,
     #[command(flatten)]
@@ -35,13 +35,13 @@ impl Health {
             "200" => Ok(()),
             _ => Err(Error::new(
                 Kind::NotReady,
-                format!("http://{authority} is not ready: it answers {status}"),
+                format!("http://{authority} is not ready: it responds with status {status}"),
             )),
         }
     }
 }
 
-/// The address at which a service that listens everywhere can be asked from its own machine.
+/// The address at which a service that listens on all interfaces is reachable from its machine.
 pub(super) fn reachable(listen: SocketAddr) -> SocketAddr {
     let ip = match listen.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
@@ -63,17 +63,17 @@ fn authority(url: &str) -> Result<String> {
 /// The status of `GET /health/ready`.
 fn ask(authority: &str) -> std::io::Result<String> {
     let address = authority.to_socket_addrs()?.next();
-    let address = address.ok_or_else(|| std::io::Error::other("there is no such host"))?;
-    let mut stream = TcpStream::connect_timeout(&address, PATIENCE)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
-    stream.set_write_timeout(Some(PATIENCE))?;
+    let address = address.ok_or_else(|| std::io::Error::other("no such host"))?;
+    let mut stream = TcpStream::connect_timeout(&address, TIMEOUT)?;
+    stream.set_read_timeout(Some(TIMEOUT))?;
+    stream.set_write_timeout(Some(TIMEOUT))?;
     write!(stream, "GET /health/ready HTTP/1.1\r\nhost: {authority}\r\nconnection: close\r\n\r\n")?;
     // "HTTP/1.1 200": the status is all that matters.
     let mut line = [0; 12];
     stream.read_exact(&mut line)?;
     let line = String::from_utf8_lossy(&line);
     let status = line.strip_prefix("HTTP/1.1 ");
-    status.map(str::to_owned).ok_or_else(|| std::io::Error::other("this is no HTTP server"))
+    status.map(str::to_owned).ok_or_else(|| std::io::Error::other("not an HTTP server"))
 }
 
 #[cfg(test)]
@@ -81,14 +81,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_url_names_host_and_port() {
+    fn a_url_has_a_host_and_a_port() {
         assert_eq!(authority("http://localhost:8080/").unwrap(), "localhost:8080");
         assert_eq!(authority("http://camlens/health").unwrap(), "camlens:80");
         assert_eq!(authority("https://camlens").unwrap_err().kind(), Kind::Option);
     }
 
     #[test]
-    fn everywhere_is_asked_at_home() {
+    fn a_wildcard_address_is_reached_by_the_loopback_address() {
         assert_eq!(reachable(SocketAddr::from(([0, 0, 0, 0], 80))).to_string(), "127.0.0.1:80");
         assert_eq!(reachable("[::]:80".parse().unwrap()).to_string(), "[::1]:80");
     }

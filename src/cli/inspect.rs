@@ -1,4 +1,4 @@
-//! `camlens inspect MODEL`: what a model takes and gives, and what of it can be explained.
+//! `camlens inspect MODEL`: a model's input and output, and the layers that can be explained.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -7,17 +7,17 @@ use clap::Args;
 
 use super::Source;
 use super::explain::{load, quiet};
+use crate::app::describe;
 use crate::engine::optimize::FusionReport;
 use crate::engine::{Model, ModelRegistry};
 use crate::error::{Error, Kind, Result};
-use crate::http::models::describe;
 use crate::model::ModelFolder;
 
 #[derive(Args, Debug)]
 pub(super) struct Inspect {
     /// An .onnx file, a model's folder, or the id of a model in the models folder
     model: PathBuf,
-    /// As JSON, the same as GET /v1/models/{id}
+    /// Print JSON, the same as GET /v1/models/{id}
     #[arg(long)]
     json: bool,
     #[command(flatten)]
@@ -44,7 +44,7 @@ impl Inspect {
     }
 }
 
-/// A file beside a `model.toml` that names it is that model; any other stands for itself.
+/// A file that a `model.toml` beside it names is that model; any other is a model of its own.
 fn of_file(file: &std::path::Path) -> Result<ModelFolder> {
     let folder = file.parent().filter(|folder| folder.join("model.toml").is_file());
     let named = folder.and_then(|folder| ModelFolder::read(folder).ok());
@@ -105,7 +105,7 @@ fn report(model: &Model) -> String {
     lines.join("\n") + "\n"
 }
 
-/// What camlens's own kernels compute, in words.
+/// What camlens's own kernels compute.
 fn faster(fused: &FusionReport) -> String {
     let mut parts = Vec::new();
     if !fused.conv_chains.is_empty() {

@@ -1,13 +1,13 @@
 //! The command line: `serve`, `explain`, `inspect`, `health`.
 //!
-//! Options of an explanation are the server's own, read by the same parser, so what works
-//! in a URL works here. An error is one line on standard error; the exit code is 1, or 2 for
-//! a command that could not be understood.
+//! The options of an explanation are those of the API, parsed by the same code, so what works in a
+//! URL works here. An error is one line on standard error; the exit code is 1, or 2 for a command
+//! that could not be understood.
 
-mod asked;
 mod explain;
 mod health;
 mod inspect;
+mod option_flags;
 mod serve;
 
 use std::ffi::OsString;
@@ -18,6 +18,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::config::Config;
 use crate::error::{Error, Kind, Result};
+pub use serve::ServeFn;
 
 /// Where did it look? Grad-CAM, Grad-CAM++ and Score-CAM for any ONNX image classifier.
 #[derive(Debug, Parser)]
@@ -34,7 +35,7 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Answer HTTP requests, with a web page at /
+    /// Serve the HTTP API, with a web page at /
     Serve(serve::Serve),
     /// Explain one image, without a server
     Explain(explain::Explain),
@@ -44,26 +45,26 @@ enum Command {
     Health(health::Health),
 }
 
-/// Where settings come from; all commands take these.
+/// Where settings come from; every command accepts these.
 #[derive(Args, Debug)]
 struct Source {
     /// A file of settings; config/default.toml explains them all
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// The folder that holds one folder a model [default: models]
+    /// The folder that holds one folder per model [default: models]
     #[arg(long, value_name = "DIR")]
     models: Option<PathBuf>,
 }
 
 impl Source {
-    /// Defaults, file, environment, flags.
+    /// The settings: defaults, file, environment, flags, each overriding those before.
     fn load(&self) -> Result<Config> {
         let named =
             std::env::var_os("CAMLENS_CONFIG").filter(|name| !name.is_empty()).map(PathBuf::from);
         let path = self.config.clone().or(named);
         let text = path.as_ref().map(|path| {
             std::fs::read_to_string(path)
-                .map_err(|error| Error::new(Kind::Setup, format!("{}: {error}", path.display())))
+                .map_err(|error| Error::new(Kind::Setup, error.to_string()).at_path(path))
         });
         let text = text.transpose()?;
         let file = path.as_deref().zip(text.as_deref());
@@ -77,11 +78,12 @@ impl Source {
     }
 }
 
-/// Runs the command of this process.
+/// Runs the command of this process. `serve` runs the service, so that this edge need not know the
+/// other one.
 #[must_use]
-pub fn run() -> ExitCode {
+pub fn run(serve: ServeFn) -> ExitCode {
     let outcome = match Cli::parse().command {
-        Command::Serve(command) => command.run(),
+        Command::Serve(command) => command.run(serve),
         Command::Explain(command) => command.run(),
         Command::Inspect(command) => command.run(),
         Command::Health(command) => command.run(),
@@ -89,18 +91,22 @@ pub fn run() -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            complain(&error);
+            report(&error);
             ExitCode::from(if error.kind() == Kind::Option { 2 } else { 1 })
         }
     }
 }
 
-/// One line, with the cause where it is ours.
-#[expect(clippy::print_stderr, reason = "a command speaks to its terminal")]
-fn complain(error: &Error) {
+/// Prints an error as one line, with its cause if it is a fault of ours, and with a hint.
+#[expect(clippy::print_stderr, reason = "a command writes to its terminal")]
+fn report(error: &Error) {
     let cause = std::error::Error::source(error).filter(|_| error.kind() == Kind::Internal);
     let cause = cause.map(|cause| format!(": {cause}")).unwrap_or_default();
-    eprintln!("camlens: {}", format!("{error}{cause}").replace('\n', " "));
+    let hint = match (error.kind(), error.model()) {
+        (Kind::UnknownLayer, Some(id)) => format!(", `camlens inspect {id}` lists all"),
+        _ => String::new(),
+    };
+    eprintln!("camlens: {}", format!("{error}{cause}{hint}").replace('\n', " "));
 }
 
 #[cfg(test)]
@@ -109,7 +115,7 @@ mod tests {
     use clap::CommandFactory;
 
     #[test]
-    fn the_command_line_is_sound() {
+    fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
     }
 }

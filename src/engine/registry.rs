@@ -19,7 +19,7 @@ pub enum Status {
     /// The model is ready.
     Ready(Arc<Model>),
     /// The model could not be loaded, for this reason.
-    Failed(String),
+    Failed(Arc<Error>),
 }
 
 /// All models of the service. Clones share them.
@@ -163,7 +163,7 @@ fn load(path: &Path, runtime: &Runtime, settings: &Settings, cache: Cache) -> St
         }
         Err(error) => {
             tracing::error!(model = %path.display(), error = ?error, "model can't be loaded");
-            Status::Failed(error.to_string())
+            Status::Failed(Arc::new(error))
         }
     }
 }

@@ -1,55 +1,27 @@
-//! The edge: routes, requests, answers, problems, the page.
+//! The HTTP edge: requests in, responses out.
 //!
-//! A request passes through these rooms: [`server`] holds its connection, `around` gives
-//! it an id and a span, [`admission`] a place in the queue, [`request`] makes one typed
-//! struct of it, [`work`] does it on a thread that may block, [`answer`] words the result and
-//! [`problem`] what went wrong; `stream` tells how it goes meanwhile. Handlers only say the order.
+//! [`listener`] accepts connections, [`router`](router::router) maps paths to `handlers`.
+//! `middleware` surrounds them: one layer per file, request id and logging outermost, then problem
+//! bodies, CORS and panics; [`admission`](middleware::admission) in front of the handlers that do
+//! work. A handler `extract`s a typed request, calls [`app`](crate::app) through its permit, and
+//! `respond`s, or streams events through `sse`. [`problem`] words errors.
 //!
-//! [`app`] is the whole service as a function from requests to answers, which is how most
-//! tests call it.
+//! The router is a function from requests to responses, which is how most tests call it.
 
-pub mod admission;
-pub mod answer;
-mod around;
-mod health;
+mod extensions;
+mod extract;
+mod handlers;
+pub mod listener;
 mod metrics;
-pub(crate) mod models;
-pub mod options;
+pub mod middleware;
 mod page;
 pub mod problem;
-mod render;
-pub mod request;
-mod routes;
-pub mod server;
-mod stream;
-mod v1;
-pub mod work;
+mod respond;
+mod router;
+pub mod serve;
+mod sse;
+mod state;
 
-use std::sync::Arc;
-
-use crate::config;
-use crate::engine::ModelRegistry;
-pub use routes::{app, paths};
-
-/// What all requests share.
-pub struct App {
-    models: ModelRegistry,
-    server: config::Server,
-    admission: Arc<admission::Admission>,
-    metrics: metrics::Metrics,
-}
-
-impl App {
-    /// A service with these models and limits.
-    #[must_use]
-    pub fn new(models: ModelRegistry, server: config::Server) -> Arc<Self> {
-        let admission = admission::Admission::new(&server);
-        Arc::new(Self { models, server, admission, metrics: metrics::Metrics::default() })
-    }
-
-    /// The queue, which a shutdown empties.
-    #[must_use]
-    pub fn admission(&self) -> &Arc<admission::Admission> {
-        &self.admission
-    }
-}
+pub use router::{paths, router};
+pub use serve::serve;
+pub use state::AppState;

@@ -1,21 +1,107 @@
 //! From an [`Error`] to RFC 9457 `application/problem+json`.
 //!
-//! Two steps. Where an error is returned it becomes a bare answer with its status and the
-//! error as an extension; at the outermost layer, where the request's id and path are known,
-//! [`write`] gives it its body. So there is one place that words problems, whoever refused.
+//! [`problem_type`] is the table of statuses, types and titles. A handler's error becomes an empty
+//! response with its status that carries the error; the layer `middleware/problems.rs`, which knows
+//! the request's id and path, writes the body. So all problems are worded here.
 
 use std::sync::Arc;
 
 use axum::body::Body;
-use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
+use axum::extract::Request;
+use axum::http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
+use super::extensions::{ErrorExtension, RequestId};
 use crate::error::{Error, Kind};
 
-/// What the problem's `type` begins with: the place on the documentation page that explains it.
+/// The start of a problem's `type`: the section of the documentation page that explains it.
 pub const TYPE_PREFIX: &str = "/docs#problem-";
+
+/// How one [`Kind`] looks over HTTP.
+#[derive(Clone, Copy, Debug)]
+pub struct ProblemType {
+    /// The HTTP status.
+    pub status: StatusCode,
+    /// The last part of the problem's `type`, stable for programs.
+    pub slug: &'static str,
+    /// The problem's `title`, the same for every problem of the type.
+    pub title: &'static str,
+}
+
+/// nginx's "client closed request": logged and counted, never received.
+const CLIENT_CLOSED_REQUEST: u16 = 499;
+
+/// The table of statuses, problem types and titles.
+#[must_use]
+pub fn problem_type(kind: Kind) -> ProblemType {
+    use StatusCode as S;
+    let (status, slug, title) = match kind {
+        Kind::Malformed => (S::BAD_REQUEST, "malformed-request", "The request could not be read"),
+        Kind::Option => (S::BAD_REQUEST, "invalid-option", "An option is not valid"),
+        Kind::NotFound => (S::NOT_FOUND, "not-found", "There is nothing at this path"),
+        Kind::MethodNotAllowed => {
+            (S::METHOD_NOT_ALLOWED, "method-not-allowed", "The path does not take this method")
+        }
+        Kind::UnknownModel => (S::NOT_FOUND, "unknown-model", "There is no such model"),
+        Kind::BodyTooLarge => {
+            (S::PAYLOAD_TOO_LARGE, "body-too-large", "The request body is too large")
+        }
+        Kind::ImageTooLarge => {
+            (S::PAYLOAD_TOO_LARGE, "image-too-large", "The image has too many pixels")
+        }
+        Kind::UnsupportedImage => {
+            (S::UNSUPPORTED_MEDIA_TYPE, "unsupported-image", "The image type is not accepted")
+        }
+        Kind::CorruptImage => {
+            (S::UNPROCESSABLE_ENTITY, "corrupt-image", "The image could not be decoded")
+        }
+        Kind::UnknownClass => {
+            (S::UNPROCESSABLE_ENTITY, "unknown-class", "The model has no such class")
+        }
+        Kind::UnknownLayer => {
+            (S::UNPROCESSABLE_ENTITY, "unknown-layer", "The model has no such layer")
+        }
+        Kind::Impossible => {
+            (S::UNPROCESSABLE_ENTITY, "impossible", "The model does not allow this explanation")
+        }
+        Kind::NotANumber => {
+            (S::UNPROCESSABLE_ENTITY, "not-a-number", "The model's answer is not a number")
+        }
+        Kind::Busy => (S::SERVICE_UNAVAILABLE, "busy", "The service is busy"),
+        Kind::Draining => (S::SERVICE_UNAVAILABLE, "draining", "The service is shutting down"),
+        Kind::NotReady => (S::SERVICE_UNAVAILABLE, "not-ready", "The model is not ready"),
+        Kind::Deadline => (S::GATEWAY_TIMEOUT, "deadline", "The request took too long"),
+        Kind::Cancelled => {
+            let status = S::from_u16(CLIENT_CLOSED_REQUEST).unwrap_or(S::BAD_REQUEST);
+            (status, "cancelled", "The client went away")
+        }
+        Kind::Setup => (S::INTERNAL_SERVER_ERROR, "setup", "The service is not set up correctly"),
+        Kind::Internal => {
+            (S::INTERNAL_SERVER_ERROR, "internal", "Something went wrong on our side")
+        }
+    };
+    ProblemType { status, slug, title }
+}
+
+/// The status of an error.
+pub(super) fn status(error: &Error) -> StatusCode {
+    problem_type(error.kind()).status
+}
+
+/// What a problem says about its request.
+pub(super) struct ProblemContext {
+    path: String,
+    request_id: String,
+}
+
+impl ProblemContext {
+    pub(super) fn new(request: &Request) -> Self {
+        let id = request.extensions().get::<RequestId>().map(|RequestId(id)| id.clone());
+        Self { path: request.uri().path().to_owned(), request_id: id.unwrap_or_default() }
+    }
+}
 
 #[derive(Serialize)]
 struct Problem<'a> {
@@ -23,57 +109,59 @@ struct Problem<'a> {
     title: &'a str,
     status: u16,
     #[serde(skip_serializing_if = "Option::is_none")]
-    detail: Option<&'a str>,
+    detail: Option<String>,
     instance: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     option: Option<&'a str>,
     request_id: &'a str,
 }
 
-/// An error on its way to the outermost layer.
-#[derive(Clone)]
-pub(super) struct Refused(pub(super) Arc<Error>);
-
 impl IntoResponse for Error {
     fn into_response(self) -> Response {
-        let status = status(self.kind());
-        let mut response = status.into_response();
-        response.extensions_mut().insert(Refused(Arc::new(self)));
+        let mut response = status(&self).into_response();
+        response.extensions_mut().insert(ErrorExtension(Arc::new(self)));
         response
     }
 }
 
 /// The problem as JSON.
-pub(super) fn body(error: &Error, path: &str, request_id: &str) -> Vec<u8> {
-    let row = error.kind().row();
-    // What is ours to know alone stays out: the log has it under the request's id.
-    let detail = (row.status != 500 && !error.detail().is_empty()).then(|| error.detail());
+pub(super) fn body(error: &Error, context: &ProblemContext) -> Vec<u8> {
+    let ProblemType { status, slug, title } = problem_type(error.kind());
     let problem = Problem {
-        r#type: format!("{TYPE_PREFIX}{}", row.slug),
-        title: row.title,
-        status: row.status,
-        detail,
-        instance: path,
+        r#type: format!("{TYPE_PREFIX}{slug}"),
+        title,
+        status: status.as_u16(),
+        detail: detail(error),
+        instance: &context.path,
         option: option(error),
-        request_id,
+        request_id: &context.request_id,
     };
     serde_json::to_vec(&problem).unwrap_or_default()
 }
 
-/// Writes the problem into an answer that carries an error.
-pub(super) fn write(response: &mut Response, error: &Error, path: &str, request_id: &str) {
+/// Writes the problem into a response that reports an error.
+pub(super) fn write(response: &mut Response, error: &Error, context: &ProblemContext) {
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     if let Some(after_s) = retry_after_s(error.kind()) {
         headers.insert(RETRY_AFTER, HeaderValue::from(after_s));
     }
-    headers.remove(axum::http::header::CONTENT_LENGTH);
-    *response.body_mut() = Body::from(body(error, path, request_id));
+    headers.remove(CONTENT_LENGTH);
+    *response.body_mut() = Body::from(body(error, context));
 }
 
-fn status(kind: Kind) -> StatusCode {
-    StatusCode::from_u16(kind.row().status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+/// The words that a client reads. A fault of ours has none: the log has them, under the request's
+/// id. The path of a file on this machine is never part of them.
+fn detail(error: &Error) -> Option<String> {
+    let detail = error.detail();
+    if status(error) == StatusCode::INTERNAL_SERVER_ERROR || detail.is_empty() {
+        return None;
+    }
+    Some(match (error.kind(), error.model()) {
+        (Kind::UnknownLayer, Some(id)) => format!("{detail}, GET /v1/models/{id} lists all"),
+        _ => detail.to_owned(),
+    })
 }
 
 /// The option at fault; some kinds of error can have only one.
@@ -86,13 +174,33 @@ fn option(error: &Error) -> Option<&str> {
     })
 }
 
-/// When it is worth asking again.
+/// When it is worth trying again.
 const fn retry_after_s(kind: Kind) -> Option<u16> {
     match kind {
         Kind::Busy => Some(1),
         Kind::NotReady => Some(2),
-        // By then another instance answers at this address.
+        // By then another instance listens at this address.
         Kind::Draining => Some(5),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn problem_types_are_distinct() {
+        let slugs: HashSet<_> = Kind::ALL.iter().map(|kind| problem_type(*kind).slug).collect();
+        assert_eq!(slugs.len(), Kind::ALL.len());
+    }
+
+    #[test]
+    fn a_path_on_disk_and_a_fault_of_ours_are_not_sent() {
+        let error = Error::new(Kind::NotReady, "not an ONNX model").at_path("/srv/models/a.onnx");
+        assert_eq!(detail(&error).as_deref(), Some("not an ONNX model"));
+        assert_eq!(detail(&Error::internal("adding", "overflow")), None);
     }
 }

@@ -37,7 +37,7 @@ impl OnnxFile {
     /// [`Kind::Setup`] when the file can't be read, is no ONNX model, or refers to weights outside
     /// its folder.
     pub fn open(path: &Path) -> Result<Self> {
-        let setup = |what: &str| Error::new(Kind::Setup, format!("{}: {what}", path.display()));
+        let setup = |what: &str| Error::new(Kind::Setup, what.to_owned()).at_path(path);
         // References to weights must not lead out of the folder, so a link is followed before, not
         // by them.
         let path = &path.canonicalize().map_err(|error| setup(&error.to_string()))?;

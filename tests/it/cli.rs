@@ -1,4 +1,4 @@
-//! The command, as somebody at a terminal meets it.
+//! The command line, from outside.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
@@ -7,7 +7,7 @@ use std::process::{Command, Output, Stdio};
 
 use crate::support::repository;
 
-/// The command in an environment of its own.
+/// The command with an empty environment.
 fn camlens(folder: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_camlens"));
     command
@@ -46,7 +46,7 @@ fn refused(folder: &Path, arguments: &[&str]) -> String {
 }
 
 #[test]
-fn an_explanation_takes_the_form_that_the_file_s_name_says() {
+fn the_file_s_extension_decides_the_form() {
     let folder = workplace();
     let path = folder.path();
     for (name, magic, more) in [
@@ -70,7 +70,37 @@ fn an_explanation_takes_the_form_that_the_file_s_name_says() {
 }
 
 #[test]
-fn what_goes_wrong_is_one_line() {
+fn a_written_file_is_summarised_in_one_line() {
+    let folder = workplace();
+    let summary = |arguments: &[&str]| {
+        let more = [&["explain", "cat.png", "--method", "gradcam"], arguments].concat();
+        String::from_utf8(run(folder.path(), &more).stderr).unwrap()
+    };
+    let one = summary(&["-o", "map.png", "--target", "3"]);
+    assert!(one.starts_with("map.png: class 3 (probability 0."), "{one}");
+    assert!(one.contains(") of tiny, layer features.29"), "{one}");
+    let two = summary(&["-o", "map.npy", "--target", "3,4"]);
+    assert!(two.starts_with("map.npy: class 3,4 (probability 0."), "{two}");
+}
+
+#[test]
+fn the_help_lists_every_option_with_its_values_and_default() {
+    let folder = workplace();
+    let help = run(folder.path(), &["explain", "--help"]);
+    let help = String::from_utf8(help.stdout).unwrap();
+    let words = help.split_whitespace().collect::<Vec<_>>().join(" ");
+    for line in [
+        "--colormap <NAME> The colours of a picture: jet, turbo,",
+        "[default: jet; coolwarm for a signed map]",
+        "--max-channels <N> Score-CAM: use only",
+        "--convention <NAME> Whose formulas to follow where implementations differ: paper, article,",
+    ] {
+        assert!(words.contains(line), "{line}: {help}");
+    }
+}
+
+#[test]
+fn an_error_is_one_line() {
     let folder = workplace();
     let path = folder.path();
     insta::assert_snapshot!(refused(path, &["explain", "dog.png"]), @"1: camlens: dog.png: No such file or directory (os error 2)");
@@ -78,6 +108,7 @@ fn what_goes_wrong_is_one_line() {
     insta::assert_snapshot!(refused(path, &["explain", "cat.png", "--method", "gradcan"]), @"2: camlens: option 'method' can't be 'gradcan'; it takes gradcam++, gradcam, scorecam, layercam, hirescam, xgradcam, gradcam-elementwise, eigencam, eigengradcam, random, ablationcam, reciprocam, smoothgradcam++, groupcam");
     insta::assert_snapshot!(refused(path, &["explain", "cat.png", "--model", "vgg61"]), @"1: camlens: models: there is no model 'vgg61'; available models: tiny");
     insta::assert_snapshot!(refused(path, &["explain", "cat.png", "--target", "10"]), @"1: camlens: there is no class 10; the model has classes 0 to 9");
+    insta::assert_snapshot!(refused(path, &["explain", "cat.png", "--layer", "conv9"]), @"1: camlens: model 'tiny' has no layer 'conv9'; its last ones are avgpool, features.30, features.29, `camlens inspect tiny` lists all");
     insta::assert_snapshot!(refused(path, &["explain", "models/tiny/model.toml"]), @"1: camlens: This is text. PNG, JPEG, WebP, GIF, BMP and TIFF are accepted.");
     insta::assert_snapshot!(refused(path, &["inspect", "nothing"]), @"1: camlens: models: there is no model 'nothing'; available models: tiny");
     insta::assert_snapshot!(refused(path, &["serve", "--models", "nowhere", "--listen", "127.0.0.1:0"]), @"1: camlens: nowhere: can't read the models folder: No such file or directory (os error 2)");
@@ -130,7 +161,7 @@ fn a_model_is_inspected_by_id_folder_or_file() {
 }
 
 #[test]
-fn a_service_says_where_it_is_and_goes_when_it_is_told() {
+fn a_service_prints_its_address_and_stops_on_a_signal() {
     let folder = workplace();
     let mut service = camlens(folder.path())
         .args(["serve", "--listen", "127.0.0.1:0"])
@@ -163,8 +194,8 @@ fn a_service_says_where_it_is_and_goes_when_it_is_told() {
     stream.read_to_string(&mut answer).unwrap();
     assert!(answer.starts_with("HTTP/1.1 404"), "{answer}");
 
-    let told = Command::new("kill").args(["-TERM", &service.id().to_string()]).status().unwrap();
-    assert!(told.success());
+    let killed = Command::new("kill").args(["-TERM", &service.id().to_string()]).status().unwrap();
+    assert!(killed.success());
     let mut log = String::new();
     service.stderr.take().unwrap().read_to_string(&mut log).unwrap();
     assert!(service.wait().unwrap().success());

@@ -3,9 +3,10 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use camlens::app::explain_input;
 use camlens::engine::{CancellationToken, Model, Reason};
 use camlens::error::{Kind, Result};
-use camlens::explain::{Explanation, Method, Options, ProgressObserver, explain_input};
+use camlens::explain::{Explanation, Method, Options, ProgressObserver};
 use ndarray::Array4;
 
 use crate::support::{fetched, modular_pattern};

@@ -5,7 +5,7 @@ use image::GenericImageView;
 use super::*;
 
 #[tokio::test]
-async fn the_figure_has_a_column_a_method_and_one_for_the_image() {
+async fn the_figure_has_one_column_per_method_and_one_for_the_image() {
     let service = service();
     let answered = post_image(&service, "/v1/compare", chelsea()).await;
     let figure = image::load_from_memory(&answered.body).unwrap();
@@ -20,7 +20,7 @@ async fn the_figure_has_a_column_a_method_and_one_for_the_image() {
 }
 
 #[tokio::test]
-async fn json_has_every_map_and_they_are_the_ones_that_explain_gives() {
+async fn json_has_the_same_maps_as_explain() {
     let service = service();
     let body = serde_json::json!({
         "image": base64::Engine::encode(&base64::engine::general_purpose::STANDARD, chelsea()),

@@ -1,13 +1,12 @@
-//! `openapi.yaml` and the code say the same.
+//! `openapi.yaml` and the code agree.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
+use camlens::app::Operation;
+use camlens::app::options::{DefaultValue, OptionSpec, OptionValues, RawValue, ValueSyntax};
+use camlens::app::options::{accepted, find};
 use camlens::error::Kind;
-use camlens::explain::{Choice, Convention, Method, Normalization, ScoreKind};
-use camlens::http::options::{Endpoint, OPTIONS, Output, Size};
-use camlens::http::problem::TYPE_PREFIX;
-use camlens::picture::colormap::Colormap;
-use camlens::picture::overlay::Blend;
+use camlens::http::problem::{TYPE_PREFIX, problem_type};
 
 use super::*;
 
@@ -24,103 +23,159 @@ fn texts(list: &Value) -> BTreeSet<&str> {
 }
 
 #[test]
-fn every_path_of_the_router_is_described_but_the_page_s_own_files() {
+fn every_path_of_the_router_is_described_except_the_page_s_files() {
     let contract = contract();
     let described = set(contract["paths"].as_object().unwrap().keys().map(String::as_str));
-    let own = set(["/assets/{*path}", "/favicon.ico"]);
+    let own = set(["/assets/{name}", "/favicon.ico"]);
     assert_eq!(set(camlens::http::paths()), described.union(&own).copied().collect());
 }
 
+const OPERATIONS: [(Operation, &str, &str); 3] = [
+    (Operation::Explain, "/v1/explain", "ExplainOptions"),
+    (Operation::Compare, "/v1/compare", "CompareOptions"),
+    (Operation::Predict, "/v1/predict", "PredictOptions"),
+];
+
+/// The component behind a `$ref`, or the value itself.
+fn resolve<'a>(contract: &'a Value, value: &'a Value) -> &'a Value {
+    match value["$ref"].as_str() {
+        Some(reference) => contract.pointer(reference.trim_start_matches('#')).unwrap(),
+        None => value,
+    }
+}
+
+/// The query parameters of an operation.
+fn parameters<'a>(contract: &'a Value, path: &str) -> Vec<&'a Value> {
+    let list = contract["paths"][path]["post"]["parameters"].as_array().unwrap();
+    let resolved = list.iter().map(|parameter| resolve(contract, parameter));
+    resolved.filter(|parameter| parameter["in"] == "query").collect()
+}
+
 #[test]
-fn every_endpoint_takes_the_options_that_are_described() {
+fn every_operation_accepts_the_options_that_are_described() {
     let contract = contract();
-    for (endpoint, path, schema) in [
-        (Endpoint::Explain, "/v1/explain", "ExplainOptions"),
-        (Endpoint::Compare, "/v1/compare", "CompareOptions"),
-        (Endpoint::Predict, "/v1/predict", "PredictOptions"),
-    ] {
-        let taken = set(OPTIONS
-            .iter()
-            .filter(|option| option.of.contains(&endpoint))
-            .map(|option| option.name));
+    for (operation, path, schema) in OPERATIONS {
+        let names = set(accepted(operation).map(|spec| spec.name));
         let members = contract["components"]["schemas"][schema]["properties"].as_object().unwrap();
-        assert_eq!(taken, set(members.keys().map(String::as_str)), "{schema}");
-        let parameters = contract["paths"][path]["post"]["parameters"].as_array().unwrap();
-        let named = parameters.iter().map(|parameter| {
-            let key = parameter["$ref"].as_str().unwrap().rsplit('/').next().unwrap();
-            contract["components"]["parameters"][key]["name"].as_str().unwrap()
-        });
-        let named = set(named.filter(|name| *name != "x-request-id"));
-        assert_eq!(taken, named, "{path}");
+        assert_eq!(names, set(members.keys().map(String::as_str)), "{schema}");
+        let parameters = parameters(&contract, path);
+        let described = parameters.iter().map(|parameter| parameter["name"].as_str().unwrap());
+        assert_eq!(names, set(described), "{path}");
     }
 }
 
-fn names<T: Choice>() -> BTreeSet<&'static str> {
-    set(T::CHOICES.iter().map(|(name, _)| *name))
+/// The row of the table, against the parameter and its schema.
+#[test]
+fn every_option_is_described_with_its_text_values_and_default() {
+    let contract = contract();
+    for (operation, path, options) in OPERATIONS {
+        for parameter in parameters(&contract, path) {
+            let name = parameter["name"].as_str().unwrap();
+            let spec = find(operation, name).unwrap();
+            let description = parameter["description"].as_str().unwrap();
+            assert_eq!(description.trim_end(), spec.description, "{path} {name}");
+            let schema = resolve(&contract, &parameter["schema"]);
+            syntax_matches(spec, operation, schema);
+            default_matches(spec, schema);
+            // A member of a form or of JSON has the same schema, except for a single target.
+            let member = &contract["components"]["schemas"][options]["properties"][name];
+            if !(name == "target" && operation == Operation::Compare) {
+                assert_eq!(resolve(&contract, member), schema, "{options} {name}");
+            }
+        }
+    }
+}
+
+fn syntax_matches(spec: &OptionSpec, operation: Operation, schema: &Value) {
+    let name = spec.name;
+    let is_valid =
+        |text: &str| spec.parse(RawValue { text, operation }, &mut OptionValues::default()).is_ok();
+    match spec.syntax {
+        ValueSyntax::Text => {
+            assert!(schema["type"] == "string" || schema["type"][1] == "string", "{name}");
+        }
+        ValueSyntax::List { max_items } => {
+            let forms = schema["oneOf"].as_array().unwrap();
+            let list = forms.iter().find(|form| form["type"] == "array").unwrap();
+            assert_eq!(list["maxItems"], max_items, "{name}");
+            assert!(forms.iter().any(|form| form["type"] == "string"), "{name}");
+        }
+        ValueSyntax::Choice(names) => {
+            // The schema lists aliases, too.
+            let described = texts(&schema["enum"]);
+            assert!(set(names(operation)).is_subset(&described), "{name}");
+            assert!(described.iter().all(|text| is_valid(text)), "{name}");
+            assert!(name == "method" || described.len() == names(operation).len(), "{name}");
+        }
+        ValueSyntax::ChoiceList(_) => {
+            let forms = schema["oneOf"].as_array().unwrap();
+            assert!(forms.iter().any(|form| form["type"] == "array"), "{name}");
+        }
+        ValueSyntax::Boolean => assert_eq!(schema["type"], "boolean", "{name}"),
+        ValueSyntax::Integer { min, max } => {
+            let bounds = (&schema["type"], schema["minimum"].as_u64(), schema["maximum"].as_u64());
+            assert_eq!(bounds, (&"integer".into(), Some(min), max), "{name}");
+        }
+        ValueSyntax::Number { min, max, is_exclusive } => {
+            let keys = if is_exclusive {
+                ["exclusiveMinimum", "exclusiveMaximum"]
+            } else {
+                ["minimum", "maximum"]
+            };
+            let bounds = keys.map(|key| schema[key].as_f64());
+            assert_eq!(bounds, [Some(min.into()), Some(max.into())], "{name}");
+        }
+    }
+}
+
+fn default_matches(spec: &OptionSpec, schema: &Value) {
+    let text = |value: &Value| match value {
+        Value::Array(items) => {
+            items.iter().map(|item| item.as_str().unwrap()).collect::<Vec<_>>().join(",")
+        }
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    };
+    let described = schema.get("default").map(text);
+    let usual = spec.default.value(&OptionValues::default()).map(str::to_owned);
+    match spec.default {
+        DefaultValue::Value(_) => assert_eq!(described, usual, "{}", spec.name),
+        DefaultValue::Computed { .. } => {
+            assert!(described.is_none() || described == usual, "{}", spec.name);
+        }
+        DefaultValue::Decided(_) | DefaultValue::None => {
+            assert_eq!(described, None, "{}", spec.name);
+        }
+    }
 }
 
 #[test]
-fn every_value_of_an_option_is_described_and_so_is_the_default() {
+fn every_method_is_described_in_responses() {
     let contract = contract();
-    let schemas = &contract["components"]["schemas"];
-    let described = |schema: &str| texts(&schemas[schema]["enum"]);
-    assert_eq!(described("Score"), names::<ScoreKind>());
-    assert_eq!(described("Convention"), names::<Convention>());
-    assert_eq!(described("Normalize"), names::<Normalization>());
-    assert_eq!(described("Size"), names::<Size>());
-    assert_eq!(described("Colormap"), names::<Colormap>());
-    assert_eq!(described("Blend"), names::<Blend>());
-    let forms = |endpoint| set(Output::of(endpoint).iter().map(|form| form.name()));
-    assert_eq!(described("Output"), forms(Endpoint::Explain));
-    assert_eq!(described("CompareOutput"), forms(Endpoint::Compare));
-    for name in described("Method") {
-        assert!(Method::from_name(name).is_some(), "{name}");
-    }
-    assert!(names::<Method>().is_subset(&described("Method")));
-    let answers = &schemas["Explanation"]["properties"]["method"]["enum"];
-    assert_eq!(texts(answers), names::<Method>());
-
-    let first = |choices: &[&'static str]| choices[0];
-    let defaults: BTreeMap<&str, Value> = BTreeMap::from([
-        (
-            "Method",
-            first(&Method::CHOICES.iter().map(|(name, _)| *name).collect::<Vec<_>>()).into(),
-        ),
-        ("Convention", Convention::default().name().into()),
-        ("Colormap", Colormap::default().name().into()),
-        ("Blend", Blend::default().name().into()),
-        ("TopK", 5.into()),
-        ("Emphasize", false.into()),
-        ("Negate", false.into()),
-        ("Signed", false.into()),
-        ("Seed", 0.into()),
-    ]);
-    for (schema, default) in defaults {
-        assert_eq!(schemas[schema]["default"], default, "{schema}");
-    }
-    assert_eq!(texts(&schemas["Methods"]["default"]), set(Method::ARTICLE.map(Choice::name)));
+    let methods = &contract["components"]["schemas"]["Explanation"]["properties"]["method"]["enum"];
+    let spec = find(Operation::Explain, "method").unwrap();
+    let ValueSyntax::Choice(names) = spec.syntax else { panic!("{spec:?}") };
+    assert_eq!(texts(methods), set(names(Operation::Explain)));
 }
 
 #[test]
 fn every_problem_is_described_with_its_status_and_title() {
     let contract = contract();
     let examples = contract["components"]["examples"].as_object().unwrap();
-    let slugs = set(Kind::ALL.iter().map(|kind| format!("problem-{}", kind.row().slug)));
+    let slugs = set(Kind::ALL.iter().map(|kind| format!("problem-{}", problem_type(*kind).slug)));
     assert_eq!(slugs, set(examples.keys().cloned()));
     for kind in Kind::ALL {
-        let row = kind.row();
-        let example = &examples[&format!("problem-{}", row.slug)]["value"];
-        assert_eq!(example["type"], format!("{TYPE_PREFIX}{}", row.slug));
-        assert_eq!(
-            (&example["status"], &example["title"]),
-            (&row.status.into(), &row.title.into())
-        );
+        let problem = problem_type(kind);
+        let example = &examples[&format!("problem-{}", problem.slug)]["value"];
+        assert_eq!(example["type"], format!("{TYPE_PREFIX}{}", problem.slug));
+        assert_eq!(example["status"], problem.status.as_u16());
+        assert_eq!(example["title"], problem.title);
     }
 }
 
-/// The answers of a real service, held against the schemas that describe them.
+/// The responses of a real service, validated against their schemas.
 #[tokio::test]
-async fn answers_are_what_the_schemas_say() {
+async fn responses_match_their_schemas() {
     let contract = contract();
     let service = service();
     let check = |schema: &str, body: &Value| {
@@ -158,7 +213,7 @@ async fn answers_are_what_the_schemas_say() {
 }
 
 #[tokio::test]
-async fn the_served_json_is_the_yaml() {
+async fn the_served_json_equals_the_yaml() {
     let service = service();
     assert_eq!(get(&service, "/openapi.json").await.json(), contract());
     let yaml = std::fs::read(repository("openapi.yaml")).unwrap();

@@ -66,7 +66,7 @@ async fn the_map_is_the_mean_of_the_layers_maps() {
 }
 
 #[tokio::test]
-async fn layers_go_with_classes_methods_lists_and_pictures() {
+async fn several_layers_combine_with_classes_methods_lists_and_pictures() {
     let service = service();
     let layers = "layer=features.22,features.29";
     let classes = ask(&service, &format!("{layers}&target=2,5&method=gradcam")).await;
@@ -113,7 +113,7 @@ async fn layers_that_cannot_be_fused_are_refused() {
     ");
     insta::assert_snapshot!(refused("/v1/explain?layer=features.29,").await, @r"
     400
-    detail: option 'layer' has an empty place between its commas
+    detail: option 'layer' has an empty entry between its commas
     instance: /v1/explain
     option: layer
     title: An option is not valid

@@ -1,6 +1,5 @@
-//! The service from outside: requests in, answers out, mostly in process and without a socket.
+//! The service from outside: requests in, responses out, mostly in process and without a socket.
 
-mod answers;
 mod compare;
 mod contract;
 mod layers;
@@ -9,11 +8,13 @@ mod overload;
 mod page;
 mod problems;
 mod refusals;
+mod responses;
 mod service;
 mod signed;
 mod sockets;
 mod stream;
 mod targets;
+mod validation;
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -26,7 +27,7 @@ use axum::response::Response;
 use bytes::Bytes;
 use camlens::config::Server;
 use camlens::engine::{ModelRegistry, Settings};
-use camlens::http::App;
+use camlens::http::AppState;
 use camlens::model::onnx_file::OnnxFile;
 use http_body_util::BodyExt;
 use onnx_gradient::proto::{DimensionValue, TypeValue};
@@ -36,7 +37,7 @@ use tower::ServiceExt;
 
 use crate::support::{repository, settings};
 
-/// The models that most tests here ask, loaded once:
+/// The models that most tests here use, loaded once:
 /// - `tiny` (the default): a VGG16 of few channels with labels,
 /// - `cropped`: the same, but it sees only the middle of an image,
 /// - `nan`: the same, but its preprocessing overflows,
@@ -106,9 +107,9 @@ fn enlarged(name: &str, side_px: i64) -> Vec<u8> {
 }
 
 /// A service with these models and limits.
-pub(crate) fn service_with(models: ModelRegistry, server: Server) -> (Router, Arc<App>) {
-    let state = App::new(models, server);
-    (camlens::http::app(Arc::clone(&state)), state)
+pub(crate) fn service_with(models: ModelRegistry, server: Server) -> (Router, Arc<AppState>) {
+    let state = AppState::new(models, server);
+    (camlens::http::router(Arc::clone(&state)), state)
 }
 
 /// A service with the usual limits.
@@ -124,7 +125,7 @@ pub(crate) fn image_path(name: &str) -> PathBuf {
     repository(&format!("tests/golden/images/{name}.png"))
 }
 
-/// An answer that has arrived.
+/// A response that has arrived.
 pub(crate) struct Answered {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
@@ -217,7 +218,7 @@ pub(crate) async fn post_form(
     send(service, post(path, &content_type, form(fields, image))).await
 }
 
-/// After a refusal the service answers as if nothing had been.
+/// After a refusal the service works as before.
 pub(crate) async fn still_answers(service: &Router) {
     let answered = post_image(service, "/v1/predict", chelsea()).await;
     assert_eq!(answered.status, StatusCode::OK, "{:?}", answered.body);

@@ -1,4 +1,4 @@
-//! Options mean the same wherever they stand, and none is ignored.
+//! Options mean the same wherever they are given, and none is ignored.
 
 use base64::Engine;
 use serde_json::json;
@@ -19,7 +19,7 @@ fn facts(answered: &Answered) -> Value {
 }
 
 #[tokio::test]
-async fn query_form_and_json_ask_the_same() {
+async fn query_form_and_json_options_are_equivalent() {
     let service = service();
     let image = chelsea();
     let base64 = base64::engine::general_purpose::STANDARD.encode(&image);
@@ -59,7 +59,7 @@ async fn a_plus_sign_in_a_query_need_not_be_escaped() {
 }
 
 #[tokio::test]
-async fn two_values_for_one_option_are_refused_wherever_they_stand() {
+async fn two_values_for_one_option_are_refused_wherever_they_are_given() {
     let service = service();
     let image = chelsea();
     let twice =
@@ -97,13 +97,13 @@ async fn two_values_for_one_option_are_refused_wherever_they_stand() {
 }
 
 #[tokio::test]
-async fn an_unknown_option_or_value_is_refused_wherever_it_stands() {
+async fn an_unknown_option_or_value_is_refused_wherever_it_is_given() {
     let service = service();
     let image = chelsea();
     let query = post_image(&service, "/v1/explain?colour=jet", image.clone()).await;
     insta::assert_snapshot!(query.problem(), @"
     400
-    detail: there is no option 'colour' here; there are model, method, layer, target, contrast, negate, signed, score, convention, max_channels, budget, tolerance, seed, samples, noise, normalize, output, size, colormap, blend, weight, emphasize, top_k
+    detail: there is no option 'colour' here; options are model, method, layer, target, contrast, negate, signed, score, convention, max_channels, budget, tolerance, seed, samples, noise, normalize, output, size, colormap, blend, weight, emphasize, top_k
     instance: /v1/explain
     option: colour
     title: An option is not valid
@@ -121,7 +121,7 @@ async fn an_unknown_option_or_value_is_refused_wherever_it_stands() {
     let other = post_image(&service, "/v1/predict?layer=features.22", image).await;
     insta::assert_snapshot!(other.problem(), @r"
     400
-    detail: there is no option 'layer' here; there are model, top_k
+    detail: there is no option 'layer' here; options are model, top_k
     instance: /v1/predict
     option: layer
     title: An option is not valid
@@ -131,7 +131,7 @@ async fn an_unknown_option_or_value_is_refused_wherever_it_stands() {
 }
 
 #[tokio::test]
-async fn a_map_too_long_for_json_is_refused_before_the_model_runs() {
+async fn a_map_too_large_for_json_is_refused_before_any_pass() {
     let service = service();
     let wide = image::RgbImage::new(2001, 1000);
     let picture = camlens::picture::encode::png(&wide).unwrap();

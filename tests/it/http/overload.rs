@@ -1,15 +1,15 @@
-//! A full queue, a deadline, a client that goes, a shutdown: each is told, and leaves nothing
-//! behind.
+//! A full queue, a deadline, a disconnected client, a shutdown: each gets its response and leaves
+//! nothing behind.
 
 use std::time::{Duration, Instant};
 
 use axum::body::Body;
 use camlens::config::Server;
-use camlens::http::App;
+use camlens::http::AppState;
 
 use super::*;
 
-/// A body that never ends, as of a client that stopped sending.
+/// A body that never ends, as from a client that stopped sending.
 fn endless() -> Body {
     Body::from_stream(futures_util::stream::pending::<Result<Vec<u8>, std::io::Error>>())
 }
@@ -22,13 +22,13 @@ pub(crate) async fn until(what: &str, holds: impl Fn() -> bool) {
     }
 }
 
-pub(crate) async fn nothing_is_left(state: &App) {
+pub(crate) async fn nothing_is_left(state: &AppState) {
     until("work goes on", || state.admission().queued() == 0 && state.admission().working() == 0)
         .await;
 }
 
 #[tokio::test]
-async fn a_full_queue_is_told_at_once() {
+async fn a_full_queue_refuses_at_once() {
     let (service, state) = service_with(models(), Server { queue: 2, ..Server::default() });
     let waiting: Vec<_> = (0..2)
         .map(|_| tokio::spawn(service.clone().oneshot(post("/v1/explain", "image/png", endless()))))
@@ -36,12 +36,12 @@ async fn a_full_queue_is_told_at_once() {
     until("the queue fills", || state.admission().queued() == 2).await;
     insta::assert_snapshot!(post_image(&service, "/v1/explain", chelsea()).await.problem(), @r"
     503 retry-after: 1
-    detail: 2 requests are waiting or worked on already
+    detail: the queue is full: it holds 2 requests
     instance: /v1/explain
     title: The service is busy
     type: /docs#problem-busy
     ");
-    // Whoever watches over the service is answered all the same.
+    // Health checks still get their response.
     assert_eq!(get(&service, "/health/ready").await.status, 200);
     waiting.iter().for_each(tokio::task::JoinHandle::abort);
     nothing_is_left(&state).await;
@@ -56,7 +56,7 @@ async fn a_deadline_stops_the_work() {
     let answered = post_image(&service, "/v1/explain?method=scorecam", chelsea()).await;
     insta::assert_snapshot!(answered.problem(), @r"
     504
-    detail: the limit of 300 ms is over
+    detail: the time limit of 300 ms has passed
     instance: /v1/explain
     title: The request took too long
     type: /docs#problem-deadline
@@ -66,7 +66,7 @@ async fn a_deadline_stops_the_work() {
 }
 
 #[tokio::test]
-async fn a_body_that_never_comes_is_not_waited_for() {
+async fn a_body_that_never_arrives_runs_into_the_body_timeout() {
     let (service, state) =
         service_with(models(), Server { body_timeout_ms: 50, ..Server::default() });
     insta::assert_snapshot!(send(&service, post("/v1/explain", "image/png", endless())).await.problem(), @r"
@@ -81,7 +81,7 @@ async fn a_body_that_never_comes_is_not_waited_for() {
 }
 
 #[tokio::test]
-async fn the_work_of_a_client_that_goes_is_stopped() {
+async fn work_is_stopped_when_its_client_disconnects() {
     let (service, state) = service_with(slow_models(), Server::default());
     let request = post("/v1/explain?method=scorecam", "image/png", chelsea());
     let client = tokio::spawn(service.clone().oneshot(request));
@@ -91,7 +91,7 @@ async fn the_work_of_a_client_that_goes_is_stopped() {
 }
 
 #[tokio::test]
-async fn a_shutdown_refuses_what_comes_and_stops_what_is_left() {
+async fn a_shutdown_refuses_new_requests_and_stops_running_work() {
     let (service, state) = service_with(slow_models(), Server::default());
     let request = post("/v1/explain?method=scorecam", "image/png", chelsea());
     let client = tokio::spawn(service.clone().oneshot(request));
@@ -117,7 +117,7 @@ async fn a_shutdown_refuses_what_comes_and_stops_what_is_left() {
 }
 
 #[tokio::test]
-async fn more_than_the_workers_wait_their_turn() {
+async fn requests_beyond_the_workers_wait_their_turn() {
     let (service, state) =
         service_with(models(), Server { workers: 1, queue: 8, ..Server::default() });
     let requests = (0..8).map(|_| post_image(&service, "/v1/explain", chelsea()));

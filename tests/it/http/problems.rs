@@ -1,4 +1,4 @@
-//! The rows of the contract's error table, each with its words; and the service goes on after each.
+//! The contract's error table, row by row; and the service keeps working after each.
 
 use axum::body::Body;
 use axum::http::{Method, Request};
@@ -24,18 +24,18 @@ async fn refused_body(content_type: &str, body: &'static str) -> String {
 }
 
 #[tokio::test]
-async fn paths_and_methods_that_are_not_there() {
+async fn unknown_paths_and_methods() {
     let service = service();
     insta::assert_snapshot!(get(&service, "/v2/explain").await.problem(), @r"
     404
-    detail: there is nothing at /v2/explain; /docs lists what there is
+    detail: there is nothing at /v2/explain; /docs lists the paths
     instance: /v2/explain
     title: There is nothing at this path
     type: /docs#problem-not-found
     ");
     insta::assert_snapshot!(get(&service, "/v1/explain").await.problem(), @r"
     405 allow: POST
-    detail: /v1/explain can't be asked with GET; the header 'allow' says how
+    detail: /v1/explain does not support GET; the header 'allow' lists what it does
     instance: /v1/explain
     title: The path does not take this method
     type: /docs#problem-method-not-allowed
@@ -44,14 +44,14 @@ async fn paths_and_methods_that_are_not_there() {
     let answered = send(&service, request.body(Body::empty()).unwrap()).await;
     insta::assert_snapshot!(answered.problem(), @r"
     405 allow: GET,HEAD
-    detail: /v1/models/tiny can't be asked with DELETE; the header 'allow' says how
+    detail: /v1/models/tiny does not support DELETE; the header 'allow' lists what it does
     instance: /v1/models/tiny
     title: The path does not take this method
     type: /docs#problem-method-not-allowed
     ");
     insta::assert_snapshot!(get(&service, "/assets/../secret").await.problem(), @r"
     404
-    detail: there is nothing at /assets/../secret; /docs lists what there is
+    detail: there is nothing at /assets/../secret; /docs lists the paths
     instance: /assets/../secret
     title: There is nothing at this path
     type: /docs#problem-not-found
@@ -59,7 +59,7 @@ async fn paths_and_methods_that_are_not_there() {
 }
 
 #[tokio::test]
-async fn bodies_that_cannot_be_read() {
+async fn malformed_bodies() {
     insta::assert_snapshot!(refused_body("application/json", "{\"image\": \"iVBOR").await, @r"
     400
     detail: the JSON could not be read: EOF while parsing a string at line 1 column 16
@@ -166,10 +166,10 @@ async fn bodies_without_an_image() {
 }
 
 #[tokio::test]
-async fn bodies_of_another_kind() {
+async fn unsupported_content_types() {
     insta::assert_snapshot!(refused_body("application/x-www-form-urlencoded", "image=x").await, @r"
     415
-    detail: Content-Type 'application/x-www-form-urlencoded' is not taken; send multipart/form-data, application/json, image/* or application/octet-stream
+    detail: Content-Type 'application/x-www-form-urlencoded' is not accepted; send multipart/form-data, application/json, image/* or application/octet-stream
     instance: /v1/explain
     title: The image type is not accepted
     type: /docs#problem-unsupported-image
@@ -185,7 +185,7 @@ async fn bodies_of_another_kind() {
 }
 
 #[tokio::test]
-async fn what_is_no_image_whatever_it_is_called() {
+async fn files_that_are_not_images() {
     insta::assert_snapshot!(refused("/v1/predict", b"%PDF-1.7 and so on".to_vec()).await, @r"
     415
     detail: This is a PDF. PNG, JPEG, WebP, GIF, BMP and TIFF are accepted.
@@ -205,7 +205,7 @@ async fn what_is_no_image_whatever_it_is_called() {
 }
 
 #[tokio::test]
-async fn images_that_break_off() {
+async fn truncated_images() {
     let whole = chelsea();
     let mut jpeg = Vec::new();
     let picture = image::load_from_memory(&whole).unwrap().into_rgb8();
@@ -228,7 +228,7 @@ async fn images_that_break_off() {
     ");
 }
 
-/// A PNG of hundred bytes that claims 3.6 gigapixels.
+/// A PNG of a hundred bytes that declares 3.6 gigapixels.
 fn claiming(width: u32, height: u32) -> Vec<u8> {
     let mut file = b"\x89PNG\r\n\x1a\n".to_vec();
     let mut chunk = |name: &[u8; 4], data: &[u8]| {
@@ -255,7 +255,7 @@ fn crc32(bytes: &[u8]) -> u32 {
 }
 
 #[tokio::test]
-async fn an_image_that_claims_too_many_pixels_is_not_decoded() {
+async fn an_image_that_declares_too_many_pixels_is_not_decoded() {
     let file = claiming(60_000, 60_000);
     assert!(file.len() <= 100);
     insta::assert_snapshot!(refused("/v1/explain", file).await, @r"
@@ -268,7 +268,7 @@ async fn an_image_that_claims_too_many_pixels_is_not_decoded() {
 }
 
 #[tokio::test]
-async fn bodies_over_the_limit_however_they_come() {
+async fn bodies_over_the_limit_in_every_encoding() {
     let (service, _) = service_with(models(), Server { body_bytes: 200_000, ..Server::default() });
     let large = vec![0; 200_001];
     insta::assert_snapshot!(post_image(&service, "/v1/explain", large.clone()).await.problem(), @r"
@@ -282,7 +282,7 @@ async fn bodies_over_the_limit_however_they_come() {
     let text =
         json!({ "image": base64::engine::general_purpose::STANDARD.encode(&large) }).to_string();
     assert_eq!(send(&service, post("/v1/explain", "application/json", text)).await.status, 413);
-    // In chunks there is no length to refuse it by.
+    // A chunked body does not declare its length.
     let chunks =
         futures_util::stream::iter((0..30).map(|_| Ok::<_, std::io::Error>(vec![0_u8; 10_000])));
     let body = Body::from_stream(chunks);
@@ -292,7 +292,7 @@ async fn bodies_over_the_limit_however_they_come() {
 }
 
 #[tokio::test]
-async fn what_the_model_does_not_have() {
+async fn unknown_models_classes_and_layers() {
     insta::assert_snapshot!(refused("/v1/explain?model=vgg61", chelsea()).await, @r"
     404
     detail: there is no model 'vgg61'; there are: broken, cropped, nan, tiny
@@ -342,14 +342,14 @@ async fn what_the_model_does_not_have() {
 }
 
 #[tokio::test]
-async fn what_a_model_does_not_allow() {
+async fn requests_that_a_model_does_not_support() {
     let folder = tempfile::tempdir().unwrap();
     let hides = "[output]\nkind = \"probabilities\"\n";
     model(folder.path(), "hides", &onnx("tinyvgg-torchscript"), hides, "");
     let (service, _) = service_with(start(folder.path(), "hides"), Server::default());
     insta::assert_snapshot!(post_image(&service, "/v1/explain?method=gradcam", chelsea()).await.problem(), @r"
     422
-    detail: model 'hides' gives probabilities and hides their logits; score=probability works
+    detail: model 'hides' outputs probabilities and does not expose their logits; score=probability works
     instance: /v1/explain
     option: score
     title: The model does not allow this explanation
@@ -367,7 +367,7 @@ const CMYK_JPEG: &str = "/9j/7gAOQWRvYmUAZAAAAAAA/9sAQwANCQoLCggNCwoLDg4NDxMgFRM
     AAAAAAD/2gAOBEMATQBZAEsAAD8A05JJJpwA/9k=";
 
 #[tokio::test]
-async fn unusual_images_are_no_errors() {
+async fn unusual_images_are_accepted() {
     let service = service();
     let mut deep = Vec::new();
     let samples: Vec<u8> = (0..40_u16 * 30).flat_map(|value| (value * 50).to_ne_bytes()).collect();

@@ -1,5 +1,5 @@
-//! Models with something between layer and score that has no gradient: what stands in the way is
-//! named wherever one can ask, and methods without a gradient go on working.
+//! Models with an operator between layer and score that has no gradient: every interface names it,
+//! and methods without a gradient keep working.
 
 use std::path::Path;
 use std::process::{Command, Output};
@@ -18,7 +18,7 @@ use super::{chelsea, get, model, post_image, service_with, start};
 use crate::net::{Net, int};
 use crate::support::repository;
 
-/// A classifier of five classes; `middle` stands between its last maps `[N, 4, 30, 30]` and their
+/// A classifier of five classes; `middle` goes between its last maps `[N, 4, 30, 30]` and their
 /// mean.
 fn classifier(middle: impl FnOnce(&mut Net, &str) -> String) -> ModelProto {
     let mut net = Net::default();
@@ -125,7 +125,7 @@ fn inspect(models: &Path) -> Output {
     command.args(["inspect", "it/model.onnx"]).current_dir(models).output().unwrap()
 }
 
-/// What each way to ask says of the first layer, the `Relu` before the operator.
+/// What each interface reports about the first layer, the `Relu` before the operator.
 async fn answers(onnx: &ModelProto) -> String {
     let folder = tempfile::tempdir().unwrap();
     model(folder.path(), "it", &onnx.encode_to_vec(), "default_layer = \"Relu_1\"\n", "");
@@ -156,13 +156,13 @@ async fn answers(onnx: &ModelProto) -> String {
 }
 
 #[tokio::test]
-async fn control_flow_that_is_computed_is_named_and_in_the_way_of_gradients_only() {
+async fn dynamic_control_flow_is_named_and_blocks_only_gradients() {
     insta::assert_snapshot!(answers(&computed_if()).await, @"operator If (node 'If_5') has no gradient rule");
     insta::assert_snapshot!(answers(&counted_loop()).await, @"operator Loop (node 'Loop_2') has no gradient rule");
 }
 
 #[tokio::test]
-async fn integer_operators_are_explained_by_an_estimate_that_is_named() {
+async fn integer_operators_are_explained_by_a_straight_through_estimate() {
     for onnx in [integer_convolution(), integer_product()] {
         let folder = tempfile::tempdir().unwrap();
         model(folder.path(), "it", &onnx.encode_to_vec(), "default_layer = \"Relu_1\"\n", "");
@@ -177,10 +177,9 @@ async fn integer_operators_are_explained_by_an_estimate_that_is_named() {
     }
 }
 
-/// What skl2onnx puts at the end of a classifier: the label, and a map from class to probability
-/// for each image.
+/// skl2onnx ends a classifier with the label, and a map from class to probability per image.
 #[tokio::test]
-async fn of_a_label_and_a_zip_map_the_probabilities_are_explained() {
+async fn the_probabilities_behind_a_zip_map_are_explained() {
     let mut onnx = classifier(|_, maps| maps.to_owned());
     let graph = onnx.graph.as_mut().unwrap();
     let scores = graph.output[0].name().to_owned();
@@ -214,10 +213,10 @@ async fn of_a_label_and_a_zip_map_the_probabilities_are_explained() {
     );
 }
 
-/// ONNX Runtime's CPU kernels know few operators in bfloat16: a model of others is refused with the
-/// one that is missing.
+/// ONNX Runtime has CPU kernels for few operators in bfloat16: a model with others is refused, and
+/// the missing one is named.
 #[test]
-fn what_the_runtime_has_no_kernel_for_is_named() {
+fn an_operator_without_a_kernel_is_named() {
     let onnx = classifier(|net, maps| {
         let short = net.with("Cast", &[maps], vec![int("to", data_type::BFLOAT16.into())]);
         let short = net.op("Tanh", &[&short]);

@@ -1,4 +1,4 @@
-//! Models, health, metrics, and the id that every answer has.
+//! Models, health, metrics, and the id that every response has.
 
 use axum::body::Body;
 use axum::http::Request;
@@ -54,7 +54,7 @@ async fn models_are_listed_with_their_status() {
 }
 
 #[tokio::test]
-async fn a_model_tells_what_it_takes_and_what_can_be_explained() {
+async fn a_model_describes_its_input_and_its_layers() {
     let mut model = get(&service(), "/v1/models/tiny").await.json();
     let layers = model["layers"].take();
     assert_eq!(model["labels"].take().as_array().unwrap().len(), 10);
@@ -155,7 +155,7 @@ async fn a_model_tells_what_it_takes_and_what_can_be_explained() {
 }
 
 #[tokio::test]
-async fn it_is_alive_and_ready() {
+async fn live_and_ready_report_the_service_s_state() {
     let (service, state) = service_with(models(), Default::default());
     insta::assert_snapshot!(get(&service, "/health/live").await.json().to_string(), @r#"{"status":"ok"}"#);
     let ready = get(&service, "/health/ready").await;
@@ -172,7 +172,7 @@ async fn it_is_alive_and_ready() {
 }
 
 #[tokio::test]
-async fn it_is_not_ready_when_the_default_model_is_broken() {
+async fn a_service_whose_default_model_is_broken_is_not_ready() {
     let folder = tempfile::tempdir().unwrap();
     model(folder.path(), "broken", b"nothing", "", "");
     let (service, _) = service_with(start(folder.path(), "broken"), Default::default());
@@ -227,7 +227,7 @@ async fn requests_and_passes_are_counted() {
 }
 
 #[tokio::test]
-async fn what_is_known_is_counted_and_its_bytes_are() {
+async fn cache_hits_and_bytes_are_counted() {
     let folder = tempfile::tempdir().unwrap();
     model(folder.path(), "tiny", &onnx("tinyvgg-torchscript"), "", "");
     let settings = Settings { cache_bytes: 1 << 20, ..settings() };
@@ -260,7 +260,7 @@ async fn what_is_known_is_counted_and_its_bytes_are() {
 }
 
 #[tokio::test]
-async fn every_answer_has_the_client_s_id_or_one_of_ours() {
+async fn every_response_has_the_client_s_id_or_a_new_one() {
     let service = service();
     let ask = async |id: &str| {
         let request =

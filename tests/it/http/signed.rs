@@ -1,4 +1,4 @@
-//! `signed=true`: what speaks for the class above 0, what speaks against it below.
+//! `signed=true`: evidence for the class above 0, evidence against it below.
 
 use camlens::picture::colormap::Colormap;
 use image::{GenericImageView, RgbImage};
@@ -22,7 +22,7 @@ async fn picture(service: &Router, options: &str) -> RgbImage {
 }
 
 #[tokio::test]
-async fn above_zero_it_is_the_map_as_ever_and_below_what_speaks_against_the_class() {
+async fn positive_values_are_the_usual_map_and_negative_ones_the_negated_one() {
     let service = service();
     for method in ["gradcam", "hirescam", "xgradcam", "ablationcam", "scorecam&contrast=5"] {
         let (heatmap, signed) = map(&service, &format!("method={method}&signed=true")).await;
@@ -44,13 +44,13 @@ async fn above_zero_it_is_the_map_as_ever_and_below_what_speaks_against_the_clas
             }
         }
     }
-    // A signed map of everything that is against the class is no empty one.
+    // A signed map with nothing but evidence against the class is not empty.
     let (heatmap, _) = map(&service, "method=gradcam&signed=true&negate=true").await;
     assert_eq!(heatmap["empty"], false);
 }
 
 #[tokio::test]
-async fn its_pictures_have_zero_in_the_middle() {
+async fn pictures_show_zero_as_the_colormap_s_middle() {
     let service = service();
     let (_, values) = map(&service, "method=hirescam&signed=true").await;
     let coloured = picture(&service, "method=hirescam&signed=true&output=heatmap&size=layer").await;
@@ -64,8 +64,7 @@ async fn its_pictures_have_zero_in_the_middle() {
     let grey = picture(&service, "method=hirescam&signed=true&output=gray&size=layer").await;
     assert!(grey.pixels().zip(&values).all(|(pixel, &value)| (pixel.0[0] > 128) <= (value > 0.0)));
 
-    // Where the model saw nothing, the overlay is the image, the array 0 and the grey in the
-    // middle.
+    // Outside the visible part the overlay is the image and the grey is the middle one.
     let original = image::load_from_memory(&chelsea()).unwrap().into_rgb8();
     let cropped = "model=cropped&method=hirescam&signed=true";
     let overlay = picture(&service, cropped).await;
@@ -93,12 +92,12 @@ async fn figures_can_be_signed_too() {
 }
 
 #[tokio::test]
-async fn what_has_no_sign_is_refused() {
+async fn methods_without_a_sign_are_refused() {
     let service = service();
     let refused = async |path: &str| post_image(&service, path, chelsea()).await.problem();
     insta::assert_snapshot!(refused("/v1/explain?signed=true").await, @r"
     400
-    detail: Grad-CAM++ does not tell for from against; option 'signed' is for gradcam, scorecam, hirescam, xgradcam, ablationcam
+    detail: Grad-CAM++ does not separate evidence for the class from evidence against it; option 'signed' is for gradcam, scorecam, hirescam, xgradcam, ablationcam
     instance: /v1/explain
     option: signed
     title: An option is not valid
@@ -106,7 +105,7 @@ async fn what_has_no_sign_is_refused() {
     ");
     insta::assert_snapshot!(refused("/v1/explain?signed=true&method=scorecam").await, @r"
     400
-    detail: Score-CAM weighs by probabilities, and none is below 0; score=logit or contrast gives a sign
+    detail: Score-CAM weights passes by probabilities, which are never negative; score=logit or contrast gives them a sign
     instance: /v1/explain
     option: signed
     title: An option is not valid
@@ -114,7 +113,7 @@ async fn what_has_no_sign_is_refused() {
     ");
     insta::assert_snapshot!(refused("/v1/explain?signed=true&method=scorecam&convention=pytorch-grad-cam&contrast=1").await, @r"
     400
-    detail: Score-CAM by pytorch-grad-cam weighs by a softmax, of which nothing is below 0; convention=paper works with score=logit or contrast
+    detail: Score-CAM by pytorch-grad-cam weights passes by a softmax, which is never negative; convention=paper works with score=logit or contrast
     instance: /v1/explain
     option: signed
     title: An option is not valid
@@ -122,7 +121,7 @@ async fn what_has_no_sign_is_refused() {
     ");
     insta::assert_snapshot!(refused("/v1/explain?signed=true&method=gradcam&normalize=minmax").await, @r"
     400
-    detail: option 'normalize' can't be 'minmax' of a signed map, whose 0 has to stay; it takes max or none
+    detail: option 'normalize' can't be 'minmax' for a signed map, whose zero must stay zero; it takes max or none
     instance: /v1/explain
     option: normalize
     title: An option is not valid

@@ -1,10 +1,10 @@
-//! Over real sockets: clients that are slow, that go, and a shutdown.
+//! Over real sockets: slow clients, clients that disconnect, and a shutdown.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use camlens::config::Server;
-use camlens::http::{App, server};
+use camlens::http::{AppState, listener};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
@@ -14,18 +14,18 @@ use super::*;
 
 struct Running {
     address: SocketAddr,
-    state: Arc<App>,
+    state: Arc<AppState>,
     stop: oneshot::Sender<()>,
     ended: JoinHandle<()>,
 }
 
 async fn serve(models: ModelRegistry, limits: Server) -> Running {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let state = App::new(models, limits);
+    let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = socket.local_addr().unwrap();
+    let state = AppState::new(models, limits);
     let (stop, stopped) = oneshot::channel();
     let stopped = async move { stopped.await.unwrap_or(()) };
-    let ended = tokio::spawn(server::serve(listener, Arc::clone(&state), stopped));
+    let ended = tokio::spawn(listener::serve(socket, Arc::clone(&state), stopped));
     Running { address, state, stop, ended }
 }
 
@@ -33,7 +33,7 @@ async fn ask(address: SocketAddr, request: &[u8]) -> String {
     let mut stream = TcpStream::connect(address).await.unwrap();
     stream.write_all(request).await.unwrap();
     let mut answer = Vec::new();
-    // A connection that is cut off still gave what it gave.
+    // A connection that is cut off may have delivered a part.
     let _ = stream.read_to_end(&mut answer).await;
     String::from_utf8_lossy(&answer).into_owned()
 }
@@ -59,7 +59,7 @@ async fn until(what: &str, holds: impl Fn() -> bool) {
 }
 
 #[tokio::test]
-async fn a_client_that_sends_no_head_is_not_waited_for() {
+async fn a_client_that_sends_no_head_is_disconnected() {
     let running = serve(models(), Server { header_timeout_ms: 200, ..Server::default() }).await;
     for beginning in ["", "P", "PRI * HTTP/2.0\r\n", "GET / HTTP/1.1\r\nhost: x\r\nx-slow: "] {
         let mut stream = TcpStream::connect(running.address).await.unwrap();
@@ -89,7 +89,7 @@ async fn a_request_may_take_longer_than_its_head() {
 }
 
 #[tokio::test]
-async fn the_work_of_a_client_that_hangs_up_is_stopped() {
+async fn work_is_stopped_when_its_client_disconnects() {
     let running = serve(slow_models(), Server::default()).await;
     let mut stream = TcpStream::connect(running.address).await.unwrap();
     stream.write_all(&post_request("/v1/explain?method=scorecam", &chelsea())).await.unwrap();
@@ -119,7 +119,7 @@ async fn event(stream: &mut TcpStream, name: &str) -> Value {
 }
 
 #[tokio::test]
-async fn a_client_that_hangs_up_in_a_stream_stops_the_work_at_once() {
+async fn a_client_that_disconnects_from_a_stream_stops_the_work_at_once() {
     let running = serve(slow_models(), Server::default()).await;
     let mut stream = TcpStream::connect(running.address).await.unwrap();
     let request = post_request("/v1/explain?method=scorecam", &chelsea());
@@ -137,7 +137,7 @@ async fn a_client_that_hangs_up_in_a_stream_stops_the_work_at_once() {
     let gone = Instant::now();
     drop(stream);
     until("the work ends", || admission.queued() == 0 && admission.working() == 0).await;
-    // A pass of many is all that may still have been at work.
+    // At most one of many passes may still have been running.
     let (done, total) = (progress["done"].as_f64().unwrap(), progress["total"].as_f64().unwrap());
     let remaining = Duration::from_secs_f64(progress["remaining_s"].as_f64().unwrap());
     assert!(
@@ -149,19 +149,19 @@ async fn a_client_that_hangs_up_in_a_stream_stops_the_work_at_once() {
     assert!(metrics.contains(r#"route="/v1/explain",method="POST",status="499"} 1"#), "{metrics}");
     assert!(
         !metrics.contains("camlens_passes_total{"),
-        "an answer that nobody got was counted: {metrics}"
+        "a response that nobody received was counted: {metrics}"
     );
 }
 
 #[tokio::test]
-async fn a_body_over_the_limit_is_answered_although_the_client_sends_it_all() {
+async fn a_client_that_sends_a_body_over_the_limit_still_gets_its_response() {
     let running = serve(models(), Server { body_bytes: 1000, ..Server::default() }).await;
     let answer = ask(running.address, &post_request("/v1/explain", &[0; 3000])).await;
     assert!(answer.starts_with("HTTP/1.1 413") && answer.contains("body-too-large"), "{answer}");
 }
 
 #[tokio::test]
-async fn a_shutdown_lets_work_end_and_tells_others() {
+async fn a_shutdown_lets_running_work_finish() {
     let running = serve(slow_models(), Server::default()).await;
     let request = post_request("/v1/predict", &chelsea());
     let address = running.address;
@@ -183,13 +183,13 @@ async fn a_shutdown_stops_work_that_does_not_end_in_time() {
     let working = tokio::spawn(async move { ask(address, &request).await });
     let admission = Arc::clone(running.state.admission());
     until("the work begins", || admission.working() == 1).await;
-    // A client that holds its connection and says nothing does not hold the shutdown.
+    // A client that holds its connection and sends nothing does not delay the shutdown.
     let _silent = TcpStream::connect(address).await.unwrap();
     let started = Instant::now();
     running.stop.send(()).unwrap();
     until("the shutdown begins", || admission.is_draining()).await;
-    let told = ask(address, &get_request("/health/ready")).await;
-    assert!(told.starts_with("HTTP/1.1 503") && told.contains("retry-after: 5"), "{told}");
+    let refused = ask(address, &get_request("/health/ready")).await;
+    assert!(refused.starts_with("HTTP/1.1 503") && refused.contains("retry-after: 5"), "{refused}");
     let answer = working.await.unwrap();
     assert!(answer.starts_with("HTTP/1.1 503") && answer.contains("draining"), "{answer}");
     running.ended.await.unwrap();

@@ -1,8 +1,8 @@
-//! `Accept: text/event-stream`: events while the work is done, then the answer or a problem.
+//! `Accept: text/event-stream`: events while the work is done, then the response or a problem.
 
 use std::time::Duration;
 
-use camlens::http::App;
+use camlens::http::AppState;
 use futures_util::StreamExt;
 
 use super::overload::{nothing_is_left, until};
@@ -53,7 +53,7 @@ async fn counted(service: &Router, status: u16) -> bool {
 }
 
 #[tokio::test]
-async fn the_last_event_is_the_json_answer() {
+async fn the_last_event_is_the_json_response() {
     let service = service();
     for method in ["gradcam", "scorecam"] {
         let options = format!("method={method}&layer=features.29&target=2");
@@ -87,7 +87,7 @@ pub(crate) async fn a_score_cam() -> Vec<(String, Value)> {
 }
 
 #[tokio::test]
-async fn progress_and_the_map_grow() {
+async fn progress_and_map_grow_with_the_passes() {
     let events = a_score_cam().await;
     let of = |name: &str| -> Vec<&Value> {
         events.iter().filter(|(known, _)| known == name).map(|(_, data)| data).collect()
@@ -106,8 +106,7 @@ async fn progress_and_the_map_grow() {
     let mut maps = partial.clone();
     maps.push(result[0]);
     assert!(maps.len() >= 2, "{maps:?}");
-    // No pass takes anything from a map that is not normalised, and not every one adds to its
-    // highest place.
+    // A pass never lowers a map that is not normalised, but not every pass raises its maximum.
     assert!(maps.is_sorted_by(|a, b| largest(a) <= largest(b)));
     assert!(largest(maps[0]) < largest(result[0]));
     for partial in partial {
@@ -132,7 +131,7 @@ async fn an_unfinished_map_has_the_size_of_the_finished_one() {
 }
 
 #[tokio::test]
-async fn an_unfinished_map_says_what_it_is_about() {
+async fn an_unfinished_map_names_target_contrast_and_negation() {
     let (service, _) = service_with(slow_models(), Server::default());
     let path =
         "/v1/explain?method=scorecam&score=logit&max_channels=16&target=2&contrast=5&negate=true";
@@ -148,7 +147,7 @@ async fn an_unfinished_map_says_what_it_is_about() {
 }
 
 #[tokio::test]
-async fn what_is_wrong_from_the_start_is_an_ordinary_problem() {
+async fn an_error_before_the_first_event_is_an_ordinary_problem() {
     let service = service();
     insta::assert_snapshot!(send(&service, streamed("/v1/explain?output=overlay")).await.problem(), @r"
     400
@@ -186,8 +185,7 @@ fn problem(events: &[(String, Value)], request_id: &str) -> String {
 
 #[tokio::test]
 async fn a_deadline_ends_the_stream_with_a_problem() {
-    // How fast the machine is, and how busy, is not known: a limit is sought that falls among the
-    // passes.
+    // The speed of the machine is unknown: search for a limit that falls among the passes.
     let mut limit = 100;
     for _ in 0..40 {
         let (service, state) =
@@ -204,8 +202,11 @@ async fn a_deadline_ends_the_stream_with_a_problem() {
         } else if names(&events).contains(&"result") {
             limit = limit * 2 / 3;
         } else {
-            let told = problem(&events, answered.header("x-request-id"));
-            assert_eq!(told, format!(r#"504 "/v1/explain": "the limit of {limit} ms is over""#));
+            let words = problem(&events, answered.header("x-request-id"));
+            assert_eq!(
+                words,
+                format!(r#"504 "/v1/explain": "the time limit of {limit} ms has passed""#)
+            );
             nothing_is_left(&state).await;
             assert!(counted(&service, 504).await);
             return;
@@ -215,7 +216,7 @@ async fn a_deadline_ends_the_stream_with_a_problem() {
 }
 
 /// A stream whose first event is there.
-async fn begun(service: &Router, state: &App) -> Response {
+async fn begun(service: &Router, state: &AppState) -> Response {
     let response = service.clone().oneshot(streamed("/v1/explain?method=scorecam")).await.unwrap();
     assert_eq!((response.status(), state.admission().working()), (StatusCode::OK, 1));
     response
@@ -234,7 +235,7 @@ async fn a_shutdown_ends_the_stream_with_a_problem() {
 }
 
 #[tokio::test]
-async fn a_client_that_leaves_the_stream_stops_the_work() {
+async fn a_client_that_disconnects_from_the_stream_stops_the_work() {
     let (service, state) = service_with(slow_models(), Server::default());
     drop(begun(&service, &state).await);
     nothing_is_left(&state).await;
@@ -242,11 +243,11 @@ async fn a_client_that_leaves_the_stream_stops_the_work() {
 }
 
 #[tokio::test]
-async fn who_waits_for_a_worker_is_told_and_kept_alive() {
+async fn a_request_that_waits_for_a_worker_gets_events_and_keep_alives() {
     let (service, state) = service_with(models(), Server { workers: 1, ..Server::default() });
     let (release, released) = std::sync::mpsc::channel::<()>();
-    let place = state.admission().enter().unwrap();
-    let first = tokio::spawn(place.work(move |_| Ok(released.recv().is_err())));
+    let permit = state.admission().admit().unwrap();
+    let first = tokio::spawn(permit.run(move |_| Ok(released.recv().is_err())));
     until("the first is at work", || state.admission().working() == 1).await;
     let second = tokio::spawn(service.clone().oneshot(streamed("/v1/explain?method=gradcam")));
     until("the second waits", || state.admission().queued() == 2).await;

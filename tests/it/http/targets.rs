@@ -1,4 +1,4 @@
-//! `target=a,b`: the maps of several classes from the passes of one.
+//! `target=a,b`: the maps of several classes from shared passes.
 
 use image::GenericImageView;
 use ndarray::Array3;
@@ -15,7 +15,7 @@ async fn ask(service: &Router, options: &str) -> Value {
 }
 
 #[tokio::test]
-async fn several_classes_have_the_maps_that_each_has_alone() {
+async fn several_classes_have_the_same_maps_as_each_alone() {
     let service = service();
     for options in [
         "method=gradcam",
@@ -42,7 +42,7 @@ async fn several_classes_have_the_maps_that_each_has_alone() {
             let alone = ask(&service, &format!("{options}&target={class}")).await;
             assert_eq!(map["target"], alone["target"], "{options}");
             assert_eq!(map["heatmap"], alone["heatmap"], "{options}, class {class}");
-            // Three classes cost the passes of one, but where each has masks of its own.
+            // Three classes cost the passes of one, unless each has its own masks.
             if options.contains("groupcam") {
                 assert!(alone["passes"]["masked"].as_u64() < several["passes"]["masked"].as_u64());
                 continue;
@@ -69,7 +69,7 @@ async fn several_classes_have_the_maps_that_each_has_alone() {
 }
 
 #[tokio::test]
-async fn a_list_says_the_same_as_commas_and_one_class_is_answered_as_ever() {
+async fn a_json_list_means_the_same_as_commas() {
     let service = service();
     let of = async |target: Value| {
         let image = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, chelsea());
@@ -85,7 +85,7 @@ async fn a_list_says_the_same_as_commas_and_one_class_is_answered_as_ever() {
 }
 
 #[tokio::test]
-async fn an_array_has_an_axis_more_and_a_picture_a_panel_a_class() {
+async fn an_array_has_one_more_axis_and_a_figure_one_panel_per_class() {
     let service = service();
     let post = async |options: &str| {
         post_image(&service, &format!("/v1/explain?target=7,2,0,5&{options}"), chelsea()).await
@@ -109,7 +109,7 @@ async fn an_array_has_an_axis_more_and_a_picture_a_panel_a_class() {
 }
 
 #[tokio::test]
-async fn headers_tell_of_every_class() {
+async fn headers_list_one_value_per_class() {
     let service = service();
     let answered = post_image(&service, "/v1/explain?target=7,2&method=gradcam", chelsea()).await;
     assert_eq!(answered.header("camlens-target"), "7,2");
@@ -131,7 +131,7 @@ async fn headers_tell_of_every_class() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_said_of_several_classes_is_refused() {
+async fn invalid_lists_of_classes_are_refused() {
     let service = service();
     let refused = async |path: &str| post_image(&service, path, chelsea()).await.problem();
     insta::assert_snapshot!(refused("/v1/explain?target=3,thing%203").await, @r"
@@ -152,7 +152,7 @@ async fn what_cannot_be_said_of_several_classes_is_refused() {
     ");
     insta::assert_snapshot!(refused("/v1/explain?target=3,").await, @r"
     400
-    detail: option 'target' has an empty place between its commas
+    detail: option 'target' has an empty entry between its commas
     instance: /v1/explain
     option: target
     title: An option is not valid
@@ -168,7 +168,7 @@ async fn what_cannot_be_said_of_several_classes_is_refused() {
     ");
     insta::assert_snapshot!(refused("/v1/explain?target=3,5&contrast=5").await, @r"
     422
-    detail: class 5 can't be told from itself; contrast takes another class
+    detail: class 5 can't be contrasted with itself; name another class
     instance: /v1/explain
     option: contrast
     title: The model does not allow this explanation
@@ -176,7 +176,7 @@ async fn what_cannot_be_said_of_several_classes_is_refused() {
     ");
     insta::assert_snapshot!(refused("/v1/explain?target=3,5&output=gray").await, @r"
     400
-    detail: a grey picture holds one map, and 'target' names 2 classes; json and npy hold them all
+    detail: a gray picture holds one map, and 'target' names 2 classes; json and npy hold them all
     instance: /v1/explain
     option: output
     title: An option is not valid
@@ -184,7 +184,7 @@ async fn what_cannot_be_said_of_several_classes_is_refused() {
     ");
     insta::assert_snapshot!(refused("/v1/compare?target=3,5").await, @r"
     400
-    detail: a comparison is of one class, and 'target' names 2; /v1/explain takes several
+    detail: a comparison explains one class, and 'target' names 2; explain accepts several
     instance: /v1/compare
     option: target
     title: An option is not valid
@@ -194,7 +194,7 @@ async fn what_cannot_be_said_of_several_classes_is_refused() {
 }
 
 #[tokio::test]
-async fn maps_that_are_too_large_together_are_refused_before_the_model_runs() {
+async fn maps_that_are_too_large_together_are_refused_before_any_pass() {
     let server = Server { max_pixels: 300_000, ..Server::default() };
     let (service, _) = service_with(models(), server);
     let one = post_image(&service, "/v1/explain?target=1&output=npy&size=image", chelsea()).await;
@@ -202,7 +202,7 @@ async fn maps_that_are_too_large_together_are_refused_before_the_model_runs() {
     let path = "/v1/explain?target=1,2,3&output=npy&size=image";
     insta::assert_snapshot!(post_image(&service, path, chelsea()).await.problem(), @r"
     400
-    detail: size=image would be 405900 numbers here, more than the 300000 of the largest image; ask for fewer classes, or for size=input
+    detail: size=image would be 405900 values here, more than the 300000 of the largest image; ask for fewer classes, or for size=input
     instance: /v1/explain
     option: size
     title: An option is not valid

@@ -1,8 +1,9 @@
 //! The gradient methods other than Grad-CAM and Grad-CAM++, and Eigen-CAM, compared with
 //! pytorch-grad-cam. The arrays were made by `tools golden.methods_torch`.
 
+use camlens::app::explain_input;
 use camlens::engine::CancellationToken;
-use camlens::explain::{Convention, Method, Normalization, Options, explain_input};
+use camlens::explain::{Convention, Method, Normalization, Options};
 use ndarray::{Array2, ArrayD};
 
 use super::{TINY, TOLERANCE, targets};

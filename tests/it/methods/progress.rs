@@ -2,10 +2,9 @@
 
 use std::sync::Mutex;
 
+use camlens::app::explain_input;
 use camlens::engine::CancellationToken;
-use camlens::explain::{
-    Explanation, Method, Normalization, Options, ProgressObserver, explain_input,
-};
+use camlens::explain::{Explanation, Method, Normalization, Options, ProgressObserver};
 
 use crate::support::{dialect, modular_pattern};
 

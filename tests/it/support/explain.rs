@@ -1,8 +1,10 @@
 //! Explanations by one method, without cancellation or progress.
 
+use camlens::app;
+use camlens::app::explain_input;
 use camlens::engine::{CancellationToken, Model};
 use camlens::error::Result;
-use camlens::explain::{self, Explanation, Options, explain_input};
+use camlens::explain::{Explanation, Options};
 use image::RgbImage;
 use ndarray::Array4;
 
@@ -28,6 +30,6 @@ pub(crate) fn explain_photo(
     image: &RgbImage,
     options: &Options,
 ) -> Result<Explanation> {
-    explain::explain(model, image, options, &CancellationToken::default(), &|_, _| {})
+    app::explain(model, image, options, &CancellationToken::default(), &|_, _| {})
         .map(|mut maps| maps.remove(0))
 }

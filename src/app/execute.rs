@@ -1,0 +1,187 @@
+//! Executes a request: decode the image, validate, run the model, render, write the response.
+//!
+//! Everything here blocks and checks the [`CancellationToken`] between steps. The server calls it
+//! from threads that may block, the command line from its main thread.
+
+use std::time::Instant;
+
+use image::RgbImage;
+use ndarray::{Axis, stack};
+
+use super::explain::explain_image;
+use super::operation::Operation;
+use super::options::Output;
+use super::predict::predict;
+use super::render;
+use super::request::{ExplainRequest, RequestOptions};
+use super::response::{self, ExplainResponse, ImageSize, TimingMs, json};
+use super::validate;
+use crate::engine::{CancellationToken, Model};
+use crate::error::{Error, Result};
+use crate::explain::Method;
+use crate::explain::{Explanation, ProgressObserver};
+use crate::picture::decode::{Limits, decode};
+use crate::picture::encode::{png, png_gray};
+use crate::picture::overlay::{gray, heatmap};
+
+/// Executes one request.
+///
+/// # Errors
+/// Those of decoding, [`validate`] and the engine.
+pub fn execute(
+    model: &Model,
+    request: &ExplainRequest,
+    limits: Limits,
+    cancel: &CancellationToken,
+    observer: &dyn ProgressObserver,
+) -> Result<ExplainResponse> {
+    let started = Instant::now();
+    let image = decode(&request.image, &limits)?;
+    let decode_ms = ms_since(started);
+    let options = &request.options;
+    let execution = Execution { model, options, image, decode_ms, cancel, observer };
+    cancel.check()?;
+    match request.operation {
+        Operation::Explain | Operation::Compare => execution.explain(request.operation, limits),
+        Operation::Predict => execution.predict(),
+    }
+}
+
+struct Execution<'a> {
+    model: &'a Model,
+    options: &'a RequestOptions,
+    image: RgbImage,
+    decode_ms: f64,
+    cancel: &'a CancellationToken,
+    observer: &'a dyn ProgressObserver,
+}
+
+/// Brings unfinished maps to the size of the finished one.
+impl ProgressObserver for Execution<'_> {
+    fn progress(&self, method: Method, done: usize, total: usize) {
+        self.observer.progress(method, done, total);
+    }
+
+    fn wants_partial(&self) -> bool {
+        self.observer.wants_partial()
+    }
+
+    fn partial(&self, unfinished: &Explanation, done: usize, total: usize) {
+        let map = render::map(unfinished, &self.image, &self.options.rendering);
+        self.observer.partial(&Explanation { map, ..unfinished.clone() }, done, total);
+    }
+}
+
+impl Execution<'_> {
+    fn explain(&self, operation: Operation, limits: Limits) -> Result<ExplainResponse> {
+        let Self { model, options, image, .. } = self;
+        let classes = validate::targets(model, &options.explain)?.len().max(1);
+        let pixels = u64::from(image.width()) * u64::from(image.height());
+        let rendering = &options.rendering;
+        validate::form::check(operation, rendering, classes, pixels, limits.max_pixels)?;
+        let plan = validate::explanation(model, &options.methods, &options.explain)?;
+        let explanations = explain_image(&plan, image, self.cancel, self)?;
+        self.cancel.check()?;
+        match (operation, explanations.as_slice()) {
+            (Operation::Compare, methods) => self.several_methods(methods),
+            (_, [one]) => self.one_map(one),
+            (_, classes) => self.several_classes(classes),
+        }
+    }
+
+    fn one_map(&self, explanation: &Explanation) -> Result<ExplainResponse> {
+        let Self { model, image, options, .. } = self;
+        let rendering = &options.rendering;
+        let started = Instant::now();
+        let one = std::slice::from_ref(explanation);
+        let timing = || self.timing(one, started);
+        if rendering.output == Output::Overlay {
+            let overlay = render::overlaid(explanation, image, model.preprocess(), rendering);
+            let picture = png(&overlay)?;
+            return Ok(response::picture(picture, one, timing()));
+        }
+        let (map, range) = (render::map(explanation, image, rendering), render::range(explanation));
+        match rendering.output {
+            Output::Gray => {
+                let picture = png_gray(&gray(map.view(), range))?;
+                Ok(response::picture(picture, one, timing()))
+            }
+            Output::Npy => response::array(&map, one, timing()),
+            Output::Json => json::explanation(explanation, &map, self.size(), timing()),
+            Output::Heatmap | Output::Overlay | Output::Figure => {
+                let picture = png(&heatmap(map.view(), range, rendering.colormap))?;
+                Ok(response::picture(picture, one, timing()))
+            }
+        }
+    }
+
+    /// The maps of several classes, which share their passes and so their time.
+    fn several_classes(&self, explanations: &[Explanation]) -> Result<ExplainResponse> {
+        let Self { model, image, options, .. } = self;
+        let rendering = &options.rendering;
+        let started = Instant::now();
+        let timing = || self.timing(&explanations[..1], started);
+        if !matches!(rendering.output, Output::Json | Output::Npy) {
+            let figure = render::class_figure(explanations, image, model.preprocess(), rendering);
+            let picture = png(&figure)?;
+            return Ok(response::picture(picture, explanations, timing()));
+        }
+        let maps: Vec<_> =
+            explanations.iter().map(|one| render::map(one, image, rendering)).collect();
+        if rendering.output == Output::Json {
+            return json::explanations(explanations, &maps, self.size(), timing());
+        }
+        let views: Vec<_> = maps.iter().map(|map| map.view()).collect();
+        let maps =
+            stack(Axis(0), &views).map_err(|error| Error::internal("stacking maps", error))?;
+        response::array(&maps, explanations, timing())
+    }
+
+    /// The maps of several methods.
+    fn several_methods(&self, explanations: &[Explanation]) -> Result<ExplainResponse> {
+        let Self { model, image, options, .. } = self;
+        let rendering = &options.rendering;
+        let started = Instant::now();
+        if rendering.output == Output::Json {
+            let maps: Vec<_> =
+                explanations.iter().map(|one| render::map(one, image, rendering)).collect();
+            let timing = self.timing(explanations, started);
+            return json::comparison(explanations, &maps, self.size(), timing);
+        }
+        let figure = render::method_figure(explanations, image, model.preprocess(), rendering);
+        let picture = png(&figure)?;
+        Ok(response::picture(picture, explanations, self.timing(explanations, started)))
+    }
+
+    fn predict(&self) -> Result<ExplainResponse> {
+        let top_k = self.options.explain.top_k;
+        let predictions = predict(self.model, &self.image, top_k, self.cancel)?;
+        let timing = TimingMs {
+            decode: self.decode_ms + predictions.timing.preprocess_ms,
+            forward: predictions.timing.forward_ms,
+            explain: None,
+            render: None,
+        };
+        json::predictions(predictions, self.size(), timing)
+    }
+
+    fn size(&self) -> ImageSize {
+        ImageSize { width: self.image.width(), height: self.image.height() }
+    }
+
+    /// Preprocessing counts as decoding. Methods share the passes of the image itself.
+    fn timing(&self, explanations: &[Explanation], rendering_since: Instant) -> TimingMs {
+        let timings = || explanations.iter().map(|explanation| explanation.timing);
+        let first = timings().next().unwrap_or_default();
+        TimingMs {
+            decode: self.decode_ms + first.preprocess_ms,
+            forward: first.forward_ms,
+            explain: Some(timings().map(|timing| timing.explain_ms).sum()),
+            render: Some(ms_since(rendering_since)),
+        }
+    }
+}
+
+fn ms_since(started: Instant) -> f64 {
+    started.elapsed().as_secs_f64() * 1e3
+}

@@ -1,0 +1,28 @@
+//! What a request means, whichever edge it comes from. The HTTP service and the command line both
+//! stand on it.
+//!
+//! An edge turns its input into names and texts. [`options`] defines what they may be, [`request`]
+//! types them, [`validate`] checks them, [`execute()`] runs the model and returns an
+//! [`ExplainResponse`]. Nothing here knows HTTP or a terminal.
+
+pub mod class_list;
+pub mod comma_list;
+pub mod describe;
+pub mod execute;
+pub mod explain;
+mod layer_job;
+pub mod operation;
+pub mod options;
+pub mod predict;
+mod render;
+pub mod request;
+pub mod response;
+pub mod validate;
+
+pub use describe::describe;
+pub use execute::execute;
+pub use explain::{compare, explain, explain_input};
+pub use operation::Operation;
+pub use predict::predict;
+pub use request::{ExplainRequest, RequestOptions};
+pub use response::ExplainResponse;

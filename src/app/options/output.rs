@@ -1,0 +1,106 @@
+//! The form and appearance of a response.
+
+use crate::app::operation::Operation;
+use crate::explain::Choice;
+use crate::picture::colormap::Colormap;
+use crate::picture::overlay::Blend;
+
+/// The form of a response.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// PNG: the coloured map over the image.
+    Overlay,
+    /// PNG: the coloured map.
+    Heatmap,
+    /// PNG: the map as grey levels.
+    Gray,
+    /// Everything, as text.
+    Json,
+    /// The map as a NumPy array.
+    Npy,
+    /// PNG: all methods side by side.
+    Figure,
+}
+
+impl Choice for Output {
+    const CHOICES: &'static [(&'static str, Self)] = &[
+        ("overlay", Self::Overlay),
+        ("heatmap", Self::Heatmap),
+        ("gray", Self::Gray),
+        ("json", Self::Json),
+        ("npy", Self::Npy),
+        ("figure", Self::Figure),
+    ];
+}
+
+impl Output {
+    /// The forms that an operation's response can have; the first is the usual one.
+    #[must_use]
+    pub const fn of(operation: Operation) -> &'static [Self] {
+        match operation {
+            Operation::Explain => {
+                &[Self::Overlay, Self::Heatmap, Self::Gray, Self::Json, Self::Npy]
+            }
+            Operation::Compare => &[Self::Figure, Self::Json],
+            Operation::Predict => &[Self::Json],
+        }
+    }
+
+    /// The names of these forms.
+    #[must_use]
+    pub fn names(operation: Operation) -> Vec<&'static str> {
+        Self::of(operation).iter().map(|output| output.name()).collect()
+    }
+}
+
+/// The size of a map.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Size {
+    /// The image's.
+    Image,
+    /// The model input's.
+    Input,
+    /// The layer's.
+    Layer,
+}
+
+impl Choice for Size {
+    const CHOICES: &'static [(&'static str, Self)] =
+        &[("image", Self::Image), ("input", Self::Input), ("layer", Self::Layer)];
+}
+
+impl Choice for Blend {
+    const CHOICES: &'static [(&'static str, Self)] = &[("add", Self::Add), ("mix", Self::Mix)];
+}
+
+impl Choice for Colormap {
+    const CHOICES: &'static [(&'static str, Self)] = &[
+        ("jet", Self::Jet),
+        ("turbo", Self::Turbo),
+        ("viridis", Self::Viridis),
+        ("inferno", Self::Inferno),
+        ("magma", Self::Magma),
+        ("plasma", Self::Plasma),
+        ("cividis", Self::Cividis),
+        ("gray", Self::Gray),
+        ("coolwarm", Self::Coolwarm),
+        ("rdbu", Self::RdBu),
+    ];
+}
+
+/// How a map becomes a response.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Rendering {
+    /// The form of the response.
+    pub output: Output,
+    /// The size of the map.
+    pub size: Size,
+    /// The colours of a picture.
+    pub colormap: Colormap,
+    /// How an overlay combines colours and image.
+    pub blend: Blend,
+    /// The opacity of the colours, 0..1.
+    pub weight: f32,
+    /// Whether the contrast is raised.
+    pub emphasize: bool,
+}

@@ -1,0 +1,63 @@
+//! The table of options.
+
+use super::spec::OptionSpec;
+use super::{appearance, parameters, subject};
+use crate::app::operation::Operation;
+use crate::error::{Error, Kind, Result};
+
+/// Every option, in the order of the contract.
+pub const OPTIONS: &[&OptionSpec] = &[
+    &subject::MODEL,
+    &subject::METHOD,
+    &subject::METHODS,
+    &subject::LAYER,
+    &subject::TARGET,
+    &subject::CONTRAST,
+    &subject::NEGATE,
+    &subject::SIGNED,
+    &parameters::SCORE,
+    &parameters::CONVENTION,
+    &parameters::MAX_CHANNELS,
+    &parameters::BUDGET,
+    &parameters::TOLERANCE,
+    &parameters::SEED,
+    &parameters::SAMPLES,
+    &parameters::NOISE,
+    &parameters::NORMALIZE,
+    &appearance::OUTPUT,
+    &appearance::SIZE,
+    &appearance::COLORMAP,
+    &appearance::BLEND,
+    &appearance::WEIGHT,
+    &appearance::EMPHASIZE,
+    &appearance::TOP_K,
+];
+
+/// The options that an operation accepts.
+pub fn accepted(operation: Operation) -> impl Iterator<Item = &'static OptionSpec> {
+    OPTIONS.iter().copied().filter(move |spec| spec.operations.contains(&operation))
+}
+
+/// The option of this name.
+///
+/// # Errors
+/// [`Kind::Option`] listing the options that the operation accepts.
+pub fn find(operation: Operation, name: &str) -> Result<&'static OptionSpec> {
+    accepted(operation).find(|spec| spec.name == name).ok_or_else(|| {
+        let names: Vec<_> = accepted(operation).map(|spec| spec.name).collect();
+        let detail = format!("there is no option '{name}' here; options are {}", names.join(", "));
+        Error::new(Kind::Option, detail).about(name)
+    })
+}
+
+/// Whether a value of this option may be a list.
+#[must_use]
+pub fn is_list(name: &str) -> bool {
+    OPTIONS.iter().any(|spec| spec.name == name && spec.syntax.is_list())
+}
+
+/// Whether a value of this option may end in a plus sign.
+#[must_use]
+pub fn has_plus_signs(name: &str) -> bool {
+    OPTIONS.iter().any(|spec| spec.name == name && spec.has_plus_signs())
+}

@@ -1,0 +1,52 @@
+//! Predictions: the most probable classes of an image.
+
+use std::time::Instant;
+
+use image::RgbImage;
+
+use crate::engine::{CancellationToken, Model, PassOutput};
+use crate::error::Result;
+use crate::explain::result::{Passes, Prediction, Predictions, Timing, ms_since};
+use crate::graph::head::OutputActivation;
+
+/// Predicts the most probable classes of an image.
+///
+/// # Errors
+/// Those of the engine.
+pub fn predict(
+    model: &Model,
+    image: &RgbImage,
+    top_k: usize,
+    cancel: &CancellationToken,
+) -> Result<Predictions> {
+    let started = Instant::now();
+    let input = model.preprocess().tensor(image);
+    let preprocess_ms = ms_since(started);
+    let started = Instant::now();
+    let outcome = model.forward(input, cancel)?;
+    Ok(Predictions {
+        model: model.id().to_owned(),
+        predictions: top(model, &outcome, top_k),
+        passes: Passes { forward: usize::from(!outcome.from_cache), ..Passes::default() },
+        timing: Timing { preprocess_ms, forward_ms: ms_since(started), explain_ms: 0.0 },
+    })
+}
+
+/// The `count` most probable classes of a pass's first image, most probable first.
+pub(super) fn top(model: &Model, outcome: &PassOutput, count: usize) -> Vec<Prediction> {
+    let scores = outcome.scores.row(0);
+    let mut order: Vec<usize> = (0..scores.len()).collect();
+    order.sort_by(|&a, &b| scores[b].total_cmp(&scores[a]));
+    order.into_iter().take(count).map(|class| prediction(model, outcome, class)).collect()
+}
+
+/// One class's scores for a pass's first image.
+pub(super) fn prediction(model: &Model, outcome: &PassOutput, class: usize) -> Prediction {
+    Prediction {
+        index: class,
+        label: model.labels().get(class).map(str::to_owned),
+        probability: outcome.probabilities[[0, class]],
+        logit: (model.output_activation() != OutputActivation::Unknown)
+            .then(|| outcome.scores[[0, class]]),
+    }
+}

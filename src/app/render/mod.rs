@@ -1,0 +1,209 @@
+//! From a map to a picture or an array of the requested size.
+//!
+//! A model whose input is a crop sees only the middle of an image. Its map covers just that part:
+//! outside it an array is 0, and an overlay shows the plain image, because a tint there would claim
+//! that the model looked and found nothing. For the same reason the overlay of an empty map is the
+//! plain image.
+
+use image::{RgbImage, imageops};
+use ndarray::{Array2, s};
+
+use super::options::{Output, Rendering, Size};
+use crate::explain::Explanation;
+use crate::model::preprocess::Preprocess;
+use crate::picture::figure::{Panel, figure};
+use crate::picture::overlay::{Range, emphasize, heatmap, overlay};
+use crate::picture::resize::{Filter, resize, upsample};
+
+/// A rectangle of a picture in whole pixels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Area {
+    left: usize,
+    top: usize,
+    width: usize,
+    height: usize,
+}
+
+impl Area {
+    /// The part that the model saw, rounded to pixels: never empty and never outside the picture.
+    fn from_visible_rect(rect: [f32; 4], width: usize, height: usize) -> Self {
+        let [left, top, across, down] = rect;
+        let span = |start: f32, length: f32, limit: usize| {
+            let first = (start.round().max(0.0) as usize).min(limit.saturating_sub(1));
+            let last =
+                ((start + length).round().max(0.0) as usize).clamp(first + 1, limit.max(first + 1));
+            (first, last - first)
+        };
+        let ((left, width), (top, height)) = (span(left, across, width), span(top, down, height));
+        Self { left, top, width, height }
+    }
+}
+
+/// The map `[h, w]` at the requested size: the image's, the model input's or the layer's.
+pub(super) fn map(
+    explanation: &Explanation,
+    image: &RgbImage,
+    rendering: &Rendering,
+) -> Array2<f32> {
+    let layer = explanation.map.view();
+    let map = match rendering.size {
+        Size::Layer => layer.to_owned(),
+        Size::Input => upsample(layer, explanation.input_size[0], explanation.input_size[1]),
+        Size::Image => {
+            let (width, height) = (image.width() as usize, image.height() as usize);
+            let area = Area::from_visible_rect(explanation.visible_rect, width, height);
+            let inner = upsample(layer, area.height, area.width);
+            if (area.width, area.height) == (width, height) {
+                inner
+            } else {
+                let mut outer = Array2::zeros((height, width));
+                let (bottom, right) = (area.top + area.height, area.left + area.width);
+                outer.slice_mut(s![area.top..bottom, area.left..right]).assign(&inner);
+                outer
+            }
+        }
+    };
+    // The sigmoid of 0 is not exactly 0, and an empty map promises zeros.
+    if rendering.emphasize && !explanation.empty {
+        emphasize(map.view(), range(explanation))
+    } else {
+        map
+    }
+}
+
+/// The range of a map's values.
+pub(super) fn range(explanation: &Explanation) -> Range {
+    if explanation.signed { Range::Signed } else { Range::Unit }
+}
+
+/// The coloured map over the image.
+pub(super) fn overlaid(
+    explanation: &Explanation,
+    image: &RgbImage,
+    preprocess: &Preprocess,
+    rendering: &Rendering,
+) -> RgbImage {
+    let below = match rendering.size {
+        Size::Image => image.clone(),
+        Size::Input => preprocess.fit(image),
+        Size::Layer => {
+            let (height, width) = explanation.map.dim();
+            resize(&preprocess.fit(image), width as u32, height as u32, Filter::Bilinear)
+        }
+    };
+    if explanation.empty {
+        return below;
+    }
+    let (width, height) = (below.width() as usize, below.height() as usize);
+    let area = match rendering.size {
+        Size::Image => Area::from_visible_rect(explanation.visible_rect, width, height),
+        Size::Input | Size::Layer => Area { left: 0, top: 0, width, height },
+    };
+    let mut map = upsample(explanation.map.view(), area.height, area.width);
+    if rendering.emphasize {
+        map = emphasize(map.view(), range(explanation));
+    }
+    let Rendering { colormap, blend, weight, .. } = *rendering;
+    let lay =
+        |image: &RgbImage| overlay(image, map.view(), range(explanation), colormap, blend, weight);
+    if (area.width, area.height) == (width, height) {
+        return lay(&below);
+    }
+    let (left, top) = (area.left as u32, area.top as u32);
+    let part =
+        imageops::crop_imm(&below, left, top, area.width as u32, area.height as u32).to_image();
+    let mut out = below;
+    imageops::replace(&mut out, &lay(&part), left.into(), top.into());
+    out
+}
+
+/// The article's figure: the image, then each method; below, the same maps with raised contrast.
+pub(super) fn method_figure(
+    explanations: &[Explanation],
+    image: &RgbImage,
+    preprocess: &Preprocess,
+    rendering: &Rendering,
+) -> RgbImage {
+    let (small, scale) = shrink(image);
+    let draw = |explanation: &Explanation, emphasize: bool| {
+        let rendering = Rendering { output: Output::Overlay, emphasize, ..*rendering };
+        panel(explanation, &small, scale, preprocess, &rendering)
+    };
+    let rows = [false, true].map(|raised| {
+        let title =
+            |name: &str| if raised { format!("{name}, emphasised") } else { name.to_owned() };
+        let first = (if raised { "" } else { "Input" }.to_owned(), small.clone());
+        let others = explanations.iter().map(|one| (title(one.method.title()), draw(one, raised)));
+        std::iter::once(first).chain(others).collect::<Vec<_>>()
+    });
+    grid(&rows)
+}
+
+/// The image, then the map of each class, in rows of four panels.
+pub(super) fn class_figure(
+    explanations: &[Explanation],
+    image: &RgbImage,
+    preprocess: &Preprocess,
+    rendering: &Rendering,
+) -> RgbImage {
+    const COLUMNS: usize = 4;
+    let (small, scale) = shrink(image);
+    let title = |one: &Explanation| {
+        let target = &one.target;
+        let name = target.label.clone().unwrap_or_else(|| format!("class {}", target.index));
+        match 100.0 * target.probability {
+            few if few > 0.0 && few < 0.1 => format!("{name}, < 0.1 %"),
+            percent => format!("{name}, {percent:.1} %"),
+        }
+    };
+    let mut panels = vec![("Input".to_owned(), small.clone())];
+    let draw = |one: &Explanation| panel(one, &small, scale, preprocess, rendering);
+    panels.extend(explanations.iter().map(|one| (title(one), draw(one))));
+    let rows: Vec<Vec<_>> = panels.chunks(COLUMNS).map(<[_]>::to_vec).collect();
+    grid(&rows)
+}
+
+/// One map on an image that was scaled by `scale`.
+fn panel(
+    explanation: &Explanation,
+    small: &RgbImage,
+    scale: f32,
+    preprocess: &Preprocess,
+    rendering: &Rendering,
+) -> RgbImage {
+    let scaled = Explanation {
+        visible_rect: explanation.visible_rect.map(|side| side * scale),
+        ..explanation.clone()
+    };
+    match rendering.output {
+        Output::Heatmap => {
+            heatmap(map(&scaled, small, rendering).view(), range(explanation), rendering.colormap)
+        }
+        _ => overlaid(&scaled, small, preprocess, rendering),
+    }
+}
+
+/// Arranges rows of titled pictures.
+fn grid(rows: &[Vec<(String, RgbImage)>]) -> RgbImage {
+    let panels: Vec<Vec<_>> = rows
+        .iter()
+        .map(|row| row.iter().map(|(title, image)| Some(Panel { title, image })).collect())
+        .collect();
+    figure(&panels)
+}
+
+/// Shrinks an image to the size of a figure's panel; returns it with the scale. Drawing panels at
+/// the size of a photograph would be wasted work.
+fn shrink(image: &RgbImage) -> (RgbImage, f32) {
+    const MAX_SIDE_PX: u32 = 720;
+    let longer = image.width().max(image.height());
+    if longer <= MAX_SIDE_PX {
+        return (image.clone(), 1.0);
+    }
+    let scale = MAX_SIDE_PX as f32 / longer as f32;
+    let side = |length: u32| ((length as f32 * scale).round() as u32).max(1);
+    (resize(image, side(image.width()), side(image.height()), Filter::Bilinear), scale)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,107 @@
+//! Maps of known values on small images.
+
+use image::Rgb;
+use ndarray::array;
+
+use super::*;
+use crate::explain::{Convention, Method};
+use crate::explain::{Passes, Prediction, Timing};
+use crate::model::manifest::{Color, Fit, Input, Layout};
+use crate::picture::colormap::Colormap;
+use crate::picture::overlay::Blend;
+
+fn explanation(map: Array2<f32>, seen: [f32; 4]) -> Explanation {
+    Explanation {
+        model: "m".into(),
+        method: Method::GradCam,
+        convention: Convention::Paper,
+        layer: "l".into(),
+        target: Prediction { index: 0, label: None, probability: 1.0, logit: None },
+        contrast: None,
+        negate: false,
+        signed: false,
+        predictions: Vec::new(),
+        empty: map.iter().all(|&value| value <= 0.0),
+        estimated: false,
+        confidence: None,
+        map,
+        max: 1.0,
+        input_size: [4, 4],
+        visible_rect: seen,
+        passes: Passes::default(),
+        timing: Timing::default(),
+    }
+}
+
+fn rendering(size: Size) -> Rendering {
+    Rendering {
+        output: Output::Overlay,
+        size,
+        colormap: Colormap::Jet,
+        blend: Blend::Add,
+        weight: 0.8,
+        emphasize: false,
+    }
+}
+
+fn cropping() -> Preprocess {
+    let input = Input { fit: Fit::Crop, ..Input::default() };
+    Preprocess::new(&input, [4, 4], Layout::Nchw, Color::Rgb, false).unwrap()
+}
+
+#[test]
+fn a_map_has_the_requested_size() {
+    let explanation = explanation(array![[0.0, 1.0]], [0.0, 0.0, 8.0, 6.0]);
+    let image = RgbImage::new(8, 6);
+    assert_eq!(map(&explanation, &image, &rendering(Size::Layer)).dim(), (1, 2));
+    assert_eq!(map(&explanation, &image, &rendering(Size::Input)).dim(), (4, 4));
+    assert_eq!(map(&explanation, &image, &rendering(Size::Image)).dim(), (6, 8));
+}
+
+#[test]
+fn outside_the_visible_rect_an_array_is_zero_and_an_overlay_is_the_plain_image() {
+    let image = RgbImage::from_pixel(8, 4, Rgb([10, 10, 10]));
+    let explanation = explanation(array![[1.0]], cropping().visible_rect(8, 4));
+    let array = map(&explanation, &image, &rendering(Size::Image));
+    assert_eq!(array.row(1).to_vec(), [0.0, 0.0, 1.0, 1.0, 1.0, 1.0, 0.0, 0.0]);
+    let picture = overlaid(&explanation, &image, &cropping(), &rendering(Size::Image));
+    let row: Vec<_> = (0..8).map(|x| picture.get_pixel(x, 1).0).collect();
+    // Jet's last colour is (128, 0, 0); 0.8 of it is 102.
+    let (plain, tinted) = ([10, 10, 10], [112, 10, 10]);
+    assert_eq!(row, [plain, plain, tinted, tinted, tinted, tinted, plain, plain]);
+}
+
+#[test]
+fn an_empty_map_tints_nothing_and_stays_zero() {
+    let image = RgbImage::from_pixel(4, 4, Rgb([7, 8, 9]));
+    let explanation = explanation(Array2::zeros((2, 2)), [0.0, 0.0, 4.0, 4.0]);
+    let raised = Rendering { emphasize: true, ..rendering(Size::Image) };
+    assert_eq!(overlaid(&explanation, &image, &cropping(), &raised), image);
+    assert!(map(&explanation, &image, &raised).iter().all(|&value| value == 0.0));
+}
+
+#[test]
+fn the_visible_area_is_never_empty_and_never_outside_the_image() {
+    for (width, height) in [(1, 1), (1, 50), (50, 1), (3, 2), (451, 300)] {
+        let area = Area::from_visible_rect(
+            cropping().visible_rect(width, height),
+            width as usize,
+            height as usize,
+        );
+        assert!(area.width > 0 && area.left + area.width <= width as usize, "{area:?}");
+        assert!(area.height > 0 && area.top + area.height <= height as usize, "{area:?}");
+    }
+}
+
+#[test]
+fn a_figure_has_one_column_per_method_and_one_for_the_image() {
+    let image = RgbImage::new(360, 240);
+    let explanation = explanation(array![[0.0, 1.0]], [0.0, 0.0, 360.0, 240.0]);
+    let picture = method_figure(
+        &[explanation.clone(), explanation],
+        &image,
+        &cropping(),
+        &rendering(Size::Image),
+    );
+    assert_eq!(picture.width(), 2 * 28 + 3 * 360 + 2 * 24);
+}

@@ -1,0 +1,56 @@
+//! Checks of options against each other. They need neither model nor image, so they run before a
+//! body is read.
+
+use crate::error::{Error, Kind, Result};
+use crate::explain::Choice;
+use crate::explain::Convention;
+use crate::explain::METHODS;
+use crate::explain::Method;
+use crate::explain::MethodSpec;
+use crate::explain::Options;
+
+/// Checks that every method defines the convention and that every option in `given` has an effect
+/// on some method.
+///
+/// # Errors
+/// [`Kind::Option`], or the errors of [`estimate`].
+pub fn check(given: &[&'static str], methods: &[Method], options: &Options) -> Result<()> {
+    let convention = options.convention;
+    let unknown = |spec: &&MethodSpec| !spec.conventions.contains(&convention);
+    if let Some(spec) = methods.iter().map(|method| method.spec()).find(unknown) {
+        let names: Vec<_> = spec.conventions.iter().map(|known| known.name()).collect();
+        let detail = format!(
+            "convention '{convention}' does not define {}; option 'convention' takes {} for it",
+            spec.title,
+            names.join(", ")
+        );
+        return Err(Error::new(Kind::Option, detail).about("convention"));
+    }
+    for option in given {
+        let reads = |spec: &&&MethodSpec| spec.parameters.contains(option);
+        let names: Vec<_> = METHODS.iter().filter(reads).map(|spec| spec.name).collect();
+        let is_read = methods.iter().any(|method| reads(&&method.spec()));
+        if !names.is_empty() && !is_read {
+            let names = names.join(", ");
+            let detail = format!("option '{option}' has no effect here; it is for {names}");
+            return Err(Error::new(Kind::Option, detail).about(*option));
+        }
+    }
+    methods.iter().try_for_each(|method| estimate(method.spec(), options))
+}
+
+/// Checks that single weights can be estimated where `budget` or `tolerance` ask for it.
+///
+/// # Errors
+/// [`Kind::Impossible`].
+pub fn estimate(spec: &MethodSpec, options: &Options) -> Result<()> {
+    let is_estimated = options.budget.is_some() || options.tolerance.is_some();
+    let is_relative = options.convention == Convention::PytorchGradCam;
+    if is_estimated && is_relative && spec.parameters.contains(&"budget") {
+        let detail = "pytorch-grad-cam weighs all channels against each other, so that none can be \
+                      estimated alone; options 'budget' and 'tolerance' work with the conventions \
+                      paper and article";
+        return Err(Error::new(Kind::Impossible, detail));
+    }
+    Ok(())
+}

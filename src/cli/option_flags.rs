@@ -1,0 +1,65 @@
+//! The options of a request as flags, made from the [table of options](crate::app::options).
+
+use clap::{Arg, ArgMatches, Args, Command, FromArgMatches};
+
+use crate::app::options::{OPTIONS, OptionSpec, ValueSyntax};
+
+/// The options that were given, as pairs of name and text.
+#[derive(Clone, Debug, Default)]
+pub(super) struct OptionFlags(pub(super) Vec<(&'static str, String)>);
+
+impl OptionFlags {
+    /// Whether an option was given.
+    pub(super) fn contains(&self, name: &str) -> bool {
+        self.0.iter().any(|(known, _)| *known == name)
+    }
+}
+
+impl Args for OptionFlags {
+    fn augment_args(command: Command) -> Command {
+        command.next_help_heading("Options of the explanation").args(OPTIONS.iter().map(|spec| {
+            let arg = Arg::new(spec.name)
+                .long(spec.flag())
+                .alias(spec.name)
+                .value_name(spec.metavar)
+                .help(help(spec));
+            // A boolean needs no value: `--emphasize` is enough.
+            match spec.syntax {
+                ValueSyntax::Boolean => arg.num_args(0..=1).default_missing_value("true"),
+                _ => arg,
+            }
+        }))
+    }
+
+    fn augment_args_for_update(command: Command) -> Command {
+        Self::augment_args(command)
+    }
+}
+
+impl FromArgMatches for OptionFlags {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        let given = |name: &'static str| Some((name, matches.get_one::<String>(name)?.clone()));
+        Ok(Self(OPTIONS.iter().filter_map(|spec| given(spec.name)).collect()))
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
+    }
+}
+
+/// One line: what the option does, its values and its default.
+fn help(spec: &OptionSpec) -> String {
+    let expected = |operation| spec.syntax.expected(operation);
+    let values = match spec.syntax {
+        ValueSyntax::Choice(_) if spec.varies() => {
+            let of = |operation| format!("to {operation}, {}", expected(operation));
+            format!(": {}", spec.operations.iter().copied().map(of).collect::<Vec<_>>().join("; "))
+        }
+        ValueSyntax::Choice(_) => format!(": {}", expected(spec.operations[0])),
+        ValueSyntax::Integer { .. } => format!("; {}", expected(spec.operations[0])),
+        _ => String::new(),
+    };
+    let default = spec.default.text().map(|text| format!(" [default: {text}]"));
+    format!("{}{values}{}", spec.summary, default.unwrap_or_default())
+}

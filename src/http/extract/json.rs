@@ -1,0 +1,114 @@
+//! `application/json`: one object whose member `image` is the file in base64; every other member is
+//! an option.
+
+use std::fmt;
+
+use base64::Engine;
+use base64::alphabet::STANDARD;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use bytes::Bytes;
+use serde::Deserialize;
+use serde::de::{Deserializer, MapAccess, Visitor};
+use serde_json::Value;
+
+use super::Contents;
+use crate::app::options::is_list;
+use crate::error::{Error, Kind, Result};
+
+/// Base64 with or without padding: both are in use.
+const BASE64: GeneralPurpose = GeneralPurpose::new(
+    &STANDARD,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
+
+/// The members in order. A map would silently keep the last of two with the same name.
+struct Members(Vec<(String, Value)>);
+
+impl<'de> Deserialize<'de> for Members {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        struct Object;
+        impl<'de> Visitor<'de> for Object {
+            type Value = Members;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object with a member 'image'")
+            }
+            fn visit_map<M: MapAccess<'de>>(
+                self,
+                mut map: M,
+            ) -> std::result::Result<Members, M::Error> {
+                let mut members = Vec::new();
+                while let Some(member) = map.next_entry()? {
+                    members.push(member);
+                }
+                Ok(Members(members))
+            }
+        }
+        deserializer.deserialize_map(Object)
+    }
+}
+
+/// Reads a JSON body.
+pub(super) fn read(body: &[u8]) -> Result<Contents> {
+    let Members(members) = serde_json::from_slice(body).map_err(|error| {
+        Error::new(Kind::Malformed, format!("the JSON could not be read: {error}")).caused_by(error)
+    })?;
+    let mut contents = Contents { image: None, options: Vec::new() };
+    for (name, value) in members {
+        if name == "image" {
+            if contents.image.is_some() {
+                return Err(
+                    Error::new(Kind::Malformed, "the JSON has two images; send one").about("image")
+                );
+            }
+            contents.image = Some(image(&value)?);
+        } else if let Some(value) = option(&name, value)? {
+            contents.options.push((name, value));
+        }
+    }
+    Ok(contents)
+}
+
+fn image(value: &Value) -> Result<Bytes> {
+    let malformed = |detail: String| Error::new(Kind::Malformed, detail).about("image");
+    let Value::String(text) = value else {
+        return Err(malformed("'image' must be a string: the file in base64".into()));
+    };
+    let base64 = match text.strip_prefix("data:") {
+        None => text.as_str(),
+        Some(address) => match address.split_once(";base64,") {
+            Some((_, base64)) => base64,
+            None => return Err(malformed("the data: address in 'image' has no ';base64,'".into())),
+        },
+    };
+    // Encoders for e-mail break lines.
+    let base64: Vec<u8> = base64.bytes().filter(|byte| !byte.is_ascii_whitespace()).collect();
+    let bytes = BASE64
+        .decode(&base64)
+        .map_err(|error| malformed(format!("'image' is not base64: {error}")))?;
+    Ok(bytes.into())
+}
+
+/// An option's value as text; `null` means that the option is not given.
+fn option(name: &str, value: Value) -> Result<Option<String>> {
+    let wrong = || {
+        let or_list = if is_list(name) { ", or a list of names" } else { "" };
+        let detail = format!("option '{name}' must be a string, a number or a boolean{or_list}");
+        Error::new(Kind::Option, detail).about(name)
+    };
+    Ok(Some(match value {
+        Value::Null => return Ok(None),
+        Value::String(text) => text,
+        Value::Number(number) => number.to_string(),
+        Value::Bool(boolean) => boolean.to_string(),
+        Value::Array(items) if is_list(name) => {
+            let text = |item: &Value| match item {
+                Value::String(text) => Some(text.clone()),
+                Value::Number(number) => Some(number.to_string()),
+                _ => None,
+            };
+            let names: Option<Vec<String>> = items.iter().map(text).collect();
+            names.ok_or_else(wrong)?.join(",")
+        }
+        Value::Array(_) | Value::Object(_) => return Err(wrong()),
+    }))
+}

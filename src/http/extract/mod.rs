@@ -1,0 +1,130 @@
+//! From an HTTP request to a typed one, wherever image and options are.
+//!
+//! The body is multipart, JSON, or the image itself; options may also be in the query. Every
+//! request is either understood completely or refused with words that say what is wrong. Nothing
+//! is ignored, and never more than the limit is buffered.
+
+mod accept;
+pub(super) mod body;
+mod json;
+mod multipart;
+mod query;
+
+use axum::extract::Request;
+use axum::http::header::{ACCEPT, CONTENT_TYPE};
+use axum::http::request::Parts;
+use bytes::Bytes;
+
+use self::accept::Preferred;
+use crate::app::options::Output;
+use crate::app::{ExplainRequest, Operation, RequestOptions};
+use crate::error::{Error, Kind, Result};
+use crate::explain::Choice;
+
+/// A request that has been read.
+pub(super) struct ExtractedRequest {
+    /// What is asked.
+    pub(super) request: ExplainRequest,
+    /// Whether progress is streamed as events.
+    pub(super) is_streamed: bool,
+}
+
+/// What a body holds.
+struct Contents {
+    image: Option<Bytes>,
+    options: Vec<(String, String)>,
+}
+
+/// The kinds of body.
+enum BodyKind {
+    Multipart { boundary: String },
+    Json,
+    Image,
+}
+
+impl ExtractedRequest {
+    /// Reads a request with a body of at most `limit_bytes`.
+    ///
+    /// # Errors
+    /// [`Kind::Malformed`], [`Kind::BodyTooLarge`], [`Kind::UnsupportedImage`] and the errors of
+    /// [`RequestOptions::parse`].
+    pub(super) async fn read(
+        operation: Operation,
+        request: Request,
+        limit_bytes: usize,
+    ) -> Result<Self> {
+        let (parts, body) = request.into_parts();
+        // The query is checked before the body is read, and again together with it.
+        let query = query::options(&parts);
+        let preferred = accept::preferred(operation, parts.headers.get_all(ACCEPT));
+        let checked = parse(operation, &query, preferred).and_then(|_| BodyKind::new(&parts));
+        let kind = match checked {
+            Ok(kind) => kind,
+            Err(error) => {
+                // A client that is still sending does not read the response: let it finish.
+                body::discard(body, &parts.headers, limit_bytes).await;
+                return Err(error);
+            }
+        };
+        let bytes = body::collect(body, &parts.headers, limit_bytes).await?;
+        let contents = match kind {
+            BodyKind::Multipart { boundary } => multipart::read(bytes, boundary).await?,
+            BodyKind::Json => json::read(&bytes)?,
+            BodyKind::Image => Contents { image: Some(bytes), options: Vec::new() },
+        };
+        let all = [query, contents.options].concat();
+        let options = parse(operation, &all, preferred)?;
+        let image = contents.image.ok_or_else(|| {
+            Error::new(
+                Kind::Malformed,
+                "there is no image: send it as the field 'image', or as the body itself",
+            )
+            .about("image")
+        })?;
+        let request = ExplainRequest { operation, image, options };
+        Ok(Self { request, is_streamed: preferred.is_streamed })
+    }
+}
+
+/// Parses the options. A stream carries JSON and nothing else.
+fn parse(
+    operation: Operation,
+    pairs: &[(String, String)],
+    preferred: Preferred,
+) -> Result<RequestOptions> {
+    let pairs = pairs.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    let options = RequestOptions::parse(operation, pairs, preferred.output)?;
+    let output = options.rendering.output;
+    if preferred.is_streamed && output != Output::Json {
+        let detail = format!(
+            "option 'output' can't be '{}' in a stream; it takes json, or leave text/event-stream \
+             out of Accept",
+            output.name()
+        );
+        return Err(Error::new(Kind::Option, detail).about("output"));
+    }
+    Ok(options)
+}
+
+impl BodyKind {
+    fn new(parts: &Parts) -> Result<Self> {
+        const ACCEPTED: &str =
+            "send multipart/form-data, application/json, image/* or application/octet-stream";
+        let refuse = |what: String| Err(Error::new(Kind::UnsupportedImage, what));
+        let Some(value) = parts.headers.get(CONTENT_TYPE) else {
+            return refuse(format!("the request has no Content-Type; {ACCEPTED}"));
+        };
+        let whole = value.to_str().unwrap_or_default();
+        let kind = whole.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+        match kind.as_str() {
+            "multipart/form-data" => match multer::parse_boundary(whole) {
+                Ok(boundary) => Ok(Self::Multipart { boundary }),
+                Err(error) => Err(Error::new(Kind::Malformed, format!("Content-Type: {error}"))),
+            },
+            "application/json" => Ok(Self::Json),
+            "application/octet-stream" => Ok(Self::Image),
+            _ if kind.starts_with("image/") => Ok(Self::Image),
+            _ => refuse(format!("Content-Type '{kind}' is not accepted; {ACCEPTED}")),
+        }
+    }
+}

@@ -1,0 +1,6 @@
+//! Handlers, thin: extract, call [`app`](crate::app), respond.
+
+pub(super) mod health;
+pub(super) mod metrics;
+pub(super) mod models;
+pub(super) mod v1;

@@ -1,0 +1,67 @@
+//! `POST /v1/explain`, `/v1/compare` and `/v1/predict`.
+
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::response::{IntoResponse, Response};
+
+use crate::app::{self, Operation};
+use crate::engine::CancellationToken;
+use crate::error::Result;
+use crate::explain::ProgressObserver;
+use crate::http::extract::ExtractedRequest;
+use crate::http::middleware::admission::queue::Permit;
+use crate::http::problem::ProblemContext;
+use crate::http::sse;
+use crate::http::state::AppState;
+use crate::picture::decode::Limits;
+
+/// One image, one method, one or several classes.
+pub(in crate::http) async fn explain(
+    State(state): State<Arc<AppState>>,
+    permit: Permit,
+    request: Request,
+) -> Result<Response> {
+    run(state, permit, Operation::Explain, request).await
+}
+
+/// One image, several methods, one class.
+pub(in crate::http) async fn compare(
+    State(state): State<Arc<AppState>>,
+    permit: Permit,
+    request: Request,
+) -> Result<Response> {
+    run(state, permit, Operation::Compare, request).await
+}
+
+/// The most probable classes.
+pub(in crate::http) async fn predict(
+    State(state): State<Arc<AppState>>,
+    permit: Permit,
+    request: Request,
+) -> Result<Response> {
+    run(state, permit, Operation::Predict, request).await
+}
+
+/// Extracts the request, runs it on a worker, and responds or streams events.
+async fn run(
+    state: Arc<AppState>,
+    permit: Permit,
+    operation: Operation,
+    request: Request,
+) -> Result<Response> {
+    let context = ProblemContext::new(&request);
+    let extracting = ExtractedRequest::read(operation, request, state.server.body_bytes);
+    let ExtractedRequest { request, is_streamed } = permit.read(extracting).await?;
+    let model = state.models.get(request.options.model.as_deref())?;
+    let limits = Limits { max_pixels: state.server.max_pixels };
+    let work = move |cancel: &CancellationToken, observer: &dyn ProgressObserver| {
+        app::execute(&model, &request, limits, cancel, observer)
+    };
+    if is_streamed {
+        return sse::respond(state, permit, context, work).await;
+    }
+    let response = permit.run(move |cancel| work(cancel, &|_, _| ())).await?;
+    state.metrics.passes(&response.facts.model, response.facts.passes);
+    Ok(response.into_response())
+}

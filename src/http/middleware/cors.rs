@@ -1,0 +1,21 @@
+//! CORS: pages of other origins may call the service and read its headers.
+
+use axum::http::{HeaderName, HeaderValue, Method};
+use tower_http::cors::{AllowOrigin, Any, CorsLayer};
+
+use crate::http::respond;
+
+/// The layer for these origins; `*` allows all.
+pub(super) fn layer(origins: &[String]) -> CorsLayer {
+    let allowed = if origins.iter().any(|origin| origin == "*") {
+        AllowOrigin::any()
+    } else {
+        AllowOrigin::list(origins.iter().filter_map(|origin| HeaderValue::from_str(origin).ok()))
+    };
+    let exposed = respond::HEADERS.into_iter().chain(["x-request-id", "retry-after"]);
+    CorsLayer::new()
+        .allow_origin(allowed)
+        .allow_methods([Method::GET, Method::POST])
+        .allow_headers(Any)
+        .expose_headers(exposed.map(HeaderName::from_static).collect::<Vec<_>>())
+}

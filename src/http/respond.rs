@@ -1,0 +1,119 @@
+//! Writes an [`ExplainResponse`] as HTTP: the body, and the facts in headers.
+
+use axum::http::HeaderValue;
+use axum::http::header::{CONTENT_TYPE, HeaderName};
+use axum::response::{IntoResponse, Response};
+
+use crate::app::ExplainResponse;
+use crate::app::response::{Facts, STRAIGHT_THROUGH, TargetFacts, TimingMs};
+
+const MODEL: &str = "camlens-model";
+const METHOD: &str = "camlens-method";
+const LAYER: &str = "camlens-layer";
+const TARGET: &str = "camlens-target";
+const PROBABILITY: &str = "camlens-probability";
+const CONTRAST: &str = "camlens-contrast";
+const NEGATE: &str = "camlens-negate";
+const SIGNED: &str = "camlens-signed";
+const EMPTY: &str = "camlens-empty";
+const CORRELATION: &str = "camlens-correlation";
+const GRADIENT: &str = "camlens-gradient";
+const SERVER_TIMING: &str = "server-timing";
+
+/// The headers that a response with a map can have.
+pub(super) const HEADERS: [&str; 12] = [
+    MODEL,
+    METHOD,
+    LAYER,
+    TARGET,
+    PROBABILITY,
+    CONTRAST,
+    NEGATE,
+    SIGNED,
+    EMPTY,
+    CORRELATION,
+    GRADIENT,
+    SERVER_TIMING,
+];
+
+impl IntoResponse for ExplainResponse {
+    fn into_response(self) -> Response {
+        let mut response = self.body.into_response();
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(self.content_type));
+        let mut pairs = fact_headers(&self.facts);
+        pairs.push((SERVER_TIMING, server_timing(self.timing)));
+        for (name, value) in pairs {
+            if let Ok(value) = HeaderValue::from_str(&percent_encoded(&value)) {
+                headers.insert(HeaderName::from_static(name), value);
+            }
+        }
+        response
+    }
+}
+
+/// The facts as pairs of name and value; of several classes, one value per class.
+fn fact_headers(facts: &Facts) -> Vec<(&'static str, String)> {
+    let mut headers = vec![(MODEL, facts.model.clone())];
+    let Some(maps) = &facts.maps else { return headers };
+    let each = |value: fn(&TargetFacts) -> String| {
+        maps.targets.iter().map(value).collect::<Vec<_>>().join(",")
+    };
+    headers.push((LAYER, maps.layer.clone()));
+    headers.push((TARGET, each(|target| target.index.to_string())));
+    headers.push((PROBABILITY, each(|target| target.probability.to_string())));
+    if let Some(contrast) = maps.contrast {
+        headers.push((CONTRAST, contrast.to_string()));
+    }
+    if maps.signed {
+        headers.push((SIGNED, "true".to_owned()));
+    }
+    if maps.negate {
+        headers.push((NEGATE, "true".to_owned()));
+    }
+    if let Some(method) = maps.method {
+        headers.push((METHOD, method.name.to_owned()));
+        headers.push((EMPTY, each(|target| target.is_empty.to_string())));
+        if maps.targets.iter().any(|target| target.correlation.is_some()) {
+            let correlation = |target: &TargetFacts| {
+                target.correlation.map(|value| format!("{value:.4}")).unwrap_or_default()
+            };
+            headers.push((CORRELATION, each(correlation)));
+        }
+        if method.is_estimated {
+            headers.push((GRADIENT, STRAIGHT_THROUGH.to_owned()));
+        }
+    }
+    headers
+}
+
+/// The value of the header `server-timing`.
+fn server_timing(timing: TimingMs) -> String {
+    let stages = timing.rounded().stages().map(|(name, ms)| format!("{name};dur={ms}"));
+    stages.collect::<Vec<_>>().join(", ")
+}
+
+/// A layer may have any name; a header holds visible ASCII.
+fn percent_encoded(text: &str) -> String {
+    if text.bytes().all(|byte| (b' '..=b'~').contains(&byte)) {
+        return text.to_owned();
+    }
+    text.bytes()
+        .map(|byte| match byte {
+            b'!'..=b'$' | b'&'..=b'~' => char::from(byte).to_string(),
+            _ => format!("%{byte:02X}"),
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_header_holds_any_name() {
+        assert_eq!(percent_encoded("block5_conv3/Relu:0 100%"), "block5_conv3/Relu:0 100%");
+        assert_eq!(percent_encoded("слой\n1%"), "%D1%81%D0%BB%D0%BE%D0%B9%0A1%25");
+        assert!(HeaderValue::from_str(&percent_encoded("\u{0}\u{7f}é")).is_ok());
+    }
+}
