@@ -7,7 +7,7 @@ use onnx_gradient::index::GraphIndex;
 use onnx_gradient::proto::GraphProto;
 use onnx_gradient::reachability::reachability;
 
-use super::explain_graph::describe;
+use super::gradient_error::describe;
 use super::head::{ClassifierHead, OutputKind};
 use super::layers::{Finder, Hints, Layer, Layout, Tokens};
 use super::prepared::PreparedModel;

@@ -6,9 +6,9 @@
 //! graph's activations and weights, without copies. The classes are an input of every run.
 
 use super::analysed::AnalysedModel;
+use super::gradient_error::describe;
 use super::head::{ClassifierHead, OutputActivation};
 use super::layers::{Layer, Layout};
-use onnx_gradient::Error;
 use onnx_gradient::backward::{Backward, backward};
 use onnx_gradient::builder::GraphBuilder;
 use onnx_gradient::facts::TensorFacts;
@@ -109,18 +109,6 @@ pub fn explain(analysed: &AnalysedModel, layers: &[&Layer]) -> Result<ModelProto
             .with(AttributeProto::graph("body", body)),
     );
     Ok(model)
-}
-
-/// A gradient error as a sentence about a score and a layer.
-pub(super) fn describe(error: &Error) -> String {
-    match error {
-        Error::Unreachable { tensor, .. } => format!("the score does not depend on '{tensor}'"),
-        Error::NoGradient { tensor, .. } => {
-            format!("no gradient flows from the score to '{tensor}'")
-        }
-        Error::NoRuleForInput { .. } => format!("{error}, which depends on the layer"),
-        _ => error.to_string(),
-    }
 }
 
 /// Writes the program of a forward pass: scores, probabilities and the activations of some layers.

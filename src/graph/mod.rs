@@ -8,6 +8,7 @@
 
 pub mod analysed;
 pub mod explain_graph;
+mod gradient_error;
 pub mod head;
 pub mod image_input;
 pub mod layers;

@@ -1,0 +1,15 @@
+//! Errors of `onnx-gradient` in the words of this crate.
+
+use onnx_gradient::Error;
+
+/// A gradient error as a sentence about a score and a layer.
+pub(super) fn describe(error: &Error) -> String {
+    match error {
+        Error::Unreachable { tensor, .. } => format!("the score does not depend on '{tensor}'"),
+        Error::NoGradient { tensor, .. } => {
+            format!("no gradient flows from the score to '{tensor}'")
+        }
+        Error::NoRuleForInput { .. } => format!("{error}, which depends on the layer"),
+        _ => error.to_string(),
+    }
+}
