@@ -1,12 +1,9 @@
-//! An ONNX file on disk: mapped, decoded, and handed to the runtime without a
-//! copy of its weights.
+//! An ONNX file on disk: memory-mapped, decoded, and passed to the runtime without copying weights.
 //!
-//! ONNX lets a tensor say that its data lies in another file, at an offset. The
-//! runtime maps such files into memory. So whatever graph camlens derives from a
-//! model, its weights stay where they are: [`OnnxFile::reference_weights`] turns
-//! every large tensor into a reference to the very model file it came from. A
-//! derived graph is then a few kilobytes, and all sessions of a model share one
-//! set of pages, those of the file.
+//! An ONNX tensor can state that its data lies in another file, at an offset, and the runtime maps
+//! such files. [`OnnxFile::reference_weights`] uses that: in every graph that camlens derives from
+//! a model, large tensors refer to the model file itself. A derived graph is a few kilobytes, and
+//! all sessions of a model share the pages of one file.
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
@@ -18,13 +15,13 @@ use prost::Message;
 use crate::error::{Error, Kind, Result};
 use onnx_gradient::proto::{EXTERNAL, ModelProto, StringStringEntryProto, TensorProto};
 
-/// Tensors below this stay in the graph: the runtime folds and inspects small constants.
+/// Smaller tensors stay in the graph, because the runtime folds and inspects small constants.
 const INLINE_BELOW_BYTES: usize = 1024;
 
-/// A decoded model whose large tensors are windows into its mapped file.
+/// A decoded model whose large tensors borrow from its mapped file.
 #[derive(Debug)]
 pub struct OnnxFile {
-    /// The model as the file has it, but for small external tensors, which are read in.
+    /// The model as stored, except that small external tensors have been read in.
     pub model: ModelProto,
     path: PathBuf,
     bytes: Bytes,
@@ -34,16 +31,15 @@ impl OnnxFile {
     /// Maps and decodes a model.
     ///
     /// # Errors
-    /// [`Kind::Setup`] when the file can't be read, is no ONNX model, or refers to weights outside
-    /// its folder.
+    /// [`Kind::Setup`] when the file cannot be read, is not an ONNX model, or refers to weights
+    /// outside its folder.
     pub fn open(path: &Path) -> Result<Self> {
         let setup = |what: &str| Error::new(Kind::Setup, what.to_owned()).at_path(path);
-        // References to weights must not lead out of the folder, so a link is followed before, not
-        // by them.
+        // References to weights must not leave the folder, so a symbolic link is resolved first.
         let path = &path.canonicalize().map_err(|error| setup(&error.to_string()))?;
         let file = File::open(path).map_err(|error| setup(&error.to_string()))?;
-        // SAFETY: the mapping is read-only. A model folder is not to be written to while it is
-        // served; whoever truncates the file under us gets the fault that any mapped program gets.
+        // SAFETY: the mapping is read-only. A model folder must not be modified while it is served;
+        // if the file is truncated, access faults as in any program that maps files.
         let mapping =
             unsafe { memmap2::Mmap::map(&file) }.map_err(|error| setup(&error.to_string()))?;
         let bytes = Bytes::from_owner(mapping);
@@ -64,14 +60,14 @@ impl OnnxFile {
         self.path.parent().unwrap_or(Path::new("."))
     }
 
-    /// The whole file, as mapped.
+    /// The whole mapped file.
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
         &self.bytes
     }
 
-    /// Bytes of the file that belong to fields this version of the schema does not know.
-    /// They would be lost in a derived graph, so whoever loads the model says so when it is not 0.
+    /// Bytes that belong to fields unknown to this version of the schema. A derived graph loses
+    /// them, so loading a model with any logs a warning.
     #[must_use]
     pub fn unknown_bytes(&self) -> usize {
         let inlined: usize = self
@@ -84,8 +80,8 @@ impl OnnxFile {
         if inlined > 0 { 0 } else { self.bytes.len().saturating_sub(self.model.encoded_len()) }
     }
 
-    /// Encodes a graph derived from this model, its large tensors as references into the model's
-    /// own files.
+    /// Encodes a graph derived from this model, with large tensors as references into the model's
+    /// file.
     #[must_use]
     pub fn reference_weights(&self, mut derived: ModelProto) -> Vec<u8> {
         let file_name = self.path.file_name().unwrap_or_default().to_string_lossy();
@@ -103,7 +99,8 @@ impl OnnxFile {
         derived.encode_to_vec()
     }
 
-    /// Where in the file a tensor's data lies, if it is a large window into it.
+    /// Offset and length of a tensor's data in the file, if it is a large tensor that borrows from
+    /// it.
     fn window(&self, tensor: &TensorProto) -> Option<(usize, usize)> {
         let data = tensor.raw_data.as_ref().filter(|data| data.len() >= INLINE_BELOW_BYTES)?;
         let offset = (data.as_ptr() as usize).checked_sub(self.bytes.as_ptr() as usize)?;
@@ -111,10 +108,10 @@ impl OnnxFile {
     }
 }
 
-/// Decodes a model; large tensors share the buffer.
+/// Decodes a model. Large tensors share the buffer.
 ///
 /// # Errors
-/// When the bytes are no protobuf of the ONNX schema, or hold no graph.
+/// When the bytes are not a protobuf of the ONNX schema, or contain no graph.
 pub fn decode(bytes: Bytes) -> Result<ModelProto, Box<dyn std::error::Error + Send + Sync>> {
     let model = ModelProto::decode(bytes)?;
     match &model.graph {
@@ -127,8 +124,8 @@ fn entry(key: &str, value: String) -> StringStringEntryProto {
     StringStringEntryProto { key: Some(key.to_owned()), value: Some(value) }
 }
 
-/// Shapes and axes are constants that rules and folding must see, so small external tensors are
-/// read in.
+/// Reads small external tensors in: shapes and axes are constants that differentiation and constant
+/// folding must see.
 fn read_small_external(tensor: &mut TensorProto, folder: &Path) -> Result<()> {
     let name = tensor.name().to_owned();
     let setup = move |what: &str| {
@@ -202,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn small_weights_stay_inside() {
+    fn small_weights_stay_in_the_graph() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("m.onnx");
         std::fs::write(&path, model(3).encode_to_vec()).unwrap();
@@ -230,7 +227,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn a_link_to_a_model_is_followed() {
+    fn a_symbolic_link_to_a_model_is_followed() {
         let (folder, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let target = elsewhere.path().join("real.onnx");
         std::fs::write(&target, model(1000).encode_to_vec()).unwrap();
@@ -243,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_model_is_refused() {
+    fn a_file_that_is_no_model_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("m.onnx");
         std::fs::write(&path, b"GIF89a, or so it says").unwrap();

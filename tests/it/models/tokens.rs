@@ -44,7 +44,7 @@ fn after_the_last_attention_a_class_token_s_score_has_no_gradient_per_position()
     );
     insta::assert_snapshot!(
         model.gradient_unsupported_reason(last).unwrap(),
-        @"behind it the score is made of the class token alone, so that its places have no gradient; the last layer that has one is the normalisation before the last attention"
+        @"after this layer the score depends on the class token alone, so its positions have no gradient; the last layer that has one is the normalisation before the last attention"
     );
 }
 
