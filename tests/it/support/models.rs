@@ -54,7 +54,7 @@ pub(crate) fn golden_model(
          std = [1.0, 1.0, 1.0]\n{manifest}"
     );
     std::fs::write(folder.join("model.toml"), manifest).expect("the manifest");
-    load(&folder, settings).unwrap_or_else(|error| panic!("{path}: {error}"))
+    load(&folder, settings).unwrap_or_else(|error| panic!("{path}: {error:?}"))
 }
 
 /// A tiny model of `tests/golden/dialects`.
