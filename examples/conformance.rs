@@ -1,10 +1,10 @@
-//! Holds camlens's raw gradients against autograd for a zoo of classifiers.
+//! Compares camlens's raw gradients with autograd for a zoo of classifiers.
 //!
 //! `cargo run --release --example conformance -- FOLDER` reads every
 //! `FOLDER/<architecture>/<exporter>/` that `zoo.py` and `keras_zoo.py` of `scripts/conformance`
-//! made and prints two Markdown tables: the error of each layer's gradient, and the operators
-//! that were differentiated. It fails when a layer has no gradient or a wrong one.
-#![expect(clippy::print_stdout, reason = "the tables are what it is for")]
+//! made, and prints the two tables of docs/conformance.md: the error of each layer's gradient, and
+//! the operators that were differentiated. It fails when a layer has no gradient or a wrong one.
+#![expect(clippy::print_stdout, reason = "the tables are the program's output")]
 
 mod shared;
 
@@ -25,18 +25,18 @@ use onnx_gradient::index::GraphIndex;
 use onnx_gradient::vjp;
 use shared::{Fallible, folders, name, worst};
 
-/// Largest difference that passes, as a part of the largest gradient.
+/// Largest difference that passes, relative to the largest gradient.
 const TOLERANCE: f32 = 1e-4;
 
-/// What counts as the same in 64 bits, where the networks hold the same numbers but for constants
-/// such as √2 that files keep in 32.
+/// Largest float64 error that passes: the networks hold the same values except for constants such
+/// as √2 that files store in float32.
 const EXACT: f64 = 1e-6;
 
-/// Set to anything, this environment variable has the graph of each layer written beside the model,
+/// If this environment variable is set, the graph of each layer is written beside the model,
 /// for `scripts/conformance/exact.py`.
 const PROGRAMS: &str = "CONFORMANCE_PROGRAMS";
 
-/// What the scripts note beside the arrays.
+/// `layers.json`: which layers the scripts exported references for.
 #[derive(serde::Deserialize)]
 struct Note {
     layers: Vec<NotedLayer>,
@@ -46,7 +46,7 @@ struct Note {
 struct NotedLayer {
     module: String,
     tensor: String,
-    /// How far the framework's own 32-bit gradient is from its 64-bit one.
+    /// Error of the framework's own float32 gradient, relative to its float64 one.
     #[serde(alias = "torch_error")]
     framework_error: f32,
 }
@@ -57,7 +57,8 @@ fn main() -> Fallible<ExitCode> {
         PathBuf::from(arguments.next().ok_or("usage: conformance FOLDER [ARCHITECTURE ...]")?);
     let only: Vec<_> = arguments.collect();
     println!(
-        "| architecture | exporter | layer | shape | error | by our kernels | its own float32 | in 64 bits | |"
+        "| architecture | exporter | layer | shape | error | error, camlens kernels \
+         | framework's float32 error | float64 error | remarks |"
     );
     println!("|---|---|---|---|---|---|---|---|---|");
     let (mut operators, mut holes, mut proven, mut rows) = (Vec::new(), 0, 0, 0);
@@ -88,7 +89,8 @@ fn main() -> Fallible<ExitCode> {
         println!("| {title} | {} |", operators.iter().cloned().collect::<Vec<_>>().join(" "));
     }
     println!(
-        "\n{rows} gradients: {} within 1e-4 in 32 bits, {proven} over it but the same in 64, {holes} missing or wrong.",
+        "\n{rows} gradients: {} within 1e-4 in float32, {proven} above it but correct in float64, \
+         {holes} missing or wrong.",
         rows - proven - holes
     );
     Ok(if holes == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
@@ -96,13 +98,13 @@ fn main() -> Fallible<ExitCode> {
 
 struct Report {
     operators: BTreeSet<String>,
-    /// Gradients that are missing, or wrong as far as anybody knows.
+    /// Gradients that are missing, or not shown to be correct.
     holes: usize,
-    /// Gradients that rounding moves, and that are right in 64 bits.
+    /// Gradients above the tolerance in float32 that are correct in float64.
     proven: usize,
 }
 
-/// One exported model: prints a row for each layer.
+/// Compares one exported model and prints a row for each layer.
 fn one(folder: &Path, title: &str, rows: &mut usize) -> Fallible<Report> {
     if let Ok(reason) = std::fs::read_to_string(folder.join("failed.txt")) {
         return Err(
@@ -111,7 +113,7 @@ fn one(folder: &Path, title: &str, rows: &mut usize) -> Fallible<Report> {
     }
     let note: Note = serde_json::from_reader(File::open(folder.join("layers.json"))?)?;
     let mut arrays = NpzReader::new(File::open(folder.join("reference.npz"))?)?;
-    // What `exact.py` found: {module: error in 64 bits}.
+    // Written by `conformance.exact`: {module: float64 error}.
     let exact: BTreeMap<String, f64> = match File::open(folder.join("exact.json")) {
         Ok(file) => serde_json::from_reader(file)?,
         Err(_) => BTreeMap::new(),
@@ -175,7 +177,7 @@ fn one(folder: &Path, title: &str, rows: &mut usize) -> Fallible<Report> {
     Ok(report)
 }
 
-/// Gradient and activation of all images, in one pass where the model takes batches.
+/// Gradient and activation of all images, in one pass if the model takes batches.
 fn run(
     model: &Model,
     layer: &Layer,
@@ -184,7 +186,7 @@ fn run(
 ) -> Fallible<(ArrayD<f32>, ArrayD<f32>)> {
     let mut gradients = Vec::new();
     let mut activations = Vec::new();
-    // A pass explains one class; the predicted one differs from image to image.
+    // One pass explains one class, and the predicted class differs from image to image.
     let together = model.batch() > 1;
     let passes = if together {
         vec![(x.clone(), None)]
@@ -214,27 +216,27 @@ fn run(
     Ok((join(&gradients)?, join(&activations)?))
 }
 
-/// An array in the layer's own layout as the engine gives it: `[N, C, h, w]`.
+/// Converts an array from the layer's own layout to the engine's, `[N, C, h, w]`.
 fn as_maps(layer: &Layer, array: ArrayD<f32>) -> Fallible<ArrayD<f32>> {
     Ok(match layer.layout {
         Layout::Maps => array,
         Layout::ChannelsLast => array.permuted_axes(vec![0, 3, 1, 2]),
         Layout::Tokens(Tokens { skip, grid: [rows, columns] }) => {
-            let places =
+            let grid =
                 array.slice(s![.., skip..skip + rows * columns, ..]).permuted_axes([0, 2, 1]);
-            let [images, channels, _] = <[usize; 3]>::try_from(places.shape())?;
-            let maps = places.as_standard_layout().into_owned();
+            let [images, channels, _] = <[usize; 3]>::try_from(grid.shape())?;
+            let maps = grid.as_standard_layout().into_owned();
             maps.into_shape_with_order((images, channels, rows, columns))?.into_dyn()
         }
     })
 }
 
-/// The operators that a gradient passes on its way from the score to a tensor.
+/// The operators between a tensor and the score.
 fn operators(folder: &Path, tensor: &str) -> Fallible<BTreeSet<String>> {
     let file = OnnxFile::open(&folder.join("model.onnx"))?;
     let prepared = PreparedModel::new(&file.model)?.upgraded();
     let graph_index = GraphIndex::new(prepared.graph());
-    // All models of the zoo have one output, and it is the logits or a softmax of them.
+    // Every model of the zoo has one output: the logits, or a softmax of them.
     let output = prepared.graph().output.first().map_or("", |output| output.name());
     let (below, above) =
         (graph_index.downstream(tensor, vjp::is_non_differentiable), graph_index.upstream(output));
@@ -245,7 +247,7 @@ fn operators(folder: &Path, tensor: &str) -> Fallible<BTreeSet<String>> {
     Ok(nodes.map(|node| node.op().to_owned()).collect())
 }
 
-/// The largest difference, as a part of the largest value expected.
+/// The largest difference, relative to the largest expected value.
 fn relative(found: &ArrayD<f32>, expected: &ArrayD<f32>) -> f32 {
     if found.shape() != expected.shape() {
         return f32::INFINITY;

@@ -1,10 +1,10 @@
-//! Holds camlens's gradient rules against ONNX's own test cases of its operators.
+//! Checks the vjps against ONNX's own test cases of its operators.
 //!
 //! `cargo run --release --example operators -- FOLDER` reads the networks that
 //! `scripts/conformance/operators.py` made, `FOLDER/<operator>/<case>/`, and prints a Markdown
-//! table: for each operator how many cases have the reference's gradient, and why the others have
-//! none. It fails when a gradient is wrong.
-#![expect(clippy::print_stdout, reason = "the table is what it is for")]
+//! table, the one in docs/operators.md: for each operator how many cases have the reference's
+//! gradient, and why the others have none. It fails when a gradient is wrong.
+#![expect(clippy::print_stdout, reason = "the table is the program's output")]
 
 mod shared;
 
@@ -21,22 +21,22 @@ use ndarray::{Array1, Array4, OwnedRepr};
 use ndarray_npy::NpzReader;
 use shared::{Fallible, folders, name, worst};
 
-/// Largest difference that passes, as a part of the largest derivative, or of [`SMALL`] where all
-/// are smaller.
+/// Largest difference that passes, relative to the largest derivative, or to [`SMALL`] if all are
+/// smaller.
 const TOLERANCE: f64 = 1e-4;
 const SMALL: f64 = 1e-3;
 
-/// Where the runtime's scores are farther than this from the reference's, the two don't compute the
-/// same.
+/// If the runtime's scores differ from the reference's by more than this, the two compute different
+/// functions, and their gradients are not compared.
 const SAME: f64 = 1e-4;
 
-/// What came of a case.
+/// The result of a case.
 enum PassOutput {
-    /// The gradient differs by so much from the reference's, which may be 0 everywhere.
+    /// The difference from the reference's gradient, which may be 0 everywhere.
     Compared(f64),
-    /// There is none, and why.
+    /// There is no gradient, for this reason.
     Refused(String),
-    /// It says nothing, and why.
+    /// The case allows no comparison, for this reason.
     LeftOut(&'static str),
 }
 
@@ -74,7 +74,8 @@ fn main() -> Fallible<ExitCode> {
         left_out += others.values().sum::<usize>();
     }
     println!(
-        "\n{agree} gradients agree, {refused} are refused, {left_out} are not compared, {} are wrong.",
+        "\n{agree} gradients agree, {refused} are unsupported, {left_out} are not compared, {} are \
+         wrong.",
         wrong.len()
     );
     wrong.iter().for_each(|case| println!("- wrong: {case}"));
@@ -103,10 +104,10 @@ fn one(case: &Path) -> Fallible<PassOutput> {
     }
     let layer = model.default_layer();
     let found: Vec<f64> = match model.gradient_unsupported_reason(layer) {
-        // Steps and signs: the derivative is 0 wherever there is one.
+        // Steps and signs: the derivative is 0 wherever it exists.
         Some(why) if why.starts_with("the score does not depend") => vec![0.0; expected.len()],
         Some(why) => return Ok(PassOutput::Refused(short(why))),
-        // Rounding has no differences to speak of.
+        // Finite differences do not see a straight-through estimate.
         None if layer.is_estimated => {
             return Ok(PassOutput::LeftOut("a straight-through estimate"));
         }
@@ -126,7 +127,7 @@ fn one(case: &Path) -> Fallible<PassOutput> {
     Ok(PassOutput::Compared(difference))
 }
 
-/// A sentence about a node without the node's name.
+/// A message about a node, without the node's name.
 fn short(why: &str) -> String {
     let rest = why.split_once("') ").filter(|_| why.starts_with("operator ")).map(|(_, rest)| rest);
     let operator = why.split(' ').nth(1).unwrap_or_default();

@@ -1,10 +1,10 @@
-//! What the examples that hold gradients against a reference have in common.
+//! Helpers of the examples that compare gradients with a reference.
 
 use std::path::{Path, PathBuf};
 
 pub(crate) type Fallible<T> = Result<T, Box<dyn std::error::Error>>;
 
-/// The largest of some differences; a NaN, which `max` would pass over, is as wrong as can be.
+/// The largest difference; infinity if any is NaN, which `max` would ignore.
 pub(crate) fn worst(differences: impl Iterator<Item = f64>) -> f64 {
     differences.fold(
         0.0,
@@ -14,7 +14,7 @@ pub(crate) fn worst(differences: impl Iterator<Item = f64>) -> f64 {
     )
 }
 
-/// The folders in a folder, in the order of their names.
+/// The folders in a folder, sorted by name.
 pub(crate) fn folders(folder: &Path) -> Fallible<Vec<PathBuf>> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(folder)? {
