@@ -57,8 +57,8 @@ fn main() -> Fallible<ExitCode> {
         PathBuf::from(arguments.next().ok_or("usage: conformance FOLDER [ARCHITECTURE ...]")?);
     let only: Vec<_> = arguments.collect();
     println!(
-        "| architecture | exporter | layer | shape | error | by our kernels | its own float32 \
-         | in 64 bits | |"
+        "| architecture | exporter | layer | shape | error | error, camlens kernels \
+          | framework's float32 error | float64 error | remarks |"
     );
     println!("|---|---|---|---|---|---|---|---|---|");
     let (mut operators, mut holes, mut proven, mut rows) = (Vec::new(), 0, 0, 0);
@@ -90,7 +90,7 @@ fn main() -> Fallible<ExitCode> {
         println!("| {title} | {} |", operators.iter().cloned().collect::<Vec<_>>().join(" "));
     }
     println!(
-        "\n{rows} gradients: {} within 1e-4 in 32 bits, {proven} over it but the same in 64, \
+        "\n{rows} gradients: {} within 1e-4 in float32, {proven} above it but correct in float64, \
          {holes} missing or wrong.",
         rows - proven - holes
     );

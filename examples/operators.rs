@@ -74,7 +74,7 @@ fn main() -> Fallible<ExitCode> {
         not_compared += uncompared.values().sum::<usize>();
     }
     println!(
-        "\n{agree} gradients agree, {refused} are refused, {not_compared} are not compared, \
+        "\n{agree} gradients agree, {refused} are unsupported, {not_compared} are not compared, \
          {} are wrong.",
         wrong.len()
     );

@@ -151,11 +151,9 @@ def report(found):
         f"`{found['command']}` on {machine['cpu']}, {machine['cpus']} CPUs, {machine['date']}, "
         f"{found['threads']} threads, {found['rounds']} rounds.",
         "",
-        "Medians. Ratios are to a plain pass of ONNX Runtime right before. `passes and map` "
-        "excludes",
-        "decoding the picture, HTTP and JSON. [bench/README.md](../../bench/README.md) describes "
-        "the",
-        "method.",
+        "All figures are medians. A ratio compares a contestant with a plain ONNX Runtime pass",
+        "that ran immediately before it. `passes and map` excludes image decoding, HTTP and JSON.",
+        "[bench/README.md](../../bench/README.md) describes the method.",
         "",
     ]
     for name, part in found["architectures"].items():

@@ -39,8 +39,8 @@ def lines(found):
     machine = found["machine"]
     yield "# Benchmark results"
     yield ""
-    yield "Written by `make bench`; do not edit. What is compared with what, and why, is in"
-    yield "[bench/README.md](../../bench/README.md)."
+    yield "Written by `make bench`; do not edit. [bench/README.md](../../bench/README.md) explains"
+    yield "what is compared and why."
     yield ""
     yield "![Time of each contestant as a multiple of a plain ONNX Runtime pass](results.svg)"
     yield ""
@@ -76,7 +76,7 @@ def lines(found):
         yield from score_cam_table(found["score_cam"], found["all_channels"])
     if found["speed"]:
         yield ""
-        yield "## Where the request's time goes"
+        yield "## Time by stage of a request"
         yield ""
         yield from timing_table(found["speed"])
     if found["memory"]:
@@ -109,9 +109,8 @@ def quiet(part):
     others = max(item["others"] for item in part["rounds"])
     count = len(part["rounds"])
     return (
-        f"{count} round{'s' * (count != 1)}, in whose least quiet turn other processes took "
-        f"{others:.0%} of the "
-        f"CPU; rounds disturbed, over 5 %, and repeated where time allowed: {part['disturbed']}."
+        f"Rounds: {count}. In the most disturbed turn, other processes used {others:.0%} of the "
+        f"CPU. Disturbed rounds (over 5 %), repeated where time allowed: {part['disturbed']}."
     )
 
 
@@ -163,7 +162,8 @@ def timing_table(speeds):
             yield f"| {model} | {key.replace('camlens ', '')} | {cells} |"
     yield ""
     yield (
-        "Medians of the responses' own `timing_ms`; the rest is HTTP, queueing and the response."
+        "Milliseconds: medians of `timing_ms` in the responses. The rest is HTTP, queueing and "
+        "writing the response."
     )
 
 
@@ -181,16 +181,15 @@ def memory_tables(memory):
         )
     yield ""
     yield (
-        "MiB. camlens: the whole process with that model alone, after 5 Grad-CAM++ requests. "
-        "Plain session: what the "
-        "same ONNX Runtime library and one session of the untouched model add to a process, "
-        "after 5 passes. Each is the middle one of three "
-        "processes. The peak is from the start on, loading included."
+        "MiB. camlens: the whole process with only that model, after 5 Grad-CAM++ requests. "
+        "Plain session: what the same ONNX Runtime library and one session of the original model "
+        "add to a process, after 5 passes. Each figure is the median of three processes. The peak "
+        "covers the process's whole life, loading included."
     )
     yield ""
     yield (
-        "| model | of camlens' RSS: private | mapped files | PSS | after a batch of 8: camlens, "
-        "plain, ratio |"
+        "| model | camlens RSS: private | camlens RSS: mapped files | camlens PSS "
+        "| RSS after a batch of 8: camlens, plain, ratio |"
     )
     yield "|---|---:|---:|---:|---:|"
     for model, entry in memory.items():
@@ -205,7 +204,6 @@ def memory_tables(memory):
         )
     yield ""
     yield (
-        "The mapped files are the model's weights, which the kernel can drop and read again, and "
-        "the libraries. "
-        "A batch of 8 is what Score-CAM runs."
+        "The mapped files are the libraries and the model's weights, which the kernel can evict "
+        "and read again. Score-CAM runs batches of 8."
     )

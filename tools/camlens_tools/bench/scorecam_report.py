@@ -4,7 +4,7 @@ import statistics
 
 
 def page(found, budgets):
-    lines = ["# Score-CAM over natural pictures", "", *conditions(found), ""]
+    lines = ["# Score-CAM on natural images", "", *conditions(found), ""]
     for model, part in found["speed"].items():
         lines += [f"## `{model}`", "", *speed_table(part["rows"])]
         lines += ["", *optimisation_table(part["rows"])]
@@ -23,14 +23,16 @@ def conditions(found):
         f"{commands} on {machine['cpu']}, {machine['cpus']} CPUs, {machine['date']}, "
         f"{found['threads']} threads."
     )
-    yield "One round for each picture; the plain loop's sample runs before and after camlens."
+    yield ""
+    yield "One round per image; a sample of the plain loop runs before and after camlens."
     yield "[bench/README.md](../../bench/README.md) describes the method."
 
 
 def speed_table(rows):
     yield (
-        "| picture | live channels | plain loop | camlens | ratio | 32 passes | ratio "
-        "| correlation: true, estimated (9 of 10) |"
+        "| image | live channels | plain loop | camlens, all passes | ratio to loop "
+        "| camlens, 32 passes | ratio to loop "
+        "| correlation of 32 passes: actual, estimated (lower bound, 90 %) |"
     )
     yield "|---|---:|---:|---:|---:|---:|---:|---|"
     for row in rows:
@@ -44,11 +46,11 @@ def speed_table(rows):
 
 
 def optimisation_table(rows):
-    yield "Each optimisation alone, as a part of the plain loop:"
+    yield "Time with each optimisation, relative to the plain loop:"
     yield ""
     yield (
-        "| picture | live channels only | Winograd only | both "
-        "| and only where the masked image is not zero |"
+        "| image | live channels only | Winograd only | both "
+        "| both, and zeros of the masked image skipped |"
     )
     yield "|---|---:|---:|---:|---:|"
     for row in rows:
@@ -62,9 +64,9 @@ def peer_table(rows):
     compared = [(row, *item) for row in rows for item in row["peers"].items()]
     if not compared:
         return
-    yield "The libraries on the same picture, in the same run:"
+    yield "The libraries on the same image, in the same run:"
     yield ""
-    yield "| picture | library | time | of the plain loop | camlens is faster |"
+    yield "| image | library | time | ratio to loop | camlens is faster by |"
     yield "|---|---|---:|---:|---:|"
     for row, library, peer in compared:
         times = peer["ratio"] / (row["ours_ms"] / row["loop_ms"])
@@ -80,24 +82,26 @@ def speed_summary(part):
     ratios = sorted(row["ours_ms"] / row["loop_ms"] for row in rows)
     budget = sorted(row["budget_ms"] / row["loop_ms"] for row in rows)
     yield (
-        f"Of the plain loop: median {statistics.median(ratios):.3f}, worst {ratios[-1]:.3f}; "
-        f"from 32 passes {statistics.median(budget):.3f}, worst {budget[-1]:.3f}. "
-        f"The service's resident memory afterwards: {memory['VmRSS']:.0f} MiB, "
-        f"at most {memory['VmHWM']:.0f} MiB."
+        f"Ratio to the plain loop: median {statistics.median(ratios):.3f}, "
+        f"worst {ratios[-1]:.3f}; "
+        f"with 32 passes median {statistics.median(budget):.3f}, worst {budget[-1]:.3f}. "
+        f"Resident memory of the service: {memory['VmRSS']:.0f} MiB afterwards, "
+        f"{memory['VmHWM']:.0f} MiB at its peak."
     )
 
 
 def curve_table(rows, budgets):
-    yield f"## How far an estimate is off: efficientnet-lite0, {len(rows)} pictures and crops"
+    yield f"## Accuracy of the estimate: efficientnet-lite0, {len(rows)} images and crops"
     yield ""
-    yield "![Passes against correlation](scorecam.svg)"
+    yield "![Correlation by number of passes](scorecam.svg)"
     yield ""
-    yield "Pearson's correlation with the map of all passes. `estimated` is the response's own"
-    yield "figure. `at_least` is the correlation that it expects to exceed nine times in ten."
+    yield "Pearson's correlation with the map of all passes. The estimated correlation is the"
+    yield "response's own figure. `at_least` is the response's lower bound, which the actual"
+    yield "correlation should exceed nine times in ten."
     yield ""
     yield (
-        "| passes | true: median, lowest | estimated: median | true ≥ at_least "
-        "| the N strongest channels: median, lowest |"
+        "| passes | actual: median, lowest | estimated: median | actual ≥ `at_least` "
+        "| only the N strongest channels: median, lowest |"
     )
     yield "|---:|---|---|---|---|"
     for budget in map(str, budgets):
