@@ -115,8 +115,9 @@ fn a_missing_gradient_is_explained_in_terms_of_the_layer() {
         let mean = n.op("Reshape", &[&mean, &one]);
         n.op("Pad", &["layer", &pads, &mean])
     });
-    insta::assert_snapshot!(
+    assert_eq!(
         reason.expect_err("no gradient"),
-        @"operator Pad (node 't6') has no gradient rule for its input 2, 't5', which depends on the layer"
+        "operator Pad (node 't6') has no gradient rule for its input 2, 't5', \
+         which depends on the layer"
     );
 }

@@ -4,14 +4,15 @@
 //! ORT_DYLIB_PATH=libonnxruntime.so cargo run --example differentiate -- MODEL.onnx
 //! ```
 //!
-//! The first input must be a float tensor and the first output the scores `[N, classes]`. Sizes that
-//! the model leaves open are 1 for the batch and 224 for others.
+//! The first input must be a float tensor and the first output the scores `[N, classes]`. Sizes
+//! that the model leaves open are 1 for the batch and 224 for others.
 #![expect(clippy::print_stdout, reason = "the result is the program's output")]
 
 use std::collections::HashMap;
 use std::error::Error;
 use std::path::{Path, PathBuf};
 
+use onnx_gradient::prost::Message;
 use onnx_gradient::proto::{ModelProto, ValueInfoProto};
 use onnx_gradient::{
     Differentiate, GradOutput, differentiate, gradient_name, prepare, shape_probe,
@@ -20,7 +21,6 @@ use ort::environment::Environment;
 use ort::session::Session;
 use ort::session::builder::SessionBuilder;
 use ort::value::Tensor;
-use prost::Message;
 
 type Fallible<T> = Result<T, Box<dyn Error>>;
 

@@ -8,9 +8,9 @@
 use std::collections::BTreeMap;
 use std::error::Error;
 
+use onnx_gradient::prost::Message;
 use onnx_gradient::proto::{ModelProto, NodeProto};
 use onnx_gradient::{prepare, vjp};
-use prost::Message;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let path = std::env::args_os().nth(1).ok_or("usage: list_unsupported MODEL.onnx")?;

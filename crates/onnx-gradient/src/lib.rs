@@ -14,7 +14,7 @@
 //! use onnx_gradient::proto::{TensorProto, ValueInfoProto};
 //! use onnx_gradient::{Differentiate, GradOutput, TensorFacts, differentiate, prepare};
 //!
-//! // A model file would be read by `ModelProto::decode(bytes)`, from `prost::Message`.
+//! // A model file would be read by `ModelProto::decode(bytes)`, of `prost::Message`.
 //! let model = ModelProto {
 //!     opset_import: vec![OperatorSetIdProto { domain: None, version: Some(18) }],
 //!     graph: Some(GraphProto {
@@ -70,6 +70,8 @@ mod error;
 pub use differentiate::{Differentiate, GradOutput, differentiate, gradient_name, prepare};
 pub use error::Error;
 pub use facts::{ShapeProbe, TensorFacts, shape_probe};
+/// Decodes and encodes the messages of [`proto`], by its trait `Message`.
+pub use prost;
 
 /// Compiles the README's example.
 #[cfg(doctest)]

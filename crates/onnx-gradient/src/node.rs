@@ -191,7 +191,8 @@ impl TensorProto {
         self.external_data.iter().find(|entry| entry.key() == key).map(|entry| entry.value())
     }
 
-    /// The values of a tensor of integers or booleans; `None` for other types and for external data.
+    /// The values of a tensor of integers or booleans; `None` for other types and for external
+    /// data.
     #[must_use]
     pub fn to_int64s(&self) -> Option<Vec<i64>> {
         match (self.data_type(), self.raw_data.as_deref()) {

@@ -7,7 +7,7 @@
 //! would round to another integer. Operators that only move values or pick the largest act on the
 //! floats instead. So the outputs stay the same, bit by bit, and each operator has a float result.
 //!
-//! [`fold_round_trips`] removes the round trips whose floats nobody reads.
+//! [`fold_round_trips`] removes the round trips whose floats are not read.
 
 use std::collections::{HashMap, HashSet};
 
@@ -41,8 +41,8 @@ pub fn expose_floats(graph: &mut GraphProto) -> bool {
 }
 
 /// Undoes [`expose_floats`] where no node needs the floats: readers of integers that were
-/// dequantised and quantised again read the original integers, and conversions that nobody reads
-/// are removed.
+/// dequantised and quantised again read the original integers, and conversions that are not
+/// read are removed.
 pub fn fold_round_trips(graph: &mut GraphProto) {
     let graph_index = GraphIndex::new(graph);
     let same: HashMap<String, String> = (graph.node.iter())

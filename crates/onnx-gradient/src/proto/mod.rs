@@ -1,11 +1,11 @@
 //! The ONNX schema (onnx.proto, IR version 13) as prost messages.
 //!
 //! Every field of the schema is here, including those that this crate never reads, so a model that
-//! is decoded and encoded again loses nothing. Tags and wire types are the schema's; ONNX is proto2,
-//! so repeated scalars are unpacked, except for a tensor's typed data.
+//! is decoded and encoded again loses nothing. Tags and wire types are the schema's. ONNX is
+//! proto2, so repeated scalars are unpacked, except for a tensor's typed data.
 //!
-//! The data of tensors is [`Bytes`]: decoded from a memory-mapped file, tensors are windows into the
-//! mapping, not copies, and clones share them.
+//! The data of tensors is [`Bytes`]: decoded from a memory-mapped file, tensors are windows into
+//! the mapping, not copies, and clones share them.
 
 #![expect(missing_docs, reason = "names and meanings are those of onnx.proto")]
 

@@ -177,8 +177,8 @@ pub(super) fn erf(builder: &mut GraphBuilder, ctx: &VjpContext<'_>) -> InputGrad
 
 /// Exact: `f′ = Φ(x) + x·φ(x)`, with the normal distribution's `Φ` and density `φ`.
 ///
-/// With `approximate="tanh"`: `f′ = ½(1 + t) + ½x(1 − t²)·u′`, where `t = tanh u` and `u =
-/// √(2/π)·(x + 0.044715x³)`.
+/// With `approximate="tanh"`: `f′ = ½(1 + t) + ½x(1 − t²)·u′`, where `t = tanh u` and
+/// `u = √(2/π)·(x + 0.044715x³)`.
 pub(super) fn gelu(builder: &mut GraphBuilder, ctx: &VjpContext<'_>) -> InputGradients {
     let input = ctx.input(0)?.to_owned();
     let squared = square(builder, &input);

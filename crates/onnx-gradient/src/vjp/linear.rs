@@ -25,8 +25,8 @@ fn gemm_product(
     builder.op_with("Gemm", &[a, b], attributes)
 }
 
-/// `Y = α·A′·B′ + β·C`, where `′` transposes if the attribute says so. Without transposition `∂L/∂A
-/// = α·∂L/∂Y·Bᵀ`, `∂L/∂B = α·Aᵀ·∂L/∂Y`; and `∂L/∂C = β·∂L/∂Y`, summed over broadcast axes.
+/// `Y = α·A′·B′ + β·C`, where `′` transposes if the attribute says so. Without transposition
+/// `∂L/∂A = α·∂L/∂Y·Bᵀ`, `∂L/∂B = α·Aᵀ·∂L/∂Y`; and `∂L/∂C = β·∂L/∂Y`, summed over broadcast axes.
 pub(super) fn gemm(builder: &mut GraphBuilder, ctx: &VjpContext<'_>) -> InputGradients {
     let gradient = ctx.grad_output()?;
     let (a, b) = (ctx.input(0)?, ctx.input(1)?);
@@ -52,8 +52,8 @@ pub(super) fn gemm(builder: &mut GraphBuilder, ctx: &VjpContext<'_>) -> InputGra
     Ok(gradients)
 }
 
-/// `Y = A·B` over the last two axes, with the others broadcast: `∂L/∂A = ∂L/∂Y·Bᵀ` and `∂L/∂B =
-/// Aᵀ·∂L/∂Y`, summed over broadcast axes.
+/// `Y = A·B` over the last two axes, with the others broadcast: `∂L/∂A = ∂L/∂Y·Bᵀ` and
+/// `∂L/∂B = Aᵀ·∂L/∂Y`, summed over broadcast axes.
 pub(super) fn matmul(builder: &mut GraphBuilder, ctx: &VjpContext<'_>) -> InputGradients {
     let gradient = ctx.grad_output()?;
     let (a, b) = (ctx.input(0)?, ctx.input(1)?);

@@ -28,8 +28,8 @@ fn per_channel(builder: &mut GraphBuilder, values: &str, rank: usize) -> String 
     builder.reshape(values, &shape)
 }
 
-/// The gradient of `x̂ = (x − mean x)/√(var x + ε)` over `axes`, for `g = ∂L/∂x̂`: `(g − mean g −
-/// x̂·mean(g·x̂)) / √(var x + ε)`.
+/// The gradient of `x̂ = (x − mean x)/√(var x + ε)` over `axes`, for `g = ∂L/∂x̂`:
+/// `(g − mean g − x̂·mean(g·x̂)) / √(var x + ε)`.
 fn standardised(
     builder: &mut GraphBuilder,
     x: &str,
@@ -150,9 +150,9 @@ pub(super) fn lp(builder: &mut GraphBuilder, ctx: &VjpContext<'_>) -> InputGradi
     Ok(ctx.first_input(gradient))
 }
 
-/// `LRN`: `y = x·s^(−β)` with `s = k + α/size · Σx²` over the neighbouring channels, so `∂L/∂x =
-/// ∂L/∂y·s^(−β) − 2αβ/size · x·Σ(∂L/∂y·y/s)`, summed over the channels whose windows contain that
-/// of `x`.
+/// `LRN`: `y = x·s^(−β)` with `s = k + α/size · Σx²` over the neighbouring channels, so
+/// `∂L/∂x = ∂L/∂y·s^(−β) − 2αβ/size · x·Σ(∂L/∂y·y/s)`, summed over the channels whose windows
+/// contain that of `x`.
 pub(super) fn local_response(builder: &mut GraphBuilder, ctx: &VjpContext<'_>) -> InputGradients {
     let input = ctx.input(0)?;
     let channels = ctx.shape(input)?[1];

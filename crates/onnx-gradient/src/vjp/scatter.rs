@@ -46,8 +46,8 @@ pub(super) fn top_k(builder: &mut GraphBuilder, ctx: &VjpContext<'_>) -> InputGr
     Ok(ctx.first_input(gradient))
 }
 
-/// `y = data`, with `updates` written at `indices`: `∂L/∂updates = ∂L/∂y[indices]`, and `∂L/∂data =
-/// ∂L/∂y` with 0 at `indices`. With `reduction="add"`, `∂L/∂data = ∂L/∂y`.
+/// `y = data`, with `updates` written at `indices`: `∂L/∂updates = ∂L/∂y[indices]`, and
+/// `∂L/∂data = ∂L/∂y` with 0 at `indices`. With `reduction="add"`, `∂L/∂data = ∂L/∂y`.
 fn scatter(
     builder: &mut GraphBuilder,
     ctx: &VjpContext<'_>,

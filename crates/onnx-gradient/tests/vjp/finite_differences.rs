@@ -16,15 +16,15 @@ use crate::network::Network;
 use crate::runtime::{Output, run, session};
 
 /// By how much an element is moved. No element lies closer to a kink than this.
-const STEP: f32 = 4e-3;
+pub(crate) const STEP: f32 = 4e-3;
 /// Largest difference, relative to the largest derivative: differences of float32 scores are no
 /// more accurate.
-const TOLERANCE: f32 = 5e-3;
+pub(crate) const TOLERANCE: f32 = 5e-3;
 /// Largest difference between the outputs of a model and of its prepared form, relative to the
 /// largest element.
 const SAME_OUTPUTS: f32 = 1e-3;
 
-const SIZE: [usize; 2] = [HEIGHT, WIDTH];
+pub(crate) const SIZE: [usize; 2] = [HEIGHT, WIDTH];
 
 /// Differentiates the score of a case by its layer and compares with finite differences.
 pub(crate) fn check(case: &Case) {
@@ -87,7 +87,7 @@ fn gradient(prepared: &ModelProto, facts: &TensorFacts, x: &[f32]) -> Result<Vec
 
 /// The facts of a model, and whether it takes batches. Shapes are those of a batch of 2 if it does:
 /// the gradient is computed for one image nevertheless.
-fn measure(prepared: &ModelProto, x: &[f32]) -> (TensorFacts, bool) {
+pub(crate) fn measure(prepared: &ModelProto, x: &[f32]) -> (TensorFacts, bool) {
     let probe = shape_probe(prepared, "x");
     let mut session = session(&probe.model);
     let mut other = x.to_vec();
@@ -117,7 +117,7 @@ fn same_outputs(original: &ModelProto, prepared: &ModelProto, x: &[f32]) {
     }
 }
 
-fn floats<'a>(outputs: &'a HashMap<String, Output>, name: &str) -> &'a [f32] {
+pub(crate) fn floats<'a>(outputs: &'a HashMap<String, Output>, name: &str) -> &'a [f32] {
     match outputs.get(name) {
         Some(Output::Floats(values)) => values,
         other => panic!("output {name} is {other:?}"),

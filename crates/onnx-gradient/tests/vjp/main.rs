@@ -28,6 +28,7 @@ mod errors;
 mod finite_differences;
 mod network;
 mod qoperator;
+mod requests;
 mod runtime;
 mod straight_through;
 

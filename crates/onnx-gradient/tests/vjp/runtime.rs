@@ -6,13 +6,13 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
+use onnx_gradient::prost::Message;
 use onnx_gradient::proto::ModelProto;
 use ort::environment::Environment;
 use ort::logging::LogLevel;
 use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
 use ort::session::{Session, SessionInputValue};
 use ort::value::Tensor;
-use prost::Message;
 
 /// An output of a run.
 #[derive(Debug)]
@@ -73,10 +73,23 @@ pub(crate) fn run(
     [height, width]: [usize; 2],
 ) -> ort::Result<HashMap<String, Output>> {
     let shape = [batch.len() / (3 * height * width), 3, height, width];
+    run_with(session, &[("x", &shape, batch)])
+}
+
+/// Runs a session on inputs with a name, a shape and elements.
+pub(crate) fn run_with(
+    session: &mut Session,
+    inputs: &[(&str, &[usize], &[f32])],
+) -> ort::Result<HashMap<String, Output>> {
     let names: Vec<String> =
         session.outputs().iter().map(|output| output.name().to_owned()).collect();
-    let input: SessionInputValue<'_> = Tensor::from_array((shape, batch.to_vec()))?.into();
-    let outputs = session.run(vec![("x", input)])?;
+    let tensor = |&(name, shape, elements): &(&str, &[usize], &[f32])| {
+        let tensor = Tensor::from_array((shape.to_vec(), elements.to_vec()))?;
+        Ok((name.to_owned(), tensor.into()))
+    };
+    let inputs =
+        inputs.iter().map(tensor).collect::<ort::Result<Vec<(_, SessionInputValue<'_>)>>>();
+    let outputs = session.run(inputs?)?;
     let output = |name: &String| {
         let value = outputs.get(name)?;
         let output = match value.try_extract_tensor::<i64>() {
