@@ -10,6 +10,7 @@ use ndarray::{
     Ix3,
 };
 
+use super::mask_set::MaskSet;
 use super::math::channels::weighted_sum;
 use super::method::Method;
 use super::parameters::{MethodParameters, ScoreKind};
@@ -113,10 +114,9 @@ impl MethodContext<'_> {
 
     /// Masked passes of the input.
     ///
-    /// `mask_set` names the masks for the cache: the method, and every parameter on which the
-    /// masks depend besides image and layer.
+    /// `mask_set` identifies the masks for the cache.
     #[must_use]
-    pub fn masked_passes(&self, mask_set: &str) -> MaskedPasses<'_> {
+    pub fn masked_passes(&self, mask_set: MaskSet) -> MaskedPasses<'_> {
         MaskedPasses::new(self.model, self.input, self.cancellation)
             .mask_set(&(&self.layer.tensor, mask_set))
     }

@@ -6,6 +6,7 @@
 
 pub mod choice;
 pub mod context;
+pub mod mask_set;
 pub mod math;
 pub mod method;
 pub mod methods;

@@ -6,7 +6,7 @@
 use ndarray::{Array1, ArrayView1, ArrayView2};
 
 /// `s_class`, or `s_class − s_contrast`, or the negation of either.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ClassTarget {
     /// The class that is explained.
     pub class: usize,

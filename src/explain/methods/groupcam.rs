@@ -18,8 +18,8 @@ use ndarray::{Array2, Array4, ArrayView1, ArrayView3, ArrayViewMut2, Axis, s};
 use super::gradcam;
 use crate::engine::PassScores;
 use crate::error::Result;
-use crate::explain::choice::Choice;
 use crate::explain::context::MethodContext;
+use crate::explain::mask_set::MaskSet;
 use crate::explain::math::channels::{min_max, weighted_sum};
 use crate::explain::method::Method;
 use crate::explain::parameters::{Convention, Normalization};
@@ -78,7 +78,7 @@ fn map(
     let count = masks.len() + 1;
     let (reporter, before) = (context.reporter(target, count), *passes);
     let scores = context
-        .masked_passes(&mask_set(target, context))
+        .masked_passes(MaskSet::GroupCam { target: *target, score: context.score })
         .backdrop(&backdrop)
         .masks(count, |pass, mut out| match pass.checked_sub(1) {
             Some(group) => masks[group].write(&upsampler, out),
@@ -91,18 +91,6 @@ fn map(
         .run()?;
     passes.add_masked(&scores);
     Ok(map(count, &scores))
-}
-
-/// The masks' name in the cache: they follow from the target's gradient.
-fn mask_set(target: &ClassTarget, context: &MethodContext<'_>) -> String {
-    let contrast = target.contrast.map_or_else(|| "none".to_owned(), |class| class.to_string());
-    format!(
-        "{} class={} contrast={contrast} negate={} score={}",
-        SPEC.name,
-        target.class,
-        target.negate,
-        context.score.name()
-    )
 }
 
 /// The groups' sums `[h, w]` of weighted channels, after the ReLU and with all but the highest

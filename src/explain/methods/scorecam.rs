@@ -18,6 +18,7 @@ use self::weights::channel_weights;
 use crate::engine::PassScores;
 use crate::error::Result;
 use crate::explain::context::MethodContext;
+use crate::explain::mask_set::MaskSet;
 use crate::explain::math::channels::weighted_sum;
 use crate::explain::method::Method;
 use crate::explain::parameters::{Convention, ScoreKind};
@@ -56,7 +57,10 @@ fn maps(context: &MethodContext<'_>, passes: &mut Passes) -> Result<Vec<TargetMa
     let (first, before) = (&context.targets[0], *passes);
     let reporter = context.reporter(first, plan.passes.len());
     let scores = context
-        .masked_passes(&format!("scorecam {}", plan::mask_parameters(parameters)))
+        .masked_passes(MaskSet::ScoreCam {
+            convention: parameters.convention,
+            max_channels: parameters.max_channels,
+        })
         .masks(plan.passes.len(), |pass, out| masks.write(plan.passes[pass], out))
         .progress(|done, scores| {
             let passes = Passes { masked: before.masked + done, ..before };

@@ -7,11 +7,12 @@
 use ndarray::{Array1, Array2, Array3, Axis, s};
 
 use super::mask::MaskGenerator;
-use super::plan::{Plan, mask_parameters};
+use super::plan::Plan;
 use super::weights::pass_scores;
 use crate::engine::PassScores;
 use crate::error::{Error, Kind, Result};
 use crate::explain::context::MethodContext;
+use crate::explain::mask_set::MaskSet;
 use crate::explain::math::channels::weighted_sum;
 use crate::explain::math::gaussian_process::{Estimator, Prediction};
 use crate::explain::parameters::{Convention, MethodParameters};
@@ -79,7 +80,10 @@ pub(super) fn maps(
     let (first, before) = (&context.targets[0], *passes);
     let reporter = context.reporter(first, order.len());
     let scores = context
-        .masked_passes(&format!("scorecam-estimate {}", mask_parameters(parameters)))
+        .masked_passes(MaskSet::ScoreCamEstimate {
+            convention: parameters.convention,
+            max_channels: parameters.max_channels,
+        })
         .masks(order.len(), |pass, out| masks.write(plan.passes[order[pass]], out))
         .progress(|done, scores| {
             let passes = Passes { masked: before.masked + done, ..before };

@@ -4,9 +4,8 @@ use std::collections::HashMap;
 
 use ndarray::{ArrayView2, ArrayView3, Axis};
 
-use crate::explain::choice::Choice;
 use crate::explain::math::channels::{channel_sum, min_max};
-use crate::explain::parameters::{Convention, MethodParameters};
+use crate::explain::parameters::Convention;
 
 /// The masked passes to run, and the channels that each of them stands for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,13 +75,6 @@ impl Plan {
         let pass_of_channel = self.pass_of_channel.iter().map(|pass| pass.filter(is_kept));
         Self { passes, pass_of_channel: pass_of_channel.collect() }
     }
-}
-
-/// The parameters that a plan's masks depend on, as part of their name in the cache.
-pub(super) fn mask_parameters(parameters: &MethodParameters) -> String {
-    let max_channels =
-        parameters.max_channels.map_or_else(|| "all".to_owned(), |count| count.to_string());
-    format!("convention={} max_channels={max_channels}", parameters.convention.name())
 }
 
 /// A key that is equal for channels whose masks differ at most by rounding.
