@@ -64,9 +64,28 @@ pub(crate) fn reorder(
     };
     let split = constant("split", &split);
     let declared = constant("declared", &[declared[0], declared[1], height, width]);
-    nodes.push(NodeProto::new("Reshape", &[&last, &split], &[&part("split")]));
-    let transpose = NodeProto::new("Transpose", &[&part("split")], &[&part("reordered")]);
+    nodes.push(NodeProto::new("Reshape", &[&last, &split], &[&part("blocks")]));
+    let transpose = NodeProto::new("Transpose", &[&part("blocks")], &[&part("reordered")]);
     nodes.push(transpose.with(AttributeProto::ints("perm", perm)));
     nodes.push(NodeProto::new("Reshape", &[&part("reordered"), &declared], &[name]));
     (nodes, constants)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    /// ONNX Runtime refuses a graph that defines a name twice.
+    #[test]
+    fn every_tensor_of_a_reordering_has_a_name_of_its_own() {
+        for layout in
+            [FilterLayout::Oihwbibo, FilterLayout::OihwbiboTransposed, FilterLayout::Oihwbo]
+        {
+            let (nodes, constants) = reorder("w", "reordered", [20, 36, 1, 1], layout, 16);
+            let outputs = nodes.iter().flat_map(|node| &node.output).map(String::as_str);
+            let names: Vec<&str> = outputs.chain(constants.iter().map(TensorProto::name)).collect();
+            assert_eq!(names.iter().collect::<HashSet<_>>().len(), names.len(), "{names:?}");
+        }
+    }
 }
