@@ -49,7 +49,7 @@ mod tests {
         );
         assert_eq!(
             of("cat,tench").unwrap_err(),
-            "there is no class with the label 'tench'; near it: 'tench, Tinca tinca'"
+            "there is no class with the label 'tench'; similar labels: 'tench, Tinca tinca'"
         );
         assert_eq!(of("cat,3").unwrap_err(), "there is no class 3; the model has classes 0 to 2");
         let many = (0..11).map(|class| class.to_string()).collect::<Vec<_>>().join(",");

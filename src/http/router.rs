@@ -28,7 +28,7 @@ fn table() -> [(&'static str, MethodRouter<Arc<AppState>>); 14] {
         ("/openapi.json", get(page::openapi_json)),
         ("/docs", get(page::docs)),
         ("/", get(page::index)),
-        ("/assets/{name}", get(page::asset)),
+        ("/assets/{*path}", get(page::asset)),
         ("/favicon.ico", get(page::icon)),
     ]
 }
