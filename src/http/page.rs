@@ -163,7 +163,7 @@ pub(super) async fn asset(
 ) -> Result<Response> {
     let asset = path.ok().and_then(|Path(path)| ASSETS.iter().find(|asset| asset.path == path));
     let asset = asset.ok_or_else(|| {
-        let detail = format!("there is nothing at {}; /docs lists what there is", uri.path());
+        let detail = format!("there is nothing at {}; /docs lists the paths", uri.path());
         Error::new(Kind::NotFound, detail)
     })?;
     Ok(asset.response(&headers))
