@@ -98,7 +98,7 @@ sanitize: ## run the kernels' tests under AddressSanitizer (needs a nightly tool
 	@RUSTFLAGS=-Zsanitizer=address cargo +nightly test --package camlens-kernels --lib --tests --target-dir target/sanitize \
 		--target $$(rustc --print host-tuple)
 
-conformance: quiet-setup ## compare gradients of known architectures with autograd (needs the models of docs/conformance.md)
+conformance: quiet-setup ## compare gradients of known networks with autograd (see docs/conformance.md)
 	@test -d $(ZOO) || { echo "make: there is no $(ZOO): make it with \`python tools conformance.zoo --into $(ZOO)\`" >&2; exit 2; }
 	@cargo run --quiet --release --example conformance -- $(ZOO)
 
