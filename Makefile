@@ -1,5 +1,6 @@
 # One command for each thing one does with camlens. `make` alone lists them.
-# Each works from a clean clone: what it needs is fetched first, once, in pinned versions.
+# Each works from a clean clone: what it needs is fetched first, once, in pinned versions. The list
+# names what is not fetched and must be there.
 
 PYTHON ?= python3
 # The project's own scripts; `$(TOOLS)` alone lists them.
@@ -80,7 +81,7 @@ scorecam: quiet-setup build ## measure Score-CAM over natural pictures, and its 
 architectures: quiet-setup build ## measure what a gradient costs on four architectures, beside torch's
 	@$(TOOLS) bench.architectures $(BENCH)
 
-page: quiet-setup build ## test the page in Chromium against the real service (needs Debian's chromium)
+page: quiet-setup build ## test the page in Chromium against the real service (needs npm and Debian's chromium)
 	@cd web/tests && npm ci --silent
 	@$(BINARY) serve --listen 127.0.0.1:18090 >/dev/null & server=$$!; trap "kill $$server" EXIT; \
 	for second in $$(seq 60); do $(BINARY) health --url http://127.0.0.1:18090 >/dev/null 2>&1 && break; sleep 1; done; \
@@ -97,11 +98,11 @@ sanitize: ## run the kernels' tests under AddressSanitizer (needs a nightly tool
 	@RUSTFLAGS=-Zsanitizer=address cargo +nightly test --package camlens-kernels --lib --tests --target-dir target/sanitize \
 		--target $$(rustc --print host-tuple)
 
-conformance: quiet-setup ## compare gradients of torchvision's classifiers with autograd (see docs/conformance.md)
+conformance: quiet-setup ## compare gradients of known networks with autograd (see docs/conformance.md)
 	@test -d $(ZOO) || { echo "make: there is no $(ZOO): make it with \`python tools conformance.zoo --into $(ZOO)\`" >&2; exit 2; }
 	@cargo run --quiet --release --example conformance -- $(ZOO)
 
-clean: ## remove what was built; keep what was fetched
+clean: ## remove what was built, and .venv; keep what was fetched
 	@cargo clean --quiet
 	@rm -rf $(VENV) bench/out
 

@@ -1,7 +1,8 @@
 """Runs one of the project's scripts: `python3 tools NAME [ARGUMENTS]`, for example `tools setup`.
 
-Without a name it lists them all. Only `setup` runs on the standard library alone; for the others
-each script says which file of tools/requirements/ it needs.
+Without a name it lists them all. `setup` and `models.convert_efficientnet_lite0` run on the
+standard library alone, and the benchmarks install what they need; every other script says what it
+needs.
 """
 
 import ast

@@ -1,4 +1,4 @@
-//! Runs models. Only this room names ONNX Runtime.
+//! Runs models. Only this module uses ONNX Runtime.
 //!
 //! The stages are types: an `OnnxFile` becomes an [`AnalysedModel`](crate::graph::analysed), the
 //! compiler writes `CompiledProgram`s from it, and each of these runs in a `ProgramSession`.

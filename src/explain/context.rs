@@ -42,7 +42,7 @@ pub struct MethodContext<'a> {
     pub model: &'a Model,
     /// The layer that is explained.
     pub layer: &'a Layer,
-    /// The tensors, besides the activation, that the part of the model behind the layer reads.
+    /// The tensors, besides the activation, that the part of the model after the layer reads.
     pub side_inputs: &'a [ArrayD<f32>],
     /// The model's input, `[1, C, H, W]` or `[1, H, W, C]`.
     pub input: &'a Array4<f32>,

@@ -52,7 +52,7 @@ pub enum Needs {
     Gradient,
     /// Passes of masked inputs.
     Masked,
-    /// Passes of changed activations through the part of the model behind the layer.
+    /// Passes of changed activations through the part of the model after the layer.
     Tail,
 }
 
@@ -63,7 +63,7 @@ impl Needs {
         matches!(self, Self::Gradient)
     }
 
-    /// True for methods that run the part of the model behind the layer on its own.
+    /// True for methods that run the part of the model after the layer on its own.
     #[must_use]
     pub const fn tail(self) -> bool {
         matches!(self, Self::Tail)

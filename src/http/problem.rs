@@ -67,7 +67,7 @@ pub fn problem_type(kind: Kind) -> ProblemType {
             (S::UNPROCESSABLE_ENTITY, "impossible", "The model does not allow this explanation")
         }
         Kind::NotANumber => {
-            (S::UNPROCESSABLE_ENTITY, "not-a-number", "The model's answer is not a number")
+            (S::UNPROCESSABLE_ENTITY, "not-a-number", "The model's scores are not numbers")
         }
         Kind::Busy => (S::SERVICE_UNAVAILABLE, "busy", "The service is busy"),
         Kind::Draining => (S::SERVICE_UNAVAILABLE, "draining", "The service is shutting down"),

@@ -1,6 +1,6 @@
 //! PNG encoding.
 //!
-//! The settings favour speed over size: a heat map is viewed once, and slow compression would take
+//! The settings favour speed over size: a heatmap is viewed once, and slow compression would take
 //! longer than everything else that is rendered for it.
 
 use image::codecs::png::{CompressionType, FilterType, PngEncoder};

@@ -61,7 +61,7 @@ fn supported(model: &Model, layer: &Layer, spec: &MethodSpec) -> Result<()> {
         return impossible(
             "layer",
             format!(
-                "{title} runs the part of the model behind layer '{name}' on its own: {reason}; \
+                "{title} runs the part of the model after layer '{name}' on its own: {reason}; \
                  scorecam works without it"
             ),
         );

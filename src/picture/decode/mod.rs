@@ -3,7 +3,7 @@
 //! Any input gives either an image or an error that says what is wrong with it; nothing panics.
 //! The format is detected from the content. Width and height are read from the header and checked
 //! against [`Limits`] before pixels are allocated. A truncated file is an error, never a partial
-//! image: a heat map over grey filler would look right and be wrong.
+//! image: a heatmap over grey filler would look right and be wrong.
 
 mod decoded;
 mod errors;

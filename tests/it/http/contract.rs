@@ -194,7 +194,7 @@ async fn responses_match_their_schemas() {
     let two = "/v1/explain?output=json&target=2,5&contrast=1";
     check("Explanations", &post_image(&service, two, chelsea()).await.json());
     check("Comparison", &post_image(&service, "/v1/compare?output=json", chelsea()).await.json());
-    check("PredictAnswer", &post_image(&service, "/v1/predict", chelsea()).await.json());
+    check("PredictResponse", &post_image(&service, "/v1/predict", chelsea()).await.json());
     check("ModelList", &get(&service, "/v1/models").await.json());
     check("Model", &get(&service, "/v1/models/tiny").await.json());
     check("Model", &get(&service, "/v1/models/cropped").await.json());

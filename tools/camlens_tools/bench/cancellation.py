@@ -3,10 +3,10 @@
     python3 tools bench.cancellation [--rounds N] [--model ID] [--picture FILE] [--binary PATH]
 
 There are three reasons to stop: the client closes its connection, the request's deadline passes,
-the service is told to shut down. Each is raised while masked passes run, at another moment of a
-pass in each round. The kernel counts the CPU time of every thread of the service. The cores count
-as idle from the last moment at which that grew, before half a second without growth. The CPU time
-spent until then is reported, too, because other processes on the machine do not lengthen it.
+the service shuts down. Each occurs while masked passes run, at another moment of a pass in each
+round. The kernel counts the CPU time of every thread of the service. The cores count as idle from
+the last moment at which that grew, before half a second without growth. The CPU time spent until
+then is reported, too, because other processes on the machine do not lengthen it.
 
 Exit codes: 0 done, 1 something failed.
 """
@@ -38,7 +38,7 @@ PATIENCE_S = 10.0
 # Timers of the service's network threads take less than this between two samples.
 NOISE_S = 0.0005
 ABANDONED_REQUESTS = 12
-CASES = ("client closes the connection", "deadline passes", "service is told to shut down")
+CASES = ("client closes the connection", "deadline passes", "service shuts down")
 
 
 def cpu_s(pid):

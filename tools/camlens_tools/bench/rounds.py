@@ -1,6 +1,6 @@
 """Runs contestants in turns: each once a round, in a new order each round, one at a time.
 
-On a shared machine a figure is only as good as the quiet around it. Every turn is therefore
+On a shared machine, other processes disturb a measurement. Every turn is therefore
 watched: what share of the CPU did other processes use meanwhile? A round with a disturbed turn is
 repeated, a limited number of times, and the report says how many were. The contestant's own CPU
 time is counted beside the wall clock, because waiting for a core does not add to it.

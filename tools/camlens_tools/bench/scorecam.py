@@ -167,7 +167,7 @@ def peer_ratios(options, python, plain_sample, channels):
 def measure_curve(model, args):
     """True correlations by number of passes, for pictures and crops.
 
-    The service's cache answers passes that an earlier request ran.
+    The service's cache holds the passes that an earlier request ran.
     """
     with ModelsFolder([model]) as folder:
         service = Service(

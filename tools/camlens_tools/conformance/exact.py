@@ -4,7 +4,7 @@
     python tools conformance.exact [--into FOLDER] ARCHITECTURE ...
 
 For an architecture that exceeds 1e-4 in the conformance table. Where the same graph agrees in
-float64, the gradient rules are exact and the float32 difference is rounding. ONNX Runtime has no
+float64, the vjps are exact and the float32 difference is rounding. ONNX Runtime has no
 double kernels for convolutions, so ONNX's reference implementation runs the graph, with torch's
 double convolutions and pools. The results are written beside the arrays, where
 `examples/conformance.rs` reads them for its table. With --differences, the gradient is also
@@ -179,7 +179,7 @@ def convert_to_double(graph):
 def inline_loop(graph):
     """Inlines the loop around the backward pass, in place.
 
-    Its first iteration computes the only gradient that is wanted.
+    Its first iteration computes the only gradient that is needed.
     """
     loop = next(
         node

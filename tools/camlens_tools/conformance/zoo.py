@@ -3,9 +3,9 @@
     python tools conformance.zoo [--into FOLDER] [ARCHITECTURE ...]
 
 Writes FOLDER/<architecture>/<exporter>/, a model folder of camlens with the arrays beside it, for
-`examples/conformance.rs` (`make conformance`). The files are large, so FOLDER lies outside the
-repository. Existing files stay, so an interrupted run continues where it stopped. Runs in the
-environment of requirements/conformance.txt.
+`examples/conformance.rs` (`make conformance`). The files are large, so FOLDER, by default
+target/zoo, is not committed. Existing files stay, so an interrupted run continues where it stopped.
+Runs in the environment of requirements/conformance.txt.
 
 The weights are random with a fixed seed. Exporters write a convolution and the BatchNorm after it
 as one convolution, whose weights they round to float32. The BatchNorms are therefore folded here

@@ -1,4 +1,4 @@
-"""The yardstick: ONNX Runtime's own Python package on the untouched model file.
+"""The baseline: ONNX Runtime's own Python package on the untouched model file.
 
     bench.workers.plain_ort MODEL_FOLDER PICTURE --threads N [--no-spinning]
 

@@ -11,7 +11,7 @@ import time
 
 
 def serve(actions, hello):
-    """Answers requests until stdin ends. `actions` maps names to functions."""
+    """Serves requests until stdin ends. `actions` maps names to functions."""
     responses = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # a library's own output, even from C, must not mix with the responses
 
