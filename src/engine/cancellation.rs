@@ -1,5 +1,5 @@
-//! Cancels the work of a request: the client is gone, the deadline passed, or the service shuts
-//! down.
+//! Cancels the work of a request when its client disconnects, its deadline passes or the service
+//! shuts down.
 //!
 //! A [`CancellationToken`] travels with a request into the engine. [`CancellationToken::cancel`]
 //! stops a run of the model between two kernels, and no further run starts.
@@ -44,7 +44,7 @@ impl CancellationToken {
         Self { state: Arc::default(), deadline }
     }
 
-    /// Sets the flag and stops the run in progress. The first reason is kept.
+    /// Sets the flag and stops the run in progress. Later reasons do not replace the first one.
     pub fn cancel(&self, reason: Reason) {
         let _ =
             self.state.reason.compare_exchange(0, reason as u8, Ordering::SeqCst, Ordering::SeqCst);

@@ -125,8 +125,8 @@ impl Runtime {
     }
 }
 
-/// Writes ONNX Runtime's messages to the log, on level debug: its errors are returned to the caller
-/// as well, and some passes are run to see whether they fail.
+/// Writes ONNX Runtime's messages to the log at debug level: its errors are also returned to the
+/// caller, and some passes run only to find out whether they fail.
 fn log(_level: LogLevel, _category: &str, _id: &str, location: &str, message: &str) {
     tracing::debug!(location, "ONNX Runtime: {}", message.trim_end());
 }

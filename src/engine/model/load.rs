@@ -1,7 +1,7 @@
 //! Loads a model: from its folder to a session that has run once.
 //!
-//! The file is verified, its graph prepared and measured by running it, and analysed. Whatever is
-//! wrong with a folder is reported here, before the first request.
+//! Loading verifies the file, prepares its graph, measures the graph by running it, and analyses
+//! it. Every fault of a model folder is reported here, before the first request.
 
 use std::sync::Arc;
 
