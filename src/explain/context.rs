@@ -1,4 +1,4 @@
-//! What a method works with: the arrays of the forward pass, and ways to run more passes.
+//! What a method receives: the arrays of the forward pass, and ways to run more passes.
 //!
 //! A [`MethodContext`] is one method on one layer of one image. It is immutable: a method counts
 //! its passes in the `&mut Passes` that it is given, and returns everything else with its maps.
@@ -42,7 +42,7 @@ pub struct MethodContext<'a> {
     pub model: &'a Model,
     /// The layer that is explained.
     pub layer: &'a Layer,
-    /// The tensors, besides the activation, that the part of the model behind the layer reads.
+    /// The tensors, besides the activation, that the part of the model after the layer reads.
     pub side_inputs: &'a [ArrayD<f32>],
     /// The model's input, `[1, C, H, W]` or `[1, H, W, C]`.
     pub input: &'a Array4<f32>,

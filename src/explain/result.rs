@@ -46,7 +46,7 @@ pub struct Passes {
     pub forward: usize,
     /// Passes of masked or noisy images.
     pub masked: usize,
-    /// Passes of changed activations through the part of the model behind the layer.
+    /// Passes of changed activations through the part of the model after the layer.
     pub tail: usize,
     /// Masked and tail passes that did not run: they could not change the map, or their scores
     /// were cached.

@@ -33,7 +33,7 @@ pub struct MethodSpec {
     pub relu: bool,
     /// Whether negative values of the map, before the ReLU, are evidence against the class.
     pub supports_signed: bool,
-    /// The parameters that this method reads and not all others do.
+    /// The parameters that this method reads but not all others do.
     pub parameters: &'static [&'static str],
     /// Computes the maps.
     pub maps: ComputeMaps,
@@ -52,7 +52,7 @@ pub enum Needs {
     Gradient,
     /// Passes of masked inputs.
     Masked,
-    /// Passes of changed activations through the part of the model behind the layer.
+    /// Passes of changed activations through the part of the model after the layer.
     Tail,
 }
 
@@ -63,7 +63,7 @@ impl Needs {
         matches!(self, Self::Gradient)
     }
 
-    /// True for methods that run the part of the model behind the layer on its own.
+    /// True for methods that run the part of the model after the layer on its own.
     #[must_use]
     pub const fn tail(self) -> bool {
         matches!(self, Self::Tail)

@@ -52,7 +52,7 @@ pub fn picture(png: Vec<u8>, explanations: &[Explanation], timing: TimingMs) -> 
 /// Maps as a NumPy file of float32: `[h, w]`, or `[K, h, w]` for several classes.
 ///
 /// # Errors
-/// An internal error.
+/// [`Kind::Internal`](crate::error::Kind::Internal) if writing the file fails.
 pub fn array<D: Dimension>(
     maps: &Array<f32, D>,
     explanations: &[Explanation],

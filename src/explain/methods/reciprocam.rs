@@ -1,7 +1,7 @@
 //! Recipro-CAM (Byun and Lee, arXiv 2209.14074).
 //!
 //! Neither gradient nor weights: the map's value at a position is the score that the part of the
-//! model behind the layer gives when only the features at that position are kept (equations 2 to
+//! model after the layer gives when all features but those at that position are 0 (equations 2 to
 //! 4). The map is min–max normalised without a ReLU.
 //!
 //! - `Paper`, as in its authors' code: the features are spread over the 3×3 positions around their

@@ -1,8 +1,8 @@
 //! Reads a body up to a limit.
 //!
 //! A client that is refused while it still sends may never read the response: HTTP libraries write
-//! first and find a closed connection. So what exceeds the limit is still read and discarded, for a
-//! few seconds and up to a few times the limit.
+//! first and find a closed connection. So the excess is still read and discarded, for a few seconds
+//! and up to a few times the limit.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use crate::error::{Error, Kind, Result};
 
 /// How long a refused body is read and discarded.
 const DISCARD_FOR: Duration = Duration::from_secs(5);
-/// How many times the limit is discarded at most.
+/// At most this many times the limit is discarded.
 const DISCARD_TIMES: usize = 4;
 
 /// The whole body.

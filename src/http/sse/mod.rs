@@ -3,7 +3,7 @@
 //! The events, each with one JSON object:
 //! - `queued`, if no worker is free; `started`, when one has begun;
 //! - `progress`: a method's passes done, their total, and the seconds left;
-//! - `partial`: the map that the passes so far give, about once a second;
+//! - `partial`: the map computed from the passes so far, about once a second;
 //! - last, exactly one of `result`, the JSON response, or `problem`.
 //!
 //! The response's head waits for the first event of progress, but no longer than [`HOLD`]: most

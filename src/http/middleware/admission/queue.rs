@@ -2,8 +2,8 @@
 //!
 //! A request takes a [`Permit`] before its body is read. Once read, it waits for one of a few
 //! workers and runs on a thread that may block. The promises:
-//! - A permit is held until the work has really stopped. It moves into the thread, so a client
-//!   that connects and disconnects cannot pile up hidden work.
+//! - A permit is held until the work has really stopped. It moves into the worker's thread, so
+//!   clients that connect and disconnect cannot pile up hidden work.
 //! - Work that nobody waits for is stopped: by the deadline, when the client disconnects (the
 //!   handler is dropped, and with it a `CancelOnDrop`), or by a shutdown.
 
@@ -34,7 +34,7 @@ pub struct Admission {
     worker_count: usize,
 }
 
-/// The right of one request to be read and worked on.
+/// The right of one request to be read and processed.
 pub struct Permit {
     admission: Arc<Admission>,
     queue_permit: OwnedSemaphorePermit,
@@ -74,13 +74,13 @@ impl Admission {
         Ok(Permit { admission: Arc::clone(self), queue_permit, deadline })
     }
 
-    /// The number of requests that are read, wait or are worked on.
+    /// The number of requests being read, queued or processed.
     #[must_use]
     pub fn queued(&self) -> usize {
         self.capacity - self.queue.available_permits()
     }
 
-    /// The number of requests that are worked on.
+    /// The number of requests being processed.
     #[must_use]
     pub fn working(&self) -> usize {
         self.worker_count - self.workers.available_permits()
