@@ -1,7 +1,7 @@
 //! ONNX graphs as data: nothing here runs a model.
 //!
 //! [`PreparedModel`](prepared::PreparedModel) brings a model file into one dialect. The engine
-//! measures it, and [`AnalysedModel`](analysed::AnalysedModel) adds what the other rooms need to
+//! measures it, and [`AnalysedModel`](analysed::AnalysedModel) adds what the other modules need to
 //! know: the classifier's [`head`] and its [`layers`], and which of them have a gradient.
 //! [`explain_graph`] writes the graph that the engine runs for a layer, and [`tail`] cuts out the
 //! part of the model after a layer. The gradients themselves come from `onnx_gradient`.

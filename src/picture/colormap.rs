@@ -147,7 +147,7 @@ const fn ramp(up: i32, down: i32) -> u8 {
     }
 }
 
-/// Level to the gray of the same value.
+/// Maps each level to the gray of the same value.
 const fn gray() -> Table {
     let mut table = [[0; 3]; 256];
     let mut i = 0;

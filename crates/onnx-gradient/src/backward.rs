@@ -156,7 +156,7 @@ fn without_vjp(graph_index: &GraphIndex<'_>, between: &HashSet<&str>) -> Option<
     nodes.find(|node| is_between(node) && vjp::lookup(node).is_none()).map(Error::no_rule)
 }
 
-/// The sum of the gradients that have arrived at one tensor.
+/// The sum of the cotangents of one tensor.
 fn sum(builder: &mut GraphBuilder, parts: Option<Vec<String>>) -> Option<String> {
     let mut parts = parts?.into_iter();
     let first = parts.next()?;

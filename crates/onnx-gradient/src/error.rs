@@ -70,14 +70,14 @@ pub enum Error {
     },
     /// The graph contains no tensor of this name.
     UnknownTensor {
-        /// The name that was asked for.
+        /// The requested name.
         tensor: String,
     },
     /// The last axis of the differentiated tensor has no such index.
     NoComponent {
         /// Name of the tensor.
         tensor: String,
-        /// The index that was asked for.
+        /// The requested index.
         index: usize,
         /// Size of the last axis.
         size: i64,

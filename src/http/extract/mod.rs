@@ -2,7 +2,7 @@
 //!
 //! The body is multipart, JSON, or the image itself; options may also be in the query. A request is
 //! either understood completely or refused with a message that says what is wrong. Nothing is
-//! ignored, and at most `limit_bytes` of the body are buffered.
+//! ignored, and no more of the body than the size limit is buffered.
 
 mod accept;
 pub(super) mod body;

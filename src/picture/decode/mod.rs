@@ -39,7 +39,7 @@ pub fn decode(bytes: &[u8], limits: &Limits) -> Result<RgbImage> {
         _ => image_crate::decode(bytes, format, *limits),
     }));
     // The decoders are fuzzed, but they are third-party code that parses untrusted bytes. If one
-    // panics, the image is at fault, and the error must not look like one of camlens.
+    // panics, the image is at fault, and the error must not look like a bug in camlens.
     let decoded = decoded.unwrap_or_else(|_| {
         tracing::error!(?format, bytes = bytes.len(), "an image decoder panicked");
         Err(corrupt(format, "the decoder failed on it"))

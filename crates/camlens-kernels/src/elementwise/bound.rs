@@ -20,9 +20,9 @@ const TASK_LEN: usize = 4 * CHUNK;
 
 /// An expression and the tensors that it reads.
 ///
-/// One input may be streamed: it is no tensor, but the values that another kernel computes, such as
-/// the output of a [`DepthwiseConv`](crate::DepthwiseConv) whose epilogue this expression is. Only
-/// that kernel can evaluate such an expression.
+/// One input may be streamed: it is not a tensor but the values that another kernel computes, such
+/// as the output of a [`DepthwiseConv`](crate::DepthwiseConv) whose epilogue this expression is.
+/// Only that kernel can evaluate such an expression.
 #[derive(Debug)]
 pub struct BoundExpression<'a> {
     expression: &'a Expression,
