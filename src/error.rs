@@ -5,9 +5,9 @@
 //! line prints one line and sets the exit code.
 //!
 //! The text of an error is written for the person who sent the request: it says what is wrong and
-//! what is accepted instead. Details for the operator alone are stored beside the text: the
-//! underlying error as the `source`, a path on disk as [`Error::path`]. Both are logged. The
-//! command line prints the path before the text; the HTTP edge decides how much of it to send.
+//! what is accepted instead. Details for the operator alone are stored separately: the underlying
+//! error as the `source`, a path on disk as [`Error::path`]. Both are logged. The command line
+//! prints the path before the text; the HTTP edge decides how much of it to send.
 
 use std::borrow::Cow;
 use std::fmt;

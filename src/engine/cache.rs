@@ -56,7 +56,7 @@ pub struct CacheUse {
     pub forward: (u64, u64),
     /// Hits and misses of passes of masked images.
     pub masked: (u64, u64),
-    /// Size of the cached results.
+    /// Size of the cached results, in bytes.
     pub bytes: usize,
 }
 

@@ -83,7 +83,8 @@ impl CancellationToken {
         }
     }
 
-    /// Registers how to stop the run that begins now, until the guard is dropped.
+    /// Registers how to stop the run that begins now; the registration lasts until the guard is
+    /// dropped.
     pub(super) fn running(&self, stop: impl Fn() + Send + 'static) -> Running<'_> {
         *self.state.running.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(stop));
         // A flag that was set before this found nothing to stop, so stop the run here.

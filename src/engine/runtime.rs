@@ -136,7 +136,8 @@ fn available_threads() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }
 
-/// The configured library, or else one beside the binary, or else the one of `make setup`.
+/// The configured library, or else one next to the binary, or else the one that `make setup`
+/// installs.
 fn find(configured: Option<&Path>) -> Result<PathBuf> {
     let missing = |what: String| Error::new(Kind::Setup, what);
     if let Some(path) = configured {

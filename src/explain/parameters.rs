@@ -76,7 +76,7 @@ impl Choice for ScoreKind {
         &[("logit", Self::Logit), ("probability", Self::Probability)];
 }
 
-/// How a finished map is brought to 0..1, or to −1..1 if it is signed.
+/// How a finished map is scaled to 0..1, or to −1..1 if it is signed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Normalization {
     /// Divide by the maximum; a signed map by its largest absolute value.

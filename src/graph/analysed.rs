@@ -96,7 +96,7 @@ impl AnalysedModel {
         self.layers.iter().find(|layer| layer.tensor == tensor)
     }
 
-    /// Why a layer has no gradient, if it has none: the operator and node in the way.
+    /// Why a layer has no gradient, if it has none: the operator and node that block it.
     #[must_use]
     pub fn gradient_unsupported_reason(&self, layer: &Layer) -> Option<&str> {
         self.gradient_obstacles.get(&layer.tensor).map(String::as_str)

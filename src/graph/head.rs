@@ -142,8 +142,8 @@ impl ClassifierHead {
     }
 }
 
-/// Scores of one image in a tensor of these sizes: at most one axis besides the batch may be larger
-/// than 1.
+/// The number of scores per image in a tensor of these sizes: at most one axis besides the batch
+/// may be larger than 1.
 fn columns(sizes: &[i64], images: Option<i64>) -> Option<i64> {
     match sizes {
         // A batch of single scores, or the scores of a single image.

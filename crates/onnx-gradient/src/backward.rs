@@ -144,7 +144,8 @@ pub(crate) fn required_gradients<'a>(
     Ok(required)
 }
 
-/// The error about the last operator on the way that has no vjp, if there is one.
+/// The error about the last operator between the targets and the output that has no vjp, if there
+/// is one.
 ///
 /// Such an operator may be the cause of another error nearer to the output: the outputs of control
 /// flow, for example, have no known shape.

@@ -54,7 +54,7 @@ pub enum Error {
         /// Name of the tensor.
         tensor: String,
     },
-    /// The output depends on the tensor, but no vector–Jacobian product on the way passes a
+    /// The output depends on the tensor, but no vector–Jacobian product on the path passes a
     /// gradient on to it.
     NoGradient {
         /// Name of the differentiated output.

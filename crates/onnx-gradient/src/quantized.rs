@@ -2,9 +2,9 @@
 //!
 //! ONNX Runtime's quantiser writes two formats. In the QDQ format a model computes in floats
 //! between pairs of `QuantizeLinear` and `DequantizeLinear`. In the QOperator format it computes in
-//! integers throughout: each operator takes scales and zero points as inputs beside its operands.
-//! [`QuantizedOp::from_node`] is the table of these operators. With it, code that knows float
-//! operators, such as the vjps, treats both formats alike.
+//! integers throughout: each operator takes scales and zero points as inputs in addition to its
+//! operands. [`QuantizedOp::from_node`] is the table of these operators. With it, code that knows
+//! float operators, such as the vjps, treats both formats alike.
 
 use std::borrow::Cow;
 

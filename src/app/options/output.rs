@@ -14,7 +14,7 @@ pub enum Output {
     Heatmap,
     /// PNG: the map as grey levels.
     Gray,
-    /// Everything, as text.
+    /// JSON: the map or maps, the predictions and all metadata.
     Json,
     /// The map as a NumPy array.
     Npy,

@@ -1,4 +1,4 @@
-//! A finished response: a body, and the facts about it that an edge reports beside it.
+//! A finished response: a body, and the facts about it that an edge reports separately.
 //!
 //! JSON bodies are those of `openapi.yaml`. The HTTP edge writes the facts into headers, the
 //! command line into a line of text. Bodies are written on the worker's thread: fifty megapixels

@@ -42,8 +42,8 @@ pub struct FusionReport {
 /// Properties of the CPU that decide which passes run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TargetCpu {
-    /// Channels per block of ONNX Runtime's NCHWc convolutions: one of [`camlens_kernels::NCHWC_BLOCKS`],
-    /// or `None` where it has none.
+    /// Channels per block of ONNX Runtime's NCHWc convolutions, one of
+    /// [`camlens_kernels::NCHWC_BLOCKS`], or `None` on a CPU for which it has no such convolutions.
     pub nchwc_block: Option<usize>,
 }
 

@@ -108,7 +108,7 @@ impl DepthwiseConv<'_> {
                 }
                 None => &input.data[first * in_area..],
             };
-            // SAFETY: each task writes planes of its own, inside the output.
+            // SAFETY: tasks write disjoint planes, all inside the output.
             let output = unsafe {
                 std::slice::from_raw_parts_mut(output.get().add(first * out_area), count * out_area)
             };

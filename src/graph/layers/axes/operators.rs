@@ -111,7 +111,7 @@ impl<'t, 'g> Tracer<'t, 'g> {
                 self.input_axes(node, 0).cloned()
             }
             op if op.starts_with("Reduce") => self.reduced(node),
-            // Elementwise as far as positions are concerned.
+            // Elementwise with respect to positions.
             op if op.ends_with("Normalization") || op.ends_with("QuantizeLinear") => {
                 self.broadcast(node, sizes)
             }
@@ -125,8 +125,8 @@ impl<'t, 'g> Tracer<'t, 'g> {
         }
     }
 
-    /// An operator with sliding windows turns maps into maps. With `assume_maps`, its input counts
-    /// as maps where it was not traced, too.
+    /// An operator with sliding windows turns maps into maps. With `assume_maps`, an input that was
+    /// not traced also counts as maps.
     fn windows(&self, node: &NodeProto, sizes: &[i64], assume_maps: bool) -> Option<Axes> {
         let &[n, c, h, w] = sizes else { return None };
         let images = match self.input_axes(node, 0).map(Vec::as_slice) {
