@@ -101,8 +101,9 @@ impl Runtime {
             builder = builder.with_operators(operators.domain()?).map_err(recover)?;
         }
         if has_integer_operators {
-            // It gives integer convolutions the layout NHWC, and loses the transpose back where the
-            // backward pass reads the tensor beside a float convolution (ONNX Runtime 1.32).
+            // This optimizer moves integer convolutions to NHWC, and loses the transpose back to
+            // NCHW where the backward pass reads the tensor along with a float convolution (ONNX
+            // Runtime 1.32).
             let entry = ("optimization.disable_specified_optimizers", "NhwcTransformer");
             builder = builder.with_config_entry(entry.0, entry.1).map_err(recover)?;
         }

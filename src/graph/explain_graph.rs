@@ -233,7 +233,7 @@ fn seed(head: &ClassifierHead) -> (Vec<NodeProto>, Vec<TensorProto>, String) {
     let class = builder.op("Where", &[&is_unset, &predicted, &requested]);
     let all_classes: Vec<i64> = (0..classes).collect();
     let all_classes = builder.int64s(&all_classes);
-    // −1 is no class: its row is zero, and so is its gradient.
+    // −1 selects no class: its row is zero, and so is its gradient.
     let one_hot = |builder: &mut GraphBuilder, class: &str| {
         let column = builder.reshape(class, &[-1, 1]);
         let hit = builder.op("Equal", &[&column, &all_classes]);

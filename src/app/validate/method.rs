@@ -100,7 +100,7 @@ fn class_target(spec: &MethodSpec, options: &Options, score: ScoreKind) -> Resul
             format!("{title} does not depend on the class; leave out {option}"),
         );
     }
-    // A softmax over the channels makes weights of values of any sign.
+    // A softmax over the channels turns scores of any sign into positive weights.
     let is_relative = options.convention == Convention::PytorchGradCam;
     if option == "negate" && has_positive_weights(spec, options, score) && !is_relative {
         return impossible(

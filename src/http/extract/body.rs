@@ -65,7 +65,7 @@ pub(super) async fn collect(
 
 /// Reads and discards a body, within reason.
 pub(in crate::http) async fn discard(mut body: Body, headers: &HeaderMap, limit_bytes: usize) {
-    // This client waits for the response before it sends anything.
+    // With `Expect: 100-continue`, the client waits for a response before it sends the body.
     if headers.contains_key(EXPECT) {
         return;
     }
@@ -78,7 +78,7 @@ pub(in crate::http) async fn discard(mut body: Body, headers: &HeaderMap, limit_
             left = still;
         }
     };
-    // After this the client finds the connection closed: it sent far too much.
+    // A client that sent even more finds the connection closed.
     let _ = tokio::time::timeout(DISCARD_FOR, reading).await;
 }
 

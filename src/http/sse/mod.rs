@@ -77,7 +77,7 @@ pub(super) async fn respond(
     Ok(response)
 }
 
-/// What comes next.
+/// The next thing to send: an event, or the end of the stream.
 enum Next {
     Event(Event),
     End(Result<Box<ExplainResponse>>),
@@ -124,7 +124,7 @@ impl EventStream {
 
     async fn next(&mut self) -> Next {
         tokio::select! {
-            // Events sent before the end come before it.
+            // Biased, so that events sent before the end are delivered before it.
             biased;
             Some(event) = self.events.recv() => Next::Event(event),
             outcome = &mut self.work => Next::End(outcome.map(Box::new)),

@@ -29,8 +29,8 @@ use crate::error::Result;
 ///
 /// # Errors
 /// [`Kind::UnsupportedImage`](crate::error::Kind::UnsupportedImage) for other formats and for bytes
-/// that are no image, [`Kind::ImageTooLarge`](crate::error::Kind::ImageTooLarge) above the limit,
-/// [`Kind::CorruptImage`](crate::error::Kind::CorruptImage) for a file that can't be decoded
+/// that are not an image, [`Kind::ImageTooLarge`](crate::error::Kind::ImageTooLarge) above the
+/// limit, [`Kind::CorruptImage`](crate::error::Kind::CorruptImage) for a file that can't be decoded
 /// completely.
 pub fn decode(bytes: &[u8], limits: &Limits) -> Result<RgbImage> {
     let format = Format::detect(bytes)?;

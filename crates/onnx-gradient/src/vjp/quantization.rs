@@ -11,7 +11,7 @@ use crate::error::Error;
 use crate::proto::data_type;
 use crate::quantized::requantized_input;
 
-/// A vector `[S]` reshaped so that it broadcasts along `axis` of `tensor`. A single value needs no
+/// A vector `[S]` reshaped so that it broadcasts along `axis` of `tensor`. A scalar needs no
 /// reshaping.
 pub(super) fn broadcast_along(
     builder: &mut GraphBuilder,

@@ -106,7 +106,7 @@ impl Admission {
 
     /// Stops all work in progress.
     pub fn stop_all(&self) {
-        // Cloned first: cancelling runs code of the engine, which must not find our lock taken.
+        // Cloned first: cancelling calls into the engine, which must not happen under this lock.
         let running: Vec<CancellationToken> = self.running().values().cloned().collect();
         for cancel in running {
             cancel.cancel(Reason::Draining);
@@ -160,7 +160,8 @@ impl Permit {
             work(&token)
         });
         let outcome = match timeout_at(deadline, thread).await {
-            // The work checks the clock, too, and may notice first: the message is the same.
+            // The work also checks the deadline and may notice first; the client gets the same
+            // message in both cases.
             Ok(Ok(Err(error))) if error.kind() == Kind::Deadline => Err(late()),
             Ok(Ok(outcome)) => outcome,
             Ok(Err(panic)) => Err(Error::internal("working on a request", panic)),
