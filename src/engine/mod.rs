@@ -1,4 +1,4 @@
-//! Runs models with ONNX Runtime, which only this module names.
+//! Runs models. No other module uses ONNX Runtime directly.
 //!
 //! Each step of the pipeline is a type: an `OnnxFile` becomes an
 //! [`AnalysedModel`](crate::graph::analysed), the compiler writes `CompiledProgram`s from it, and

@@ -43,7 +43,7 @@ pub struct FusionReport {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TargetCpu {
     /// Channels per block of ONNX Runtime's NCHWc convolutions, one of
-    /// [`camlens_kernels::NCHWC_BLOCKS`], or `None` on a CPU for which it has no such convolutions.
+    /// [`camlens_kernels::NCHWC_BLOCKS`], or `None` where the `nchwc` pass cannot run.
     pub nchwc_block: Option<usize>,
 }
 
