@@ -56,7 +56,7 @@ impl Output {
 /// The size of a map.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Size {
-    /// The uploaded image's, in pixels.
+    /// The image's, in pixels.
     Image,
     /// The model input's, `[H, W]`.
     Input,
