@@ -1,12 +1,13 @@
-//! The one error type of the crate: what went wrong, and what only the operator should see.
+//! The crate's error type: a message for the person who sent the request, and details for the
+//! operator.
 //!
 //! [`Kind`] names the cases. The HTTP edge has a status and a problem type for each, the command
 //! line prints one line and sets the exit code.
 //!
-//! The text of an error is written for the person who sent the request: it
-//! names what was wrong and what would be right. What only we should see travels beside the text:
-//! a fault in the runtime as the `source`, a path on disk as [`Error::path`]. Both are logged. The
-//! command line prints the path before the text; the HTTP edge decides how much of it to send.
+//! The text of an error is written for the person who sent the request: it says what is wrong and
+//! what is accepted instead. Details for the operator alone are stored separately: the underlying
+//! error as the `source`, a path on disk as [`Error::path`]. Both are logged. The command line
+//! prints the path before the text; the HTTP edge decides how much of it to send.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -56,7 +57,7 @@ pub enum Kind {
     Cancelled,
     /// A setting, a model folder or the runtime is wrong: found at start, never by a request.
     Setup,
-    /// A fault of ours.
+    /// An internal error: a bug in camlens or a failure of its environment.
     Internal,
 }
 
@@ -86,7 +87,7 @@ impl Kind {
     ];
 }
 
-/// What went wrong, in words for the person who sent the request.
+/// What went wrong, with a message for the person who sent the request.
 pub struct Error {
     kind: Kind,
     detail: Cow<'static, str>,
@@ -97,12 +98,13 @@ pub struct Error {
 }
 
 impl Error {
-    /// An error with the words that the client will read.
+    /// An error with the message that the client will receive.
     pub fn new(kind: Kind, detail: impl Into<Cow<'static, str>>) -> Self {
         Self { kind, detail: detail.into(), path: None, option: None, model: None, source: None }
     }
 
-    /// A fault of ours: `doing` and the cause are for the log, the client reads only the title.
+    /// An internal error. `doing` and the cause are for the log; the client receives only the
+    /// title.
     pub fn internal(
         doing: impl Into<Cow<'static, str>>,
         source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -166,8 +168,8 @@ impl Error {
         self.kind
     }
 
-    /// The words for the person who asked, without [`Self::path`]. For [`Kind::Internal`] they are
-    /// for the log alone.
+    /// The message for the person who sent the request, without [`Self::path`]. For
+    /// [`Kind::Internal`] it is for the log alone.
     #[must_use]
     pub fn detail(&self) -> &str {
         &self.detail

@@ -15,7 +15,8 @@
 //!   graph     ONNX as data: layers, the logit, the backward pass as ONNX operators
 //! ```
 //!
-//! [`model`] (model folders) and [`picture`] (decoding, resizing, colours) are used from above.
+//! [`model`] (model folders) and [`picture`] (decoding, resizing, colours) are used by the layers
+//! above.
 
 pub mod app;
 pub mod cli;

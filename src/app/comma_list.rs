@@ -3,7 +3,7 @@
 //! A name may itself contain commas, as many of ImageNet's labels do ("tench, Tinca tinca"). So a
 //! comma alone does not end a name: at each position the longest known name wins.
 
-/// No label and no layer name has more commas than this. Without a limit, a long text would take
+/// Labels and layer names have at most this many commas. Without a limit, a long text would take
 /// quadratic time.
 const MAX_COMMAS: usize = 16;
 

@@ -1,4 +1,4 @@
-//! Describes a model: what it takes, what it outputs, and what can be explained with it.
+//! Describes a model: its input, its output, and what can be explained with it.
 //!
 //! `GET /v1/models/{id}` and `camlens inspect --json` show the same description.
 

@@ -56,7 +56,7 @@ struct Execution<'a> {
     observer: &'a dyn ProgressObserver,
 }
 
-/// Brings unfinished maps to the size of the finished one.
+/// Resizes unfinished maps like the finished one before they are sent on.
 impl ProgressObserver for Execution<'_> {
     fn progress(&self, method: Method, done: usize, total: usize) {
         self.observer.progress(method, done, total);

@@ -1,4 +1,4 @@
-//! From an image to finished maps: runs the passes that a plan needs and hands them to its methods.
+//! Explains an image as planned: runs the passes that the methods share, then the methods.
 
 use std::time::Instant;
 
@@ -156,8 +156,8 @@ fn run_pass(
     Ok(SharedPass { gradient_of, outputs, duration_ms: ms_since(started) })
 }
 
-/// One method's explanations, `[layer][class]`. The first layer's report the time of the shared
-/// pass.
+/// One method's explanations, `[layer][class]`. Only the first layer's explanations report the time
+/// of the shared pass.
 fn explain_layers(
     jobs: &[LayerJob<'_>],
     method: Method,

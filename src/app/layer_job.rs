@@ -16,7 +16,7 @@ use crate::explain::result::{Explanation, Passes, TargetMap, Timing};
 use crate::explain::target::ClassTarget;
 use crate::graph::layers::Layer;
 
-/// The input that is explained, and who waits for it.
+/// The input to explain, and the request's cancellation token and observer.
 #[derive(Clone, Copy)]
 pub(super) struct Subject<'a> {
     /// `[1, C, H, W]` or `[1, H, W, C]`.
@@ -58,7 +58,7 @@ impl LayerJob<'_> {
         Ok(targets.into_iter().map(target).collect())
     }
 
-    /// From the output of a pass to a method's finished maps.
+    /// Computes a method's finished maps from the output of a pass.
     pub(super) fn explain(
         &self,
         spec: &MethodSpec,

@@ -1,8 +1,8 @@
-//! What a request means, whichever edge it comes from. The HTTP service and the command line both
-//! stand on it.
+//! What a request means, independent of where it comes from. The HTTP service and the command line
+//! (the edges) are both built on this module.
 //!
 //! An edge turns its input into names and texts. [`options`] defines what they may be, [`request`]
-//! types them, [`validate`] checks them, [`execute()`] runs the model and returns an
+//! parses them into types, [`validate`] checks them, [`execute()`] runs the model and returns an
 //! [`ExplainResponse`]. Nothing here knows HTTP or a terminal.
 
 pub mod class_list;

@@ -1,4 +1,4 @@
-//! What a client can ask for.
+//! The operations that a client can request.
 
 use std::fmt;
 

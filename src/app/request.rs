@@ -1,8 +1,8 @@
-//! A request, typed: names and texts in, one [`RequestOptions`] out.
+//! Typed requests: names and texts in, one [`RequestOptions`] out.
 //!
 //! It does not matter where an option was given (query, form field, JSON member, flag): here it is
 //! a name and a text. An option that is unknown, invalid, without effect, or given twice with
-//! different values is refused by name, with what would be right. Nothing is ignored.
+//! different values is an error that names it and says what is accepted. Nothing is ignored.
 
 use bytes::Bytes;
 
@@ -13,7 +13,7 @@ use crate::error::Result;
 use crate::explain::Method;
 use crate::explain::Options;
 
-/// What a client asks about one image.
+/// A request about one image: the operation, the image file and the options.
 #[derive(Clone, Debug)]
 pub struct ExplainRequest {
     /// The operation.

@@ -1,4 +1,4 @@
-//! `camlens explain IMAGE`: one image without a server, by the same code.
+//! `camlens explain IMAGE`: explains one image without a server, with the same code as the API.
 
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
@@ -139,7 +139,7 @@ pub(super) fn load(config: &Config, id: Option<&str>) -> Result<Model> {
     ModelRegistry::load_one(ModelFolder::read(&folder.join(id))?, &config.engine.clone().into())
 }
 
-/// A command that does one thing logs only warnings, unless the settings ask for more.
+/// The log settings of a one-shot command: only warnings, unless the settings specify more.
 pub(super) fn quiet(config: &Config) -> crate::config::Log {
     let mut log = config.log.clone();
     if log.level == "info" {

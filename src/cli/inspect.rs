@@ -44,7 +44,8 @@ impl Inspect {
     }
 }
 
-/// A file that a `model.toml` beside it names is that model; any other is a model of its own.
+/// The model of an ONNX file: that of its folder if the folder's `model.toml` names the file,
+/// otherwise a model with a default manifest.
 fn of_file(file: &std::path::Path) -> Result<ModelFolder> {
     let folder = file.parent().filter(|folder| folder.join("model.toml").is_file());
     let named = folder.and_then(|folder| ModelFolder::read(folder).ok());
@@ -105,7 +106,7 @@ fn report(model: &Model) -> String {
     lines.join("\n") + "\n"
 }
 
-/// What camlens's own kernels compute.
+/// Describes what camlens's own kernels compute.
 fn faster(fused: &FusionReport) -> String {
     let mut parts = Vec::new();
     if !fused.conv_chains.is_empty() {

@@ -78,8 +78,8 @@ impl Source {
     }
 }
 
-/// Runs the command of this process. `serve` runs the service, so that this edge need not know the
-/// other one.
+/// Runs the command of this process. `serve` runs the HTTP service; it is a parameter so that `cli`
+/// does not depend on `http`.
 #[must_use]
 pub fn run(serve: ServeFn) -> ExitCode {
     let outcome = match Cli::parse().command {
@@ -97,7 +97,7 @@ pub fn run(serve: ServeFn) -> ExitCode {
     }
 }
 
-/// Prints an error as one line, with its cause if it is a fault of ours, and with a hint.
+/// Prints an error as one line, with its cause if it is internal, and with a hint.
 #[expect(clippy::print_stderr, reason = "a command writes to its terminal")]
 fn report(error: &Error) {
     let cause = std::error::Error::source(error).filter(|_| error.kind() == Kind::Internal);

@@ -14,7 +14,7 @@ use crate::error::Result;
 /// Runs the service. It calls the function with address and default model once it listens.
 pub type ServeFn = fn(Config, &dyn Fn(SocketAddr, &str)) -> Result<()>;
 
-/// The image that the set-up fetches: the command that is printed should work as it stands.
+/// The image that `make setup` fetches, so that the printed command works as it is.
 const DEMO_IMAGE: &str = "downloads/images/chelsea.png";
 
 #[derive(Args, Debug)]

@@ -67,7 +67,8 @@ pub struct Models {
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Engine {
-    /// ONNX Runtime's shared library; when absent, it is searched for where the set-up installs it.
+    /// ONNX Runtime's shared library; when absent, the one next to the binary or the one that
+    /// `make setup` installs.
     pub runtime: Option<PathBuf>,
     /// Number of compute threads; when absent, as many as the machine or its container allows.
     pub threads: Option<usize>,

@@ -56,7 +56,7 @@ pub struct CacheUse {
     pub forward: (u64, u64),
     /// Hits and misses of passes of masked images.
     pub masked: (u64, u64),
-    /// Size of the cached results.
+    /// Size of the cached results, in bytes.
     pub bytes: usize,
 }
 
@@ -112,7 +112,7 @@ impl<'a> CachedImage<'a> {
     }
 
     fn find(&self, pass: &PassRequest) -> Option<PassOutput> {
-        // Each lookup takes the lock for itself, so that nobody waits for it while arrays are
+        // Each lookup takes the lock separately, so that no other thread waits while arrays are
         // copied.
         let Some(Value::Forward(cached)) = self.cache.store().get(&self.key) else { return None };
         let Forward { scores, probabilities, activation } = &*cached;
@@ -160,7 +160,7 @@ impl<'a> CachedImage<'a> {
         CacheKey::Gradient { image: self.key, of, class, contrast }.hash()
     }
 
-    /// The entry of this image with another one where a mask is 0.
+    /// The entry of this image with another image shown where a mask is 0.
     pub(super) fn with_backdrop(&self, backdrop: &Array4<f32>) -> Self {
         let backdrop = Values(backdrop.view().into_dyn());
         let key = CacheKey::WithBackdrop { image: self.key, backdrop }.hash();

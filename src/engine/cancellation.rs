@@ -1,5 +1,5 @@
-//! Cancels the work of a request: the client is gone, the deadline passed, or the service shuts
-//! down.
+//! Cancels the work of a request when its client disconnects, its deadline passes or the service
+//! shuts down.
 //!
 //! A [`CancellationToken`] travels with a request into the engine. [`CancellationToken::cancel`]
 //! stops a run of the model between two kernels, and no further run starts.
@@ -44,7 +44,7 @@ impl CancellationToken {
         Self { state: Arc::default(), deadline }
     }
 
-    /// Sets the flag and stops the run in progress. The first reason is kept.
+    /// Sets the flag and stops the run in progress. Later reasons do not replace the first one.
     pub fn cancel(&self, reason: Reason) {
         let _ =
             self.state.reason.compare_exchange(0, reason as u8, Ordering::SeqCst, Ordering::SeqCst);
@@ -83,7 +83,8 @@ impl CancellationToken {
         }
     }
 
-    /// Registers how to stop the run that begins now, until the guard is dropped.
+    /// Registers how to stop the run that begins now; the registration lasts until the guard is
+    /// dropped.
     pub(super) fn running(&self, stop: impl Fn() + Send + 'static) -> Running<'_> {
         *self.state.running.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(stop));
         // A flag that was set before this found nothing to stop, so stop the run here.

@@ -1,10 +1,10 @@
-//! Runs models. Only this module uses ONNX Runtime.
+//! Runs models. No other module uses ONNX Runtime directly.
 //!
-//! The stages are types: an `OnnxFile` becomes an [`AnalysedModel`](crate::graph::analysed), the
-//! compiler writes `CompiledProgram`s from it, and each of these runs in a `ProgramSession`.
-//! [`ModelRegistry`] holds every model of the service. A [`Model`] runs a [`PassRequest`] on the
-//! thread that owns its sessions and returns a [`PassOutput`] of plain arrays. A
-//! [`CancellationToken`] stops it between two kernels.
+//! Each step of the pipeline is a type: an `OnnxFile` becomes an
+//! [`AnalysedModel`](crate::graph::analysed), the compiler writes `CompiledProgram`s from it, and
+//! each of these runs in a `ProgramSession`. [`ModelRegistry`] holds every model of the service. A
+//! [`Model`] runs a [`PassRequest`] on the thread that owns its sessions and returns a
+//! [`PassOutput`] of plain arrays. A [`CancellationToken`] stops it between two kernels.
 
 mod cache;
 mod cancellation;

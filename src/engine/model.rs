@@ -1,4 +1,4 @@
-//! One loaded model: what it is, and the passes that it runs.
+//! One loaded model: its properties, and the passes that it runs.
 
 mod load;
 
@@ -178,7 +178,8 @@ impl Model {
     }
 
     /// Runs a pass of the program that several layers share, or takes its outputs from the cache:
-    /// one forward and one backward pass give an output for each layer. It gives no side inputs.
+    /// one forward and one backward pass give an output for each layer. The outputs have no side
+    /// inputs.
     ///
     /// # Errors
     /// As [`Model::run`].
@@ -227,7 +228,7 @@ impl Model {
         self.run(self.default_layer(), PassRequest::new(input), cancel)
     }
 
-    /// Runs a plain forward pass of any session, past the cache.
+    /// Runs a plain forward pass in the default layer's session, bypassing the cache.
     pub(super) fn forward_uncached(
         &self,
         input: Array4<f32>,
@@ -250,7 +251,7 @@ impl Model {
         side_inputs(&self.analysed, layer)
     }
 
-    /// Runs a program with one layer, or without a key the most convenient one.
+    /// Runs a program with one layer; without a key, the default layer's program.
     pub(super) fn run_program(
         &self,
         key: Option<ProgramKey>,

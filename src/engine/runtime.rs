@@ -101,8 +101,9 @@ impl Runtime {
             builder = builder.with_operators(operators.domain()?).map_err(recover)?;
         }
         if has_integer_operators {
-            // It gives integer convolutions the layout NHWC, and loses the transpose back where the
-            // backward pass reads the tensor beside a float convolution (ONNX Runtime 1.32).
+            // This optimizer moves integer convolutions to NHWC, and loses the transpose back to
+            // NCHW where the backward pass reads the tensor along with a float convolution (ONNX
+            // Runtime 1.32).
             let entry = ("optimization.disable_specified_optimizers", "NhwcTransformer");
             builder = builder.with_config_entry(entry.0, entry.1).map_err(recover)?;
         }
@@ -125,8 +126,8 @@ impl Runtime {
     }
 }
 
-/// Writes ONNX Runtime's messages to the log, on level debug: its errors are returned to the caller
-/// as well, and some passes are run to see whether they fail.
+/// Writes ONNX Runtime's messages to the log at debug level: its errors are also returned to the
+/// caller, and some passes run only to find out whether they fail.
 fn log(_level: LogLevel, _category: &str, _id: &str, location: &str, message: &str) {
     tracing::debug!(location, "ONNX Runtime: {}", message.trim_end());
 }
@@ -136,7 +137,8 @@ fn available_threads() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }
 
-/// The configured library, or else one beside the binary, or else the one of `make setup`.
+/// The configured library, or else one next to the binary, or else the one that `make setup`
+/// installs.
 fn find(configured: Option<&Path>) -> Result<PathBuf> {
     let missing = |what: String| Error::new(Kind::Setup, what);
     if let Some(path) = configured {

@@ -186,7 +186,7 @@ impl ProgramSession {
 
         cancel.check()?;
         let mut options = RunOptions::new().map_err(fault)?;
-        // An error is returned and logged once by the caller; a cancelled run is no error.
+        // Fatal only: the caller logs errors once, and a cancelled run is not an error.
         options.set_log_level(LogLevel::Fatal).map_err(fault)?;
         let options = Arc::new(options);
         let (stop_run, stop_chain) = (Arc::clone(&options), self.stop.clone());

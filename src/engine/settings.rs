@@ -5,12 +5,12 @@ use std::path::PathBuf;
 /// Settings of the engine.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// ONNX Runtime's shared library. When absent it is searched beside the binary and in
+    /// ONNX Runtime's shared library. When absent, it is searched for next to the binary and in
     /// `runtime/`.
     pub runtime: Option<PathBuf>,
     /// Compute threads; as many as the cgroup allows when absent.
     pub threads: Option<usize>,
-    /// Masked images of one pass.
+    /// Masked images per pass.
     pub batch: usize,
     /// Whether custom operators replace those of the runtime where they are faster.
     pub fast_kernels: bool,
@@ -18,7 +18,7 @@ pub struct Settings {
     pub skip_zeros: bool,
     /// Open sessions of a model besides the default layer's.
     pub layer_sessions: usize,
-    /// Size limit of the result cache, which all models share; 0 switches it off.
+    /// Size limit in bytes of the result cache, which all models share; 0 switches it off.
     pub cache_bytes: usize,
 }
 

@@ -1,6 +1,6 @@
 //! Tail passes: the scores for many changed activations of one layer.
 //!
-//! The whole model ran once, with [`PassRequest::side_inputs`](super::PassRequest). As only the
+//! The whole model has run once, with [`PassRequest::side_inputs`](super::PassRequest). As only the
 //! layer's activation changes, only the part of the model after the layer runs, in batches. Its
 //! side inputs are the same for all activations and repeated along their batch axis.
 

@@ -1,6 +1,6 @@
 //! Closed sets of values that have names, such as methods and conventions.
 
-/// A value out of a closed set, each with a name that requests and responses use.
+/// A value of a closed set, each with a name that requests and responses use.
 pub trait Choice: Copy + PartialEq + 'static {
     /// Every value with its name; the first is the default.
     const CHOICES: &'static [(&'static str, Self)];

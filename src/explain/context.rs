@@ -1,4 +1,4 @@
-//! What a method works with: the arrays of the forward pass, and ways to run more passes.
+//! What a method receives: the arrays of the forward pass, and ways to run more passes.
 //!
 //! A [`MethodContext`] is one method on one layer of one image. It is immutable: a method counts
 //! its passes in the `&mut Passes` that it is given, and returns everything else with its maps.

@@ -1,4 +1,4 @@
-//! Identifies the masks that a method makes, for the cache of masked passes.
+//! Identifies the masks that a method generates, for the cache of masked passes.
 
 use super::parameters::{Convention, ScoreKind};
 use super::target::ClassTarget;

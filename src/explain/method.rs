@@ -1,4 +1,4 @@
-//! The identifiers of the methods.
+//! Identifiers of the explanation methods.
 
 /// How a map is computed. [`Method::spec`] gives a method's row of the
 /// [table](super::methods::table::METHODS).

@@ -1,7 +1,7 @@
 //! The explanation methods: maths on arrays, one file each in [`methods`].
 //!
 //! A method reads a [`MethodContext`] (activation, gradients, and ways to run more passes) and
-//! returns one map per [`ClassTarget`]. [`normalise`] brings a map to 0..1 and [`multi_layer`]
+//! returns one map per [`ClassTarget`]. [`normalise`] scales a map to 0..1 and [`multi_layer`]
 //! fuses the maps of several layers. Everything here blocks until its passes are done.
 
 pub mod choice;

@@ -1,12 +1,12 @@
-//! The typed parameters of a method: convention, score, normalisation, and the numbers that single
-//! methods read.
+//! The typed parameters of a method: convention, score, normalisation, and the values that only
+//! some methods read.
 
 use std::fmt;
 
 use super::choice::Choice;
 use crate::graph::explain_graph::GradientOf;
 
-/// Whose arithmetic is followed where sources disagree.
+/// The source whose arithmetic is followed where sources disagree.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Convention {
     /// The papers, as implemented in their authors' code.
@@ -76,7 +76,7 @@ impl Choice for ScoreKind {
         &[("logit", Self::Logit), ("probability", Self::Probability)];
 }
 
-/// How a finished map is brought to 0..1, or to −1..1 if it is signed.
+/// How a finished map is scaled to 0..1, or to −1..1 if it is signed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Normalization {
     /// Divide by the maximum; a signed map by its largest absolute value.

@@ -8,8 +8,8 @@ use super::target::ClassTarget;
 
 /// Receives the progress of a method, and previews of its map.
 ///
-/// It is called on the thread that computes the map, which waits for it. A function of two
-/// numbers, passes done and passes in total, is an observer that takes no previews.
+/// It is called on the thread that computes the map, which waits for it. A closure that takes the
+/// passes done and the total is an observer without previews.
 pub trait ProgressObserver: Sync {
     /// Called before the first and after each batch of passes with the number of passes done and
     /// the total.
@@ -20,7 +20,7 @@ pub trait ProgressObserver: Sync {
         false
     }
 
-    /// Receives the map that the passes done so far would give.
+    /// Receives the map computed from the passes done so far.
     fn partial(&self, _unfinished: &Explanation, _done: usize, _total: usize) {}
 }
 

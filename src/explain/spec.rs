@@ -33,7 +33,7 @@ pub struct MethodSpec {
     pub relu: bool,
     /// Whether negative values of the map, before the ReLU, are evidence against the class.
     pub supports_signed: bool,
-    /// The parameters that this method reads and not all others do.
+    /// The parameters that this method reads but not all others do.
     pub parameters: &'static [&'static str],
     /// Computes the maps.
     pub maps: ComputeMaps,

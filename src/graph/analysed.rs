@@ -24,7 +24,7 @@ pub struct AnalysisOptions<'a> {
     pub label_count: usize,
     /// The layout of the image input: [`Layout::Maps`] or [`Layout::ChannelsLast`].
     pub image_layout: Layout,
-    /// The grid of positions among the tokens, where it is configured.
+    /// The grid of positions among the tokens, if it is configured.
     pub tokens: Option<Tokens>,
     /// Layer names of the manifest, each with the layer, node or tensor that it stands for.
     pub aliases: BTreeMap<String, String>,
@@ -96,7 +96,7 @@ impl AnalysedModel {
         self.layers.iter().find(|layer| layer.tensor == tensor)
     }
 
-    /// Why a layer has no gradient, if it has none: the operator and node in the way.
+    /// Why a layer has no gradient, if it has none: the operator and node that block it.
     #[must_use]
     pub fn gradient_unsupported_reason(&self, layer: &Layer) -> Option<&str> {
         self.gradient_obstacles.get(&layer.tensor).map(String::as_str)

@@ -31,7 +31,7 @@ pub mod io_names {
     /// Output, float `[N, classes]`: the probabilities.
     pub const PROBABILITIES: &str = "camlens/probabilities";
 
-    /// Output, float `[K, N, C, h, w]`: ∂score/∂activation for the program's layer of this index;
+    /// Output, float `[K, N, C, h, w]`: ∂score/∂activation for the program's layer with this index;
     /// empty where K is 0.
     #[must_use]
     pub fn gradient(index: usize) -> String {
@@ -166,10 +166,10 @@ pub fn forward(analysed: &AnalysedModel, layers: &[&Layer]) -> ModelProto {
     model
 }
 
-/// The output that holds the activation of a program's layer of this index: the layer's own tensor
-/// where that is float32 maps. An `Identity` after it would do as well, but ONNX Runtime 1.32
-/// rejects a model in which an `Identity`, a `Pad` and the branch of an `If` read one tensor: it
-/// removes the first two and forgets the third.
+/// The output that holds the activation of the program's layer with this index: the layer's own
+/// tensor where that is float32 maps. An `Identity` after it would do as well, but ONNX Runtime
+/// 1.32 rejects a model in which an `Identity`, a `Pad` and the branch of an `If` read one tensor:
+/// it removes the first two and forgets the third.
 #[must_use]
 pub fn activation_output(facts: &TensorFacts, layer: &Layer, index: usize) -> String {
     match layer.layout {
@@ -233,7 +233,7 @@ fn seed(head: &ClassifierHead) -> (Vec<NodeProto>, Vec<TensorProto>, String) {
     let class = builder.op("Where", &[&is_unset, &predicted, &requested]);
     let all_classes: Vec<i64> = (0..classes).collect();
     let all_classes = builder.int64s(&all_classes);
-    // −1 is no class: its row is zero, and so is its gradient.
+    // −1 selects no class: its row is zero, and so is its gradient.
     let one_hot = |builder: &mut GraphBuilder, class: &str| {
         let column = builder.reshape(class, &[-1, 1]);
         let hit = builder.op("Equal", &[&column, &all_classes]);

@@ -1,4 +1,4 @@
-//! Errors of `onnx-gradient` in the words of this crate.
+//! Rewords errors of `onnx-gradient` in terms of scores and layers.
 
 use onnx_gradient::Error;
 

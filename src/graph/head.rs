@@ -3,7 +3,7 @@
 //! Grad-CAM differentiates the logit, "the score before the softmax" (arXiv 1610.02391, section 3).
 //! Keras exports end in `Softmax`, torch exports mostly don't, multi-label models end in `Sigmoid`.
 //! [`ClassifierHead::find`] walks back from the output over operators that only rearrange values,
-//! to the operator that tells.
+//! to the operator that determines the activation.
 
 use onnx_gradient::dtype::is_float;
 use onnx_gradient::facts::TensorFacts;
@@ -49,7 +49,7 @@ pub struct ClassifierHead {
     pub tensor: String,
     /// How the scores become probabilities.
     pub output_activation: OutputActivation,
-    /// Scores of one image.
+    /// Number of scores per image.
     pub columns: usize,
 }
 
@@ -142,8 +142,8 @@ impl ClassifierHead {
     }
 }
 
-/// Scores of one image in a tensor of these sizes: at most one axis besides the batch may be larger
-/// than 1.
+/// The number of scores per image in a tensor of these sizes: at most one axis besides the batch
+/// may be larger than 1.
 fn columns(sizes: &[i64], images: Option<i64>) -> Option<i64> {
     match sizes {
         // A batch of single scores, or the scores of a single image.

@@ -27,7 +27,7 @@ pub struct PreparedModel {
     pub input: ImageInput,
     /// Why no layer of this model can have a gradient, if none can.
     pub unsupported_reason: Option<String>,
-    /// Whether the model was rewritten in a way that running it has to confirm.
+    /// Whether the model was rewritten in a way whose soundness only a run can confirm.
     pub is_rewritten: bool,
 }
 
@@ -69,8 +69,8 @@ impl PreparedModel {
     }
 
     /// The same model without the batch size 1 that its exporter wrote into shapes; `None` if there
-    /// is none. Running it has to confirm that it computes batches. `facts` are those of a single
-    /// image.
+    /// is none. Only a run can confirm that the result computes batches. `facts` are those of a
+    /// single image.
     #[must_use]
     pub fn with_free_batch(&self, facts: &TensorFacts) -> Option<Self> {
         let mut model = self.model.clone();

@@ -98,7 +98,8 @@ pub fn tail(
     Ok((tail, side_inputs))
 }
 
-/// What comes before the cut-out nodes: nodes that compute the layer's own tensor from maps.
+/// The start of a tail: its activation input, and the nodes that compute the layer's own tensor
+/// from it.
 struct Entrance {
     /// The name of the activation's input.
     input: String,
@@ -179,7 +180,7 @@ impl Entrance {
 
 /// Which nodes come after a layer, and which other tensors they read.
 struct Cut<'g> {
-    /// Positions in the graph, in order.
+    /// Indices in the graph, in order.
     nodes: Vec<usize>,
     tensors: Vec<&'g str>,
 }

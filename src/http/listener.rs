@@ -1,4 +1,4 @@
-//! Connections: accepted, limited in number and in time, and shut down in order.
+//! Accepts connections, limits their number and duration, and shuts them down in order.
 //!
 //! `axum::serve` waits forever for a request's head, and a shutdown waits with it. Here a
 //! connection that does not send a head in time is closed, and a shutdown has three steps:

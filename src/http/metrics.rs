@@ -1,7 +1,7 @@
 //! Counters, gauges and histograms in Prometheus' text format.
 //!
-//! State (queue, models, cache) is read when the metrics are; events are counted when they happen.
-//! Labels have few values, whatever clients send.
+//! State (queue, models, cache) is read when the metrics are scraped; events are counted when they
+//! happen. Labels have a bounded set of values, regardless of what clients send.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;

@@ -4,7 +4,7 @@
 //! `middleware` surrounds them: one layer per file, request id and logging outermost, then problem
 //! bodies, CORS and panics; [`admission`](middleware::admission) in front of the handlers that do
 //! work. A handler `extract`s a typed request, calls [`app`](crate::app) through its permit, and
-//! `respond`s, or streams events through `sse`. [`problem`] words errors.
+//! `respond`s, or streams events through `sse`. [`problem`] writes errors as problem documents.
 //!
 //! The router is a function from requests to responses, which is how most tests call it.
 

@@ -1,7 +1,8 @@
 //! Serves the web page, the API documentation and the OpenAPI document from inside the binary.
 //!
-//! The files live in `web/`. Every response carries an `ETag` and `no-cache`: a browser asks each
-//! time and gets `304 Not Modified` until the binary changes, so page and service never mismatch.
+//! The files live in `web/`. Every response carries an `ETag` and `no-cache`: a browser revalidates
+//! each time and gets `304 Not Modified` until the binary changes, so page and service never
+//! mismatch.
 
 use std::sync::OnceLock;
 

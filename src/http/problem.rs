@@ -1,8 +1,8 @@
-//! From an [`Error`] to RFC 9457 `application/problem+json`.
+//! Converts an [`Error`] to RFC 9457 `application/problem+json`.
 //!
 //! [`problem_type`] is the table of statuses, types and titles. A handler's error becomes an empty
 //! response with its status that carries the error; the layer `middleware/problems.rs`, which knows
-//! the request's id and path, writes the body. So all problems are worded here.
+//! the request's id and path, writes the body. So the text of every problem is written here.
 
 use std::sync::Arc;
 
@@ -151,8 +151,8 @@ pub(super) fn write(response: &mut Response, error: &Error, context: &ProblemCon
     *response.body_mut() = Body::from(body(error, context));
 }
 
-/// The words that a client reads. A fault of ours has none: the log has them, under the request's
-/// id. The path of a file on this machine is never part of them.
+/// The message that the client receives. An internal error has none: its details are in the log,
+/// under the request's id. The message never contains the path of a file on this machine.
 fn detail(error: &Error) -> Option<String> {
     let detail = error.detail();
     if status(error) == StatusCode::INTERNAL_SERVER_ERROR || detail.is_empty() {

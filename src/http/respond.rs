@@ -52,7 +52,7 @@ impl IntoResponse for ExplainResponse {
     }
 }
 
-/// The facts as pairs of name and value; of several classes, one value per class.
+/// The facts as pairs of name and value; with several classes, one value per class.
 fn fact_headers(facts: &Facts) -> Vec<(&'static str, String)> {
     let mut headers = vec![(MODEL, facts.model.clone())];
     let Some(maps) = &facts.maps else { return headers };

@@ -1,4 +1,4 @@
-//! The paths of the service, one row per path of the contract.
+//! The paths of the service: one row for each path in `openapi.yaml`, and the web page's files.
 
 use std::sync::Arc;
 

@@ -29,8 +29,8 @@ pub fn gaussian(map: ArrayView2<'_, f32>, radius: usize, sigma: f64) -> Array2<f
 
 /// Extends a line by `radius` mirrored values at either end.
 fn mirror_pad(line: ArrayView1<'_, f64>, radius: usize) -> Array1<f64> {
-    // The extended line has a period of one pass there and back; a line shorter than the radius is
-    // repeated more than once.
+    // Mirroring makes the line periodic with the period 2·(length − 1); a line shorter than the
+    // radius repeats more than once.
     let period = (2 * (line.len() - 1)).max(1);
     let start = radius.div_ceil(period) * period - radius;
     let source = |i: usize| {

@@ -1,11 +1,11 @@
 //! Colour tables: 256 levels to RGB.
 //!
-//! Tables that OpenCV has (`cv::ColormapTypes`,
+//! Tables that also exist in OpenCV (`cv::ColormapTypes`,
 //! <https://docs.opencv.org/4.x/d3/d50/group__imgproc__colormap.html>) equal OpenCV's byte for
 //! byte, because the Keras article and most published figures use them; matplotlib's `jet`, for
-//! one, is another table. JET is computed from its formula, the others are OpenCV's values,
-//! extracted by `tools colormaps`. The two diverging tables for signed maps, pale in the middle, are
-//! matplotlib's `coolwarm` and `RdBu_r`.
+//! example, differs from OpenCV's. JET is computed from its formula, the others are OpenCV's
+//! values, extracted by `tools colormaps`. The two diverging tables for signed maps, pale in the
+//! middle, are matplotlib's `coolwarm` and `RdBu_r`.
 
 use std::fmt;
 use std::str::FromStr;
@@ -147,7 +147,7 @@ const fn ramp(up: i32, down: i32) -> u8 {
     }
 }
 
-/// Level to the gray of the same value.
+/// Maps each level to the gray of the same value.
 const fn gray() -> Table {
     let mut table = [[0; 3]; 256];
     let mut i = 0;

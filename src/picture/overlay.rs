@@ -3,8 +3,8 @@
 //! Maps are `[H, W]` with values in 0..=1, or in −1..=1 for signed maps. Values outside are clamped
 //! and NaN counts as 0, so these functions never fail on a map's values. With [`Blend::Add`] the
 //! bytes equal those of the Keras article: the arithmetic is in single precision and rounds down,
-//! as NumPy's does there. The opacity of a signed map grows with the distance from 0, where it has
-//! nothing to show.
+//! as NumPy's does there. The opacity of a signed map grows with the distance from 0 and is 0
+//! there.
 
 use image::{GrayImage, Luma, Rgb, RgbImage};
 use ndarray::{Array2, ArrayView2};

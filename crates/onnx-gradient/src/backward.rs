@@ -144,7 +144,8 @@ pub(crate) fn required_gradients<'a>(
     Ok(required)
 }
 
-/// The error about the last operator on the way that has no vjp, if there is one.
+/// The error about the last operator between the targets and the output that has no vjp, if there
+/// is one.
 ///
 /// Such an operator may be the cause of another error nearer to the output: the outputs of control
 /// flow, for example, have no known shape.
@@ -156,7 +157,7 @@ fn without_vjp(graph_index: &GraphIndex<'_>, between: &HashSet<&str>) -> Option<
     nodes.find(|node| is_between(node) && vjp::lookup(node).is_none()).map(Error::no_rule)
 }
 
-/// The sum of the gradients that have arrived at one tensor.
+/// The sum of the cotangents of one tensor.
 fn sum(builder: &mut GraphBuilder, parts: Option<Vec<String>>) -> Option<String> {
     let mut parts = parts?.into_iter();
     let first = parts.next()?;

@@ -66,8 +66,8 @@ impl GraphBuilder {
         (self.nodes, self.initializers)
     }
 
-    /// A name that neither a node nor a constant of this builder has yet. It stays the same until
-    /// the next node or constant.
+    /// A name that no node and no constant of this builder has yet. It stays the same until the
+    /// next node or constant.
     #[must_use]
     pub fn fresh_name(&self) -> String {
         let constants = if self.shared.is_some() { 0 } else { self.initializers.len() };
@@ -96,7 +96,7 @@ impl GraphBuilder {
         output
     }
 
-    /// Writes a node with attributes whose output has a name of the caller's.
+    /// Writes a node with attributes whose output has the given name.
     pub fn named_op(
         &mut self,
         output: &str,
@@ -123,8 +123,8 @@ impl GraphBuilder {
         second
     }
 
-    /// The tensor as a node of type `op` may read it: cast, where the tensor is one of those that
-    /// are upcast.
+    /// The name under which a node of type `op` reads a tensor: that of its cast if the tensor is
+    /// upcast.
     fn in_single_precision(&mut self, op: &str, input: &str) -> String {
         if matches!(op, "Shape" | "Size") || !self.upcast.contains(input) {
             return input.to_owned();

@@ -34,8 +34,8 @@ pub struct Differentiate<'a> {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum GradOutput<'a> {
-    /// `L` is the sum of all elements of `y`; for a `y` with one element an image, the gradient of
-    /// each image's own element.
+    /// `L` is the sum of all elements of `y`; for a `y` with one element per image, that is the
+    /// gradient of each image's own element.
     #[default]
     Ones,
     /// `L` is the sum of the elements `y[…, i]`: the score of class `i` for `y = [N, classes]`.

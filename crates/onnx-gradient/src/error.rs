@@ -54,7 +54,7 @@ pub enum Error {
         /// Name of the tensor.
         tensor: String,
     },
-    /// The output depends on the tensor, but no vector–Jacobian product on the way passes a
+    /// The output depends on the tensor, but no vector–Jacobian product on the path passes a
     /// gradient on to it.
     NoGradient {
         /// Name of the differentiated output.
@@ -70,14 +70,14 @@ pub enum Error {
     },
     /// The graph contains no tensor of this name.
     UnknownTensor {
-        /// The name that was asked for.
+        /// The requested name.
         tensor: String,
     },
     /// The last axis of the differentiated tensor has no such index.
     NoComponent {
         /// Name of the tensor.
         tensor: String,
-        /// The index that was asked for.
+        /// The requested index.
         index: usize,
         /// Size of the last axis.
         size: i64,

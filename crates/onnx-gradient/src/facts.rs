@@ -150,7 +150,7 @@ impl ShapeProbe {
 /// Writes the model that reports the shapes of the tensors of `model`, including `input`.
 ///
 /// Probe the model that will be differentiated, that is the one that [`crate::prepare`] returned:
-/// it has tensors that the original has not.
+/// it has tensors that the original does not have.
 #[must_use]
 pub fn shape_probe(model: &ModelProto, input: &str) -> ShapeProbe {
     let mut model = model.clone();

@@ -2,7 +2,7 @@
 //! outputs comes out.
 //!
 //! The gradients are nodes of standard ONNX operators, so any runtime computes them; no training
-//! runtime and no framework is involved. Three steps lead there:
+//! runtime and no framework is involved. It takes three steps:
 //!
 //! 1. [`prepare`] rewrites the model into a form that can be differentiated.
 //! 2. [`TensorFacts`] say which shapes its tensors have: read from the model where it declares

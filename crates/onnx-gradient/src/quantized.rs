@@ -2,9 +2,9 @@
 //!
 //! ONNX Runtime's quantiser writes two formats. In the QDQ format a model computes in floats
 //! between pairs of `QuantizeLinear` and `DequantizeLinear`. In the QOperator format it computes in
-//! integers throughout: each operator takes scales and zero points as inputs beside its operands.
-//! [`QuantizedOp::from_node`] is the table of these operators. It lets code that knows float
-//! operators, such as the vjps, treat both formats alike.
+//! integers throughout: each operator takes scales and zero points as inputs in addition to its
+//! operands. [`QuantizedOp::from_node`] is the table of these operators. With it, code that knows
+//! float operators, such as the vjps, treats both formats alike.
 
 use std::borrow::Cow;
 
@@ -106,8 +106,8 @@ impl QuantizedOp {
     /// An operator whose operands are each followed by their scale and zero point; those of the
     /// result start at input `result`.
     fn rounded(node: &NodeProto, op: &str, operands: &[usize], result: usize) -> Option<Self> {
-        // Weights have one scale an output channel. `transB` says which axis of a `Gemm` weight
-        // that is.
+        // Weights have one scale per output channel. `transB` says which axis of a `Gemm` weight
+        // holds the output channels.
         let axis = if op == "Conv" || node.int("transB", 0) != 0 { 0 } else { -1 };
         let operand =
             |&index: &usize| Some((index, QuantParams::from_inputs(node, index + 1, axis)?));

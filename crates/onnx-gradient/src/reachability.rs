@@ -1,10 +1,10 @@
 //! Which tensors of a graph have a gradient, and why the others have none.
 //!
-//! [`reachability`] answers for many tensors what [`backward`](crate::backward::backward) answers
-//! for one by building its backward pass. It walks the graph once forwards and once backwards and
-//! carries with every tensor the set of targets that it concerns. A vjp is called once for each
-//! node and each distinct pattern of the node's gradients, not once for each target; what it writes
-//! is dropped.
+//! [`reachability`] decides for many tensors at once what [`backward`](crate::backward::backward)
+//! decides for one by writing its backward pass. It walks the graph once forwards and once
+//! backwards and carries with every tensor the set of targets that it concerns. A vjp is called
+//! once for each node and each distinct pattern of the node's gradients, not once for each target;
+//! the nodes that it writes are discarded.
 //!
 //! A vjp decides by the node, the measured facts, and which gradients are present and required.
 //! Targets that agree in these share its result, so each verdict is the one that `backward` gives
@@ -20,8 +20,8 @@ use crate::index::{GraphIndex, reads};
 use crate::proto::NodeProto;
 use crate::vjp::{self, VjpContext};
 
-/// For each target whether a gradient flows to it from `output`, as
-/// [`backward`](crate::backward::backward) says for this target alone, or the reason why not.
+/// For each target, whether a gradient flows to it from `output`, or the reason why none does. The
+/// verdict is the one that [`backward`](crate::backward::backward) gives for this target alone.
 #[must_use]
 pub fn reachability(
     graph_index: &GraphIndex<'_>,
@@ -58,8 +58,8 @@ pub fn reachability(
                     concerned.indices().for_each(|index| verdicts[index] = Err(reason.clone()));
                     open.subtract(&concerned);
                 }
-                // An operator without a vjp further back may be the cause: what control flow
-                // gives, for one, has no known shape.
+                // An operator without a vjp further back may be the cause: the outputs of control
+                // flow, for example, have no known shape.
                 Err(Refusal::Refused(reason)) => {
                     let causes = without_vjp
                         .get_or_insert_with(|| paths.without_vjp(graph_index, targets.len()));
@@ -83,7 +83,7 @@ pub fn reachability(
     verdicts
 }
 
-/// For every tensor the targets on whose paths to the output it lies.
+/// For every tensor, the targets on whose paths to the output it lies.
 struct Paths<'a> {
     by_tensor: HashMap<&'a str, TargetSet>,
 }
@@ -119,7 +119,7 @@ impl<'a> Paths<'a> {
         self.by_tensor.get(tensor).cloned().unwrap_or_default()
     }
 
-    /// For each target the reason that names the last operator without a vjp on its paths, if
+    /// For each target, the reason that names the last operator without a vjp on its paths, if
     /// there is one. Nodes are found by their outputs: branches and bodies read tensors that are
     /// not among the inputs.
     fn without_vjp(&self, graph_index: &GraphIndex<'_>, count: usize) -> Vec<Option<Error>> {
@@ -137,13 +137,13 @@ impl<'a> Paths<'a> {
 /// Targets for which a node's gradients are present and required in the same pattern.
 struct Group {
     targets: TargetSet,
-    /// For each output of the node whether a gradient has cotangents there.
+    /// For each output of the node, whether it has a cotangent.
     has_gradient: Vec<bool>,
-    /// For each input of the node whether it needs a gradient.
+    /// For each input of the node, whether it needs a gradient.
     needs_grad: Vec<bool>,
 }
 
-/// The patterns in which `open` targets need a node's vjp. Targets that need no gradient of the
+/// The patterns in which `open` targets need a node's vjp. Targets that need no gradient from the
 /// node are in none of them.
 fn groups(
     node: &NodeProto,

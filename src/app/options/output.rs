@@ -14,7 +14,7 @@ pub enum Output {
     Heatmap,
     /// PNG: the map as grey levels.
     Gray,
-    /// Everything, as text.
+    /// JSON: the map or maps, the predictions and all metadata.
     Json,
     /// The map as a NumPy array.
     Npy,
@@ -34,7 +34,7 @@ impl Choice for Output {
 }
 
 impl Output {
-    /// The forms that an operation's response can have; the first is the usual one.
+    /// The forms that an operation's response can have; the first is the default.
     #[must_use]
     pub const fn of(operation: Operation) -> &'static [Self] {
         match operation {
@@ -56,11 +56,11 @@ impl Output {
 /// The size of a map.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Size {
-    /// The image's.
+    /// The image's, in pixels.
     Image,
-    /// The model input's.
+    /// The model input's, `[H, W]`.
     Input,
-    /// The layer's.
+    /// The layer's, `[h, w]`.
     Layer,
 }
 

@@ -1,4 +1,4 @@
-//! How the map is computed: score, convention and the parameters of single methods.
+//! How the map is computed: score, convention and the parameters of individual methods.
 
 use super::spec::DefaultValue;
 use super::spec::OptionSpec;

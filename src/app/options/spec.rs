@@ -1,4 +1,4 @@
-//! What a row of the table of options holds, and how it parses a value.
+//! One row of the table of options, and how it parses a value.
 
 use std::str::FromStr;
 
@@ -9,7 +9,7 @@ use crate::error::{Error, Kind, Result};
 use crate::explain::Choice;
 use crate::explain::Method;
 
-/// One option: everything that there is to know about it.
+/// Everything about one option.
 #[derive(Clone, Copy, Debug)]
 pub struct OptionSpec {
     /// The name in queries, forms, JSON, and with hyphens on the command line.
@@ -195,7 +195,8 @@ impl OptionSpec {
         Error::new(Kind::Option, detail).about(self.name)
     }
 
-    /// A row whose parser does not fit its syntax; a test parses a value of every row.
+    /// The error for a row whose parser does not fit its syntax. It cannot occur in practice: a
+    /// test parses a value for every row.
     fn mismatched(&self) -> Error {
         Error::internal("parsing an option", format!("'{}' has another syntax", self.name))
     }

@@ -5,7 +5,7 @@ use super::{appearance, parameters, subject};
 use crate::app::operation::Operation;
 use crate::error::{Error, Kind, Result};
 
-/// Every option, in the order of the contract.
+/// Every option, in the order of `openapi.yaml`.
 pub const OPTIONS: &[&OptionSpec] = &[
     &subject::MODEL,
     &subject::METHOD,

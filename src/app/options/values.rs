@@ -39,7 +39,7 @@ pub struct OptionValues {
 }
 
 impl OptionValues {
-    /// Whether the map is to be signed, as far as it is known yet.
+    /// Whether the options set so far request a signed map.
     #[must_use]
     pub fn is_signed(&self) -> bool {
         self.signed.unwrap_or(false)

@@ -1,4 +1,4 @@
-//! From a map to a picture or an array of the requested size.
+//! Renders a map as a picture or an array of the requested size.
 //!
 //! A model whose input is a crop sees only the middle of an image. Its map covers just that part:
 //! outside it an array is 0, and an overlay shows the plain image, because a tint there would claim

@@ -1,4 +1,4 @@
-//! What a response shows, for a reader who does not look inside it.
+//! Facts about a response, for headers and log lines that do not parse its body.
 
 use crate::explain::Choice;
 use crate::explain::{Explanation, Passes};

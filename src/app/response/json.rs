@@ -198,10 +198,10 @@ struct PredictionsBody<'a> {
     timing_ms: TimingMs,
 }
 
-/// One map.
+/// The body for one map `[h, w]`.
 ///
 /// # Errors
-/// An internal error.
+/// [`Kind::Internal`](crate::error::Kind::Internal) if writing JSON fails.
 pub fn explanation(
     explanation: &Explanation,
     map: &Array2<f32>,
@@ -219,10 +219,10 @@ pub fn explanation(
     Ok(response(body, Facts::from_explanations(std::slice::from_ref(explanation)), timing))
 }
 
-/// The maps of several classes.
+/// The body for maps of several classes, each `[h, w]`.
 ///
 /// # Errors
-/// An internal error, also if there is no map.
+/// [`Kind::Internal`](crate::error::Kind::Internal) if there is no map or writing JSON fails.
 pub fn explanations<'a>(
     explanations: &'a [Explanation],
     maps: &'a [Array2<f32>],
@@ -245,10 +245,10 @@ pub fn explanations<'a>(
     Ok(response(body, Facts::from_explanations(explanations), timing))
 }
 
-/// An unfinished map, after `done` of `total` passes.
+/// The body for an unfinished map, after `done` of `total` passes.
 ///
 /// # Errors
-/// An internal error.
+/// [`Kind::Internal`](crate::error::Kind::Internal) if writing JSON fails.
 pub fn partial(unfinished: &Explanation, done: usize, total: usize) -> Result<Bytes> {
     json(&PartialBody {
         partial: true,
@@ -261,10 +261,10 @@ pub fn partial(unfinished: &Explanation, done: usize, total: usize) -> Result<By
     })
 }
 
-/// The maps of several methods.
+/// The body for maps of several methods, each `[h, w]`.
 ///
 /// # Errors
-/// An internal error, also if there is no map.
+/// [`Kind::Internal`](crate::error::Kind::Internal) if there is no map or writing JSON fails.
 pub fn comparison(
     explanations: &[Explanation],
     maps: &[Array2<f32>],
@@ -287,10 +287,10 @@ pub fn comparison(
     Ok(response(body, Facts::from_explanations(explanations), timing))
 }
 
-/// Predictions.
+/// The body for predictions.
 ///
 /// # Errors
-/// An internal error.
+/// [`Kind::Internal`](crate::error::Kind::Internal) if writing JSON fails.
 pub fn predictions(
     predictions: Predictions,
     image: ImageSize,

@@ -1,4 +1,4 @@
-//! A finished response: a body, and the facts about it that an edge reports beside it.
+//! A finished response: a body, and the facts about it that an edge reports separately.
 //!
 //! JSON bodies are those of `openapi.yaml`. The HTTP edge writes the facts into headers, the
 //! command line into a line of text. Bodies are written on the worker's thread: fifty megapixels
@@ -52,7 +52,7 @@ pub fn picture(png: Vec<u8>, explanations: &[Explanation], timing: TimingMs) -> 
 /// Maps as a NumPy file of float32: `[h, w]`, or `[K, h, w]` for several classes.
 ///
 /// # Errors
-/// An internal error.
+/// [`Kind::Internal`](crate::error::Kind::Internal) if writing the file fails.
 pub fn array<D: Dimension>(
     maps: &Array<f32, D>,
     explanations: &[Explanation],

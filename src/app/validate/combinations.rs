@@ -39,7 +39,7 @@ pub fn check(given: &[&'static str], methods: &[Method], options: &Options) -> R
     methods.iter().try_for_each(|method| estimate(method.spec(), options))
 }
 
-/// Checks that single weights can be estimated where `budget` or `tolerance` ask for it.
+/// Checks that the weights can be estimated one by one where `budget` or `tolerance` require it.
 ///
 /// # Errors
 /// [`Kind::Impossible`].

@@ -10,8 +10,8 @@ const MAX_JSON_VALUES: u64 = 2_000_000;
 
 /// Checks the form of the response.
 ///
-/// `classes` is the number of classes, `pixels` that of the image, `max_pixels` that of the
-/// largest image.
+/// `classes` is the number of classes, `pixels` the number of pixels of the image, and `max_pixels`
+/// that of the largest image that is accepted.
 ///
 /// # Errors
 /// [`Kind::Option`] about `target`, `output` or `size`.

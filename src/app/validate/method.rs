@@ -19,10 +19,10 @@ pub fn score(spec: &MethodSpec, options: &Options) -> ScoreKind {
     options.score.unwrap_or(spec.score(options.convention))
 }
 
-/// The gradient that a method needs.
+/// Checks that the method can explain these layers, and returns the gradient that it needs.
 ///
 /// # Errors
-/// [`Kind::Impossible`] or [`Kind::Option`] saying what is in the way and what works instead.
+/// [`Kind::Impossible`] or [`Kind::Option`] that says what prevents it and what works instead.
 pub fn check(
     model: &Model,
     layers: &[&Layer],
@@ -52,7 +52,7 @@ pub fn check(
     Ok(if spec.needs.gradient() { score.gradient_of() } else { GradientOf::Nothing })
 }
 
-/// Checks that a layer has what the method needs of it.
+/// Checks that a layer has what the method needs.
 fn supported(model: &Model, layer: &Layer, spec: &MethodSpec) -> Result<()> {
     let (title, name) = (spec.title, &layer.name);
     if spec.needs.tail()
@@ -86,7 +86,7 @@ fn has_positive_weights(spec: &MethodSpec, options: &Options, score: ScoreKind) 
         && (score == ScoreKind::Probability || options.convention == Convention::Article)
 }
 
-/// Checks that the method can explain a contrast or a negated score, if that is asked for.
+/// Checks that the method can explain a contrast or a negated score, if the options request one.
 fn class_target(spec: &MethodSpec, options: &Options, score: ScoreKind) -> Result<()> {
     let option = match (&options.contrast, options.negate) {
         (Some(_), _) => "contrast",
@@ -100,7 +100,7 @@ fn class_target(spec: &MethodSpec, options: &Options, score: ScoreKind) -> Resul
             format!("{title} does not depend on the class; leave out {option}"),
         );
     }
-    // A softmax over the channels makes weights of values of any sign.
+    // A softmax over the channels turns scores of any sign into positive weights.
     let is_relative = options.convention == Convention::PytorchGradCam;
     if option == "negate" && has_positive_weights(spec, options, score) && !is_relative {
         return impossible(

@@ -1,8 +1,9 @@
 //! Validation of a request, all of it before any pass through a model.
 //!
 //! [`combinations`] checks options against each other, [`form`] the response against the image's
-//! size, [`explanation`] names, methods and options against the model. One check has to wait: when
-//! no target is named, the model names it, so [`distinct`] runs again right after the forward pass.
+//! size, [`explanation`] names, methods and options against the model. One check has to wait: a
+//! request without a target explains the predicted class, so [`distinct`] runs again right after
+//! the forward pass.
 
 pub mod combinations;
 pub mod form;

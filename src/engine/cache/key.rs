@@ -17,7 +17,7 @@ pub(super) enum CacheKey<'a> {
     Image { model: &'a str, layer: &'a str, input: Values<'a> },
     /// A gradient at the layer.
     Gradient { image: KeyHash, of: GradientOf, class: usize, contrast: Option<usize> },
-    /// The image with another one in its place where a mask is 0.
+    /// The image, with another image shown where a mask is 0.
     WithBackdrop { image: KeyHash, backdrop: Values<'a> },
     /// The scores of the image seen through a mask.
     Masked { image: KeyHash, mask: Values<'a> },

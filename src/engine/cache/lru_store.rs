@@ -7,7 +7,7 @@ use ndarray::{Array2, Array4};
 
 use super::key::KeyHash;
 
-/// What an entry costs besides its arrays: its part of two maps.
+/// Bytes per entry in addition to its arrays: its share of two maps.
 const ENTRY_BYTES: usize = 192;
 
 /// A cached result of one image.
@@ -61,7 +61,7 @@ pub(super) struct LruStore {
     values: HashMap<KeyHash, (Value, u64)>,
     by_last_use: BTreeMap<u64, KeyHash>,
     clock: u64,
-    /// The size of all entries.
+    /// The size of all entries, in bytes.
     pub(super) bytes: usize,
 }
 

@@ -1,7 +1,7 @@
 //! Loads a model: from its folder to a session that has run once.
 //!
-//! The file is verified, its graph prepared and measured by running it, and analysed. Whatever is
-//! wrong with a folder is reported here, before the first request.
+//! Loading verifies the file, prepares its graph, measures the graph by running it, and analyses
+//! it. Every fault of a model folder is reported here, before the first request.
 
 use std::sync::Arc;
 
@@ -73,7 +73,7 @@ impl Model {
         let analysed = Arc::new(analysed);
         // ONNX Runtime 1.32 may crash when it fully optimises a graph of 16-bit floats.
         let optimise = !analysed.facts.has_short_floats();
-        // In a session that is not optimised, nothing would reorder filters once and for all.
+        // Without optimisation, no constant is folded, so filters would be reordered in every run.
         let nchwc_block = runtime.nchwc_block().filter(|_| optimise);
         let weights_folder = file.folder().to_owned();
         let compiler = Arc::new(ProgramCompiler {
@@ -97,8 +97,8 @@ impl Model {
         Ok(model)
     }
 
-    /// Runs once: the first run of a session allocates its memory, and no request should wait for
-    /// that.
+    /// Runs once, because the first run of a session allocates its memory, which no request should
+    /// wait for.
     fn warm_up(&self) -> Result<()> {
         let [first, second, third] = self.preprocess.shape();
         let layer = self.default_layer();
@@ -217,7 +217,7 @@ fn preprocess(folder: &ModelFolder, image: &ImageInput) -> Result<Preprocess> {
 }
 
 /// The layer of the manifest, or else the last one with a gradient that is not pooled: a pooled map
-/// is coarser for nothing.
+/// is coarser without any benefit.
 fn default_layer(analysed: &AnalysedModel, configured: Option<&str>) -> Result<usize> {
     let setup = |what: String| Error::new(Kind::Setup, what);
     let layers = &analysed.layers;

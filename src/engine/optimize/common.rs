@@ -14,7 +14,7 @@ pub(crate) fn weights(graph: &GraphProto) -> HashMap<String, Vec<i64>> {
     floats.map(|tensor| (tensor.name().to_owned(), tensor.dims.clone())).collect()
 }
 
-/// The bodies of a graph's `Loop` nodes. The backward pass stands in one of them.
+/// The bodies of a graph's `Loop` nodes. One of them holds the backward pass.
 pub(crate) fn bodies(graph: &mut GraphProto) -> impl Iterator<Item = &mut GraphProto> {
     let is_loop = |node: &&mut NodeProto| node.is("Loop");
     let attributes = graph.node.iter_mut().filter(is_loop).flat_map(|node| &mut node.attribute);

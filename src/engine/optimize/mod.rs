@@ -1,7 +1,7 @@
 //! Graph optimisation passes: replace subgraphs with faster operators.
 //!
 //! [`optimize`] runs last, when a program is otherwise finished. Most passes insert a custom
-//! operator of the domain [`DOMAIN`], whose kernel stands beside the pass in the same folder.
+//! operator of the domain [`DOMAIN`], whose kernel lives next to the pass, in the same folder.
 //! `qlinear` inserts ONNX Runtime's own integer convolution, and `nchwc` its blocked convolutions.
 //! A node that fits no pattern stays as it is, so every model runs.
 
@@ -42,8 +42,8 @@ pub struct FusionReport {
 /// Properties of the CPU that decide which passes run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TargetCpu {
-    /// Channels per block of ONNX Runtime's NCHWc convolutions: one of [`camlens_kernels::NCHWC_BLOCKS`],
-    /// or `None` where it has none.
+    /// Channels per block of ONNX Runtime's NCHWc convolutions, one of
+    /// [`camlens_kernels::NCHWC_BLOCKS`], or `None` where the `nchwc` pass cannot run.
     pub nchwc_block: Option<usize>,
 }
 

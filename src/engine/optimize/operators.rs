@@ -18,7 +18,7 @@ use super::{conv_chain, depthwise, elementwise, gemv};
 pub(crate) struct Stop(pub(crate) Arc<AtomicBool>);
 
 impl Stop {
-    /// Asks the running chain to stop.
+    /// Requests that the running chain stop.
     pub(crate) fn raise(&self) {
         self.0.store(true, Ordering::SeqCst);
     }

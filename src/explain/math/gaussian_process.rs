@@ -1,11 +1,11 @@
 //! Estimates all of Score-CAM's weights from some of its passes, and how reliable the map is.
 //!
 //! The score of an image seen through one mask predicts the score seen through a similar mask. The
-//! scores of all masks are therefore modelled as one Gaussian process (Rasmussen and Williams,
+//! scores of all masks are therefore modelled as a Gaussian process (Rasmussen and Williams,
 //! Gaussian Processes for Machine Learning, chapter 2): an unknown constant plus values whose
 //! correlation grows with the similarity of their masks. Three things follow:
 //!
-//! - which masks to pass first: always the one that reduces the map's variance most. The scores do
+//! - which masks to run first: always the one that reduces the map's variance most. The scores do
 //!   not affect this order, so it is known before the first pass;
 //! - what the other masks' scores will be: their conditional means;
 //! - how the finished map may still change: maps are drawn from the remaining variance, whose scale
@@ -45,7 +45,7 @@ pub struct Estimator {
     kernel: Array2<f64>,
     /// The kernel times the maps, `[K, positions]`.
     spread: Array2<f64>,
-    /// The masks in the order of the most informative passes.
+    /// The masks, the most informative first.
     order: Vec<usize>,
 }
 
@@ -76,7 +76,7 @@ impl Estimator {
         Self { maps, kernel, spread, order }
     }
 
-    /// The masks to pass, the most informative first.
+    /// The masks to run, the most informative first.
     #[must_use]
     pub fn order(&self) -> &[usize] {
         &self.order

@@ -2,8 +2,8 @@
 //!
 //! No gradient: a channel's weight is the relative loss of score when the channel is ablated,
 //! `w_k = (y − y_k) / y` (equation 4), and the map is `ReLU(Σ_k w_k A_k)`. Only the part of the
-//! model after the layer runs again, once per channel. A channel that is 0 everywhere loses
-//! nothing and needs no pass.
+//! model after the layer runs again, once per channel. A channel that is 0 everywhere loses nothing
+//! and needs no pass.
 //!
 //! - `Paper`: an ablated channel is 0. The denominator is `|y|`: as printed, the formula flips the
 //!   sign of every weight where the score is negative, as the logit of an unlikely class often is.

@@ -1,12 +1,12 @@
 //! Recipro-CAM (Byun and Lee, arXiv 2209.14074).
 //!
 //! Neither gradient nor weights: the map's value at a position is the score that the part of the
-//! model after the layer gives when only the features at that position are kept (equations 2 to
+//! model after the layer gives when all features but those at that position are 0 (equations 2 to
 //! 4). The map is min–max normalised without a ReLU.
 //!
 //! - `Paper`, as in its authors' code: the features are spread over the 3×3 positions around their
-//!   own by a Gaussian: 1/4 in the centre, 1/8 beside it, 1/16 at the corners. What falls outside
-//!   the map is lost. The score is the class's probability.
+//!   own by a Gaussian: 1/4 in the centre, 1/8 at its direct neighbours, 1/16 at the corners. What
+//!   falls outside the map is lost. The score is the class's probability.
 //! - `OpenvinoXai`, as in the package openvino-xai 1.1: the position alone. The score is the logit.
 
 use ndarray::{Array2, ArrayView3, ArrayViewMut3, Axis, s};

@@ -131,7 +131,7 @@ impl<'g> Finder<'g> {
         while let Some(tensor) = open.pop() {
             match self.traced.has_image_order(tensor) {
                 Some(false) => return false,
-                // Whatever it is computed from has been put in order.
+                // A traced tensor is in order, whatever it is computed from.
                 Some(true) => {}
                 None if seen.insert(tensor) => {
                     open.extend(self.graph_index.producer(tensor).into_iter().flat_map(reads))

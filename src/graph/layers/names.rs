@@ -37,7 +37,8 @@ fn path(node: &NodeProto) -> Option<String> {
     let torch = name.starts_with('/');
     for segment in module.split('/').filter(|segment| !segment.is_empty()) {
         if !torch || segment.starts_with(&format!("{joined}.")) {
-            // torch repeats the parent's name in numbered children; Keras's parents add nothing.
+            // torch repeats the parent's name in numbered children; Keras's parent names carry no
+            // information.
             segment.clone_into(&mut joined);
         } else {
             if !joined.is_empty() {

@@ -37,7 +37,7 @@ pub(super) fn preferred<'a>(
         };
         let quality =
             parts.find_map(|part| part.strip_prefix("q=")?.parse().ok()).unwrap_or(1.0_f32);
-        // Of equal qualities the first wins: clients list what they like best first.
+        // Of several types with equal quality the first wins: clients list what they prefer first.
         if forms.contains(&output) && quality > best.0 {
             best = (quality, Preferred { output, is_streamed });
         }

@@ -1,8 +1,8 @@
 //! Reads a body up to a limit.
 //!
 //! A client that is refused while it still sends may never read the response: HTTP libraries write
-//! first and find a closed connection. So what exceeds the limit is still read and discarded, for a
-//! few seconds and up to a few times the limit.
+//! first and find a closed connection. So the excess is still read and discarded, for a few seconds
+//! and up to a few times the limit.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use crate::error::{Error, Kind, Result};
 
 /// How long a refused body is read and discarded.
 const DISCARD_FOR: Duration = Duration::from_secs(5);
-/// How many times the limit is discarded at most.
+/// At most this many times the limit is discarded.
 const DISCARD_TIMES: usize = 4;
 
 /// The whole body.
@@ -65,7 +65,7 @@ pub(super) async fn collect(
 
 /// Reads and discards a body, within reason.
 pub(in crate::http) async fn discard(mut body: Body, headers: &HeaderMap, limit_bytes: usize) {
-    // This client waits for the response before it sends anything.
+    // With `Expect: 100-continue`, the client waits for a response before it sends the body.
     if headers.contains_key(EXPECT) {
         return;
     }
@@ -78,7 +78,7 @@ pub(in crate::http) async fn discard(mut body: Body, headers: &HeaderMap, limit_
             left = still;
         }
     };
-    // After this the client finds the connection closed: it sent far too much.
+    // A client that sent even more finds the connection closed.
     let _ = tokio::time::timeout(DISCARD_FOR, reading).await;
 }
 

@@ -1,8 +1,8 @@
-//! From an HTTP request to a typed one, wherever image and options are.
+//! Extracts a typed request from an HTTP request.
 //!
-//! The body is multipart, JSON, or the image itself; options may also be in the query. Every
-//! request is either understood completely or refused with words that say what is wrong. Nothing
-//! is ignored, and never more than the limit is buffered.
+//! The body is multipart, JSON, or the image itself; options may also be in the query. A request is
+//! either understood completely or refused with a message that says what is wrong. Nothing is
+//! ignored, and no more of the body than the size limit is buffered.
 
 mod accept;
 pub(super) mod body;
@@ -23,7 +23,7 @@ use crate::explain::Choice;
 
 /// A request that has been read.
 pub(super) struct ExtractedRequest {
-    /// What is asked.
+    /// The request.
     pub(super) request: ExplainRequest,
     /// Whether progress is streamed as events.
     pub(super) is_streamed: bool,

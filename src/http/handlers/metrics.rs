@@ -21,7 +21,8 @@ pub(in crate::http) async fn metrics(
     let content_type = if accept.contains(OPEN_METRICS) {
         "application/openmetrics-text; version=1.0.0; charset=utf-8"
     } else {
-        // The older format is a superset: the newer one's additions are comments in it.
+        // The same text is valid in the older format, which takes OpenMetrics' additions for
+        // comments.
         "text/plain; version=0.0.4; charset=utf-8"
     };
     let text = state.metrics.text(&state.models, &state.admission)?;

@@ -37,8 +37,8 @@ pub(super) fn summaries(state: &AppState) -> Vec<Summary> {
     state.models.list().into_iter().map(summary).collect()
 }
 
-/// Why a model failed to load. Its files are named relative to the models folder, whose place on
-/// the disk is not sent.
+/// Why a model failed to load. Its files are named relative to the models folder, whose own path is
+/// not sent.
 fn reason(error: &Error, id: &str) -> String {
     let detail = error.detail();
     let Some(path) = error.path() else { return detail.to_owned() };

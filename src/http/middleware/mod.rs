@@ -25,7 +25,8 @@ use super::state::AppState;
 pub(super) fn apply(router: Router<Arc<AppState>>, state: &Arc<AppState>) -> Router<Arc<AppState>> {
     // Each layer wraps those before it.
     let mut router = router.layer(catch_panic::layer());
-    // It responds to every OPTIONS request itself, so it is added only if CORS is configured.
+    // The layer answers every OPTIONS request itself, so it is added only where origins are
+    // configured.
     if !state.server.cors_origins.is_empty() {
         router = router.layer(cors::layer(&state.server.cors_origins));
     }

@@ -1,4 +1,4 @@
-//! Every request is one line in the log and one count in the metrics, also if the client
+//! Every request is one line in the log and one count in the metrics, even if the client
 //! disconnects before the response. Errors are logged here, once.
 
 use std::sync::Arc;
@@ -25,7 +25,8 @@ pub(super) async fn observe(
     next: Next,
 ) -> Response {
     let matched = request.extensions().get::<MatchedPath>();
-    // Only paths of the router: a scanner must not fill the metrics with names of its own.
+    // Only the router's paths become labels: a scanner must not fill the metrics with arbitrary
+    // ones.
     let route = matched.map_or("none", MatchedPath::as_str).to_owned();
     let route = Route { route, method: method_label(request.method()) };
     let id = request.extensions().get::<RequestId>().map(|RequestId(id)| id.as_str());
@@ -98,7 +99,7 @@ impl Observation {
         let duration_ms = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
         let status = status.as_u16();
         self.state.metrics.request(self.route.clone(), status, elapsed);
-        // Probes and scrapers ask every few seconds; they need not be in every log.
+        // Probes and scrapers send a request every few seconds, which need not be in every log.
         let is_probe = self.route.route.starts_with("/health") || self.route.route == "/metrics";
         match error {
             Some(error) if status == 500 => tracing::error!(status, duration_ms, ?error, "failed"),

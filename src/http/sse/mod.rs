@@ -3,7 +3,7 @@
 //! The events, each with one JSON object:
 //! - `queued`, if no worker is free; `started`, when one has begun;
 //! - `progress`: a method's passes done, their total, and the seconds left;
-//! - `partial`: the map that the passes so far give, about once a second;
+//! - `partial`: the map computed from the passes so far, about once a second;
 //! - last, exactly one of `result`, the JSON response, or `problem`.
 //!
 //! The response's head waits for the first event of progress, but no longer than [`HOLD`]: most
@@ -77,7 +77,7 @@ pub(super) async fn respond(
     Ok(response)
 }
 
-/// What comes next.
+/// The next thing to send: an event, or the end of the stream.
 enum Next {
     Event(Event),
     End(Result<Box<ExplainResponse>>),
@@ -124,7 +124,7 @@ impl EventStream {
 
     async fn next(&mut self) -> Next {
         tokio::select! {
-            // Events sent before the end come before it.
+            // Biased, so that events sent before the end are delivered before it.
             biased;
             Some(event) = self.events.recv() => Next::Event(event),
             outcome = &mut self.work => Next::End(outcome.map(Box::new)),

@@ -17,7 +17,8 @@ use crate::explain::{Explanation, ProgressObserver};
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(100);
 /// Between two unfinished maps; the first is sent as soon as there is one.
 const PARTIAL_INTERVAL: Duration = Duration::from_secs(1);
-/// Unfinished maps may take one part in this many of the time: large ones are sent less often.
+/// The reciprocal of the share of the time that unfinished maps may take; large ones are therefore
+/// sent less often.
 const PARTIAL_SHARE: u32 = 20;
 
 /// What the worker's thread sends.
@@ -39,7 +40,7 @@ struct Pace {
     began: Instant,
     next_progress: Instant,
     next_partial: Instant,
-    /// When the unfinished map that is being made was asked for.
+    /// When the unfinished map in progress was requested.
     partial_since: Instant,
 }
 

@@ -29,8 +29,8 @@ use crate::error::Result;
 ///
 /// # Errors
 /// [`Kind::UnsupportedImage`](crate::error::Kind::UnsupportedImage) for other formats and for bytes
-/// that are no image, [`Kind::ImageTooLarge`](crate::error::Kind::ImageTooLarge) above the limit,
-/// [`Kind::CorruptImage`](crate::error::Kind::CorruptImage) for a file that can't be decoded
+/// that are not an image, [`Kind::ImageTooLarge`](crate::error::Kind::ImageTooLarge) above the
+/// limit, [`Kind::CorruptImage`](crate::error::Kind::CorruptImage) for a file that can't be decoded
 /// completely.
 pub fn decode(bytes: &[u8], limits: &Limits) -> Result<RgbImage> {
     let format = Format::detect(bytes)?;
@@ -39,7 +39,7 @@ pub fn decode(bytes: &[u8], limits: &Limits) -> Result<RgbImage> {
         _ => image_crate::decode(bytes, format, *limits),
     }));
     // The decoders are fuzzed, but they are third-party code that parses untrusted bytes. If one
-    // panics, the image is at fault, and the error must not look like one of camlens.
+    // panics, the image is at fault, and the error must not look like a bug in camlens.
     let decoded = decoded.unwrap_or_else(|_| {
         tracing::error!(?format, bytes = bytes.len(), "an image decoder panicked");
         Err(corrupt(format, "the decoder failed on it"))

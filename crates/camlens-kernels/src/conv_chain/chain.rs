@@ -143,7 +143,8 @@ impl ConvChain {
             let is_last = index + 1 == self.layers.len();
             let is_output_before_pooling =
                 requests.clone().any(|(output, _)| layer.max_pool && !output.pooled);
-            // The last layer's copied tiles are all kept, so its output is whole in any case.
+            // Planning never drops copied tiles of the last layer, so its output is always
+            // complete.
             let is_output = is_output_before_pooling || (!is_last && requests.next().is_some());
             let max_pool = layer.max_pool;
             traits.push(LayerTraits { size, max_pool, is_output, is_output_before_pooling });

@@ -18,7 +18,7 @@ use crate::shared_mut::SharedMut;
 
 /// Packed weights of up to this many bytes stay in a core's cache.
 const CACHED_WEIGHTS_BYTES: usize = 3 << 20;
-/// What a task's patches and products may occupy of that cache besides.
+/// Bytes of that cache that a task's patches and products may occupy in addition.
 const CACHED_SCRATCH_BYTES: usize = 640 << 10;
 /// Most tiles that share one read of large weights. More tiles gain little and cost memory.
 const MAX_TILES_PER_ROUND: usize = 192;

@@ -7,8 +7,8 @@
 //! - Winograd's F(4×4, 3×3) needs a quarter of the multiplications (`winograd`).
 //! - Regions of the input that are zero are not computed: their output is the chain's response to
 //!   an all-zero image, which is computed once and copied (`sparsity`).
-//! - Small weights stay in a core's cache while tiles pass by; large weights are read once for
-//!   many tiles (`layer_run`).
+//! - Small weights stay in a core's cache while tiles stream through it; large weights are read
+//!   once for many tiles (`layer_run`).
 //!
 //! Modules, from the bottom up: `geometry` (map sizes and tiles), `winograd` (the transforms),
 //! `kernels` (inner loops per instruction set), `weights` (packed filters), `sparsity` (which tiles

@@ -57,7 +57,7 @@ pub(super) fn blocks_to_nchw(
         for (chunk, positions) in from.chunks(POSITIONS_AT_ONCE).enumerate() {
             for lane in 0..count {
                 let start = (map * channels + first + lane) * area + chunk * POSITIONS_AT_ONCE;
-                // SAFETY: each task writes channels of its own, inside the planes.
+                // SAFETY: tasks write disjoint channels, all inside the planes.
                 let to = unsafe {
                     std::slice::from_raw_parts_mut(planes.get().add(start), positions.len())
                 };

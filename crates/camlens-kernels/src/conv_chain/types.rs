@@ -25,7 +25,7 @@ impl ConvLayer {
     }
 }
 
-/// A point in a chain whose tensor the caller wants.
+/// A tensor of a chain that the caller requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ChainOutput {
     /// Index of the layer.

@@ -108,7 +108,7 @@ impl DepthwiseConv<'_> {
                 }
                 None => &input.data[first * in_area..],
             };
-            // SAFETY: each task writes planes of its own, inside the output.
+            // SAFETY: tasks write disjoint planes, all inside the output.
             let output = unsafe {
                 std::slice::from_raw_parts_mut(output.get().add(first * out_area), count * out_area)
             };
@@ -134,12 +134,12 @@ impl DepthwiseConv<'_> {
     }
 }
 
-/// The error of an output that has elements where the input or a map has none.
+/// The error for an output that has elements where the input or a map has none.
 pub(super) fn empty_maps() -> InvalidArgument {
     InvalidArgument::new("a depthwise convolution of empty maps has an output that is not empty")
 }
 
-/// The error of slices whose lengths do not match.
+/// The error for slices whose lengths do not match.
 pub(super) fn wrong_lengths() -> InvalidArgument {
     InvalidArgument::new("a depthwise convolution's slices are not as long as their shapes say")
 }

@@ -1,5 +1,5 @@
-//! Depthwise convolutions and their transposes: every channel has a filter of its own, so there is
-//! no matrix product to use.
+//! Depthwise convolutions and their transposes: every channel has its own filter, so there is no
+//! matrix product to use.
 //!
 //! `[N, C, H, W]` maps are convolved one channel at a time (`conv`). The channel is copied into a
 //! frame of zeros and split by the stride, so that the values that one weight multiplies are

@@ -195,7 +195,7 @@ mod tests {
                 .unwrap()
                 .run(&mut fused, &Serial)
                 .unwrap();
-            // Each step as an expression of its own, whose inputs are all earlier values.
+            // Each step as a separate expression, whose inputs are all earlier values.
             let mut known: Vec<Vec<f32>> = vec![x.clone(), upstream.clone()];
             known.extend(constants.iter().map(|&value| vec![value; x.len()]));
             for step in steps {

@@ -20,9 +20,9 @@ const TASK_LEN: usize = 4 * CHUNK;
 
 /// An expression and the tensors that it reads.
 ///
-/// One input may be streamed: it is no tensor, but the values that another kernel computes, such as
-/// the output of a [`DepthwiseConv`](crate::DepthwiseConv) whose epilogue this expression is. Only
-/// that kernel can evaluate such an expression.
+/// One input may be streamed: it is not a tensor but the values that another kernel computes, such
+/// as the output of a [`DepthwiseConv`](crate::DepthwiseConv) whose epilogue this expression is.
+/// Only that kernel can evaluate such an expression.
 #[derive(Debug)]
 pub struct BoundExpression<'a> {
     expression: &'a Expression,
@@ -101,7 +101,7 @@ impl<'a> BoundExpression<'a> {
         let (threads, tasks) = (len / MIN_ELEMENTS_PER_THREAD, len.div_ceil(TASK_LEN));
         for_each_init(executor, threads, tasks, init, |evaluator, task| {
             let (from, to) = (task * TASK_LEN, len.min((task + 1) * TASK_LEN));
-            // SAFETY: each task writes elements of its own, inside the output.
+            // SAFETY: tasks write disjoint elements, all inside the output.
             let output =
                 unsafe { std::slice::from_raw_parts_mut(output.get().add(from), to - from) };
             evaluator.run(from, &[], output);

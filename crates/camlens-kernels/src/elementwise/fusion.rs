@@ -123,7 +123,7 @@ fn merge(given: usize, constants: &[f32], steps: &[Step]) -> Vec<FusedStep> {
     let mut renumbered: Vec<usize> = (0..given).collect();
     let mut fused: Vec<FusedStep> = Vec::new();
     for (&step, role) in steps.iter().zip(roles) {
-        // A merged step gets no number of its own; only the step that it is merged into reads it.
+        // A merged step gets no new number, because only the step that it is merged into reads it.
         renumbered.push(given + fused.len());
         let alone = || (StepKind::Single(step.op), renumber(step, &renumbered));
         let (kind, operands) = match role {

@@ -155,8 +155,8 @@ fn exp<const FUSED: bool>(x: f32) -> f32 {
 
 /// eˣ, with x clamped to the range from `LOW` to `HIGH`.
 ///
-/// There is no branch and no call, so that loops over it vectorise: x = n·ln 2 + r, and eˣ is 2ⁿ
-/// times the Taylor series of eʳ for the small remainder r.
+/// Without branches and calls, loops over it vectorise: x = n·ln 2 + r, and eˣ is 2ⁿ times the
+/// Taylor series of eʳ for the small remainder r.
 #[inline(always)]
 fn exp_clamped<const FUSED: bool>(x: f32) -> f32 {
     /// 1.5·2²³: adding it to a value leaves the rounded value in the lowest bits.

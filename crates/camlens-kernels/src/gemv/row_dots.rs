@@ -76,7 +76,7 @@ pub(super) fn gemv(
                             })
                             .sum();
                         let value = sum.0.iter().sum::<f32>() + rest + operands.bias_at(row);
-                        // SAFETY: each task writes rows of its own, inside the output.
+                        // SAFETY: tasks write disjoint rows, all inside the output.
                         unsafe { output.get().add((first + n) * rows + row).write(value) };
                     }
                 }

@@ -72,7 +72,7 @@ pub(super) fn gemv(
             for (n, sums) in sums[..count].iter().enumerate() {
                 for (block, lanes) in sums[..blocks].iter().enumerate() {
                     let at = (first + n) * columns + (from + block) * Block16::LANES;
-                    // SAFETY: each task writes columns of its own, inside the output.
+                    // SAFETY: tasks write disjoint columns, all inside the output.
                     unsafe { output.get().add(at).cast::<[f32; Block16::LANES]>().write(lanes.0) };
                 }
             }

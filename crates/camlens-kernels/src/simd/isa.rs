@@ -44,8 +44,8 @@ impl Isa {
 /// Whether this processor's 8-bit dot products are exact, without saturation in between.
 ///
 /// x86 processors without VNNI multiply bytes with `vpmaddubsw`, which adds each pair of products
-/// in 16 bits and saturates; ONNX Runtime's integer kernels let it. A caller can then choose
-/// weights small enough that no sum saturates.
+/// in 16 bits and saturates; ONNX Runtime's integer kernels do not prevent this. A caller can then
+/// choose weights small enough that no sum saturates.
 #[must_use]
 pub fn has_exact_int8_dot() -> bool {
     #[cfg(all(target_arch = "x86_64", not(miri)))]

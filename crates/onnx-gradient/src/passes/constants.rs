@@ -22,7 +22,7 @@ pub fn constants_to_initializers(graph: &mut GraphProto) {
 /// Turns each `Identity` of an initializer into an initializer, which shares the bytes.
 ///
 /// Exporters that store equal weights once write the other ones as `Identity`. As an initializer,
-/// such a weight is visibly independent of the model's inputs.
+/// such a weight is recognisably independent of the model's inputs.
 pub fn fold_identities(graph: &mut GraphProto) {
     let outputs: HashSet<String> =
         graph.output.iter().map(|output| output.name().to_owned()).collect();

@@ -20,7 +20,7 @@ pub fn normalize(graph: &mut GraphProto, scope: &str) {
 
 /// Before IR version 4 every initializer had to be listed as an input, which keeps a runtime from
 /// folding it. An initializer that no node reads is removed as well: without the input, ONNX
-/// Runtime refuses a model in which nothing mentions it.
+/// Runtime rejects a model with an initializer that nothing uses.
 fn drop_initializer_inputs(graph: &mut GraphProto) {
     let initializers: HashSet<&str> =
         graph.initializer.iter().map(|tensor| tensor.name()).collect();

@@ -1,7 +1,7 @@
 //! Float tensors in a model of the QOperator format.
 //!
-//! Such a model hands integers from operator to operator, but a gradient can only be taken with
-//! respect to floats. [`expose_floats`] lets the result of each integer operator pass through a
+//! Such a model passes integers from operator to operator, but a gradient can only be taken with
+//! respect to floats. [`expose_floats`] passes the result of each integer operator through a
 //! `DequantizeLinear` and a `QuantizeLinear` of the same scale and zero point. The round trip
 //! reproduces the integers: `(q − z)·s / s + z` differs from `q` by far less than the ½ at which it
 //! would round to another integer. Operators that only move values or pick the largest act on the

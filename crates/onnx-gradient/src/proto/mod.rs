@@ -184,7 +184,7 @@ pub struct AttributeProto {
     pub sparse_tensors: Vec<SparseTensorProto>,
 }
 
-/// Values of `AttributeProto.AttributeType`, as far as they are used here.
+/// Values of `AttributeProto.AttributeType`, those that this crate uses.
 pub mod attribute_type {
     pub const FLOAT: i32 = 1;
     pub const INT: i32 = 2;

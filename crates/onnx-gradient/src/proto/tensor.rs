@@ -41,7 +41,7 @@ pub struct TensorProto {
     pub metadata_props: Vec<StringStringEntryProto>,
 }
 
-/// Values of `TensorProto.DataType`, as far as they are used here.
+/// Values of `TensorProto.DataType`, those that this crate uses.
 pub mod data_type {
     pub const FLOAT: i32 = 1;
     pub const UINT8: i32 = 2;

@@ -127,7 +127,8 @@ pub(super) fn extreme(builder: &mut GraphBuilder, ctx: &VjpContext<'_>) -> Input
     for_each_input(builder, ctx, |builder, index| Ok(builder.mul(&share, &wins[index])))
 }
 
-/// `Where(c, a, b)`: `∂L/∂a = ∂L/∂y` where `c` holds, else 0; `∂L/∂b` the other way round.
+/// `Where(c, a, b)`: `∂L/∂a = ∂L/∂y` where `c` holds, else 0; `∂L/∂b = ∂L/∂y` where it does not,
+/// else 0.
 pub(super) fn where_condition(builder: &mut GraphBuilder, ctx: &VjpContext<'_>) -> InputGradients {
     let condition = ctx.input(0)?.to_owned();
     for_each_input(builder, ctx, |builder, index| {

@@ -8,7 +8,7 @@ use crate::facts::TensorFacts;
 use crate::index::GraphIndex;
 use crate::proto::NodeProto;
 
-/// The gradients of a node's inputs: one entry an input, `None` where the product has none.
+/// The gradients of a node's inputs: one entry per input, `None` where the product has none.
 pub type InputGradients = Result<Vec<Option<String>>, Error>;
 
 /// A vector–Jacobian product: writes the nodes that compute the gradients of a node's inputs from

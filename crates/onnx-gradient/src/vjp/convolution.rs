@@ -21,8 +21,8 @@ fn with_group(mut attributes: Vec<AttributeProto>, group: i64) -> Vec<AttributeP
     attributes
 }
 
-/// `∂L/∂x = conv_transpose(∂L/∂y, W)`; `∂L/∂W` see [`weight_gradient`]; `∂L/∂b = Σ ∂L/∂y` over all
-/// axes but the channels.
+/// `∂L/∂x = conv_transpose(∂L/∂y, W)`; for `∂L/∂W` see [`weight_gradient`]; `∂L/∂b = Σ ∂L/∂y` over
+/// all axes but the channels.
 pub(super) fn conv(builder: &mut GraphBuilder, ctx: &VjpContext<'_>) -> InputGradients {
     let gradient = ctx.grad_output()?;
     let (x, weight) = (ctx.input(0)?, ctx.input(1)?);

@@ -1,4 +1,4 @@
-//! Operators that take parts of a tensor or put parts together.
+//! Operators that select parts of a tensor or join parts.
 
 use super::context::{InputGradients, VjpContext};
 use super::scatter::scatter_back;

@@ -8,7 +8,7 @@ use crate::builder::GraphBuilder;
 use crate::error::Error;
 use crate::proto::AttributeProto;
 
-/// `α·A′·B′`, where `′` transposes if asked to.
+/// `α·A′·B′`, where `′` transposes if the flag of that operand is set.
 fn gemm_product(
     builder: &mut GraphBuilder,
     a: &str,

@@ -1,14 +1,14 @@
-//! Vector–Jacobian products (vjps): one small function an operator.
+//! Vector–Jacobian products (vjps): one small function per operator.
 //!
 //! For a node `y = f(x, …)` and the gradient `∂L/∂y` of some scalar `L`, the vjp writes nodes that
 //! compute `∂L/∂x = (∂L/∂y)ᵀ · ∂f/∂x`. It receives a [`VjpContext`], which holds the node and the
-//! gradients of its outputs, and returns one entry an input, `None` for inputs that it does not
+//! gradients of its outputs, and returns one entry per input, `None` for inputs that it does not
 //! cover. [`backward`](crate::backward::backward) refuses a node whose vjp returns `None` for an
 //! input that needs a gradient, so a vjp may ignore inputs that are constants in practice.
 //!
 //! To add an operator, write its function in the file of its family, name it in [`TABLE`], and add
 //! a case to `tests/vjp/cases/`, where each vjp is compared with finite differences; a test fails
-//! while an operator of the table has no case.
+//! if an operator of the table has no case.
 //!
 //! Where a function has a kink, its derivative follows PyTorch's choice; each vjp says which.
 

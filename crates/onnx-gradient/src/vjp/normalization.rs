@@ -76,7 +76,7 @@ pub(super) fn instance(builder: &mut GraphBuilder, ctx: &VjpContext<'_>) -> Inpu
 }
 
 /// `y = γ·x̂ + β` over `[C/groups, …]`: [`standardised`] with `g = γ·∂L/∂y`. The scale has one
-/// element a channel (opset 21) or one a group (opset 18).
+/// element per channel (opset 21) or per group (opset 18).
 pub(super) fn group(builder: &mut GraphBuilder, ctx: &VjpContext<'_>) -> InputGradients {
     let input = ctx.input(0)?;
     let sizes = ctx.shape(input)?;

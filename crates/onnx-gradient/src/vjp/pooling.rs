@@ -6,8 +6,8 @@ use super::window::Window;
 use crate::builder::GraphBuilder;
 use crate::proto::AttributeProto;
 
-/// `∂L/∂x` gets `∂L/∂y` at the position of each window's maximum; of equal values the first counts,
-/// as in PyTorch.
+/// `∂L/∂x` gets `∂L/∂y` at the position of each window's maximum; among equal values the first
+/// counts, as in PyTorch.
 ///
 /// A second `MaxPool` with an output for its indices finds the maxima again. Only the backward pass
 /// pays for the indices, and the forward pass keeps the runtime's fastest kernel.

@@ -19,7 +19,7 @@ use crate::quantized::{QuantParams, QuantizedOp};
 /// is the vjp of the float operator.
 ///
 /// The float result is computed again from the dequantised operands: an integer result at the end
-/// of its range does not tell whether it was clipped.
+/// of its range does not show whether it was clipped.
 pub(super) fn vjp(builder: &mut GraphBuilder, ctx: &VjpContext<'_>) -> InputGradients {
     let Some(QuantizedOp { mut node, operands, result }) = QuantizedOp::from_node(ctx.node) else {
         return Err(Error::no_rule(ctx.node));

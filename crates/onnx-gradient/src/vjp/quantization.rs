@@ -11,8 +11,8 @@ use crate::error::Error;
 use crate::proto::data_type;
 use crate::quantized::requantized_input;
 
-/// A vector `[S]` reshaped so that it broadcasts along `axis` of `tensor`. A single value needs no
-/// reshaping.
+/// A vector `[S]` reshaped so that it broadcasts along `axis` of `tensor`. A single value is used
+/// as it is.
 pub(super) fn broadcast_along(
     builder: &mut GraphBuilder,
     ctx: &VjpContext<'_>,

@@ -8,7 +8,7 @@ use crate::builder::GraphBuilder;
 use crate::error::Error;
 use crate::proto::AttributeProto;
 
-/// The axes that a reduction reduces, as non-negative numbers.
+/// The axes that a reduction reduces, as non-negative indices.
 fn axes(ctx: &VjpContext<'_>) -> Result<Vec<i64>, Error> {
     let rank = ctx.shape(ctx.input(0)?)?.len() as i64;
     let given = match ctx.node.input_name(1) {

@@ -1,4 +1,4 @@
-//! Gradients that are scattered to positions, and operators that scatter.
+//! Gradients that are scattered to positions, and the gradients of operators that scatter.
 
 use super::context::{InputGradients, VjpContext};
 use crate::builder::GraphBuilder;

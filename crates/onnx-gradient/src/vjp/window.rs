@@ -2,7 +2,7 @@
 
 use crate::proto::{AttributeProto, NodeProto};
 
-/// The geometry of a sliding window: one entry a spatial axis.
+/// The geometry of a sliding window: one entry per spatial axis.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Window {
     pub(super) kernel: Vec<i64>,

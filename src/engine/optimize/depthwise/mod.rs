@@ -1,6 +1,6 @@
 //! Depthwise convolutions of the backward pass.
 //!
-//! A depthwise convolution has one filter a channel, so it contains no matrix product. ONNX
+//! A depthwise convolution has one filter per channel, so it contains no matrix product. ONNX
 //! Runtime's `ConvTranspose` computes one for each channel all the same, and its `Conv` has a fast
 //! kernel only in its own layout, which would mean copying every feature map of a backward pass.
 

@@ -77,7 +77,7 @@ pub(crate) struct DepthwiseKernel {
 }
 
 impl DepthwiseKernel {
-    /// The output's size fused an axis; `None` if the input is too small.
+    /// The output's size along an axis; `None` if the input is too small.
     fn output_size(&self, axis: usize, input: usize) -> Option<usize> {
         let Window { kernel, strides, dilations, pads } = self.window;
         let (reach, pads) =

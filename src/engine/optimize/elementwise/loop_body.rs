@@ -107,7 +107,8 @@ impl<'g> LoopBody<'g> {
     }
 
     /// The group that computes the output of node `root`. It holds nodes whose only consumers are
-    /// in the group, and boolean nodes whoever consumes them, because a boolean cannot be an input.
+    /// in the group, and boolean nodes with any consumers, because a group cannot have a boolean
+    /// input.
     pub(crate) fn group(&self, root: usize) -> Vec<usize> {
         let mut group = BTreeSet::from([root]);
         let mut waiting: BinaryHeap<usize> = self.producers(root).collect();

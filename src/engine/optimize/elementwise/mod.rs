@@ -2,7 +2,7 @@
 //!
 //! The backward pass of an activation function is a handful of operators, and the runtime reads and
 //! writes memory for each of them. One node replaces each group. A group has one result; a tensor
-//! inside it that is read elsewhere stays outside.
+//! that is also read elsewhere is not merged into the group.
 
 mod loop_body;
 mod operator;

@@ -10,14 +10,14 @@ use crate::engine::optimize::common::DOMAIN;
 use onnx_gradient::dtype;
 use onnx_gradient::proto::{AttributeProto, GraphProto, NodeProto, TensorProto};
 
-/// The operator's name. Inputs: floats that broadcast to one shape; some may be there for their
-/// shape alone. Output: the result of the last step.
+/// The operator's name. Inputs: floats that broadcast to one shape; some may contribute only their
+/// shape. Output: the result of the last step.
 pub(crate) const OPERATOR: &str = "Elementwise";
 
 /// Attribute: constants that steps read.
 pub(crate) const CONSTANTS: &str = "constants";
 
-/// Attribute: four integers a step, the index of the operation in [`Op::ALL`] and its operands as
+/// Attribute: four integers per step: the index of the operation in [`Op::ALL`] and its operands as
 /// [`camlens_kernels::Step`] counts them.
 pub(crate) const STEPS: &str = "steps";
 

@@ -12,11 +12,12 @@ pub(crate) const OPERATOR: &str = "Gemv";
 pub(crate) const TRANSPOSED: &str = "transposed";
 
 /// Smallest number of elements. A smaller matrix stays in the CPU's cache, where the runtime's
-/// product is as fast. So it is where the rows are tokens instead of images.
+/// product is as fast. The runtime is also as fast where the rows are tokens, because there are
+/// many more tokens than images.
 const LARGE: i64 = 1 << 23;
 
-/// The same for a `Gemm` of the backward pass, which has one row an image; the first one receives a
-/// gradient of one class and zeros.
+/// The same for a `Gemm` of the backward pass, which has one row per image; the first such product
+/// receives a gradient that is zero for all but a few classes.
 const LARGE_BACKWARDS: i64 = 1 << 18;
 
 /// Replaces every such product, in the graph and in the bodies of its `Loop` nodes. Returns how

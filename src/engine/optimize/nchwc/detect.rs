@@ -1,6 +1,6 @@
 //! Detects the block size of the runtime's NCHWc convolutions.
 //!
-//! It depends on the CPU and the runtime does not tell it, so a tiny graph is run.
+//! It depends on the CPU and the runtime does not report it, so a tiny graph is run to find out.
 
 use camlens_kernels::NCHWC_BLOCKS;
 use ndarray::Array4;
@@ -14,8 +14,8 @@ use super::pass::reorder_model;
 const CHANNELS: usize = 32;
 const POSITIONS: usize = 2;
 
-/// Lets the runtime reorder a tensor and looks where the elements lie. `None` where it cannot, or
-/// where the block size is none that the kernels take.
+/// Lets the runtime reorder a tensor and infers the block size from the order of the elements.
+/// `None` if the runtime cannot reorder, or if the kernels do not support the block size.
 pub(in crate::engine) fn detect_block(
     open: impl FnOnce(&[u8]) -> ort::Result<Session>,
 ) -> Option<usize> {
@@ -30,7 +30,7 @@ fn element(channel: usize, position: usize) -> f32 {
     (channel * POSITIONS + position) as f32
 }
 
-/// The element offset an offset of `[1, C/b, 1, W, b]`.
+/// The element at an offset of `[1, C/b, 1, W, b]`.
 fn element_at(offset: usize, block_size: usize) -> f32 {
     let (block, position, lane) =
         (offset / block_size / POSITIONS, offset / block_size % POSITIONS, offset % block_size);

@@ -9,7 +9,7 @@ use onnx_gradient::proto::{AttributeProto, NodeProto, TensorProto};
 pub(crate) enum FilterLayout {
     /// `OIHWBiBo`: input and output in NCHWc.
     Oihwbibo,
-    /// The transposed filter of a 1×1 convolution in `OIHWBiBo`: `out` and `in` change places.
+    /// The transposed filter of a 1×1 convolution in `OIHWBiBo`: `out` and `in` are swapped.
     OihwbiboTransposed,
     /// `OIHWBo`: an image of a few channels in NCHW to NCHWc, or a depthwise filter.
     Oihwbo,

@@ -18,7 +18,8 @@ pub(crate) struct FeatureMaps {
     pub(crate) size: SpatialSize,
 }
 
-/// Height and width of feature maps. Equal values mean equal sizes; unequal values may as well.
+/// Height and width of feature maps. Equal values mean equal sizes; unequal values may stand for
+/// equal sizes, too.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum SpatialSize {
     /// As the backward pass's own reshapes state it.

@@ -175,7 +175,7 @@ impl<'g> Writer<'g> {
         name
     }
 
-    /// True the first time that a name is asked for in this scope.
+    /// True the first time that a name is requested in this scope.
     pub(crate) fn mark_new(&mut self, name: &str) -> bool {
         self.scope.reordered.insert(name.to_owned())
     }

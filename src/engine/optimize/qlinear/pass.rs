@@ -6,7 +6,7 @@ use crate::engine::optimize::common;
 use onnx_gradient::index::GraphIndex;
 use onnx_gradient::proto::{AttributeProto, GraphProto, NodeProto, TensorProto, data_type};
 
-/// Replaces every such convolution and returns how many. `may_have_signs` dequantises whether the
+/// Replaces every such convolution and returns how many. `may_have_signs` says whether the
 /// runtime's kernels are exact with signed weights.
 pub(crate) fn fuse(graph: &mut GraphProto, may_have_signs: bool) -> usize {
     make_activations_unsigned(graph);
@@ -28,8 +28,8 @@ pub(crate) fn fuse(graph: &mut GraphProto, may_have_signs: bool) -> usize {
 
 /// Signed weights shifted to 0..255.
 ///
-/// Nodes do it, which the runtime evaluates once when it loads a program: the weights stay in the
-/// model's file.
+/// The shift is written as nodes, which the runtime evaluates once when it loads a program, so the
+/// weights stay in the model's file.
 #[derive(Default)]
 struct ShiftedWeights {
     nodes: Vec<NodeProto>,
@@ -151,7 +151,7 @@ fn replacement(graph_index: &GraphIndex<'_>, quantise: &NodeProto) -> Option<Nod
     zero_point(graph_index, input, data_type::UINT8)?;
     let (from, _) = (scale(graph_index, input)?, scale(graph_index, quantise)?);
     let of_weights = scales(graph_index, weights)?;
-    // One scale a filter or one for all; zero points of one type and value.
+    // One scale per filter or one for all; zero points of one type and value.
     let kind = graph_index.constant(weights.input_name(0)?)?.data_type();
     let fits = [data_type::INT8, data_type::UINT8].contains(&kind)
         && (of_weights.len() == 1 || weights.int("axis", 1) == 0)
@@ -207,7 +207,7 @@ fn scales(graph_index: &GraphIndex<'_>, node: &NodeProto) -> Option<Vec<f32>> {
     if scales.data_type() == data_type::FLOAT { scales.to_float32s() } else { None }
 }
 
-/// Its zero point, if it has exactly one, of this type.
+/// The zero point of a (de)quantisation, if it has exactly one, of this type.
 fn zero_point(graph_index: &GraphIndex<'_>, node: &NodeProto, kind: i32) -> Option<i64> {
     zero_points(graph_index, node, kind)?.try_into().ok().map(|[one]: [i64; 1]| one)
 }

@@ -27,7 +27,7 @@ pub struct TracedAxes<'g> {
     images: Axis,
 }
 
-/// Traces a graph from its image input on, whose layout is [`Layout::Maps`] or
+/// Traces a graph from its image input, whose layout is [`Layout::Maps`] or
 /// [`Layout::ChannelsLast`].
 #[must_use]
 pub fn trace<'g>(

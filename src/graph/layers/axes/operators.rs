@@ -1,7 +1,7 @@
 //! What each operator does to the axes of its inputs.
 //!
 //! To trace through another operator, add an arm to [`Tracer::output_axes`]. An arm must return
-//! correct axes or none: maps are read by them.
+//! correct axes or none, because maps are extracted with them.
 
 use std::collections::HashMap;
 
@@ -111,7 +111,7 @@ impl<'t, 'g> Tracer<'t, 'g> {
                 self.input_axes(node, 0).cloned()
             }
             op if op.starts_with("Reduce") => self.reduced(node),
-            // Elementwise as far as positions are concerned.
+            // Elementwise with respect to positions.
             op if op.ends_with("Normalization") || op.ends_with("QuantizeLinear") => {
                 self.broadcast(node, sizes)
             }
@@ -125,8 +125,8 @@ impl<'t, 'g> Tracer<'t, 'g> {
         }
     }
 
-    /// An operator with sliding windows turns maps into maps. With `assume_maps`, its input counts
-    /// as maps where it was not traced, too.
+    /// An operator with sliding windows turns maps into maps. With `assume_maps`, an input that was
+    /// not traced also counts as maps.
     fn windows(&self, node: &NodeProto, sizes: &[i64], assume_maps: bool) -> Option<Axes> {
         let &[n, c, h, w] = sizes else { return None };
         let images = match self.input_axes(node, 0).map(Vec::as_slice) {
@@ -149,7 +149,7 @@ impl<'t, 'g> Tracer<'t, 'g> {
         ])
     }
 
-    /// The rows of the first matrix and the columns of the second; the summed axis is gone.
+    /// The rows of the first matrix and the columns of the second; the summed axis is removed.
     fn matmul(&self, node: &NodeProto, sizes: &[i64]) -> Option<Axes> {
         let first = self.input_axes(node, 0)?;
         let rank = sizes.len();
@@ -163,7 +163,7 @@ impl<'t, 'g> Tracer<'t, 'g> {
         Some(first[..rank - 1].iter().cloned().chain([columns]).collect())
     }
 
-    /// Channels are joined to more channels; tokens get other tokens before and after them.
+    /// Channels are concatenated; tokens get further tokens before and after them.
     fn concat(&self, node: &NodeProto, sizes: &[i64]) -> Option<Axes> {
         let axis = normalized(node.int("axis", 0), sizes.len())?;
         let traced: Vec<(usize, &Axes)> = (0..node.input.len())
@@ -199,7 +199,7 @@ impl<'t, 'g> Tracer<'t, 'g> {
         Some(axes)
     }
 
-    /// One index of an axis, which is then gone, or some of the channels.
+    /// One index of an axis, which is then removed, or some of the channels.
     fn gather(&self, node: &NodeProto, sizes: &[i64]) -> Option<Axes> {
         let mut axes = self.input_axes(node, 0)?.clone();
         let axis = normalized(node.int("axis", 0), axes.len())?;
@@ -261,7 +261,7 @@ impl<'t, 'g> Tracer<'t, 'g> {
         Some(axes)
     }
 
-    /// A reduced axis is gone, or of size 1.
+    /// A reduced axis is removed, or has size 1.
     fn reduced(&self, node: &NodeProto) -> Option<Axes> {
         let mut axes = self.input_axes(node, 0)?.clone();
         let rank = axes.len() as i64;

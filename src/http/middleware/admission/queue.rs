@@ -2,8 +2,8 @@
 //!
 //! A request takes a [`Permit`] before its body is read. Once read, it waits for one of a few
 //! workers and runs on a thread that may block. The promises:
-//! - A permit is held until the work has really stopped. It moves into the thread, so a client
-//!   that connects and disconnects cannot pile up hidden work.
+//! - A permit is held until the work has really stopped. It moves into the worker's thread, so
+//!   clients that connect and disconnect cannot pile up hidden work.
 //! - Work that nobody waits for is stopped: by the deadline, when the client disconnects (the
 //!   handler is dropped, and with it a `CancelOnDrop`), or by a shutdown.
 
@@ -34,7 +34,7 @@ pub struct Admission {
     worker_count: usize,
 }
 
-/// The right of one request to be read and worked on.
+/// The right of one request to be read and processed.
 pub struct Permit {
     admission: Arc<Admission>,
     queue_permit: OwnedSemaphorePermit,
@@ -74,13 +74,13 @@ impl Admission {
         Ok(Permit { admission: Arc::clone(self), queue_permit, deadline })
     }
 
-    /// The number of requests that are read, wait or are worked on.
+    /// The number of requests being read, queued or processed.
     #[must_use]
     pub fn queued(&self) -> usize {
         self.capacity - self.queue.available_permits()
     }
 
-    /// The number of requests that are worked on.
+    /// The number of requests being processed.
     #[must_use]
     pub fn working(&self) -> usize {
         self.worker_count - self.workers.available_permits()
@@ -106,7 +106,7 @@ impl Admission {
 
     /// Stops all work in progress.
     pub fn stop_all(&self) {
-        // Cloned first: cancelling runs code of the engine, which must not find our lock taken.
+        // Cloned first: cancelling calls into the engine, which must not happen under this lock.
         let running: Vec<CancellationToken> = self.running().values().cloned().collect();
         for cancel in running {
             cancel.cancel(Reason::Draining);
@@ -160,7 +160,8 @@ impl Permit {
             work(&token)
         });
         let outcome = match timeout_at(deadline, thread).await {
-            // The work checks the clock, too, and may notice first: the message is the same.
+            // The work also checks the deadline and may notice first; the client gets the same
+            // message in both cases.
             Ok(Ok(Err(error))) if error.kind() == Kind::Deadline => Err(late()),
             Ok(Ok(outcome)) => outcome,
             Ok(Err(panic)) => Err(Error::internal("working on a request", panic)),

@@ -1,4 +1,4 @@
-//! A set of map positions as a bit mask, 64 columns a word.
+//! A set of map positions as a bit mask, 64 columns per word.
 
 use std::ops::Range;
 

@@ -108,7 +108,7 @@ impl DepthwiseConv<'_> {
                     }
                 }
                 let at = map * out_len + first * out_line;
-                // SAFETY: each task writes lines of its own, inside the output.
+                // SAFETY: tasks write disjoint lines, all inside the output.
                 let output = unsafe {
                     std::slice::from_raw_parts_mut(output.get().add(at), count * out_line)
                 };

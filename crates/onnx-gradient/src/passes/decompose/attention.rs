@@ -1,4 +1,4 @@
-//! Attention: `softmax(q·kᵀ·scale + mask)·v`, one product a head.
+//! Attention: `softmax(q·kᵀ·scale + mask)·v`, one product per head.
 //!
 //! With `B` the batch, `H` heads, `S` queries, `T` keys and `d` the width of a head, query, key and
 //! value are `[B, H, S, d]` and `[B, H, T, d]` once the heads are split. Nodes with key–value
@@ -22,7 +22,7 @@ pub(super) fn standard(builder: &mut GraphBuilder, fused: &FusedNode<'_>) -> Opt
     let (q, k, v) = (fused.input(0)?, fused.input(1)?, fused.input(2)?);
     let (q_heads, kv_heads) = (node.int("q_num_heads", 0), node.int("kv_num_heads", 0));
     if q_heads == 0 {
-        // The node does not say how many heads there are, so the numbers may differ.
+        // The node does not state the numbers of heads, so those of queries and keys may differ.
         let attended = masked_attention(builder, fused, [q, k, v], true)?;
         return fused.set_output(builder, 0, &attended);
     }

@@ -62,7 +62,7 @@ fn decompose_nodes(graph: &mut GraphProto) -> bool {
     changed
 }
 
-/// How to decompose a node; `None` when its operator is not fused, or is not covered.
+/// The function that decomposes a node; `None` when its operator is not fused, or is not covered.
 fn lookup(node: &NodeProto) -> Option<Decompose> {
     if node.is_standard() {
         return Some(match node.op() {
@@ -94,7 +94,7 @@ fn lookup(node: &NodeProto) -> Option<Decompose> {
     Some(entry.1)
 }
 
-/// The standard defines the same operator.
+/// Renames the operator to the standard operator of the same name and meaning.
 fn in_standard_domain(builder: &mut GraphBuilder, fused: &FusedNode<'_>) -> Option<()> {
     builder.nodes.push(NodeProto { domain: None, ..fused.node.clone() });
     Some(())
