@@ -101,7 +101,7 @@ fn methods(model: &Model) -> Map<String, Value> {
 /// Why a method does not work on a layer, if it does not.
 fn unsupported_reason(model: &Model, layer: &Layer, row: &MethodSpec) -> Option<String> {
     match row.needs {
-        Needs::Nothing | Needs::Masked => None,
+        Needs::ActivationOnly | Needs::Masked => None,
         Needs::Gradient => model.gradient_unsupported_reason(layer).map(str::to_owned),
         Needs::Tail => model.tail_unsupported_reason(layer),
     }

@@ -106,8 +106,8 @@ fn run(plan: &ExplainPlan<'_>, subject: Subject<'_>) -> Result<Vec<Explanation>>
     let jobs: Vec<LayerJob<'_>> = plan.layers.iter().map(job).collect();
 
     // A pass with a gradient also serves the methods that need none.
-    let needs_gradient = |gradient: &GradientOf| *gradient != GradientOf::Nothing;
-    let first = plan.gradients.iter().copied().find(needs_gradient).unwrap_or(GradientOf::Nothing);
+    let needs_gradient = |gradient: &GradientOf| *gradient != GradientOf::None;
+    let first = plan.gradients.iter().copied().find(needs_gradient).unwrap_or(GradientOf::None);
     let carry = plan.methods.iter().any(|method| method.spec().needs.tail());
     let mut passes: Vec<SharedPass> = Vec::new();
     let mut explanations = Vec::new();

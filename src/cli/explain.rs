@@ -77,18 +77,18 @@ impl Explain {
         let extension =
             self.out.extension().map(|extension| extension.to_string_lossy().to_lowercase());
         let form = match extension.as_deref() {
-            Some("png") => Output::of(operation)[0],
+            Some("png") => Output::for_operation(operation)[0],
             Some("json") => Output::Json,
             Some("npy") => Output::Npy,
             // Any extension will do if an option names the form.
-            _ if self.options.contains("output") => Output::of(operation)[0],
+            _ if self.options.contains("output") => Output::for_operation(operation)[0],
             _ => {
                 let detail =
                     format!("{}: name it .png, .json or .npy, or add --output", self.out.display());
                 return Err(Error::new(Kind::Option, detail));
             }
         };
-        if Output::of(operation).contains(&form) {
+        if Output::for_operation(operation).contains(&form) {
             Ok(form)
         } else {
             Err(Error::new(Kind::Option, "a comparison can be written to .png or .json"))

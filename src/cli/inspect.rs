@@ -82,7 +82,7 @@ fn report(model: &Model) -> String {
         1 => "batches  none: masked images run one by one".to_owned(),
         images => format!("batches  masked images run {images} at a time"),
     });
-    lines.push(format!("faster   {}", faster(&model.fusion_report())));
+    lines.push(format!("kernels  {}", custom_kernels(&model.fusion_report())));
     lines.extend([
         format!("labels   {}", model.labels().all().len()),
         format!("default  {}", model.default_layer().name),
@@ -107,23 +107,23 @@ fn report(model: &Model) -> String {
 }
 
 /// Describes what camlens's own kernels compute.
-fn faster(fused: &FusionReport) -> String {
+fn custom_kernels(fused: &FusionReport) -> String {
     let mut parts = Vec::new();
     if !fused.conv_chains.is_empty() {
         let lengths: Vec<String> = fused.conv_chains.iter().map(usize::to_string).collect();
         parts.push(format!(
-            "3x3 convolutions in chains of {}, only where the image is not zero",
+            "chains of 3x3 convolutions that skip zero regions, of lengths {}",
             lengths.join(", ")
         ));
     }
     if fused.gemv > 0 {
-        parts.push(format!("large matrices, only where they meet no zeros: {}", fused.gemv));
+        parts.push(format!("matrix products that skip zeros: {}", fused.gemv));
     }
     if fused.qlinear > 0 {
-        parts.push(format!("convolutions between roundings, in integers: {}", fused.qlinear));
+        parts.push(format!("convolutions in integer arithmetic: {}", fused.qlinear));
     }
     if parts.is_empty() {
-        "nothing: ONNX Runtime computes all of it".to_owned()
+        "none: ONNX Runtime runs every operator".to_owned()
     } else {
         parts.join("; ")
     }

@@ -41,14 +41,14 @@ enum Command {
     Explain(explain::Explain),
     /// Show what a model takes and which of its layers can be explained
     Inspect(inspect::Inspect),
-    /// Ask a running service whether it is ready; for health checks
+    /// Check whether a running service is ready
     Health(health::Health),
 }
 
 /// Where settings come from; every command accepts these.
 #[derive(Args, Debug)]
 struct Source {
-    /// A file of settings; config/default.toml explains them all
+    /// Settings file; config/default.toml documents every setting
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// The folder that holds one folder per model [default: models]

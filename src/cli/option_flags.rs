@@ -17,7 +17,7 @@ impl OptionFlags {
 
 impl Args for OptionFlags {
     fn augment_args(command: Command) -> Command {
-        command.next_help_heading("Options of the explanation").args(OPTIONS.iter().map(|spec| {
+        command.next_help_heading("Explanation options").args(OPTIONS.iter().map(|spec| {
             let arg = Arg::new(spec.name)
                 .long(spec.flag())
                 .alias(spec.name)

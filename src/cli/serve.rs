@@ -33,12 +33,12 @@ impl Serve {
             config.server.listen = listen;
         }
         crate::telemetry::start(&config.log);
-        serve(config, &|address, model| greet(reachable(address), model))
+        serve(config, &|address, model| print_addresses(reachable(address), model))
     }
 }
 
 #[expect(clippy::print_stdout, reason = "a command writes to its terminal")]
-fn greet(address: SocketAddr, model: &str) {
+fn print_addresses(address: SocketAddr, model: &str) {
     let image = if Path::new(DEMO_IMAGE).is_file() { DEMO_IMAGE } else { "photo.jpg" };
     println!("camlens is at http://{address}/ and its API at http://{address}/docs");
     println!(

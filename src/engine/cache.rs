@@ -51,7 +51,7 @@ impl Counts {
 
 /// Hits, misses and size of the cache.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct CacheUse {
+pub struct CacheStats {
     /// Hits and misses of passes of whole images.
     pub forward: (u64, u64),
     /// Hits and misses of passes of masked images.
@@ -75,9 +75,9 @@ impl Cache {
 
     /// Hits, misses and size since the start.
     #[must_use]
-    pub fn usage(&self) -> CacheUse {
+    pub fn usage(&self) -> CacheStats {
         let Shared { forward, masked, .. } = &*self.shared;
-        CacheUse { forward: forward.read(), masked: masked.read(), bytes: self.store().bytes }
+        CacheStats { forward: forward.read(), masked: masked.read(), bytes: self.store().bytes }
     }
 
     /// The entry of an input, `[1, …]`; `None` when the cache is off or the batch is larger.
@@ -234,7 +234,7 @@ impl CachedMask<'_> {
 
 /// The classes that a pass differentiates: the predicted one if it names none.
 fn classes(pass: &PassRequest, scores: ArrayView2<'_, f32>) -> Vec<usize> {
-    if pass.gradient_of == GradientOf::Nothing {
+    if pass.gradient_of == GradientOf::None {
         return Vec::new();
     }
     if !pass.targets.is_empty() {

@@ -14,7 +14,7 @@ use crate::error::{Error, Kind, Result};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reason {
     /// The client closed the connection.
-    ClientGone = 1,
+    ClientDisconnected = 1,
     /// The time limit is over.
     Deadline = 2,
     /// The service shuts down.
@@ -61,9 +61,11 @@ impl CancellationToken {
     pub fn check(&self) -> Result<()> {
         match self.reason() {
             None => Ok(()),
-            Some(Reason::ClientGone) => Err(Error::new(Kind::Cancelled, "the client went away")),
+            Some(Reason::ClientDisconnected) => {
+                Err(Error::new(Kind::Cancelled, "the client disconnected"))
+            }
             Some(Reason::Deadline) => {
-                Err(Error::new(Kind::Deadline, "the time allowed for the request is over"))
+                Err(Error::new(Kind::Deadline, "the time limit of the request has passed"))
             }
             Some(Reason::Draining) => {
                 Err(Error::new(Kind::Draining, "the service is shutting down"))
@@ -73,7 +75,7 @@ impl CancellationToken {
 
     fn reason(&self) -> Option<Reason> {
         match self.state.reason.load(Ordering::SeqCst) {
-            1 => Some(Reason::ClientGone),
+            1 => Some(Reason::ClientDisconnected),
             2 => Some(Reason::Deadline),
             3 => Some(Reason::Draining),
             _ if self.deadline.is_some_and(|deadline| deadline <= Instant::now()) => {
@@ -117,7 +119,7 @@ mod tests {
     fn the_first_reason_is_kept() {
         let cancel = CancellationToken::default();
         assert!(cancel.check().is_ok());
-        cancel.cancel(Reason::ClientGone);
+        cancel.cancel(Reason::ClientDisconnected);
         cancel.clone().cancel(Reason::Draining);
         assert_eq!(cancel.check().unwrap_err().kind(), Kind::Cancelled);
     }
@@ -132,7 +134,7 @@ mod tests {
     fn a_run_that_begins_after_cancelling_is_stopped_at_once() {
         let stopped = Arc::new(AtomicUsize::new(0));
         let cancel = CancellationToken::default();
-        cancel.cancel(Reason::ClientGone);
+        cancel.cancel(Reason::ClientDisconnected);
         let counter = stopped.clone();
         let _running = cancel.running(move || {
             counter.fetch_add(1, Ordering::SeqCst);

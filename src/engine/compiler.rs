@@ -46,12 +46,12 @@ impl ProgramCompiler {
     pub(super) fn compile(&self, key: &ProgramKey) -> Result<CompiledProgram> {
         let analysed = &*self.analysed;
         let image = || vec![analysed.prepared.input.name.clone()];
-        let Source { mut model, inputs, layers, side_outputs } = match key {
+        let UncompiledProgram { mut model, inputs, layers, side_outputs } = match key {
             ProgramKey::Whole(tensors) => {
                 let layers =
                     tensors.iter().map(|tensor| self.layer(tensor)).collect::<Result<Vec<_>>>()?;
                 let model = explain_or_forward(analysed, &layers);
-                Source { model, inputs: image(), layers, side_outputs: Vec::new() }
+                UncompiledProgram { model, inputs: image(), layers, side_outputs: Vec::new() }
             }
             ProgramKey::Head(tensor) => {
                 let layer = self.layer(tensor)?;
@@ -60,7 +60,7 @@ impl ProgramCompiler {
                     side_inputs.into_iter().map(|input| input.tensor).collect();
                 let program = explain_or_forward(analysed, &[layer]);
                 let model = explain_graph::with_outputs(program, &side_outputs);
-                Source { model, inputs: image(), layers: vec![layer], side_outputs }
+                UncompiledProgram { model, inputs: image(), layers: vec![layer], side_outputs }
             }
             ProgramKey::Tail(tensor) => {
                 let layer = self.layer(tensor)?;
@@ -69,7 +69,7 @@ impl ProgramCompiler {
                 let inputs = [tail.prepared.input.name.clone()].into_iter().chain(names).collect();
                 let tail_layers: Vec<&Layer> = tail.layers.iter().collect();
                 let model = explain_or_forward(&tail, &tail_layers);
-                Source { model, inputs, layers: vec![layer], side_outputs: Vec::new() }
+                UncompiledProgram { model, inputs, layers: vec![layer], side_outputs: Vec::new() }
             }
         };
         model.graph.iter_mut().for_each(qdq::fold_round_trips);
@@ -97,7 +97,7 @@ impl ProgramCompiler {
 }
 
 /// A program before optimisation.
-struct Source<'a> {
+struct UncompiledProgram<'a> {
     model: ModelProto,
     inputs: Vec<String>,
     layers: Vec<&'a Layer>,

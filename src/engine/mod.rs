@@ -20,7 +20,7 @@ mod settings;
 mod tail;
 mod worker;
 
-pub use cache::{Cache, CacheUse};
+pub use cache::{Cache, CacheStats};
 pub use cancellation::{CancellationToken, Reason};
 pub use masked::{MaskedPasses, PassScores};
 pub use model::Model;

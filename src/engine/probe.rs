@@ -33,7 +33,7 @@ pub(super) fn probe(
     shape: [usize; 3],
 ) -> Result<Probe> {
     let refused = |error: ort::Error| {
-        Error::new(Kind::Setup, format!("ONNX Runtime refuses the model: {}", first_line(&error)))
+        Error::new(Kind::Setup, format!("ONNX Runtime rejects the model: {}", first_line(&error)))
     };
     let shape_model = shape_probe(&prepared.model, &prepared.input.name);
     let encoded = file.reference_weights(shape_model.model);

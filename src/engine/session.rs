@@ -41,7 +41,7 @@ impl PassRequest {
             input,
             targets: Vec::new(),
             contrast: None,
-            gradient_of: GradientOf::Nothing,
+            gradient_of: GradientOf::None,
             activation: false,
             side_inputs: false,
         }
@@ -104,7 +104,7 @@ impl From<PassRequest> for RunInputs {
         let count = pass.input.shape()[0];
         let index = |class: Option<usize>| class.map_or(-1, |class| class as i64);
         let targets: Vec<i64> = match pass.gradient_of {
-            GradientOf::Nothing => Vec::new(),
+            GradientOf::None => Vec::new(),
             _ if pass.targets.is_empty() => vec![index(None)],
             _ => pass.targets.into_iter().map(Some).map(index).collect(),
         };
@@ -148,7 +148,7 @@ impl ProgramSession {
             .map_err(|error| {
                 Error::new(
                     Kind::Setup,
-                    format!("ONNX Runtime refuses the model: {}", first_line(&error)),
+                    format!("ONNX Runtime rejects the model: {}", first_line(&error)),
                 )
             })?;
         let CompiledProgram { inputs, activations, side_outputs, .. } = compiled;
@@ -215,7 +215,7 @@ impl ProgramSession {
                     None
                 },
                 gradients: match inputs.gradient_of {
-                    GradientOf::Nothing => Vec::new(),
+                    GradientOf::None => Vec::new(),
                     _ => view::<Ix5>(&outputs, &io_names::gradient(index))?
                         .outer_iter()
                         .map(|gradient| gradient.to_owned())

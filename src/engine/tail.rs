@@ -33,7 +33,7 @@ impl<'a> TailRunner<'a> {
         let declared = (model.tail_side_inputs(layer))
             .map_err(|reason| Error::new(Kind::Impossible, reason))?;
         if declared.len() != side_inputs.len() {
-            return Err(Error::internal("running a tail", "the pass gave no side inputs"));
+            return Err(Error::internal("running a tail", "the pass returned no side inputs"));
         }
         let facts = &model.analysed().facts;
         let with_batch_axis = |(input, array): (SideInput, &'a ArrayD<f32>)| {
@@ -67,7 +67,7 @@ impl<'a> TailRunner<'a> {
             inputs,
             target: none(),
             contrast: none(),
-            gradient_of: GradientOf::Nothing,
+            gradient_of: GradientOf::None,
             activation: false,
         };
         self.model.run_program(Some(ProgramKey::Tail(self.layer.tensor.clone())), inputs, cancel)

@@ -28,7 +28,7 @@ pub struct MethodSpec {
     /// Whether the map depends on the class.
     pub class_discriminative: bool,
     /// Whether passes are weighted by the score itself, not by a difference of scores.
-    pub weighs_by_score: bool,
+    pub weights_are_scores: bool,
     /// Whether a ReLU is applied before min–max normalisation.
     pub relu: bool,
     /// Whether negative values of the map, before the ReLU, are evidence against the class.
@@ -47,7 +47,7 @@ pub type ComputeMaps = fn(&MethodContext<'_>, &mut Passes) -> Result<Vec<TargetM
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Needs {
     /// Nothing.
-    Nothing,
+    ActivationOnly,
     /// The target's gradient at the layer.
     Gradient,
     /// Passes of masked inputs.
@@ -82,7 +82,7 @@ impl MethodSpec {
         paper_score: ScoreKind::Logit,
         paper_normalization: Normalization::Max,
         class_discriminative: true,
-        weighs_by_score: false,
+        weights_are_scores: false,
         relu: true,
         supports_signed: false,
         parameters: &[],

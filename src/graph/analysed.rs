@@ -9,7 +9,7 @@ use onnx_gradient::reachability::reachability;
 
 use super::gradient_error::describe;
 use super::head::{ClassifierHead, OutputKind};
-use super::layers::{Finder, Hints, Layer, Layout, Tokens};
+use super::layers::{Finder, Layer, Layout, LayoutHints, Tokens};
 use super::prepared::PreparedModel;
 use crate::error::{Error, Kind, Result};
 
@@ -55,7 +55,7 @@ pub struct AnalysedModel {
     /// The layers in order of computation; those that only the manifest names come last.
     pub layers: Vec<Layer>,
     /// Why a layer has no gradient, by its tensor. Layers with a gradient are not listed.
-    pub gradient_obstacles: HashMap<String, String>,
+    pub gradient_unsupported_reasons: HashMap<String, String>,
 }
 
 impl AnalysedModel {
@@ -74,14 +74,15 @@ impl AnalysedModel {
         let AnalysisOptions { output, output_kind, label_count, .. } = *options;
         let head =
             ClassifierHead::find(graph, &facts, output, output_kind, label_count).map_err(setup)?;
-        let hints = Hints { image: options.image_layout, tokens: options.tokens };
+        let hints = LayoutHints { image: options.image_layout, tokens: options.tokens };
         let finder = Finder::new(graph, &facts, &head.tensor, hints);
         let mut layers = finder.find();
         for (alias, target) in &options.aliases {
             finder.add_alias(&mut layers, alias, target).map_err(setup)?;
         }
-        let gradient_obstacles = gradient_obstacles(&prepared, &facts, &head, &layers);
-        Ok(Self { prepared, facts, head, layers, gradient_obstacles })
+        let gradient_unsupported_reasons =
+            gradient_unsupported_reasons(&prepared, &facts, &head, &layers);
+        Ok(Self { prepared, facts, head, layers, gradient_unsupported_reasons })
     }
 
     /// The graph.
@@ -99,12 +100,12 @@ impl AnalysedModel {
     /// Why a layer has no gradient, if it has none: the operator and node that block it.
     #[must_use]
     pub fn gradient_unsupported_reason(&self, layer: &Layer) -> Option<&str> {
-        self.gradient_obstacles.get(&layer.tensor).map(String::as_str)
+        self.gradient_unsupported_reasons.get(&layer.tensor).map(String::as_str)
     }
 }
 
 /// Why layers have no gradient, found by one walk over the graph for all of them.
-fn gradient_obstacles(
+fn gradient_unsupported_reasons(
     prepared: &PreparedModel,
     facts: &TensorFacts,
     head: &ClassifierHead,

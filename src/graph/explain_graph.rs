@@ -25,7 +25,7 @@ pub mod io_names {
     /// Input, int64 `[K, N]`: the class whose score is subtracted for each gradient, −1 for none.
     pub const CONTRAST: &str = "camlens/contrast";
     /// Input, int64 `[1]`: which score is differentiated, a [`super::GradientOf`].
-    pub const GRADIENT_OF: &str = "camlens/wanted";
+    pub const GRADIENT_OF: &str = "camlens/gradient_of";
     /// Output, float `[N, classes]`: the scores, which are logits unless the model hides them.
     pub const SCORES: &str = "camlens/scores";
     /// Output, float `[N, classes]`: the probabilities.
@@ -43,7 +43,7 @@ pub mod io_names {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum GradientOf {
     /// None: a plain forward pass.
-    Nothing = 0,
+    None = 0,
     /// The class's logit.
     Logit = 1,
     /// The class's probability.

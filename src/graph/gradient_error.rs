@@ -9,7 +9,7 @@ pub(super) fn describe(error: &Error) -> String {
         Error::NoGradient { tensor, .. } => {
             format!("no gradient flows from the score to '{tensor}'")
         }
-        Error::NoRuleForInput { .. } => format!("{error}, which depends on the layer"),
+        Error::NoVjpForInput { .. } => format!("{error}, which depends on the layer"),
         _ => error.to_string(),
     }
 }

@@ -90,7 +90,7 @@ pub fn tail(
         },
         facts: facts.clone(),
         head: head.clone(),
-        gradient_obstacles: HashMap::from_iter(
+        gradient_unsupported_reasons: HashMap::from_iter(
             reason.map(|reason| (input.clone(), reason.to_owned())),
         ),
         layers: vec![Layer { tensor: input, layout: Layout::Maps, ..layer.clone() }],

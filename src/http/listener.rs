@@ -28,9 +28,9 @@ use super::router::router;
 use super::state::AppState;
 
 /// The time to deliver responses after all work has stopped.
-const DELIVERY: Duration = Duration::from_secs(2);
+const DELIVERY_TIMEOUT: Duration = Duration::from_secs(2);
 /// The pause after a failed `accept`, most likely because the process is out of file descriptors.
-const PAUSE: Duration = Duration::from_millis(100);
+const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(100);
 
 /// Serves until `stop` resolves and the work in progress has ended.
 pub async fn serve(listener: TcpListener, state: Arc<AppState>, stop: impl Future<Output = ()>) {
@@ -56,7 +56,7 @@ pub async fn serve(listener: TcpListener, state: Arc<AppState>, stop: impl Futur
         () = stopped => {}
     }
     drop(listener);
-    if tokio::time::timeout(DELIVERY, connections.open.shutdown()).await.is_err() {
+    if tokio::time::timeout(DELIVERY_TIMEOUT, connections.open.shutdown()).await.is_err() {
         tracing::warn!("closing connections with undelivered responses");
     }
     tracing::info!("shut down");
@@ -87,7 +87,7 @@ impl Connections {
                 Ok((stream, _)) => stream,
                 Err(error) => {
                     tracing::warn!(%error, "can't accept a connection");
-                    sleep(PAUSE).await;
+                    sleep(ACCEPT_RETRY_DELAY).await;
                     continue;
                 }
             };

@@ -15,7 +15,7 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 
 use super::middleware::admission::queue::Admission;
-use crate::engine::{CacheUse, ModelRegistry, Status};
+use crate::engine::{CacheStats, ModelRegistry, Status};
 use crate::error::{Error, Result};
 use crate::explain::Passes;
 
@@ -133,7 +133,7 @@ impl Metrics {
             let is_ready = matches!(status, Status::Ready(_));
             self.ready.get_or_create(&ModelLabel { model }).set(i64::from(is_ready));
         }
-        let CacheUse { forward, masked, bytes } = models.cache().usage();
+        let CacheStats { forward, masked, bytes } = models.cache().usage();
         self.cache_bytes.set(gauge(bytes));
         for (kind, (hits, misses)) in [("forward", forward), ("masked", masked)] {
             for (outcome, count) in [("hit", hits), ("miss", misses)] {

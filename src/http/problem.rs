@@ -67,7 +67,7 @@ pub fn problem_type(kind: Kind) -> ProblemType {
             (S::UNPROCESSABLE_ENTITY, "impossible", "The model does not allow this explanation")
         }
         Kind::NotANumber => {
-            (S::UNPROCESSABLE_ENTITY, "not-a-number", "The model's scores are not numbers")
+            (S::UNPROCESSABLE_ENTITY, "not-a-number", "The model's scores are not finite")
         }
         Kind::Busy => (S::SERVICE_UNAVAILABLE, "busy", "The service is busy"),
         Kind::Draining => (S::SERVICE_UNAVAILABLE, "draining", "The service is shutting down"),
@@ -75,12 +75,10 @@ pub fn problem_type(kind: Kind) -> ProblemType {
         Kind::Deadline => (S::GATEWAY_TIMEOUT, "deadline", "The request took too long"),
         Kind::Cancelled => {
             let status = S::from_u16(CLIENT_CLOSED_REQUEST).unwrap_or(S::BAD_REQUEST);
-            (status, "cancelled", "The client went away")
+            (status, "cancelled", "The client disconnected")
         }
         Kind::Setup => (S::INTERNAL_SERVER_ERROR, "setup", "The service is not set up correctly"),
-        Kind::Internal => {
-            (S::INTERNAL_SERVER_ERROR, "internal", "Something went wrong on our side")
-        }
+        Kind::Internal => (S::INTERNAL_SERVER_ERROR, "internal", "Internal error"),
     };
     ProblemType { status, slug, title }
 }

@@ -64,7 +64,11 @@ impl ModelFolder {
             Manifest::read(&manifest_path)?
         } else {
             let file = only_onnx_file(path).ok_or_else(|| {
-                Error::new(Kind::Setup, "neither model.toml nor a single .onnx file").at_path(path)
+                Error::new(
+                    Kind::Setup,
+                    "the folder has neither a model.toml nor exactly one .onnx file",
+                )
+                .at_path(path)
             })?;
             warnings.push(format!(
                 "model '{id}' has no model.toml, so it gets default preprocessing, which may \

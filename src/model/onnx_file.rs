@@ -116,7 +116,7 @@ pub fn decode(bytes: Bytes) -> Result<ModelProto, Box<dyn std::error::Error + Se
     let model = ModelProto::decode(bytes)?;
     match &model.graph {
         Some(graph) if !graph.node.is_empty() => Ok(model),
-        _ => Err("there is no graph in it".into()),
+        _ => Err("the file contains no graph".into()),
     }
 }
 

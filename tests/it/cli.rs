@@ -128,7 +128,7 @@ fn a_model_is_inspected_by_id_folder_or_file() {
     input    input: 64 × 64 (height × width), nchw, rgb
     output   output: 10 classes, Softmax
     batches  masked images run 8 at a time
-    faster   nothing: ONNX Runtime computes all of it
+    kernels  none: ONNX Runtime runs every operator
     labels   0
     default  features.29
 

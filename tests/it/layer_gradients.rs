@@ -95,7 +95,7 @@ fn an_operator_without_a_rule_only_concerns_the_layers_before_it() {
     let mut net = Net::default();
     let stem = chain(&mut net, "x", 3);
     let kernel = vec![ints("kernel_shape", &[1, 1])];
-    // LpPool has no gradient rule.
+    // LpPool has no vjp.
     let pooled = net.with("LpPool", &[&stem], kernel);
     let (left, right) = (chain(&mut net, &pooled, 2), chain(&mut net, "x", 2));
     let sum = net.op("Add", &[&left, &right]);

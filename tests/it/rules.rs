@@ -117,7 +117,7 @@ fn a_missing_gradient_is_explained_in_terms_of_the_layer() {
     });
     assert_eq!(
         reason.expect_err("no gradient"),
-        "operator Pad (node 't6') has no gradient rule for its input 2, 't5', \
+        "operator Pad (node 't6') has no vjp for its input 2, 't5', \
          which depends on the layer"
     );
 }

@@ -70,7 +70,7 @@ pub fn backward(
         if grad_outputs.iter().all(Option::is_none) || !needs_grad.contains(&true) {
             continue;
         }
-        let vjp = vjp::lookup(node).ok_or_else(|| Error::no_rule(node))?;
+        let vjp = vjp::lookup(node).ok_or_else(|| Error::no_vjp(node))?;
         let ctx = VjpContext {
             node,
             grad_outputs,
@@ -124,7 +124,7 @@ fn between<'a>(
 /// The inputs that need a gradient, each with its gradient.
 ///
 /// # Errors
-/// [`Error::NoRuleForInput`] when the vjp left such an input out: without its share the total
+/// [`Error::NoVjpForInput`] when the vjp left such an input out: without its share the total
 /// gradient would be wrong, and nothing would show it.
 pub(crate) fn required_gradients<'a>(
     ctx: &VjpContext<'a>,
@@ -136,9 +136,9 @@ pub(crate) fn required_gradients<'a>(
         match gradients.next().flatten() {
             _ if !ctx.needs_grad(index) => {}
             Some(gradient) => required.push((input.as_str(), gradient)),
-            None if vjp::is_shape_only_input(ctx.node, index)
+            None if vjp::is_value_independent_input(ctx.node, index)
                 || !is_float(ctx.element_type(input)) => {}
-            None => return Err(Error::no_rule_for_input(ctx.node, index)),
+            None => return Err(Error::no_vjp_for_input(ctx.node, index)),
         }
     }
     Ok(required)
@@ -154,7 +154,7 @@ fn without_vjp(graph_index: &GraphIndex<'_>, between: &HashSet<&str>) -> Option<
     let is_between =
         |node: &NodeProto| node.output.iter().any(|name| between.contains(name.as_str()));
     let mut nodes = graph_index.graph.node.iter().rev();
-    nodes.find(|node| is_between(node) && vjp::lookup(node).is_none()).map(Error::no_rule)
+    nodes.find(|node| is_between(node) && vjp::lookup(node).is_none()).map(Error::no_vjp)
 }
 
 /// The sum of the cotangents of one tensor.

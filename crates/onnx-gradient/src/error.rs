@@ -13,7 +13,7 @@ use crate::proto::NodeProto;
 pub enum Error {
     /// An operator between the differentiated tensors and the output has no vector–Jacobian
     /// product in [`crate::vjp`].
-    NoRule {
+    NoVjp {
         /// Operator type, such as `"GridSample"`.
         op: String,
         /// Domain of the operator; empty for the ONNX standard.
@@ -23,7 +23,7 @@ pub enum Error {
     },
     /// The operator has a vector–Jacobian product, but none for this input, through which the
     /// gradient would have to flow. Leaving it out would give a wrong gradient silently.
-    NoRuleForInput {
+    NoVjpForInput {
         /// Operator type.
         op: String,
         /// Domain of the operator; empty for the ONNX standard.
@@ -93,15 +93,15 @@ pub enum Error {
 }
 
 impl Error {
-    pub(crate) fn no_rule(node: &NodeProto) -> Self {
+    pub(crate) fn no_vjp(node: &NodeProto) -> Self {
         let (op, domain, node) = identity(node);
-        Self::NoRule { op, domain, node }
+        Self::NoVjp { op, domain, node }
     }
 
-    pub(crate) fn no_rule_for_input(node: &NodeProto, index: usize) -> Self {
+    pub(crate) fn no_vjp_for_input(node: &NodeProto, index: usize) -> Self {
         let input = node.input.get(index).cloned().unwrap_or_default();
         let (op, domain, node) = identity(node);
-        Self::NoRuleForInput { op, domain, node, index, input }
+        Self::NoVjpForInput { op, domain, node, index, input }
     }
 
     pub(crate) fn unsupported(node: &NodeProto, reason: impl Into<String>) -> Self {
@@ -118,12 +118,12 @@ fn identity(node: &NodeProto) -> (String, String, String) {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NoRule { op, domain, node } => {
-                write!(f, "{} has no gradient rule", Operator { op, domain, node })
+            Self::NoVjp { op, domain, node } => {
+                write!(f, "{} has no vjp", Operator { op, domain, node })
             }
-            Self::NoRuleForInput { op, domain, node, index, input } => {
+            Self::NoVjpForInput { op, domain, node, index, input } => {
                 let operator = Operator { op, domain, node };
-                write!(f, "{operator} has no gradient rule for its input {index}, '{input}'")
+                write!(f, "{operator} has no vjp for its input {index}, '{input}'")
             }
             Self::Unsupported { op, domain, node, reason } => {
                 write!(f, "{} {reason}", Operator { op, domain, node })
@@ -141,10 +141,9 @@ impl fmt::Display for Error {
             Self::NoComponent { tensor, index, size } => {
                 write!(f, "the last axis of '{tensor}' has {size} elements, so none at {index}")
             }
-            Self::OpsetTooOld { opset, required } => write!(
-                f,
-                "the model is written in opset {opset}; gradients need opset {required} or later"
-            ),
+            Self::OpsetTooOld { opset, required } => {
+                write!(f, "the model uses opset {opset}; gradients need opset {required} or later")
+            }
         }
     }
 }
@@ -173,16 +172,16 @@ mod tests {
     #[test]
     fn messages_name_the_operator_with_its_domain_and_the_node() {
         let node = NodeProto::new("GridSample", &["x", "grid"], &["y"]);
-        let error = Error::no_rule(&node);
-        assert_eq!(error.to_string(), "operator GridSample (node 'y') has no gradient rule");
+        let error = Error::no_vjp(&node);
+        assert_eq!(error.to_string(), "operator GridSample (node 'y') has no vjp");
         let node = NodeProto { domain: Some("com.example".into()), ..node };
         assert_eq!(
             Error::unsupported(&node, "is in training mode").to_string(),
             "operator com.example.GridSample (node 'y') is in training mode"
         );
         assert_eq!(
-            Error::no_rule_for_input(&node, 1).to_string(),
-            "operator com.example.GridSample (node 'y') has no gradient rule for its input 1, \
+            Error::no_vjp_for_input(&node, 1).to_string(),
+            "operator com.example.GridSample (node 'y') has no vjp for its input 1, \
              'grid'"
         );
     }

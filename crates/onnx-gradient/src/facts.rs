@@ -16,7 +16,7 @@ use crate::index::GraphIndex;
 use crate::proto::{GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto, data_type};
 
 /// Constants with more elements than this are weights, not axes or pads.
-const SMALL: i64 = 1024;
+const MAX_CONSTANT_ELEMENTS: i64 = 1024;
 
 /// Prefix of the outputs that [`shape_probe`] adds.
 const PROBE_PREFIX: &str = "onnx_gradient/shape/";
@@ -187,7 +187,8 @@ fn has_tensor_outputs(node: &NodeProto) -> bool {
 
 /// The tensors that nodes compute from small constants alone.
 fn computed_constants(graph: &GraphProto) -> HashSet<String> {
-    let is_small = |tensor: &&TensorProto| tensor.dims.iter().product::<i64>() <= SMALL;
+    let is_small =
+        |tensor: &&TensorProto| tensor.dims.iter().product::<i64>() <= MAX_CONSTANT_ELEMENTS;
     let mut known: HashSet<&str> =
         graph.initializer.iter().filter(is_small).map(|tensor| tensor.name()).collect();
     let mut computed = HashSet::new();

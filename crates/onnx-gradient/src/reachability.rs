@@ -54,7 +54,7 @@ pub fn reachability(
                         cotangents.entry(input).or_default().unite(&concerned);
                     }
                 }
-                Err(Refusal::NoRule(reason)) => {
+                Err(Refusal::NoVjp(reason)) => {
                     concerned.indices().for_each(|index| verdicts[index] = Err(reason.clone()));
                     open.subtract(&concerned);
                 }
@@ -127,7 +127,7 @@ impl<'a> Paths<'a> {
         for node in graph_index.graph.node.iter().rev().filter(|node| vjp::lookup(node).is_none()) {
             let on_paths = node.output.iter().filter_map(|name| self.by_tensor.get(name.as_str()));
             for index in on_paths.flat_map(TargetSet::indices) {
-                reasons[index].get_or_insert_with(|| Error::no_rule(node));
+                reasons[index].get_or_insert_with(|| Error::no_vjp(node));
             }
         }
         reasons
@@ -189,7 +189,7 @@ fn groups(
 /// Why a node passes no gradient on.
 enum Refusal {
     /// Its operator has no vjp.
-    NoRule(Error),
+    NoVjp(Error),
     /// The vjp does not cover this node.
     Refused(Error),
 }
@@ -202,7 +202,7 @@ fn contributions<'n>(
     has_gradient: &[bool],
     needs_grad: Vec<bool>,
 ) -> Result<Vec<&'n str>, Refusal> {
-    let Some(vjp_fn) = vjp::lookup(node) else { return Err(Refusal::NoRule(Error::no_rule(node))) };
+    let Some(vjp_fn) = vjp::lookup(node) else { return Err(Refusal::NoVjp(Error::no_vjp(node))) };
     let gradient = |(index, &has): (usize, &bool)| has.then(|| format!("cotangent/{index}"));
     let grad_outputs = has_gradient.iter().enumerate().map(gradient).collect();
     let ctx = VjpContext {
@@ -310,7 +310,7 @@ mod tests {
             node("Add", &["b", "c"], &["y"]),
             node("Relu", &["y"], &["after"]),
         ]);
-        assert_eq!(found["a"], "operator Mystery (node 'b') has no gradient rule");
+        assert_eq!(found["a"], "operator Mystery (node 'b') has no vjp");
         assert_eq!([&found["b"], &found["c"], &found["y"]], ["", "", ""]);
         assert_eq!(found["after"], "the output 'y' does not depend on 'after'");
     }
@@ -338,7 +338,7 @@ mod tests {
             node("ReduceSum", &["unmeasured", "axes"], &["sum"]),
             node("Add", &["sum", "a"], &["y"]),
         ]);
-        assert_eq!(found["a"], "operator Mystery (node 'unmeasured') has no gradient rule");
+        assert_eq!(found["a"], "operator Mystery (node 'unmeasured') has no vjp");
     }
 
     #[test]

@@ -36,7 +36,7 @@ impl Choice for Output {
 impl Output {
     /// The forms that an operation's response can have; the first is the default.
     #[must_use]
-    pub const fn of(operation: Operation) -> &'static [Self] {
+    pub const fn for_operation(operation: Operation) -> &'static [Self] {
         match operation {
             Operation::Explain => {
                 &[Self::Overlay, Self::Heatmap, Self::Gray, Self::Json, Self::Npy]
@@ -49,7 +49,7 @@ impl Output {
     /// The names of these forms.
     #[must_use]
     pub fn names(operation: Operation) -> Vec<&'static str> {
-        Self::of(operation).iter().map(|output| output.name()).collect()
+        Self::for_operation(operation).iter().map(|output| output.name()).collect()
     }
 }
 

@@ -10,7 +10,7 @@ use Operation::{Compare, Explain};
 use proptest::prelude::*;
 
 fn parse(operation: Operation, pairs: &[(&str, &str)]) -> Result<RequestOptions> {
-    RequestOptions::parse(operation, pairs.iter().copied(), Output::of(operation)[0])
+    RequestOptions::parse(operation, pairs.iter().copied(), Output::for_operation(operation)[0])
 }
 
 fn refusal(operation: Operation, pairs: &[(&str, &str)]) -> String {

@@ -57,7 +57,7 @@ pub fn check(
             "size",
             format!(
                 "size=image would be {values} values here, more than the {max_pixels} of the \
-                 largest image; ask for fewer classes, or for size=input"
+                 largest image; request fewer classes or size=input"
             ),
         );
     }

@@ -49,7 +49,7 @@ pub fn check(
     for layer in layers {
         supported(model, layer, spec)?;
     }
-    Ok(if spec.needs.gradient() { score.gradient_of() } else { GradientOf::Nothing })
+    Ok(if spec.needs.gradient() { score.gradient_of() } else { GradientOf::None })
 }
 
 /// Checks that a layer has what the method needs.
@@ -82,7 +82,7 @@ fn supported(model: &Model, layer: &Layer, spec: &MethodSpec) -> Result<()> {
 
 /// Whether passes are weighted by values that are never negative.
 fn has_positive_weights(spec: &MethodSpec, options: &Options, score: ScoreKind) -> bool {
-    spec.weighs_by_score
+    spec.weights_are_scores
         && (score == ScoreKind::Probability || options.convention == Convention::Article)
 }
 
@@ -133,7 +133,7 @@ fn signed(spec: &MethodSpec, options: &Options, score: ScoreKind) -> Result<()> 
         );
         return refuse("signed", why);
     }
-    if spec.weighs_by_score && options.convention == Convention::PytorchGradCam {
+    if spec.weights_are_scores && options.convention == Convention::PytorchGradCam {
         let why = format!(
             "{title} by pytorch-grad-cam weights passes by a softmax, which is never negative; \
              convention=paper works with score=logit or contrast"

@@ -103,7 +103,7 @@ impl Model {
         let [first, second, third] = self.preprocess.shape();
         let layer = self.default_layer();
         let gradient_of = match self.gradient_unsupported_reason(layer) {
-            Some(_) => GradientOf::Nothing,
+            Some(_) => GradientOf::None,
             None => GradientOf::Logit,
         };
         let pass = PassRequest {
@@ -156,10 +156,10 @@ fn measured(
         tried if upgraded.unsupported_reason.is_none() => {
             let reason = match tried {
                 Ok(_) => {
-                    "the model gives other outputs when it is brought to a newer opset".to_owned()
+                    "the model's outputs change when it is upgraded to a newer opset".to_owned()
                 }
                 Err(error) => {
-                    format!("brought to a newer opset, the model does not run: {}", error.detail())
+                    format!("the model does not run after the opset upgrade: {}", error.detail())
                 }
             };
             let plain = PreparedModel { unsupported_reason: Some(reason), ..plain };

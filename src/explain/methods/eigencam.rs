@@ -23,7 +23,7 @@ pub(super) const SPEC: MethodSpec = MethodSpec {
     method: Method::EigenCam,
     name: "eigencam",
     title: "Eigen-CAM",
-    needs: Needs::Nothing,
+    needs: Needs::ActivationOnly,
     class_discriminative: false,
     maps: |context, _| context.shared_map(map(context.activation, context.parameters.convention)),
     ..MethodSpec::GRADIENT

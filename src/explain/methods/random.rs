@@ -16,7 +16,7 @@ pub(super) const SPEC: MethodSpec = MethodSpec {
     name: "random",
     aliases: &["randomcam"],
     title: "Random weights",
-    needs: Needs::Nothing,
+    needs: Needs::ActivationOnly,
     class_discriminative: false,
     parameters: &["seed"],
     maps: |context, _| {

@@ -27,7 +27,7 @@ pub(super) const SPEC: MethodSpec = MethodSpec {
     needs: Needs::Tail,
     conventions: &[Convention::Paper, Convention::OpenvinoXai],
     paper_score: ScoreKind::Probability,
-    weighs_by_score: true,
+    weights_are_scores: true,
     paper_normalization: Normalization::MinMax,
     relu: false,
     maps,

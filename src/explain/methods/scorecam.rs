@@ -34,7 +34,7 @@ pub(super) const SPEC: MethodSpec = MethodSpec {
     needs: Needs::Masked,
     conventions: &[Convention::Paper, Convention::Article, Convention::PytorchGradCam],
     paper_score: ScoreKind::Probability,
-    weighs_by_score: true,
+    weights_are_scores: true,
     parameters: &["max_channels", "budget", "tolerance"],
     maps,
     ..MethodSpec::GRADIENT

@@ -15,7 +15,7 @@ use onnx_gradient::vjp;
 
 /// What the manifest says about a model's tensors.
 #[derive(Clone, Copy, Debug)]
-pub struct Hints {
+pub struct LayoutHints {
     /// The layout of the image input: [`Layout::Maps`] or [`Layout::ChannelsLast`].
     pub image: Layout,
     /// The grid of positions among the tokens, if it is configured.
@@ -28,7 +28,7 @@ pub struct Finder<'g> {
     graph_index: GraphIndex<'g>,
     facts: &'g TensorFacts,
     score: &'g str,
-    hints: Hints,
+    hints: LayoutHints,
     traced: TracedAxes<'g>,
     /// The tensors that the score depends on.
     upstream: HashSet<&'g str>,
@@ -43,7 +43,7 @@ impl<'g> Finder<'g> {
         graph: &'g GraphProto,
         facts: &'g TensorFacts,
         score: &'g str,
-        hints: Hints,
+        hints: LayoutHints,
     ) -> Self {
         let graph_index = GraphIndex::new(graph);
         let traced = axes::trace(&graph_index, facts, hints.image);
@@ -290,7 +290,8 @@ mod tests {
             .into_iter()
             .collect();
         let layers =
-            Finder::new(&graph, &facts, "y", Hints { image: Layout::Maps, tokens: None }).find();
+            Finder::new(&graph, &facts, "y", LayoutHints { image: Layout::Maps, tokens: None })
+                .find();
         assert_eq!(layers.len(), 1);
         assert_eq!(layers[0].tensor, "silu");
         assert_eq!(layers[0].name, "features.0");
@@ -316,7 +317,8 @@ mod tests {
             ["x", "maps", "integers", "pooled", "floats"].map(sized).into_iter().collect();
         let facts =
             facts.with_types(types.map(|(name, element)| (name.to_owned(), element)).into());
-        let finder = Finder::new(&graph, &facts, "y", Hints { image: Layout::Maps, tokens: None });
+        let finder =
+            Finder::new(&graph, &facts, "y", LayoutHints { image: Layout::Maps, tokens: None });
         let mut found = finder.find();
         let tensors: Vec<&str> = found.iter().map(|layer| layer.tensor.as_str()).collect();
         assert_eq!(tensors, ["maps"]);
@@ -364,7 +366,8 @@ mod tests {
         };
         let facts = sizes.into_iter().chain([("x".to_owned(), vec![1, 3, 8, 8])]).collect();
         let layers =
-            Finder::new(&graph, &facts, "y", Hints { image: Layout::Maps, tokens: None }).find();
+            Finder::new(&graph, &facts, "y", LayoutHints { image: Layout::Maps, tokens: None })
+                .find();
         let found: Vec<(&str, Layout)> =
             layers.iter().map(|layer| (layer.tensor.as_str(), layer.layout)).collect();
         let coarse = Layout::Tokens(Tokens { skip: 0, grid: [2, 2] });

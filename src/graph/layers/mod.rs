@@ -11,7 +11,7 @@ mod layer_output;
 mod layout;
 mod names;
 
-pub use finder::{Finder, Hints};
+pub use finder::{Finder, LayoutHints};
 pub use layout::{Layout, Tokens};
 
 /// What a layer's tensor must hold, for error messages.

@@ -20,7 +20,7 @@ pub(super) fn preferred<'a>(
     operation: Operation,
     headers: impl IntoIterator<Item = &'a HeaderValue>,
 ) -> Preferred {
-    let forms = Output::of(operation);
+    let forms = Output::for_operation(operation);
     let values: Vec<&str> = headers.into_iter().filter_map(|value| value.to_str().ok()).collect();
     let mut best = (0.0, Preferred { output: forms[0], is_streamed: false });
     for range in values.iter().flat_map(|value| value.split(',')) {

@@ -119,7 +119,7 @@ impl Drop for Observation {
             // Every stream begins with 200; it is counted by its outcome.
             self.record(outcome.map_or(StatusCode::OK, problem::status), outcome);
         } else if !self.is_recorded {
-            let error = Error::new(Kind::Cancelled, "the client went away");
+            let error = Error::new(Kind::Cancelled, "the client disconnected");
             self.record(problem::status(&error), Some(&error));
         }
     }

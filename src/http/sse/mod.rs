@@ -6,7 +6,7 @@
 //! - `partial`: the map computed from the passes so far, about once a second;
 //! - last, exactly one of `result`, the JSON response, or `problem`.
 //!
-//! The response's head waits for the first event of progress, but no longer than [`HOLD`]: most
+//! The response's head waits for the first event of progress, but no longer than [`FIRST_EVENT_TIMEOUT`]: most
 //! errors are found by then, and stay ordinary problems with their status. While nothing happens,
 //! a comment keeps the connection alive. The work belongs to the response's body: if the client
 //! disconnects, the body is dropped and the work stops.
@@ -38,7 +38,7 @@ use crate::error::Result;
 use crate::explain::ProgressObserver;
 
 /// How long the response's head waits for the first event.
-const HOLD: Duration = Duration::from_secs(1);
+const FIRST_EVENT_TIMEOUT: Duration = Duration::from_secs(1);
 /// Proxies cut a connection that is silent for half a minute or more.
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(10);
 /// Events that may wait for a client that reads slowly; more are dropped.
@@ -106,7 +106,7 @@ impl EventStream {
                 }
             }
         };
-        match timeout(HOLD, first).await {
+        match timeout(FIRST_EVENT_TIMEOUT, first).await {
             Ok(frame) => Ok(vec![started(), frame?]),
             Err(_) if is_started => Ok(vec![started()]),
             Err(_) => Ok(vec![frame::event("queued", b"{}")]),

@@ -32,7 +32,7 @@ fn a_cancelled_score_cam_stops_before_its_next_batch() {
     let progress = |_done: usize, all: usize| {
         total.store(all, Ordering::SeqCst);
         if batches.fetch_add(1, Ordering::SeqCst) == 1 {
-            cancel.cancel(Reason::ClientGone);
+            cancel.cancel(Reason::ClientDisconnected);
         }
     };
     let error = score_cam(&model, &cancel, &progress).unwrap_err();

@@ -336,7 +336,7 @@ async fn unknown_models_classes_and_layers() {
     422
     detail: model 'nan' gives NaN or infinity for this image, so there is nothing to explain
     instance: /v1/explain
-    title: The model's scores are not numbers
+    title: The model's scores are not finite
     type: /docs#problem-not-a-number
     ");
 }

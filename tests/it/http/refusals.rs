@@ -157,8 +157,8 @@ async fn answers(onnx: &ModelProto) -> String {
 
 #[tokio::test]
 async fn dynamic_control_flow_is_named_and_blocks_only_gradients() {
-    insta::assert_snapshot!(answers(&computed_if()).await, @"operator If (node 'If_5') has no gradient rule");
-    insta::assert_snapshot!(answers(&counted_loop()).await, @"operator Loop (node 'Loop_2') has no gradient rule");
+    insta::assert_snapshot!(answers(&computed_if()).await, @"operator If (node 'If_5') has no vjp");
+    insta::assert_snapshot!(answers(&counted_loop()).await, @"operator Loop (node 'Loop_2') has no vjp");
 }
 
 #[tokio::test]
@@ -226,5 +226,5 @@ fn an_operator_without_a_kernel_is_named() {
     model(folder.path(), "it", &onnx.encode_to_vec(), "", "");
     let inspected = inspect(folder.path());
     assert!(!inspected.status.success());
-    insta::assert_snapshot!(String::from_utf8(inspected.stderr).unwrap(), @"camlens: ONNX Runtime refuses the model: Could not find an implementation for Tanh(13) node with name 'Tanh_3'");
+    insta::assert_snapshot!(String::from_utf8(inspected.stderr).unwrap(), @"camlens: ONNX Runtime rejects the model: Could not find an implementation for Tanh(13) node with name 'Tanh_3'");
 }

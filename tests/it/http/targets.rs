@@ -202,7 +202,7 @@ async fn maps_that_are_too_large_together_are_refused_before_any_pass() {
     let path = "/v1/explain?target=1,2,3&output=npy&size=image";
     insta::assert_snapshot!(post_image(&service, path, chelsea()).await.problem(), @r"
     400
-    detail: size=image would be 405900 values here, more than the 300000 of the largest image; ask for fewer classes, or for size=input
+    detail: size=image would be 405900 values here, more than the 300000 of the largest image; request fewer classes or size=input
     instance: /v1/explain
     option: size
     title: An option is not valid

@@ -256,7 +256,7 @@ def check(folder, keep, differences):
             "camlens/target": targets,
             # No contrast class is subtracted.
             "camlens/contrast": np.full_like(targets, -1),
-            "camlens/wanted": np.array([1], np.int64),
+            "camlens/gradient_of": np.array([1], np.int64),
         }
         # The first two outputs are scores and probabilities.
         act, gradient = session.run([value.name for value in model.graph.output[2:4]], feeds)

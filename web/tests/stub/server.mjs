@@ -148,7 +148,7 @@ function postPredict(input) {
 function problemOf(error, id) {
   if (!error.problem) console.error(error);
   const internal = {
-    type: "/docs#problem-internal", title: "Something went wrong on our side", status: 500,
+    type: "/docs#problem-internal", title: "Internal error", status: 500,
   };
   return { ...(error.problem ?? internal), request_id: id };
 }

@@ -40,7 +40,7 @@ impl VjpContext<'_> {
     pub fn grad_output(&self) -> Result<&str, Error> {
         match self.grad_outputs.split_first() {
             Some((Some(gradient), others)) if others.iter().all(Option::is_none) => Ok(gradient),
-            _ => Err(self.unsupported("is used by another output than its first")),
+            _ => Err(self.unsupported("receives a gradient at an output other than its first")),
         }
     }
 

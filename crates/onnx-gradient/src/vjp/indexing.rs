@@ -34,7 +34,7 @@ fn slice_as_padding(ctx: &VjpContext<'_>) -> Result<Option<Vec<i64>>, Error> {
     let mut pads = vec![0; 2 * rank];
     for ((&start, &end), &axis) in starts.iter().zip(&ends).zip(&axes) {
         let axis = (if axis < 0 { axis + rank as i64 } else { axis }) as usize;
-        let size = *sizes.get(axis).ok_or_else(|| ctx.unsupported("has an impossible axis"))?;
+        let size = *sizes.get(axis).ok_or_else(|| ctx.unsupported("has an axis out of range"))?;
         // The batch may have another size at run time. Only a slice that keeps all of it is known.
         if axis == 0 {
             if start == 0 && end >= i64::from(i32::MAX) {

@@ -67,7 +67,7 @@ pub fn is_non_differentiable(node: &NodeProto) -> bool {
 /// True for an input whose values an operator does not read, so that it needs no gradient:
 /// `CastLike` reads only the element type of its second input.
 #[must_use]
-pub fn is_shape_only_input(node: &NodeProto, input: usize) -> bool {
+pub fn is_value_independent_input(node: &NodeProto, input: usize) -> bool {
     node.is("CastLike") && input == 1
 }
 

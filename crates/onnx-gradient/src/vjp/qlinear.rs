@@ -22,7 +22,7 @@ use crate::quantized::{QuantParams, QuantizedOp};
 /// of its range does not show whether it was clipped.
 pub(super) fn vjp(builder: &mut GraphBuilder, ctx: &VjpContext<'_>) -> InputGradients {
     let Some(QuantizedOp { mut node, operands, result }) = QuantizedOp::from_node(ctx.node) else {
-        return Err(Error::no_rule(ctx.node));
+        return Err(Error::no_vjp(ctx.node));
     };
     let mut shape_aliases = HashMap::new();
     for (operand, (_, params)) in node.input.iter_mut().zip(&operands) {
@@ -48,7 +48,7 @@ pub(super) fn vjp(builder: &mut GraphBuilder, ctx: &VjpContext<'_>) -> InputGrad
         let passed = quantize(builder, &rounding)?.into_iter().next().flatten();
         gradient = passed.ok_or_else(|| ctx.unsupported("passes no gradient"))?;
     }
-    let float_vjp = table::lookup(&node).ok_or_else(|| Error::no_rule(ctx.node))?;
+    let float_vjp = table::lookup(&node).ok_or_else(|| Error::no_vjp(ctx.node))?;
     let float_ctx = VjpContext {
         node: &node,
         grad_outputs: vec![Some(gradient)],

@@ -32,7 +32,7 @@ pub(super) fn broadcast_along(
     let mut shape = vec![1; rank];
     *axis
         .and_then(|axis| shape.get_mut(axis))
-        .ok_or_else(|| ctx.unsupported("has an impossible axis"))? = -1;
+        .ok_or_else(|| ctx.unsupported("has an axis out of range"))? = -1;
     Ok(builder.reshape(values, &shape))
 }
 

@@ -49,7 +49,7 @@ pub(super) fn transpose(builder: &mut GraphBuilder, ctx: &VjpContext<'_>) -> Inp
     let mut inverse = vec![0; rank];
     for (to, &from) in order.iter().enumerate() {
         let entry = usize::try_from(from).ok().and_then(|from| inverse.get_mut(from));
-        *entry.ok_or_else(|| ctx.unsupported("has an impossible permutation"))? = to as i64;
+        *entry.ok_or_else(|| ctx.unsupported("has an invalid permutation"))? = to as i64;
     }
     let gradient = builder.transpose(ctx.grad_output()?, inverse);
     Ok(ctx.first_input(gradient))

@@ -44,7 +44,7 @@ fn library() -> PathBuf {
     std::env::var_os("ORT_DYLIB_PATH").map_or(repository, PathBuf::from)
 }
 
-/// A session of a model; `None` when ONNX Runtime refuses the model.
+/// A session of a model; `None` when ONNX Runtime rejects the model.
 pub(crate) fn session(model: &ModelProto) -> Session {
     let recover = |error: ort::Error<SessionBuilder>| -> ort::Error { error.into() };
     let build = || {
@@ -63,7 +63,7 @@ pub(crate) fn session(model: &ModelProto) -> Session {
             .map_err(recover)?
             .commit_from_memory(&model.encode_to_vec())
     };
-    build().unwrap_or_else(|error| panic!("ONNX Runtime refuses the model: {error}"))
+    build().unwrap_or_else(|error| panic!("ONNX Runtime rejects the model: {error}"))
 }
 
 /// Runs a session on a batch `[N, 3, H, W]` and returns its int64 and float32 outputs.

@@ -23,11 +23,11 @@ pub(crate) mod attributes {
     pub(crate) const POOL: &str = "pool";
     /// For each output, the layer's index and 1 if the output is taken after the layer's
     /// max-pooling.
-    pub(crate) const OUTPUTS: &str = "taps";
+    pub(crate) const OUTPUTS: &str = "outputs";
 }
 
 /// With fewer channels, the Winograd transforms cost as much as they save.
-const ENOUGH_CHANNELS: i64 = 32;
+const MIN_CHANNELS: i64 = 32;
 /// The first layer may have so few channels, an image's; it is computed directly.
 const IMAGE_CHANNELS: i64 = 4;
 
@@ -91,13 +91,13 @@ fn find_chains<'g>(graph_index: &GraphIndex<'g>) -> Vec<Vec<ConvLayer<'g>>> {
     for node in &graph_index.graph.node {
         let Some((channels, _)) = convolution(graph_index, node) else { continue };
         if taken.contains(node.output[0].as_str())
-            || !(channels <= IMAGE_CHANNELS || channels >= ENOUGH_CHANNELS)
+            || !(channels <= IMAGE_CHANNELS || channels >= MIN_CHANNELS)
         {
             continue;
         }
         let chain = follow(graph_index, node);
         // A single convolution of an image does not pay for the change of layout.
-        if channels >= ENOUGH_CHANNELS || chain.len() > 1 {
+        if channels >= MIN_CHANNELS || chain.len() > 1 {
             taken.extend(chain.iter().map(|layer| layer.conv.output[0].as_str()));
             chains.push(chain);
         }
@@ -114,8 +114,7 @@ fn follow<'g>(graph_index: &GraphIndex<'g>, first: &'g NodeProto) -> Vec<ConvLay
         let mut layer = ConvLayer { conv, relu, pool: None };
         let continues = |tensor: &str| {
             let goes_on = |node: &&NodeProto| {
-                convolution(graph_index, node)
-                    .is_some_and(|(channels, _)| channels >= ENOUGH_CHANNELS)
+                convolution(graph_index, node).is_some_and(|(channels, _)| channels >= MIN_CHANNELS)
                     && node.input[0] == tensor
             };
             graph_index.consumers(tensor).find(goes_on)
@@ -198,8 +197,7 @@ fn convolution(graph_index: &GraphIndex<'_>, node: &NodeProto) -> Option<(i64, i
         _ => false,
     };
     let is_known = is_float(node.input_name(1)?) && node.input_name(2).is_none_or(is_float);
-    (is_padded && is_known && out_channels >= ENOUGH_CHANNELS)
-        .then_some((in_channels, out_channels))
+    (is_padded && is_known && out_channels >= MIN_CHANNELS).then_some((in_channels, out_channels))
 }
 
 /// True for a 2×2 max-pooling with stride 2 and no other attribute.

@@ -14,11 +14,11 @@ pub(crate) const TRANSPOSED: &str = "transposed";
 /// Smallest number of elements. A smaller matrix stays in the CPU's cache, where the runtime's
 /// product is as fast. The runtime is also as fast where the rows are tokens, because there are
 /// many more tokens than images.
-const LARGE: i64 = 1 << 23;
+const MIN_ELEMENTS: i64 = 1 << 23;
 
 /// The same for a `Gemm` of the backward pass, which has one row per image; the first such product
 /// receives a gradient that is zero for all but a few classes.
-const LARGE_BACKWARDS: i64 = 1 << 18;
+const MIN_ELEMENTS_BACKWARD: i64 = 1 << 18;
 
 /// Replaces every such product, in the graph and in the bodies of its `Loop` nodes. Returns how
 /// many.
@@ -26,7 +26,8 @@ pub(crate) fn fuse(graph: &mut GraphProto) -> usize {
     let shapes = common::weights(graph);
     let fits = |node: &NodeProto, is_backwards: bool| -> Option<bool> {
         let transposed = product(node)?;
-        let large = if is_backwards && node.op() == "Gemm" { LARGE_BACKWARDS } else { LARGE };
+        let large =
+            if is_backwards && node.op() == "Gemm" { MIN_ELEMENTS_BACKWARD } else { MIN_ELEMENTS };
         let &[rows, columns] = shapes.get(node.input.get(1)?)?.as_slice() else { return None };
         let width = if transposed { rows } else { columns };
         let has_bias = node.input.get(2).is_some_and(|bias| !bias.is_empty());

@@ -154,7 +154,7 @@ mod tests {
                 weights("w3", &[20, 36, 1, 1]),
                 TensorProto::int64("matrix", &[2], &[20, 36]),
                 TensorProto::int64("rows", &[3], &[0, 20, -1]),
-                TensorProto::int64("told", &[4], &[0, 36, 7, 7]),
+                TensorProto::int64("declared_sizes", &[4], &[0, 36, 7, 7]),
             ],
             output: ["y", "out"].map(ValueInfoProto::untyped).to_vec(),
             ..Default::default()
@@ -213,7 +213,7 @@ mod tests {
                     .with(AttributeProto::ints("perm", [1, 0])),
                 NodeProto::new("Reshape", &["c0", "rows"], &["g"]),
                 NodeProto::new("MatMul", &["t", "g"], &["p"]),
-                NodeProto::new("Reshape", &["p", "told"], &["q"]),
+                NodeProto::new("Reshape", &["p", "declared_sizes"], &["q"]),
                 NodeProto::new("Mul", &["q", "r1"], &["product"]),
                 NodeProto::new("ReduceSum", &["product", sum], &["s"]),
                 depthwise(&["q", "w2"], "d"),

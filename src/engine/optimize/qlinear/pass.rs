@@ -6,15 +6,15 @@ use crate::engine::optimize::common;
 use onnx_gradient::index::GraphIndex;
 use onnx_gradient::proto::{AttributeProto, GraphProto, NodeProto, TensorProto, data_type};
 
-/// Replaces every such convolution and returns how many. `may_have_signs` says whether the
+/// Replaces every such convolution and returns how many. `exact_with_signed_weights` says whether the
 /// runtime's kernels are exact with signed weights.
-pub(crate) fn fuse(graph: &mut GraphProto, may_have_signs: bool) -> usize {
+pub(crate) fn fuse(graph: &mut GraphProto, exact_with_signed_weights: bool) -> usize {
     make_activations_unsigned(graph);
     let graph_index = GraphIndex::new(graph);
     let nodes = graph.node.iter().enumerate();
     let mut replacements: HashMap<usize, NodeProto> =
         nodes.filter_map(|(index, node)| Some((index, replacement(&graph_index, node)?))).collect();
-    let shifted = if may_have_signs {
+    let shifted = if exact_with_signed_weights {
         ShiftedWeights::default()
     } else {
         ShiftedWeights::new(&graph_index, &mut replacements)

@@ -199,7 +199,7 @@ impl Drop for CancelOnDrop<'_> {
     fn drop(&mut self) {
         self.admission.running().remove(&self.id);
         if self.is_armed {
-            self.cancel.cancel(Reason::ClientGone);
+            self.cancel.cancel(Reason::ClientDisconnected);
         }
     }
 }
