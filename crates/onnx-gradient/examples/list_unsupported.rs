@@ -7,14 +7,19 @@
 
 use std::collections::BTreeMap;
 use std::error::Error;
+use std::path::PathBuf;
 
 use onnx_gradient::prost::Message;
 use onnx_gradient::proto::{ModelProto, NodeProto};
 use onnx_gradient::{prepare, vjp};
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let path = std::env::args_os().nth(1).ok_or("usage: list_unsupported MODEL.onnx")?;
-    let model = ModelProto::decode(std::fs::read(path)?.as_slice())?;
+    let path = std::env::args_os()
+        .nth(1)
+        .map(PathBuf::from)
+        .ok_or("usage: list_unsupported MODEL.onnx")?;
+    let bytes = std::fs::read(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+    let model = ModelProto::decode(bytes.as_slice())?;
     // Much that has no vjp is decomposed into operators that have one.
     let graph = prepare(&model)?.graph.unwrap_or_default();
 

@@ -44,7 +44,7 @@ fn library() -> PathBuf {
     std::env::var_os("ORT_DYLIB_PATH").map_or(repository, PathBuf::from)
 }
 
-/// A session of a model; `None` when ONNX Runtime rejects the model.
+/// A session of a model. Panics when ONNX Runtime rejects the model.
 pub(crate) fn session(model: &ModelProto) -> Session {
     let recover = |error: ort::Error<SessionBuilder>| -> ort::Error { error.into() };
     let build = || {
