@@ -103,7 +103,7 @@ fn report(error: &Error) {
     let cause = std::error::Error::source(error).filter(|_| error.kind() == Kind::Internal);
     let cause = cause.map(|cause| format!(": {cause}")).unwrap_or_default();
     let hint = match (error.kind(), error.model()) {
-        (Kind::UnknownLayer, Some(id)) => format!(", `camlens inspect {id}` lists all"),
+        (Kind::UnknownLayer, Some(id)) => format!("; `camlens inspect {id}` lists all"),
         _ => String::new(),
     };
     eprintln!("camlens: {}", format!("{error}{cause}{hint}").replace('\n', " "));

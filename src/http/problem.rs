@@ -157,7 +157,7 @@ fn detail(error: &Error) -> Option<String> {
         return None;
     }
     Some(match (error.kind(), error.model()) {
-        (Kind::UnknownLayer, Some(id)) => format!("{detail}, GET /v1/models/{id} lists all"),
+        (Kind::UnknownLayer, Some(id)) => format!("{detail}; GET /v1/models/{id} lists all"),
         _ => detail.to_owned(),
     })
 }

@@ -108,7 +108,7 @@ fn an_error_is_one_line() {
     insta::assert_snapshot!(refused(path, &["explain", "cat.png", "--method", "gradcan"]), @"2: camlens: option 'method' can't be 'gradcan'; it takes gradcam++, gradcam, scorecam, layercam, hirescam, xgradcam, gradcam-elementwise, eigencam, eigengradcam, random, ablationcam, reciprocam, smoothgradcam++, groupcam");
     insta::assert_snapshot!(refused(path, &["explain", "cat.png", "--model", "vgg61"]), @"1: camlens: models: there is no model 'vgg61'; available models: tiny");
     insta::assert_snapshot!(refused(path, &["explain", "cat.png", "--target", "10"]), @"1: camlens: there is no class 10; the model has classes 0 to 9");
-    insta::assert_snapshot!(refused(path, &["explain", "cat.png", "--layer", "conv9"]), @"1: camlens: model 'tiny' has no layer 'conv9'; its last ones are avgpool, features.30, features.29, `camlens inspect tiny` lists all");
+    insta::assert_snapshot!(refused(path, &["explain", "cat.png", "--layer", "conv9"]), @"1: camlens: model 'tiny' has no layer 'conv9'; its last ones are avgpool, features.30, features.29; `camlens inspect tiny` lists all");
     insta::assert_snapshot!(refused(path, &["explain", "models/tiny/model.toml"]), @"1: camlens: This is text. PNG, JPEG, WebP, GIF, BMP and TIFF are accepted.");
     insta::assert_snapshot!(refused(path, &["inspect", "nothing"]), @"1: camlens: models: there is no model 'nothing'; available models: tiny");
     insta::assert_snapshot!(refused(path, &["serve", "--models", "nowhere", "--listen", "127.0.0.1:0"]), @"1: camlens: nowhere: can't read the models folder: No such file or directory (os error 2)");

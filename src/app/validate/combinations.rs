@@ -36,7 +36,7 @@ pub fn check(given: &[&'static str], methods: &[Method], options: &Options) -> R
             return Err(Error::new(Kind::Option, detail).about(*option));
         }
     }
-    methods.iter().try_for_each(|method| estimate(method.spec(), options))
+    Ok(())
 }
 
 /// Checks that the weights can be estimated one by one where `budget` or `tolerance` require it.
@@ -47,8 +47,8 @@ pub fn estimate(spec: &MethodSpec, options: &Options) -> Result<()> {
     let is_estimated = options.budget.is_some() || options.tolerance.is_some();
     let is_relative = options.convention == Convention::PytorchGradCam;
     if is_estimated && is_relative && spec.parameters.contains(&"budget") {
-        let detail = "pytorch-grad-cam weighs all channels against each other, so that none can be \
-                      estimated alone; options 'budget' and 'tolerance' work with the conventions \
+        let detail = "pytorch-grad-cam applies a softmax over all channels, so no weight can be \
+                      estimated on its own; options 'budget' and 'tolerance' work with the conventions \
                       paper and article";
         return Err(Error::new(Kind::Impossible, detail));
     }

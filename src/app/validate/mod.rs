@@ -50,9 +50,9 @@ pub fn explanation<'a>(
     let resolve = |name: &str| model.labels().resolve(name, model.classes());
     let contrast = options.contrast.as_deref().map(resolve).transpose();
     let contrast = contrast.map_err(|error| error.about("contrast"))?;
-    distinct(&targets, contrast)?;
     let gradient = |&method: &Method| method::check(model, &layers, method.spec(), options);
     let gradients = methods.iter().map(gradient).collect::<Result<_>>()?;
+    distinct(&targets, contrast)?;
     Ok(ExplainPlan { model, methods, options, layers, targets, contrast, gradients })
 }
 

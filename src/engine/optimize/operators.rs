@@ -38,11 +38,22 @@ pub(crate) struct Operators {
     pub(crate) store: Arc<Store>,
 }
 
+/// What a chain is made of: equal chains are shared between sessions.
+#[derive(PartialEq, Eq, Hash)]
+pub(crate) struct ChainKey {
+    /// Names of filters and biases, in order.
+    pub(crate) weights: Vec<String>,
+    /// 1 for each layer that a ReLU follows.
+    pub(crate) relu: Vec<i64>,
+    /// 1 for each layer that a max-pooling follows.
+    pub(crate) max_pool: Vec<i64>,
+}
+
 /// Transformed weights and chains by name, for as long as a session uses them.
 #[derive(Default)]
 pub(crate) struct Store {
     pub(crate) weights: Mutex<HashMap<String, Weak<ConvWeights>>>,
-    pub(crate) chains: Mutex<HashMap<String, Weak<ConvChain>>>,
+    pub(crate) chains: Mutex<HashMap<ChainKey, Weak<ConvChain>>>,
 }
 
 impl Operators {

@@ -105,7 +105,7 @@ async fn layers_that_cannot_be_fused_are_refused() {
     ");
     insta::assert_snapshot!(refused("/v1/explain?layer=features.29,conv9").await, @r"
     422
-    detail: model 'tiny' has no layer 'conv9'; its last ones are avgpool, features.30, features.29, GET /v1/models/tiny lists all
+    detail: model 'tiny' has no layer 'conv9'; its last ones are avgpool, features.30, features.29; GET /v1/models/tiny lists all
     instance: /v1/explain
     option: layer
     title: The model has no such layer

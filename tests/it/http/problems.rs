@@ -326,7 +326,7 @@ async fn unknown_models_classes_and_layers() {
     ");
     insta::assert_snapshot!(refused("/v1/explain?layer=features.99", chelsea()).await, @r"
     422
-    detail: model 'tiny' has no layer 'features.99'; its last ones are avgpool, features.30, features.29, GET /v1/models/tiny lists all
+    detail: model 'tiny' has no layer 'features.99'; its last ones are avgpool, features.30, features.29; GET /v1/models/tiny lists all
     instance: /v1/explain
     option: layer
     title: The model has no such layer

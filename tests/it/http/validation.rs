@@ -34,6 +34,18 @@ async fn invalid_requests_are_refused_without_a_pass() {
         // More passes than the layer has channels: nothing would be estimated.
         ("/v1/explain?method=scorecam&convention=pytorch-grad-cam&budget=500", 422, ""),
         ("/v1/compare?convention=pytorch-grad-cam&budget=9", 422, ""),
+        // Faults in names come first: what the method cannot do is said of a request that is clear.
+        (
+            "/v1/explain?method=scorecam&convention=pytorch-grad-cam&budget=9&model=none",
+            404,
+            "model",
+        ),
+        (
+            "/v1/explain?method=scorecam&convention=pytorch-grad-cam&budget=9&layer=none",
+            422,
+            "layer",
+        ),
+        ("/v1/explain?target=5&contrast=5&signed=true&method=groupcam", 400, "signed"),
         ("/v1/explain?target=5&contrast=5", 422, "contrast"),
         ("/v1/explain?target=thing%205&contrast=5", 422, "contrast"),
         ("/v1/explain?target=1,5&contrast=thing%205", 422, "contrast"),

@@ -1,6 +1,7 @@
 //! The custom operator `ConvolutionChain`.
 
 use std::collections::HashMap;
+use std::hash::Hash;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use camlens_kernels::{Batch, ChainOutput, ConvLayer, ConvWeights};
@@ -10,7 +11,7 @@ use ort::operator::{
 use ort::value::{DynTensorValueType, TensorElementType, ValueRef};
 
 use super::pass::{OPERATOR, attributes};
-use crate::engine::optimize::operators::Operators;
+use crate::engine::optimize::operators::{ChainKey, Operators};
 use crate::engine::optimize::tensors::{RuntimeThreads, floats, unused_output};
 
 /// The operator. Sessions of one model share its transformed weights and chains.
@@ -42,14 +43,19 @@ impl Operator for ConvChain {
             context.inputs()?.iter().map(|input| input.name().to_owned()).collect();
         // Equal weights with equal ReLUs and poolings make equal chains, whichever outputs are
         // read.
-        let signature = format!("{:?} {relu:?} {pool:?}", inputs.get(1..));
-        let chain = shared(&self.0.store.chains, &signature, || {
+        let key = ChainKey {
+            weights: inputs.iter().skip(1).cloned().collect(),
+            relu: relu.clone(),
+            max_pool: pool.clone(),
+        };
+        let chain = shared(&self.0.store.chains, key, || {
             let mut layers = Vec::with_capacity(bias.len());
             let mut input = 1;
             for ((&has_bias, &relu), &pool) in bias.iter().zip(&relu).zip(&pool) {
                 let bias = (has_bias != 0).then_some(input + 1);
                 let name = inputs.get(input).map_or("", String::as_str);
-                let weights = shared(&self.0.store.weights, name, || load(context, input, bias))?;
+                let weights =
+                    shared(&self.0.store.weights, name.to_owned(), || load(context, input, bias))?;
                 layers.push(ConvLayer { weights, relu: relu != 0, max_pool: pool != 0 });
                 input += 1 + has_bias as usize;
             }
@@ -65,17 +71,17 @@ impl Operator for ConvChain {
 }
 
 /// The value that another session uses under this name, or a new one.
-fn shared<T>(
-    known: &Mutex<HashMap<String, Weak<T>>>,
-    name: &str,
+fn shared<K: Eq + Hash, T>(
+    known: &Mutex<HashMap<K, Weak<T>>>,
+    key: K,
     make: impl FnOnce() -> ort::Result<T>,
 ) -> ort::Result<Arc<T>> {
     let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(value) = known.get(name).and_then(Weak::upgrade) {
+    if let Some(value) = known.get(&key).and_then(Weak::upgrade) {
         return Ok(value);
     }
     let value = Arc::new(make()?);
-    known.insert(name.to_owned(), Arc::downgrade(&value));
+    known.insert(key, Arc::downgrade(&value));
     Ok(value)
 }
 
