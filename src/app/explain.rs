@@ -1,5 +1,6 @@
 //! Explains an image as planned: runs the passes that the methods share, then the methods.
 
+use crate::app::explain_options::ExplainOptions;
 use std::time::Instant;
 
 use image::RgbImage;
@@ -10,7 +11,6 @@ use super::validate::{self, ExplainPlan};
 use crate::engine::{CancellationToken, Model, PassOutput, PassRequest};
 use crate::error::Result;
 use crate::explain::Method;
-use crate::explain::Options;
 use crate::explain::ProgressObserver;
 use crate::explain::multi_layer;
 use crate::explain::normalise::Normalizer;
@@ -25,7 +25,7 @@ use crate::graph::explain_graph::GradientOf;
 pub fn explain(
     model: &Model,
     image: &RgbImage,
-    options: &Options,
+    options: &ExplainOptions,
     cancel: &CancellationToken,
     observer: &dyn ProgressObserver,
 ) -> Result<Vec<Explanation>> {
@@ -41,7 +41,7 @@ pub fn compare(
     model: &Model,
     image: &RgbImage,
     methods: &[Method],
-    options: &Options,
+    options: &ExplainOptions,
     cancel: &CancellationToken,
     observer: &dyn ProgressObserver,
 ) -> Result<Vec<Explanation>> {
@@ -79,7 +79,7 @@ pub fn explain_input(
     model: &Model,
     input: &Array4<f32>,
     methods: &[Method],
-    options: &Options,
+    options: &ExplainOptions,
     cancel: &CancellationToken,
     observer: &dyn ProgressObserver,
 ) -> Result<Vec<Explanation>> {

@@ -1,5 +1,6 @@
 //! One layer's part of a request: from the output of a pass to finished maps.
 
+use crate::app::explain_options::ExplainOptions;
 use ndarray::{Array2, Array4};
 
 use super::predict::{prediction, top};
@@ -8,7 +9,6 @@ use super::validate::{self, ExplainPlan};
 use crate::engine::{CancellationToken, PassOutput, predicted};
 use crate::error::Result;
 use crate::explain::MethodSpec;
-use crate::explain::Options;
 use crate::explain::ProgressObserver;
 use crate::explain::context::{MethodContext, first_image, gradients};
 use crate::explain::normalise::Normalizer;
@@ -28,7 +28,7 @@ pub(super) struct Subject<'a> {
 }
 
 /// How a method's finished map is normalised.
-pub(super) fn normalizer(spec: &MethodSpec, options: &Options) -> Normalizer {
+pub(super) fn normalizer(spec: &MethodSpec, options: &ExplainOptions) -> Normalizer {
     Normalizer {
         normalization: options.normalize.unwrap_or(spec.normalization(options.convention)),
         epsilon: options.convention.epsilon(),
@@ -41,7 +41,7 @@ pub(super) fn normalizer(spec: &MethodSpec, options: &Options) -> Normalizer {
 pub(super) struct LayerJob<'a> {
     pub(super) plan: &'a ExplainPlan<'a>,
     /// The plan's options, with the normalisation of a single layer.
-    pub(super) options: &'a Options,
+    pub(super) options: &'a ExplainOptions,
     pub(super) subject: Subject<'a>,
     pub(super) layer: &'a Layer,
 }

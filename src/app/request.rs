@@ -4,6 +4,7 @@
 //! a name and a text. An option that is unknown, invalid, without effect, or given twice with
 //! different values is an error that names it and says what is accepted. Nothing is ignored.
 
+use crate::app::explain_options::ExplainOptions;
 use bytes::Bytes;
 
 use super::operation::Operation;
@@ -11,7 +12,6 @@ use super::options::{OptionValues, Output, RawValue, Rendering, Size, accepted, 
 use super::validate::combinations;
 use crate::error::Result;
 use crate::explain::Method;
-use crate::explain::Options;
 
 /// A request about one image: the operation, the image file and the options.
 #[derive(Clone, Debug)]
@@ -32,7 +32,7 @@ pub struct RequestOptions {
     /// The methods: several for a comparison, none for a prediction.
     pub methods: Vec<Method>,
     /// What to explain, and how.
-    pub explain: Options,
+    pub explain: ExplainOptions,
     /// The form and appearance of the response.
     pub rendering: Rendering,
 }
@@ -70,7 +70,7 @@ impl RequestOptions {
     /// Slots without a value belong to options that the operation does not accept, or that the
     /// model or the convention decides.
     fn from_values(operation: Operation, values: OptionValues, preferred: Output) -> Self {
-        let defaults = Options::default();
+        let defaults = ExplainOptions::default();
         let method = values.method.unwrap_or(defaults.method);
         let blend = values.blend.unwrap_or_default();
         Self {
@@ -80,7 +80,7 @@ impl RequestOptions {
                 Operation::Predict => Vec::new(),
             },
             model: values.model,
-            explain: Options {
+            explain: ExplainOptions {
                 method,
                 convention: values.convention.unwrap_or(defaults.convention),
                 layer: values.layer,

@@ -32,7 +32,7 @@ pub(super) const CONVENTION: OptionSpec = OptionSpec {
     summary: "Whose formulas to follow where implementations differ",
     description: "Whose formulas to follow where implementations differ: the papers', the Keras \
         article's, pytorch-grad-cam's, openvino-xai's (Recipro-CAM) or torch-cam's (Smooth \
-        Grad-CAM++). A convention that does not define the method is a `400`.",
+        Grad-CAM++). A convention that does not define the method is refused.",
     set: |spec, raw, values| spec.store(spec.choice(raw)?, &mut values.convention),
 };
 
@@ -57,8 +57,7 @@ pub(super) const BUDGET: OptionSpec = OptionSpec {
     summary: "Score-CAM: run at most N masked passes and estimate the other weights",
     description: "Score-CAM only: the largest number of masked passes. The most informative ones \
         are run and the other weights are estimated from them; the response then says how well \
-        its map agrees with the map of all passes. Conventions `paper` and `article`; a `422` \
-        with `pytorch-grad-cam`.",
+        its map agrees with the map of all passes. Conventions `paper` and `article`; refused with `pytorch-grad-cam`.",
     set: |spec, raw, values| spec.store(spec.integer(raw)?, &mut values.budget),
 };
 
@@ -72,7 +71,7 @@ pub(super) const TOLERANCE: OptionSpec = OptionSpec {
         least 1 - tolerance",
     description: "Score-CAM only: stop once the map's correlation with the map of all passes is \
         estimated to be at least 1 − `tolerance` with nine-in-ten confidence. Conventions \
-        `paper` and `article`; a `422` with `pytorch-grad-cam`. Together with `budget`, \
+        `paper` and `article`; refused with `pytorch-grad-cam`. Together with `budget`, \
         whichever ends first.",
     set: |spec, raw, values| spec.store(spec.number(raw)?, &mut values.tolerance),
 };

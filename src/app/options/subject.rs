@@ -56,7 +56,7 @@ pub(super) const LAYER: OptionSpec = OptionSpec {
         each layer's map is normalised as the convention says and upsampled to the model's input \
         size, and their mean is normalised again, as in pytorch-grad-cam. All layers share one \
         forward pass; each has its own masked and tail passes, and before tail passes its own \
-        forward pass. A repeated layer is a `400`.",
+        forward pass. A repeated layer is refused.",
     set: |spec, raw, values| spec.store(spec.text(raw)?, &mut values.layer),
 };
 
@@ -69,7 +69,7 @@ pub(super) const TARGET: OptionSpec = OptionSpec {
     summary: "The class to explain, by index or exact label; up to 10, separated by commas",
     description: "The class to explain, by index or exact label. Default: the predicted class. \
         `POST /v1/explain` accepts up to ten, separated by commas, and returns one map per class \
-        in this order; a repeated class is a `400`. A label may contain commas: the longest \
+        in this order; a repeated class is refused. A label may contain commas: the longest \
         matching label wins.",
     set: |spec, raw, values| spec.store(spec.text(raw)?, &mut values.target),
 };
@@ -82,7 +82,7 @@ pub(super) const CONTRAST: OptionSpec = OptionSpec {
     default: DefaultValue::None,
     summary: "Explain the target rather than this class: the difference of their scores",
     description: "Explain the target rather than this class: the difference of their scores, for \
-        gradients and passes alike. A `422` for a method that is not class-discriminative, and \
+        gradients and passes alike. Refused for a method that is not class-discriminative, and \
         for the target itself.",
     set: |spec, raw, values| spec.store(spec.text(raw)?, &mut values.contrast),
 };
@@ -94,8 +94,7 @@ pub(super) const NEGATE: OptionSpec = OptionSpec {
     metavar: "BOOL",
     default: DefaultValue::Value("false"),
     summary: "Explain the negated score: show the evidence against the class",
-    description: "Explain the negated score: the map shows the evidence against the target. A \
-        `422` where passes are weighted by probabilities, which are never negative.",
+    description: "Explain the negated score: the map shows the evidence against the target. Refused where passes are weighted by probabilities, which are never negative.",
     set: |spec, raw, values| spec.store(spec.boolean(raw)?, &mut values.negate),
 };
 
@@ -110,7 +109,7 @@ pub(super) const SIGNED: OptionSpec = OptionSpec {
         it runs from −1 (evidence against the target) over 0 (neither) to 1 (evidence for it). \
         Accepted for `gradcam`, `hirescam`, `xgradcam` and `ablationcam`, and for `scorecam` \
         where its weights can be negative: conventions `paper` and `article` with `contrast`, \
-        `paper` with `score=logit`. Otherwise a `400`, as with `normalize=minmax`. In a picture, \
+        `paper` with `score=logit`. Otherwise refused, as with `normalize=minmax`. In a picture, \
         0 has the colormap's middle colour; an overlay leaves the image unchanged there.",
     set: |spec, raw, values| spec.store(spec.boolean(raw)?, &mut values.signed),
 };

@@ -1,6 +1,7 @@
 //! Options, as a client gives them.
 
 use super::*;
+use crate::app::explain_options::ExplainOptions;
 use crate::app::options::OPTIONS;
 use crate::error::Kind;
 use crate::explain::METHODS;
@@ -22,7 +23,7 @@ fn refusal(operation: Operation, pairs: &[(&str, &str)]) -> String {
 #[test]
 fn without_options_the_contract_s_defaults_apply() {
     let options = parse(Explain, &[]).unwrap();
-    assert_eq!(options.explain, Options::default());
+    assert_eq!(options.explain, ExplainOptions::default());
     assert_eq!(
         options.rendering,
         Rendering {

@@ -1,20 +1,20 @@
 //! Checks of options against each other. They need neither model nor image, so they run before a
 //! body is read.
 
+use crate::app::explain_options::ExplainOptions;
 use crate::error::{Error, Kind, Result};
 use crate::explain::Choice;
 use crate::explain::Convention;
 use crate::explain::METHODS;
 use crate::explain::Method;
 use crate::explain::MethodSpec;
-use crate::explain::Options;
 
 /// Checks that every method defines the convention and that every option in `given` has an effect
 /// on some method.
 ///
 /// # Errors
 /// [`Kind::Option`], or the errors of [`estimate`].
-pub fn check(given: &[&'static str], methods: &[Method], options: &Options) -> Result<()> {
+pub fn check(given: &[&'static str], methods: &[Method], options: &ExplainOptions) -> Result<()> {
     let convention = options.convention;
     let unknown = |spec: &&MethodSpec| !spec.conventions.contains(&convention);
     if let Some(spec) = methods.iter().map(|method| method.spec()).find(unknown) {
@@ -43,7 +43,7 @@ pub fn check(given: &[&'static str], methods: &[Method], options: &Options) -> R
 ///
 /// # Errors
 /// [`Kind::Impossible`].
-pub fn estimate(spec: &MethodSpec, options: &Options) -> Result<()> {
+pub fn estimate(spec: &MethodSpec, options: &ExplainOptions) -> Result<()> {
     let is_estimated = options.budget.is_some() || options.tolerance.is_some();
     let is_relative = options.convention == Convention::PytorchGradCam;
     if is_estimated && is_relative && spec.parameters.contains(&"budget") {

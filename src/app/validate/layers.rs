@@ -1,14 +1,14 @@
 //! Resolves the `layer` option.
 
 use crate::app::comma_list::split;
+use crate::app::explain_options::ExplainOptions;
 use crate::engine::Model;
 use crate::error::{Error, Kind, Result};
-use crate::explain::Options;
 use crate::explain::multi_layer::MAX_LAYERS;
 use crate::graph::layers::Layer;
 
 /// The layers that a request names, or the model's default; at least one.
-pub(super) fn resolve<'a>(model: &'a Model, options: &Options) -> Result<Vec<&'a Layer>> {
+pub(super) fn resolve<'a>(model: &'a Model, options: &ExplainOptions) -> Result<Vec<&'a Layer>> {
     let Some(list) = &options.layer else { return Ok(vec![model.default_layer()]) };
     let invalid = |detail: String| Err(Error::new(Kind::Option, detail).about("layer"));
     let mut layers: Vec<&Layer> = Vec::new();

@@ -1,13 +1,13 @@
 //! Checks that a method can explain layers of a model with these options.
 
 use super::combinations;
+use crate::app::explain_options::ExplainOptions;
 use crate::engine::Model;
 use crate::error::{Error, Kind, Result};
 use crate::explain::Convention;
 use crate::explain::METHODS;
 use crate::explain::MethodSpec;
 use crate::explain::Normalization;
-use crate::explain::Options;
 use crate::explain::ScoreKind;
 use crate::graph::explain_graph::GradientOf;
 use crate::graph::head::OutputActivation;
@@ -15,7 +15,7 @@ use crate::graph::layers::Layer;
 
 /// The score that a method explains.
 #[must_use]
-pub fn score(spec: &MethodSpec, options: &Options) -> ScoreKind {
+pub fn score(spec: &MethodSpec, options: &ExplainOptions) -> ScoreKind {
     options.score.unwrap_or(spec.score(options.convention))
 }
 
@@ -27,7 +27,7 @@ pub fn check(
     model: &Model,
     layers: &[&Layer],
     spec: &MethodSpec,
-    options: &Options,
+    options: &ExplainOptions,
 ) -> Result<GradientOf> {
     let score = score(spec, options);
     let is_hidden = model.output_activation() == OutputActivation::Unknown;
@@ -81,13 +81,13 @@ fn supported(model: &Model, layer: &Layer, spec: &MethodSpec) -> Result<()> {
 }
 
 /// Whether passes are weighted by values that are never negative.
-fn has_positive_weights(spec: &MethodSpec, options: &Options, score: ScoreKind) -> bool {
+fn has_positive_weights(spec: &MethodSpec, options: &ExplainOptions, score: ScoreKind) -> bool {
     spec.weights_are_scores
         && (score == ScoreKind::Probability || options.convention == Convention::Article)
 }
 
 /// Checks that the method can explain a contrast or a negated score, if the options request one.
-fn class_target(spec: &MethodSpec, options: &Options, score: ScoreKind) -> Result<()> {
+fn class_target(spec: &MethodSpec, options: &ExplainOptions, score: ScoreKind) -> Result<()> {
     let option = match (&options.contrast, options.negate) {
         (Some(_), _) => "contrast",
         (None, true) => "negate",
@@ -115,7 +115,7 @@ fn class_target(spec: &MethodSpec, options: &Options, score: ScoreKind) -> Resul
 }
 
 /// Checks that the method's maps can be signed.
-fn signed(spec: &MethodSpec, options: &Options, score: ScoreKind) -> Result<()> {
+fn signed(spec: &MethodSpec, options: &ExplainOptions, score: ScoreKind) -> Result<()> {
     let refuse = |option: &str, why: String| Err(Error::new(Kind::Option, why).about(option));
     let title = spec.title;
     if options.normalize == Some(Normalization::MinMax) {

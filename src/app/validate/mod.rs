@@ -11,10 +11,10 @@ mod layers;
 pub mod method;
 
 use super::class_list;
+use crate::app::explain_options::ExplainOptions;
 use crate::engine::Model;
 use crate::error::{Error, Kind, Result};
 use crate::explain::Method;
-use crate::explain::Options;
 use crate::graph::explain_graph::GradientOf;
 use crate::graph::layers::Layer;
 
@@ -25,7 +25,7 @@ pub struct ExplainPlan<'a> {
     /// The methods.
     pub methods: &'a [Method],
     /// The other options.
-    pub options: &'a Options,
+    pub options: &'a ExplainOptions,
     /// The layers; at least one.
     pub layers: Vec<&'a Layer>,
     /// The classes; empty for the predicted class.
@@ -43,7 +43,7 @@ pub struct ExplainPlan<'a> {
 pub fn explanation<'a>(
     model: &'a Model,
     methods: &'a [Method],
-    options: &'a Options,
+    options: &'a ExplainOptions,
 ) -> Result<ExplainPlan<'a>> {
     let targets = targets(model, options)?;
     let layers = layers::resolve(model, options)?;
@@ -60,7 +60,7 @@ pub fn explanation<'a>(
 ///
 /// # Errors
 /// Those of [`class_list::targets`].
-pub fn targets(model: &Model, options: &Options) -> Result<Vec<usize>> {
+pub fn targets(model: &Model, options: &ExplainOptions) -> Result<Vec<usize>> {
     let resolve = |list: &String| class_list::targets(model.labels(), model.classes(), list);
     options.target.as_ref().map_or_else(|| Ok(Vec::new()), resolve)
 }

@@ -1,9 +1,10 @@
 //! The cache of passes: no pass of the same image runs twice, and no result changes by it.
 
+use camlens::app::ExplainOptions;
 use std::cell::Cell;
 
 use camlens::engine::{CancellationToken, MaskedPasses, Model, Settings};
-use camlens::explain::{Convention, Method, Options, Passes};
+use camlens::explain::{Convention, Method, Passes};
 use ndarray::{Array4, ArrayViewMut2};
 
 use crate::support::{dialect, dialect_with, explain, max_abs, modular_pattern, settings};
@@ -19,13 +20,17 @@ fn input(seed: usize) -> Array4<f32> {
     modular_pattern([64, 64], seed)
 }
 
-fn options(method: Method, target: Option<usize>) -> Options {
-    Options { method, target: target.map(|class| class.to_string()), ..Options::default() }
+fn options(method: Method, target: Option<usize>) -> ExplainOptions {
+    ExplainOptions {
+        method,
+        target: target.map(|class| class.to_string()),
+        ..ExplainOptions::default()
+    }
 }
 
 /// The numbers of forward and masked passes that an explanation runs. Its map must be the one of a
 /// model whose cache is empty.
-fn passes(model: &Model, options: &Options) -> (usize, usize) {
+fn passes(model: &Model, options: &ExplainOptions) -> (usize, usize) {
     let found = explain(model, &input(0), options);
     let expected = explain(&dialect("tinyvgg-torchscript", [64, 64]), &input(0), options);
     let difference = max_abs(&(&found.map - &expected.map));
@@ -44,7 +49,7 @@ fn score_cam_of_another_class_runs_no_pass() {
     for target in [None, Some(0), Some(7)] {
         assert_eq!(passes(&model, &options(Method::ScoreCam, target)), (0, 0));
     }
-    let some = Options { max_channels: Some(4), ..options(Method::ScoreCam, None) };
+    let some = ExplainOptions { max_channels: Some(4), ..options(Method::ScoreCam, None) };
     assert_eq!(passes(&model, &some), (0, 0));
     let again = explain(&model, &input(0), &options(Method::ScoreCam, None));
     assert_eq!(again.map, explain(&model, &input(0), &options(Method::ScoreCam, None)).map);
@@ -52,8 +57,10 @@ fn score_cam_of_another_class_runs_no_pass() {
 
 #[test]
 fn layers_share_cached_passes_whether_alone_or_together() {
-    let with =
-        |layer: &str| Options { layer: Some(layer.into()), ..options(Method::GradCam, Some(3)) };
+    let with = |layer: &str| ExplainOptions {
+        layer: Some(layer.into()),
+        ..options(Method::GradCam, Some(3))
+    };
     let together = model(AMPLE_BYTES);
     assert_eq!(passes(&together, &with("features.22,features.29")), (1, 0));
     for layer in ["features.22", "features.29", "features.29,features.22"] {
@@ -70,7 +77,7 @@ fn layers_share_cached_passes_whether_alone_or_together() {
 #[test]
 fn conventions_share_the_passes_that_they_have_in_common() {
     let model = model(AMPLE_BYTES);
-    let with = |convention| Options { convention, ..options(Method::ScoreCam, Some(3)) };
+    let with = |convention| ExplainOptions { convention, ..options(Method::ScoreCam, Some(3)) };
     let (_, paper) = passes(&model, &with(Convention::Paper));
     let (forward, article) = passes(&model, &with(Convention::Article));
     assert!(forward == 0 && article < paper, "{article} of {paper}");
@@ -89,7 +96,8 @@ fn methods_share_the_forward_pass_of_the_image() {
     assert_eq!(passes(&model, &options(Method::GradCam, Some(other))), (1, 0));
     assert_eq!(passes(&model, &options(Method::GradCam, Some(other))), (0, 0));
     // The article differentiates the probability, which needs a pass of its own.
-    let article = Options { convention: Convention::Article, ..options(Method::GradCam, None) };
+    let article =
+        ExplainOptions { convention: Convention::Article, ..options(Method::GradCam, None) };
     assert_eq!(passes(&model, &article), (1, 0));
     assert_eq!(passes(&model, &options(Method::ScoreCam, None)).0, 0);
     assert!(model.forward(input(0), &CancellationToken::default()).unwrap().from_cache);
@@ -99,8 +107,10 @@ fn methods_share_the_forward_pass_of_the_image() {
 #[test]
 fn the_gradients_of_several_classes_are_cached_one_by_one() {
     let model = model(AMPLE_BYTES);
-    let with =
-        |target: &str| Options { target: Some(target.into()), ..options(Method::LayerCam, None) };
+    let with = |target: &str| ExplainOptions {
+        target: Some(target.into()),
+        ..options(Method::LayerCam, None)
+    };
     assert_eq!(passes(&model, &with("3,5,8")), (1, 0));
     for cached in ["5", "8,3", "5,3,8"] {
         assert_eq!(passes(&model, &with(cached)), (0, 0), "{cached}");
@@ -116,7 +126,7 @@ fn another_image_or_layer_shares_nothing() {
     assert!(other.passes.forward == 1 && other.passes.masked > 0 && other.map != first.map);
     let earlier = model.layers()[0].name.clone();
     assert_eq!(
-        passes(&model, &Options { layer: Some(earlier), ..options(Method::GradCam, None) }),
+        passes(&model, &ExplainOptions { layer: Some(earlier), ..options(Method::GradCam, None) }),
         (1, 0)
     );
 }

@@ -1,12 +1,13 @@
 //! Long work stops when it is cancelled or late, and lets shorter work through.
 
+use camlens::app::ExplainOptions;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use camlens::app::explain_input;
 use camlens::engine::{CancellationToken, Model, Reason};
 use camlens::error::{Kind, Result};
-use camlens::explain::{Explanation, Method, Options, ProgressObserver};
+use camlens::explain::{Explanation, Method, ProgressObserver};
 use ndarray::Array4;
 
 use crate::support::{fetched, modular_pattern};
@@ -19,7 +20,7 @@ fn score_cam(
     cancel: &CancellationToken,
     progress: &dyn ProgressObserver,
 ) -> Result<Vec<Explanation>> {
-    let options = Options { method: Method::ScoreCam, ..Options::default() };
+    let options = ExplainOptions { method: Method::ScoreCam, ..ExplainOptions::default() };
     let input = modular_pattern(SIZE, 0);
     explain_input(model, &input, &[Method::ScoreCam], &options, cancel, progress)
 }

@@ -1,8 +1,9 @@
 //! camlens's own kernels compared with ONNX Runtime's, through the engine: the same model with and
 //! without them.
 
+use camlens::app::ExplainOptions;
 use camlens::engine::{Model, Settings};
-use camlens::explain::{Explanation, Method, Normalization, Options};
+use camlens::explain::{Explanation, Method, Normalization};
 use image::RgbImage;
 use onnx_gradient::proto::{
     AttributeProto, Dimension, DimensionValue, GraphProto, ModelProto, NodeProto,
@@ -24,13 +25,13 @@ fn with_kernels(fast_kernels: bool) -> Settings {
 fn assert_same_maps(fast: &Model, plain: &Model, layer: &str, image: &RgbImage) {
     for method in Method::ARTICLE {
         let map = |model: &Model, class: Option<usize>| -> Explanation {
-            let options = Options {
+            let options = ExplainOptions {
                 method,
                 layer: Some(layer.into()),
                 target: class.map(|class| class.to_string()),
                 max_channels: (method == Method::ScoreCam).then_some(5),
                 normalize: Some(Normalization::Max),
-                ..Options::default()
+                ..ExplainOptions::default()
             };
             explain_photo(model, image, &options).unwrap()
         };
@@ -62,12 +63,12 @@ fn masked_passes_give_the_same_map_whether_zeros_are_skipped_or_not() {
     for (name, layer) in
         [("chelsea", "block5_conv3"), ("chelsea", "block3_conv3"), ("phantom", "block4_conv3")]
     {
-        let options = Options {
+        let options = ExplainOptions {
             method: Method::ScoreCam,
             layer: Some(layer.into()),
             max_channels: Some(8),
             normalize: Some(Normalization::Max),
-            ..Options::default()
+            ..ExplainOptions::default()
         };
         let map = |model| explain_photo(model, &photo(name), &options).unwrap().map;
         let (found, expected) = (map(&skipping), map(&complete));

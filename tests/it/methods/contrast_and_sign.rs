@@ -1,9 +1,10 @@
 //! Contrast with another class, negation, and signed maps. The arrays were made by
 //! `tools golden.methods_torch`.
 
+use camlens::app::ExplainOptions;
 use camlens::engine::PassRequest;
 use camlens::error::Kind;
-use camlens::explain::{Convention, Method, Normalization, Options};
+use camlens::explain::{Convention, Method, Normalization};
 use camlens::graph::explain_graph::GradientOf;
 use ndarray::{Array2, Array4};
 
@@ -23,16 +24,16 @@ fn contrast_subtracts_scores_and_negation_flips_their_sign() {
         for (layer, ours) in tiny.layers {
             let raw: Array2<f32> = golden.get(&format!("hirescam|{layer}|raw"));
             let of_other: Array2<f32> = golden.get(&format!("hirescam_other|{layer}|raw"));
-            let options = |contrast: Option<String>, negate| Options {
+            let options = |contrast: Option<String>, negate| ExplainOptions {
                 method: Method::HiResCam,
                 layer: Some((*ours).to_owned()),
                 target: target.clone(),
                 contrast,
                 negate,
                 normalize: Some(Normalization::None),
-                ..Options::default()
+                ..ExplainOptions::default()
             };
-            let compare = |options: &Options, expected: Array2<f32>| {
+            let compare = |options: &ExplainOptions, expected: Array2<f32>| {
                 let found = explain(&model, &input, options);
                 let expected = expected.mapv(|value| value.max(0.0));
                 if expected.iter().all(|&value| value == 0.0) {
@@ -62,14 +63,14 @@ fn a_signed_map_is_the_sum_before_the_relu() {
         for (layer, ours) in tiny.layers {
             for method in [Method::HiResCam, Method::XGradCam] {
                 let raw: Array2<f32> = golden.get(&format!("{method}|{layer}|raw"));
-                let options = |normalize| Options {
+                let options = |normalize| ExplainOptions {
                     method,
                     convention: Convention::PytorchGradCam,
                     layer: Some((*ours).to_owned()),
                     target: target.clone(),
                     signed: true,
                     normalize,
-                    ..Options::default()
+                    ..ExplainOptions::default()
                 };
                 let context = format!("{}, {layer}, {method}", tiny.onnx);
                 let found = explain(&model, &input, &options(Some(Normalization::None)));
@@ -92,8 +93,13 @@ fn contrast_and_negation_are_refused_where_a_method_cannot_explain_them() {
     let (model, input, _) = TINY_MIX.load();
     let ask = |method, contrast: Option<&str>, negate| {
         let contrast = contrast.map(str::to_owned);
-        let options =
-            Options { method, target: Some("1".into()), contrast, negate, ..Options::default() };
+        let options = ExplainOptions {
+            method,
+            target: Some("1".into()),
+            contrast,
+            negate,
+            ..ExplainOptions::default()
+        };
         try_explain(&model, &input, &options)
             .map(|explanation| explanation.empty)
             .map_err(|error| (error.kind(), error.option().map(str::to_owned)))

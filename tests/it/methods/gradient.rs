@@ -1,9 +1,10 @@
 //! The gradient methods other than Grad-CAM and Grad-CAM++, and Eigen-CAM, compared with
 //! pytorch-grad-cam. The arrays were made by `tools golden.methods_torch`.
 
+use camlens::app::ExplainOptions;
 use camlens::app::explain_input;
 use camlens::engine::CancellationToken;
-use camlens::explain::{Convention, Method, Normalization, Options};
+use camlens::explain::{Convention, Method, Normalization};
 use ndarray::{Array2, ArrayD};
 
 use super::{TINY, TOLERANCE, targets};
@@ -25,19 +26,19 @@ fn gradient_methods_agree_with_pytorch_grad_cam() {
         for (suffix, target) in targets(&mut golden) {
             for (layer, ours) in tiny.layers {
                 for method in GRADIENT_METHODS {
-                    let options = Options {
+                    let options = ExplainOptions {
                         method,
                         convention: Convention::PytorchGradCam,
                         layer: Some((*ours).to_owned()),
                         target: target.clone(),
-                        ..Options::default()
+                        ..ExplainOptions::default()
                     };
                     let key = format!("{method}{suffix}|{layer}");
                     let found = explain(&model, &input, &options).map;
                     let scaled = difference(&found, &golden.get(&format!("{key}|pgc")));
                     assert!(scaled <= TOLERANCE, "{}, {key} differs by {scaled}", tiny.onnx);
                     // The positive part agrees before normalisation, too.
-                    let raw = Options { normalize: Some(Normalization::None), ..options };
+                    let raw = ExplainOptions { normalize: Some(Normalization::None), ..options };
                     let found = explain(&model, &input, &raw).map;
                     let expected: Array2<f32> = golden.get(&format!("{key}|raw"));
                     let raw = relative_difference(&found, &expected.mapv(|value| value.max(0.0)));
@@ -58,11 +59,11 @@ fn paper_conventions_differ_from_the_library_only_as_documented() {
     for tiny in TINY {
         let (model, input, mut golden) = tiny.load();
         for (layer, ours) in tiny.layers {
-            let options = |method| Options {
+            let options = |method| ExplainOptions {
                 method,
                 layer: Some((*ours).to_owned()),
                 target: None,
-                ..Options::default()
+                ..ExplainOptions::default()
             };
             // The sums are equal, but the library adds 1e-7 to XGrad-CAM's denominators.
             for method in papers {
@@ -87,7 +88,8 @@ fn gradient_methods_agree_with_pytorch_grad_cam_on_trained_weights() {
     let mut golden = Golden::open("methods/vgg16-mri.npz");
     let model = fetched("vgg16-mri");
     let input = golden.vgg16_mri_input();
-    let options = Options { convention: Convention::PytorchGradCam, ..Options::default() };
+    let options =
+        ExplainOptions { convention: Convention::PytorchGradCam, ..ExplainOptions::default() };
     let cancel = CancellationToken::default();
     let maps = explain_input(&model, &input, &GRADIENT_METHODS, &options, &cancel, &|_, _| {})
         .expect("maps");

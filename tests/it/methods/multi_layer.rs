@@ -1,6 +1,7 @@
 //! Maps of several layers as one. The arrays were made by `tools golden.fusion_torch`.
 
-use camlens::explain::{Convention, Method, Options};
+use camlens::app::ExplainOptions;
+use camlens::explain::{Convention, Method};
 
 use super::{TINY, TOLERANCE};
 use crate::support::{Golden, difference, explain};
@@ -13,12 +14,12 @@ fn a_map_of_several_layers_agrees_with_pytorch_grad_cam() {
         // The order of the names does not matter.
         let names: Vec<&str> = tiny.layers.iter().rev().map(|(_, ours)| *ours).collect();
         for method in [Method::GradCam, Method::LayerCam, Method::ScoreCam] {
-            let options = Options {
+            let options = ExplainOptions {
                 method,
                 convention: Convention::PytorchGradCam,
                 layer: Some(names.join(",")),
                 target: golden.class("target"),
-                ..Options::default()
+                ..ExplainOptions::default()
             };
             let found = explain(&model, &input, &options);
             assert_eq!(found.passes.forward, 1);

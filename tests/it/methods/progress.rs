@@ -1,10 +1,11 @@
 //! Unfinished maps of Score-CAM, as a client that streams progress gets them.
 
+use camlens::app::ExplainOptions;
 use std::sync::Mutex;
 
 use camlens::app::explain_input;
 use camlens::engine::CancellationToken;
-use camlens::explain::{Explanation, Method, Normalization, Options, ProgressObserver};
+use camlens::explain::{Explanation, Method, Normalization, ProgressObserver};
 
 use crate::support::{dialect, modular_pattern};
 
@@ -31,10 +32,10 @@ impl ProgressObserver for Collector {
 #[test]
 fn an_unfinished_map_grows_with_every_batch() {
     let model = dialect("tinyvgg-torchscript", [64, 64]);
-    let options = Options {
+    let options = ExplainOptions {
         method: Method::ScoreCam,
         normalize: Some(Normalization::None),
-        ..Options::default()
+        ..ExplainOptions::default()
     };
     let collector = Collector::default();
     let input = modular_pattern([64, 64], 0);

@@ -1,7 +1,8 @@
 //! The methods that draw random numbers: SmoothGrad-CAM++, Group-CAM and random weights. The arrays
 //! were made by `tools golden.samples_torch`.
 
-use camlens::explain::{Convention, Method, Normalization, Options};
+use camlens::app::ExplainOptions;
+use camlens::explain::{Convention, Method, Normalization};
 use ndarray::{Array1, Array2};
 
 use super::{TINY, TINY_MIX, TOLERANCE, targets};
@@ -11,7 +12,12 @@ use crate::support::{difference, explain, relative_difference};
 fn random_weights_depend_only_on_the_seed() {
     let (model, input, _) = TINY_MIX.load();
     let map = |seed| -> Array2<f32> {
-        explain(&model, &input, &Options { method: Method::Random, seed, ..Options::default() }).map
+        explain(
+            &model,
+            &input,
+            &ExplainOptions { method: Method::Random, seed, ..ExplainOptions::default() },
+        )
+        .map
     };
     assert_eq!(map(1), map(1));
     assert_ne!(map(1), map(2));
@@ -36,7 +42,7 @@ fn smooth_grad_cam_plus_plus_agrees_with_torch_cam_given_the_same_noise() {
                     {
                         continue;
                     }
-                    let options = Options {
+                    let options = ExplainOptions {
                         method: Method::SmoothGradCamPlusPlus,
                         convention,
                         layer: Some((*ours).to_owned()),
@@ -44,7 +50,7 @@ fn smooth_grad_cam_plus_plus_agrees_with_torch_cam_given_the_same_noise() {
                         seed: seed[0] as u64,
                         samples: Some(samples[0] as usize),
                         noise: Some(noise[0]),
-                        ..Options::default()
+                        ..ExplainOptions::default()
                     };
                     let found = explain(&model, &input, &options);
                     let key = format!("smoothgradcam++{suffix}|{layer}|{convention}");
@@ -64,15 +70,18 @@ fn smooth_grad_cam_plus_plus_agrees_with_torch_cam_given_the_same_noise() {
 fn without_noise_smooth_grad_cam_plus_plus_is_grad_cam_plus_plus() {
     let (model, input, _) = TINY_MIX.load();
     let layer = Some("/act/Mul_output_0".to_owned());
-    let plain =
-        Options { method: Method::GradCamPlusPlus, layer: layer.clone(), ..Options::default() };
-    let smooth = |seed, noise| Options {
+    let plain = ExplainOptions {
+        method: Method::GradCamPlusPlus,
+        layer: layer.clone(),
+        ..ExplainOptions::default()
+    };
+    let smooth = |seed, noise| ExplainOptions {
         method: Method::SmoothGradCamPlusPlus,
         layer: layer.clone(),
         samples: Some(3),
         noise: Some(noise),
         seed,
-        ..Options::default()
+        ..ExplainOptions::default()
     };
     let expected = explain(&model, &input, &plain).map;
     let off = difference(&explain(&model, &input, &smooth(0, 0.0)).map, &expected);
@@ -91,12 +100,12 @@ fn group_cam_agrees_with_its_authors_code() {
         let mut golden = tiny.samples();
         for (suffix, target) in targets(&mut inputs) {
             for (layer, ours) in tiny.layers {
-                let options = Options {
+                let options = ExplainOptions {
                     method: Method::GroupCam,
                     layer: Some((*ours).to_owned()),
                     target: target.clone(),
                     normalize: Some(Normalization::None),
-                    ..Options::default()
+                    ..ExplainOptions::default()
                 };
                 let found = explain(&model, &input, &options);
                 let expected: Array2<f32> = golden.get(&format!("groupcam{suffix}|{layer}|sum"));

@@ -1,9 +1,10 @@
 //! The methods that run only the part of the model after the layer: AblationCAM and Recipro-CAM.
 //! The arrays were made by `tools golden.tails_torch`.
 
+use camlens::app::ExplainOptions;
 use camlens::engine::Model;
 use camlens::error::Kind;
-use camlens::explain::{Convention, Method, Options};
+use camlens::explain::{Convention, Method};
 use camlens::model::onnx_file::OnnxFile;
 use onnx_gradient::proto::{AttributeProto, NodeProto};
 
@@ -29,12 +30,12 @@ fn tail_methods_agree_with_their_sources() {
                     {
                         continue;
                     }
-                    let options = Options {
+                    let options = ExplainOptions {
                         method,
                         convention,
                         layer: Some((*ours).to_owned()),
                         target: target.clone(),
-                        ..Options::default()
+                        ..ExplainOptions::default()
                     };
                     let found = explain(&model, &input, &options);
                     let key = format!("{method}{suffix}|{layer}|{source}");
@@ -56,7 +57,8 @@ fn methods_without_a_gradient_work_where_the_gradient_is_unsupported() {
     let (_, input, _) = TINY_VGG.load();
     let model = without_gradient();
     for method in [Method::GradCam, Method::LayerCam] {
-        let refused = try_explain(&model, &input, &Options { method, ..Options::default() });
+        let refused =
+            try_explain(&model, &input, &ExplainOptions { method, ..ExplainOptions::default() });
         assert_eq!(refused.unwrap_err().kind(), Kind::Impossible);
     }
     for method in [
@@ -66,7 +68,11 @@ fn methods_without_a_gradient_work_where_the_gradient_is_unsupported() {
         Method::Random,
         Method::ScoreCam,
     ] {
-        let options = Options { method, layer: Some("features.29".into()), ..Options::default() };
+        let options = ExplainOptions {
+            method,
+            layer: Some("features.29".into()),
+            ..ExplainOptions::default()
+        };
         assert!(!explain(&model, &input, &options).empty, "{method}");
     }
 }

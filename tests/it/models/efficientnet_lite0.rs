@@ -1,10 +1,11 @@
 //! The trained EfficientNet-Lite0, built at set-up from its checkpoint without torch, compared with
 //! torch's own results. The arrays were made by `tools golden.efficientnet_lite0`.
 
+use camlens::app::ExplainOptions;
 use std::sync::LazyLock;
 
 use camlens::engine::{Model, PassRequest};
-use camlens::explain::{Convention, Method, Options};
+use camlens::explain::{Convention, Method};
 use ndarray::{Array1, Array4};
 
 use super::TOLERANCE;
@@ -55,8 +56,12 @@ fn maps_agree_with_torch_and_pytorch_grad_cam() {
         (Method::GradCamPlusPlus, Convention::PytorchGradCam, "conv_head", "pgc|gradcam++|layer"),
     ];
     for (method, convention, layer, key) in cases {
-        let options =
-            Options { method, convention, layer: Some(layer.into()), ..Options::default() };
+        let options = ExplainOptions {
+            method,
+            convention,
+            layer: Some(layer.into()),
+            ..ExplainOptions::default()
+        };
         let found = try_explain(&MODEL, &input, &options)
             .unwrap_or_else(|error| panic!("{key}: {error:?}"));
         let difference = difference(&found.map, &golden.get(key));
@@ -67,7 +72,7 @@ fn maps_agree_with_torch_and_pytorch_grad_cam() {
 #[test]
 fn the_cat_is_classified_as_a_cat() {
     let (mut golden, input) = golden();
-    let options = Options { method: Method::GradCam, ..Options::default() };
+    let options = ExplainOptions { method: Method::GradCam, ..ExplainOptions::default() };
     let found = explain(&MODEL, &input, &options);
     let target: Array1<i64> = golden.get("target");
     assert_eq!(found.target.index as i64, target[0]);

@@ -1,7 +1,8 @@
 //! Vision transformers: which axes of a token tensor are positions of the image, and which layers
 //! have a gradient for every position. The files were made by `tools conformance.tiny`.
 
-use camlens::explain::{Convention, Method, Options};
+use camlens::app::ExplainOptions;
+use camlens::explain::{Convention, Method};
 use camlens::graph::layers::Layout;
 use ndarray::{Array3, Array4, Axis};
 
@@ -20,10 +21,10 @@ fn grad_cam_at_the_default_layer_is_pytorch_grad_cam_s_with_a_reshape_transform(
             let x: Array4<f32> = golden.get("x");
             let key = format!("gradcam|{}", model.default_layer().tensor.replace('/', "|"));
             let expected: Array3<f32> = golden.get(&key);
-            let options = Options {
+            let options = ExplainOptions {
                 method: Method::GradCam,
                 convention: Convention::PytorchGradCam,
-                ..Options::default()
+                ..ExplainOptions::default()
             };
             for (image, expected) in x.axis_chunks_iter(Axis(0), 1).zip(expected.outer_iter()) {
                 let found = explain(&model, &image.to_owned(), &options);

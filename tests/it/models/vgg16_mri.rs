@@ -3,10 +3,11 @@
 //! `pytorch-grad-cam`. The arrays were made by `tools golden.vgg16_mri_torch` and
 //! `vgg16_mri_article.py`.
 
+use camlens::app::ExplainOptions;
 use std::sync::LazyLock;
 
 use camlens::engine::Model;
-use camlens::explain::{Convention, Explanation, Method, Options};
+use camlens::explain::{Convention, Explanation, Method};
 use ndarray::Array1;
 
 use super::TOLERANCE;
@@ -14,15 +15,15 @@ use crate::support::{self, Golden, difference, fetched};
 
 static MODEL: LazyLock<Model> = LazyLock::new(|| fetched("vgg16-mri"));
 
-fn explain(golden: &mut Golden, options: &Options) -> Explanation {
+fn explain(golden: &mut Golden, options: &ExplainOptions) -> Explanation {
     support::explain(&MODEL, &golden.vgg16_mri_input(), options)
 }
 
-fn options(method: Method, convention: Convention) -> Options {
-    Options { method, convention, ..Options::default() }
+fn options(method: Method, convention: Convention) -> ExplainOptions {
+    ExplainOptions { method, convention, ..ExplainOptions::default() }
 }
 
-fn agrees(golden: &mut Golden, options: &Options, key: &str) {
+fn agrees(golden: &mut Golden, options: &ExplainOptions, key: &str) {
     let found = explain(golden, options);
     let difference = difference(&found.map, &golden.get(key));
     assert!(difference <= TOLERANCE, "{key} differs by {difference}");
@@ -38,7 +39,7 @@ fn grad_cam_agrees_with_autograd_at_every_layer() {
             if !golden.names().contains(&key) {
                 continue;
             }
-            let options = Options {
+            let options = ExplainOptions {
                 layer: Some(layer.name.clone()),
                 ..options(Method::GradCam, Convention::Paper)
             };
@@ -56,12 +57,12 @@ fn the_paper_s_grad_cam_plus_plus_agrees_with_autograd() {
         let mut golden = Golden::open(&format!("vgg16-mri/torch_{image}.npz"));
         let paper = options(Method::GradCamPlusPlus, Convention::Paper);
         agrees(&mut golden, &paper, "gradcam++|block5_conv3");
-        let earlier = Options { layer: Some("block3_conv3".into()), ..paper.clone() };
+        let earlier = ExplainOptions { layer: Some("block3_conv3".into()), ..paper.clone() };
         agrees(&mut golden, &earlier, "gradcam++|block3_conv3");
         let target = golden.class("other");
-        let other = Options { target: target.clone(), ..paper };
+        let other = ExplainOptions { target: target.clone(), ..paper };
         agrees(&mut golden, &other, "gradcam++_other|block5_conv3");
-        let grad_cam = Options { target, ..options(Method::GradCam, Convention::Paper) };
+        let grad_cam = ExplainOptions { target, ..options(Method::GradCam, Convention::Paper) };
         agrees(&mut golden, &grad_cam, "gradcam_other|block5_conv3");
     }
 }
@@ -79,7 +80,7 @@ fn the_article_s_grad_cam_agrees_with_its_code() {
         let target = golden.class("other");
         let article = options(Method::GradCam, Convention::Article);
         agrees(&mut golden, &article, "gradcam|block5_conv3");
-        agrees(&mut golden, &Options { target, ..article }, "gradcam_other|block5_conv3");
+        agrees(&mut golden, &ExplainOptions { target, ..article }, "gradcam_other|block5_conv3");
     }
 }
 
@@ -91,14 +92,14 @@ fn the_article_s_grad_cam_plus_plus_agrees_with_its_code() {
     let target = golden.class("other");
     let article = options(Method::GradCamPlusPlus, Convention::Article);
     agrees(&mut golden, &article, "gradcam++|block5_conv3");
-    agrees(&mut golden, &Options { target, ..article }, "gradcam++_other|block5_conv3");
+    agrees(&mut golden, &ExplainOptions { target, ..article }, "gradcam++_other|block5_conv3");
 }
 
 #[test]
 fn the_article_s_score_cam_agrees_with_its_code() {
     let mut golden = Golden::open("vgg16-mri/article_chelsea.npz");
     let article = options(Method::ScoreCam, Convention::Article);
-    let limited = Options { max_channels: Some(64), ..article.clone() };
+    let limited = ExplainOptions { max_channels: Some(64), ..article.clone() };
     agrees(&mut golden, &limited, "scorecam_max64|block5_conv3");
     agrees(&mut golden, &article, "scorecam|block5_conv3");
 }
@@ -129,7 +130,7 @@ fn pytorch_grad_cam_s_score_cam_agrees_with_the_library() {
 #[test]
 fn predictions_agree_with_torch() {
     let mut golden = Golden::open("vgg16-mri/torch_chelsea.npz");
-    let options = Options { top_k: 4, ..options(Method::GradCam, Convention::Paper) };
+    let options = ExplainOptions { top_k: 4, ..options(Method::GradCam, Convention::Paper) };
     let found = explain(&mut golden, &options);
     let (logits, probabilities): (Array1<f32>, Array1<f32>) =
         (golden.get("logits"), golden.get("probabilities"));

@@ -1,15 +1,16 @@
 //! Explanations by one method, without cancellation or progress.
 
 use camlens::app;
+use camlens::app::ExplainOptions;
 use camlens::app::explain_input;
 use camlens::engine::{CancellationToken, Model};
 use camlens::error::Result;
-use camlens::explain::{Explanation, Options};
+use camlens::explain::Explanation;
 use image::RgbImage;
 use ndarray::Array4;
 
 /// The explanation of a preprocessed image `[1, …]` by `options.method`.
-pub(crate) fn explain(model: &Model, input: &Array4<f32>, options: &Options) -> Explanation {
+pub(crate) fn explain(model: &Model, input: &Array4<f32>, options: &ExplainOptions) -> Explanation {
     try_explain(model, input, options).unwrap_or_else(|error| panic!("{options:?}: {error}"))
 }
 
@@ -17,7 +18,7 @@ pub(crate) fn explain(model: &Model, input: &Array4<f32>, options: &Options) -> 
 pub(crate) fn try_explain(
     model: &Model,
     input: &Array4<f32>,
-    options: &Options,
+    options: &ExplainOptions,
 ) -> Result<Explanation> {
     let methods = [options.method];
     explain_input(model, input, &methods, options, &CancellationToken::default(), &|_, _| {})
@@ -28,7 +29,7 @@ pub(crate) fn try_explain(
 pub(crate) fn explain_photo(
     model: &Model,
     image: &RgbImage,
-    options: &Options,
+    options: &ExplainOptions,
 ) -> Result<Explanation> {
     app::explain(model, image, options, &CancellationToken::default(), &|_, _| {})
         .map(|mut maps| maps.remove(0))

@@ -1,11 +1,10 @@
 //! One explanation request with all values typed, names of classes and layers still unresolved.
 
-use super::method::Method;
-use super::parameters::{Convention, MethodParameters, Normalization, ScoreKind};
+use crate::explain::{Convention, Method, MethodParameters, Normalization, ScoreKind};
 
 /// What to explain, and how. `None` means the default of the convention or the model.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Options {
+pub struct ExplainOptions {
     /// How the map is computed.
     pub method: Method,
     /// Whose arithmetic is followed.
@@ -40,7 +39,7 @@ pub struct Options {
     pub top_k: usize,
 }
 
-impl Options {
+impl ExplainOptions {
     /// The part that methods read.
     #[must_use]
     pub const fn parameters(&self) -> MethodParameters {
@@ -49,7 +48,7 @@ impl Options {
     }
 }
 
-impl Default for Options {
+impl Default for ExplainOptions {
     fn default() -> Self {
         Self {
             method: Method::GradCamPlusPlus,
