@@ -19,6 +19,7 @@ use super::validate;
 use crate::engine::{CancellationToken, Model};
 use crate::error::{Error, Result};
 use crate::explain::Method;
+use crate::explain::result::ms_since;
 use crate::explain::{Explanation, ProgressObserver};
 use crate::picture::decode::{Limits, decode};
 use crate::picture::encode::{png, png_gray};
@@ -180,8 +181,4 @@ impl Execution<'_> {
             render: Some(ms_since(rendering_since)),
         }
     }
-}
-
-fn ms_since(started: Instant) -> f64 {
-    started.elapsed().as_secs_f64() * 1e3
 }

@@ -57,7 +57,8 @@ pub(super) const BUDGET: OptionSpec = OptionSpec {
     summary: "Score-CAM: run at most N masked passes and estimate the other weights",
     description: "Score-CAM only: the largest number of masked passes. The most informative ones \
         are run and the other weights are estimated from them; the response then says how well \
-        its map agrees with the map of all passes. Conventions `paper` and `article`; refused with `pytorch-grad-cam`.",
+        its map agrees with the map of all passes. Conventions `paper` and `article`; refused \
+        with `pytorch-grad-cam`.",
     set: |spec, raw, values| spec.store(spec.integer(raw)?, &mut values.budget),
 };
 

@@ -94,7 +94,8 @@ pub(super) const NEGATE: OptionSpec = OptionSpec {
     metavar: "BOOL",
     default: DefaultValue::Value("false"),
     summary: "Explain the negated score: show the evidence against the class",
-    description: "Explain the negated score: the map shows the evidence against the target. Refused where passes are weighted by probabilities, which are never negative.",
+    description: "Explain the negated score: the map shows the evidence against the target. Refused \
+        where passes are weighted by probabilities, which are never negative.",
     set: |spec, raw, values| spec.store(spec.boolean(raw)?, &mut values.negate),
 };
 

@@ -10,12 +10,12 @@ use super::mask::MaskGenerator;
 use super::plan::Plan;
 use super::weights::pass_scores;
 use crate::engine::PassScores;
-use crate::error::{Error, Kind, Result};
+use crate::error::Result;
 use crate::explain::context::MethodContext;
 use crate::explain::mask_set::MaskSet;
 use crate::explain::math::channels::weighted_sum;
 use crate::explain::math::gaussian_process::{Estimator, Prediction};
-use crate::explain::parameters::{Convention, MethodParameters};
+use crate::explain::parameters::MethodParameters;
 use crate::explain::result::{Passes, TargetMap};
 use crate::explain::target::ClassTarget;
 
@@ -36,12 +36,6 @@ pub(super) fn maps(
     passes: &mut Passes,
 ) -> Result<Vec<TargetMap>> {
     let (activation, parameters) = (context.activation, &context.parameters);
-    if parameters.convention == Convention::PytorchGradCam {
-        let detail = "pytorch-grad-cam weights all channels relative to each other, so single \
-                      weights can't be estimated; budget and tolerance work with the conventions \
-                      paper and article";
-        return Err(Error::new(Kind::Impossible, detail));
-    }
     let channels: Vec<usize> = plan.passes.iter().copied().flatten().collect();
     let shapes = activation.select(Axis(0), &channels);
     // A pass that several channels share weights the sum of them.
