@@ -33,6 +33,8 @@ pub enum Kind {
     BodyTooLarge,
     /// The image declares more pixels than the limit; checked before it is decoded.
     ImageTooLarge,
+    /// The body is compressed (`Content-Encoding`).
+    UnsupportedEncoding,
     /// Not an image, or not of an accepted format.
     UnsupportedImage,
     /// An image of an accepted format that is truncated or corrupt.
@@ -63,7 +65,7 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::Malformed,
         Self::Option,
         Self::NotFound,
@@ -71,6 +73,7 @@ impl Kind {
         Self::UnknownModel,
         Self::BodyTooLarge,
         Self::ImageTooLarge,
+        Self::UnsupportedEncoding,
         Self::UnsupportedImage,
         Self::CorruptImage,
         Self::UnknownClass,

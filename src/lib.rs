@@ -15,8 +15,8 @@
 //!   graph     ONNX as data: layers, the logit, the backward pass as ONNX operators
 //! ```
 //!
-//! [`model`] (model folders) and [`picture`] (decoding, resizing, colours) are used by the layers
-//! above.
+//! [`model`] (model folders), [`picture`] (decoding, resizing, colours) and [`text`] (reading UTF-8)
+//! are used by the layers above.
 
 pub mod app;
 pub mod cli;
@@ -29,3 +29,4 @@ pub mod http;
 pub mod model;
 pub mod picture;
 pub mod telemetry;
+pub mod text;

@@ -15,7 +15,7 @@ pub const MAX_TARGETS: usize = 10;
 pub fn targets(labels: &Labels, classes: usize, list: &str) -> Result<Vec<usize>> {
     let invalid = |detail: String| Err(Error::new(Kind::Option, detail).about("target"));
     let mut targets = Vec::new();
-    for name in split(list, |name| labels.find(name).is_some()) {
+    for name in split(list, |name| labels.contains(name)) {
         if name.is_empty() {
             return invalid("option 'target' has an empty entry between its commas".into());
         }

@@ -48,6 +48,7 @@ pub fn describe(model: &Model) -> Value {
         "layers": layers,
         "default_layer": model.default_layer().name,
         "methods": methods(model),
+        "warnings": model.folder().warnings,
     })
 }
 

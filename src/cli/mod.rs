@@ -62,11 +62,7 @@ impl Source {
         let named =
             std::env::var_os("CAMLENS_CONFIG").filter(|name| !name.is_empty()).map(PathBuf::from);
         let path = self.config.clone().or(named);
-        let text = path.as_ref().map(|path| {
-            std::fs::read_to_string(path)
-                .map_err(|error| Error::new(Kind::Setup, error.to_string()).at_path(path))
-        });
-        let text = text.transpose()?;
+        let text = path.as_deref().map(crate::text::read).transpose()?;
         let file = path.as_deref().zip(text.as_deref());
         let text_of = |text: OsString| text.to_string_lossy().into_owned();
         let environment = std::env::vars_os().map(|(name, value)| (text_of(name), text_of(value)));

@@ -146,7 +146,7 @@ fn load(path: &Path, runtime: &Runtime, settings: &Settings, cache: Cache) -> St
     let started = std::time::Instant::now();
     let loaded = ModelFolder::read(path).and_then(|folder| {
         for warning in &folder.warnings {
-            tracing::warn!("{warning}");
+            tracing::warn!(model = folder.id, code = warning.code, "{}", warning.detail);
         }
         Model::load(folder, runtime, settings, cache)
     });

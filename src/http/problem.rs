@@ -8,7 +8,9 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::Request;
-use axum::http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
+use axum::http::header::{
+    ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER,
+};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
@@ -51,6 +53,11 @@ pub fn problem_type(kind: Kind) -> ProblemType {
         Kind::ImageTooLarge => {
             (S::PAYLOAD_TOO_LARGE, "image-too-large", "The image has too many pixels")
         }
+        Kind::UnsupportedEncoding => (
+            S::UNSUPPORTED_MEDIA_TYPE,
+            "unsupported-encoding",
+            "The body's encoding is not accepted",
+        ),
         Kind::UnsupportedImage => {
             (S::UNSUPPORTED_MEDIA_TYPE, "unsupported-image", "The image type is not accepted")
         }
@@ -144,6 +151,10 @@ pub(super) fn write(response: &mut Response, error: &Error, context: &ProblemCon
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     if let Some(after_s) = retry_after_s(error.kind()) {
         headers.insert(RETRY_AFTER, HeaderValue::from(after_s));
+    }
+    // RFC 9110, 12.5.3: such a 415 says which encodings would do.
+    if error.kind() == Kind::UnsupportedEncoding {
+        headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
     }
     headers.remove(CONTENT_LENGTH);
     *response.body_mut() = Body::from(body(error, context));

@@ -7,11 +7,21 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use super::labels::Labels;
 use super::manifest::Manifest;
 use crate::error::{Error, Kind, Result};
+
+/// Something that whoever uses a model should know.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Warning {
+    /// A short name, stable for programs.
+    pub code: &'static str,
+    /// One sentence for people.
+    pub detail: String,
+}
 
 /// A model folder with its manifest and labels.
 #[derive(Clone, Debug)]
@@ -24,8 +34,8 @@ pub struct ModelFolder {
     pub manifest: Manifest,
     /// The class labels.
     pub labels: Labels,
-    /// Warnings for the operator, one sentence each.
-    pub warnings: Vec<String>,
+    /// What loading found that users of the model should know.
+    pub warnings: Vec<Warning>,
 }
 
 impl ModelFolder {
@@ -70,11 +80,11 @@ impl ModelFolder {
                 )
                 .at_path(path)
             })?;
-            warnings.push(format!(
-                "model '{id}' has no model.toml, so it gets default preprocessing, which may \
-                 differ from the one it was trained with: ImageNet's mean and standard deviation \
-                 for colour, 0 to 1 for grayscale, unchanged pixels for uint8 inputs"
-            ));
+            let detail = "there is no model.toml, so the model gets default preprocessing, which \
+                          may differ from the one it was trained with: ImageNet's mean and \
+                          standard deviation for colour, 0 to 1 for grayscale, unchanged pixels \
+                          for uint8 inputs";
+            warnings.push(Warning { code: "default-preprocessing", detail: detail.to_owned() });
             Manifest::for_file(&file)
         };
         let labels = match &manifest.labels {
@@ -212,7 +222,7 @@ mod tests {
         assert_eq!(ModelFolder::list(models.path()).unwrap(), std::slice::from_ref(&folder));
         let read = ModelFolder::read(&folder).unwrap();
         assert_eq!(read.onnx_path(), folder.join("net.onnx"));
-        assert!(read.warnings[0].contains("no model.toml"));
+        assert!(read.warnings[0].detail.contains("no model.toml"));
     }
 
     #[test]

@@ -1,4 +1,7 @@
 //! Class labels: the names of a model's classes, one per line in `labels.txt`.
+//!
+//! [`Labels::resolve`] is the one place that decides which class a request names. It returns only
+//! classes that the model has, whatever the file of labels says.
 
 use std::path::Path;
 
@@ -6,80 +9,132 @@ use crate::error::{Error, Kind, Result};
 
 /// Class labels by class index; empty for a model without labels.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Labels(Vec<String>);
+pub struct Labels {
+    names: Vec<String>,
+    /// Labels after the model's last class, kept to say so to whoever names one.
+    surplus: Vec<String>,
+}
 
 impl Labels {
     /// Reads a file of labels. Line n names class n − 1; a blank line leaves its class unnamed, and
     /// blank lines at the end are ignored.
     ///
     /// # Errors
-    /// [`Kind::Setup`] with the file's path when it can't be read.
+    /// [`Kind::Setup`] with the file's path when it can't be read or is not UTF-8.
     pub fn read(path: &Path) -> Result<Self> {
-        let text = std::fs::read_to_string(path)
-            .map_err(|error| Error::new(Kind::Setup, error.to_string()).at_path(path))?;
-        Ok(Self(text.trim_end().lines().map(|line| line.trim().to_owned()).collect()))
+        let text = crate::text::read(path)?.replace("\r\n", "\n");
+        Ok(text.trim_end().split(['\n', '\r']).map(|line| line.trim().to_owned()).collect())
     }
 
     /// The label of a class, if it has one.
     #[must_use]
     pub fn get(&self, class: usize) -> Option<&str> {
-        self.0.get(class).map(String::as_str).filter(|label| !label.is_empty())
+        self.names.get(class).map(String::as_str).filter(|label| !label.is_empty())
     }
 
     /// All labels in class order; an unnamed class has an empty one.
     #[must_use]
     pub fn all(&self) -> &[String] {
-        &self.0
+        &self.names
     }
 
     /// The labels of a binary classifier with a single score, which camlens treats as two classes:
     /// negative, then positive. A single label names the positive class.
     #[must_use]
     pub fn for_binary(&self) -> Self {
-        match self.0.as_slice() {
-            [] => Self(vec!["negative".to_owned(), "positive".to_owned()]),
-            [positive] => Self(vec![format!("not {positive}"), positive.clone()]),
+        match self.names.as_slice() {
+            [] => ["negative", "positive"].map(str::to_owned).into_iter().collect(),
+            [positive] => [format!("not {positive}"), positive.clone()].into_iter().collect(),
             _ => self.clone(),
         }
     }
 
-    /// The class with exactly this label; the first one if several classes share it.
+    /// Fits the labels to a model of `classes` classes: labels after the last class name nothing
+    /// from then on. Returns a warning if there are more or fewer labels than classes.
+    pub fn fit(&mut self, classes: usize) -> Option<String> {
+        let lines = self.names.len();
+        if lines == 0 || lines == classes {
+            return None;
+        }
+        self.surplus = self.names.split_off(classes.min(lines));
+        let consequence = if lines > classes {
+            "the lines after that name nothing"
+        } else {
+            "the last classes have no label"
+        };
+        Some(format!(
+            "{lines} lines of labels name the model's {classes} classes: {consequence}, and every \
+             label may stand at the wrong class"
+        ))
+    }
+
+    /// Whether a text is a label, even one that names no class of the model.
     #[must_use]
-    pub fn find(&self, label: &str) -> Option<usize> {
-        self.0.iter().position(|candidate| candidate == label)
+    pub fn contains(&self, label: &str) -> bool {
+        !label.is_empty() && self.names.iter().chain(&self.surplus).any(|name| name == label)
     }
 
     /// Resolves a class given by its index or its exact label, in a model of `classes` classes.
     ///
+    /// A label that is itself a number is ambiguous. The index takes precedence, so such a label
+    /// names a class only if no class has that index.
+    ///
     /// # Errors
-    /// [`Kind::UnknownClass`] with the range of indices or with similar labels.
+    /// [`Kind::UnknownClass`] with the range of indices, with similar labels, or with the indices
+    /// of all classes that share the label.
     pub fn resolve(&self, target: &str, classes: usize) -> Result<usize> {
-        // A label that is itself a number would be ambiguous; the index takes precedence, as the
-        // API's documentation says.
-        if let Ok(index) = target.parse::<usize>() {
-            return if index < classes {
-                Ok(index)
-            } else {
-                let detail = format!(
-                    "there is no class {index}; the model has classes 0 to {}",
-                    classes.saturating_sub(1)
-                );
-                Err(Error::new(Kind::UnknownClass, detail))
-            };
+        let target = target.trim();
+        if let Some(index) = index(target).filter(|index| *index < classes) {
+            return Ok(index);
         }
-        self.find(target).ok_or_else(|| Error::new(Kind::UnknownClass, self.unknown_label(target)))
+        let is_named = |(_, name): &(usize, &String)| !name.is_empty() && *name == target;
+        let named = self.names.iter().enumerate().take(classes).filter(is_named);
+        let named: Vec<usize> = named.map(|(class, _)| class).collect();
+        let detail = match named[..] {
+            [class] => return Ok(class),
+            [] => self.unknown(target, classes),
+            [..] => {
+                let indices: Vec<String> = named.iter().map(usize::to_string).collect();
+                let indices = indices.join(", ");
+                format!("classes {indices} share the label '{target}'; name one by its index")
+            }
+        };
+        Err(Error::new(Kind::UnknownClass, detail))
     }
 
-    fn unknown_label(&self, target: &str) -> String {
-        if self.0.is_empty() {
+    /// Says why a text names no class.
+    fn unknown(&self, target: &str, classes: usize) -> String {
+        let last = classes.saturating_sub(1);
+        if is_integer(target) {
+            return format!("there is no class {target}; the model has classes 0 to {last}");
+        }
+        if let Some(at) = self.surplus.iter().position(|label| label == target) {
+            let line = self.names.len() + at + 1;
+            return format!(
+                "the label '{target}' is on line {line} of the labels and names no class; the \
+                 model has classes 0 to {last}"
+            );
+        }
+        if self.names.is_empty() {
             return format!(
                 "there is no class '{target}': the model has no labels, so name a class by its \
                  index"
             );
         }
-        let is_similar = |label: &&String| label.to_lowercase().contains(&target.to_lowercase());
-        let similar: Vec<&str> =
-            self.0.iter().filter(is_similar).take(3).map(String::as_str).collect();
+        if target.is_empty() {
+            return "a class's name can't be empty".to_owned();
+        }
+        let wanted = target.to_lowercase();
+        let similarity = |label: &&String| {
+            let label = label.to_lowercase();
+            let is_synonym = label.split(',').any(|synonym| synonym.trim() == wanted);
+            (label != wanted, !is_synonym, !label.contains(&wanted))
+        };
+        let mut similar: Vec<&String> =
+            self.names.iter().filter(|label| !similarity(label).2).collect();
+        similar.sort_by_key(similarity);
+        similar.dedup();
+        let similar: Vec<&str> = similar.into_iter().take(3).map(String::as_str).collect();
         if similar.is_empty() {
             format!("there is no class with the label '{target}'")
         } else {
@@ -91,9 +146,21 @@ impl Labels {
     }
 }
 
+/// A text of digits as a class index.
+fn index(text: &str) -> Option<usize> {
+    // The standard library's parser also accepts a plus sign.
+    text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok()).flatten()
+}
+
+/// Whether a text is a whole number, of either sign and any length.
+fn is_integer(text: &str) -> bool {
+    let digits = text.strip_prefix('-').unwrap_or(text);
+    !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit())
+}
+
 impl FromIterator<String> for Labels {
     fn from_iter<T: IntoIterator<Item = String>>(iter: T) -> Self {
-        Self(iter.into_iter().collect())
+        Self { names: iter.into_iter().collect(), surplus: Vec::new() }
     }
 }
 
@@ -101,24 +168,108 @@ impl FromIterator<String> for Labels {
 mod tests {
     use super::*;
 
-    fn labels() -> Labels {
-        ["tabby cat", "tiger cat", "dog"].map(str::to_owned).into_iter().collect()
+    fn labels<const N: usize>(names: [&str; N]) -> Labels {
+        names.map(str::to_owned).into_iter().collect()
+    }
+
+    const CATS: [&str; 3] = ["tabby cat", "tiger cat", "dog"];
+
+    fn error(labels: &Labels, target: &str, classes: usize) -> String {
+        labels.resolve(target, classes).unwrap_err().to_string()
     }
 
     #[test]
     fn a_class_is_resolved_by_index_or_exact_label() {
-        assert_eq!(labels().resolve("2", 3).unwrap(), 2);
-        assert_eq!(labels().resolve("tiger cat", 3).unwrap(), 1);
+        assert_eq!(labels(CATS).resolve("2", 3).unwrap(), 2);
+        assert_eq!(labels(CATS).resolve("002", 3).unwrap(), 2);
+        assert_eq!(labels(CATS).resolve("tiger cat", 3).unwrap(), 1);
+        assert_eq!(labels(CATS).resolve(" tiger cat\t", 3).unwrap(), 1);
     }
 
     #[test]
     fn an_unknown_class_is_an_error_that_lists_alternatives() {
-        let error = |target: &str| labels().resolve(target, 3).unwrap_err().to_string();
+        let error = |target: &str| error(&labels(CATS), target, 3);
         assert_eq!(error("7"), "there is no class 7; the model has classes 0 to 2");
+        assert_eq!(error("-1"), "there is no class -1; the model has classes 0 to 2");
+        assert_eq!(
+            error("99999999999999999999999"),
+            "there is no class 99999999999999999999999; the model has classes 0 to 2"
+        );
         assert_eq!(
             error("CAT"),
             "there is no class with the label 'CAT'; similar labels: 'tabby cat', 'tiger cat'"
         );
-        assert_eq!(error("-1"), "there is no class with the label '-1'");
+        assert_eq!(error("+1"), "there is no class with the label '+1'");
+        assert_eq!(error("Dog"), "there is no class with the label 'Dog'; similar labels: 'dog'");
+    }
+
+    #[test]
+    fn the_nearest_label_is_proposed_first() {
+        let labels = labels(["hotdog, red hot", "dogsled", "bulldog", "pug, dog", "Dog"]);
+        assert_eq!(
+            error(&labels, "dog", 5),
+            "there is no class with the label 'dog'; similar labels: 'Dog', 'pug, dog', \
+             'hotdog, red hot'"
+        );
+    }
+
+    #[test]
+    fn a_label_that_is_a_number_names_its_class_where_no_class_has_that_index() {
+        let labels = labels(["10", "20", "0", "-5"]);
+        assert_eq!(labels.resolve("10", 4).unwrap(), 0);
+        assert_eq!(labels.resolve("0", 4).unwrap(), 0);
+        assert_eq!(labels.resolve("-5", 4).unwrap(), 3);
+        assert_eq!(error(&labels, "30", 4), "there is no class 30; the model has classes 0 to 3");
+    }
+
+    #[test]
+    fn a_label_that_several_classes_share_names_none_of_them() {
+        let labels = labels(["crane", "heron", "crane", ""]);
+        assert_eq!(
+            error(&labels, "crane", 4),
+            "classes 0, 2 share the label 'crane'; name one by its index"
+        );
+        assert_eq!(error(&labels, " ", 4), "a class's name can't be empty");
+    }
+
+    #[test]
+    fn labels_after_the_last_class_name_nothing() {
+        let mut labels = labels(["a", "b", "c", "d"]);
+        assert_eq!(labels.fit(4), None);
+        assert_eq!(
+            labels.fit(2).unwrap(),
+            "4 lines of labels name the model's 2 classes: the lines after that name nothing, and \
+             every label may stand at the wrong class"
+        );
+        assert_eq!(labels.all(), ["a", "b"]);
+        assert!(labels.contains("d"));
+        assert_eq!(
+            error(&labels, "d", 2),
+            "the label 'd' is on line 4 of the labels and names no class; the model has classes 0 \
+             to 1"
+        );
+    }
+
+    #[test]
+    fn fewer_labels_than_classes_are_reported() {
+        let mut labels = labels(["a", "b"]);
+        assert_eq!(
+            labels.fit(4).unwrap(),
+            "2 lines of labels name the model's 4 classes: the last classes have no label, and \
+             every label may stand at the wrong class"
+        );
+        assert_eq!((labels.get(1), labels.get(3)), (Some("b"), None));
+        assert_eq!(Labels::default().fit(4), None);
+    }
+
+    #[test]
+    fn every_kind_of_line_end_separates_labels() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("labels.txt");
+        for text in ["a\nb\n\nc\n", "\u{feff}a\r\nb\r\n\r\nc\r\n \r\n\r\n", "a\rb\r\rc\r", "a \n b\n\n\tc"]
+        {
+            std::fs::write(&path, text).unwrap();
+            assert_eq!(Labels::read(&path).unwrap(), labels(["a", "b", "", "c"]), "{text:?}");
+        }
     }
 }

@@ -147,8 +147,7 @@ impl Manifest {
     /// # Errors
     /// [`Kind::Setup`] with the file's path and the key at fault.
     pub fn read(path: &Path) -> Result<Self> {
-        let text = std::fs::read_to_string(path)
-            .map_err(|error| Error::new(Kind::Setup, error.to_string()).at_path(path))?;
+        let text = crate::text::read(path)?;
         Self::parse(&text).map_err(|reason| Error::new(Kind::Setup, reason).at_path(path))
     }
 

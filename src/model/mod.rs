@@ -10,6 +10,6 @@ pub mod manifest;
 pub mod onnx_file;
 pub mod preprocess;
 
-pub use folder::ModelFolder;
+pub use folder::{ModelFolder, Warning};
 pub use labels::Labels;
 pub use manifest::Manifest;

@@ -70,7 +70,8 @@ pub(super) const TARGET: OptionSpec = OptionSpec {
     description: "The class to explain, by index or exact label. Default: the predicted class. \
         `POST /v1/explain` accepts up to ten, separated by commas, and returns one map per class \
         in this order; a repeated class is refused. A label may contain commas: the longest \
-        matching label wins.",
+        matching label wins. A label that is a number names its class only if no class has that \
+        index. A label that several classes share is refused.",
     set: |spec, raw, values| spec.store(spec.text(raw)?, &mut values.target),
 };
 

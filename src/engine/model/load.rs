@@ -24,7 +24,7 @@ use crate::graph::explain_graph::GradientOf;
 use crate::graph::image_input::ImageInput;
 use crate::graph::layers::{self, FORMS, Layer};
 use crate::graph::prepared::PreparedModel;
-use crate::model::ModelFolder;
+use crate::model::{ModelFolder, Warning};
 use crate::model::manifest::{Color, Layout, Manifest};
 use crate::model::onnx_file::OnnxFile;
 use crate::model::preprocess::Preprocess;
@@ -67,6 +67,11 @@ impl Model {
         }
         if head.is_binary() {
             folder.labels = folder.labels.for_binary();
+        }
+        if let Some(detail) = folder.labels.fit(head.classes()) {
+            let code = "labels-do-not-fit";
+            tracing::warn!(model = folder.id, code, "{detail}");
+            folder.warnings.push(Warning { code, detail });
         }
         let default_layer = default_layer(&analysed, folder.manifest.default_layer.as_deref())?;
 

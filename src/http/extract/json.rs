@@ -11,9 +11,11 @@ use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::Value;
 
-use super::Contents;
+use super::{Contents, check_names};
+use crate::app::Operation;
 use crate::app::options::is_list;
 use crate::error::{Error, Kind, Result};
+use crate::text::{self, without_mark};
 
 /// Base64 with or without padding: both are in use.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
@@ -48,10 +50,13 @@ impl<'de> Deserialize<'de> for Members {
 }
 
 /// Reads a JSON body.
-pub(super) fn read(body: &[u8]) -> Result<Contents> {
-    let Members(members) = serde_json::from_slice(body).map_err(|error| {
+pub(super) fn read(operation: Operation, body: &[u8]) -> Result<Contents> {
+    let text = text::decode(body)
+        .map_err(|error| Error::new(Kind::Malformed, format!("the JSON {error}")))?;
+    let Members(members) = serde_json::from_str(text).map_err(|error| {
         Error::new(Kind::Malformed, format!("the JSON could not be read: {error}")).caused_by(error)
     })?;
+    check_names(operation, members.iter().map(|(name, _)| name.as_str()), "member")?;
     let mut contents = Contents { image: None, options: Vec::new() };
     for (name, value) in members {
         if name == "image" {
@@ -73,12 +78,20 @@ fn image(value: &Value) -> Result<Bytes> {
     let Value::String(text) = value else {
         return Err(malformed("'image' must be a string: the file in base64".into()));
     };
-    let base64 = match text.strip_prefix("data:") {
-        None => text.as_str(),
-        Some(address) => match address.split_once(";base64,") {
-            Some((_, base64)) => base64,
-            None => return Err(malformed("the data: address in 'image' has no ';base64,'".into())),
-        },
+    let text = without_mark(text).trim_start();
+    // Schemes and the word base64 have no case (RFC 3986, RFC 2397).
+    let is_address = text.get(..5).is_some_and(|scheme| scheme.eq_ignore_ascii_case("data:"));
+    let base64 = if is_address {
+        let is_base64 = |head: &str| {
+            let last = head.rsplit(';').next().unwrap_or_default().trim();
+            head.contains(';') && last.eq_ignore_ascii_case("base64")
+        };
+        match text.split_once(',') {
+            Some((head, base64)) if is_base64(head) => base64,
+            _ => return Err(malformed("the data: address in 'image' has no ';base64,'".into())),
+        }
+    } else {
+        text
     };
     // Encoders for e-mail break lines.
     let base64: Vec<u8> = base64.bytes().filter(|byte| !byte.is_ascii_whitespace()).collect();

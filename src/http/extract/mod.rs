@@ -8,18 +8,21 @@ mod accept;
 pub(super) mod body;
 mod json;
 mod multipart;
+mod parameters;
 mod query;
 
 use axum::extract::Request;
-use axum::http::header::{ACCEPT, CONTENT_TYPE};
+use axum::http::header::{ACCEPT, CONTENT_ENCODING, CONTENT_TYPE};
 use axum::http::request::Parts;
 use bytes::Bytes;
 
 use self::accept::Preferred;
-use crate::app::options::Output;
+use self::parameters::Parametrised;
+use crate::app::options::{Output, accepted};
 use crate::app::{ExplainRequest, Operation, RequestOptions};
 use crate::error::{Error, Kind, Result};
 use crate::explain::Choice;
+use crate::text::without_mark;
 
 /// A request that has been read.
 pub(super) struct ExtractedRequest {
@@ -46,8 +49,8 @@ impl ExtractedRequest {
     /// Reads a request with a body of at most `limit_bytes`.
     ///
     /// # Errors
-    /// [`Kind::Malformed`], [`Kind::BodyTooLarge`], [`Kind::UnsupportedImage`] and the errors of
-    /// [`RequestOptions::parse`].
+    /// [`Kind::Malformed`], [`Kind::BodyTooLarge`], [`Kind::UnsupportedImage`],
+    /// [`Kind::UnsupportedEncoding`] and the errors of [`RequestOptions::parse`].
     pub(super) async fn read(
         operation: Operation,
         request: Request,
@@ -68,8 +71,10 @@ impl ExtractedRequest {
         };
         let bytes = body::collect(body, &parts.headers, limit_bytes).await?;
         let contents = match kind {
-            BodyKind::Multipart { boundary } => multipart::read(bytes, boundary).await?,
-            BodyKind::Json => json::read(&bytes)?,
+            BodyKind::Multipart { boundary } => {
+                multipart::read(operation, bytes, boundary).await?
+            }
+            BodyKind::Json => json::read(operation, &bytes)?,
             BodyKind::Image => Contents { image: Some(bytes), options: Vec::new() },
         };
         let all = [query, contents.options].concat();
@@ -92,7 +97,7 @@ fn parse(
     pairs: &[(String, String)],
     preferred: Preferred,
 ) -> Result<RequestOptions> {
-    let pairs = pairs.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    let pairs = pairs.iter().map(|(name, value)| (name.as_str(), without_mark(value)));
     let options = RequestOptions::parse(operation, pairs, preferred.output)?;
     let output = options.rendering.output;
     if preferred.is_streamed && output != Output::Json {
@@ -106,20 +111,71 @@ fn parse(
     Ok(options)
 }
 
+/// Checks the names of all members of a body before any value is read. `kind` is what the body
+/// calls a member.
+///
+/// # Errors
+/// [`Kind::Option`] for a name that is neither `image` nor an option.
+fn check_names<'a>(
+    operation: Operation,
+    names: impl IntoIterator<Item = &'a str>,
+    kind: &str,
+) -> Result<()> {
+    let is_known = |name: &str| accepted(operation).any(|spec| spec.name == name);
+    let Some(name) = names.into_iter().find(|name| *name != "image" && !is_known(name)) else {
+        return Ok(());
+    };
+    let options: Vec<&str> = accepted(operation).map(|spec| spec.name).collect();
+    let options = options.join(", ");
+    let detail = format!(
+        "there is no option '{name}' here; the image is the {kind} 'image', and options are \
+         {options}"
+    );
+    Err(Error::new(Kind::Option, detail).about(name))
+}
+
+/// Refuses a compressed body. Images are compressed already, and a small body that expands to a
+/// large one would pass the limit on its size.
+fn check_encoding(parts: &Parts) -> Result<()> {
+    let headers = parts.headers.get_all(CONTENT_ENCODING).iter();
+    let named: Vec<String> = headers
+        .flat_map(|header| {
+            let codings = String::from_utf8_lossy(header.as_bytes()).to_ascii_lowercase();
+            codings.split(',').map(|coding| coding.trim().to_owned()).collect::<Vec<_>>()
+        })
+        .filter(|coding| !coding.is_empty() && coding != "identity")
+        .collect();
+    if named.is_empty() {
+        return Ok(());
+    }
+    let detail =
+        format!("Content-Encoding '{}' is not accepted; send the body as it is", named.join(", "));
+    Err(Error::new(Kind::UnsupportedEncoding, detail))
+}
+
 impl BodyKind {
     fn new(parts: &Parts) -> Result<Self> {
         const ACCEPTED: &str =
             "send multipart/form-data, application/json, image/* or application/octet-stream";
+        check_encoding(parts)?;
         let refuse = |what: String| Err(Error::new(Kind::UnsupportedImage, what));
         let Some(value) = parts.headers.get(CONTENT_TYPE) else {
             return refuse(format!("the request has no Content-Type; {ACCEPTED}"));
         };
-        let whole = value.to_str().unwrap_or_default();
-        let kind = whole.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-        match kind.as_str() {
-            "multipart/form-data" => match multer::parse_boundary(whole) {
-                Ok(boundary) => Ok(Self::Multipart { boundary }),
-                Err(error) => Err(Error::new(Kind::Malformed, format!("Content-Type: {error}"))),
+        let malformed = |what: String| Error::new(Kind::Malformed, format!("Content-Type: {what}"));
+        let parsed =
+            Parametrised::parse(value.as_bytes()).map_err(|error| malformed(error.to_string()))?;
+        let kind = parsed.value.as_str();
+        match kind {
+            "multipart/form-data" => match parsed.get("boundary") {
+                Some(boundary) if !boundary.is_empty() => {
+                    Ok(Self::Multipart { boundary: boundary.to_owned() })
+                }
+                _ => Err(malformed(
+                    "multipart/form-data has no boundary; HTTP clients write it if the header is \
+                     left to them"
+                        .into(),
+                )),
             },
             "application/json" => Ok(Self::Json),
             "application/octet-stream" => Ok(Self::Image),

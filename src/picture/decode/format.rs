@@ -1,12 +1,12 @@
 //! Format detection by a file's first bytes, never by its name.
 //!
-//! Common formats that are not supported are recognised by name: "this is a HEIC" helps someone
-//! with a photo from a phone, "not an image" does not.
+//! `signatures.rs` names what is not supported.
 
 use std::fmt;
 
 use image::ImageFormat;
 
+use super::signatures;
 use crate::error::{Error, Kind, Result};
 
 /// The supported formats.
@@ -51,7 +51,7 @@ impl Format {
                 Self::Bmp
             }
             _ => {
-                let what = unsupported_format(bytes).map_or_else(
+                let what = signatures::name(bytes).map_or_else(
                     || "This is not an image".to_owned(),
                     |name| format!("This is {name}"),
                 );
@@ -83,37 +83,5 @@ impl fmt::Display for Format {
             Self::Bmp => "BMP",
             Self::Tiff => "TIFF",
         })
-    }
-}
-
-/// Names a format that is not supported but likely to be tried.
-fn unsupported_format(bytes: &[u8]) -> Option<&'static str> {
-    // An ISO base media file (ISO/IEC 14496-12) starts with a box: its length, "ftyp", the brand.
-    if bytes.get(4..8) == Some(b"ftyp") {
-        return Some(match bytes.get(8..12) {
-            Some(b"avif" | b"avis") => "an AVIF",
-            Some(b"heic" | b"heix" | b"hevc" | b"mif1" | b"msf1") => "a HEIC",
-            _ => "a video or another ISO media file",
-        });
-    }
-    let known: [(&[u8], &str); 9] = [
-        (b"%PDF", "a PDF"),
-        (b"PK\x03\x04", "a ZIP archive"),
-        (b"\x1f\x8b", "a gzip file"),
-        (b"8BPS", "a Photoshop document"),
-        (b"\0\0\x01\0", "an icon"),
-        (b"\xff\x0a", "a JPEG XL"),
-        (b"\0\0\0\x0cJXL ", "a JPEG XL"),
-        (b"\0\0\0\x0cjP  ", "a JPEG 2000"),
-        (b"data:", "a data: URL, not the bytes of an image"),
-    ];
-    if let Some((_, name)) = known.iter().find(|(magic, _)| bytes.starts_with(magic)) {
-        return Some(name);
-    }
-    match bytes.trim_ascii_start().first() {
-        Some(b'<') => Some("HTML, SVG or XML"),
-        Some(b'{' | b'[') => Some("JSON"),
-        _ if std::str::from_utf8(&bytes[..bytes.len().min(64)]).is_ok() => Some("text"),
-        _ => None,
     }
 }

@@ -12,6 +12,7 @@ mod image_crate;
 mod jpeg;
 mod jpeg_markers;
 mod limits;
+mod signatures;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
