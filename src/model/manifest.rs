@@ -21,6 +21,9 @@ pub struct Manifest {
     pub file: String,
     /// The file's SHA-256 in hexadecimal, checked when the model is loaded.
     pub sha256: Option<String>,
+    /// Folders, relative to the model's, that external data may lie in besides the model's own.
+    #[serde(default)]
+    pub data_folders: Vec<String>,
     /// The file of class labels, relative to the model's folder; `labels.txt` when absent.
     pub labels: Option<String>,
     /// The layer that is explained by default; chosen from the graph when absent.
@@ -170,6 +173,7 @@ impl Manifest {
         Self {
             file: file.to_owned(),
             sha256: None,
+            data_folders: Vec::new(),
             labels: None,
             default_layer: None,
             layers: BTreeMap::new(),

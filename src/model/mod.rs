@@ -4,6 +4,7 @@
 //! `labels.txt` with the class names. A folder with nothing but an `.onnx` file works too: it gets
 //! default preprocessing and a warning that says so.
 
+mod external_data;
 pub mod folder;
 pub mod labels;
 pub mod manifest;

@@ -6,12 +6,12 @@
 //! all sessions of a model share the pages of one file.
 
 use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use prost::Message;
 
+use super::external_data::{DataFolders, location_entry};
 use crate::error::{Error, Kind, Result};
 use onnx_gradient::proto::{EXTERNAL, ModelProto, StringStringEntryProto, TensorProto};
 
@@ -21,21 +21,33 @@ const INLINE_BELOW_BYTES: usize = 1024;
 /// A decoded model whose large tensors borrow from its mapped file.
 #[derive(Debug)]
 pub struct OnnxFile {
-    /// The model as stored, except that small external tensors have been read in.
+    /// The model as stored, except that small external tensors have been read in, and that the
+    /// locations of the others are relative to [`Self::folder`].
     pub model: ModelProto,
     path: PathBuf,
+    folder: PathBuf,
     bytes: Bytes,
+    unknown_bytes: usize,
 }
 
 impl OnnxFile {
-    /// Maps and decodes a model.
+    /// Maps and decodes a model whose external data lies beside it.
     ///
     /// # Errors
-    /// [`Kind::Setup`] when the file cannot be read, is not an ONNX model, or refers to weights
-    /// outside its folder.
+    /// As [`Self::open_with`].
     pub fn open(path: &Path) -> Result<Self> {
+        Self::open_with(path, &[])
+    }
+
+    /// Maps and decodes a model whose external data lies beside it or in `data_folders`, which are
+    /// relative to the model's folder.
+    ///
+    /// # Errors
+    /// [`Kind::Setup`] when the file cannot be read, is not an ONNX model, or refers to data that
+    /// is missing or in another folder.
+    pub fn open_with(path: &Path, data_folders: &[String]) -> Result<Self> {
         let setup = |what: &str| Error::new(Kind::Setup, what.to_owned()).at_path(path);
-        // References to weights must not leave the folder, so a symbolic link is resolved first.
+        let named = path;
         let path = &path.canonicalize().map_err(|error| setup(&error.to_string()))?;
         let file = File::open(path).map_err(|error| setup(&error.to_string()))?;
         // SAFETY: the mapping is read-only. A model folder must not be modified while it is served;
@@ -45,19 +57,17 @@ impl OnnxFile {
         let bytes = Bytes::from_owner(mapping);
         let mut model =
             decode(bytes.clone()).map_err(|error| setup("not an ONNX model").caused_by(error))?;
-        let folder = path.parent().unwrap_or(Path::new("."));
-        for tensor in model.graph.iter_mut().flat_map(|graph| &mut graph.initializer) {
-            if tensor.is_external() {
-                read_small_external(tensor, folder)?;
-            }
-        }
-        Ok(Self { model, path: path.to_owned(), bytes })
+        let unknown_bytes = bytes.len().saturating_sub(model.encoded_len());
+        let folder = DataFolders::new(named, data_folders)?
+            .resolve(&mut model, INLINE_BELOW_BYTES as u64)?;
+        Ok(Self { model, path: path.to_owned(), folder, bytes, unknown_bytes })
     }
 
-    /// The folder that references to weights are relative to.
+    /// The folder that references to weights are relative to: the model's own, or one above it if
+    /// some data lies elsewhere.
     #[must_use]
     pub fn folder(&self) -> &Path {
-        self.path.parent().unwrap_or(Path::new("."))
+        &self.folder
     }
 
     /// The whole mapped file.
@@ -69,28 +79,20 @@ impl OnnxFile {
     /// Bytes that belong to fields unknown to this version of the schema. A derived graph loses
     /// them, so loading a model with any logs a warning.
     #[must_use]
-    pub fn unknown_bytes(&self) -> usize {
-        let inlined: usize = self
-            .model
-            .graph
-            .iter()
-            .flat_map(|graph| &graph.initializer)
-            .filter(|t| t.is_external())
-            .count();
-        if inlined > 0 { 0 } else { self.bytes.len().saturating_sub(self.model.encoded_len()) }
+    pub const fn unknown_bytes(&self) -> usize {
+        self.unknown_bytes
     }
 
     /// Encodes a graph derived from this model, with large tensors as references into the model's
     /// file.
     #[must_use]
     pub fn reference_weights(&self, mut derived: ModelProto) -> Vec<u8> {
-        let file_name = self.path.file_name().unwrap_or_default().to_string_lossy();
         for tensor in derived.graph.iter_mut().flat_map(|graph| &mut graph.initializer) {
             if let Some((offset, length)) = self.window(tensor) {
                 tensor.raw_data = None;
                 tensor.data_location = Some(EXTERNAL);
                 tensor.external_data = vec![
-                    entry("location", file_name.to_string()),
+                    location_entry(&self.folder, &self.path),
                     entry("offset", offset.to_string()),
                     entry("length", length.to_string()),
                 ];
@@ -122,46 +124,6 @@ pub fn decode(bytes: Bytes) -> Result<ModelProto, Box<dyn std::error::Error + Se
 
 fn entry(key: &str, value: String) -> StringStringEntryProto {
     StringStringEntryProto { key: Some(key.to_owned()), value: Some(value) }
-}
-
-/// Reads small external tensors in: shapes and axes are constants that differentiation and constant
-/// folding must see.
-fn read_small_external(tensor: &mut TensorProto, folder: &Path) -> Result<()> {
-    let name = tensor.name().to_owned();
-    let setup = move |what: &str| {
-        Error::new(Kind::Setup, format!("the external data of tensor '{name}' {what}"))
-    };
-    let location = tensor.external("location").unwrap_or_default();
-    let inside = !location.is_empty()
-        && Path::new(location)
-            .components()
-            .all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
-    if !inside {
-        return Err(setup("is outside the model's folder"));
-    }
-    let number = |key: &str| tensor.external(key).map(str::parse::<u64>).transpose();
-    let (Ok(offset), Ok(length)) = (number("offset"), number("length")) else {
-        return Err(setup("has a malformed offset or length"));
-    };
-    let path = folder.join(location);
-    let mut file = File::open(&path)
-        .map_err(|_| setup(&format!("can't be read: {} is missing", path.display())))?;
-    let size = file.metadata().map_or(0, |metadata| metadata.len());
-    let offset = offset.unwrap_or(0);
-    let length = length.unwrap_or(size.saturating_sub(offset));
-    if offset.checked_add(length).is_none_or(|end| end > size) {
-        return Err(setup(&format!("ends beyond the end of {}", path.display())));
-    }
-    if length < INLINE_BELOW_BYTES as u64 {
-        let mut data = vec![0; length as usize];
-        file.seek(SeekFrom::Start(offset))
-            .and_then(|_| file.read_exact(&mut data))
-            .map_err(|error| setup("can't be read").caused_by(error))?;
-        tensor.raw_data = Some(data.into());
-        tensor.data_location = None;
-        tensor.external_data.clear();
-    }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -206,23 +168,6 @@ mod tests {
         let file = OnnxFile::open(&path).unwrap();
         let derived = decode(file.reference_weights(file.model.clone()).into()).unwrap();
         assert!(!derived.graph.unwrap().initializer[0].is_external());
-    }
-
-    #[test]
-    fn weights_outside_the_folder_are_refused() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("m.onnx");
-        let mut escaping = model(1000);
-        let weight = &mut escaping.graph.as_mut().unwrap().initializer[0];
-        weight.raw_data = None;
-        weight.data_location = Some(EXTERNAL);
-        weight.external_data = vec![entry("location", "../secret".into())];
-        std::fs::write(&path, escaping.encode_to_vec()).unwrap();
-        let error = OnnxFile::open(&path).unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "the external data of tensor 'w' is outside the model's folder"
-        );
     }
 
     #[cfg(unix)]

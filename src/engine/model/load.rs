@@ -42,7 +42,7 @@ impl Model {
         cache: Cache,
     ) -> Result<Self> {
         folder.verify()?;
-        let file = OnnxFile::open(&folder.onnx_path())?;
+        let file = OnnxFile::open_with(&folder.onnx_path(), &folder.manifest.data_folders)?;
         if file.unknown_bytes() > 0 {
             tracing::warn!(
                 model = folder.id,

@@ -1,0 +1,205 @@
+//! Finds the files that hold a model's external data, and decides which of them may be read.
+//!
+//! A tensor names its file relative to the model's folder. In a download cache such as Hugging
+//! Face's, the model and its data are links into another folder, under names that nobody wrote into
+//! the model. So a file is looked for beside the model as it was named, and then beside the file
+//! that the model's link leads to.
+//!
+//! What is found must lie in one of these two folders, with all links resolved, or in a folder that
+//! the manifest lists. Otherwise a model of unknown origin could read any file of this machine. This
+//! is decided here; the runtime then receives paths without links.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
+use std::path::{Component, Path, PathBuf};
+
+use crate::error::{Error, Kind, Result};
+use onnx_gradient::proto::{
+    AttributeProto, GraphProto, ModelProto, NodeProto, StringStringEntryProto, TensorProto,
+};
+
+/// A file with external data.
+#[derive(Clone)]
+struct DataFile {
+    /// Without links.
+    path: PathBuf,
+    size_bytes: u64,
+}
+
+/// The folders that external data may lie in.
+pub(super) struct DataFolders {
+    /// The folder of the model as it was named, and that of the file itself, without links.
+    own: [PathBuf; 2],
+    /// Those that the manifest lists, without links.
+    listed: Vec<PathBuf>,
+}
+
+impl DataFolders {
+    /// The folders for the model at `path`. `listed` are the manifest's, relative to the model's
+    /// folder.
+    ///
+    /// # Errors
+    /// [`Kind::Setup`] when one of them does not exist.
+    pub(super) fn new(path: &Path, listed: &[String]) -> Result<Self> {
+        let canonical = |path: &Path| {
+            path.canonicalize()
+                .map_err(|error| Error::new(Kind::Setup, error.to_string()).at_path(path))
+        };
+        let parent = |path: &Path| match path.parent() {
+            Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
+            _ => PathBuf::from("."),
+        };
+        let own = [canonical(&parent(path))?, parent(&canonical(path)?)];
+        let listed =
+            listed.iter().map(|folder| canonical(&own[0].join(folder))).collect::<Result<_>>()?;
+        Ok(Self { own, listed })
+    }
+
+    /// Reads the small external tensors of a model in, and makes the locations of all others
+    /// relative to a folder, which is returned. That folder holds the model's file as well.
+    ///
+    /// Small tensors are shapes and axes: constants that differentiation and constant folding must
+    /// see.
+    ///
+    /// # Errors
+    /// [`Kind::Setup`] that names the tensor, when its data is missing, outside all folders, or not
+    /// where the tensor says.
+    pub(super) fn resolve(&self, model: &mut ModelProto, inline_below: u64) -> Result<PathBuf> {
+        let mut files: HashMap<String, DataFile> = HashMap::new();
+        for tensor in external_tensors(model) {
+            let location = tensor.external("location").unwrap_or_default().to_owned();
+            let name = tensor.name().to_owned();
+            let failed = |error: Error| {
+                let detail = format!("the external data of tensor '{name}' {}", error.detail());
+                Error::new(Kind::Setup, detail).caused_by(error)
+            };
+            let file = match files.get(&location) {
+                Some(known) => known.clone(),
+                None => self.find(&location).map_err(failed)?,
+            };
+            read_small(tensor, &file, inline_below).map_err(failed)?;
+            files.insert(location, file);
+        }
+        let root = files.values().fold(self.own[1].clone(), |root, file| {
+            let is_shared = |folder: &&Path| file.path.starts_with(folder);
+            root.ancestors().find(is_shared).unwrap_or(Path::new("/")).to_owned()
+        });
+        for tensor in external_tensors(model) {
+            for entry in &mut tensor.external_data {
+                if entry.key() == "location"
+                    && let Some(file) = files.get(entry.value())
+                {
+                    *entry = location_entry(&root, &file.path);
+                }
+            }
+        }
+        Ok(root)
+    }
+
+    /// The file at a location.
+    fn find(&self, location: &str) -> Result<DataFile> {
+        let refuse = |reason: &str| Error::new(Kind::Setup, reason.to_owned());
+        if location.is_empty() {
+            return Err(refuse("names no file"));
+        }
+        let candidates = self.own.iter().map(|folder| folder.join(location));
+        let found = candidates.filter_map(|path| path.canonicalize().ok()).next();
+        let path = found.ok_or_else(|| refuse(&format!("is missing: there is no '{location}'")))?;
+        let is_in = |folders: &[PathBuf]| folders.iter().any(|folder| path.starts_with(folder));
+        let is_own = stays_inside(Path::new(location)) && is_in(&self.own);
+        if !is_own && !is_in(&self.listed) {
+            return Err(refuse(
+                "is outside the model's folder; data_folders in model.toml lists folders that it \
+                 may lie in",
+            ));
+        }
+        let metadata =
+            path.metadata().map_err(|error| refuse("can't be read").caused_by(error))?;
+        if !metadata.is_file() {
+            return Err(refuse(&format!("is not in a file: '{location}' is something else")));
+        }
+        Ok(DataFile { path, size_bytes: metadata.len() })
+    }
+}
+
+/// Whether a relative path never leads above the folder that it starts from.
+fn stays_inside(path: &Path) -> bool {
+    let mut depth = 0_usize;
+    path.components().all(|part| match part {
+        Component::CurDir => true,
+        Component::Normal(_) => {
+            depth += 1;
+            true
+        }
+        Component::ParentDir => {
+            let above = depth.checked_sub(1);
+            depth = above.unwrap_or(0);
+            above.is_some()
+        }
+        Component::RootDir | Component::Prefix(_) => false,
+    })
+}
+
+/// A location entry for a file below a folder.
+pub(super) fn location_entry(root: &Path, path: &Path) -> StringStringEntryProto {
+    let relative = path.strip_prefix(root).unwrap_or(path).to_string_lossy().into_owned();
+    StringStringEntryProto { key: Some("location".to_owned()), value: Some(relative) }
+}
+
+/// Checks where a tensor's data lies in its file, and reads it if it is small.
+fn read_small(tensor: &mut TensorProto, file: &DataFile, inline_below: u64) -> Result<()> {
+    let refuse = |reason: String| Error::new(Kind::Setup, reason);
+    let number = |key: &str| tensor.external(key).map(str::parse::<u64>).transpose();
+    let (Ok(offset), Ok(length)) = (number("offset"), number("length")) else {
+        return Err(refuse("has a malformed offset or length".to_owned()));
+    };
+    let offset = offset.unwrap_or(0);
+    let length = length.unwrap_or(file.size_bytes.saturating_sub(offset));
+    if offset.checked_add(length).is_none_or(|end| end > file.size_bytes) {
+        return Err(refuse(format!(
+            "ends beyond the end of its file: {length} bytes at {offset}, of {}",
+            file.size_bytes
+        )));
+    }
+    if length < inline_below {
+        let mut data = vec![0; usize::try_from(length).unwrap_or_default()];
+        let read = File::open(&file.path).and_then(|mut file| {
+            file.seek(SeekFrom::Start(offset))?;
+            file.read_exact(&mut data)
+        });
+        read.map_err(|error| refuse("can't be read".to_owned()).caused_by(error))?;
+        tensor.raw_data = Some(data.into());
+        tensor.data_location = None;
+        tensor.external_data.clear();
+    }
+    Ok(())
+}
+
+/// All external tensors of a model, those of its branches, loops and functions included.
+fn external_tensors(model: &mut ModelProto) -> Vec<&mut TensorProto> {
+    let mut found = Vec::new();
+    model.graph.iter_mut().for_each(|graph| of_graph(graph, &mut found));
+    model.functions.iter_mut().for_each(|function| of_nodes(&mut function.node, &mut found));
+    found.retain(|tensor| tensor.is_external());
+    found
+}
+
+fn of_graph<'a>(graph: &'a mut GraphProto, found: &mut Vec<&'a mut TensorProto>) {
+    found.extend(&mut graph.initializer);
+    for sparse in &mut graph.sparse_initializer {
+        found.extend(sparse.values.iter_mut().chain(&mut sparse.indices));
+    }
+    of_nodes(&mut graph.node, found);
+}
+
+fn of_nodes<'a>(nodes: &'a mut [NodeProto], found: &mut Vec<&'a mut TensorProto>) {
+    for attribute in nodes.iter_mut().flat_map(|node| &mut node.attribute) {
+        let AttributeProto { t, tensors, g, graphs, sparse_tensor, sparse_tensors, .. } = attribute;
+        found.extend(t.iter_mut().chain(tensors));
+        for sparse in sparse_tensor.iter_mut().chain(sparse_tensors) {
+            found.extend(sparse.values.iter_mut().chain(&mut sparse.indices));
+        }
+        g.iter_mut().chain(graphs).for_each(|graph| of_graph(graph, found));
+    }
+}
