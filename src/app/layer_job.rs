@@ -103,7 +103,8 @@ impl LayerJob<'_> {
         passes: Passes,
     ) -> Explanation {
         let (model, options) = (self.plan.model, self.options);
-        let normalized = normalizer(spec, options).apply(map);
+        let normalizer = normalizer(spec, options);
+        let normalized = normalizer.apply(map);
         let preprocess = model.preprocess();
         Explanation {
             model: model.id().to_owned(),
@@ -115,6 +116,7 @@ impl LayerJob<'_> {
             negate: target.negate,
             predictions: top(model, output, options.top_k),
             map: normalized.map,
+            normalizer,
             signed: options.signed,
             max: normalized.max,
             empty: normalized.empty,

@@ -58,6 +58,7 @@ pub fn fuse(layers: Vec<Explanation>, normalizer: Normalizer) -> Result<Explanat
     Ok(Explanation {
         layer,
         map: normalized.map,
+        normalizer,
         max: normalized.max,
         empty: normalized.empty,
         passes,

@@ -43,6 +43,12 @@ impl Convention {
             Self::TorchCam => 1e-8,
         }
     }
+
+    /// Whether the source repeats its min–max normalisation after a map is resized.
+    #[must_use]
+    pub const fn normalizes_resized(self) -> bool {
+        matches!(self, Self::PytorchGradCam)
+    }
 }
 
 impl fmt::Display for Convention {

@@ -8,8 +8,10 @@ use serde::Serialize;
 
 use super::math::gaussian_process::Confidence;
 use super::method::Method;
-use super::parameters::Convention;
+use super::normalise::Normalizer;
+use super::parameters::{Convention, Normalization};
 use crate::engine::PassScores;
+use crate::picture::resize::upsample;
 
 /// A method's map of one target, before normalisation.
 #[derive(Clone, Debug, PartialEq)]
@@ -124,6 +126,8 @@ pub struct Explanation {
     /// The normalised map `[h, w]` at the layer's size (for several layers, at the size of the
     /// model's input); all zeros when `empty`, never NaN.
     pub map: Array2<f32>,
+    /// How the map was normalised.
+    pub normalizer: Normalizer,
     /// True if positive values are evidence for the class and negative ones against it.
     pub signed: bool,
     /// The largest value before normalisation; of a signed map the largest absolute value.
@@ -143,6 +147,24 @@ pub struct Explanation {
     pub passes: Passes,
     /// The time that each stage took.
     pub timing: Timing,
+}
+
+impl Explanation {
+    /// The map at another size, `[height, width]`: bilinear, with half-pixel centres.
+    ///
+    /// Interpolation lowers the largest value and raises the smallest. A convention whose source
+    /// then stretches the map to 0..1 once more, as pytorch-grad-cam does at the input's size, gets
+    /// that here for every size but the map's own.
+    #[must_use]
+    pub fn resized(&self, height: usize, width: usize) -> Array2<f32> {
+        let resized = upsample(self.map.view(), height, width);
+        let is_stretched = self.convention.normalizes_resized()
+            && self.normalizer.normalization == Normalization::MinMax
+            && !self.signed
+            && !self.empty
+            && self.map.dim() != (height, width);
+        if is_stretched { self.normalizer.apply(resized).map } else { resized }
+    }
 }
 
 /// The top classes of an image.

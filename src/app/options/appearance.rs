@@ -36,7 +36,9 @@ pub(super) const SIZE: OptionSpec = OptionSpec {
     },
     summary: "The size of the map",
     description: "The size of the map: the image's, the model input's or the layer's (for several \
-        layers, the model input's). Default: `image` for pictures, `layer` for arrays and JSON.",
+        layers, the model input's). Default: `image` for pictures, `layer` for arrays and JSON. \
+        The convention `pytorch-grad-cam` normalises a resized map once more, as its source does \
+        at the input's size.",
     set: |spec, raw, values| spec.store(spec.choice(raw)?, &mut values.size),
 };
 

@@ -13,7 +13,7 @@ use crate::explain::Explanation;
 use crate::model::preprocess::Preprocess;
 use crate::picture::figure::{Panel, figure};
 use crate::picture::overlay::{Range, emphasize, heatmap, overlay};
-use crate::picture::resize::{Filter, resize, upsample};
+use crate::picture::resize::{Filter, resize};
 
 /// A rectangle of a picture in whole pixels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,14 +45,13 @@ pub(super) fn map(
     image: &RgbImage,
     rendering: &Rendering,
 ) -> Array2<f32> {
-    let layer = explanation.map.view();
     let map = match rendering.size {
-        Size::Layer => layer.to_owned(),
-        Size::Input => upsample(layer, explanation.input_size[0], explanation.input_size[1]),
+        Size::Layer => explanation.map.clone(),
+        Size::Input => explanation.resized(explanation.input_size[0], explanation.input_size[1]),
         Size::Image => {
             let (width, height) = (image.width() as usize, image.height() as usize);
             let area = Area::from_visible_rect(explanation.visible_rect, width, height);
-            let inner = upsample(layer, area.height, area.width);
+            let inner = explanation.resized(area.height, area.width);
             if (area.width, area.height) == (width, height) {
                 inner
             } else {
@@ -99,7 +98,7 @@ pub(super) fn overlaid(
         Size::Image => Area::from_visible_rect(explanation.visible_rect, width, height),
         Size::Input | Size::Layer => Area { left: 0, top: 0, width, height },
     };
-    let mut map = upsample(explanation.map.view(), area.height, area.width);
+    let mut map = explanation.resized(area.height, area.width);
     if rendering.emphasize {
         map = emphasize(map.view(), range(explanation));
     }

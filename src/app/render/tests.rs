@@ -5,10 +5,14 @@ use ndarray::array;
 
 use super::*;
 use crate::explain::{Convention, Method};
-use crate::explain::{Passes, Prediction, Timing};
+use crate::explain::normalise::Normalizer;
+use crate::explain::{Normalization, Passes, Prediction, Timing};
 use crate::model::manifest::{Color, Fit, Input, Layout};
 use crate::picture::colormap::Colormap;
 use crate::picture::overlay::Blend;
+
+const NORMALIZER: Normalizer =
+    Normalizer { normalization: Normalization::Max, epsilon: 0.0, relu: true, signed: false };
 
 fn explanation(map: Array2<f32>, seen: [f32; 4]) -> Explanation {
     Explanation {
@@ -19,6 +23,7 @@ fn explanation(map: Array2<f32>, seen: [f32; 4]) -> Explanation {
         target: Prediction { index: 0, label: None, probability: 1.0, logit: None },
         contrast: None,
         negate: false,
+        normalizer: NORMALIZER,
         signed: false,
         predictions: Vec::new(),
         empty: map.iter().all(|&value| value <= 0.0),
@@ -104,4 +109,26 @@ fn a_figure_has_one_column_per_method_and_one_for_the_image() {
         &rendering(Size::Image),
     );
     assert_eq!(picture.width(), 2 * 28 + 3 * 360 + 2 * 24);
+}
+
+/// Between two positions of a map the bilinear values are 1/8, 3/8, 5/8 and 7/8 of the way.
+#[test]
+fn a_map_by_pytorch_grad_cam_is_stretched_again_after_resizing() {
+    let max = explanation(array![[0.0, 1.0]], [0.0, 0.0, 2.0, 1.0]);
+    let image = RgbImage::new(2, 1);
+    let input = rendering(Size::Input);
+    let row = |explanation: &Explanation| map(explanation, &image, &input).row(0).to_vec();
+    assert_eq!(row(&max), [0.0, 0.25, 0.75, 1.0]);
+
+    let narrow = Explanation { map: array![[0.0, 0.8, 0.0]], ..max };
+    let plain = row(&narrow);
+    assert!(plain[1] < 0.8 && plain[0] < plain[1], "{plain:?}");
+    let normalizer = Normalizer { normalization: Normalization::MinMax, ..NORMALIZER };
+    let convention = Convention::PytorchGradCam;
+    let library = Explanation { convention, normalizer, ..narrow.clone() };
+    assert_eq!(row(&library), [0.0, 1.0, 1.0, 0.0]);
+    // The size of the map itself, and a normalisation that is not the library's, change nothing.
+    assert_eq!(map(&library, &image, &rendering(Size::Layer)), narrow.map);
+    let by_max = Explanation { convention, ..narrow };
+    assert_eq!(row(&by_max), plain);
 }
