@@ -4,19 +4,24 @@
 
 Writes tests/golden/methods/fusion.npz. The library gets target_layers=[...], the layers of
 methods_torch.py in execution order, because it matches gradients to layers by that order.
-Needs torch 2.15.0, grad-cam 1.5.5 and OpenCV 5.0.0, with which the library resizes.
+Needs torch 2.15.0, grad-cam 1.5.7 and OpenCV 5.0.0, with which the library resizes.
 """
 
 import argparse
 
 import torch
-from pytorch_grad_cam import GradCAM, LayerCAM, ScoreCAM
+from pytorch_grad_cam import GradCAM, GradCAMPlusPlus, LayerCAM, ScoreCAM
 from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 
 from camlens_tools.golden import common
 from camlens_tools.golden import methods_torch as methods
 
-METHODS = {"gradcam": GradCAM, "layercam": LayerCAM, "scorecam": ScoreCAM}
+METHODS = {
+    "gradcam": GradCAM,
+    "gradcam++": GradCAMPlusPlus,
+    "layercam": LayerCAM,
+    "scorecam": ScoreCAM,
+}
 
 
 def main():

@@ -4,7 +4,8 @@
 
 Writes tests/golden/methods/{tinyvgg,tinymix,tinylite}.npz, and with --model (the wheel, or the
 .onnx file in it) vgg16-mri.npz. The tiny models are those of tiny_models.py; the script exits
-unless they reproduce the committed logits. Needs torch 2.15.0 and grad-cam 1.5.5.
+unless they reproduce the committed logits. Arrays that other
+scripts added to these files stay. Needs torch 2.15.0 and grad-cam 1.5.7.
 """
 
 import argparse
@@ -105,7 +106,9 @@ def main():
     wanted = parser.parse_args()
     for name in TINY:
         model, x, (target, other), layers = load(name)
-        arrays = {"x": x.numpy(), "target": np.array([target]), "other": np.array([other])}
+        with np.load(OUT / f"{name}.npz") as stored:
+            arrays = {key: stored[key] for key in stored.files}
+        arrays |= {"x": x.numpy(), "target": np.array([target]), "other": np.array([other])}
         library(arrays, model, layers, x, target)
         library(arrays, model, layers, x, other, "_other")
         common.save(OUT / f"{name}.npz", arrays)
