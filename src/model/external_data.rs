@@ -114,8 +114,7 @@ impl DataFolders {
                  may lie in",
             ));
         }
-        let metadata =
-            path.metadata().map_err(|error| refuse("can't be read").caused_by(error))?;
+        let metadata = path.metadata().map_err(|error| refuse("can't be read").caused_by(error))?;
         if !metadata.is_file() {
             return Err(refuse(&format!("is not in a file: '{location}' is something else")));
         }

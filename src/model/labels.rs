@@ -266,7 +266,8 @@ mod tests {
     fn every_kind_of_line_end_separates_labels() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("labels.txt");
-        for text in ["a\nb\n\nc\n", "\u{feff}a\r\nb\r\n\r\nc\r\n \r\n\r\n", "a\rb\r\rc\r", "a \n b\n\n\tc"]
+        for text in
+            ["a\nb\n\nc\n", "\u{feff}a\r\nb\r\n\r\nc\r\n \r\n\r\n", "a\rb\r\rc\r", "a \n b\n\n\tc"]
         {
             std::fs::write(&path, text).unwrap();
             assert_eq!(Labels::read(&path).unwrap(), labels(["a", "b", "", "c"]), "{text:?}");

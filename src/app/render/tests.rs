@@ -4,8 +4,8 @@ use image::Rgb;
 use ndarray::array;
 
 use super::*;
-use crate::explain::{Convention, Method};
 use crate::explain::normalise::Normalizer;
+use crate::explain::{Convention, Method};
 use crate::explain::{Normalization, Passes, Prediction, Timing};
 use crate::model::manifest::{Color, Fit, Input, Layout};
 use crate::picture::colormap::Colormap;

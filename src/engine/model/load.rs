@@ -24,10 +24,10 @@ use crate::graph::explain_graph::GradientOf;
 use crate::graph::image_input::ImageInput;
 use crate::graph::layers::{self, FORMS, Layer};
 use crate::graph::prepared::PreparedModel;
-use crate::model::{ModelFolder, Warning};
 use crate::model::manifest::{Color, Layout, Manifest};
 use crate::model::onnx_file::OnnxFile;
 use crate::model::preprocess::Preprocess;
+use crate::model::{ModelFolder, Warning};
 
 impl Model {
     /// Loads a model: verifies the file, measures and analyses its graph, and opens the default

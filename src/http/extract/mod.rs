@@ -71,9 +71,7 @@ impl ExtractedRequest {
         };
         let bytes = body::collect(body, &parts.headers, limit_bytes).await?;
         let contents = match kind {
-            BodyKind::Multipart { boundary } => {
-                multipart::read(operation, bytes, boundary).await?
-            }
+            BodyKind::Multipart { boundary } => multipart::read(operation, bytes, boundary).await?,
             BodyKind::Json => json::read(operation, &bytes)?,
             BodyKind::Image => Contents { image: Some(bytes), options: Vec::new() },
         };

@@ -69,7 +69,9 @@ impl Part {
                 Ok(text.to_owned())
             }
             // Java's HTTP clients declare this one unless told otherwise.
-            Some("iso-8859-1" | "latin1") => Ok(self.bytes.iter().copied().map(char::from).collect()),
+            Some("iso-8859-1" | "latin1") => {
+                Ok(self.bytes.iter().copied().map(char::from).collect())
+            }
             Some(other) => Err(refuse(format!("has the charset '{other}'; it must be UTF-8"))),
         }
     }

@@ -67,9 +67,8 @@ pub(super) fn name(bytes: &[u8]) -> Option<&'static str> {
     if bytes.get(4..8) == Some(b"ftyp") {
         return Some(iso_media(bytes));
     }
-    let has = |&&(at, signature, _): &&Signature| {
-        bytes.get(at..at + signature.len()) == Some(signature)
-    };
+    let has =
+        |&&(at, signature, _): &&Signature| bytes.get(at..at + signature.len()) == Some(signature);
     if let Some((_, _, name)) = SIGNATURES.iter().find(has) {
         return Some(name);
     }
@@ -143,13 +142,19 @@ mod tests {
             (b"\0\0\0\x18ftypmif1\0\0\0\0mif1heic".to_vec(), Some("a HEIC")),
             (b"\0\0\0\x1cftypmif1\0\0\0\0mif1avifmiaf".to_vec(), Some("an AVIF")),
             (b"\0\0\0\x1cftypavif\0\0\0\0mif1miafMA1B".to_vec(), Some("an AVIF")),
-            (b"\0\0\0\x14ftypisom\0\0\x02\0isom".to_vec(), Some("a video or another ISO media file")),
+            (
+                b"\0\0\0\x14ftypisom\0\0\x02\0isom".to_vec(),
+                Some("a video or another ISO media file"),
+            ),
             (b"\0\0\0\x18ftyp".to_vec(), Some("a video or another ISO media file")),
             (b"RIFF\x10\0\0\0WAVEfmt ".to_vec(), Some("a WAV")),
             (b"P6\n2 2\n255\n".to_vec(), Some("a Netpbm image")),
             (b"\x1a\x45\xdf\xa3\x01".to_vec(), Some("a Matroska or WebM video")),
             (b"/9j/4AAQSkZJRg".to_vec(), Some("base64 text, not the bytes of an image")),
-            (b"DATA:image/png;base64,iVBO".to_vec(), Some("a data: URL, not the bytes of an image")),
+            (
+                b"DATA:image/png;base64,iVBO".to_vec(),
+                Some("a data: URL, not the bytes of an image"),
+            ),
             (b"\xef\xbb\xbf{\"image\"".to_vec(), Some("JSON")),
             (b"\xff\xfec\0a\0t\0".to_vec(), Some("text in UTF-16")),
             ("katze.png – die Größe".into(), Some("text")),

@@ -2,6 +2,9 @@
 
 mod compare;
 mod contract;
+mod conventions;
+mod forms;
+mod labels;
 mod layers;
 mod options;
 mod overload;

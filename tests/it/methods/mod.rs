@@ -7,6 +7,7 @@ mod gradient;
 mod multi_layer;
 mod progress;
 mod sampling;
+mod sizes;
 mod tail;
 mod tail_passes;
 

@@ -13,7 +13,9 @@ fn a_map_of_several_layers_agrees_with_pytorch_grad_cam() {
         let (model, input, mut golden) = tiny.load();
         // The order of the names does not matter.
         let names: Vec<&str> = tiny.layers.iter().rev().map(|(_, ours)| *ours).collect();
-        for method in [Method::GradCam, Method::LayerCam, Method::ScoreCam] {
+        let methods =
+            [Method::GradCam, Method::GradCamPlusPlus, Method::LayerCam, Method::ScoreCam];
+        for method in methods {
             let options = ExplainOptions {
                 method,
                 convention: Convention::PytorchGradCam,

@@ -3,6 +3,7 @@
 mod architectures;
 mod efficientnet_lite0;
 mod exporters;
+mod external_data;
 mod free_batch;
 mod image_input;
 mod onnx_file;

@@ -155,7 +155,7 @@ class CachedWeights:
 
 
 def pytorch_grad_cam(arrays, model, layer, methods, x, target):
-    """Adds the maps of grad-cam 1.5.5's own call, and of its own steps before it resizes."""
+    """Adds the maps of grad-cam 1.5.7's own call, and of its own steps before it resizes."""
     for name in methods:
         method = PYTORCH_GRAD_CAM[name]
         targets = [ClassifierOutputTarget(int(target))]
