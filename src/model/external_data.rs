@@ -202,3 +202,68 @@ fn of_nodes<'a>(nodes: &'a mut [NodeProto], found: &mut Vec<&'a mut TensorProto>
         g.iter_mut().chain(graphs).for_each(|graph| of_graph(graph, found));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use onnx_gradient::proto::EXTERNAL;
+
+    fn external(name: &str, length: usize) -> TensorProto {
+        let entry = |key: &str, value: &str| StringStringEntryProto {
+            key: Some(key.to_owned()),
+            value: Some(value.to_owned()),
+        };
+        TensorProto {
+            name: Some(name.to_owned()),
+            raw_data: None,
+            data_location: Some(EXTERNAL),
+            external_data: vec![
+                entry("location", "./data"),
+                entry("offset", "8"),
+                entry("length", &length.to_string()),
+            ],
+            ..TensorProto::float32(name, &[], &[])
+        }
+    }
+
+    /// Constants and branches hold external tensors, too.
+    #[test]
+    fn tensors_are_found_wherever_they_are() {
+        let constant = AttributeProto { t: Some(external("t", 4)), ..Default::default() };
+        let inner = GraphProto { initializer: vec![external("large", 64)], ..Default::default() };
+        let branch = AttributeProto { g: Some(inner), ..Default::default() };
+        let nodes = [constant, branch].map(|attribute| NodeProto {
+            attribute: vec![attribute],
+            ..NodeProto::new("If", &[], &["y"])
+        });
+        let graph = GraphProto {
+            node: nodes.into(),
+            initializer: vec![external("small", 4)],
+            ..Default::default()
+        };
+        let mut model = ModelProto { graph: Some(graph), ..Default::default() };
+
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("m.onnx");
+        std::fs::write(&path, b"").unwrap();
+        std::fs::write(folder.path().join("data"), [7; 72]).unwrap();
+        let root = DataFolders::new(&path, &[]).unwrap().resolve(&mut model, 16).unwrap();
+        assert_eq!(root, folder.path().canonicalize().unwrap());
+        let left = external_tensors(&mut model);
+        assert_eq!(left.len(), 1);
+        assert_eq!((left[0].name(), left[0].external("location")), ("large", Some("data")));
+        let graph = model.graph.unwrap();
+        assert_eq!(graph.initializer[0].raw_data.as_deref(), Some(&[7; 4][..]));
+        assert!(graph.node[0].attribute[0].t.as_ref().unwrap().raw_data.is_some());
+    }
+
+    #[test]
+    fn a_path_stays_inside_unless_it_leads_above_its_start() {
+        for inside in ["data", "a/b", "a/../b", "./a/./b/../../c", "..data/x"] {
+            assert!(stays_inside(Path::new(inside)), "{inside}");
+        }
+        for outside in ["..", "../data", "a/../../b", "/data", "a/../../a/b"] {
+            assert!(!stays_inside(Path::new(outside)), "{outside}");
+        }
+    }
+}

@@ -116,7 +116,7 @@ async fn malformed_bodies() {
     ");
     insta::assert_snapshot!(refused_body("multipart/form-data", "x").await, @r"
     400
-    detail: Content-Type: multipart boundary not found in Content-Type
+    detail: Content-Type: multipart/form-data has no boundary; HTTP clients write it if the header is left to them
     instance: /v1/explain
     title: The request could not be read
     type: /docs#problem-malformed-request
