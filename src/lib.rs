@@ -15,7 +15,7 @@
 //!   graph     ONNX as data: layers, the logit, the backward pass as ONNX operators
 //! ```
 //!
-//! [`model`] (model folders), [`picture`] (decoding, resizing, colours) and [`text`] (reading UTF-8)
+//! [`model`] (model folders), [`picture`] (decoding, resizing, colours) and [`text`] (reading text)
 //! are used by the layers above.
 
 pub mod app;

@@ -89,6 +89,6 @@ mod tests {
         assert_eq!(decode(&utf16("cat")), Err(NotText::Wide));
         assert_eq!(decode(b"\xfe\xff\0c\0a\0t"), Err(NotText::Wide));
         assert_eq!(decode(b"\xff\xfe\0\0c\0\0\0"), Err(NotText::Wide));
-        assert_eq!(decode(b"dog\ncaf\xe9\n"), Err(NotText::NotUtf8 { line: 2 }));
+        assert_eq!(decode(b"dog\ncat\xe9\n"), Err(NotText::NotUtf8 { line: 2 }));
     }
 }

@@ -5,9 +5,9 @@
 //! the model. So a file is looked for beside the model as it was named, and then beside the file
 //! that the model's link leads to.
 //!
-//! What is found must lie in one of these two folders, with all links resolved, or in a folder that
-//! the manifest lists. Otherwise a model of unknown origin could read any file of this machine. This
-//! is decided here; the runtime then receives paths without links.
+//! What is found must lie in one of these two folders, with all links resolved, or in a folder
+//! that the manifest lists. Otherwise a model of unknown origin could read any file of this machine.
+//! This is decided here; the runtime then receives paths without links.
 
 use std::collections::HashMap;
 use std::fs::File;

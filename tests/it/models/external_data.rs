@@ -95,8 +95,8 @@ fn scores(model: &Model) -> Array2<f32> {
     model.forward(input, &CancellationToken::default()).expect("scores").scores
 }
 
-const OUTSIDE: &str = "is outside the model's folder; data_folders in model.toml lists folders that \
-                       it may lie in";
+const OUTSIDE: &str = "is outside the model's folder; data_folders in model.toml lists folders \
+                       that it may lie in";
 
 #[test]
 fn a_download_cache_of_links_is_followed() {

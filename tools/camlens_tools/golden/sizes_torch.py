@@ -2,11 +2,12 @@
 
     python tools golden.sizes_torch        after golden.methods_torch, whose inputs it reads
 
-Writes tests/golden/methods/sizes.npz, for the last layer of each model. The map at the input's size is the result of the library's
-own call: it normalises the map of each layer, resizes it, takes the mean over the layers, and
-normalises again. The map at the layer's size takes its steps before the resize. Methods that
-project on a singular vector are left out: the library takes whichever sign its linear algebra
-gives. Needs torch 2.15.0, grad-cam 1.5.7 and OpenCV 5.0.0, with which the library resizes.
+Writes tests/golden/methods/sizes.npz, for the last layer of each model. The map at the input's
+size is the result of the library's own call: it normalises the map of each layer, resizes it, takes
+the mean over the layers, and normalises again. The map at the layer's size takes its steps before
+the resize. Methods that project on a singular vector are left out: the library takes whichever sign
+its linear algebra gives. Needs torch 2.15.0, grad-cam 1.5.7 and OpenCV 5.0.0, with which the
+library resizes.
 """
 
 import argparse

@@ -58,7 +58,7 @@ export class ClassPicker {
   }
 
   name(index) {
-    return this.#labels[index] ?? `class ${index}`;
+    return this.#labels[index] || `class ${index}`;
   }
 
   /** Lists the classes that match a text; an exact index comes first. */
