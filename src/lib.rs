@@ -29,3 +29,4 @@ pub mod http;
 pub mod model;
 pub mod picture;
 pub mod telemetry;
+pub mod warning;

@@ -12,6 +12,7 @@ use sha2::{Digest, Sha256};
 use super::labels::Labels;
 use super::manifest::Manifest;
 use crate::error::{Error, Kind, Result};
+use crate::warning::{Warning, WarningCode};
 
 /// A model folder with its manifest and labels.
 #[derive(Clone, Debug)]
@@ -24,8 +25,8 @@ pub struct ModelFolder {
     pub manifest: Manifest,
     /// The class labels.
     pub labels: Labels,
-    /// Warnings for the operator, one sentence each.
-    pub warnings: Vec<String>,
+    /// Warnings about the folder.
+    pub warnings: Vec<Warning>,
 }
 
 impl ModelFolder {
@@ -70,11 +71,7 @@ impl ModelFolder {
                 )
                 .at_path(path)
             })?;
-            warnings.push(format!(
-                "model '{id}' has no model.toml, so it gets default preprocessing, which may \
-                 differ from the one it was trained with: ImageNet's mean and standard deviation \
-                 for colour, 0 to 1 for grayscale, unchanged pixels for uint8 inputs"
-            ));
+            warnings.push(preprocessing_guessed(&id));
             Manifest::for_file(&file)
         };
         let labels = match &manifest.labels {
@@ -96,7 +93,8 @@ impl ModelFolder {
             return Err(Error::new(Kind::Setup, "no such file").at_path(file));
         }
         let manifest = Manifest::for_file(&name);
-        Ok(Self { id: name, path, manifest, labels: Labels::default(), warnings: Vec::new() })
+        let warnings = vec![preprocessing_guessed(&name)];
+        Ok(Self { id: name, path, manifest, labels: Labels::default(), warnings })
     }
 
     /// The path of the ONNX file.
@@ -199,6 +197,15 @@ fn sha256(path: &Path) -> std::io::Result<String> {
     Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
+fn preprocessing_guessed(id: &str) -> Warning {
+    let detail = format!(
+        "model '{id}' has no model.toml, so it gets default preprocessing, which may differ from \
+         the one it was trained with: ImageNet's mean and standard deviation for colour, 0 to 1 \
+         for grayscale, unchanged pixels for uint8 inputs"
+    );
+    Warning::new(WarningCode::PreprocessingGuessed, detail)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -212,7 +219,7 @@ mod tests {
         assert_eq!(ModelFolder::list(models.path()).unwrap(), std::slice::from_ref(&folder));
         let read = ModelFolder::read(&folder).unwrap();
         assert_eq!(read.onnx_path(), folder.join("net.onnx"));
-        assert!(read.warnings[0].contains("no model.toml"));
+        assert!(read.warnings[0].detail.contains("no model.toml"));
     }
 
     #[test]

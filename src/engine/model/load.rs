@@ -8,6 +8,7 @@ use std::sync::Arc;
 use ndarray::Array4;
 
 use super::Model;
+use super::warnings::warnings;
 use crate::engine::cache::Cache;
 use crate::engine::cancellation::CancellationToken;
 use crate::engine::compiler::{ProgramCompiler, ProgramKey};
@@ -21,6 +22,7 @@ use crate::engine::worker::{SessionFactory, Worker};
 use crate::error::{Error, Kind, Result};
 use crate::graph::analysed::{AnalysedModel, AnalysisOptions};
 use crate::graph::explain_graph::GradientOf;
+use crate::graph::head::OutputSamples;
 use crate::graph::image_input::ImageInput;
 use crate::graph::layers::{self, FORMS, Layer};
 use crate::graph::prepared::PreparedModel;
@@ -52,20 +54,12 @@ impl Model {
         }
         let prepared = PreparedModel::new(&file.model)?;
         let preprocess = preprocess(&folder, &prepared.input)?;
-        let (prepared, Probe { facts, takes_batches, .. }) =
-            measured(runtime, &file, prepared, &preprocess)?;
-        let options = analysis_options(&folder, preprocess.layout);
+        let (prepared, probe) = measured(runtime, &file, prepared, &preprocess)?;
+        let Probe { facts, takes_batches, is_reproducible, samples, .. } = probe;
+        let options = analysis_options(&folder, preprocess.layout, samples);
         let analysed = AnalysedModel::new(prepared, facts, &options)?;
-        let head = &analysed.head;
-        if folder.manifest.output.name.is_none() && !head.others.is_empty() {
-            tracing::warn!(
-                model = folder.id,
-                output = head.output,
-                others = head.others.join(", "),
-                "the model has several outputs; [output] name in model.toml chooses another one"
-            );
-        }
-        if head.is_binary() {
+        let warnings = warnings(&folder, &analysed, is_reproducible);
+        if analysed.head.is_binary() {
             folder.labels = folder.labels.for_binary();
         }
         let default_layer = default_layer(&analysed, folder.manifest.default_layer.as_deref())?;
@@ -91,8 +85,17 @@ impl Model {
         };
         let worker = Worker::start(&folder.id, factory, &analysed.layers[default_layer].tensor)?;
         let batch = if takes_batches { settings.batch.max(1) } else { 1 };
-        let model =
-            Self { folder, preprocess, analysed, default_layer, batch, cache, compiler, worker };
+        let model = Self {
+            folder,
+            preprocess,
+            analysed,
+            default_layer,
+            batch,
+            cache,
+            compiler,
+            worker,
+            warnings,
+        };
         model.warm_up()?;
         Ok(model)
     }
@@ -116,12 +119,17 @@ impl Model {
     }
 }
 
-fn analysis_options(folder: &ModelFolder, image_layout: Layout) -> AnalysisOptions<'_> {
+fn analysis_options(
+    folder: &ModelFolder,
+    image_layout: Layout,
+    samples: OutputSamples,
+) -> AnalysisOptions<'_> {
     let Manifest { output, tokens, layers, .. } = &folder.manifest;
     AnalysisOptions {
         output: output.name.as_deref(),
         output_kind: output.kind,
         label_count: folder.labels.all().len(),
+        samples,
         image_layout: match image_layout {
             Layout::Nchw => layers::Layout::Maps,
             Layout::Nhwc => layers::Layout::ChannelsLast,
