@@ -157,7 +157,8 @@ fn compare_with_file(
     if let Some(graph) = &mut model.graph {
         io_types::normalize(graph, SCOPE);
     }
-    let session = runtime.session(&file.reference_weights(model), file.folder(), false, false, None);
+    let session =
+        runtime.session(&file.reference_weights(model), file.folder(), false, false, None);
     let Ok(mut session) = session else {
         return Agreement { upgrade_is_sound: false, is_reproducible: true };
     };
@@ -175,11 +176,9 @@ fn compare_with_file(
 
 /// Whether two runs have the same float outputs.
 fn are_close(expected: &[(String, RawOutput)], found: &[(String, RawOutput)]) -> bool {
-    expected.iter().all(|(name, raw)| {
-        match (raw, found.iter().find(|(other, _)| other == name)) {
-            (RawOutput::Floats(a), Some((_, RawOutput::Floats(b)))) => close(a.view(), b.view()),
-            _ => true,
-        }
+    expected.iter().all(|(name, raw)| match (raw, found.iter().find(|(other, _)| other == name)) {
+        (RawOutput::Floats(a), Some((_, RawOutput::Floats(b)))) => close(a.view(), b.view()),
+        _ => true,
     })
 }
 

@@ -12,8 +12,8 @@ use super::normalise::Normalizer;
 use super::parameters::Normalization;
 use super::result::{Explanation, Passes, Timing};
 use crate::error::{Error, Result};
-use crate::warning::Warning;
 use crate::picture::resize::upsample;
+use crate::warning::Warning;
 
 /// The largest number of layers in one map.
 pub const MAX_LAYERS: usize = 10;

@@ -124,8 +124,7 @@ fn add_head(
         extended_facts.add_like(tensor, shape, element);
     }
     let graph_index = GraphIndex::new(extended.graph());
-    if extended.unsupported_reason.is_none()
-        && seed(&graph_index, &extended_facts, &head).is_err()
+    if extended.unsupported_reason.is_none() && seed(&graph_index, &extended_facts, &head).is_err()
     {
         return Ok(head.without_logits());
     }

@@ -179,8 +179,9 @@ fn rows(
 /// have none, stay what they are.
 fn activation_node(activation: OutputActivation, inputs: &[&str], output: &str) -> NodeProto {
     match activation {
-        OutputActivation::Softmax => NodeProto::new("Softmax", inputs, &[output])
-            .with(AttributeProto::int("axis", 1)),
+        OutputActivation::Softmax => {
+            NodeProto::new("Softmax", inputs, &[output]).with(AttributeProto::int("axis", 1))
+        }
         OutputActivation::Sigmoid => NodeProto::new("Sigmoid", inputs, &[output]),
         OutputActivation::Other | OutputActivation::Unknown | OutputActivation::Identity => {
             NodeProto::new("Identity", inputs, &[output])

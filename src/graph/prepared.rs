@@ -50,13 +50,7 @@ impl PreparedModel {
         remove_training_dropout(graph);
         let input = image_input(graph, original.graph.as_ref())?;
         free_batch::free_io(graph);
-        Ok(Self {
-            model,
-            input,
-            unsupported_reason: None,
-            is_rewritten: false,
-            varying_nodes,
-        })
+        Ok(Self { model, input, unsupported_reason: None, is_rewritten: false, varying_nodes })
     }
 
     /// The same model in an opset and in operators that can be differentiated, or unchanged with

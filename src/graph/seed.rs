@@ -4,8 +4,8 @@
 //! contrast it is the difference of two such rows. Which of them a run needs is an input of the
 //! program, so one program serves both.
 
-use onnx_gradient::backward::{Backward, backward};
 use onnx_gradient::Error;
+use onnx_gradient::backward::{Backward, backward};
 use onnx_gradient::builder::GraphBuilder;
 use onnx_gradient::facts::TensorFacts;
 use onnx_gradient::index::GraphIndex;

@@ -69,8 +69,8 @@ impl<'g> ActivationFinder<'g, '_> {
             "HardSigmoid" => (OutputActivation::Other, Values::Probability),
             _ => return None,
         };
-        let is_over_classes = kind != OutputActivation::Softmax
-            || self.is_over_classes(logits, node.int("axis", -1));
+        let is_over_classes =
+            kind != OutputActivation::Softmax || self.is_over_classes(logits, node.int("axis", -1));
         is_over_classes.then(|| {
             let logits = self.before_rounding(logits);
             let is_exact = kind != OutputActivation::Other && !self.is_rounded(node);
@@ -131,7 +131,8 @@ impl<'g> ActivationFinder<'g, '_> {
     /// The `z` of `z − max z`, or the tensor itself.
     fn before_shift(&self, tensor: &'g str) -> &'g str {
         let unshifted = || {
-            let node = self.graph_index.producer(self.skip(tensor)).filter(|node| node.is("Sub"))?;
+            let node =
+                self.graph_index.producer(self.skip(tensor)).filter(|node| node.is("Sub"))?;
             let (z, largest) = (node.input_name(0)?, node.input_name(1)?);
             let of = self.skip(self.input_of(largest, &["ReduceMax"])?);
             (of == self.skip(z)).then_some(z)
@@ -157,9 +158,7 @@ impl<'g> ActivationFinder<'g, '_> {
         };
         let of_tanh = |tensor: &'g str| {
             let half = self.input_of(tensor, &["Tanh"])?;
-            let whole = self
-                .other_operand(half, "Mul", 0.5)
-                .or_else(|| self.divided(half, 2.0));
+            let whole = self.other_operand(half, "Mul", 0.5).or_else(|| self.divided(half, 2.0));
             let found = sigmoid(whole.unwrap_or(half), Values::Probability);
             Some(Activation { is_half: whole.is_none(), ..found })
         };

@@ -62,8 +62,7 @@ impl OutputSamples {
         let runs = self.runs.get(output).map_or(&[][..], Vec::as_slice);
         let usual: Vec<f32> = runs.iter().take(self.usual).flatten().copied().collect();
         !usual.is_empty()
-            && (usual.iter().all(|&value| value > SURE)
-                || usual.iter().all(|&value| value < -SURE))
+            && (usual.iter().all(|&value| value > SURE) || usual.iter().all(|&value| value < -SURE))
     }
 }
 

@@ -191,7 +191,8 @@ impl<'g, 'f> Lift<'g, 'f> {
         let is_same = |part: &Lifted<'_>| {
             part.values == first.values
                 && part.activation.kind == first.activation.kind
-                && (part.origin == first.origin || part.activation.kind == OutputActivation::Sigmoid)
+                && (part.origin == first.origin
+                    || part.activation.kind == OutputActivation::Sigmoid)
         };
         if !parts.iter().all(is_same) {
             return None;

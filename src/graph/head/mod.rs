@@ -186,13 +186,14 @@ impl ClassifierHead {
         };
         // The shape of the output counts; the tensor of scores may be shaped differently.
         let columns = facts.get(output).and_then(|sizes| columns(sizes, images));
-        let columns = columns.and_then(|columns| usize::try_from(columns).ok()).ok_or_else(|| {
-            let sizes = facts.get(output).unwrap_or_default();
-            format!(
-                "output '{output}' has the shape {sizes:?} and holds no score for each class, \
+        let columns =
+            columns.and_then(|columns| usize::try_from(columns).ok()).ok_or_else(|| {
+                let sizes = facts.get(output).unwrap_or_default();
+                format!(
+                    "output '{output}' has the shape {sizes:?} and holds no score for each class, \
                  [N, classes]"
-            )
-        })?;
+                )
+            })?;
         let head = Self {
             output: output.to_owned(),
             others: names().filter(|name| *name != output).map(str::to_owned).collect(),
@@ -204,8 +205,7 @@ impl ClassifierHead {
             guess: None,
         };
         let mut lift = Lift::new(finder);
-        let is_softmax =
-            |lifted: &Lifted<'_>| lifted.activation.kind == OutputActivation::Softmax;
+        let is_softmax = |lifted: &Lifted<'_>| lifted.activation.kind == OutputActivation::Softmax;
         let lifted = match hints.kind {
             OutputKind::Logits | OutputKind::Regression => None,
             OutputKind::Auto | OutputKind::Probabilities => lift.lift(output),

@@ -4,11 +4,13 @@ mod architectures;
 mod efficientnet_lite0;
 mod exporters;
 mod free_batch;
+mod heads;
 mod image_input;
 mod onnx_file;
 mod outputs;
 mod reduced_precision;
 mod tokens;
+mod training_mode;
 mod vgg16_mri;
 
 use camlens::engine::{CancellationToken, Model, PassRequest};

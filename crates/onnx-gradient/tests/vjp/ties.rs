@@ -65,9 +65,8 @@ fn every_form_of_a_global_maximum_shares_ties_evenly() {
 #[test]
 fn a_window_of_max_pooling_passes_the_gradient_to_its_first_maximum() {
     let x = tied();
-    let found = gradient_of(&x, |n| {
-        n.op_with("MaxPool", &["layer"], [ints("kernel_shape", &[6, 5])])
-    });
+    let found =
+        gradient_of(&x, |n| n.op_with("MaxPool", &["layer"], [ints("kernel_shape", &[6, 5])]));
     let mut expected = vec![0.0; ELEMENTS];
     expected[0] = weight(0);
     expected[POSITIONS + 7] = weight(1);
