@@ -69,7 +69,7 @@ fn quantised(net: &mut Net, p: &str) -> String {
 
 /// Integers of 8 bits, with the scale and zero point that they stand for.
 fn integers(net: &mut Net, z: &str) -> [String; 3] {
-    let scale = net.float(0.02);
+    let scale = net.float(0.05);
     let zero = net.constant(|name| TensorProto {
         name: Some(name.to_owned()),
         data_type: Some(data_type::INT8),
@@ -321,8 +321,8 @@ fn integer_activations_have_the_logits_that_were_rounded() {
         },
         ALL,
     );
-    // Logits are rounded by up to 0.01, and so are probabilities.
-    agrees(&plain, dequantised, 0.01);
+    // Logits are rounded by up to 0.025, and probabilities change by less than that.
+    agrees(&plain, dequantised, 0.025);
     let operator: Tail = (
         "QLinearSoftmax",
         |n, z| {
@@ -335,7 +335,7 @@ fn integer_activations_have_the_logits_that_were_rounded() {
         },
         ALL,
     );
-    agrees(&plain, operator, 0.01);
+    agrees(&plain, operator, 0.025);
     let plain = model(|n, z| n.op("Sigmoid", &[z]), "");
     let operator: Tail = (
         "QLinearSigmoid",
@@ -348,7 +348,7 @@ fn integer_activations_have_the_logits_that_were_rounded() {
         },
         ALL,
     );
-    agrees(&plain, operator, 0.01);
+    agrees(&plain, operator, 0.025);
 }
 
 #[test]
