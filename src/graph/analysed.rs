@@ -115,20 +115,20 @@ fn add_head(
     let AnalysisOptions { output, output_kind: kind, label_count, ref samples, .. } = *options;
     let hints = OutputHints { output, kind, label_count, samples };
     let (head, added) = ClassifierHead::find(prepared.graph(), facts, &hints)?;
-    let mut extended = prepared.clone();
-    let mut extended_facts = facts.clone();
-    let graph = extended.model.graph.get_or_insert_default();
+    let before = prepared.graph().node.len();
+    let graph = prepared.model.graph.get_or_insert_default();
     graph.node.extend(added.nodes);
     graph.initializer.extend(added.initializers);
     for (tensor, shape, element) in &added.like {
-        extended_facts.add_like(tensor, shape, element);
+        facts.add_like(tensor, shape, element);
     }
-    let graph_index = GraphIndex::new(extended.graph());
-    if extended.unsupported_reason.is_none() && seed(&graph_index, &extended_facts, &head).is_err()
+    if prepared.unsupported_reason.is_none()
+        && head.differentiated_probabilities().is_some()
+        && seed(&GraphIndex::new(prepared.graph()), facts, &head).is_err()
     {
+        prepared.model.graph.get_or_insert_default().node.truncate(before);
         return Ok(head.without_logits());
     }
-    (*prepared, *facts) = (extended, extended_facts);
     Ok(head)
 }
 

@@ -129,9 +129,8 @@ impl<'g, 'f> Lift<'g, 'f> {
                 let lifted = self.lift_within(input, steps)?;
                 Some(Lifted { is_exact: false, ..lifted })
             }
-            "ReduceMean" | "ReduceSum" | "ReduceMax" | "ReduceMin" => {
-                self.reduced_over_nothing(node, tensor, steps)
-            }
+            "ReduceMean" | "ReduceSum" | "ReduceMax" | "ReduceMin" | "GlobalAveragePool"
+            | "GlobalMaxPool" => self.reduced_over_nothing(node, tensor, steps),
             "Exp" | "Log" => {
                 let lifted = self.lift_within(input, steps)?;
                 let values = match (node.op(), lifted.values) {
@@ -205,7 +204,7 @@ impl<'g, 'f> Lift<'g, 'f> {
         Some(Lifted { logits, is_exact, is_moved: true, is_selection: true, ..parts[0].clone() })
     }
 
-    /// A reduction over axes of size 1.
+    /// A reduction or pooling over axes of size 1.
     fn reduced_over_nothing(
         &mut self,
         node: &'g NodeProto,
