@@ -8,6 +8,9 @@ use crate::cases::{ELEMENTS, HEIGHT, WIDTH};
 use crate::finite_differences::gradient_of;
 use crate::network::{Network, int, ints};
 
+/// A name, and the network of that name.
+type Form = (&'static str, fn(&mut Network) -> String);
+
 const POSITIONS: usize = HEIGHT * WIDTH;
 
 /// A dead channel, one with its maximum at positions 7 and 22, and one with a single maximum at 11.
@@ -39,7 +42,7 @@ fn every_form_of_a_global_maximum_shares_ties_evenly() {
             if x[index] == largest { weight(channel) / count as f32 } else { 0.0 }
         })
         .collect();
-    let forms: [(&str, fn(&mut Network) -> String); 4] = [
+    let forms: [Form; 4] = [
         ("GlobalMaxPool", |n| n.op("GlobalMaxPool", &["layer"])),
         ("ReduceMax over two axes", |n| {
             let axes = n.int64s(&[2, 3]);

@@ -11,8 +11,11 @@ use super::{forward, image, model, softmax_of};
 use crate::net::Net;
 use crate::support::try_explain;
 
+/// A name, and what makes the output of that name from the scores.
+type End = (&'static str, fn(&mut Net, &str) -> String);
+
 /// Probabilities with no single logit behind them.
-const WITHOUT_LOGITS: &[(&str, fn(&mut Net, &str) -> String)] = &[
+const WITHOUT_LOGITS: &[End] = &[
     ("the mean of two softmaxes", |n, z| {
         let two = n.float(2.0);
         let scaled = n.op("Mul", &[z, &two]);

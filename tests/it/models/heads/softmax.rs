@@ -265,8 +265,7 @@ fn top_k_of_a_softmax_explains_the_classes_that_it_chose() {
     let mut classes: Vec<usize> = (0..5).collect();
     let p = |class: usize| expected.probabilities[[0, class]];
     classes.sort_by(|&a, &b| p(b).total_cmp(&p(a)));
-    for column in 0..2 {
-        let class = classes[column];
+    for (column, &class) in classes.iter().enumerate().take(2) {
         assert!((found.probabilities[[0, column]] - p(class)).abs() < 1e-6);
         assert!((found.scores[[0, column]] - expected.scores[[0, class]]).abs() < 1e-6);
         for gradient_of in [GradientOf::Logit, GradientOf::Probability] {
