@@ -30,3 +30,4 @@ pub mod model;
 pub mod picture;
 pub mod telemetry;
 pub mod text;
+pub mod warning;

@@ -41,14 +41,14 @@ pub fn describe(model: &Model) -> Value {
         "output": {
             "name": model.output_name(),
             "others": model.other_outputs(),
-            "kind": kind(model.output_activation()),
+            "kind": output_kind(model.output_activation()),
             "classes": model.classes(),
         },
         "labels": model.labels().all(),
         "layers": layers,
         "default_layer": model.default_layer().name,
         "methods": methods(model),
-        "warnings": model.folder().warnings,
+        "warnings": model.warnings(),
     })
 }
 
@@ -81,12 +81,15 @@ fn decimal(value: f32) -> f64 {
     value.to_string().parse().unwrap_or_else(|_| value.into())
 }
 
-/// The scores that the model exposes: logits before a softmax or a sigmoid, or only probabilities.
-fn kind(activation: OutputActivation) -> &'static str {
+/// The scores that the model exposes: logits before a softmax or a sigmoid, only probabilities, or
+/// quantities.
+#[must_use]
+pub fn output_kind(activation: OutputActivation) -> &'static str {
     match activation {
         OutputActivation::Softmax => "logits",
-        OutputActivation::Sigmoid => "sigmoid",
+        OutputActivation::Sigmoid | OutputActivation::Other => "sigmoid",
         OutputActivation::Unknown => "probabilities",
+        OutputActivation::Identity => "regression",
     }
 }
 

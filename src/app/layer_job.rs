@@ -6,6 +6,7 @@ use ndarray::{Array2, Array4};
 use super::predict::{prediction, top};
 use super::validate::method::score;
 use super::validate::{self, ExplainPlan};
+use super::warnings;
 use crate::engine::{CancellationToken, PassOutput, predicted};
 use crate::error::Result;
 use crate::explain::MethodSpec;
@@ -74,7 +75,7 @@ impl LayerJob<'_> {
             activation: first_image(output.activation.as_ref(), "activation")?,
             gradients,
             targets: &targets,
-            score: score(spec, self.options),
+            score: score(self.plan.model, spec, self.options),
             parameters: self.options.parameters(),
             method: spec.method,
             model: self.plan.model,
@@ -126,6 +127,7 @@ impl LayerJob<'_> {
             visible_rect: self.subject.visible_rect,
             passes,
             timing: Timing::default(),
+            warnings: warnings::of_map(model, spec, options, self.layer, output, target.class),
         }
     }
 }

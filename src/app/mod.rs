@@ -19,8 +19,9 @@ mod render;
 pub mod request;
 pub mod response;
 pub mod validate;
+mod warnings;
 
-pub use describe::describe;
+pub use describe::{describe, output_kind};
 pub use execute::execute;
 pub use explain::{compare, explain, explain_input};
 pub use explain_options::ExplainOptions;

@@ -29,24 +29,32 @@ pub fn predict(
         predictions: top(model, &outcome, top_k),
         passes: Passes { forward: usize::from(!outcome.from_cache), ..Passes::default() },
         timing: Timing { preprocess_ms, forward_ms: ms_since(started), explain_ms: 0.0 },
+        warnings: model.warnings().to_vec(),
     })
 }
 
-/// The `count` most probable classes of a pass's first image, most probable first.
+/// The `count` most probable classes of a pass's first image, most probable first. Quantities are
+/// in the order of the model's output.
 pub(super) fn top(model: &Model, outcome: &PassOutput, count: usize) -> Vec<Prediction> {
     let scores = outcome.scores.row(0);
     let mut order: Vec<usize> = (0..scores.len()).collect();
-    order.sort_by(|&a, &b| scores[b].total_cmp(&scores[a]));
+    if model.output_activation() != OutputActivation::Identity {
+        order.sort_by(|&a, &b| scores[b].total_cmp(&scores[a]));
+    }
     order.into_iter().take(count).map(|class| prediction(model, outcome, class)).collect()
 }
 
 /// One class's scores for a pass's first image.
 pub(super) fn prediction(model: &Model, outcome: &PassOutput, class: usize) -> Prediction {
+    let activation = model.output_activation();
+    let is_quantity = activation == OutputActivation::Identity;
+    let score = outcome.scores[[0, class]];
+    let has_logit = !is_quantity && activation != OutputActivation::Unknown;
     Prediction {
         index: class,
         label: model.labels().get(class).map(str::to_owned),
-        probability: outcome.probabilities[[0, class]],
-        logit: (model.output_activation() != OutputActivation::Unknown)
-            .then(|| outcome.scores[[0, class]]),
+        probability: (!is_quantity).then(|| outcome.probabilities[[0, class]]),
+        logit: has_logit.then_some(score),
+        value: is_quantity.then_some(score),
     }
 }

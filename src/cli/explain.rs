@@ -9,6 +9,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use super::Source;
 use super::option_flags::OptionFlags;
 use crate::app::options::Output;
+use crate::app::response::TargetFacts;
 use crate::app::{self, ExplainRequest, ExplainResponse, Operation, RequestOptions};
 use crate::config::Config;
 use crate::engine::{CancellationToken, Model, ModelRegistry};
@@ -109,7 +110,10 @@ impl Explain {
         }
         std::fs::write(&self.out, &response.body).map_err(failed)?;
         let line = format!("{}: {}", self.out.display(), summary(response));
-        writeln!(std::io::stderr(), "{line}").map_err(failed)
+        let warnings = response.facts.warnings.iter();
+        let warnings = warnings.map(|warning| format!("warning: {}", warning.detail));
+        let lines: Vec<String> = std::iter::once(line).chain(warnings).collect();
+        writeln!(std::io::stderr(), "{}", lines.join("\n")).map_err(failed)
     }
 }
 
@@ -119,8 +123,10 @@ fn summary(response: &ExplainResponse) -> String {
     let Some(maps) = &response.facts.maps else { return model.clone() };
     let join = |texts: Vec<String>| texts.join(",");
     let indices = join(maps.targets.iter().map(|target| target.index.to_string()).collect());
-    let probabilities =
-        join(maps.targets.iter().map(|target| target.probability.to_string()).collect());
+    let amount = |target: &TargetFacts| target.value.or(target.probability).map(|v| v.to_string());
+    let amounts = join(maps.targets.iter().filter_map(amount).collect());
+    let has_values = maps.targets.iter().any(|target| target.value.is_some());
+    let (what, measure) = if has_values { ("output", "value") } else { ("class", "probability") };
     let empty = maps.targets.iter().filter(|target| target.is_empty).count();
     let note = match empty {
         _ if maps.method.is_none() => "",
@@ -129,7 +135,7 @@ fn summary(response: &ExplainResponse) -> String {
         _ => "; nothing in the layer supports some of them",
     };
     let layer = &maps.layer;
-    format!("class {indices} (probability {probabilities}) of {model}, layer {layer}{note}")
+    format!("{what} {indices} ({measure} {amounts}) of {model}, layer {layer}{note}")
 }
 
 /// Loads only the requested model: loading the others would waste time.

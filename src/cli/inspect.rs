@@ -7,10 +7,11 @@ use clap::Args;
 
 use super::Source;
 use super::explain::{load, quiet};
-use crate::app::describe;
+use crate::app::{describe, output_kind};
 use crate::engine::optimize::FusionReport;
 use crate::engine::{Model, ModelRegistry};
 use crate::error::{Error, Kind, Result};
+use crate::graph::head::OutputActivation;
 use crate::model::ModelFolder;
 
 #[derive(Args, Debug)]
@@ -57,6 +58,7 @@ fn of_file(file: &std::path::Path) -> Result<ModelFolder> {
 
 fn report(model: &Model) -> String {
     let preprocess = model.preprocess();
+    let is_regression = model.output_activation() == OutputActivation::Identity;
     let mut lines = vec![
         format!("model    {}", model.id()),
         format!(
@@ -69,10 +71,11 @@ fn report(model: &Model) -> String {
         )
         .to_lowercase(),
         format!(
-            "output   {}: {} classes, {:?}",
+            "output   {}: {} {}, {}",
             model.output_name(),
             model.classes(),
-            model.output_activation()
+            if is_regression { "quantities" } else { "classes" },
+            output_kind(model.output_activation())
         ),
     ];
     if !model.other_outputs().is_empty() {
@@ -82,6 +85,7 @@ fn report(model: &Model) -> String {
         1 => "batches  none: masked images run one by one".to_owned(),
         images => format!("batches  masked images run {images} at a time"),
     });
+    lines.extend(model.warnings().iter().map(|warning| format!("warning  {}", warning.detail)));
     lines.push(format!("kernels  {}", custom_kernels(&model.fusion_report())));
     lines.extend([
         format!("labels   {}", model.labels().all().len()),

@@ -1,6 +1,7 @@
 //! One loaded model: its properties, and the passes that it runs.
 
 mod load;
+mod warnings;
 
 use std::sync::Arc;
 
@@ -19,6 +20,7 @@ use crate::graph::layers::{self, Layer};
 use crate::graph::tail::{SideInput, side_inputs};
 use crate::model::preprocess::Preprocess;
 use crate::model::{Labels, ModelFolder};
+use crate::warning::Warning;
 
 /// A loaded model. All requests share it; its worker thread runs one pass at a time.
 pub struct Model {
@@ -30,6 +32,7 @@ pub struct Model {
     cache: Cache,
     compiler: Arc<ProgramCompiler>,
     worker: Worker,
+    warnings: Vec<Warning>,
 }
 
 impl Model {
@@ -49,6 +52,12 @@ impl Model {
     #[must_use]
     pub fn folder(&self) -> &ModelFolder {
         &self.folder
+    }
+
+    /// What a reader of every result of this model must know.
+    #[must_use]
+    pub fn warnings(&self) -> &[Warning] {
+        &self.warnings
     }
 
     /// The class names.

@@ -1,11 +1,15 @@
-//! Measures a model by running it: tensor shapes, whether it takes batches, and whether its
-//! rewritten graph still gives the same outputs.
+//! Measures a model by running it: tensor shapes, whether it takes batches, what its outputs look
+//! like, and whether its rewritten graph still gives the same outputs.
+//!
+//! A file that gives other outputs when it runs again, such as one with a random operator, cannot be
+//! compared with its rewritten graph. That is told, and is no reason to doubt the rewriting.
 
 use ndarray::{Array4, Axis, concatenate};
 
 use super::runtime::Runtime;
 use super::session::{RawOutput, first_line, run_raw};
 use crate::error::{Error, Kind, Result};
+use crate::graph::head::{OutputSamples, shows_activation};
 use crate::graph::prepared::{PreparedModel, SCOPE};
 use crate::model::onnx_file::OnnxFile;
 use onnx_gradient::dtype::element_types;
@@ -23,6 +27,10 @@ pub(super) struct Probe {
     pub(super) takes_batches: bool,
     /// Whether the rewritten model still gives the outputs of its file.
     pub(super) upgrade_is_sound: bool,
+    /// Whether the file gives the same outputs when it runs again.
+    pub(super) is_reproducible: bool,
+    /// Values of the outputs in a few runs.
+    pub(super) samples: OutputSamples,
 }
 
 /// Runs the model on two images of noise, one by one and in a batch.
@@ -55,11 +63,13 @@ pub(super) fn probe(
         .map_err(|error| Error::internal("joining two inputs", error))?;
     // The images of a model that mixes up or rejects a batch run one by one.
     let both = run_raw(&mut session, &input, &both).ok();
-    drop(session);
 
     let takes_batches =
         both.as_ref().is_some_and(|both| is_concatenation(both, &first_output, &second_output));
-    let upgrade_is_sound = agrees_with_file(runtime, file, prepared, &first, &first_output);
+    let mut samples = OutputSamples::default();
+    add_samples(&mut samples, &first_output);
+    add_samples(&mut samples, &second_output);
+    let agreement = compare_with_file(runtime, file, prepared, &first, &first_output);
     let measured = match both {
         Some(both) if takes_batches => both,
         _ => first_output,
@@ -80,37 +90,96 @@ pub(super) fn probe(
         .collect::<TensorFacts>()
         .with_values(values)
         .with_types(element_types(prepared.graph()));
-    Ok(Probe { facts, takes_batches, upgrade_is_sound })
+    let shows = |output: &str| shows_activation(prepared.graph(), &facts, output);
+    if samples.undecided().all(shows) {
+        samples.end_usual();
+    } else {
+        let bytes = prepared.input.takes_bytes;
+        for (image, is_usual) in telling_images(&first, bytes) {
+            if !is_usual {
+                samples.end_usual();
+            }
+            // A model may refuse images without noise; then they tell nothing.
+            if let Ok(outputs) = run_raw(&mut session, &input, &image) {
+                add_samples(&mut samples, &outputs);
+            }
+        }
+    }
+    let Agreement { upgrade_is_sound, is_reproducible } = agreement;
+    Ok(Probe { facts, takes_batches, upgrade_is_sound, is_reproducible, samples })
 }
 
-/// Whether a rewritten model gives the same outputs as the file.
-fn agrees_with_file(
+/// Images that drive logits out of 0..1, and whether each is of usual strength: zeros, the negative
+/// of the noise, and the noise a hundred times as strong. Bytes cannot be stronger, so theirs are
+/// black and white.
+fn telling_images(noise: &Array4<f32>, takes_bytes: bool) -> [(Array4<f32>, bool); 3] {
+    let zeros = Array4::zeros(noise.raw_dim());
+    if takes_bytes {
+        let extreme = |value: f32| if value < 128.0 { 0.0 } else { 255.0 };
+        return [
+            (zeros, true),
+            (noise.mapv(|value| 255.0 - value), true),
+            (noise.mapv(extreme), false),
+        ];
+    }
+    [(zeros, true), (noise.mapv(|value| -value), true), (noise.mapv(|value| value * 100.0), false)]
+}
+
+/// Adds the model's float outputs for one image.
+fn add_samples(samples: &mut OutputSamples, outputs: &[(String, RawOutput)]) {
+    for (name, raw) in outputs {
+        if let RawOutput::Floats(values) = raw {
+            samples.add(name, values.iter().copied());
+        }
+    }
+}
+
+/// How a rewritten model compares with its file.
+struct Agreement {
+    upgrade_is_sound: bool,
+    is_reproducible: bool,
+}
+
+/// Whether a rewritten model gives the same outputs as the file. Where it does not, or where an
+/// operator is random, the file runs twice on the same image.
+fn compare_with_file(
     runtime: &Runtime,
     file: &OnnxFile,
     prepared: &PreparedModel,
     image: &Array4<f32>,
     rewritten: &[(String, RawOutput)],
-) -> bool {
-    if !prepared.is_rewritten {
-        return true;
+) -> Agreement {
+    let may_vary = !prepared.varying_nodes.is_empty();
+    if !prepared.is_rewritten && !may_vary {
+        return Agreement { upgrade_is_sound: true, is_reproducible: true };
     }
     let mut model = file.model.clone();
     if let Some(graph) = &mut model.graph {
         io_types::normalize(graph, SCOPE);
     }
-    runtime
-        .session(&file.reference_weights(model), file.folder(), false, false, None)
-        .and_then(|mut session| run_raw(&mut session, &prepared.input.name, image))
-        .is_ok_and(|original| {
-            original.iter().all(|(name, raw)| {
-                match (raw, rewritten.iter().find(|(other, _)| other == name)) {
-                    (RawOutput::Floats(a), Some((_, RawOutput::Floats(b)))) => {
-                        close(a.view(), b.view())
-                    }
-                    _ => true,
-                }
-            })
-        })
+    let session =
+        runtime.session(&file.reference_weights(model), file.folder(), false, false, None);
+    let Ok(mut session) = session else {
+        return Agreement { upgrade_is_sound: false, is_reproducible: true };
+    };
+    let mut run = || run_raw(&mut session, &prepared.input.name, image).ok();
+    let Some(original) = run() else {
+        return Agreement { upgrade_is_sound: false, is_reproducible: true };
+    };
+    let agrees = are_close(&original, rewritten);
+    if agrees && !may_vary {
+        return Agreement { upgrade_is_sound: true, is_reproducible: true };
+    }
+    let is_reproducible = run().is_some_and(|again| are_close(&original, &again));
+    Agreement { upgrade_is_sound: agrees || !is_reproducible, is_reproducible }
+}
+
+/// Whether two runs have the same float outputs.
+fn are_close(expected: &[(String, RawOutput)], found: &[(String, RawOutput)]) -> bool {
+    expected.iter().all(|(name, raw)| match (raw, found.iter().find(|(other, _)| other == name)) {
+        (RawOutput::Floats(a), Some((_, RawOutput::Floats(b)))) => close(a.view(), b.view()),
+        _ => true,
+    })
 }
 
 /// Whether the outputs for a batch are those of its two images, one after the other.

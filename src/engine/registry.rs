@@ -145,10 +145,11 @@ impl ModelRegistry {
 fn load(path: &Path, runtime: &Runtime, settings: &Settings, cache: Cache) -> Status {
     let started = std::time::Instant::now();
     let loaded = ModelFolder::read(path).and_then(|folder| {
-        for warning in &folder.warnings {
-            tracing::warn!(model = folder.id, code = warning.code, "{}", warning.detail);
+        let model = Model::load(folder, runtime, settings, cache)?;
+        for warning in model.warnings() {
+            tracing::warn!(model = model.id(), code = warning.code.name(), "{}", warning.detail);
         }
-        Model::load(folder, runtime, settings, cache)
+        Ok(model)
     });
     match loaded {
         Ok(model) => {

@@ -13,6 +13,7 @@ use super::parameters::Normalization;
 use super::result::{Explanation, Passes, Timing};
 use crate::error::{Error, Result};
 use crate::picture::resize::upsample;
+use crate::warning::Warning;
 
 /// The largest number of layers in one map.
 pub const MAX_LAYERS: usize = 10;
@@ -50,6 +51,12 @@ pub fn fuse(layers: Vec<Explanation>, normalizer: Normalizer) -> Result<Explanat
         .iter()
         .filter_map(|one| one.confidence)
         .min_by(|a, b| a.at_least.total_cmp(&b.at_least));
+    let mut warnings: Vec<Warning> = Vec::new();
+    for warning in layers.iter().flat_map(|one| &one.warnings) {
+        if !warnings.contains(warning) {
+            warnings.push(warning.clone());
+        }
+    }
     let first = layers
         .into_iter()
         .next()
@@ -65,6 +72,7 @@ pub fn fuse(layers: Vec<Explanation>, normalizer: Normalizer) -> Result<Explanat
         timing,
         estimated,
         confidence,
+        warnings,
         ..first
     })
 }

@@ -12,6 +12,7 @@ use super::normalise::Normalizer;
 use super::parameters::{Convention, Normalization};
 use crate::engine::PassScores;
 use crate::picture::resize::upsample;
+use crate::warning::Warning;
 
 /// A method's map of one target, before normalisation.
 #[derive(Clone, Debug, PartialEq)]
@@ -28,17 +29,33 @@ impl From<Array2<f32>> for TargetMap {
     }
 }
 
-/// A class with its probability and logit.
+/// A class with its probability and logit, or a quantity with its value.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Prediction {
-    /// The class index.
+    /// The class index, or that of the quantity.
     pub index: usize,
     /// The class label, if the model has labels.
     pub label: Option<String>,
-    /// The score after the softmax or sigmoid, 0..1.
-    pub probability: f32,
+    /// The probability, 0..1, as the model gives it; absent for a quantity.
+    pub probability: Option<f32>,
     /// The score before it; absent if the model does not expose it.
     pub logit: Option<f32>,
+    /// The value of a quantity; absent for a class.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub value: Option<f32>,
+}
+
+impl Prediction {
+    /// The probability in per cent, or the value of a quantity.
+    #[must_use]
+    pub fn amount(&self) -> String {
+        match (self.value, self.probability.map(|probability| 100.0 * probability)) {
+            (Some(value), _) => value.to_string(),
+            (None, Some(few)) if few > 0.0 && few < 0.1 => "< 0.1 %".to_owned(),
+            (None, Some(percent)) => format!("{percent:.1} %"),
+            (None, None) => String::new(),
+        }
+    }
 }
 
 /// The number of passes of each kind.
@@ -147,6 +164,8 @@ pub struct Explanation {
     pub passes: Passes,
     /// The time that each stage took.
     pub timing: Timing,
+    /// What a reader of the map must know to judge it.
+    pub warnings: Vec<Warning>,
 }
 
 impl Explanation {
@@ -178,4 +197,6 @@ pub struct Predictions {
     pub passes: Passes,
     /// The time that each stage took.
     pub timing: Timing,
+    /// What a reader of the predictions must know to judge them.
+    pub warnings: Vec<Warning>,
 }

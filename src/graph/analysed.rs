@@ -8,9 +8,10 @@ use onnx_gradient::proto::GraphProto;
 use onnx_gradient::reachability::reachability;
 
 use super::gradient_error::describe;
-use super::head::{ClassifierHead, OutputKind};
+use super::head::{ClassifierHead, OutputHints, OutputKind, OutputSamples};
 use super::layers::{Finder, Layer, Layout, LayoutHints, Tokens};
 use super::prepared::PreparedModel;
+use super::seed::seed;
 use crate::error::{Error, Kind, Result};
 
 /// What a manifest says about a model's outputs and layers.
@@ -22,6 +23,8 @@ pub struct AnalysisOptions<'a> {
     pub output_kind: OutputKind,
     /// How many class labels there are; 0 when there are none.
     pub label_count: usize,
+    /// Values of the outputs in a few runs.
+    pub samples: OutputSamples,
     /// The layout of the image input: [`Layout::Maps`] or [`Layout::ChannelsLast`].
     pub image_layout: Layout,
     /// The grid of positions among the tokens, if it is configured.
@@ -36,6 +39,7 @@ impl Default for AnalysisOptions<'_> {
             output: None,
             output_kind: OutputKind::Auto,
             label_count: 0,
+            samples: OutputSamples::default(),
             image_layout: Layout::Maps,
             tokens: None,
             aliases: BTreeMap::new(),
@@ -65,15 +69,13 @@ impl AnalysedModel {
     /// [`Kind::Setup`] when there is no output of class scores, or when an output or layer that the
     /// manifest names is missing.
     pub fn new(
-        prepared: PreparedModel,
-        facts: TensorFacts,
+        mut prepared: PreparedModel,
+        mut facts: TensorFacts,
         options: &AnalysisOptions<'_>,
     ) -> Result<Self> {
         let setup = |reason: String| Error::new(Kind::Setup, reason);
+        let head = add_head(&mut prepared, &mut facts, options).map_err(setup)?;
         let graph = prepared.graph();
-        let AnalysisOptions { output, output_kind, label_count, .. } = *options;
-        let head =
-            ClassifierHead::find(graph, &facts, output, output_kind, label_count).map_err(setup)?;
         let hints = LayoutHints { image: options.image_layout, tokens: options.tokens };
         let finder = Finder::new(graph, &facts, &head.tensor, hints);
         let mut layers = finder.find();
@@ -102,6 +104,32 @@ impl AnalysedModel {
     pub fn gradient_unsupported_reason(&self, layer: &Layer) -> Option<&str> {
         self.gradient_unsupported_reasons.get(&layer.tensor).map(String::as_str)
     }
+}
+
+/// Finds the head, and adds its tensors to the graph.
+fn add_head(
+    prepared: &mut PreparedModel,
+    facts: &mut TensorFacts,
+    options: &AnalysisOptions<'_>,
+) -> std::result::Result<ClassifierHead, String> {
+    let AnalysisOptions { output, output_kind: kind, label_count, ref samples, .. } = *options;
+    let hints = OutputHints { output, kind, label_count, samples };
+    let (head, added) = ClassifierHead::find(prepared.graph(), facts, &hints)?;
+    let before = prepared.graph().node.len();
+    let graph = prepared.model.graph.get_or_insert_default();
+    graph.node.extend(added.nodes);
+    graph.initializer.extend(added.initializers);
+    for (tensor, shape, element) in &added.like {
+        facts.add_like(tensor, shape, element);
+    }
+    if prepared.unsupported_reason.is_none()
+        && head.differentiated_probabilities().is_some()
+        && seed(&GraphIndex::new(prepared.graph()), facts, &head).is_err()
+    {
+        prepared.model.graph.get_or_insert_default().node.truncate(before);
+        return Ok(head.without_logits());
+    }
+    Ok(head)
 }
 
 /// Why layers have no gradient, found by one walk over the graph for all of them.

@@ -9,8 +9,8 @@ use super::analysed::AnalysedModel;
 use super::gradient_error::describe;
 use super::head::{ClassifierHead, OutputActivation};
 use super::layers::{Layer, Layout};
+use super::seed::{ITERATION, seed};
 use onnx_gradient::backward::{Backward, backward};
-use onnx_gradient::builder::GraphBuilder;
 use onnx_gradient::facts::TensorFacts;
 use onnx_gradient::index::GraphIndex;
 use onnx_gradient::proto::{
@@ -61,7 +61,8 @@ pub fn explain(analysed: &AnalysedModel, layers: &[&Layer]) -> Result<ModelProto
     }
     let AnalysedModel { facts, head, .. } = analysed;
     let graph_index = GraphIndex::new(analysed.graph());
-    let (seed_nodes, seed_constants, seed) = seed(head);
+    let (seed_nodes, seed_constants, seed) =
+        seed(&graph_index, facts, head).map_err(|error| describe(&error))?;
     let targets: Vec<&str> = layers.iter().map(|layer| layer.tensor.as_str()).collect();
     let Backward { nodes, initializers, gradients } =
         backward(&graph_index, facts, &head.tensor, &targets, &seed, "camlens/gradient/")
@@ -121,32 +122,16 @@ pub fn forward(analysed: &AnalysedModel, layers: &[&Layer]) -> ModelProto {
     // a softmax that would run twice.
     graph.output.clear();
     graph.initializer.push(TensorProto::int64(ROWS, &[2], &[-1, head.columns as i64]));
-    let single = single_precision(graph, facts, &head.tensor, "camlens/score");
-    if head.is_binary() {
-        let (positive, negative) = ("camlens/score/positive", "camlens/score/negative");
-        graph.node.push(NodeProto::new("Reshape", &[&single, ROWS], &[positive]));
-        // −y for a logit y, 1 − p for a probability p.
-        let constant = if head.output_activation == OutputActivation::Unknown { 1.0 } else { 0.0 };
-        graph.initializer.push(TensorProto::float32("camlens/score/from", &[], &[constant]));
-        graph.node.push(NodeProto::new("Sub", &["camlens/score/from", positive], &[negative]));
-        let both = NodeProto::new("Concat", &[negative, positive], &[io_names::SCORES]);
-        graph.node.push(both.with(AttributeProto::int("axis", 1)));
+    // −y for a logit y, 1 − p for a probability p.
+    let is_probability = head.output_activation == OutputActivation::Unknown;
+    let negative_from = if is_probability { 1.0 } else { 0.0 };
+    rows(graph, facts, head, head.scores(), negative_from, io_names::SCORES);
+    if let Some(probabilities) = &head.probabilities {
+        rows(graph, facts, head, probabilities, 1.0, io_names::PROBABILITIES);
     } else {
-        graph.node.push(NodeProto::new("Reshape", &[&single, ROWS], &[io_names::SCORES]));
+        let inputs = &[io_names::SCORES];
+        graph.node.push(activation_node(head.output_activation, inputs, io_names::PROBABILITIES));
     }
-    let activation_node = match head.output_activation {
-        OutputActivation::Softmax => {
-            NodeProto::new("Softmax", &[io_names::SCORES], &[io_names::PROBABILITIES])
-                .with(AttributeProto::int("axis", 1))
-        }
-        OutputActivation::Sigmoid => {
-            NodeProto::new("Sigmoid", &[io_names::SCORES], &[io_names::PROBABILITIES])
-        }
-        OutputActivation::Unknown => {
-            NodeProto::new("Identity", &[io_names::SCORES], &[io_names::PROBABILITIES])
-        }
-    };
-    graph.node.push(activation_node);
     graph.output.push(float_tensor(io_names::SCORES));
     graph.output.push(float_tensor(io_names::PROBABILITIES));
     // A tail's layer is its input, which needs no output.
@@ -164,6 +149,44 @@ pub fn forward(analysed: &AnalysedModel, layers: &[&Layer]) -> ModelProto {
         graph.output.push(float_tensor(&output));
     }
     model
+}
+
+/// Writes a tensor of the head as rows `[N, classes]`. A single column `y` becomes two:
+/// `negative_from − y` and `y`.
+fn rows(
+    graph: &mut GraphProto,
+    facts: &TensorFacts,
+    head: &ClassifierHead,
+    tensor: &str,
+    negative_from: f32,
+    output: &str,
+) {
+    let named = |what: &str| format!("{output}/{what}");
+    let single = single_precision(graph, facts, tensor, &named("single"));
+    if !head.is_binary() {
+        graph.node.push(NodeProto::new("Reshape", &[&single, ROWS], &[output]));
+        return;
+    }
+    let (positive, negative, from) = (named("positive"), named("negative"), named("from"));
+    graph.node.push(NodeProto::new("Reshape", &[&single, ROWS], &[&positive]));
+    graph.initializer.push(TensorProto::float32(&from, &[], &[negative_from]));
+    graph.node.push(NodeProto::new("Sub", &[&from, &positive], &[&negative]));
+    let both = NodeProto::new("Concat", &[&negative, &positive], &[output]);
+    graph.node.push(both.with(AttributeProto::int("axis", 1)));
+}
+
+/// The node that makes probabilities of scores `[N, classes]`. Probabilities, and quantities that
+/// have none, stay what they are.
+fn activation_node(activation: OutputActivation, inputs: &[&str], output: &str) -> NodeProto {
+    match activation {
+        OutputActivation::Softmax => {
+            NodeProto::new("Softmax", inputs, &[output]).with(AttributeProto::int("axis", 1))
+        }
+        OutputActivation::Sigmoid => NodeProto::new("Sigmoid", inputs, &[output]),
+        OutputActivation::Other | OutputActivation::Unknown | OutputActivation::Identity => {
+            NodeProto::new("Identity", inputs, &[output])
+        }
+    }
 }
 
 /// The output that holds the activation of the program's layer with this index: the layer's own
@@ -209,80 +232,8 @@ fn single_precision(
 
 const ROWS: &str = "camlens/rows";
 const FIRST: &str = "camlens/first";
-/// The loop's iteration number: the index of the gradient.
-const ITERATION: &str = "camlens/iteration";
 /// The condition that the loop's body takes and returns unchanged.
 const CONDITION: &str = "camlens/condition";
-
-/// The gradient at the score: nodes, constants and the name of the result.
-///
-/// It is one-hot for a logit, and the gradient with respect to the logits for a probability. With a
-/// contrast it is the difference of two such rows.
-fn seed(head: &ClassifierHead) -> (Vec<NodeProto>, Vec<TensorProto>, String) {
-    let classes = head.classes() as i64;
-    let mut builder = GraphBuilder::sharing_constants("camlens/seed/");
-    let zero = builder.int64(0);
-    let predicted = builder.op_with(
-        "ArgMax",
-        &[io_names::SCORES],
-        vec![AttributeProto::int("axis", 1), AttributeProto::int("keepdims", 0)],
-    );
-    let requested = builder.op("Gather", &[io_names::TARGET, ITERATION]);
-    let contrast = builder.op("Gather", &[io_names::CONTRAST, ITERATION]);
-    let is_unset = builder.op("Less", &[&requested, &zero]);
-    let class = builder.op("Where", &[&is_unset, &predicted, &requested]);
-    let all_classes: Vec<i64> = (0..classes).collect();
-    let all_classes = builder.int64s(&all_classes);
-    // −1 selects no class: its row is zero, and so is its gradient.
-    let one_hot = |builder: &mut GraphBuilder, class: &str| {
-        let column = builder.reshape(class, &[-1, 1]);
-        let hit = builder.op("Equal", &[&column, &all_classes]);
-        builder.to_float(&hit)
-    };
-    let (target, contrast) = (one_hot(&mut builder, &class), one_hot(&mut builder, &contrast));
-    let of_probability = |builder: &mut GraphBuilder, one_hot: &str| match head.output_activation {
-        OutputActivation::Softmax => softmax_seed(builder, one_hot),
-        OutputActivation::Sigmoid => sigmoid_seed(builder, one_hot),
-        OutputActivation::Unknown => one_hot.to_owned(),
-    };
-    let logits = builder.sub(&target, &contrast);
-    let (target, contrast) =
-        (of_probability(&mut builder, &target), of_probability(&mut builder, &contrast));
-    let probabilities = builder.sub(&target, &contrast);
-    let probability = builder.int64(GradientOf::Probability as i64);
-    let is_probability = builder.op("Equal", &[io_names::GRADIENT_OF, &probability]);
-    let rows = builder.op("Where", &[&is_probability, &probabilities, &logits]);
-    let rows = if head.is_binary() {
-        // The negative class's score is the single score's negative.
-        let signs = builder.float32s(&[2, 1], &[-1.0, 1.0]);
-        builder.op("MatMul", &[&rows, &signs])
-    } else {
-        rows
-    };
-    let seed = builder.reshape_like(&rows, &head.tensor);
-    let (nodes, constants) = builder.finish();
-    (nodes, constants, seed)
-}
-
-/// `p_c·(1_c − p)`. For the class itself, 1 − p_c is computed as the sum of the other
-/// probabilities: where p_c is nearly 1, the subtraction would leave only rounding errors.
-fn softmax_seed(builder: &mut GraphBuilder, one_hot: &str) -> String {
-    let chosen = builder.mul(one_hot, io_names::PROBABILITIES);
-    let p = builder.reduce_sum(&chosen, &[1], true);
-    let others = builder.sub(io_names::PROBABILITIES, &chosen);
-    let complement = builder.reduce_sum(&others, &[1], true);
-    let own = builder.mul(one_hot, &complement);
-    let contrast = builder.sub(&own, &others);
-    builder.mul(&p, &contrast)
-}
-
-/// `p_c·(1 − p_c)`, with 1 − σ(y) computed as σ(−y) for the same reason.
-fn sigmoid_seed(builder: &mut GraphBuilder, one_hot: &str) -> String {
-    let negative = builder.op("Neg", &[io_names::SCORES]);
-    let complement = builder.op("Sigmoid", &[&negative]);
-    let slope = builder.mul(io_names::PROBABILITIES, &complement);
-    builder.mul(one_hot, &slope)
-}
 
 fn int64_input(name: &str, sizes: impl IntoIterator<Item = DimensionValue>) -> ValueInfoProto {
     let dimension = |size| Dimension { value: Some(size), denotation: None };

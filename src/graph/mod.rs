@@ -13,4 +13,6 @@ pub mod head;
 pub mod image_input;
 pub mod layers;
 pub mod prepared;
+mod seed;
 pub mod tail;
+mod training_mode;

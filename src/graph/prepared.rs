@@ -2,7 +2,7 @@
 //!
 //! Exporters agree on what a network computes and on little else. [`PreparedModel::new`] inlines
 //! functions, turns constants into initializers and initializers that are also inputs into plain
-//! ones, and frees the batch dimension of inputs and outputs. [`PreparedModel::upgraded`] brings
+//! ones, leaves out dropout, and frees the batch dimension of inputs and outputs. [`PreparedModel::upgraded`] brings
 //! the opset and the operators to those that can be differentiated. The graph computes the same.
 
 use onnx_gradient::facts::TensorFacts;
@@ -13,6 +13,7 @@ use onnx_gradient::passes::{
 use onnx_gradient::proto::{GraphProto, ModelProto};
 
 use super::image_input::{ImageInput, image_input};
+use super::training_mode::{remove_training_dropout, varying_nodes};
 use crate::error::Result;
 
 /// Names of tensors that graph passes add start with this.
@@ -29,6 +30,8 @@ pub struct PreparedModel {
     pub unsupported_reason: Option<String>,
     /// Whether the model was rewritten in a way whose soundness only a run can confirm.
     pub is_rewritten: bool,
+    /// The nodes of the file that are random or in training mode, each in a few words.
+    pub varying_nodes: Vec<String>,
 }
 
 impl PreparedModel {
@@ -43,9 +46,11 @@ impl PreparedModel {
         constants_to_initializers(graph);
         io_types::normalize(graph, SCOPE);
         fold_identities(graph);
+        let varying_nodes = varying_nodes(graph);
+        remove_training_dropout(graph);
         let input = image_input(graph, original.graph.as_ref())?;
         free_batch::free_io(graph);
-        Ok(Self { model, input, unsupported_reason: None, is_rewritten: false })
+        Ok(Self { model, input, unsupported_reason: None, is_rewritten: false, varying_nodes })
     }
 
     /// The same model in an opset and in operators that can be differentiated, or unchanged with
@@ -62,7 +67,7 @@ impl PreparedModel {
                 let is_framed = model.graph.as_mut().is_some_and(qdq::expose_floats);
                 let is_rewritten =
                     is_decomposed || is_framed || before != opset_upgrade::opset(&model);
-                Self { model, input: self.input.clone(), unsupported_reason: None, is_rewritten }
+                Self { model, unsupported_reason: None, is_rewritten, ..self.clone() }
             }
             Err(reason) => Self { unsupported_reason: Some(reason.to_string()), ..self.clone() },
         }

@@ -77,7 +77,7 @@ pub fn tail(
         input: std::iter::once(activation).chain(side_input_infos).collect(),
         node: nodes,
         initializer: initializers,
-        output: vec![ValueInfoProto::untyped(&head.tensor)],
+        output: head.ends().map(ValueInfoProto::untyped).collect(),
         ..GraphProto::default()
     };
     let reason = analysed.gradient_unsupported_reason(layer);
@@ -87,6 +87,7 @@ pub fn tail(
             input: ImageInput { name: input.clone(), sizes, takes_bytes: false },
             unsupported_reason: prepared.unsupported_reason.clone(),
             is_rewritten: prepared.is_rewritten,
+            varying_nodes: prepared.varying_nodes.clone(),
         },
         facts: facts.clone(),
         head: head.clone(),
@@ -207,7 +208,7 @@ impl<'g> Cut<'g> {
         let mut nodes: HashSet<usize> = HashSet::new();
         let mut tensors: Vec<&str> = Vec::new();
         let mut visited: HashSet<&str> = HashSet::from([layer]);
-        let mut open = vec![score];
+        let mut open: Vec<&str> = head.ends().collect();
         while let Some(tensor) = open.pop() {
             if !visited.insert(tensor) || graph_index.constant(tensor).is_some() {
                 continue;

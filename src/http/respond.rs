@@ -12,6 +12,8 @@ const METHOD: &str = "camlens-method";
 const LAYER: &str = "camlens-layer";
 const TARGET: &str = "camlens-target";
 const PROBABILITY: &str = "camlens-probability";
+const VALUE: &str = "camlens-value";
+const WARNINGS: &str = "camlens-warnings";
 const CONTRAST: &str = "camlens-contrast";
 const NEGATE: &str = "camlens-negate";
 const SIGNED: &str = "camlens-signed";
@@ -21,12 +23,14 @@ const GRADIENT: &str = "camlens-gradient";
 const SERVER_TIMING: &str = "server-timing";
 
 /// The headers that a response with a map can have.
-pub(super) const HEADERS: [&str; 12] = [
+pub(super) const HEADERS: [&str; 14] = [
     MODEL,
     METHOD,
     LAYER,
     TARGET,
     PROBABILITY,
+    VALUE,
+    WARNINGS,
     CONTRAST,
     NEGATE,
     SIGNED,
@@ -55,13 +59,26 @@ impl IntoResponse for ExplainResponse {
 /// The facts as pairs of name and value; with several classes, one value per class.
 fn fact_headers(facts: &Facts) -> Vec<(&'static str, String)> {
     let mut headers = vec![(MODEL, facts.model.clone())];
+    if !facts.warnings.is_empty() {
+        let codes = facts.warnings.iter().map(|warning| warning.code.name());
+        headers.push((WARNINGS, codes.collect::<Vec<_>>().join(",")));
+    }
     let Some(maps) = &facts.maps else { return headers };
     let each = |value: fn(&TargetFacts) -> String| {
         maps.targets.iter().map(value).collect::<Vec<_>>().join(",")
     };
     headers.push((LAYER, maps.layer.clone()));
     headers.push((TARGET, each(|target| target.index.to_string())));
-    headers.push((PROBABILITY, each(|target| target.probability.to_string())));
+    for (name, of) in [
+        (PROBABILITY, (|target| target.probability) as fn(&TargetFacts) -> Option<f32>),
+        (VALUE, |target| target.value),
+    ] {
+        let values: Vec<String> =
+            maps.targets.iter().filter_map(of).map(|value| value.to_string()).collect();
+        if !values.is_empty() {
+            headers.push((name, values.join(",")));
+        }
+    }
     if let Some(contrast) = maps.contrast {
         headers.push((CONTRAST, contrast.to_string()));
     }

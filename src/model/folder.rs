@@ -7,21 +7,12 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use super::labels::Labels;
 use super::manifest::Manifest;
 use crate::error::{Error, Kind, Result};
-
-/// Something that whoever uses a model should know.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Warning {
-    /// A short name, stable for programs.
-    pub code: &'static str,
-    /// One sentence for people.
-    pub detail: String,
-}
+use crate::warning::{Warning, WarningCode};
 
 /// A model folder with its manifest and labels.
 #[derive(Clone, Debug)]
@@ -34,7 +25,7 @@ pub struct ModelFolder {
     pub manifest: Manifest,
     /// The class labels.
     pub labels: Labels,
-    /// What loading found that users of the model should know.
+    /// Warnings about the folder.
     pub warnings: Vec<Warning>,
 }
 
@@ -80,11 +71,7 @@ impl ModelFolder {
                 )
                 .at_path(path)
             })?;
-            let detail = "there is no model.toml, so the model gets default preprocessing, which \
-                          may differ from the one it was trained with: ImageNet's mean and \
-                          standard deviation for colour, 0 to 1 for grayscale, unchanged pixels \
-                          for uint8 inputs";
-            warnings.push(Warning { code: "default-preprocessing", detail: detail.to_owned() });
+            warnings.push(preprocessing_guessed(&id));
             Manifest::for_file(&file)
         };
         let labels = match &manifest.labels {
@@ -106,7 +93,8 @@ impl ModelFolder {
             return Err(Error::new(Kind::Setup, "no such file").at_path(file));
         }
         let manifest = Manifest::for_file(&name);
-        Ok(Self { id: name, path, manifest, labels: Labels::default(), warnings: Vec::new() })
+        let warnings = vec![preprocessing_guessed(&name)];
+        Ok(Self { id: name, path, manifest, labels: Labels::default(), warnings })
     }
 
     /// The path of the ONNX file.
@@ -207,6 +195,15 @@ fn sha256(path: &Path) -> std::io::Result<String> {
         }
     }
     Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+fn preprocessing_guessed(id: &str) -> Warning {
+    let detail = format!(
+        "model '{id}' has no model.toml, so it gets default preprocessing, which may differ from \
+         the one it was trained with: ImageNet's mean and standard deviation for colour, 0 to 1 \
+         for grayscale, unchanged pixels for uint8 inputs"
+    );
+    Warning::new(WarningCode::PreprocessingGuessed, detail)
 }
 
 #[cfg(test)]

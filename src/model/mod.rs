@@ -11,6 +11,6 @@ pub mod manifest;
 pub mod onnx_file;
 pub mod preprocess;
 
-pub use folder::{ModelFolder, Warning};
+pub use folder::ModelFolder;
 pub use labels::Labels;
 pub use manifest::Manifest;

@@ -126,7 +126,7 @@ fn a_model_is_inspected_by_id_folder_or_file() {
     insta::assert_snapshot!(String::from_utf8(by_id.stdout.clone()).unwrap(), @r"
     model    tiny
     input    input: 64 × 64 (height × width), nchw, rgb
-    output   output: 10 classes, Softmax
+    output   output: 10 classes, logits
     batches  masked images run 8 at a time
     kernels  none: ONNX Runtime runs every operator
     labels   0

@@ -93,6 +93,17 @@ impl TensorFacts {
         Self { types, ..self }
     }
 
+    /// Records a tensor that was added to the graph: it has the shape of the tensor `shape` and the
+    /// element type of the tensor `element`, as far as those are known.
+    pub fn add_like(&mut self, tensor: &str, shape: &str, element: &str) {
+        if let Some(sizes) = self.shapes.get(shape).cloned() {
+            self.shapes.insert(tensor.to_owned(), sizes);
+        }
+        if let Some(&element) = self.types.get(element) {
+            self.types.insert(tensor.to_owned(), element);
+        }
+    }
+
     /// Replaces the constant values.
     #[must_use]
     pub fn with_values(self, values: impl IntoIterator<Item = (String, Vec<i64>)>) -> Self {

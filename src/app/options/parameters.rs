@@ -18,8 +18,8 @@ pub(super) const SCORE: OptionSpec = OptionSpec {
     default: DefaultValue::Decided("the convention's"),
     summary: "The score to explain",
     description: "The score to explain: the class's logit or its probability. Default: the \
-        convention's. The two give different maps: a probability contrasts the class with all \
-        others.",
+        convention's, or the probability where the model shows no logits. The two give different \
+        maps: a probability contrasts the class with all others.",
     set: |spec, raw, values| spec.store(spec.choice(raw)?, &mut values.score),
 };
 

@@ -150,10 +150,7 @@ pub(super) fn class_figure(
     let title = |one: &Explanation| {
         let target = &one.target;
         let name = target.label.clone().unwrap_or_else(|| format!("class {}", target.index));
-        match 100.0 * target.probability {
-            few if few > 0.0 && few < 0.1 => format!("{name}, < 0.1 %"),
-            percent => format!("{name}, {percent:.1} %"),
-        }
+        format!("{name}, {}", target.amount())
     };
     let mut panels = vec![("Input".to_owned(), small.clone())];
     let draw = |one: &Explanation| panel(one, &small, scale, preprocess, rendering);

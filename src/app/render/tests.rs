@@ -20,7 +20,13 @@ fn explanation(map: Array2<f32>, seen: [f32; 4]) -> Explanation {
         method: Method::GradCam,
         convention: Convention::Paper,
         layer: "l".into(),
-        target: Prediction { index: 0, label: None, probability: 1.0, logit: None },
+        target: Prediction {
+            index: 0,
+            label: None,
+            probability: Some(1.0),
+            logit: None,
+            value: None,
+        },
         contrast: None,
         negate: false,
         normalizer: NORMALIZER,
@@ -35,6 +41,7 @@ fn explanation(map: Array2<f32>, seen: [f32; 4]) -> Explanation {
         visible_rect: seen,
         passes: Passes::default(),
         timing: Timing::default(),
+        warnings: Vec::new(),
     }
 }
 

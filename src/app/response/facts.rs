@@ -2,6 +2,7 @@
 
 use crate::explain::Choice;
 use crate::explain::{Explanation, Passes};
+use crate::warning::Warning;
 
 /// The name of a gradient that is an estimate, because the model rounds to integers.
 pub const STRAIGHT_THROUGH: &str = "straight-through";
@@ -15,6 +16,8 @@ pub struct Facts {
     pub passes: Passes,
     /// The maps; absent for a prediction.
     pub maps: Option<MapFacts>,
+    /// What a reader of the response must know to judge it.
+    pub warnings: Vec<Warning>,
 }
 
 /// What all maps of a response have in common.
@@ -39,8 +42,10 @@ pub struct MapFacts {
 pub struct TargetFacts {
     /// The class index.
     pub index: usize,
-    /// The class's probability, 0..1.
-    pub probability: f32,
+    /// The class's probability, 0..1; absent for a quantity.
+    pub probability: Option<f32>,
+    /// The value of a quantity; absent for a class.
+    pub value: Option<f32>,
     /// Whether nothing in the layer supports the class. With several methods, the first one's.
     pub is_empty: bool,
     /// The estimated correlation with the map of all passes; absent if all passes ran.
@@ -61,7 +66,8 @@ impl Facts {
     #[must_use]
     pub fn from_explanations(explanations: &[Explanation]) -> Self {
         let Some(first) = explanations.first() else {
-            return Self { model: String::new(), passes: Passes::default(), maps: None };
+            let (model, passes, warnings) = (String::new(), Passes::default(), Vec::new());
+            return Self { model, passes, maps: None, warnings };
         };
         let is_one_method = explanations.iter().all(|one| one.method == first.method);
         // Maps of several classes share their passes, maps of several methods their class.
@@ -70,6 +76,7 @@ impl Facts {
         let target = |one: &Explanation| TargetFacts {
             index: one.target.index,
             probability: one.target.probability,
+            value: one.target.value,
             is_empty: one.empty,
             correlation: one.confidence.map(|confidence| confidence.correlation),
         };
@@ -82,8 +89,21 @@ impl Facts {
             negate: first.negate,
             method: is_one_method.then_some(method),
         };
-        Self { model: first.model.clone(), passes, maps: Some(maps) }
+        let warnings = all_warnings(explanations);
+        Self { model: first.model.clone(), passes, maps: Some(maps), warnings }
     }
+}
+
+/// The warnings of several maps, each once.
+#[must_use]
+pub fn all_warnings(explanations: &[Explanation]) -> Vec<Warning> {
+    let mut warnings: Vec<Warning> = Vec::new();
+    for warning in explanations.iter().flat_map(|one| &one.warnings) {
+        if !warnings.contains(warning) {
+            warnings.push(warning.clone());
+        }
+    }
+    warnings
 }
 
 /// The passes of several methods, which share those of the image itself.

@@ -5,10 +5,11 @@ use ndarray::{Array2, ArrayView2, Axis};
 use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 
-use super::facts::STRAIGHT_THROUGH;
+use super::facts::{STRAIGHT_THROUGH, all_warnings};
 use super::{ExplainResponse, Facts, ImageSize, TimingMs};
 use crate::error::{Error, Result};
 use crate::explain::{Choice, Confidence, Explanation, Passes, Prediction, Predictions};
+use crate::warning::Warning;
 
 /// A map `[h, w]` as a list of rows.
 struct Rows<'a>(ArrayView2<'a, f32>);
@@ -116,6 +117,7 @@ struct ExplanationBody<'a> {
     #[serde(flatten)]
     predictions: PredictionFields<'a>,
     heatmap: Heatmap<'a>,
+    warnings: &'a [Warning],
     image: ImageSize,
     #[serde(flatten)]
     cost: Cost,
@@ -127,6 +129,7 @@ struct ExplanationsBody<'a> {
     origin: Origin<'a>,
     #[serde(flatten)]
     predictions: PredictionFields<'a>,
+    warnings: &'a [Warning],
     image: ImageSize,
     maps: Vec<ClassMap<'a>>,
     #[serde(flatten)]
@@ -160,6 +163,7 @@ struct ComparisonBody<'a> {
     target: &'a Prediction,
     #[serde(flatten)]
     predictions: PredictionFields<'a>,
+    warnings: &'a [Warning],
     image: ImageSize,
     maps: Maps<'a>,
     timing_ms: TimingMs,
@@ -194,6 +198,7 @@ impl Serialize for Maps<'_> {
 struct PredictionsBody<'a> {
     model: &'a str,
     predictions: &'a [Prediction],
+    warnings: &'a [Warning],
     image: ImageSize,
     timing_ms: TimingMs,
 }
@@ -213,6 +218,7 @@ pub fn explanation(
         target: &explanation.target,
         predictions: PredictionFields::new(explanation),
         heatmap: Heatmap::new(explanation, map),
+        warnings: &explanation.warnings,
         image,
         cost: Cost::new(explanation, timing),
     })?;
@@ -238,6 +244,7 @@ pub fn explanations<'a>(
     let body = json(&ExplanationsBody {
         origin: Origin::new(first),
         predictions: PredictionFields::new(first),
+        warnings: &all_warnings(explanations),
         image,
         maps: explanations.iter().zip(maps).map(of_class).collect(),
         cost: Cost::new(first, timing),
@@ -280,6 +287,7 @@ pub fn comparison(
         convention: first.convention.name(),
         target: &first.target,
         predictions: PredictionFields::new(first),
+        warnings: &all_warnings(explanations),
         image,
         maps: Maps(explanations, maps),
         timing_ms: timing.rounded(),
@@ -299,10 +307,12 @@ pub fn predictions(
     let body = json(&PredictionsBody {
         model: &predictions.model,
         predictions: &predictions.predictions,
+        warnings: &predictions.warnings,
         image,
         timing_ms: timing.rounded(),
     })?;
-    let facts = Facts { model: predictions.model, passes: predictions.passes, maps: None };
+    let Predictions { model, passes, warnings, .. } = predictions;
+    let facts = Facts { model, passes, maps: None, warnings };
     Ok(response(body, facts, timing))
 }
 

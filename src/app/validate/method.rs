@@ -13,10 +13,17 @@ use crate::graph::explain_graph::GradientOf;
 use crate::graph::head::OutputActivation;
 use crate::graph::layers::Layer;
 
-/// The score that a method explains.
+/// The score that a method explains: the one of the options, else the convention's, as far as the
+/// model has it. A quantity counts as a logit: it is what the model computes, without an activation.
 #[must_use]
-pub fn score(spec: &MethodSpec, options: &ExplainOptions) -> ScoreKind {
-    options.score.unwrap_or(spec.score(options.convention))
+pub fn score(model: &Model, spec: &MethodSpec, options: &ExplainOptions) -> ScoreKind {
+    options.score.unwrap_or_else(|| match model.output_activation() {
+        OutputActivation::Unknown => ScoreKind::Probability,
+        OutputActivation::Identity => ScoreKind::Logit,
+        OutputActivation::Softmax | OutputActivation::Sigmoid | OutputActivation::Other => {
+            spec.score(options.convention)
+        }
+    })
 }
 
 /// Checks that the method can explain these layers, and returns the gradient that it needs.
@@ -29,7 +36,7 @@ pub fn check(
     spec: &MethodSpec,
     options: &ExplainOptions,
 ) -> Result<GradientOf> {
-    let score = score(spec, options);
+    let score = score(model, spec, options);
     let is_hidden = model.output_activation() == OutputActivation::Unknown;
     if spec.class_discriminative && score == ScoreKind::Logit && is_hidden {
         return impossible(
@@ -41,6 +48,9 @@ pub fn check(
             ),
         );
     }
+    if model.output_activation() == OutputActivation::Identity {
+        quantity(model, spec, options, score)?;
+    }
     class_target(spec, options, score)?;
     if options.signed {
         signed(spec, options, score)?;
@@ -50,6 +60,36 @@ pub fn check(
         supported(model, layer, spec)?;
     }
     Ok(if spec.needs.gradient() { score.gradient_of() } else { GradientOf::None })
+}
+
+/// Checks that the method can explain a quantity, which has no probability.
+fn quantity(
+    model: &Model,
+    spec: &MethodSpec,
+    options: &ExplainOptions,
+    score: ScoreKind,
+) -> Result<()> {
+    if !spec.class_discriminative {
+        return Ok(());
+    }
+    if score == ScoreKind::Probability {
+        let why = format!(
+            "model '{}' outputs quantities, which have no probability; score=logit explains the \
+             quantity itself",
+            model.id()
+        );
+        return impossible("score", why);
+    }
+    if spec.weights_are_scores && options.convention == Convention::Article {
+        let why = format!(
+            "{} by the article weights passes by a softmax over the classes, and model '{}' \
+             outputs quantities; convention=paper works",
+            spec.title,
+            model.id()
+        );
+        return impossible("convention", why);
+    }
+    Ok(())
 }
 
 /// Checks that a layer has what the method needs.

@@ -16,6 +16,7 @@ use crate::engine::Model;
 use crate::error::{Error, Kind, Result};
 use crate::explain::Method;
 use crate::graph::explain_graph::GradientOf;
+use crate::graph::head::OutputActivation;
 use crate::graph::layers::Layer;
 
 /// A request for maps whose names are resolved and which the model can fulfil.
@@ -45,7 +46,11 @@ pub fn explanation<'a>(
     methods: &'a [Method],
     options: &'a ExplainOptions,
 ) -> Result<ExplainPlan<'a>> {
-    let targets = targets(model, options)?;
+    let mut targets = targets(model, options)?;
+    if targets.is_empty() && model.output_activation() == OutputActivation::Identity {
+        // The largest of several quantities is no prediction.
+        targets.push(0);
+    }
     let layers = layers::resolve(model, options)?;
     let resolve = |name: &str| model.labels().resolve(name, model.classes());
     let contrast = options.contrast.as_deref().map(resolve).transpose();

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use ndarray::Array4;
 
 use super::Model;
+use super::warnings::warnings;
 use crate::engine::cache::Cache;
 use crate::engine::cancellation::CancellationToken;
 use crate::engine::compiler::{ProgramCompiler, ProgramKey};
@@ -21,13 +22,15 @@ use crate::engine::worker::{SessionFactory, Worker};
 use crate::error::{Error, Kind, Result};
 use crate::graph::analysed::{AnalysedModel, AnalysisOptions};
 use crate::graph::explain_graph::GradientOf;
+use crate::graph::head::OutputSamples;
 use crate::graph::image_input::ImageInput;
 use crate::graph::layers::{self, FORMS, Layer};
 use crate::graph::prepared::PreparedModel;
+use crate::model::ModelFolder;
 use crate::model::manifest::{Color, Layout, Manifest};
 use crate::model::onnx_file::OnnxFile;
 use crate::model::preprocess::Preprocess;
-use crate::model::{ModelFolder, Warning};
+use crate::warning::{Warning, WarningCode};
 
 impl Model {
     /// Loads a model: verifies the file, measures and analyses its graph, and opens the default
@@ -52,27 +55,17 @@ impl Model {
         }
         let prepared = PreparedModel::new(&file.model)?;
         let preprocess = preprocess(&folder, &prepared.input)?;
-        let (prepared, Probe { facts, takes_batches, .. }) =
-            measured(runtime, &file, prepared, &preprocess)?;
-        let options = analysis_options(&folder, preprocess.layout);
+        let (prepared, probe) = measured(runtime, &file, prepared, &preprocess)?;
+        let Probe { facts, takes_batches, is_reproducible, samples, .. } = probe;
+        let options = analysis_options(&folder, preprocess.layout, samples);
         let analysed = AnalysedModel::new(prepared, facts, &options)?;
-        let head = &analysed.head;
-        if folder.manifest.output.name.is_none() && !head.others.is_empty() {
-            tracing::warn!(
-                model = folder.id,
-                output = head.output,
-                others = head.others.join(", "),
-                "the model has several outputs; [output] name in model.toml chooses another one"
-            );
-        }
-        if head.is_binary() {
+        if analysed.head.is_binary() {
             folder.labels = folder.labels.for_binary();
         }
-        if let Some(detail) = folder.labels.fit(head.classes()) {
-            let code = "labels-do-not-fit";
-            tracing::warn!(model = folder.id, code, "{detail}");
-            folder.warnings.push(Warning { code, detail });
-        }
+        let misfit = folder.labels.fit(analysed.head.classes());
+        let misfit = misfit.map(|detail| Warning::new(WarningCode::LabelsDoNotFit, detail));
+        folder.warnings.extend(misfit);
+        let warnings = warnings(&folder, &analysed, is_reproducible);
         let default_layer = default_layer(&analysed, folder.manifest.default_layer.as_deref())?;
 
         let analysed = Arc::new(analysed);
@@ -96,8 +89,17 @@ impl Model {
         };
         let worker = Worker::start(&folder.id, factory, &analysed.layers[default_layer].tensor)?;
         let batch = if takes_batches { settings.batch.max(1) } else { 1 };
-        let model =
-            Self { folder, preprocess, analysed, default_layer, batch, cache, compiler, worker };
+        let model = Self {
+            folder,
+            preprocess,
+            analysed,
+            default_layer,
+            batch,
+            cache,
+            compiler,
+            worker,
+            warnings,
+        };
         model.warm_up()?;
         Ok(model)
     }
@@ -121,12 +123,17 @@ impl Model {
     }
 }
 
-fn analysis_options(folder: &ModelFolder, image_layout: Layout) -> AnalysisOptions<'_> {
+fn analysis_options(
+    folder: &ModelFolder,
+    image_layout: Layout,
+    samples: OutputSamples,
+) -> AnalysisOptions<'_> {
     let Manifest { output, tokens, layers, .. } = &folder.manifest;
     AnalysisOptions {
         output: output.name.as_deref(),
         output_kind: output.kind,
         label_count: folder.labels.all().len(),
+        samples,
         image_layout: match image_layout {
             Layout::Nchw => layers::Layout::Maps,
             Layout::Nhwc => layers::Layout::ChannelsLast,

@@ -7,6 +7,7 @@ use camlens::app::options::{DefaultValue, OptionSpec, OptionValues, RawValue, Va
 use camlens::app::options::{accepted, find};
 use camlens::error::Kind;
 use camlens::http::problem::{TYPE_PREFIX, problem_type};
+use camlens::warning::WarningCode;
 
 use super::*;
 
@@ -173,21 +174,33 @@ fn every_problem_is_described_with_its_status_and_title() {
     }
 }
 
+/// Checks a body against a schema of the contract.
+pub(super) fn matches_schema(schema: &str, body: &Value) {
+    let mut root = contract();
+    root["$ref"] = format!("#/components/schemas/{schema}").into();
+    let validator = jsonschema::draft202012::new(&root).unwrap();
+    let errors: Vec<String> = validator
+        .iter_errors(body)
+        .map(|error| format!("{}: {error}", error.instance_path()))
+        .collect();
+    assert!(errors.is_empty(), "{schema}: {errors:?}");
+}
+
+#[test]
+fn every_warning_is_described() {
+    let contract = contract();
+    let code = &contract["components"]["schemas"]["Warning"]["properties"]["code"];
+    assert_eq!(texts(&code["enum"]), set(WarningCode::ALL.map(WarningCode::name)));
+    for name in WarningCode::ALL.map(WarningCode::name) {
+        assert!(code["description"].as_str().unwrap().contains(&format!("- `{name}`: ")), "{name}");
+    }
+}
+
 /// The responses of a real service, validated against their schemas.
 #[tokio::test]
 async fn responses_match_their_schemas() {
-    let contract = contract();
     let service = service();
-    let check = |schema: &str, body: &Value| {
-        let mut root = contract.clone();
-        root["$ref"] = format!("#/components/schemas/{schema}").into();
-        let validator = jsonschema::draft202012::new(&root).unwrap();
-        let errors: Vec<String> = validator
-            .iter_errors(body)
-            .map(|error| format!("{}: {error}", error.instance_path()))
-            .collect();
-        assert!(errors.is_empty(), "{schema}: {errors:?}");
-    };
+    let check = matches_schema;
     check("Explanation", &post_image(&service, "/v1/explain?output=json", chelsea()).await.json());
     let signed = "/v1/explain?output=json&method=gradcam&signed=true";
     check("Explanation", &post_image(&service, signed, chelsea()).await.json());

@@ -18,6 +18,7 @@ mod sockets;
 mod stream;
 mod targets;
 mod validation;
+mod warnings;
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};

@@ -39,7 +39,7 @@ async fn json_has_the_members_of_the_contract() {
         assert!((0.0..=1.0).contains(&probability) && prediction["logit"].take().is_f64());
     }
     body["heatmap"]["max"].take().as_f64().unwrap();
-    insta::assert_snapshot!(body.to_string(), @r#"{"convention":"paper","heatmap":{"data":"…","empty":false,"max":null,"shape":[4,4]},"image":{"height":300,"width":451},"layer":"features.29","method":"gradcam++","model":"tiny","passes":{"forward":1,"masked":0,"skipped":0,"tail":0},"predictions":[{"index":8,"label":"thing 8","logit":null,"probability":null}],"target":{"index":8,"label":"thing 8","logit":null,"probability":null}}"#);
+    insta::assert_snapshot!(body.to_string(), @r#"{"convention":"paper","heatmap":{"data":"…","empty":false,"max":null,"shape":[4,4]},"image":{"height":300,"width":451},"layer":"features.29","method":"gradcam++","model":"tiny","passes":{"forward":1,"masked":0,"skipped":0,"tail":0},"predictions":[{"index":8,"label":"thing 8","logit":null,"probability":null}],"target":{"index":8,"label":"thing 8","logit":null,"probability":null},"warnings":[]}"#);
 }
 
 #[tokio::test]

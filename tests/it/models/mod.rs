@@ -5,11 +5,13 @@ mod efficientnet_lite0;
 mod exporters;
 mod external_data;
 mod free_batch;
+mod heads;
 mod image_input;
 mod onnx_file;
 mod outputs;
 mod reduced_precision;
 mod tokens;
+mod training_mode;
 mod vgg16_mri;
 
 use camlens::engine::{CancellationToken, Model, PassRequest};

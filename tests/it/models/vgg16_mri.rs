@@ -136,7 +136,7 @@ fn predictions_agree_with_torch() {
         (golden.get("logits"), golden.get("probabilities"));
     assert_eq!(found.predictions.len(), 4);
     for prediction in found.predictions {
-        assert!((prediction.probability - probabilities[prediction.index]).abs() < 1e-5);
+        assert!((prediction.probability.unwrap() - probabilities[prediction.index]).abs() < 1e-5);
         let logit = prediction.logit.expect("a model with logits");
         assert!((logit - logits[prediction.index]).abs() < 1e-4);
     }

@@ -1,7 +1,7 @@
 // The list of predictions: one row per class, with a check box for each class to show.
 
 import { make } from "../lib/dom.js";
-import { className, percent } from "../lib/text.js";
+import { amountText, className } from "../lib/text.js";
 
 /**
  * Fills the list. `shown` holds the indices of the checked classes. `onSelect(index)` shows one
@@ -37,7 +37,7 @@ function checkBox(prediction, isShown, isOnlyOne, onToggle) {
 }
 
 function barButton(prediction, isShown, onSelect) {
-  const { index, probability, logit } = prediction;
+  const { index, probability, value, logit } = prediction;
   const bar = make("span", { className: "bar-fill" });
   bar.style.setProperty("--share", probability ?? 0);
   return make(
@@ -48,7 +48,7 @@ function barButton(prediction, isShown, onSelect) {
       onclick: () => onSelect(index),
     },
     make("span", { className: "bar-name" }, className(prediction)),
-    make("span", { className: "bar-value" }, probability == null ? "" : percent(probability)),
+    make("span", { className: "bar-value" }, probability == null && value == null ? "" : amountText(prediction)),
     bar,
   );
 }

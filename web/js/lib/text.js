@@ -22,9 +22,14 @@ export function className({ index, label: text }) {
   return text ?? `class ${index}`;
 }
 
+/** A class's probability, or the value of a quantity, which has none. */
+export function amountText({ probability, value }) {
+  return value == null ? percent(probability) : String(Number(value.toPrecision(6)));
+}
+
 /** A class's probability and, where the model has one, its logit. */
-export function scoreText({ probability, logit }) {
-  const share = percent(probability);
+export function scoreText({ probability, value, logit }) {
+  const share = amountText({ probability, value });
   return logit == null ? share : `${share}, logit ${logit.toFixed(2)}`;
 }
 

@@ -2,7 +2,7 @@
 
 import { methodName } from "../lib/methods.js";
 import { mapsOf, totalMs } from "../lib/response.js";
-import { className, duration, passText, percent } from "../lib/text.js";
+import { amountText, className, duration, passText, sentence } from "../lib/text.js";
 
 function classWithIndex({ index, label }) {
   return label == null ? String(index) : `${label} (${index})`;
@@ -31,6 +31,7 @@ export function factsOf(response, isCropped) {
     ["Image", `${image.width} × ${image.height}${isCropped ? ", cropped to the centre" : ""}`],
     ["Passes", passText(passes)],
     ["Time", timeText(response)],
+    ["Warnings", response.warnings?.map(({ detail }) => sentence(detail)).join(" ")],
   ];
   return facts.filter(([, value]) => value);
 }
@@ -39,13 +40,16 @@ function classFacts(maps) {
   if (maps.length > 1) {
     return [
       ["Classes", maps.map(({ target }) => classWithIndex(target)).join("; ")],
-      ["Probabilities", ofEach(maps, ({ target }) => percent(target.probability))],
+      [
+        maps[0].target.value == null ? "Probabilities" : "Values",
+        ofEach(maps, ({ target }) => amountText(target)),
+      ],
     ];
   }
   const [{ target }] = maps;
   return [
     ["Class", classWithIndex(target)],
-    ["Probability", percent(target.probability)],
+    [target.value == null ? "Probability" : "Value", amountText(target)],
     ["Logit", target.logit?.toFixed(3)],
   ];
 }

@@ -3,7 +3,7 @@
 import { make } from "../lib/dom.js";
 import { methodName } from "../lib/methods.js";
 import { mapsOf } from "../lib/response.js";
-import { className, emptyMapText, percent, scoreText } from "../lib/text.js";
+import { amountText, className, emptyMapText, scoreText } from "../lib/text.js";
 import { factsOf } from "./facts.js";
 
 export class ResultView {
@@ -61,13 +61,13 @@ export class ResultView {
 }
 
 function mapLabel({ method }, { target }) {
-  const share = percent(target.probability);
+  const share = amountText(target);
   return `${methodName(method)} for ${className(target)}, ${share}, over the image`;
 }
 
 /** Announces finished maps to a screen reader. */
 function readyText({ method }, maps) {
-  const classes = maps.map(({ target }) => `${className(target)}, ${percent(target.probability)}`);
+  const classes = maps.map(({ target }) => `${className(target)}, ${amountText(target)}`);
   const ready = maps.length > 1 ? "the maps are ready" : "the map is ready";
   return `${methodName(method)} for ${classes.join("; ")}: ${ready}.`;
 }

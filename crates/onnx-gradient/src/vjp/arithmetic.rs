@@ -110,8 +110,8 @@ pub(super) fn modulo(_: &mut GraphBuilder, ctx: &VjpContext<'_>) -> InputGradien
     Ok(ctx.first_input(ctx.grad_output()?.to_owned()))
 }
 
-/// `Max` and `Min`: `∂L/∂xᵢ = ∂L/∂y · [xᵢ = y] / n`, where `n` inputs attain the extreme. Sharing a
-/// tie evenly is PyTorch's choice.
+/// `Max` and `Min`: `∂L/∂xᵢ = ∂L/∂y · [xᵢ = y] / n`, where `n` inputs attain the extreme: see
+/// [`super::ties`].
 pub(super) fn extreme(builder: &mut GraphBuilder, ctx: &VjpContext<'_>) -> InputGradients {
     let wins: Vec<String> = (0..ctx.node.input.len())
         .map(|index| {

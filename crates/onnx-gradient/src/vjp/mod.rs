@@ -29,6 +29,7 @@ mod resize;
 mod scatter;
 mod shape;
 mod table;
+mod ties;
 mod trigonometric;
 mod window;
 

@@ -2,12 +2,13 @@
 
 use super::context::{InputGradients, VjpContext};
 use super::scatter::scatter_add;
+use super::ties::share_evenly;
 use super::window::Window;
 use crate::builder::GraphBuilder;
 use crate::proto::AttributeProto;
 
 /// `∂L/∂x` gets `∂L/∂y` at the position of each window's maximum; among equal values the first
-/// counts, as in PyTorch.
+/// counts: see [`super::ties`].
 ///
 /// A second `MaxPool` with an output for its indices finds the maxima again. Only the backward pass
 /// pays for the indices, and the forward pass keeps the runtime's fastest kernel.
@@ -87,17 +88,14 @@ pub(super) fn global_average(builder: &mut GraphBuilder, ctx: &VjpContext<'_>) -
     Ok(ctx.first_input(gradient))
 }
 
-/// `∂L/∂x = ∂L/∂y` at the first maximum of each map, else 0.
+/// The vjp of `ReduceMax` over all spatial axes, with its rule for ties: see [`super::ties`].
 pub(super) fn global_max(builder: &mut GraphBuilder, ctx: &VjpContext<'_>) -> InputGradients {
     let input = ctx.input(0)?;
-    let rows = builder.reshape(input, &[0, 0, -1]);
-    let attributes = [AttributeProto::int("axis", 2), AttributeProto::int("keepdims", 1)];
-    let index = builder.op_with("ArgMax", &[&rows], attributes);
-    let zeros = builder.zeros_like(&rows);
-    let gradient = builder.reshape(ctx.grad_output()?, &[0, 0, 1]);
-    let axis = [AttributeProto::int("axis", 2)];
-    let scattered = builder.op_with("ScatterElements", &[&zeros, &index, &gradient], axis);
-    let gradient = builder.reshape_like(&scattered, input);
+    let axes: Vec<i64> = (2..ctx.shape(input)?.len() as i64).collect();
+    if axes.is_empty() {
+        return Err(ctx.unsupported("has shapes that are not a pooling's"));
+    }
+    let gradient = share_evenly(builder, input, ctx.output(), ctx.grad_output()?, &axes);
     Ok(ctx.first_input(gradient))
 }
 

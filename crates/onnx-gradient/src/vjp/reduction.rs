@@ -4,6 +4,7 @@
 //! the broadcasting out.
 
 use super::context::{InputGradients, VjpContext};
+use super::ties::share_evenly;
 use crate::builder::GraphBuilder;
 use crate::error::Error;
 use crate::proto::AttributeProto;
@@ -72,17 +73,12 @@ pub(super) fn mean(builder: &mut GraphBuilder, ctx: &VjpContext<'_>) -> InputGra
 }
 
 /// `ReduceMax` and `ReduceMin`: `∂L/∂x = ∂L/∂y · [x = y] / n`, where `n` elements attain the
-/// extreme. Sharing a tie evenly is the choice of PyTorch's `amax`.
+/// extreme: see [`super::ties`].
 pub(super) fn extreme(builder: &mut GraphBuilder, ctx: &VjpContext<'_>) -> InputGradients {
     let axes = nonempty_axes(ctx)?;
-    let input = ctx.input(0)?;
-    let largest = restore_axes(builder, ctx, ctx.output(), &axes);
+    let extreme = restore_axes(builder, ctx, ctx.output(), &axes);
     let gradient = restore_axes(builder, ctx, ctx.grad_output()?, &axes);
-    let chosen = builder.op("Equal", &[input, &largest]);
-    let chosen = builder.to_float(&chosen);
-    let count = builder.reduce_sum(&chosen, &axes, true);
-    let share = builder.div(&gradient, &count);
-    let gradient = builder.mul(&chosen, &share);
+    let gradient = share_evenly(builder, ctx.input(0)?, &extreme, &gradient, &axes);
     Ok(ctx.first_input(gradient))
 }
 

@@ -31,6 +31,7 @@ mod qoperator;
 mod requests;
 mod runtime;
 mod straight_through;
+mod ties;
 
 use finite_differences::gradient_of;
 use onnx_gradient::vjp;

@@ -1,0 +1,86 @@
+//! Warnings: what a reader of a result must know to judge it.
+//!
+//! Some hold for a model, such as preprocessing that was guessed, others for one result, such as a
+//! score at which the map is ill-conditioned. Every response carries both kinds.
+
+use serde::Serialize;
+
+/// What a warning is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum WarningCode {
+    /// The folder has no manifest, so the preprocessing is a default.
+    PreprocessingGuessed,
+    /// There are more labels than classes, or fewer.
+    LabelsDoNotFit,
+    /// The model has several outputs, and nothing names the one to explain.
+    SeveralOutputs,
+    /// What the output holds was guessed.
+    OutputGuessed,
+    /// The file is random, or in training mode.
+    NotReproducible,
+    /// No logits were found, so the probability itself is explained.
+    ProbabilityExplained,
+    /// The explained probability is so near 1 that its gradient is ill-conditioned.
+    SaturatedScore,
+    /// The gradient is a straight-through estimate, because the model rounds to integers.
+    StraightThrough,
+}
+
+impl WarningCode {
+    /// Every code.
+    pub const ALL: [Self; 8] = [
+        Self::PreprocessingGuessed,
+        Self::LabelsDoNotFit,
+        Self::SeveralOutputs,
+        Self::OutputGuessed,
+        Self::NotReproducible,
+        Self::ProbabilityExplained,
+        Self::SaturatedScore,
+        Self::StraightThrough,
+    ];
+
+    /// The code as responses write it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::PreprocessingGuessed => "preprocessing-guessed",
+            Self::LabelsDoNotFit => "labels-do-not-fit",
+            Self::SeveralOutputs => "several-outputs",
+            Self::OutputGuessed => "output-guessed",
+            Self::NotReproducible => "not-reproducible",
+            Self::ProbabilityExplained => "probability-explained",
+            Self::SaturatedScore => "saturated-score",
+            Self::StraightThrough => "straight-through",
+        }
+    }
+}
+
+/// A warning: a code for programs, and a sentence for people.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Warning {
+    /// What it is about.
+    pub code: WarningCode,
+    /// What is the matter, and what would help.
+    pub detail: String,
+}
+
+impl Warning {
+    /// A warning.
+    #[must_use]
+    pub fn new(code: WarningCode, detail: impl Into<String>) -> Self {
+        Self { code, detail: detail.into() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_code_is_serialised_as_its_name() {
+        for code in WarningCode::ALL {
+            assert_eq!(serde_json::to_value(code).unwrap(), code.name());
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! Warnings and quantities, as every way out of the service shows them.
+
+use serde_json::json;
+
+use super::contract::matches_schema;
+use super::*;
+use crate::net::{Net, int};
+
+/// A model without a manifest, whose output `end` makes of one score `[N, 1]`.
+fn network(end: impl FnOnce(&mut Net, &str) -> String) -> Vec<u8> {
+    let mut net = Net::default();
+    let (kernel, weight) = (net.weights(&[6, 3, 3, 3]), net.weights(&[6, 1]));
+    let maps = net.op("Conv", &["x", &kernel]);
+    let maps = net.op("Relu", &[&maps]);
+    let mean = net.op("GlobalAveragePool", &[&maps]);
+    let features = net.op("Flatten", &[&mean]);
+    let score = net.op("MatMul", &[&features, &weight]);
+    let output = end(&mut net, &score);
+    net.model([3, 32, 32], &[&output], 18).encode_to_vec()
+}
+
+/// `age`, a regression, and `sure`, a binary classifier that is certain of its class.
+fn quantities() -> Router {
+    static MODELS: OnceLock<ModelRegistry> = OnceLock::new();
+    let load = || {
+        let folder = tempfile::tempdir().unwrap().keep();
+        let age = network(|net, score| {
+            let years = net.float(40.0);
+            net.op("Add", &[score, &years])
+        });
+        model(&folder, "age", &age, "", "");
+        std::fs::remove_file(folder.join("age/model.toml")).unwrap();
+        let sure = network(|net, score| {
+            let (scale, shift) = (net.float(1e-3), net.float(20.0));
+            let small = net.op("Mul", &[score, &scale]);
+            let logit = net.op("Add", &[&small, &shift]);
+            let probability = net.op("Sigmoid", &[&logit]);
+            let one = net.float(1.0);
+            let other = net.op("Sub", &[&one, &probability]);
+            net.with("Concat", &[&other, &probability], vec![int("axis", 1)])
+        });
+        model(&folder, "sure", &sure, "", "no\nyes\n");
+        start(&folder, "age")
+    };
+    service_with(MODELS.get_or_init(load).clone(), Server::default()).0
+}
+
+#[tokio::test]
+async fn a_quantity_has_a_value_and_no_probability() {
+    let service = quantities();
+    let path = "/v1/explain?model=age&output=json";
+    let answered = post_image(&service, path, chelsea()).await;
+    let body = answered.json();
+    matches_schema("Explanation", &body);
+    assert_eq!(
+        (&body["target"]["probability"], &body["target"]["logit"]),
+        (&json!(null), &json!(null))
+    );
+    let value = body["target"]["value"].as_f64().unwrap();
+    assert!((30.0..50.0).contains(&value), "{value}");
+    let codes: Vec<_> = body["warnings"].as_array().unwrap().iter().map(|w| &w["code"]).collect();
+    assert_eq!(codes, ["preprocessing-guessed", "output-guessed"]);
+
+    let picture = post_image(&service, "/v1/explain?model=age", chelsea()).await;
+    assert_eq!(picture.header("camlens-warnings"), "preprocessing-guessed,output-guessed");
+    assert_eq!(picture.header("camlens-value").parse::<f32>().unwrap(), value as f32);
+    assert!(!picture.headers.contains_key("camlens-probability"));
+
+    let predicted = post_image(&service, "/v1/predict?model=age", chelsea()).await.json();
+    matches_schema("PredictResponse", &predicted);
+    assert_eq!(predicted["predictions"], json!([body["target"]]));
+    assert_eq!(predicted["warnings"], body["warnings"]);
+
+    let described = get(&service, "/v1/models/age").await.json();
+    matches_schema("Model", &described);
+    assert_eq!(
+        (&described["output"]["kind"], &described["output"]["classes"]),
+        (&json!("regression"), &json!(1))
+    );
+    assert_eq!(described["warnings"], body["warnings"]);
+
+    let refused = post_image(&service, "/v1/explain?model=age&score=probability", chelsea()).await;
+    assert_eq!(
+        (refused.status, &refused.json()["option"]),
+        (StatusCode::UNPROCESSABLE_ENTITY, &json!("score"))
+    );
+}
+
+#[tokio::test]
+async fn a_saturated_score_is_told_in_json_and_headers() {
+    let service = quantities();
+    let article = "/v1/explain?model=sure&method=gradcam&convention=article";
+    let picture = post_image(&service, article, chelsea()).await;
+    assert_eq!(picture.header("camlens-warnings"), "saturated-score");
+    let body = post_image(&service, &format!("{article}&output=json"), chelsea()).await.json();
+    matches_schema("Explanation", &body);
+    let [warning] = body["warnings"].as_array().unwrap().as_slice() else { panic!("{body}") };
+    assert!(warning["detail"].as_str().unwrap().contains("score=logit"), "{warning}");
+    let logit = post_image(&service, &format!("{article}&score=logit"), chelsea()).await;
+    assert!(!logit.headers.contains_key("camlens-warnings"));
+    // Several methods or classes share one list, in which each warning stands once.
+    let compared =
+        "/v1/compare?model=sure&methods=gradcam,gradcampp&convention=article&output=json";
+    let body = post_image(&service, compared, chelsea()).await.json();
+    matches_schema("Comparison", &body);
+    assert_eq!(body["warnings"].as_array().unwrap().len(), 1);
+    let body = post_image(&service, &format!("{article}&output=json&target=0,1"), chelsea()).await;
+    let body = body.json();
+    matches_schema("Explanations", &body);
+    assert_eq!(body["warnings"].as_array().unwrap().len(), 1);
+}

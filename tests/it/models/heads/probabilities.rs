@@ -1,0 +1,112 @@
+//! Probabilities that show no logits, and those that are nearly 1.
+
+use camlens::app::ExplainOptions;
+use camlens::engine::Model;
+use camlens::error::Kind;
+use camlens::explain::{Convention, Method, ScoreKind};
+use camlens::graph::head::OutputActivation;
+use camlens::warning::WarningCode;
+
+use super::{forward, image, model, softmax_of};
+use crate::net::Net;
+use crate::support::try_explain;
+
+/// A name, and what makes the output of that name from the scores.
+type End = (&'static str, fn(&mut Net, &str) -> String);
+
+/// Probabilities with no single logit behind them.
+const WITHOUT_LOGITS: &[End] = &[
+    ("the mean of two softmaxes", |n, z| {
+        let two = n.float(2.0);
+        let scaled = n.op("Mul", &[z, &two]);
+        let (first, second) = (softmax_of(n, z), softmax_of(n, &scaled));
+        n.op("Mean", &[&first, &second])
+    }),
+    ("squares divided by their sum", |n, z| {
+        let axes = n.ints(&[1]);
+        let squares = n.op("Mul", &[z, z]);
+        let small = n.float(1e-3);
+        let squares = n.op("Add", &[&squares, &small]);
+        let sum = n.op("ReduceSum", &[&squares, &axes]);
+        n.op("Div", &[&squares, &sum])
+    }),
+    ("a clipped line", |n, z| {
+        let (low, high, half) = (n.float(0.0), n.float(1.0), n.float(0.5));
+        let shifted = n.op("Add", &[z, &half]);
+        n.op("Clip", &[&shifted, &low, &high])
+    }),
+];
+
+#[test]
+fn probabilities_without_logits_are_explained_themselves_and_the_answer_says_so() {
+    for &(name, tail) in WITHOUT_LOGITS {
+        let model = model(tail, "");
+        assert_eq!(model.output_activation(), OutputActivation::Unknown, "{name}");
+        let options = ExplainOptions { target: Some("1".into()), ..ExplainOptions::default() };
+        let found = try_explain(&model, &image(), &options).unwrap();
+        assert_eq!(found.target.logit, None, "{name}");
+        let codes: Vec<_> = found.warnings.iter().map(|warning| warning.code).collect();
+        assert_eq!(codes, [WarningCode::ProbabilityExplained], "{name}");
+        let named = ExplainOptions { score: Some(ScoreKind::Probability), ..options.clone() };
+        let named = try_explain(&model, &image(), &named).unwrap();
+        assert_eq!((named.map, named.warnings.len()), (found.map, 0), "{name}");
+        let logit = ExplainOptions { score: Some(ScoreKind::Logit), ..options };
+        let refused = try_explain(&model, &image(), &logit).unwrap_err();
+        assert_eq!(refused.kind(), Kind::Impossible, "{name}");
+    }
+}
+
+#[test]
+fn logits_that_lie_in_0_to_1_for_noise_are_no_probabilities() {
+    let small = model(
+        |n, z| {
+            let (scale, shift) = (n.float(1e-2), n.float(0.5));
+            let small = n.op("Mul", &[z, &scale]);
+            n.op("Add", &[&small, &shift])
+        },
+        "",
+    );
+    let scores = forward(&small).scores;
+    assert!(scores.iter().all(|score| (0.0..1.0).contains(score)), "{scores}");
+    assert_eq!(small.output_activation(), OutputActivation::Softmax);
+}
+
+#[test]
+fn a_saturated_probability_is_explained_with_a_warning() {
+    // Multiplied logits make the predicted class certain.
+    let scaled = |factor: f32| {
+        model(
+            move |n, z| {
+                let factor = n.float(factor);
+                let z = n.op("Mul", &[z, &factor]);
+                softmax_of(n, &z)
+            },
+            "",
+        )
+    };
+    let codes = |model: &Model, options: &ExplainOptions| {
+        let warnings = try_explain(model, &image(), options).unwrap().warnings;
+        warnings.into_iter().map(|warning| warning.code).collect::<Vec<_>>()
+    };
+    let article = ExplainOptions { convention: Convention::Article, ..ExplainOptions::default() };
+    let (usual, saturated) = (scaled(1.0), scaled(400.0));
+    assert!(forward(&saturated).probabilities.iter().any(|p| *p >= 1.0 - 1e-7));
+    assert_eq!(codes(&usual, &article), []);
+    assert_eq!(codes(&saturated, &article), [WarningCode::SaturatedScore]);
+    let probability =
+        ExplainOptions { score: Some(ScoreKind::Probability), ..ExplainOptions::default() };
+    assert_eq!(codes(&saturated, &probability), [WarningCode::SaturatedScore]);
+    // A logit does not saturate, masked passes need no gradient, and the other classes are not
+    // near 1.
+    assert_eq!(codes(&saturated, &ExplainOptions::default()), []);
+    let logit = ExplainOptions { score: Some(ScoreKind::Logit), ..article.clone() };
+    assert_eq!(codes(&saturated, &logit), []);
+    let score_cam = ExplainOptions { method: Method::ScoreCam, ..article.clone() };
+    assert_eq!(codes(&saturated, &score_cam), []);
+    let least = forward(&saturated).scores.row(0).iter().enumerate().fold(
+        (0, f32::INFINITY),
+        |least, (class, score)| if *score < least.1 { (class, *score) } else { least },
+    );
+    let other = ExplainOptions { target: Some(least.0.to_string()), ..article };
+    assert_eq!(codes(&saturated, &other), []);
+}

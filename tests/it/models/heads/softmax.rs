@@ -1,0 +1,300 @@
+//! Everything that may follow a softmax.
+
+use camlens::graph::explain_graph::GradientOf;
+use camlens::graph::head::OutputActivation;
+
+use super::{
+    ALL, Tail, agrees, close, forward, gradient, integers, model, model_of, quantised, softmax_of,
+};
+use crate::net::{Net, int, ints};
+
+const SOFTMAX_TAILS: &[Tail] = &[
+    (
+        "transposed twice",
+        |n, z| {
+            let p = softmax_of(n, z);
+            let turned = n.with("Transpose", &[&p], vec![ints("perm", &[1, 0])]);
+            n.with("Transpose", &[&turned], vec![ints("perm", &[1, 0])])
+        },
+        ALL,
+    ),
+    (
+        "normalised along the first axis",
+        |n, z| {
+            let turned = n.with("Transpose", &[z], vec![ints("perm", &[1, 0])]);
+            let p = n.with("Softmax", &[&turned], vec![int("axis", 0)]);
+            n.with("Transpose", &[&p], vec![ints("perm", &[1, 0])])
+        },
+        ALL,
+    ),
+    (
+        "clipped",
+        |n, z| {
+            let p = softmax_of(n, z);
+            let (low, high) = (n.float(1e-7), n.float(1.0 - 1e-7));
+            n.op("Clip", &[&p, &low, &high])
+        },
+        ALL,
+    ),
+    (
+        "clipped by Max and Min",
+        |n, z| {
+            let p = softmax_of(n, z);
+            let (low, high) = (n.float(1e-7), n.float(1.0));
+            let p = n.op("Max", &[&p, &low]);
+            n.op("Min", &[&high, &p])
+        },
+        ALL,
+    ),
+    (
+        "multiplied by 1",
+        |n, z| {
+            let p = softmax_of(n, z);
+            let one = n.float(1.0);
+            n.op("Mul", &[&p, &one])
+        },
+        ALL,
+    ),
+    (
+        "in per cent",
+        |n, z| {
+            let p = softmax_of(n, z);
+            let hundred = n.float(100.0);
+            n.op("Mul", &[&hundred, &p])
+        },
+        ALL,
+    ),
+    (
+        "sliced",
+        |n, z| {
+            let p = softmax_of(n, z);
+            let (start, end, axis) = (n.ints(&[1]), n.ints(&[4]), n.ints(&[1]));
+            n.op("Slice", &[&p, &start, &end, &axis])
+        },
+        &[1, 2, 3],
+    ),
+    (
+        "sliced and in per cent",
+        |n, z| {
+            let p = softmax_of(n, z);
+            let (start, end, axis) = (n.ints(&[1]), n.ints(&[4]), n.ints(&[1]));
+            let part = n.op("Slice", &[&p, &start, &end, &axis]);
+            let hundred = n.float(0.01);
+            n.op("Div", &[&part, &hundred])
+        },
+        &[1, 2, 3],
+    ),
+    (
+        "in another order",
+        |n, z| {
+            let p = softmax_of(n, z);
+            let order = n.ints(&[3, 0, 4, 2, 1]);
+            n.with("Gather", &[&p, &order], vec![int("axis", 1)])
+        },
+        &[3, 0, 4, 2, 1],
+    ),
+    (
+        "split and joined the other way round",
+        |n, z| {
+            let p = softmax_of(n, z);
+            let (first, third) = (n.ints(&[0, 1]), n.ints(&[2, 3, 4]));
+            let head = n.with("Gather", &[&p, &first], vec![int("axis", 1)]);
+            let tail = n.with("Gather", &[&p, &third], vec![int("axis", 1)]);
+            n.with("Concat", &[&tail, &head], vec![int("axis", 1)])
+        },
+        &[2, 3, 4, 0, 1],
+    ),
+    ("log-softmax", |n, z| n.with("LogSoftmax", &[z], vec![int("axis", 1)]), ALL),
+    (
+        "exponential of log-softmax",
+        |n, z| {
+            let log = n.with("LogSoftmax", &[z], vec![int("axis", 1)]);
+            n.op("Exp", &[&log])
+        },
+        ALL,
+    ),
+    (
+        "logarithm of softmax",
+        |n, z| {
+            let p = softmax_of(n, z);
+            n.op("Log", &[&p])
+        },
+        ALL,
+    ),
+    (
+        "sliced log-softmax",
+        |n, z| {
+            let log = n.with("LogSoftmax", &[z], vec![int("axis", 1)]);
+            let (start, end, axis) = (n.ints(&[2]), n.ints(&[5]), n.ints(&[1]));
+            n.op("Slice", &[&log, &start, &end, &axis])
+        },
+        &[2, 3, 4],
+    ),
+    (
+        "written out",
+        |n, z| {
+            let axes = n.ints(&[1]);
+            let e = n.op("Exp", &[z]);
+            let sum = n.op("ReduceSum", &[&e, &axes]);
+            n.op("Div", &[&e, &sum])
+        },
+        ALL,
+    ),
+    (
+        "written out with the largest subtracted",
+        |n, z| {
+            let axes = n.ints(&[1]);
+            let largest = n.op("ReduceMax", &[z, &axes]);
+            let shifted = n.op("Sub", &[z, &largest]);
+            let e = n.op("Exp", &[&shifted]);
+            let sum = n.op("ReduceSum", &[&e, &axes]);
+            let inverse = n.op("Reciprocal", &[&sum]);
+            n.op("Mul", &[&inverse, &e])
+        },
+        ALL,
+    ),
+    (
+        "log-softmax written out",
+        |n, z| {
+            let axes = n.ints(&[1]);
+            let total = n.op("ReduceLogSumExp", &[z, &axes]);
+            n.op("Sub", &[z, &total])
+        },
+        ALL,
+    ),
+    (
+        "mean over an axis of size 1",
+        |n, z| {
+            let p = softmax_of(n, z);
+            let axis = n.ints(&[1]);
+            let row = n.op("Unsqueeze", &[&p, &axis]);
+            n.with("ReduceMean", &[&row, &axis], vec![int("keepdims", 0)])
+        },
+        ALL,
+    ),
+    (
+        "reshaped, cast and back",
+        |n, z| {
+            let p = softmax_of(n, z);
+            let cast = n.with("Cast", &[&p], vec![int("to", 11)]);
+            let shape = n.ints(&[-1, 5, 1]);
+            let column = n.op("Reshape", &[&cast, &shape]);
+            let single = n.with("Cast", &[&column], vec![int("to", 1)]);
+            n.op("Flatten", &[&single])
+        },
+        ALL,
+    ),
+];
+
+#[test]
+fn a_softmax_is_found_behind_every_tail() {
+    let plain = model(softmax_of, "");
+    assert_eq!(plain.output_activation(), OutputActivation::Softmax);
+    for &tail in SOFTMAX_TAILS {
+        agrees(&plain, tail, 0.0);
+    }
+}
+
+#[test]
+fn a_rounded_softmax_keeps_its_logits_and_gives_its_own_probabilities() {
+    let plain = model(softmax_of, "");
+    let tail = |n: &mut Net, z: &str| {
+        let p = softmax_of(n, z);
+        quantised(n, &p)
+    };
+    agrees(&plain, ("quantised", tail, ALL), 0.5 / 255.0);
+    let found = forward(&model(tail, "")).probabilities;
+    assert!(found.iter().all(|p| (p * 255.0 - (p * 255.0).round()).abs() < 1e-4), "{found}");
+}
+
+#[test]
+fn integer_activations_have_the_logits_that_were_rounded() {
+    let plain = model(softmax_of, "");
+    let dequantised: Tail = (
+        "quantised on both sides",
+        |n, z| {
+            let [q, scale, zero] = integers(n, z);
+            let z = n.op("DequantizeLinear", &[&q, &scale, &zero]);
+            let p = softmax_of(n, &z);
+            quantised(n, &p)
+        },
+        ALL,
+    );
+    // Logits are rounded by up to 0.025, and probabilities change by less than that.
+    agrees(&plain, dequantised, 0.025);
+    let operator: Tail = (
+        "QLinearSoftmax",
+        |n, z| {
+            let [q, scale, zero] = integers(n, z);
+            let step = n.float(1.0 / 127.0);
+            let attributes = [int("axis", 1), int("opset", 17)];
+            let inputs = [q.as_str(), &scale, &zero, &step, &zero];
+            let p = n.contrib_op("QLinearSoftmax", &inputs, attributes);
+            n.op("DequantizeLinear", &[&p, &step, &zero])
+        },
+        ALL,
+    );
+    agrees(&plain, operator, 0.025);
+    let plain = model(|n, z| n.op("Sigmoid", &[z]), "");
+    let operator: Tail = (
+        "QLinearSigmoid",
+        |n, z| {
+            let [q, scale, zero] = integers(n, z);
+            let step = n.float(1.0 / 127.0);
+            let inputs = [q.as_str(), &scale, &zero, &step, &zero];
+            let p = n.contrib_op("QLinearSigmoid", &inputs, []);
+            n.op("DequantizeLinear", &[&p, &step, &zero])
+        },
+        ALL,
+    );
+    agrees(&plain, operator, 0.025);
+}
+
+#[test]
+fn top_k_of_a_softmax_explains_the_classes_that_it_chose() {
+    let plain = model(softmax_of, "");
+    let largest = model(
+        |n, z| {
+            let (p, k) = (softmax_of(n, z), n.ints(&[2]));
+            n.second_output("TopK", &[&p, &k], vec![]);
+            n.nodes.last().unwrap().output[0].clone()
+        },
+        "",
+    );
+    let (expected, found) = (forward(&plain), forward(&largest));
+    let mut classes: Vec<usize> = (0..5).collect();
+    let p = |class: usize| expected.probabilities[[0, class]];
+    classes.sort_by(|&a, &b| p(b).total_cmp(&p(a)));
+    for (column, &class) in classes.iter().enumerate().take(2) {
+        assert!((found.probabilities[[0, column]] - p(class)).abs() < 1e-6);
+        assert!((found.scores[[0, column]] - expected.scores[[0, class]]).abs() < 1e-6);
+        for gradient_of in [GradientOf::Logit, GradientOf::Probability] {
+            let found = gradient(&largest, column, gradient_of);
+            assert!(close(&found, &gradient(&plain, class, gradient_of), 1e-5));
+        }
+    }
+}
+
+#[test]
+fn the_one_probability_of_a_softmax_over_two_classes_is_a_binary_classifier() {
+    let plain = model_of(2, softmax_of, "");
+    let positive = model_of(
+        2,
+        |n, z| {
+            let p = softmax_of(n, z);
+            let (start, end, axis) = (n.ints(&[1]), n.ints(&[2]), n.ints(&[1]));
+            n.op("Slice", &[&p, &start, &end, &axis])
+        },
+        "",
+    );
+    let (expected, found) = (forward(&plain), forward(&positive));
+    for class in [0, 1] {
+        let (found, expected) =
+            (found.probabilities[[0, class]], expected.probabilities[[0, class]]);
+        assert!((found - expected).abs() < 1e-6, "class {class}: {found}, not {expected}");
+        let found = gradient(&positive, class, GradientOf::Probability);
+        assert!(close(&found, &gradient(&plain, class, GradientOf::Probability), 1e-5));
+    }
+    let found = gradient(&positive, 1, GradientOf::Logit);
+    assert!(close(&found, &gradient(&plain, 1, GradientOf::Logit), 1e-5));
+}
