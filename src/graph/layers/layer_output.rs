@@ -108,9 +108,13 @@ pub(super) fn layer_output<'g>(
         // layer's output is the dequantised tensor. In a model of integer operators, the
         // activation itself may read the integers.
         if consumer.is("QuantizeLinear") && matches!(stage, Stage::Linear) {
+            let is_copied = cursor != end;
             match dequantized(graph_index, output) {
-                Some(floats) => (end, cursor) = (floats, floats),
+                Some(floats) => cursor = floats,
                 None => return integer_activation(graph_index, output).unwrap_or(end),
+            }
+            if !is_copied {
+                end = cursor;
             }
             continue;
         }

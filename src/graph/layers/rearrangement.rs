@@ -9,24 +9,26 @@ use onnx_gradient::proto::{AttributeProto, NodeProto, TensorProto};
 use super::layout::Tokens;
 
 /// More factors than any exporter writes.
-const MAX_FACTORS: usize = 12;
+const MAX_FACTORS: usize = 10;
 
 /// A short list of sizes. −1 stands for the images of a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Sizes {
-    values: [i64; MAX_FACTORS],
-    count: usize,
+    values: [i32; MAX_FACTORS],
+    count: u8,
 }
 
 impl Sizes {
     fn new(sizes: &[i64]) -> Option<Self> {
         let mut values = [0; MAX_FACTORS];
-        values.get_mut(..sizes.len())?.copy_from_slice(sizes);
-        Some(Self { values, count: sizes.len() })
+        for (value, &size) in values.get_mut(..sizes.len())?.iter_mut().zip(sizes) {
+            *value = i32::try_from(size).ok()?;
+        }
+        Some(Self { values, count: u8::try_from(sizes.len()).ok()? })
     }
 
-    fn as_slice(&self) -> &[i64] {
-        &self.values[..self.count]
+    fn to_vec(self) -> Vec<i64> {
+        self.values[..usize::from(self.count)].iter().map(|&size| size.into()).collect()
     }
 }
 
@@ -97,43 +99,43 @@ impl Rearrangement {
 
     /// Nodes that compute `to` from the tensor `from`, and the constants that they read.
     pub(super) fn forward(&self, from: &str, to: &str) -> (Vec<NodeProto>, Vec<TensorProto>) {
-        self.nodes(from, to, self.factors.as_slice(), self.order.as_slice(), &self.target())
+        nodes(from, to, &self.factors.to_vec(), &self.order.to_vec(), &self.target())
     }
 
     /// Nodes that undo [`Self::forward`].
     #[must_use]
     pub fn backward(&self, from: &str, to: &str) -> (Vec<NodeProto>, Vec<TensorProto>) {
-        let (factors, order) = (self.factors.as_slice(), self.order.as_slice());
+        let (factors, order) = (self.factors.to_vec(), self.order.to_vec());
         let position = |&index: &i64| usize::try_from(index).unwrap_or(0);
         let ordered: Vec<i64> = order.iter().map(|index| factors[position(index)]).collect();
         let mut inverse = vec![0; order.len()];
         for (to, from) in order.iter().enumerate() {
             inverse[position(from)] = to as i64;
         }
-        self.nodes(from, to, &ordered, &inverse, self.tensor.as_slice())
+        nodes(from, to, &ordered, &inverse, &self.tensor.to_vec())
     }
+}
 
-    fn nodes(
-        &self,
-        from: &str,
-        to: &str,
-        split: &[i64],
-        order: &[i64],
-        joined: &[i64],
-    ) -> (Vec<NodeProto>, Vec<TensorProto>) {
-        let named = |what: &str| format!("{to}/{what}");
-        let (factors, transposed) = (named("factors"), named("ordered"));
-        let (factor_sizes, sizes) = (named("factor_sizes"), named("ordered_sizes"));
-        let constants = vec![
-            TensorProto::int64(&factor_sizes, &[split.len() as i64], split),
-            TensorProto::int64(&sizes, &[joined.len() as i64], joined),
-        ];
-        let nodes = vec![
-            NodeProto::new("Reshape", &[from, &factor_sizes], &[&factors]),
-            NodeProto::new("Transpose", &[&factors], &[&transposed])
-                .with(AttributeProto::ints("perm", order.to_vec())),
-            NodeProto::new("Reshape", &[&transposed, &sizes], &[to]),
-        ];
-        (nodes, constants)
-    }
+/// Nodes that split the axes of `from`, order the factors and join them to `to`.
+fn nodes(
+    from: &str,
+    to: &str,
+    split: &[i64],
+    order: &[i64],
+    joined: &[i64],
+) -> (Vec<NodeProto>, Vec<TensorProto>) {
+    let named = |what: &str| format!("{to}/{what}");
+    let (factors, transposed) = (named("factors"), named("ordered"));
+    let (factor_sizes, sizes) = (named("factor_sizes"), named("ordered_sizes"));
+    let constants = vec![
+        TensorProto::int64(&factor_sizes, &[split.len() as i64], split),
+        TensorProto::int64(&sizes, &[joined.len() as i64], joined),
+    ];
+    let nodes = vec![
+        NodeProto::new("Reshape", &[from, &factor_sizes], &[&factors]),
+        NodeProto::new("Transpose", &[&factors], &[&transposed])
+            .with(AttributeProto::ints("perm", order.to_vec())),
+        NodeProto::new("Reshape", &[&transposed, &sizes], &[to]),
+    ];
+    (nodes, constants)
 }
