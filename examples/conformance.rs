@@ -223,6 +223,7 @@ fn as_maps(layer: &Layer, array: ArrayD<f32>) -> Fallible<ArrayD<f32>> {
     Ok(match layer.layout {
         Layout::Maps => array,
         Layout::ChannelsLast => array.permuted_axes(vec![0, 3, 1, 2]),
+        Layout::Rearranged(_) => return Err("a listed layer is never rearranged".into()),
         Layout::Tokens(Tokens { skip, grid: [rows, columns] }) => {
             let positions =
                 array.slice(s![.., skip..skip + rows * columns, ..]).permuted_axes([0, 2, 1]);

@@ -14,9 +14,9 @@ use super::session::{PassOutput, PassRequest, RunInputs};
 use super::worker::Worker;
 use crate::engine::optimize::FusionReport;
 use crate::error::{Error, Kind, Result};
-use crate::graph::analysed::AnalysedModel;
+use crate::graph::analysed::{AnalysedModel, UnknownLayer};
 use crate::graph::head::OutputActivation;
-use crate::graph::layers::{self, Layer};
+use crate::graph::layers::Layer;
 use crate::graph::tail::{SideInput, side_inputs};
 use crate::model::preprocess::Preprocess;
 use crate::model::{Labels, ModelFolder};
@@ -120,23 +120,35 @@ impl Model {
         &self.analysed.layers[self.default_layer]
     }
 
-    /// The layer that a request names, by any of its names, or the default one.
+    /// The layer that a request names, by any of its names, or the default one. Any tensor whose
+    /// axes could be traced is a layer, listed or not.
     ///
     /// # Errors
-    /// [`Kind::UnknownLayer`] that names the last layers of the model.
+    /// [`Kind::UnknownLayer`] that names the last layers of the model, or says why the tensor of
+    /// this name is no layer.
     pub fn layer(&self, name: Option<&str>) -> Result<&Layer> {
         let Some(name) = name else { return Ok(self.default_layer()) };
-        layers::resolve(self.layers(), name).ok_or_else(|| {
-            let last: Vec<&str> =
-                self.layers().iter().rev().take(3).map(|layer| layer.name.as_str()).collect();
-            Error::new(
-                Kind::UnknownLayer,
-                format!(
-                    "model '{}' has no layer '{name}'; its last ones are {}",
-                    self.id(),
-                    last.join(", ")
-                ),
-            )
+        self.analysed.resolve(name).map_err(|unknown| {
+            let detail = match unknown {
+                UnknownLayer::NoSuchName => {
+                    let last: Vec<&str> = self
+                        .layers()
+                        .iter()
+                        .rev()
+                        .take(3)
+                        .map(|layer| layer.name.as_str())
+                        .collect();
+                    format!(
+                        "model '{}' has no layer '{name}'; its last ones are {}",
+                        self.id(),
+                        last.join(", ")
+                    )
+                }
+                UnknownLayer::NoMaps(reason) => {
+                    format!("model '{}' can't explain layer '{name}': {reason}", self.id())
+                }
+            };
+            Error::new(Kind::UnknownLayer, detail)
         })
     }
 

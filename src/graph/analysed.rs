@@ -9,7 +9,10 @@ use onnx_gradient::reachability::reachability;
 
 use super::gradient_error::describe;
 use super::head::{ClassifierHead, OutputHints, OutputKind, OutputSamples};
-use super::layers::{Finder, Layer, Layout, LayoutHints, Tokens};
+use super::layers::{
+    self, Finder, Layer, LayerDeclaration, Layout, LayoutHints, Tokens, UnlistedLayer,
+    UnlistedLayers,
+};
 use super::prepared::PreparedModel;
 use super::seed::seed;
 use crate::error::{Error, Kind, Result};
@@ -30,7 +33,9 @@ pub struct AnalysisOptions<'a> {
     /// The grid of positions among the tokens, if it is configured.
     pub tokens: Option<Tokens>,
     /// Layer names of the manifest, each with the layer, node or tensor that it stands for.
-    pub aliases: BTreeMap<String, String>,
+    pub aliases: BTreeMap<String, LayerDeclaration>,
+    /// A layer that has to be listed: the manifest's default.
+    pub default_layer: Option<&'a str>,
 }
 
 impl Default for AnalysisOptions<'_> {
@@ -43,6 +48,7 @@ impl Default for AnalysisOptions<'_> {
             image_layout: Layout::Maps,
             tokens: None,
             aliases: BTreeMap::new(),
+            default_layer: None,
         }
     }
 }
@@ -58,8 +64,21 @@ pub struct AnalysedModel {
     pub head: ClassifierHead,
     /// The layers in order of computation; those that only the manifest names come last.
     pub layers: Vec<Layer>,
-    /// Why a layer has no gradient, by its tensor. Layers with a gradient are not listed.
+    /// Why a listed layer has no gradient, by its tensor. Layers with a gradient have no entry.
     pub gradient_unsupported_reasons: HashMap<String, String>,
+    /// What the manifest says about the tensors.
+    pub hints: LayoutHints,
+    /// The other tensors, as far as requests have named them.
+    pub unlisted: UnlistedLayers,
+}
+
+/// Why a name leads to no layer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum UnknownLayer {
+    /// The graph has no tensor, node or module of this name.
+    NoSuchName,
+    /// It has one that holds no maps, or none that could be traced.
+    NoMaps(String),
 }
 
 impl AnalysedModel {
@@ -79,12 +98,20 @@ impl AnalysedModel {
         let hints = LayoutHints { image: options.image_layout, tokens: options.tokens };
         let finder = Finder::new(graph, &facts, &head.tensor, hints);
         let mut layers = finder.find();
-        for (alias, target) in &options.aliases {
-            finder.add_alias(&mut layers, alias, target).map_err(setup)?;
+        finder.declare(&mut layers, &options.aliases).map_err(setup)?;
+        if let Some(name) = options.default_layer
+            && layers::find(&layers, name).or(layers::last_inside(&layers, name)).is_none()
+            && let Some(tensor) = unlisted_tensor(graph, &facts, name)
+        {
+            let mut layer = (finder.requested(tensor))
+                .map_err(|reason| setup(format!("default_layer: {reason}")))?;
+            layer.other_names.push(name.to_owned());
+            layers.push(layer);
         }
         let gradient_unsupported_reasons =
             gradient_unsupported_reasons(&prepared, &facts, &head, &layers);
-        Ok(Self { prepared, facts, head, layers, gradient_unsupported_reasons })
+        let unlisted = UnlistedLayers::new(prepared.graph());
+        Ok(Self { prepared, facts, head, layers, gradient_unsupported_reasons, hints, unlisted })
     }
 
     /// The graph.
@@ -93,16 +120,71 @@ impl AnalysedModel {
         self.prepared.graph()
     }
 
-    /// The layer of this tensor.
+    /// The layer of this tensor: a listed one, or one that [`Self::resolve`] has found.
     #[must_use]
     pub fn layer(&self, tensor: &str) -> Option<&Layer> {
-        self.layers.iter().find(|layer| layer.tensor == tensor)
+        let listed = self.layers.iter().find(|layer| layer.tensor == tensor);
+        listed.or_else(|| self.unlisted.known(tensor).map(|known| &known.layer))
+    }
+
+    /// Finds the layer that a name stands for: in this order a listed layer by its name, an alias,
+    /// its tensor or its node, any other tensor or node, or a module, which stands for its last
+    /// layer.
+    ///
+    /// # Errors
+    /// [`UnknownLayer`] when the graph has nothing of this name, or it holds no maps.
+    pub fn resolve(&self, name: &str) -> Result<&Layer, UnknownLayer> {
+        if let Some(layer) = layers::find(&self.layers, name) {
+            return Ok(layer);
+        }
+        if let Some(tensor) = layers::tensor_named(self.graph(), name) {
+            return self.of_tensor(tensor);
+        }
+        if let Some(layer) = layers::last_inside(&self.layers, name) {
+            return Ok(layer);
+        }
+        match layers::module_output(self.graph(), &self.facts, name) {
+            Some(tensor) => self.of_tensor(tensor),
+            None => Err(UnknownLayer::NoSuchName),
+        }
+    }
+
+    /// The layer of any tensor that a node computes.
+    fn of_tensor(&self, tensor: &str) -> Result<&Layer, UnknownLayer> {
+        if let Some(listed) = self.layers.iter().find(|layer| layer.tensor == tensor) {
+            return Ok(listed);
+        }
+        let found = self.unlisted.get(tensor, || self.examine(tensor));
+        match found.unwrap_or(Err("is computed by no node")) {
+            // Integers stand for their floats, which may be a layer of the list.
+            Ok(found) => Ok((self.layers.iter())
+                .find(|layer| layer.tensor == found.layer.tensor)
+                .unwrap_or(&found.layer)),
+            Err(reason) => Err(UnknownLayer::NoMaps(reason.to_owned())),
+        }
+    }
+
+    fn examine(&self, tensor: &str) -> Result<UnlistedLayer, String> {
+        let Self { prepared, facts, head, .. } = self;
+        let finder = Finder::new(self.graph(), facts, &head.tensor, self.hints);
+        let mut layer = finder.requested(tensor)?;
+        // The name must lead back to this layer, and a listed layer's names come first.
+        if layers::find(&self.layers, &layer.name).is_some()
+            && layers::find(&self.layers, &layer.node).is_none()
+        {
+            layer.name.clone_from(&layer.node);
+        }
+        let reasons =
+            gradient_unsupported_reasons(prepared, facts, head, std::slice::from_ref(&layer));
+        let gradient_unsupported_reason = reasons.into_values().next();
+        Ok(UnlistedLayer { layer, gradient_unsupported_reason })
     }
 
     /// Why a layer has no gradient, if it has none: the operator and node that block it.
     #[must_use]
     pub fn gradient_unsupported_reason(&self, layer: &Layer) -> Option<&str> {
-        self.gradient_unsupported_reasons.get(&layer.tensor).map(String::as_str)
+        let unlisted = || self.unlisted.known(&layer.tensor)?.gradient_unsupported_reason.as_ref();
+        self.gradient_unsupported_reasons.get(&layer.tensor).or_else(unlisted).map(String::as_str)
     }
 }
 
@@ -130,6 +212,11 @@ fn add_head(
         return Ok(head.without_logits());
     }
     Ok(head)
+}
+
+/// The tensor of a name that no listed layer has.
+fn unlisted_tensor<'g>(graph: &'g GraphProto, facts: &TensorFacts, name: &str) -> Option<&'g str> {
+    layers::tensor_named(graph, name).or_else(|| layers::module_output(graph, facts, name))
 }
 
 /// Why layers have no gradient, found by one walk over the graph for all of them.

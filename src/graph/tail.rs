@@ -10,7 +10,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::analysed::AnalysedModel;
 use super::image_input::ImageInput;
-use super::layers::{Layer, Layout, Tokens};
+use super::layers::{Layer, Layout, Tokens, UnlistedLayers};
 use super::prepared::PreparedModel;
 use onnx_gradient::facts::TensorFacts;
 use onnx_gradient::index::{GraphIndex, reads};
@@ -95,6 +95,8 @@ pub fn tail(
             reason.map(|reason| (input.clone(), reason.to_owned())),
         ),
         layers: vec![Layer { tensor: input, layout: Layout::Maps, ..layer.clone() }],
+        hints: analysed.hints,
+        unlisted: UnlistedLayers::default(),
     };
     Ok((tail, side_inputs))
 }
@@ -130,6 +132,15 @@ impl Entrance {
                 if is_short { vec![transpose, cast(transposed)] } else { vec![transpose] }
             }
             Layout::Tokens(tokens) => return Self::of_tokens(facts, layer, tokens),
+            Layout::Rearranged(rearrangement) => {
+                if rearrangement.tokens().is_some() {
+                    return Err(format!("'{}' holds tokens in another order", layer.name));
+                }
+                let own = if is_short { "camlens/tail/rearranged" } else { layer.tensor.as_str() };
+                let (mut nodes, initializers) = rearrangement.backward(MAPS, own);
+                nodes.extend(is_short.then(|| cast(own)));
+                return Ok(Self { input: MAPS.to_owned(), nodes, initializers });
+            }
         };
         Ok(Self { input: MAPS.to_owned(), nodes, initializers: Vec::new() })
     }

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Kind, Result};
 use crate::graph::head::OutputKind;
-use crate::graph::layers::Tokens;
+use crate::graph::layers::{LayerDeclaration, Tokens};
 use crate::picture::resize::Filter;
 
 /// A model's manifest. Unknown keys are errors, so that a misspelt one is noticed.
@@ -28,9 +28,9 @@ pub struct Manifest {
     pub labels: Option<String>,
     /// The layer that is explained by default; chosen from the graph when absent.
     pub default_layer: Option<String>,
-    /// Aliases of layers: alias → node or tensor name.
+    /// Aliases of layers: alias → node or tensor name, with the order of its axes where needed.
     #[serde(default)]
-    pub layers: BTreeMap<String, String>,
+    pub layers: BTreeMap<String, LayerDeclaration>,
     /// The grid of image positions among the tokens of a transformer; traced through the graph when
     /// absent.
     pub tokens: Option<Tokens>,

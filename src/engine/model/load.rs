@@ -128,7 +128,7 @@ fn analysis_options(
     image_layout: Layout,
     samples: OutputSamples,
 ) -> AnalysisOptions<'_> {
-    let Manifest { output, tokens, layers, .. } = &folder.manifest;
+    let Manifest { output, tokens, layers, default_layer, .. } = &folder.manifest;
     AnalysisOptions {
         output: output.name.as_deref(),
         output_kind: output.kind,
@@ -140,6 +140,7 @@ fn analysis_options(
         },
         tokens: *tokens,
         aliases: layers.clone(),
+        default_layer: default_layer.as_deref(),
     }
 }
 
@@ -234,7 +235,8 @@ fn default_layer(analysed: &AnalysedModel, configured: Option<&str>) -> Result<u
     let setup = |what: String| Error::new(Kind::Setup, what);
     let layers = &analysed.layers;
     if let Some(name) = configured {
-        let layer = layers::resolve(layers, name)
+        let layer = layers::find(layers, name)
+            .or_else(|| layers::last_inside(layers, name))
             .ok_or_else(|| setup(format!("default_layer: the model has no layer '{name}'")))?;
         return Ok(layers.iter().position(|other| other == layer).unwrap_or(0));
     }

@@ -1,11 +1,14 @@
 //! Finds the layers of a graph in order of computation, and any other tensor by name.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::axes::{self, TracedAxes};
+use super::elementwise::Elementwise;
 use super::layer_output::{float_output, layer_node, layer_output, starts_layer};
-use super::names::{drop_common_suffix, friendly, make_unique};
-use super::{FORMS, Layer, Layout, Tokens, layout};
+use super::names::{drop_common_suffix, friendly, make_unique, make_way};
+use super::refusal::Refused;
+use super::unlisted::{floats_of, tensor_named};
+use super::{FORMS, Layer, LayerDeclaration, Layout, Tokens, find, layout};
 use onnx_gradient::dtype::is_float;
 use onnx_gradient::facts::TensorFacts;
 use onnx_gradient::index::{GraphIndex, reads};
@@ -30,6 +33,8 @@ pub struct Finder<'g> {
     score: &'g str,
     hints: LayoutHints,
     traced: TracedAxes<'g>,
+    /// The tensors that depend on the image.
+    of_image: HashSet<&'g str>,
     /// The tensors that the score depends on.
     upstream: HashSet<&'g str>,
     /// The tensors whose gradient is a straight-through estimate.
@@ -46,27 +51,31 @@ impl<'g> Finder<'g> {
         hints: LayoutHints,
     ) -> Self {
         let graph_index = GraphIndex::new(graph);
+        let input = graph.input.first().map_or("", |input| input.name());
+        let of_image = graph_index.downstream(input, |_| false);
         let traced = axes::trace(&graph_index, facts, hints.image);
         let upstream = graph_index.upstream(score);
         let straight_through = straight_through(graph, &upstream);
-        Self { graph_index, facts, score, hints, traced, upstream, straight_through }
+        Self { graph_index, facts, score, hints, traced, of_image, upstream, straight_through }
     }
 
     /// The layers between the input and the score, in order of computation.
     #[must_use]
     pub fn find(&self) -> Vec<Layer> {
-        let (graph_index, graph) = (&self.graph_index, self.graph_index.graph);
-        let input = graph.input.first().map_or("", |input| input.name());
-        let of_image = graph_index.downstream(input, |_| false);
+        let (graph_index, of_image) = (&self.graph_index, &self.of_image);
+        let operators = Elementwise { graph_index, facts: self.facts, of_image };
         let mut seen = HashSet::new();
         let mut found: Vec<(usize, Layer)> = Vec::new();
-        for node in &graph.node {
+        for node in &graph_index.graph.node {
             let equivalent = float_equivalent(node);
-            if !equivalent.is_standard() || !starts_layer(graph_index, &equivalent, &of_image) {
+            if !equivalent.is_standard() || !starts_layer(graph_index, &equivalent, of_image) {
                 continue;
             }
             let Some(first) = float_output(graph_index, node) else { continue };
-            let end = self.in_image_order(layer_output(graph_index, first));
+            let mut end = self.in_image_order(layer_output(operators, first, self.score));
+            if self.layout(end).is_none() && self.layout(first).is_some() {
+                end = first;
+            }
             if !self.upstream.contains(end)
                 || !of_image.contains(end)
                 || end == self.score
@@ -90,6 +99,7 @@ impl<'g> Finder<'g> {
         let layout = self.layout(tensor)?;
         Some(Layer {
             name: friendly(last, first),
+            other_names: Vec::new(),
             tensor: tensor.to_owned(),
             node: last.label().to_owned(),
             shape: layout.shape(self.facts.get(tensor)?)?,
@@ -197,58 +207,111 @@ impl<'g> Finder<'g> {
         if self.traced.layout(end).is_some() { end } else { tensor }
     }
 
-    /// Gives a layer the name `alias`. `target` is the name of a layer, a node or a tensor; one
-    /// that is no layer yet becomes one.
+    /// Gives layers the names that a manifest declares. A declaration names a layer, a node or a
+    /// tensor; one that is not listed yet is added.
     ///
     /// # Errors
     /// When the model has no such node or tensor, or it holds no maps.
-    pub fn add_alias(
+    pub fn declare(
         &self,
         layers: &mut Vec<Layer>,
-        alias: &str,
-        target: &str,
+        declared: &BTreeMap<String, LayerDeclaration>,
     ) -> Result<(), String> {
-        let is_target = |layer: &&mut Layer| {
-            [&layer.name, &layer.tensor, &layer.node].into_iter().any(|name| name == target)
-        };
-        if let Some(known) = layers.iter_mut().find(is_target) {
-            alias.clone_into(&mut known.name);
-            return Ok(());
-        }
-        let matches = |node: &&NodeProto| {
-            node.name() == target || node.output.iter().any(|output| output == target)
-        };
-        let node = self.graph_index.graph.node.iter().find(matches);
-        let tensor = node.and_then(|node| {
-            node.output.iter().find(|output| *output == target).or(node.output.first())
-        });
-        let float_tensor = tensor.filter(|tensor| is_float(self.facts.element_type(tensor)));
-        let found = node.zip(float_tensor).and_then(|(node, tensor)| {
-            // A tensor that the manifest names counts as maps even where it could not be traced.
-            let untraced =
-                || Layout::Maps.shape(self.facts.get(tensor)?).map(|shape| (Layout::Maps, shape));
-            let traced = || {
-                let layout = self.layout(tensor)?;
-                Some((layout, layout.shape(self.facts.get(tensor)?)?))
+        let mut owners: HashMap<&str, usize> = HashMap::new();
+        // All targets are resolved before any name changes.
+        for (alias, declaration) in declared {
+            let listed = find(layers, declaration.tensor()).map(|layer| layer.tensor.clone());
+            let own = || tensor_named(self.graph_index.graph, declaration.tensor());
+            let tensor = listed.or_else(|| own().map(str::to_owned));
+            let known = |tensor: &String| layers.iter().position(|layer| layer.tensor == *tensor);
+            let index = match tensor.as_ref().and_then(known) {
+                Some(index) => index,
+                None => {
+                    let layer = tensor.and_then(|tensor| self.declared(&tensor, declaration));
+                    layers.push(layer.ok_or_else(|| {
+                        format!(
+                            "layers.{alias}: the model has no node or tensor '{}' that holds \
+                             {FORMS}",
+                            declaration.tensor()
+                        )
+                    })?);
+                    layers.len() - 1
+                }
             };
-            Some((node, tensor, traced().or_else(untraced)?))
-        });
-        let Some((node, tensor, (layout, shape))) = found else {
-            return Err(format!(
-                "layers.{alias}: the model has no node or tensor '{target}' that holds {FORMS}"
-            ));
+            if let Some(layout) = declaration.layout() {
+                let layer = &mut layers[index];
+                let sizes = self.facts.get(&layer.tensor).unwrap_or_default();
+                layer.shape = layout.shape(sizes).ok_or_else(|| {
+                    format!("layers.{alias}: {sizes:?} can't be {}", layout.name())
+                })?;
+                layer.layout = layout;
+            }
+            owners.insert(alias, index);
+        }
+        let mut named: Vec<(&str, usize)> = owners.iter().map(|(name, at)| (*name, *at)).collect();
+        named.sort_unstable();
+        for (alias, index) in named {
+            let layer = &mut layers[index];
+            if layer.name != alias {
+                let former = std::mem::replace(&mut layer.name, alias.to_owned());
+                layer.other_names.push(former);
+            }
+        }
+        make_way(layers, &owners);
+        Ok(())
+    }
+
+    /// A tensor that the manifest names; it counts as maps even where it could not be traced.
+    fn declared(&self, tensor: &str, declaration: &LayerDeclaration) -> Option<Layer> {
+        self.requested(tensor).ok().or_else(|| {
+            let tensor = floats_of(self.graph_index.graph, self.facts, tensor);
+            let is_float = is_float(self.facts.element_type(tensor));
+            let layout = declaration.layout().unwrap_or(Layout::Maps);
+            is_float.then(|| self.tensor_layer(tensor, layout))?
+        })
+    }
+
+    /// Any tensor of the graph as a layer. Its name is the tensor's.
+    ///
+    /// # Errors
+    /// What the tensor holds instead of maps, and how to declare it if it does hold some.
+    pub fn requested(&self, tensor: &str) -> Result<Layer, String> {
+        let tensor = floats_of(self.graph_index.graph, self.facts, tensor);
+        let node = self.graph_index.producer(tensor);
+        let node = node.ok_or_else(|| format!("'{tensor}' is computed by no node"))?;
+        let sizes = self.facts.get(tensor);
+        let depends_on_image = self.of_image.contains(tensor);
+        let rearranged = || {
+            let sizes = sizes.filter(|_| is_float(self.facts.element_type(tensor)))?;
+            self.traced.rearrangement(tensor, sizes).map(Layout::Rearranged)
         };
-        layers.push(Layer {
-            name: alias.to_owned(),
-            tensor: tensor.clone(),
+        let layout = self.layout(tensor).or_else(rearranged).filter(|_| depends_on_image);
+        layout.and_then(|layout| self.tensor_layer(tensor, layout)).ok_or_else(|| {
+            let refused = Refused {
+                tensor,
+                node,
+                element_type: self.facts.element_type(tensor),
+                sizes,
+                images: self.images(),
+                depends_on_image,
+            };
+            refused.reason()
+        })
+    }
+
+    fn tensor_layer(&self, tensor: &str, layout: Layout) -> Option<Layer> {
+        let node = self.graph_index.producer(tensor)?;
+        Some(Layer {
+            name: tensor.to_owned(),
+            other_names: Vec::new(),
+            tensor: tensor.to_owned(),
             node: node.label().to_owned(),
-            shape,
+            shape: layout.shape(self.facts.get(tensor)?)?,
             layout,
             is_pooled: node.op().ends_with("Pool"),
             affects_score_per_position: self.affects_score_per_position(tensor, layout),
-            is_straight_through: self.straight_through.contains(tensor.as_str()),
-        });
-        Ok(())
+            is_straight_through: self.straight_through.contains(tensor),
+        })
     }
 }
 
@@ -322,9 +385,15 @@ mod tests {
         let mut found = finder.find();
         let tensors: Vec<&str> = found.iter().map(|layer| layer.tensor.as_str()).collect();
         assert_eq!(tensors, ["maps"]);
-        let error = finder.add_alias(&mut found, "mine", "pooled").unwrap_err();
+        let mut declare = |target: &str| {
+            let declared = LayerDeclaration::Tensor(target.to_owned());
+            finder.declare(&mut found, &[("mine".to_owned(), declared)].into())
+        };
+        let error = declare("indices").unwrap_err();
         assert!(error.contains("maps of floats"), "{error}");
-        assert_eq!(finder.add_alias(&mut found, "mine", "floats"), Ok(()));
+        // Integers stand for the floats that they are dequantised to.
+        assert_eq!(declare("pooled"), Ok(()));
+        assert_eq!(found.last().map(|layer| layer.tensor.as_str()), Some("floats"));
     }
 
     #[test]

@@ -6,6 +6,7 @@
 
 use std::collections::HashSet;
 
+use super::elementwise::{Elementwise, Role};
 use onnx_gradient::index::GraphIndex;
 use onnx_gradient::proto::NodeProto;
 use onnx_gradient::quantized::QuantizedOp;
@@ -69,41 +70,84 @@ pub(super) fn layer_node<'g>(graph_index: &GraphIndex<'g>, tensor: &str) -> Opti
     Some(quantized.unwrap_or(last))
 }
 
-/// The output of the layer that begins with `tensor`: the tensor after its normalisation and
-/// activation.
-pub(super) fn layer_output<'g>(graph_index: &GraphIndex<'g>, tensor: &'g str) -> &'g str {
-    let mut tensor = tensor;
+/// How far the walk from a layer's first tensor has come.
+enum Stage {
+    /// Before the activation.
+    Linear,
+    /// After an activation that is limited as stated. `is_gate` is true when it was written with
+    /// several operators: then a constant factor may be part of it.
+    Activated { lower: bool, upper: bool, is_gate: bool },
+}
+
+/// The output of the layer that begins with `first`: the tensor after its normalisation and
+/// activation. The walk does not step onto the tensor `score`.
+pub(super) fn layer_output<'g>(
+    operators: Elementwise<'_, 'g>,
+    first: &'g str,
+    score: &str,
+) -> &'g str {
+    let graph_index = operators.graph_index;
+    // Copies are only part of the layer if something that changes values follows.
+    let (mut end, mut cursor) = (first, first);
+    let mut stage = Stage::Linear;
     loop {
-        let Some(consumer) = graph_index.sole_consumer(tensor) else {
-            return gated(graph_index, tensor).unwrap_or(tensor);
+        let Some(consumer) = graph_index.sole_consumer(cursor) else {
+            let gate = match stage {
+                Stage::Linear => operators.gate(cursor).or_else(|| gated(graph_index, cursor)),
+                Stage::Activated { .. } => None,
+            };
+            let Some(output) = gate.filter(|output| *output != score) else { return end };
+            (end, cursor) = (output, output);
+            stage = Stage::Activated { lower: true, upper: false, is_gate: true };
+            continue;
         };
-        let Some(output) = consumer.output.first() else { return tensor };
-        match consumer.op() {
-            "BatchNormalization"
-            | "InstanceNormalization"
-            | "GroupNormalization"
-            | "Identity"
-            | "Dropout" => {
-                tensor = output;
+        let Some(output) = consumer.output.first().filter(|output| *output != score) else {
+            return end;
+        };
+        // A quantiser leaves out an activation that the integers' range clips as well, so the
+        // layer's output is the dequantised tensor. In a model of integer operators, the
+        // activation itself may read the integers.
+        if consumer.is("QuantizeLinear") && matches!(stage, Stage::Linear) {
+            let is_copied = cursor != end;
+            match dequantized(graph_index, output) {
+                Some(floats) => cursor = floats,
+                None => return integer_activation(graph_index, output).unwrap_or(end),
             }
-            "Add" | "Mul" | "Sub" | "Div"
-                if consumer
-                    .input
-                    .iter()
-                    .any(|input| input != tensor && graph_index.constant(input).is_some()) =>
-            {
-                tensor = output;
+            if !is_copied {
+                end = cursor;
             }
-            // A quantiser leaves out an activation that the integers' range clips as well, so the
-            // layer's output is the dequantised tensor. In a model of integer operators, the
-            // activation itself may read the integers.
-            "QuantizeLinear" => match dequantized(graph_index, output) {
-                Some(floats) => tensor = floats,
-                None => return integer_activation(graph_index, output).unwrap_or(tensor),
-            },
-            "Relu" | "LeakyRelu" | "PRelu" | "Clip" | "Elu" | "Selu" | "Celu" | "HardSwish"
-            | "Gelu" | "Mish" | "Softplus" | "Tanh" => return output,
-            _ => return tensor,
+            continue;
+        }
+        let Some(role) = operators.role(consumer, cursor) else { return end };
+        cursor = output;
+        let is_part = match (&mut stage, role) {
+            (_, Role::Copy) => false,
+            (Stage::Linear, Role::Linear { .. }) => true,
+            (Stage::Linear, Role::Activation) => {
+                stage = Stage::Activated { lower: true, upper: false, is_gate: false };
+                true
+            }
+            (Stage::Linear, Role::Clamp { lower, upper }) => {
+                stage = Stage::Activated { lower, upper, is_gate: false };
+                true
+            }
+            (Stage::Activated { is_gate, .. }, Role::Linear { is_scalar }) => {
+                match *is_gate && is_scalar {
+                    true => true,
+                    false if matches!(consumer.op(), "Identity" | "Dropout") => false,
+                    false => return end,
+                }
+            }
+            (Stage::Activated { .. }, Role::Activation) => return end,
+            // ReLU6 as Relu → Min → Max: the last of them changes nothing.
+            (Stage::Activated { lower, upper, .. }, Role::Clamp { lower: below, upper: above }) => {
+                let limits_more = below && !*lower || above && !*upper;
+                (*lower, *upper) = (*lower || below, *upper || above);
+                limits_more
+            }
+        };
+        if is_part {
+            end = output;
         }
     }
 }
@@ -130,8 +174,8 @@ fn integer_activation<'g>(graph_index: &GraphIndex<'g>, integers: &'g str) -> Op
     if std::ptr::eq(gate_consumer, *product) { float_output(graph_index, product) } else { None }
 }
 
-/// The output of SiLU, HardSwish or Mish as exporters write them: `x · f(x)`, so `x` has two
-/// consumers.
+/// The output of a gate that is not elementwise, such as a short channel attention: `x · f(x)`, so
+/// `x` has two consumers.
 fn gated<'g>(graph_index: &GraphIndex<'g>, tensor: &'g str) -> Option<&'g str> {
     let consumers: Vec<_> = graph_index.consumers(tensor).collect();
     let [first, second] = consumers.as_slice() else { return None };
@@ -140,7 +184,7 @@ fn gated<'g>(graph_index: &GraphIndex<'g>, tensor: &'g str) -> Option<&'g str> {
         return None;
     }
     let mut end = gate.output.first()?.as_str();
-    // The gate may be a chain: Softplus → Tanh in Mish, Add → Clip → Div in HardSwish.
+    // The gate may be a chain: GlobalAveragePool → Conv → HardSigmoid.
     for _ in 0..4 {
         let consumer = graph_index.sole_consumer(end)?;
         if std::ptr::eq(consumer, *product) {
@@ -154,6 +198,7 @@ fn gated<'g>(graph_index: &GraphIndex<'g>, tensor: &'g str) -> Option<&'g str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use onnx_gradient::facts::TensorFacts;
     use onnx_gradient::proto::GraphProto;
 
     /// The output of the layer that begins at the first node, and the operator that names it.
@@ -162,7 +207,13 @@ mod tests {
             |(op, inputs, output): &(&str, &[&str], &str)| NodeProto::new(op, inputs, &[output]);
         let graph = GraphProto { node: nodes.iter().map(node).collect(), ..Default::default() };
         let graph_index = GraphIndex::new(&graph);
-        let end = layer_output(&graph_index, float_output(&graph_index, &graph.node[0]).unwrap());
+        let operators = Elementwise {
+            graph_index: &graph_index,
+            facts: &TensorFacts::default(),
+            of_image: &graph_index.downstream("x", |_| false),
+        };
+        let first = float_output(&graph_index, &graph.node[0]).unwrap();
+        let end = layer_output(operators, first, "y");
         (end.to_owned(), layer_node(&graph_index, end).unwrap().op().to_owned())
     }
 

@@ -2,6 +2,7 @@
 
 use serde::Deserialize;
 
+use super::rearrangement::Rearrangement;
 use onnx_gradient::proto::{AttributeProto, NodeProto, TensorProto};
 
 /// How a layer's tensor holds its maps.
@@ -13,6 +14,8 @@ pub enum Layout {
     ChannelsLast,
     /// `[N, T, C]`: one vector for each position of a grid, row by row.
     Tokens(Tokens),
+    /// The same values in other axes: a view of the channels, windows, tokens before channels.
+    Rearranged(Rearrangement),
 }
 
 /// Which tokens are positions of the image; `[tokens]` in a manifest.
@@ -42,6 +45,7 @@ impl Layout {
             Self::Maps => "nchw",
             Self::ChannelsLast => "nhwc",
             Self::Tokens(_) => "tokens",
+            Self::Rearranged(_) => "rearranged",
         }
     }
 
@@ -50,6 +54,9 @@ impl Layout {
     #[must_use]
     pub fn shape(&self, sizes: &[i64]) -> Option<[usize; 3]> {
         let size = |axis: usize| usize::try_from(sizes[axis]).ok().filter(|&size| size > 0);
+        if let Self::Rearranged(rearrangement) = self {
+            return rearrangement.shape();
+        }
         let shape = match (self, sizes.len()) {
             (Self::Maps, 4) => [size(1)?, size(2)?, size(3)?],
             (Self::ChannelsLast, 4) => [size(3)?, size(1)?, size(2)?],
@@ -79,6 +86,18 @@ impl Layout {
                 return (vec![transpose], Vec::new());
             }
             Self::Tokens(tokens) => tokens,
+            Self::Rearranged(rearrangement) => {
+                let Some(tokens) = rearrangement.tokens() else {
+                    return rearrangement.forward(from, to);
+                };
+                let ordered = format!("{to}/tokens");
+                let (mut nodes, mut constants) = rearrangement.forward(from, &ordered);
+                let (grid_nodes, grid_constants) =
+                    Self::Tokens(tokens).to_maps(shape, &ordered, to);
+                nodes.extend(grid_nodes);
+                constants.extend(grid_constants);
+                return (nodes, constants);
+            }
         };
         let named = |what: &str| format!("{to}/{what}");
         let (positions, transposed) = (named("positions"), named("transposed"));

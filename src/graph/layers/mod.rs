@@ -3,16 +3,26 @@
 //! A layer is a tensor of maps at the output of a convolution (after its normalisation and
 //! activation: `A` in the papers), a pooling, a residual sum, a concatenation or a transformer's
 //! normalisation. [`Finder`] finds the layers of a graph, [`axes`] traces what a tensor's axes
-//! stand for, [`Layout`] says how a tensor holds its maps, and [`resolve`] finds a layer by name.
+//! stand for, [`Layout`] says how a tensor holds its maps, and [`find`] finds a layer by name. Any
+//! other tensor with traced axes can be explained too; [`UnlistedLayers`] holds those that were
+//! requested.
 
 pub mod axes;
+mod declaration;
+mod elementwise;
 mod finder;
 mod layer_output;
 mod layout;
 mod names;
+mod rearrangement;
+mod refusal;
+mod unlisted;
 
+pub use declaration::{DeclaredLayout, LayerDeclaration};
 pub use finder::{Finder, LayoutHints};
 pub use layout::{Layout, Tokens};
+pub use rearrangement::Rearrangement;
+pub use unlisted::{UnlistedLayer, UnlistedLayers, module_output, tensor_named};
 
 /// What a layer's tensor must hold, for error messages.
 pub const FORMS: &str =
@@ -21,8 +31,10 @@ pub const FORMS: &str =
 /// A tensor that can be explained.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Layer {
-    /// The name that users see.
+    /// The name that users see, unique among the layers that a model lists.
     pub name: String,
+    /// Names that lead to the layer besides: those that an alias of the manifest replaced.
+    pub other_names: Vec<String>,
     /// The name of the tensor in the ONNX file.
     pub tensor: String,
     /// The name of the node that produces it.
@@ -41,45 +53,56 @@ pub struct Layer {
     pub is_straight_through: bool,
 }
 
-/// Finds a layer by its name, an alias of the manifest, its node, its tensor, or a module that
-/// holds several layers, of which it returns the last (`layer4` of a ResNet).
+/// Finds a listed layer by its name, an alias of the manifest, its tensor or its node, in this
+/// order.
 #[must_use]
-pub fn resolve<'a>(layers: &'a [Layer], name: &str) -> Option<&'a Layer> {
-    let exact = |layer: &&Layer| layer.name == name || layer.tensor == name || layer.node == name;
-    let inside = |layer: &&Layer| {
-        layer
-            .name
-            .strip_prefix(name)
-            .is_some_and(|rest| rest.starts_with('.') || rest.starts_with('/'))
-    };
-    layers.iter().find(exact).or_else(|| layers.iter().rev().find(inside))
+pub fn find<'a>(layers: &'a [Layer], name: &str) -> Option<&'a Layer> {
+    let by_name = || layers.iter().find(|layer| layer.name == name);
+    let by_other = || layers.iter().find(|layer| layer.other_names.iter().any(|own| own == name));
+    let by_tensor = || layers.iter().find(|layer| layer.tensor == name);
+    let by_node = || layers.iter().find(|layer| layer.node == name);
+    by_name().or_else(by_other).or_else(by_tensor).or_else(by_node)
+}
+
+/// The last listed layer in a module: `layer4` of a ResNet holds several.
+#[must_use]
+pub fn last_inside<'a>(layers: &'a [Layer], module: &str) -> Option<&'a Layer> {
+    layers.iter().rev().find(|layer| names::is_inside(&layer.name, module))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_module_name_resolves_to_its_last_layer() {
-        let layer = |name: &str| Layer {
+    fn layer(name: &str, tensor: &str, node: &str) -> Layer {
+        Layer {
             name: name.into(),
-            tensor: name.into(),
-            node: name.into(),
+            other_names: Vec::new(),
+            tensor: tensor.into(),
+            node: node.into(),
             shape: [1, 2, 2],
             layout: Layout::Maps,
             is_pooled: false,
             affects_score_per_position: true,
             is_straight_through: false,
-        };
-        let layers = [layer("layer4.0.relu"), layer("layer4.1.relu"), layer("layer40.0")];
-        assert_eq!(
-            resolve(&layers, "layer4").map(|layer| layer.name.as_str()),
-            Some("layer4.1.relu")
-        );
-        assert_eq!(
-            resolve(&layers, "layer4.0").map(|layer| layer.name.as_str()),
-            Some("layer4.0.relu")
-        );
-        assert_eq!(resolve(&layers, "layer"), None);
+        }
+    }
+
+    #[test]
+    fn a_module_name_leads_to_its_last_layer() {
+        let layers =
+            ["layer4.0.relu", "layer4.1.relu", "layer40.0"].map(|name| layer(name, name, name));
+        let inside = |module: &str| last_inside(&layers, module).map(|layer| layer.name.as_str());
+        assert_eq!(inside("layer4"), Some("layer4.1.relu"));
+        assert_eq!(inside("layer4.0"), Some("layer4.0.relu"));
+        assert_eq!(inside("layer"), None);
+    }
+
+    #[test]
+    fn a_layer_s_own_name_comes_before_another_layer_s_node_and_tensor() {
+        let layers = [layer("a", "c", "b"), layer("b", "b2", "c"), layer("c", "c2", "n")];
+        let found = |name: &str| find(&layers, name).map(|layer| layer.name.as_str());
+        assert_eq!(["a", "b", "c", "c2", "n"].map(found), ["a", "b", "c", "c", "c"].map(Some));
+        assert_eq!(found("d"), None);
     }
 }

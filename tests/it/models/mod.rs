@@ -1,5 +1,7 @@
 //! Models as people bring them: exporters, architectures, and every form of input and output.
 
+mod activations;
+mod any_layer;
 mod architectures;
 mod efficientnet_lite0;
 mod exporters;

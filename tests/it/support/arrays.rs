@@ -8,6 +8,7 @@ pub(crate) fn as_maps(layer: &Layer, array: ArrayD<f32>) -> ArrayD<f32> {
     match layer.layout {
         Layout::Maps => array,
         Layout::ChannelsLast => array.permuted_axes(vec![0, 3, 1, 2]),
+        Layout::Rearranged(_) => unreachable!("listed layers are not rearranged"),
         Layout::Tokens(Tokens { skip, grid: [rows, columns] }) => {
             let positions =
                 array.slice(s![.., skip..skip + rows * columns, ..]).permuted_axes([0, 2, 1]);

@@ -14,7 +14,8 @@ use std::collections::HashMap;
 
 use self::axis_factor::{Axes, Axis, AxisFactor, AxisKind, token_grid};
 use self::operators::Tracer;
-use super::layout::Layout;
+use super::layout::{Layout, Tokens};
+use super::rearrangement::Rearrangement;
 use onnx_gradient::facts::TensorFacts;
 use onnx_gradient::index::GraphIndex;
 use onnx_gradient::proto::NodeProto;
@@ -74,6 +75,57 @@ impl TracedAxes<'_> {
         }
     }
 
+    /// How a tensor's axes are split and ordered so that it holds maps `[N, C, h, w]` or tokens
+    /// `[N, T, C]`; `None` where rows or columns are missing or not all there, or the tensor could
+    /// not be traced. `sizes` are the tensor's.
+    #[must_use]
+    pub fn rearrangement(&self, tensor: &str, sizes: &[i64]) -> Option<Rearrangement> {
+        let axes = self.axes.get(tensor)?;
+        let factors: Vec<AxisFactor> = axes.iter().flatten().copied().collect();
+        let of_kind = |kind: AxisKind| -> Vec<usize> {
+            (0..factors.len()).filter(|&index| factors[index].kind == kind).collect()
+        };
+        let size = |indices: &[usize]| -> i64 {
+            indices.iter().map(|&index| factors[index].size).product()
+        };
+        let images = of_kind(AxisKind::Images);
+        let found: Vec<AxisFactor> = images.iter().map(|&index| factors[index]).collect();
+        if found != self.images {
+            return None;
+        }
+        let channels = of_kind(AxisKind::Channels);
+        let grid_of = |rows: i64, columns: i64| {
+            Some([usize::try_from(rows).ok()?, usize::try_from(columns).ok()?])
+        };
+        let is_tokens = |factor: &AxisFactor| matches!(factor.kind, AxisKind::Tokens(_));
+        let tokens: Vec<usize> =
+            (0..factors.len()).filter(|&index| is_tokens(&factors[index])).collect();
+        let (rows, columns) = (of_kind(AxisKind::Rows), of_kind(AxisKind::Columns));
+        let (order, grid) = match (tokens.as_slice(), rows.is_empty() || columns.is_empty()) {
+            (&[index], _) if rows.is_empty() && columns.is_empty() => {
+                let AxisKind::Tokens(grid) = factors[index].kind else { return None };
+                let order = [images.as_slice(), &[index], &channels].concat();
+                (order, (grid, Some(factors[index].size)))
+            }
+            ([], false) => {
+                let (rows, columns) = (in_order(&factors, rows)?, in_order(&factors, columns)?);
+                let grid = Tokens { skip: 0, grid: grid_of(size(&rows), size(&columns))? };
+                let order = [images.as_slice(), &channels, &rows, &columns].concat();
+                (order, (grid, None))
+            }
+            _ => return None,
+        };
+        // The batch may have another size when the model runs.
+        let factor_sizes: Vec<i64> = (factors.iter())
+            .map(|factor| if factor.kind == AxisKind::Images { -1 } else { factor.size })
+            .collect();
+        let has_images = |axis: &Axis| axis.iter().any(|factor| factor.kind == AxisKind::Images);
+        let sizes: Vec<i64> = (axes.iter().zip(sizes))
+            .map(|(axis, &size)| if has_images(axis) { -1 } else { size })
+            .collect();
+        Rearrangement::new(&sizes, &factor_sizes, &order, size(&channels), grid)
+    }
+
     /// Whether every spatial axis of a tensor enumerates its positions in the order of the image,
     /// which windows and unrolled axes do not; `None` when the tensor could not be traced.
     #[must_use]
@@ -116,10 +168,24 @@ impl TracedAxes<'_> {
     }
 }
 
+/// Factors of rows or of columns from the coarsest to the finest, if together they cover the whole
+/// extent in equal steps.
+fn in_order(factors: &[AxisFactor], mut indices: Vec<usize>) -> Option<Vec<usize>> {
+    indices.sort_by_key(|&index| std::cmp::Reverse(factors[index].stride));
+    let mut extent = factors[*indices.first()?].whole;
+    for &index in &indices {
+        let factor = factors[index];
+        if factor.size * factor.stride != extent {
+            return None;
+        }
+        extent = factor.stride;
+    }
+    Some(indices)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::graph::layers::layout::Tokens;
     use onnx_gradient::proto::{AttributeProto, GraphProto, TensorProto, ValueInfoProto};
 
     /// The layouts of the nodes' outputs, for two images `[2, 3, 8, 12]`.

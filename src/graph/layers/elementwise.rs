@@ -1,0 +1,225 @@
+//! What an operator does to each value of a tensor by itself.
+//!
+//! A layer's normalisation and activation are written in many ways: as one operator, or as a chain
+//! of elementwise ones around an exponential, a comparison or a clip. [`Elementwise`] recognises
+//! them by two rules instead of by a list of activations. [`Elementwise::role`] judges one operator
+//! that reads the tensor and otherwise constants. [`Elementwise::gate`] finds where several paths
+//! from the tensor, all of them elementwise, meet again: `x · sigmoid(x)`, `where(x > 0, x, 0)`.
+
+use std::collections::{BTreeSet, HashSet};
+
+use onnx_gradient::dtype::is_float;
+use onnx_gradient::facts::TensorFacts;
+use onnx_gradient::index::GraphIndex;
+use onnx_gradient::node::MICROSOFT_DOMAIN;
+use onnx_gradient::proto::NodeProto;
+
+/// Activations that exporters write with elementwise operators have fewer than this.
+const MAX_GATE_NODES: usize = 24;
+
+/// What an operator does to a tensor whose values it processes one by one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Role {
+    /// It changes no value: a cast between floats, a transposition, a reshape to the same sizes.
+    Copy,
+    /// A normalisation, a bias, a constant factor or a function that is only a step of an
+    /// activation. `is_scalar` is true for one constant factor for the whole tensor.
+    Linear { is_scalar: bool },
+    /// An activation function.
+    Activation,
+    /// It limits values from below, from above or both.
+    Clamp { lower: bool, upper: bool },
+}
+
+/// Recognises elementwise operators of a graph.
+#[derive(Clone, Copy)]
+pub(super) struct Elementwise<'a, 'g> {
+    pub(super) graph_index: &'a GraphIndex<'g>,
+    pub(super) facts: &'a TensorFacts,
+    /// The tensors that depend on the image; all others are constants.
+    pub(super) of_image: &'a HashSet<&'g str>,
+}
+
+impl<'g> Elementwise<'_, 'g> {
+    /// What a node does to `tensor`, one of its inputs; `None` when its output at a position
+    /// depends on more than the tensor's value there and constants.
+    pub(super) fn role(&self, node: &NodeProto, tensor: &str) -> Option<Role> {
+        let output = node.output.first()?;
+        let others = |node: &NodeProto| node.input.iter().filter(|name| *name != tensor).count();
+        let is_alone = node.input.iter().all(|name| name == tensor || self.is_constant(name))
+            && node.input.len() == others(node) + 1;
+        if !is_alone || !self.keeps_sizes(node, tensor, output) {
+            return None;
+        }
+        if node.domain() == MICROSOFT_DOMAIN {
+            let is_known = matches!(node.op(), "BiasGelu" | "FastGelu" | "Gelu" | "QuickGelu");
+            return is_known.then_some(Role::Activation);
+        }
+        if !node.is_standard() {
+            return None;
+        }
+        let is_first = node.input_name(0) == Some(tensor);
+        Some(match node.op() {
+            "Cast" if [tensor, output].iter().all(|name| self.is_float(name)) => Role::Copy,
+            "Expand" | "Flatten" | "Pow" | "Reshape" | "Sqrt" | "Squeeze" | "Transpose"
+            | "Unsqueeze"
+                if is_first =>
+            {
+                Role::Copy
+            }
+            "Mul" => Role::Linear { is_scalar: self.has_scalar(node) },
+            "Div" if is_first => Role::Linear { is_scalar: self.has_scalar(node) },
+            "Abs"
+            | "Add"
+            | "BatchNormalization"
+            | "Dropout"
+            | "Erf"
+            | "Exp"
+            | "GroupNormalization"
+            | "Identity"
+            | "InstanceNormalization"
+            | "Log"
+            | "Neg"
+            | "Reciprocal"
+            | "Sub"
+            | "Sum" => Role::Linear { is_scalar: false },
+            "Div" => Role::Linear { is_scalar: false },
+            "Celu" | "Elu" | "Gelu" | "HardSigmoid" | "HardSwish" | "LeakyRelu" | "Mish"
+            | "PRelu" | "Relu" | "Selu" | "Shrink" | "Sigmoid" | "Softplus" | "Softsign"
+            | "Swish" | "Tanh" | "ThresholdedRelu"
+                if is_first =>
+            {
+                Role::Activation
+            }
+            "Max" => Role::Clamp { lower: true, upper: false },
+            "Min" => Role::Clamp { lower: false, upper: true },
+            "Clip" if is_first => {
+                let limits = |attribute: &str, input: usize| {
+                    node.attribute(attribute).is_some() || node.input_name(input).is_some()
+                };
+                Role::Clamp { lower: limits("min", 1), upper: limits("max", 2) }
+            }
+            _ => return None,
+        })
+    }
+
+    /// The tensor at which all paths from `tensor` meet again, if the nodes before it are
+    /// elementwise and nothing else reads their results.
+    pub(super) fn gate(&self, tensor: &'g str) -> Option<&'g str> {
+        let mut inside = HashSet::from([tensor]);
+        let mut open: BTreeSet<usize> = self.graph_index.consumer_positions(tensor).collect();
+        if open.len() < 2 || self.graph_index.is_output(tensor) {
+            return None;
+        }
+        for _ in 0..MAX_GATE_NODES {
+            let node = self.graph_index.graph.node.get(open.pop_first()?)?;
+            let is_input = |name: &String| inside.contains(name.as_str()) || self.is_constant(name);
+            let output = self.graph_index.own_name(node.output.first()?)?;
+            if !is_gate_step(node)
+                || !node.input.iter().all(is_input)
+                || !self.keeps_sizes(node, tensor, output)
+            {
+                return None;
+            }
+            if open.is_empty() {
+                return Some(output);
+            }
+            let consumers = self.graph_index.consumer_positions(output);
+            if consumers.len() == 0 || self.graph_index.is_output(output) {
+                return None;
+            }
+            inside.insert(output);
+            open.extend(consumers);
+        }
+        None
+    }
+
+    fn is_constant(&self, tensor: &str) -> bool {
+        !self.of_image.contains(tensor)
+    }
+
+    fn is_float(&self, tensor: &str) -> bool {
+        is_float(self.facts.element_type(tensor))
+    }
+
+    /// Whether a node's output has the sizes of `tensor`, in another order after a transposition.
+    /// Unmeasured sizes count as equal.
+    fn keeps_sizes(&self, node: &NodeProto, tensor: &str, output: &str) -> bool {
+        let (Some(before), Some(after)) = (self.facts.get(tensor), self.facts.get(output)) else {
+            return !matches!(
+                node.op(),
+                "Expand" | "Flatten" | "Reshape" | "Squeeze" | "Unsqueeze"
+            );
+        };
+        let sorted = |sizes: &[i64]| {
+            let mut sizes = sizes.to_vec();
+            sizes.sort_unstable();
+            sizes
+        };
+        before == after || node.is("Transpose") && sorted(before) == sorted(after)
+    }
+
+    /// Whether a constant input of a node has a single element.
+    fn has_scalar(&self, node: &NodeProto) -> bool {
+        let is_scalar = |name: &String| {
+            self.is_constant(name)
+                && self.facts.get(name).is_some_and(|sizes| sizes.iter().product::<i64>() == 1)
+        };
+        node.input.iter().any(is_scalar)
+    }
+}
+
+/// Whether an operator's output at a position depends on its inputs at that position alone.
+fn is_gate_step(node: &NodeProto) -> bool {
+    node.is_standard()
+        && matches!(
+            node.op(),
+            "Abs"
+                | "Add"
+                | "And"
+                | "Cast"
+                | "Celu"
+                | "Clip"
+                | "DequantizeLinear"
+                | "Div"
+                | "Elu"
+                | "Equal"
+                | "Erf"
+                | "Exp"
+                | "Gelu"
+                | "Greater"
+                | "GreaterOrEqual"
+                | "HardSigmoid"
+                | "HardSwish"
+                | "Identity"
+                | "LeakyRelu"
+                | "Less"
+                | "LessOrEqual"
+                | "Log"
+                | "Max"
+                | "Min"
+                | "Mish"
+                | "Mul"
+                | "Neg"
+                | "Not"
+                | "Or"
+                | "PRelu"
+                | "Pow"
+                | "QuantizeLinear"
+                | "Reciprocal"
+                | "Relu"
+                | "Selu"
+                | "Shrink"
+                | "Sigmoid"
+                | "Sign"
+                | "Softplus"
+                | "Softsign"
+                | "Sqrt"
+                | "Sub"
+                | "Sum"
+                | "Swish"
+                | "Tanh"
+                | "ThresholdedRelu"
+                | "Where"
+        )
+}
