@@ -70,6 +70,20 @@ fn the_file_s_extension_decides_the_form() {
 }
 
 #[test]
+fn warnings_follow_the_summary_of_a_written_file_and_stand_in_inspect() {
+    let folder = workplace();
+    let path = folder.path();
+    std::fs::remove_file(path.join("models/tiny/model.toml")).unwrap();
+    let output = run(path, &["explain", "cat.png", "-o", "map.png"]);
+    let text = String::from_utf8(output.stderr).unwrap();
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(lines.len(), 2, "{text}");
+    assert!(lines[1].starts_with("warning: model 'tiny' has no model.toml"), "{text}");
+    let inspected = String::from_utf8(run(path, &["inspect", "tiny"]).stdout).unwrap();
+    assert!(inspected.contains("\nwarning  model 'tiny' has no model.toml"), "{inspected}");
+}
+
+#[test]
 fn a_written_file_is_summarised_in_one_line() {
     let folder = workplace();
     let summary = |arguments: &[&str]| {

@@ -44,8 +44,8 @@ fn guessed_output(analysed: &AnalysedModel) -> Option<Warning> {
         ),
         Guess::BinaryLogit => format!(
             "output '{output}' holds one unbounded score for each image; it is taken for the logit \
-             of the second of two classes. [output] kind = \"logits\" in model.toml, or two labels, \
-             confirm that; kind = \"regression\" makes it a quantity, which has no probability"
+             of the second of two classes. [output] kind = \"logits\" in model.toml, or two \
+             labels, confirm that; kind = \"regression\" makes it a quantity, which has no probability"
         ),
     };
     Some(Warning::new(WarningCode::OutputGuessed, detail))
@@ -59,10 +59,18 @@ fn varying(analysed: &AnalysedModel, is_reproducible: bool) -> Option<Warning> {
         (false, true) => {
             "the file gives other outputs when it runs again on the same image".to_owned()
         }
-        (false, false) => format!(
-            "the file gives other outputs when it runs again on the same image: {named}. Dropout is \
-             left out, as ONNX Runtime does when it optimises; export the model in inference mode"
-        ),
+        (false, false) => {
+            let has_dropout = nodes.iter().any(|node| node.starts_with("Dropout"));
+            let left_out = if has_dropout {
+                " Dropout is left out, as ONNX Runtime does when it optimises."
+            } else {
+                ""
+            };
+            format!(
+                "the file gives other outputs when it runs again on the same image: \
+                 {named}.{left_out} Export the model in inference mode"
+            )
+        }
         (true, false) => {
             format!("the file is not in inference mode: {named}; export it in inference mode")
         }

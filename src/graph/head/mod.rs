@@ -6,7 +6,7 @@
 //! order:
 //!
 //! 1. What the manifest says holds.
-//! 2. [`Lift`] follows the output back to an activation. The logits are the activation's input, and
+//! 2. The graph is followed from the output back to an activation. Its input holds the logits, and
 //!    the probabilities are what the model says.
 //! 3. Where the graph shows no activation, [`OutputSamples`] tell what a few runs gave: values that
 //!    lie in 0..1 in all of them are probabilities without logits.

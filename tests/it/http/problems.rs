@@ -347,7 +347,7 @@ async fn requests_that_a_model_does_not_support() {
     let hides = "[output]\nkind = \"probabilities\"\n";
     model(folder.path(), "hides", &onnx("tinyvgg-torchscript"), hides, "");
     let (service, _) = service_with(start(folder.path(), "hides"), Server::default());
-    insta::assert_snapshot!(post_image(&service, "/v1/explain?method=gradcam", chelsea()).await.problem(), @r"
+    insta::assert_snapshot!(post_image(&service, "/v1/explain?method=gradcam&score=logit", chelsea()).await.problem(), @r"
     422
     detail: model 'hides' outputs probabilities and does not expose their logits; score=probability works
     instance: /v1/explain
@@ -355,9 +355,12 @@ async fn requests_that_a_model_does_not_support() {
     title: The model does not allow this explanation
     type: /docs#problem-impossible
     ");
-    for instead in ["method=gradcam&score=probability", "method=scorecam"] {
+    for instead in ["method=gradcam", "method=gradcam&score=probability", "method=scorecam"] {
         let answered = post_image(&service, &format!("/v1/explain?{instead}"), chelsea()).await;
         assert_eq!(answered.status, 200, "{instead}");
+        // Only a convention's logit is replaced without being asked.
+        let is_replaced = answered.header("camlens-warnings").contains("probability-explained");
+        assert_eq!(is_replaced, instead == "method=gradcam", "{instead}");
     }
 }
 

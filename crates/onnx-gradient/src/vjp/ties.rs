@@ -3,16 +3,16 @@
 //! At a tie the maximum has no derivative, so finite differences decide nothing. Each operator
 //! follows the frameworks that export it:
 //!
-//! | operator | rule | as in |
-//! |---|---|---|
-//! | `GlobalMaxPool`, `ReduceMax`, `ReduceMin` | all equal values share the gradient evenly | TensorFlow's `reduce_max` and Keras's global pooling; PyTorch's `amax` |
-//! | `Max`, `Min` | all equal inputs share it evenly | PyTorch's `maximum` |
-//! | `MaxPool` | the first value of the window, in row-major order, receives all of it | PyTorch's `max_pool2d`, TensorFlow's `max_pool` |
-//! | `TopK` | the values that the runtime returns receive it | all |
+//! - `GlobalMaxPool`, `ReduceMax`, `ReduceMin`: all equal values share the gradient evenly, as in
+//!   TensorFlow's `reduce_max`, which Keras's global pooling calls, and in PyTorch's `amax`.
+//! - `Max`, `Min`: all equal inputs share it evenly, as in PyTorch's `maximum`.
+//! - `MaxPool`: the first value of the window, in row-major order, receives all of it, as in
+//!   PyTorch's `max_pool2d` and TensorFlow's `max_pool`.
+//! - `TopK`: the values that the runtime returns receive it.
 //!
-//! PyTorch's `max(dim=…)` and `adaptive_max_pool2d` choose the first of equal values, yet export as
-//! `ReduceMax` and `GlobalMaxPool`; the graph does not show the difference. On a dead channel, where
-//! all values are 0, the first one would be a corner of the map that the network never looked at.
+//! PyTorch's `max(dim=…)` and `adaptive_max_pool2d` choose one of equal values, yet export as
+//! `ReduceMax` and `GlobalMaxPool`; the graph does not show the difference. On a dead channel,
+//! where all values are 0, that one would be a corner of the map that the network never looked at.
 
 use crate::builder::GraphBuilder;
 
