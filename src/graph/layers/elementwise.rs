@@ -12,13 +12,13 @@ use onnx_gradient::dtype::is_float;
 use onnx_gradient::facts::TensorFacts;
 use onnx_gradient::index::GraphIndex;
 use onnx_gradient::node::MICROSOFT_DOMAIN;
-use onnx_gradient::proto::NodeProto;
+use onnx_gradient::proto::{NodeProto, TensorProto};
 
 /// Activations that exporters write with elementwise operators have fewer than this.
 const MAX_GATE_NODES: usize = 24;
 
 /// What an operator does to a tensor whose values it processes one by one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Role {
     /// It changes no value: a cast between floats, a transposition, a reshape to the same sizes.
     Copy,
@@ -27,8 +27,8 @@ pub(super) enum Role {
     Linear { is_scalar: bool },
     /// An activation function.
     Activation,
-    /// It limits values from below, from above or both.
-    Clamp { lower: bool, upper: bool },
+    /// It limits values from below, by this number, from above or both.
+    Clamp { lower: Option<f32>, upper: bool },
 }
 
 /// Recognises elementwise operators of a graph.
@@ -91,13 +91,19 @@ impl<'g> Elementwise<'_, 'g> {
             {
                 Role::Activation
             }
-            "Max" => Role::Clamp { lower: true, upper: false },
-            "Min" => Role::Clamp { lower: false, upper: true },
+            "Max" => {
+                let constants = node.input.iter().filter(|name| *name != tensor);
+                let lower = constants.map(|name| self.number(name)).fold(f32::MIN, f32::max);
+                Role::Clamp { lower: Some(lower), upper: false }
+            }
+            "Min" => Role::Clamp { lower: None, upper: true },
             "Clip" if is_first => {
-                let limits = |attribute: &str, input: usize| {
-                    node.attribute(attribute).is_some() || node.input_name(input).is_some()
-                };
-                Role::Clamp { lower: limits("min", 1), upper: limits("max", 2) }
+                let lower = node.attribute("min").map(|limit| limit.f());
+                let upper = node.attribute("max").is_some() || node.input_name(2).is_some();
+                Role::Clamp {
+                    lower: lower.or_else(|| Some(self.number(node.input_name(1)?))),
+                    upper,
+                }
             }
             _ => return None,
         })
@@ -157,6 +163,12 @@ impl<'g> Elementwise<'_, 'g> {
             sizes
         };
         before == after || node.is("Transpose") && sorted(before) == sorted(after)
+    }
+
+    /// The largest value of an initializer; 0 for another constant.
+    fn number(&self, tensor: &str) -> f32 {
+        let values = self.graph_index.constant(tensor).and_then(TensorProto::to_float32s);
+        values.map_or(0.0, |values| values.into_iter().fold(f32::MIN, f32::max))
     }
 
     /// Whether a constant input of a node has a single element.

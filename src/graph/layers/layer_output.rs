@@ -128,7 +128,7 @@ pub(super) fn layer_output<'g>(
                 true
             }
             (Stage::Linear, Role::Clamp { lower, upper }) => {
-                stage = Stage::Activated { lower, upper, is_gate: false };
+                stage = Stage::Activated { lower: lower.is_some(), upper, is_gate: false };
                 true
             }
             (Stage::Activated { is_gate, .. }, Role::Linear { is_scalar }) => {
@@ -139,11 +139,13 @@ pub(super) fn layer_output<'g>(
                 }
             }
             (Stage::Activated { .. }, Role::Activation) => return end,
-            // ReLU6 as Relu → Min → Max: the last of them changes nothing.
+            // ReLU6 as Relu → Min → Max: the last changes no value, but the gradient at 0. A
+            // positive lower limit, as generalised mean pooling has, is no part of an activation.
             (Stage::Activated { lower, upper, .. }, Role::Clamp { lower: below, upper: above }) => {
-                let limits_more = below && !*lower || above && !*upper;
-                (*lower, *upper) = (*lower || below, *upper || above);
-                limits_more
+                let is_part =
+                    below.is_some_and(|limit| limit <= 0.0 || !*lower) || above && !*upper;
+                (*lower, *upper) = (*lower || below.is_some(), *upper || above);
+                is_part
             }
         };
         if is_part {

@@ -14,8 +14,8 @@ use serde::Deserialize;
 
 use crate::net::{Net, int, ints};
 use crate::support::{
-    Golden, difference, golden_model, image_size, logit_gradients, max_abs, relative_difference,
-    repository, run, settings, sine_pattern, written,
+    Golden, difference, golden_model, image_size, logit_gradients, max_abs, repository, run,
+    settings, sine_pattern, written,
 };
 
 /// Largest difference of a value, relative to the tensor's largest one.
@@ -71,8 +71,9 @@ fn assert_refused(error: &Error, context: &str) {
     }
 }
 
-/// Requests every tensor and every node of a model. Returns how many tensors are layers.
-fn assert_every_tensor_is_right(name: &str) -> usize {
+/// Requests every tensor and every node of a model, `together` of them in one program. Returns how
+/// many tensors are layers.
+fn assert_every_tensor_is_right(name: &str, together: usize) -> usize {
     let x: Array4<f32> = Golden::open(&format!("{name}.npz")).get("x");
     let x = x.slice_axis(Axis(0), (..1).into()).to_owned();
     let load = |fast_kernels: bool| {
@@ -97,43 +98,59 @@ fn assert_every_tensor_is_right(name: &str) -> usize {
     }
     let mut seen = HashSet::new();
     found.retain(|layer| seen.insert(layer.tensor.as_str()));
-    for layer in &found {
-        assert_eq!(fast.layer(Some(&layer.name)).unwrap(), *layer);
-        let has_gradient = fast.gradient_unsupported_reason(layer).is_none();
-        let pass = |x: &Array4<f32>| PassRequest {
+    let (with_gradient, without): (Vec<&Layer>, Vec<&Layer>) =
+        found.iter().partition(|layer| fast.gradient_unsupported_reason(layer).is_none());
+    for (layers, has_gradient) in [(with_gradient, true), (without, false)] {
+        let pass = PassRequest {
             activation: true,
             ..match has_gradient {
                 true => logit_gradients(x.clone(), &[1]),
                 false => PassRequest::new(x.clone()),
             }
         };
-        let context = format!("{name}, {}", layer.tensor);
-        let output = run(&fast, layer, pass(&x));
-        let activation = output.activation.unwrap();
-        assert_eq!(activation.shape()[1..], layer.shape, "{context}");
-        let other = plain.layer(Some(&layer.tensor)).unwrap();
-        let reference = run(&plain, other, pass(&x));
-        let found = relative_difference(&activation, reference.activation.as_ref().unwrap());
-        assert!(f64::from(found) <= TOLERANCE, "{context}: the activation differs by {found}");
-        if has_gradient {
-            let [gradient, right] = [&output.gradients[0], &reference.gradients[0]];
-            assert_eq!(gradient.shape()[1..], layer.shape, "{context}");
-            let found = difference(gradient, right);
-            assert!(found <= 1e-3 * max_abs(right), "{context}: the gradient differs by {found}");
-        }
-        let Some(Expected { sizes, numbers: right }) = expected.get(&layer.tensor) else {
-            continue;
-        };
-        // Class tokens are no part of the maps.
-        if sizes.iter().product::<usize>() == activation.len() {
-            let scale = right[2].abs().max(right[3].abs());
-            for (found, right) in numbers(&activation).into_iter().zip(*right) {
-                let is_close = (found - right).abs() <= TOLERANCE * scale;
-                assert!(is_close, "{context}: {found} for {right}");
+        for layers in layers.chunks(together) {
+            let run = |model: &Model| {
+                let layers: Vec<&Layer> =
+                    layers.iter().map(|layer| model.layer(Some(&layer.tensor)).unwrap()).collect();
+                model.run_all(&layers, pass.clone(), &CancellationToken::default()).unwrap()
+            };
+            for ((layer, output), reference) in layers.iter().zip(run(&fast)).zip(run(&plain)) {
+                let context = format!("{name}, {}", layer.tensor);
+                assert_eq!(fast.layer(Some(&layer.name)).unwrap(), *layer);
+                let right = reference.activation.unwrap();
+                let activation = output.activation.unwrap();
+                assert_eq!(activation.shape()[1..], layer.shape, "{context}");
+                let found = f64::from(difference(&activation, &right));
+                let largest = f64::from(max_abs(&right));
+                assert!(found <= TOLERANCE * largest, "{context}: the activation: {found}");
+                assert_eq!(output.gradients.len(), usize::from(has_gradient), "{context}");
+                for (gradient, right) in output.gradients.iter().zip(&reference.gradients) {
+                    assert_eq!(gradient.shape()[1..], layer.shape, "{context}");
+                    let found = difference(gradient, right);
+                    assert!(found <= 1e-3 * max_abs(right), "{context}: the gradient: {found}");
+                }
+                if let Some(expected) = expected.get(&layer.tensor) {
+                    expected.assert_holds(&activation, &context);
+                }
             }
         }
     }
     found.len()
+}
+
+impl Expected {
+    /// Compares maps with the tensor, unless class tokens were left out of them.
+    fn assert_holds(&self, maps: &Array4<f32>, context: &str) {
+        if self.sizes.iter().product::<usize>() != maps.len() {
+            return;
+        }
+        let [_, _, least, largest] = self.numbers;
+        let scale = least.abs().max(largest.abs());
+        for (found, right) in numbers(maps).into_iter().zip(self.numbers) {
+            let is_close = (found - right).abs() <= TOLERANCE * scale;
+            assert!(is_close, "{context}: {found} for {right}");
+        }
+    }
 }
 
 #[test]
@@ -144,36 +161,36 @@ fn every_tensor_of_convolutional_networks_is_right_or_refused() {
         ("dialects/tinylite", 10),
         ("dialects/tinymix", 10),
     ] {
-        let found = assert_every_tensor_is_right(name);
+        let found = assert_every_tensor_is_right(name, 1);
         assert!(found >= least, "{name}: {found}");
     }
 }
 
 #[test]
 fn every_tensor_of_dense_blocks_is_right_or_refused() {
-    assert!(assert_every_tensor_is_right("zoo/densenet-torchscript") >= 20);
+    assert!(assert_every_tensor_is_right("zoo/densenet-torchscript", 4) >= 20);
 }
 
 #[test]
 fn every_tensor_of_channel_shuffles_is_right_or_refused() {
-    assert!(assert_every_tensor_is_right("zoo/shufflenet-dynamo") >= 20);
+    assert!(assert_every_tensor_is_right("zoo/shufflenet-dynamo", 4) >= 20);
 }
 
 #[test]
 fn every_tensor_with_channels_last_is_right_or_refused() {
-    assert!(assert_every_tensor_is_right("zoo/convnext-torchscript") >= 20);
+    assert!(assert_every_tensor_is_right("zoo/convnext-torchscript", 4) >= 20);
 }
 
 #[test]
 fn every_tensor_of_attention_windows_is_right_or_refused() {
     for name in ["zoo/swin-torchscript", "zoo/maxvit-dynamo"] {
-        assert!(assert_every_tensor_is_right(name) >= 20);
+        assert!(assert_every_tensor_is_right(name, 10) >= 20);
     }
 }
 
 #[test]
 fn every_tensor_of_a_transformer_is_right_or_refused() {
-    assert!(assert_every_tensor_is_right("zoo/vit-torchscript") >= 10);
+    assert!(assert_every_tensor_is_right("zoo/vit-torchscript", 10) >= 10);
 }
 
 /// The models of `tests/golden`, each with a file of arrays of the same name.

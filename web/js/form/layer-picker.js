@@ -23,10 +23,10 @@ export class LayerPicker {
   /** Lists a model's layers and selects its default. */
   setModel({ layers, default_layer: defaultName }) {
     this.#layers = layers;
-    const isDefault = (layer) => (
-      [layerName(layer), layer.name, layer.tensor].includes(defaultName)
-    );
-    const first = layers.find(isDefault) ?? layers.at(-1);
+    // Another layer's node or tensor may have this layer's alias as its name.
+    const named = (name) => layers.find((layer) => name(layer) === defaultName);
+    const first = named(layerName) ?? named((layer) => layer.name)
+      ?? named((layer) => layer.tensor) ?? layers.at(-1);
     this.#names = first ? [layerName(first)] : [];
     this.#fill(this.#ui.layer, this.#names[0]);
     this.#ui.layer.disabled = false;
