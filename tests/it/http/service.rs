@@ -149,7 +149,8 @@ async fn a_model_describes_its_input_and_its_layers() {
         "name": "output",
         "others": []
       },
-      "status": "ready"
+      "status": "ready",
+      "warnings": []
     }
     "#);
 }
