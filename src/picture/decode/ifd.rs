@@ -8,9 +8,13 @@ pub(super) mod tags {
     pub(in super::super) const BITS_PER_SAMPLE: u16 = 258;
     pub(in super::super) const COMPRESSION: u16 = 259;
     pub(in super::super) const PHOTOMETRIC: u16 = 262;
+    pub(in super::super) const STRIP_OFFSETS: u16 = 273;
     pub(in super::super) const ORIENTATION: u16 = 274;
     pub(in super::super) const SAMPLES_PER_PIXEL: u16 = 277;
+    pub(in super::super) const STRIP_BYTE_COUNTS: u16 = 279;
     pub(in super::super) const PLANAR_CONFIGURATION: u16 = 284;
+    pub(in super::super) const TILE_OFFSETS: u16 = 324;
+    pub(in super::super) const TILE_BYTE_COUNTS: u16 = 325;
     pub(in super::super) const EXTRA_SAMPLES: u16 = 338;
     pub(in super::super) const SAMPLE_FORMAT: u16 = 339;
     pub(in super::super) const XMP: u16 = 700;
@@ -60,14 +64,11 @@ impl<'a> Ifd<'a> {
         values.chunks_exact(size).map(|value| self.number(kind, value)).collect()
     }
 
-    /// The only value of a tag, if it has one and that is a whole number.
+    /// The first value of a tag, if that is a whole number.
     pub(super) fn integer(&self, tag: u16) -> Option<u32> {
-        match *self.numbers(tag)? {
-            [value] if value.fract() == 0.0 && (0.0..=f64::from(u32::MAX)).contains(&value) => {
-                Some(value as u32)
-            }
-            _ => None,
-        }
+        let value = *self.numbers(tag)?.first()?;
+        let is_whole = value.fract() == 0.0 && (0.0..=f64::from(u32::MAX)).contains(&value);
+        is_whole.then_some(value as u32)
     }
 
     /// The bytes of a tag's values, whatever their type.
@@ -83,7 +84,7 @@ impl<'a> Ifd<'a> {
         let count = usize::try_from(self.count).ok()?;
         let (index, _) = (entries.take(count).enumerate())
             .filter(|(_, entry)| self.u16(entry) == Some(tag))
-            .last()?;
+            .next_back()?;
         let entry = self.entries + index * entry_size;
         let kind = self.unsigned(entry + 2, 2)? as u16;
         let count = usize::try_from(self.unsigned(entry + 4, self.offset_size())?).ok()?;

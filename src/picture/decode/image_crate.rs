@@ -3,40 +3,46 @@
 use std::io::Cursor;
 
 use image::error::ImageError;
-use image::{ColorType, DynamicImage, ImageDecoder, ImageReader, RgbImage};
+use image::{DynamicImage, ImageDecoder, ImageReader, RgbImage};
 
 use super::alpha::{Alpha, blend_over_white};
 use super::errors::{corrupt, too_large, unsupported};
 use super::format::Format;
 use super::limits::Limits;
 use super::tiff;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Result};
 
 pub(super) fn decode(bytes: &[u8], format: Format, limits: Limits) -> Result<RgbImage> {
+    if format == Format::Tiff {
+        tiff::check_supported(bytes)?;
+        if let Some(image) = tiff::gray_alpha(bytes, limits)? {
+            return Ok(blend_over_white(image, tiff::alpha(bytes)));
+        }
+    }
     let mut reader = ImageReader::with_format(Cursor::new(bytes), format.as_image_format());
     let mut allocation_limits = image::Limits::default();
     allocation_limits.max_alloc = Some(limits.max_bytes());
     reader.limits(allocation_limits);
-    let convert_error = |error| convert_error(error, format, limits);
+    let convert_error = |error| convert_error(error, bytes, format, limits);
 
-    let mut decoder = reader.into_decoder().map_err(convert_error)?;
+    let decoder = reader.into_decoder().map_err(convert_error)?;
     let (width, height) = decoder.dimensions();
     limits.check(width, height)?;
-    if matches!(decoder.color_type(), ColorType::Rgb32F | ColorType::Rgba32F) {
-        return Err(Error::new(
-            Kind::UnsupportedImage,
-            "A floating-point image does not define which value is white. \
-             Save it with 8 or 16 bits per channel.",
-        ));
-    }
     let alpha = if format == Format::Tiff { tiff::alpha(bytes) } else { Alpha::Straight };
     let image = DynamicImage::from_decoder(decoder).map_err(convert_error)?;
     Ok(blend_over_white(image, alpha))
 }
 
-fn convert_error(error: ImageError, format: Format, limits: Limits) -> Error {
+fn convert_error(error: ImageError, bytes: &[u8], format: Format, limits: Limits) -> Error {
     match error {
-        ImageError::Unsupported(error) => unsupported(format, "a colour type or a compression").caused_by(error),
+        ImageError::Unsupported(error) => {
+            let what = if format == Format::Tiff {
+                tiff::unsupported_feature(bytes)
+            } else {
+                "a colour type or a compression that is rare".to_owned()
+            };
+            unsupported(format, &what).caused_by(error)
+        }
         ImageError::Limits(_) => {
             too_large("Decoding the image needs too much memory for its size", limits.max_pixels)
         }

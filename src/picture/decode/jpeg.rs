@@ -69,7 +69,7 @@ fn inverted_cmyk_to_rgb(pixel: &[u8]) -> [u8; 3] {
 
 /// Names what libjpeg does not decode.
 fn check_supported(markers: &Markers) -> Result<()> {
-    let Some(Frame { marker, precision, height, components }) = markers.frame else {
+    let Some(Frame { marker, precision, height, components, .. }) = markers.frame else {
         return Ok(());
     };
     let what = match marker {

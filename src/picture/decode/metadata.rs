@@ -4,6 +4,9 @@
 //! invalid metadata are no reason to reject an image whose pixels are intact.
 
 use std::borrow::Cow;
+use std::io::Read;
+
+use flate2::read::ZlibDecoder;
 
 use super::format::Format;
 use super::ifd::{Ifd, tags};
@@ -57,7 +60,7 @@ impl<'a> Metadata<'a> {
     /// the pixels, and the text chunks in which ImageMagick stored EXIF before `eXIf` existed.
     fn in_png(bytes: &'a [u8]) -> Self {
         let mut found = Self::default();
-        let mut profile = None;
+        let mut profile: Option<Cow<'_, [u8]>> = None;
         let mut rest = bytes.get(8..).unwrap_or_default();
         while let Some((head, tail)) = rest.split_first_chunk::<8>() {
             let [a, b, c, d, name @ ..] = *head;
@@ -70,14 +73,19 @@ impl<'a> Metadata<'a> {
                     found.xmp = body.strip_prefix(b"XML:com.adobe.xmp\0\0\0\0\0").or(found.xmp);
                 }
                 b"tEXt" => {
-                    profile = body.strip_prefix(b"Raw profile type exif\0").or(profile);
+                    let text = body.strip_prefix(RAW_PROFILE).map(Cow::Borrowed);
+                    profile = text.or(profile);
+                }
+                b"zTXt" => {
+                    let text = body.strip_prefix(RAW_PROFILE).and_then(inflate).map(Cow::Owned);
+                    profile = text.or(profile);
                 }
                 _ => {}
             }
             // A checksum stands behind each chunk.
             rest = tail.get(4..).unwrap_or_default();
         }
-        found.exif = found.exif.or_else(|| profile.and_then(raw_profile).map(Cow::Owned));
+        found.exif = found.exif.or_else(|| profile.and_then(|text| raw_profile(&text)).map(Cow::Owned));
         found
     }
 
@@ -99,6 +107,17 @@ impl<'a> Metadata<'a> {
         }
         found
     }
+}
+
+/// The keyword of ImageMagick's text chunks with EXIF.
+const RAW_PROFILE: &[u8] = b"Raw profile type exif\0";
+
+/// Inflates the text of a `zTXt` chunk, up to a megabyte.
+fn inflate(compressed: &[u8]) -> Option<Vec<u8>> {
+    let stream = compressed.strip_prefix(&[0])?;
+    let mut text = Vec::new();
+    ZlibDecoder::new(stream).take(1 << 20).read_to_end(&mut text).ok()?;
+    Some(text)
 }
 
 /// Decodes ImageMagick's text form of a profile: a line break, the profile's name, its length,
