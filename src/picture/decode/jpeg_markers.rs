@@ -54,8 +54,7 @@ pub(super) fn scan(bytes: &[u8]) -> Markers {
             SOS => markers.scans += 1,
             // 0xc4, 0xc8 and 0xcc are tables and an extension.
             0xc0..=0xc3 | 0xc5..=0xc7 | 0xc9..=0xcb | 0xcd..=0xcf | 0xf7 => {
-                if let (None, &[precision, high, low, _, _, components, ..]) =
-                    (markers.frame, body)
+                if let (None, &[precision, high, low, _, _, components, ..]) = (markers.frame, body)
                 {
                     let height = u16::from_be_bytes([high, low]);
                     // Three bytes per channel; the second is its sampling.
@@ -120,13 +119,8 @@ mod tests {
             &[0xff, EOI, 9, 9],
         ]
         .concat();
-        let frame = Frame {
-            marker: 0xc1,
-            precision: 8,
-            height: 13,
-            components: 3,
-            is_subsampled: false,
-        };
+        let frame =
+            Frame { marker: 0xc1, precision: 8, height: 13, components: 3, is_subsampled: false };
         assert_eq!(scan(&file), Markers { has_end_of_image: true, frame: Some(frame), scans: 1 });
         for length in 0..file.len() - 2 {
             assert!(!scan(&file[..length]).has_end_of_image, "complete after {length} bytes");

@@ -85,7 +85,8 @@ impl<'a> Metadata<'a> {
             // A checksum stands behind each chunk.
             rest = tail.get(4..).unwrap_or_default();
         }
-        found.exif = found.exif.or_else(|| profile.and_then(|text| raw_profile(&text)).map(Cow::Owned));
+        found.exif =
+            found.exif.or_else(|| profile.and_then(|text| raw_profile(&text)).map(Cow::Owned));
         found
     }
 

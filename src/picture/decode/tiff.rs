@@ -63,7 +63,7 @@ fn sample_format(ifd: &Ifd<'_>) -> Option<String> {
     let bits = first(tags::BITS_PER_SAMPLE).unwrap_or(1.0);
     match first(tags::SAMPLE_FORMAT) {
         Some(2.0) => Some("signed samples".to_owned()),
-        Some(3.0) => Some("floating-point samples, which do not define white".to_owned()),
+        Some(3.0) => Some("floating-point samples".to_owned()),
         Some(5.0 | 6.0) => Some("complex samples".to_owned()),
         _ if bits > 16.0 => Some(format!("{bits} bits per channel")),
         _ => None,

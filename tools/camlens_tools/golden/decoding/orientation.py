@@ -17,7 +17,7 @@ PICTURE = picture(7, 5).astype(np.uint8)
 XMP = (
     '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF '
     'xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"><rdf:Description {}'
-    '/></rdf:RDF></x:xmpmeta>'
+    "/></rdf:RDF></x:xmpmeta>"
 )
 
 

@@ -102,7 +102,7 @@ def run_lengths(rng):
         for row in index[::-1]:
             at = 0
             while at < 17:
-                length = next((n for n in range(17 - at, 0, -1) if len(set(row[at : at + n])) == 1))
+                length = next(n for n in range(17 - at, 0, -1) if len(set(row[at : at + n])) == 1)
                 value = int(row[at])
                 data += bytes([length, value if depth == 8 else value << 4 | value])
                 at += length
@@ -152,9 +152,7 @@ def webps():
     frames.append(frames[0].rotate(180))
     for kind, options in (("lossless", {"lossless": True, "exact": True}), ("lossy", {})):
         out = io.BytesIO()
-        frames[0].save(
-            out, "WEBP", save_all=True, append_images=frames[1:], duration=50, **options
-        )
+        frames[0].save(out, "WEBP", save_all=True, append_images=frames[1:], duration=50, **options)
         yield f"animated-{kind}", out.getvalue(), opened(out.getvalue())
 
 

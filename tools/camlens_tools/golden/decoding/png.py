@@ -59,8 +59,10 @@ def case(name, kind, depth, size, interlaced):
     maximum = 2**depth - 1
     samples = picture(*size, CHANNELS[kind], maximum)
     title = f"png/{size[0]}x{size[1]}-{name}-{depth}" + ("-adam7" if interlaced else "")
-    yield f"{title}.png", png(samples, kind, depth, interlaced=interlaced), rgb(
-        samples, maximum, "straight"
+    yield (
+        f"{title}.png",
+        png(samples, kind, depth, interlaced=interlaced),
+        rgb(samples, maximum, "straight"),
     )
     if kind in (GRAY, RGB):
         # One colour is transparent, which is compared at the file's own depth.
@@ -80,8 +82,10 @@ def palettes(depth, size, interlaced):
     samples = picture(*size, 1, 255) * count // 256
     title = f"png/{size[0]}x{size[1]}-palette-{depth}" + ("-adam7" if interlaced else "")
     table = chunk(b"PLTE", colours.astype(np.uint8).tobytes())
-    yield f"{title}.png", png(samples, PALETTE, depth, table, interlaced=interlaced), rgb(
-        colours[samples[..., 0]]
+    yield (
+        f"{title}.png",
+        png(samples, PALETTE, depth, table, interlaced=interlaced),
+        rgb(colours[samples[..., 0]]),
     )
     alpha = chunk(b"tRNS", opacity.astype(np.uint8).tobytes())
     full = np.concatenate([opacity, np.full(count - len(opacity), 255)])
