@@ -82,9 +82,8 @@ impl<'a> Ifd<'a> {
         let entry_size = if self.big_tiff { 20 } else { 12 };
         let entries = self.bytes.get(self.entries..)?.chunks_exact(entry_size);
         let count = usize::try_from(self.count).ok()?;
-        let (index, _) = (entries.take(count).enumerate())
-            .filter(|(_, entry)| self.u16(entry) == Some(tag))
-            .next_back()?;
+        let mut entries = entries.take(count).enumerate();
+        let (index, _) = entries.rfind(|(_, entry)| self.u16(entry) == Some(tag))?;
         let entry = self.entries + index * entry_size;
         let kind = self.unsigned(entry + 2, 2)? as u16;
         let count = usize::try_from(self.unsigned(entry + 4, self.offset_size())?).ok()?;
