@@ -251,4 +251,22 @@ mod tests {
         let fitted = preprocess.fit(&RgbImage::new(451, 300));
         assert_eq!((fitted.width(), fitted.height()), (224, 224));
     }
+    #[test]
+    fn a_crop_s_sides_are_rounded_to_nearest_and_its_offset_half_to_even() {
+        // 224 / 0.9 is 248.9, so the shorter side becomes 249. Half of 249 - 224 is 12.5, so the
+        // offset is 12.
+        let input = Input { fit: Fit::Crop, crop_ratio: 0.9, ..Input::default() };
+        let preprocess =
+            Preprocess::new(&input, [224, 224], Layout::Nchw, Color::Rgb, false).unwrap();
+        let shorter = 500.0 / 249.0;
+        let longer = 1000.0 / 498.0;
+        assert_eq!(
+            preprocess.visible_rect(1000, 500),
+            [137.0 * longer, 12.0 * shorter, 224.0 * longer, 224.0 * shorter]
+        );
+        assert_eq!(
+            preprocess.visible_rect(500, 1000),
+            [12.0 * shorter, 137.0 * longer, 224.0 * shorter, 224.0 * longer]
+        );
+    }
 }

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a failing unwrap fails the test, which is intended")]
 
 mod cli;
+mod decoding;
 mod engine;
 mod http;
 mod layer_gradients;

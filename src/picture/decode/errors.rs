@@ -3,10 +3,11 @@
 use super::format::Format;
 use crate::error::{Error, Kind};
 
-pub(super) fn unsupported(format: Format) -> Error {
+/// An error for a file with a feature that is not supported. `what` completes "This JPEG has …".
+pub(super) fn unsupported(format: Format, what: &str) -> Error {
     let detail = format!(
-        "The colour type or compression of this {format} is not supported. \
-         Save it as PNG, or with 8 or 16 bits per channel, grayscale or RGB."
+        "This {format} has {what}, which is not supported. \
+         Save it as PNG, with 8 or 16 bits per channel."
     );
     Error::new(Kind::UnsupportedImage, detail)
 }

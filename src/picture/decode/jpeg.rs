@@ -1,36 +1,42 @@
-//! JPEG decoding by zune-jpeg directly, not through the `image` crate.
+//! JPEG decoding by libjpeg, whose pixels are those that Pillow, OpenCV and browsers show.
 //!
-//! The `image` crate runs zune-jpeg in lenient mode, so a truncated file comes out half grey. Here
-//! a file must reach its end-of-image marker, and every Huffman code in it must be valid. A file
-//! whose end marker comes too early can't be detected; Pillow can't, either.
+//! libjpeg warns about damaged data and goes on with grey pixels. Here such a warning is an error:
+//! a file must reach its end-of-image marker, and every code in it must be valid. A file whose end
+//! marker comes too early can't be detected; Pillow can't, either. What libjpeg does not decode is
+//! named. `docs/adr/0006-libjpeg-decodes-jpeg.md` says why it is libjpeg.
+
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use image::RgbImage;
-use image::metadata::Orientation;
-use zune_jpeg::JpegDecoder;
-use zune_jpeg::errors::DecodeErrors;
-use zune_jpeg::zune_core::bytestream::ZCursor;
-use zune_jpeg::zune_core::colorspace::ColorSpace;
-use zune_jpeg::zune_core::options::DecoderOptions;
+use mozjpeg::{ColorSpace, Decompress};
 
-use super::decoded::DecodedImage;
 use super::errors::{corrupt, unsupported};
 use super::format::Format;
-use super::jpeg_markers;
+use super::jpeg_errors::{LibjpegError, strict_errors};
+use super::jpeg_markers::{self, Frame, Markers};
 use super::limits::Limits;
 use crate::error::{Error, Result};
 
-pub(super) fn decode(bytes: &[u8], limits: Limits) -> Result<DecodedImage> {
+/// An image needs at most a few dozen scans. A file can hold millions of empty ones, each of which
+/// takes time in proportion to the whole image.
+const MAX_SCANS: usize = 100;
+
+pub(super) fn decode(bytes: &[u8], limits: Limits) -> Result<RgbImage> {
     let markers = jpeg_markers::scan(bytes);
-    // Strict mode also rejects stray bytes between segments, which are harmless.
-    let options = DecoderOptions::default()
-        .set_strict_mode(!markers.has_stray_bytes)
-        .set_max_width(usize::from(u16::MAX))
-        .set_max_height(usize::from(u16::MAX));
-    let mut decoder = JpegDecoder::new_with_options(ZCursor::new(bytes), options);
-    decoder.decode_headers().map_err(convert_error)?;
-    let size = decoder
-        .dimensions()
-        .and_then(|(w, h)| Some((u32::try_from(w).ok()?, u32::try_from(h).ok()?)));
+    check_supported(&markers)?;
+    // An error unwinds from libjpeg to here.
+    match catch_unwind(AssertUnwindSafe(|| read(bytes, &markers, limits))) {
+        Ok(decoded) => decoded,
+        Err(payload) => match payload.downcast::<LibjpegError>() {
+            Ok(error) => Err(convert_error(*error)),
+            Err(payload) => resume_unwind(payload),
+        },
+    }
+}
+
+fn read(bytes: &[u8], markers: &Markers, limits: Limits) -> Result<RgbImage> {
+    let file = Decompress::with_err(strict_errors()).from_mem(bytes).map_err(damaged)?;
+    let size = (u32::try_from(file.width()).ok()).zip(u32::try_from(file.height()).ok());
     let (width, height) =
         size.ok_or_else(|| corrupt(Format::Jpeg, "its header does not state a size"))?;
     limits.check(width, height)?;
@@ -38,20 +44,56 @@ pub(super) fn decode(bytes: &[u8], limits: Limits) -> Result<DecodedImage> {
         return Err(corrupt(Format::Jpeg, "it is truncated"));
     }
 
-    // CMYK values are taken as stored inverted, with or without Adobe's marker, as Pillow does.
-    decoder.set_options(options.jpeg_set_out_colorspace(ColorSpace::RGB));
-    let pixels = decoder.decode().map_err(convert_error)?;
-    let orientation = decoder.exif().and_then(|exif| Orientation::from_exif_chunk(exif));
-    let pixels = RgbImage::from_raw(width, height, pixels)
-        .ok_or_else(|| corrupt(Format::Jpeg, "it has fewer pixels than its header states"))?;
-    Ok(DecodedImage { pixels, orientation: orientation.unwrap_or(Orientation::NoTransforms) })
+    let is_cmyk = matches!(file.color_space(), ColorSpace::JCS_CMYK | ColorSpace::JCS_YCCK);
+    let to = if is_cmyk { ColorSpace::JCS_CMYK } else { ColorSpace::JCS_RGB };
+    let mut file = file.to_colorspace(to).map_err(damaged)?;
+    let mut pixels: Vec<u8> = file.read_scanlines().map_err(damaged)?;
+    file.finish().map_err(damaged)?;
+    if is_cmyk {
+        pixels = pixels.chunks_exact(4).flat_map(inverted_cmyk_to_rgb).collect();
+    }
+    RgbImage::from_raw(width, height, pixels)
+        .ok_or_else(|| corrupt(Format::Jpeg, "it has fewer pixels than its header states"))
 }
 
-fn convert_error(error: DecodeErrors) -> Error {
-    match error {
-        DecodeErrors::Unsupported(_) => unsupported(Format::Jpeg).caused_by(format!("{error:?}")),
-        error => {
-            corrupt(Format::Jpeg, "it is truncated or damaged").caused_by(format!("{error:?}"))
+/// Converts CMYK that is stored inverted, as Adobe's programs write it. Pillow and browsers take
+/// all CMYK files as inverted, with or without Adobe's marker.
+fn inverted_cmyk_to_rgb(pixel: &[u8]) -> [u8; 3] {
+    let key = u32::from(pixel[3]);
+    [0, 1, 2].map(|i| {
+        // Rounded to nearest, and then subtracted, as Pillow does.
+        let ink = ((255 - u32::from(pixel[i])) * key + 127) / 255;
+        (key - ink) as u8
+    })
+}
+
+/// Names what libjpeg does not decode.
+fn check_supported(markers: &Markers) -> Result<()> {
+    let Some(Frame { marker, precision, height, components, .. }) = markers.frame else {
+        return Ok(());
+    };
+    let what = match marker {
+        0xc3 | 0xc7 | 0xcb | 0xcf => "lossless coding".to_owned(),
+        0xc5 | 0xc6 | 0xcd | 0xce => "hierarchical coding".to_owned(),
+        0xf7 => "the coding of JPEG-LS".to_owned(),
+        _ if precision != 8 => format!("{precision} bits per channel"),
+        _ if !matches!(components, 1 | 3 | 4) => format!("{components} channels"),
+        _ if height == 0 => "its height behind the pixels instead of in front of them".to_owned(),
+        _ if markers.scans > MAX_SCANS => {
+            format!("{} scans, more than the {MAX_SCANS} that are allowed", markers.scans)
         }
+        _ => return Ok(()),
+    };
+    Err(unsupported(Format::Jpeg, &what))
+}
+
+fn convert_error(error: LibjpegError) -> Error {
+    match error.unsupported_feature() {
+        Some(what) => unsupported(Format::Jpeg, what).caused_by(error),
+        None => damaged(error),
     }
+}
+
+fn damaged(cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
+    corrupt(Format::Jpeg, "it is truncated or damaged").caused_by(cause)
 }

@@ -5,14 +5,19 @@
 //! against [`Limits`] before pixels are allocated. A truncated file is an error, never a partial
 //! image: a heatmap over grey filler would look right and be wrong.
 
-mod decoded;
+mod alpha;
 mod errors;
 mod format;
+mod ifd;
 mod image_crate;
 mod jpeg;
+mod jpeg_errors;
 mod jpeg_markers;
 mod limits;
+mod metadata;
+mod orientation;
 mod signatures;
+mod tiff;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -35,17 +40,19 @@ use crate::error::Result;
 /// completely.
 pub fn decode(bytes: &[u8], limits: &Limits) -> Result<RgbImage> {
     let format = Format::detect(bytes)?;
-    let decoded = catch_unwind(AssertUnwindSafe(|| match format {
-        Format::Jpeg => jpeg::decode(bytes, *limits),
-        _ => image_crate::decode(bytes, format, *limits),
+    let decoded = catch_unwind(AssertUnwindSafe(|| {
+        let pixels = match format {
+            Format::Jpeg => jpeg::decode(bytes, *limits)?,
+            _ => image_crate::decode(bytes, format, *limits)?,
+        };
+        Ok(orientation::apply(pixels, orientation::read(bytes, format)))
     }));
     // The decoders are fuzzed, but they are third-party code that parses untrusted bytes. If one
     // panics, the image is at fault, and the error must not look like a bug in camlens.
-    let decoded = decoded.unwrap_or_else(|_| {
+    decoded.unwrap_or_else(|_| {
         tracing::error!(?format, bytes = bytes.len(), "an image decoder panicked");
         Err(corrupt(format, "the decoder failed on it"))
-    })?;
-    Ok(decoded.into_upright())
+    })
 }
 
 #[cfg(test)]

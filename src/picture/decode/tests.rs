@@ -174,14 +174,14 @@ fn exif_orientation_is_applied() {
 }
 
 #[test]
-fn floating_point_images_are_an_error_with_a_reason() {
+fn floating_point_images_are_refused_by_name() {
     let image = DynamicImage::ImageRgb32F(image::ImageBuffer::from_pixel(2, 2, Rgb([0.5; 3])));
     let file = encode(&image, ImageFormat::Tiff);
     assert_eq!(error_kind(&file), Kind::UnsupportedImage);
     assert_eq!(
         error_text(&file),
-        "A floating-point image does not define which value is white. \
-         Save it with 8 or 16 bits per channel."
+        "This TIFF has floating-point samples, which is not supported. \
+         Save it as PNG, with 8 or 16 bits per channel."
     );
 }
 

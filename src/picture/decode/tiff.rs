@@ -1,0 +1,146 @@
+//! What the tags of a TIFF file say about its pixels, beyond what the `image` crate reads.
+
+use std::io::Cursor;
+
+use image::{DynamicImage, GrayAlphaImage, ImageBuffer};
+use tiff::decoder::{Decoder, DecodingResult, Limits as TiffLimits};
+
+use super::alpha::Alpha;
+use super::errors::{corrupt, too_large, unsupported};
+use super::format::Format;
+use super::ifd::{Ifd, tags};
+use super::jpeg_markers;
+use super::limits::Limits;
+use crate::error::{Error, Result};
+
+const WHITE_IS_ZERO: u32 = 0;
+const BLACK_IS_ZERO: u32 = 1;
+const JPEG: u32 = 7;
+
+/// The meaning of the channel behind the colours (TIFF 6.0, section 18, "ExtraSamples").
+pub(super) fn alpha(bytes: &[u8]) -> Alpha {
+    let kinds = Ifd::first(bytes).and_then(|ifd| ifd.numbers(tags::EXTRA_SAMPLES));
+    match kinds.as_deref().and_then(|kinds| kinds.first()) {
+        Some(1.0) => Alpha::Associated,
+        Some(0.0) => Alpha::Other,
+        // Files without the tag mean alpha, and Pillow reads them so.
+        _ => Alpha::Straight,
+    }
+}
+
+/// Refuses what would decode to wrong pixels.
+pub(super) fn check_supported(bytes: &[u8]) -> Result<()> {
+    let Some(ifd) = Ifd::first(bytes) else { return Ok(()) };
+    let samples = ifd.integer(tags::SAMPLES_PER_PIXEL).unwrap_or(1);
+    let reason = if let Some(what) = sample_format(&ifd) {
+        what
+    } else if samples > 4 {
+        format!("{samples} channels")
+    } else if ifd.integer(tags::COMPRESSION) == Some(JPEG) && !has_plain_jpegs(&ifd, bytes) {
+        "JPEG compression with subsampled channels or separate scans".to_owned()
+    } else {
+        return Ok(());
+    };
+    Err(unsupported(Format::Tiff, &reason))
+}
+
+/// The `tiff` crate decodes JPEG strips with zune-jpeg, which is right where all channels have the
+/// same resolution and share their scans (ADR 6).
+fn has_plain_jpegs(ifd: &Ifd<'_>, bytes: &[u8]) -> bool {
+    let list = |strips, tiles| ifd.numbers(strips).or_else(|| ifd.numbers(tiles));
+    let offsets = list(tags::STRIP_OFFSETS, tags::TILE_OFFSETS).unwrap_or_default();
+    let counts = list(tags::STRIP_BYTE_COUNTS, tags::TILE_BYTE_COUNTS).unwrap_or_default();
+    offsets.iter().zip(&counts).all(|(&offset, &count)| {
+        let (start, count) = (offset as usize, count as usize);
+        let part = bytes.get(start..start.saturating_add(count));
+        part.is_none_or(|part| jpeg_markers::scan(part).is_plain())
+    })
+}
+
+/// Samples that are no unsigned integers of at most 16 bits.
+fn sample_format(ifd: &Ifd<'_>) -> Option<String> {
+    let first = |tag| ifd.numbers(tag).and_then(|values| values.first().copied());
+    let bits = first(tags::BITS_PER_SAMPLE).unwrap_or(1.0);
+    match first(tags::SAMPLE_FORMAT) {
+        Some(2.0) => Some("signed samples".to_owned()),
+        Some(3.0) => Some("floating-point samples".to_owned()),
+        Some(5.0 | 6.0) => Some("complex samples".to_owned()),
+        _ if bits > 16.0 => Some(format!("{bits} bits per channel")),
+        _ => None,
+    }
+}
+
+/// Names the feature for which a decoder has refused the file.
+pub(super) fn unsupported_feature(bytes: &[u8]) -> String {
+    let Some(ifd) = Ifd::first(bytes) else { return "no directory".to_owned() };
+    let compression = match ifd.integer(tags::COMPRESSION).unwrap_or(1) {
+        // What is decoded: none, Group 4, LZW, JPEG, Deflate (twice), PackBits.
+        1 | 4 | 5 | JPEG | 8 | 32946 | 32773 => None,
+        2 => Some("CCITT compression (modified Huffman)".to_owned()),
+        3 => Some("CCITT compression (Group 3)".to_owned()),
+        6 => Some("JPEG compression of the old style".to_owned()),
+        34712 => Some("JPEG 2000 compression".to_owned()),
+        34925 => Some("LZMA compression".to_owned()),
+        50000 => Some("Zstandard compression".to_owned()),
+        50001 => Some("WebP compression".to_owned()),
+        other => Some(format!("the compression {other}")),
+    };
+    let colours = match ifd.integer(tags::PHOTOMETRIC) {
+        Some(3) => Some("palette colours".to_owned()),
+        Some(6) => Some("YCbCr colours".to_owned()),
+        Some(8..=10) => Some("CIELAB colours".to_owned()),
+        Some(WHITE_IS_ZERO | BLACK_IS_ZERO | 2 | 5) => None,
+        Some(other) => Some(format!("the colour type {other}")),
+        None => Some("no colour type".to_owned()),
+    };
+    compression.or(colours).unwrap_or_else(|| {
+        let bits = ifd.numbers(tags::BITS_PER_SAMPLE).unwrap_or_default();
+        let samples = ifd.integer(tags::SAMPLES_PER_PIXEL).unwrap_or(1);
+        let bits = bits.first().copied().unwrap_or(1.0);
+        format!("{bits} bits per channel in {samples} channels")
+    })
+}
+
+/// Decodes grayscale with a second channel, which the `image` crate refuses. `None` for every
+/// other file.
+pub(super) fn gray_alpha(bytes: &[u8], limits: Limits) -> Result<Option<DynamicImage>> {
+    let Some(ifd) = Ifd::first(bytes) else { return Ok(None) };
+    let photometric = ifd.integer(tags::PHOTOMETRIC);
+    let is_planar = ifd.integer(tags::PLANAR_CONFIGURATION) == Some(2);
+    if ifd.integer(tags::SAMPLES_PER_PIXEL) != Some(2)
+        || is_planar
+        || photometric != Some(BLACK_IS_ZERO)
+    {
+        return Ok(None);
+    }
+    let mut decoder = Decoder::new(Cursor::new(bytes)).map_err(damaged)?;
+    let (width, height) = decoder.dimensions().map_err(damaged)?;
+    limits.check(width, height)?;
+    let mut buffers = TiffLimits::default();
+    let most = usize::try_from(limits.max_bytes()).unwrap_or(usize::MAX);
+    buffers.decoding_buffer_size = most;
+    buffers.intermediate_buffer_size = most;
+    buffers.ifd_value_size = most;
+    decoder = decoder.with_limits(buffers);
+    let image = match decoder.read_image() {
+        Ok(DecodingResult::U8(samples)) => {
+            GrayAlphaImage::from_raw(width, height, samples).map(DynamicImage::ImageLumaA8)
+        }
+        Ok(DecodingResult::U16(samples)) => {
+            ImageBuffer::from_raw(width, height, samples).map(DynamicImage::ImageLumaA16)
+        }
+        Ok(_) | Err(tiff::TiffError::UnsupportedError(_)) => return Ok(None),
+        Err(tiff::TiffError::LimitsExceeded) => {
+            return Err(too_large(
+                "Decoding the image needs too much memory for its size",
+                limits.max_pixels,
+            ));
+        }
+        Err(error) => return Err(damaged(error)),
+    };
+    Ok(image)
+}
+
+fn damaged(error: tiff::TiffError) -> Error {
+    corrupt(Format::Tiff, "it is truncated or damaged").caused_by(error)
+}
