@@ -8,6 +8,7 @@ use super::buffers::{BufferPool, lock};
 use super::geometry::MapSize;
 use super::kernels::ConvKernels;
 use super::layer_task::RunContext;
+use super::repeats::{LayerRepeats, ReadOutputs, repeats};
 use super::run::{ChainRun, Outputs, ZeroResponse};
 use super::sparsity::{LayerTraits, PositionMask, TilePlan, plan};
 use super::types::{Batch, Cancelled, ChainOutput, ConvLayer, RunOptions};
@@ -121,11 +122,17 @@ impl ConvChain {
         let copies = plans.iter().flatten().any(|plan| !plan.copy.is_empty());
         let zero_response =
             if copies { Some(self.zero_response(size, executor, options.cancel)?) } else { None };
+        let repeats = if options.equal_patches {
+            self.repeats(&traits, batch, size, outputs)
+        } else {
+            Vec::new()
+        };
         let run = ChainRun {
             layers: &self.layers,
             traits: &traits,
             plans: &plans,
             zero_response: zero_response.as_deref(),
+            repeats: &repeats,
             maps: &self.maps,
             context: self.context(options.cancel),
             executor,
@@ -153,6 +160,29 @@ impl ConvChain {
         traits
     }
 
+    /// For each image, for each layer, the positions of requested outputs that repeat earlier ones.
+    fn repeats(
+        &self,
+        traits: &[LayerTraits],
+        batch: Batch<'_>,
+        size: MapSize,
+        outputs: &Outputs<'_>,
+    ) -> Vec<Vec<LayerRepeats>> {
+        let layers: Vec<_> = (traits.iter().enumerate())
+            .map(|(index, traits)| {
+                let is_read = |pooled: bool| {
+                    outputs.iter().any(|(output, _)| {
+                        output.layer == index && (output.pooled && traits.max_pool) == pooled
+                    })
+                };
+                (*traits, ReadOutputs { unpooled: is_read(false), pooled: is_read(true) })
+            })
+            .collect();
+        let len = self.layers[0].weights.in_channels * size.area();
+        let images = batch.data.chunks_exact(len.max(1));
+        images.map(|image| repeats(&layers, image, size)).collect()
+    }
+
     /// The response to an all-zero image of this size, computed on first use.
     fn zero_response(
         &self,
@@ -173,6 +203,7 @@ impl ConvChain {
             traits: &traits,
             plans: &plans,
             zero_response: None,
+            repeats: &[],
             maps: &self.maps,
             context: self.context(cancel),
             executor,
@@ -231,6 +262,7 @@ mod tests {
             traits: &traits,
             plans: &plans,
             zero_response: Some(&zero_response),
+            repeats: &[],
             maps: &chain.maps,
             context: chain.context(&cancel),
             executor: &Serial,
