@@ -24,6 +24,8 @@ pub(crate) mod attributes {
     /// For each output, the layer's index and 1 if the output is taken after the layer's
     /// max-pooling.
     pub(crate) const OUTPUTS: &str = "outputs";
+    /// 1 if equal patches must give exactly equal outputs.
+    pub(crate) const EQUAL_PATCHES: &str = "equal_patches";
 }
 
 /// With fewer channels, the Winograd transforms cost as much as they save.
@@ -58,8 +60,13 @@ impl ConvLayer<'_> {
 pub(crate) fn fuse(graph: &mut GraphProto) -> Vec<usize> {
     let chains: Vec<(usize, NodeProto, Vec<String>)> = {
         let graph_index = GraphIndex::new(graph);
+        // A max-pooling that looks for the positions of its maxima finds the first of equal values,
+        // so values that are equal in exact arithmetic must not differ by rounding.
+        let equal_patches = graph.node.iter().any(finds_maxima);
         let replacement = |chain: &Vec<ConvLayer<'_>>| {
             let (node, replaced) = replacement(&graph_index, chain);
+            let flag = i64::from(equal_patches);
+            let node = node.with(AttributeProto::ints(attributes::EQUAL_PATCHES, [flag]));
             (chain.len(), node, replaced)
         };
         find_chains(&graph_index).iter().map(replacement).collect()
@@ -200,6 +207,11 @@ fn convolution(graph_index: &GraphIndex<'_>, node: &NodeProto) -> Option<(i64, i
     (is_padded && is_known && out_channels >= MIN_CHANNELS).then_some((in_channels, out_channels))
 }
 
+/// True for a max-pooling whose indices are used, as the backward pass does.
+fn finds_maxima(node: &NodeProto) -> bool {
+    node.is("MaxPool") && node.output.get(1).is_some_and(|indices| !indices.is_empty())
+}
+
 /// True for a 2×2 max-pooling with stride 2 and no other attribute.
 fn is_max_pool_2x2(node: &NodeProto) -> bool {
     node.is("MaxPool")
@@ -275,6 +287,20 @@ mod tests {
         let node = &tapped.node[0];
         assert_eq!(node.output, ["r2", "p2"]);
         assert_eq!(node.ints(attributes::OUTPUTS), Some(&[1, 0, 1, 1][..]));
+    }
+
+    #[test]
+    fn equal_patches_matter_where_a_max_pooling_gives_indices() {
+        let flag = |graph: &mut GraphProto| {
+            fuse(graph);
+            graph.node[0].ints(attributes::EQUAL_PATCHES).map(<[i64]>::to_vec)
+        };
+        assert_eq!(flag(&mut model()), Some(vec![0]));
+        let mut backward = model();
+        let mut again = pool("r2", "p2again");
+        again.output.push("indices".into());
+        backward.node.push(again);
+        assert_eq!(flag(&mut backward), Some(vec![1]));
     }
 
     #[test]
