@@ -62,7 +62,7 @@ pub(crate) fn fuse(graph: &mut GraphProto) -> Vec<usize> {
         let graph_index = GraphIndex::new(graph);
         // A max-pooling that looks for the positions of its maxima finds the first of equal values,
         // so values that are equal in exact arithmetic must not differ by rounding.
-        let equal_patches = graph.node.iter().any(finds_maxima);
+        let equal_patches = finds_maxima(graph);
         let replacement = |chain: &Vec<ConvLayer<'_>>| {
             let (node, replaced) = replacement(&graph_index, chain);
             let flag = i64::from(equal_patches);
@@ -207,9 +207,14 @@ fn convolution(graph_index: &GraphIndex<'_>, node: &NodeProto) -> Option<(i64, i
     (is_padded && is_known && out_channels >= MIN_CHANNELS).then_some((in_channels, out_channels))
 }
 
-/// True for a max-pooling whose indices are used, as the backward pass does.
-fn finds_maxima(node: &NodeProto) -> bool {
-    node.is("MaxPool") && node.output.get(1).is_some_and(|indices| !indices.is_empty())
+/// True if a max-pooling's indices are used, here or in the body of a node: the backward pass is
+/// the body of a `Loop`.
+fn finds_maxima(graph: &GraphProto) -> bool {
+    graph.node.iter().any(|node| {
+        let has_indices = node.output.get(1).is_some_and(|indices| !indices.is_empty());
+        let mut bodies = node.attribute.iter().filter_map(|attribute| attribute.g.as_ref());
+        (node.is("MaxPool") && has_indices) || bodies.any(finds_maxima)
+    })
 }
 
 /// True for a 2×2 max-pooling with stride 2 and no other attribute.
@@ -299,8 +304,14 @@ mod tests {
         let mut backward = model();
         let mut again = pool("r2", "p2again");
         again.output.push("indices".into());
-        backward.node.push(again);
+        let mut in_body = backward.clone();
+        backward.node.push(again.clone());
         assert_eq!(flag(&mut backward), Some(vec![1]));
+        let body = GraphProto { node: vec![again], ..GraphProto::default() };
+        let body =
+            AttributeProto { name: Some("body".into()), g: Some(body), ..Default::default() };
+        in_body.node.push(NodeProto::new("Loop", &["r2"], &["z"]).with(body));
+        assert_eq!(flag(&mut in_body), Some(vec![1]));
     }
 
     #[test]
