@@ -8,6 +8,7 @@ use super::buffers::{BufferPool, lock};
 use super::geometry::MapSize;
 use super::kernels::ConvKernels;
 use super::layer_task::RunContext;
+use super::repeats::{LayerRepeats, ReadOutputs, repeats};
 use super::run::{ChainRun, Outputs, ZeroResponse};
 use super::sparsity::{LayerTraits, PositionMask, TilePlan, plan};
 use super::types::{Batch, Cancelled, ChainOutput, ConvLayer, RunOptions};
@@ -121,11 +122,17 @@ impl ConvChain {
         let copies = plans.iter().flatten().any(|plan| !plan.copy.is_empty());
         let zero_response =
             if copies { Some(self.zero_response(size, executor, options.cancel)?) } else { None };
+        let repeats = if options.equal_patches {
+            self.repeats(&traits, batch, size, outputs)
+        } else {
+            Vec::new()
+        };
         let run = ChainRun {
             layers: &self.layers,
             traits: &traits,
             plans: &plans,
             zero_response: zero_response.as_deref(),
+            repeats: &repeats,
             maps: &self.maps,
             context: self.context(options.cancel),
             executor,
@@ -153,6 +160,29 @@ impl ConvChain {
         traits
     }
 
+    /// For each image, for each layer, the positions of requested outputs that repeat earlier ones.
+    fn repeats(
+        &self,
+        traits: &[LayerTraits],
+        batch: Batch<'_>,
+        size: MapSize,
+        outputs: &Outputs<'_>,
+    ) -> Vec<Vec<LayerRepeats>> {
+        let layers: Vec<_> = (traits.iter().enumerate())
+            .map(|(index, traits)| {
+                let is_read = |pooled: bool| {
+                    outputs.iter().any(|(output, _)| {
+                        output.layer == index && (output.pooled && traits.max_pool) == pooled
+                    })
+                };
+                (*traits, ReadOutputs { unpooled: is_read(false), pooled: is_read(true) })
+            })
+            .collect();
+        let len = self.layers[0].weights.in_channels * size.area();
+        let images = batch.data.chunks_exact(len.max(1));
+        images.map(|image| repeats(&layers, image, size)).collect()
+    }
+
     /// The response to an all-zero image of this size, computed on first use.
     fn zero_response(
         &self,
@@ -173,6 +203,7 @@ impl ConvChain {
             traits: &traits,
             plans: &plans,
             zero_response: None,
+            repeats: &[],
             maps: &self.maps,
             context: self.context(cancel),
             executor,
@@ -231,6 +262,7 @@ mod tests {
             traits: &traits,
             plans: &plans,
             zero_response: Some(&zero_response),
+            repeats: &[],
             maps: &chain.maps,
             context: chain.context(&cancel),
             executor: &Serial,
@@ -267,6 +299,131 @@ mod tests {
             let name = kernels.name;
             let output = run(&chain(kernels), &positions);
             assert!(max_difference(&portable, &output) < 1e-5, "{name}");
+        }
+    }
+
+    /// An image that repeats every five rows and seven columns, neither of which divides a tile.
+    #[test]
+    fn equal_patches_have_bitwise_equal_outputs_at_every_position_of_a_tile() {
+        let position = |index: usize| (index / SIZE.width % SIZE.height, index % SIZE.width);
+        let data: Vec<f32> = (0..3 * SIZE.area())
+            .map(|index| {
+                let (row, column) = position(index);
+                ((row % 5 * 7 + column % 7) * (index / SIZE.area() + 3)) as f32 * 0.37
+            })
+            .collect();
+        // Two convolutions and, after a pooling, a third: how far an output reads into the image.
+        let read = [1, 2, 2, 4];
+        for kernels in ConvKernels::available() {
+            let chain = chain(kernels);
+            let last_is_pooled = [(0, false), (1, false), (1, true), (2, false)];
+            let requests = last_is_pooled.map(|(layer, pooled)| ChainOutput { layer, pooled });
+            let shapes =
+                requests.map(|request| chain.output_shape(request, SIZE.height, SIZE.width));
+            let mut buffers = shapes.map(|shape| vec![f32::NAN; shape.iter().product()]);
+            let cancel = AtomicBool::new(false);
+            for equal_patches in [true, false] {
+                let mut slices = buffers.iter_mut().map(Vec::as_mut_slice);
+                let mut outputs =
+                    requests.map(|request| (request, slices.next().unwrap_or_default()));
+                let batch =
+                    Batch { data: &data, images: 1, height: SIZE.height, width: SIZE.width };
+                let options =
+                    RunOptions { cancel: &cancel, skip_zero_regions: true, equal_patches };
+                chain.run(batch, &mut outputs, &Serial, options).unwrap();
+                let differing = (requests.iter().zip(&outputs).zip(read))
+                    .map(|((request, (_, values)), margin)| {
+                        let is_small = request.layer == 2 || request.pooled;
+                        // Half a period of an odd length is none: pooled maps repeat every period.
+                        let (steps, scale) = ([5, 7], if is_small { 2 } else { 1 });
+                        differences(values, SIZE, scale, steps, margin)
+                    })
+                    .sum::<usize>();
+                assert_eq!(differing == 0, equal_patches, "{}: {differing}", kernels.name);
+            }
+        }
+    }
+
+    /// How many values of a map `[C, h, w]`, `scale` times smaller than the image and `margin`
+    /// positions of it away from the border, differ from the value a period below or to the right.
+    fn differences(
+        values: &[f32],
+        image: MapSize,
+        scale: usize,
+        steps: [usize; 2],
+        margin: usize,
+    ) -> usize {
+        let (height, width) = (image.height / scale, image.width / scale);
+        let margin = margin.div_ceil(scale);
+        let inside = |at: usize, size: usize| (margin..size - margin).contains(&at);
+        let mut differing = 0;
+        for (index, &value) in values.iter().enumerate() {
+            let (row, column) = (index / width % height, index % width);
+            if !inside(row, height) || !inside(column, width) {
+                continue;
+            }
+            if inside(row + steps[0], height) {
+                let below = values[index + steps[0] * width];
+                differing += usize::from(value.to_bits() != below.to_bits());
+            }
+            if inside(column + steps[1], width) {
+                let right = values[index + steps[1]];
+                differing += usize::from(value.to_bits() != right.to_bits());
+            }
+        }
+        differing
+    }
+
+    /// The root mean square of the errors of a layer's outputs, against sums in 64 bits: of the
+    /// kernels, and of one running sum in 32 bits with the same order of terms in all outputs.
+    fn errors(kernels: ConvKernels, channels: usize) -> [f64; 2] {
+        let size = MapSize { height: 9, width: 11 };
+        let mut state = 1_u64;
+        let mut noise = || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            (state >> 40) as f32 / (1 << 23) as f32 - 1.0
+        };
+        // After a ReLU, as in a network: half of the values are zero and none is negative.
+        let data: Vec<f32> = (0..channels * size.area()).map(|_| noise().max(0.0)).collect();
+        let filters: Vec<f32> = (0..16 * channels * 9).map(|_| noise()).collect();
+        let weights = ConvWeights::new(&filters, None, 16, channels).unwrap();
+        let layer = ConvLayer { weights: Arc::new(weights), relu: false, max_pool: false };
+        let chain = ConvChain { kernels, ..ConvChain::new(vec![layer]).unwrap() };
+        let mut output = vec![f32::NAN; 16 * size.area()];
+        let cancel = AtomicBool::new(false);
+        let options =
+            RunOptions { cancel: &cancel, skip_zero_regions: false, equal_patches: false };
+        let batch = Batch { data: &data, images: 1, height: size.height, width: size.width };
+        let request = ChainOutput { layer: 0, pooled: false };
+        chain.run(batch, &mut [(request, &mut output)], &Serial, options).unwrap();
+        let mut squares = [0.0; 2];
+        for (index, &value) in output.iter().enumerate() {
+            let (out, position) = (index / size.area(), index % size.area());
+            let (row, column) = (position / size.width, position % size.width);
+            let (mut exact, mut running) = (0.0_f64, 0.0_f32);
+            for term in 0..channels * 9 {
+                let (channel, y, x) = (term / 9, row + term % 9 / 3, column + term % 3);
+                if (1..=size.height).contains(&y) && (1..=size.width).contains(&x) {
+                    let input = data[channel * size.area() + (y - 1) * size.width + x - 1];
+                    let weight = filters[out * channels * 9 + term];
+                    exact += f64::from(input) * f64::from(weight);
+                    running = input.mul_add(weight, running);
+                }
+            }
+            squares[0] += (f64::from(value) - exact).powi(2);
+            squares[1] += (f64::from(running) - exact).powi(2);
+        }
+        squares.map(|sum| (sum / output.len() as f64).sqrt())
+    }
+
+    #[test]
+    fn winograd_is_more_exact_than_a_running_sum_over_the_terms_of_a_direct_convolution() {
+        for kernels in ConvKernels::available() {
+            for channels in [256, 512] {
+                let [ours, direct] = errors(kernels, channels);
+                let ratio = ours / direct;
+                assert!(ratio < 0.95, "{}, {channels} channels: {ratio}", kernels.name);
+            }
         }
     }
 }

@@ -12,7 +12,7 @@
 //!
 //! Modules, from the bottom up: `geometry` (map sizes and tiles), `winograd` (the transforms),
 //! `kernels` (inner loops per instruction set), `weights` (packed filters), `sparsity` (which tiles
-//! to compute), `layer_task`, `winograd_task` and `layer_run` (one layer on a list of tiles), `run`
+//! to compute), `repeats` (which patches are equal), `layer_task`, `winograd_task` and `layer_run` (one layer on a list of tiles), `run`
 //! (one pass through the chain), `chain` (the public type).
 
 mod buffers;
@@ -22,6 +22,7 @@ mod kernels;
 mod layer_run;
 mod layer_task;
 mod reorder;
+mod repeats;
 mod run;
 mod sparsity;
 mod types;

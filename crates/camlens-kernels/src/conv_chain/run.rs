@@ -6,6 +6,7 @@ use super::buffers::{BufferPool, ensure_len};
 use super::geometry::Tile;
 use super::layer_task::{LayerInput, LayerTask, RunContext};
 use super::reorder::{blocks_to_nchw, max_pool_2x2, nchw_to_blocks};
+use super::repeats::{LayerRepeats, copy_repeats};
 use super::sparsity::{LayerTraits, TilePlan};
 use super::types::{Batch, Cancelled, ChainOutput, ConvLayer};
 use super::weights::PackedFilters;
@@ -29,6 +30,8 @@ pub(super) struct ChainRun<'a> {
     /// For each image, for each layer.
     pub(super) plans: &'a [Vec<TilePlan>],
     pub(super) zero_response: Option<&'a ZeroResponse>,
+    /// For each image, for each layer; empty where equal patches may have different outputs.
+    pub(super) repeats: &'a [Vec<LayerRepeats>],
     pub(super) maps: &'a BufferPool,
     pub(super) context: RunContext<'a>,
     pub(super) executor: &'a dyn Executor,
@@ -132,17 +135,36 @@ impl ChainRun<'_> {
                 break;
             }
             let pooled = task.max_pool;
+            self.copy_repeats(ChainOutput { layer: index, pooled }, stored, &images);
             self.write_outputs(ChainOutput { layer: index, pooled }, stored, &images, outputs);
             if traits.is_output_before_pooling {
                 let maps = images.len() * layer.weights.out_blocks();
                 max_pool_2x2(&unpooled, traits.size, maps, next);
                 let at = ChainOutput { layer: index, pooled: true };
+                self.copy_repeats(at, next, &images);
                 self.write_outputs(at, next, &images, outputs);
             }
             std::mem::swap(&mut from, &mut to);
         }
         [from, to, unpooled].into_iter().for_each(|buffer| self.maps.put(buffer));
         result
+    }
+
+    /// Gives the positions of a layer's stored maps that repeat earlier ones their values.
+    fn copy_repeats(&self, at: ChainOutput, stored: &mut [Block16], images: &Range<usize>) {
+        if self.repeats.is_empty() {
+            return;
+        }
+        let size = self.traits[at.layer].size;
+        let area = if at.pooled { size.pooled() } else { size }.area();
+        let len = self.layers[at.layer].weights.out_blocks() * area;
+        for (maps, repeats) in
+            stored.chunks_exact_mut(len.max(1)).zip(&self.repeats[images.clone()])
+        {
+            let LayerRepeats { unpooled, pooled } = &repeats[at.layer];
+            let repeats = if at.pooled { pooled } else { unpooled };
+            copy_repeats(repeats, maps, area, self.executor);
+        }
     }
 
     /// A layer's tiles of one kind for these images, numbered as the maps of this run.

@@ -56,6 +56,10 @@ pub struct RunOptions<'a> {
     /// Copy the output of all-zero input regions from the chain's response to a zero image rather
     /// than compute it. The first run at an image size with such regions computes that response.
     pub skip_zero_regions: bool,
+    /// Give positions with exactly equal input patches exactly equal outputs, as direct convolution
+    /// does; without it they may differ in the last digit. Max pooling then finds the first of
+    /// several equal values where the caller looks for its indices. Costs under 1 % of a run.
+    pub equal_patches: bool,
 }
 
 /// A run was cancelled. Its output slices hold unspecified values.

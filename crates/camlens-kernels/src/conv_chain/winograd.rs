@@ -9,11 +9,14 @@
 //! the 36 positions is an independent matrix product over channels and tiles.
 //!
 //! The matrices follow from six points at which polynomials are evaluated. The usual points 0, ±1,
-//! ±2, ∞ produce values of very different magnitudes, which costs precision. The points 0, ±√½,
-//! ±√2, ∞ are pairs of reciprocals and cost less (Barabasz et al., arXiv 1803.10986, analyse the
-//! choice of points). With M(x) = x(x²−½)(x²−2) = x⁵ − 2.5x³ + x, row p of Bᵀ holds the
-//! coefficients of M(x)/(x−p), row p of G is (1, p, p²)/M′(p), and column p of Aᵀ holds the powers
-//! of p.
+//! ±2, ∞ produce values of very different magnitudes, which costs precision. Points near ±√½ and
+//! ±√2, which are reciprocals, cost less (Barabasz et al., arXiv 1803.10986, analyse the choice of
+//! points). Roots have no exact 32-bit value, and their rounding errors act on every layer in the
+//! same way, so that they add up. The points here are 0, ±a, ±2a, ∞ with a = 45/64 ≈ √½, of which
+//! every power and product that the matrices hold is exact.
+//!
+//! With M(x) = x(x²−a²)(x²−b²) and b = 2a, row p of Bᵀ holds the coefficients of M(x)/(x−p), row p
+//! of G is (1, p, p²)/M′(p), and column p of Aᵀ holds the powers of p.
 
 #![expect(
     clippy::needless_range_loop,
@@ -27,21 +30,24 @@ use crate::simd::Simd;
 /// Multiplications per tile and pair of channels.
 pub(super) const POSITIONS: usize = PATCH * PATCH;
 
-const ROOT_HALF: f32 = std::f32::consts::FRAC_1_SQRT_2;
-const ROOT_2: f32 = std::f32::consts::SQRT_2;
+/// The points of evaluation besides 0 and ∞ are ±A and ±B.
+const A: f32 = 45.0 / 64.0;
+const B: f32 = 2.0 * A;
 
 /// G g Gᵀ for one 3×3 filter, row-major. Computed in 64 bits: it runs once per model, and every
 /// later result depends on it.
 pub(super) fn transform_filter(filter: &[f32; 9]) -> [f32; POSITIONS] {
-    let (a, b) = (std::f64::consts::FRAC_1_SQRT_2, std::f64::consts::SQRT_2);
-    // (1, p, p²) / M′(p); M′ is 1 at 0, −3/2 at ±√½ and 6 at ±√2. The point ∞ takes the last
-    // coefficient.
+    let (a, b) = (f64::from(A), f64::from(B));
+    // (1, p, p²) / M′(p). The point ∞ takes the last coefficient.
+    let row = |p: f64, derivative: f64| [1.0, p, p * p].map(|power| power / derivative);
+    let at_a = 2.0 * a * a * (a * a - b * b);
+    let at_b = 2.0 * b * b * (b * b - a * a);
     let points: [[f64; 3]; PATCH] = [
-        [1.0, 0.0, 0.0],
-        [-2.0 / 3.0, -2.0 / 3.0 * a, -1.0 / 3.0],
-        [-2.0 / 3.0, 2.0 / 3.0 * a, -1.0 / 3.0],
-        [1.0 / 6.0, b / 6.0, 1.0 / 3.0],
-        [1.0 / 6.0, -b / 6.0, 1.0 / 3.0],
+        row(0.0, a * a * b * b),
+        row(a, at_a),
+        row(-a, at_a),
+        row(b, at_b),
+        row(-b, at_b),
         [0.0, 0.0, 1.0],
     ];
     let mut columns = [[0.0; 3]; PATCH];
@@ -64,21 +70,21 @@ pub(super) fn transform_filter(filter: &[f32; 9]) -> [f32; POSITIONS] {
 unsafe fn transform_column<S: Simd>(d: [S::V; PATCH]) -> [S::V; PATCH] {
     // SAFETY: guaranteed by the caller.
     unsafe {
-        let (a, b) = (S::splat(ROOT_HALF), S::splat(ROOT_2));
-        let (two, half) = (S::splat(-2.0), S::splat(-0.5));
-        let five_halves = S::splat(-2.5);
+        let (a, b) = (S::splat(A), S::splat(B));
+        let (a_squared, b_squared) = (S::splat(-A * A), S::splat(-B * B));
+        let (sum, product) = (S::splat(-A * A - B * B), S::splat(A * A * B * B));
         // The polynomials of p and −p share the even part and differ in the sign of the odd part.
-        let even_a = S::mul_add(d[2], two, d[4]);
-        let odd_a = S::mul_add(d[3], a, S::mul(d[1], S::splat(-ROOT_2)));
-        let even_b = S::mul_add(d[2], half, d[4]);
-        let odd_b = S::mul_add(d[3], b, S::mul(d[1], S::splat(-ROOT_HALF)));
+        let even_a = S::mul_add(d[2], b_squared, d[4]);
+        let odd_a = S::mul_add(d[3], a, S::mul(d[1], S::splat(-A * B * B)));
+        let even_b = S::mul_add(d[2], a_squared, d[4]);
+        let odd_b = S::mul_add(d[3], b, S::mul(d[1], S::splat(-A * A * B)));
         [
-            S::mul_add(d[2], five_halves, S::add(d[0], d[4])),
+            S::mul_add(d[2], sum, S::mul_add(d[0], product, d[4])),
             S::add(even_a, odd_a),
             S::sub(even_a, odd_a),
             S::add(even_b, odd_b),
             S::sub(even_b, odd_b),
-            S::mul_add(d[3], five_halves, S::add(d[1], d[5])),
+            S::mul_add(d[3], sum, S::mul_add(d[1], product, d[5])),
         ]
     }
 }
@@ -125,15 +131,15 @@ unsafe fn transform_products<S: Simd>(m: [S::V; PATCH]) -> [S::V; TILE] {
     unsafe {
         let (sum_a, difference_a) = (S::add(m[1], m[2]), S::sub(m[1], m[2]));
         let (sum_b, difference_b) = (S::add(m[3], m[4]), S::sub(m[3], m[4]));
-        // Powers 0 to 3 of √½ and √2. The point ∞ contributes to the highest power alone.
+        // Powers 0 to 3 of both points. The point ∞ contributes to the highest power alone.
         [
             S::add(m[0], S::add(sum_a, sum_b)),
-            S::mul_add(difference_a, S::splat(ROOT_HALF), S::mul(difference_b, S::splat(ROOT_2))),
-            S::mul_add(sum_a, S::splat(0.5), S::add(sum_b, sum_b)),
+            S::mul_add(difference_a, S::splat(A), S::mul(difference_b, S::splat(B))),
+            S::mul_add(sum_a, S::splat(A * A), S::mul(sum_b, S::splat(B * B))),
             S::mul_add(
                 difference_a,
-                S::splat(ROOT_HALF / 2.0),
-                S::mul_add(difference_b, S::splat(2.0 * ROOT_2), m[5]),
+                S::splat(A * A * A),
+                S::mul_add(difference_b, S::splat(B * B * B), m[5]),
             ),
         ]
     }

@@ -42,6 +42,10 @@ unsafe fn avx512(sums: &mut [Block16], source: *const f32, taps: &[(usize, f32)]
 /// Blocks that are summed up at once: enough independent sums to hide the latency of an addition.
 const AT_ONCE: usize = 4;
 
+/// Taps that are summed up before they are added to the total, so that large filters lose no digits:
+/// up to 7×7 in two sums.
+const TAPS_PER_PARTIAL_SUM: usize = 32;
+
 /// # Safety
 /// See [`Correlate`].
 #[inline(always)]
@@ -77,16 +81,22 @@ unsafe fn correlate_blocks<S: Simd, const N: usize>(
 ) {
     // SAFETY: guaranteed by the caller.
     unsafe {
-        let mut values = [S::splat(0.0); N];
-        for &(offset, weight) in taps {
-            let weight = S::splat(weight);
-            for (index, value) in values.iter_mut().enumerate() {
-                let inputs = S::load_unaligned(source.add(offset + index * Block16::LANES).cast());
-                *value = S::mul_add(inputs, weight, *value);
+        let mut totals = [S::splat(0.0); N];
+        for taps in taps.chunks(TAPS_PER_PARTIAL_SUM) {
+            let mut values = [S::splat(0.0); N];
+            for &(offset, weight) in taps {
+                let weight = S::splat(weight);
+                for (index, value) in values.iter_mut().enumerate() {
+                    let from = source.add(offset + index * Block16::LANES);
+                    *value = S::mul_add(S::load_unaligned(from.cast()), weight, *value);
+                }
+            }
+            for (total, value) in totals.iter_mut().zip(values) {
+                *total = S::add(*total, value);
             }
         }
-        for (sum, value) in sums.iter_mut().zip(values) {
-            S::store(sum, value);
+        for (sum, total) in sums.iter_mut().zip(totals) {
+            S::store(sum, total);
         }
     }
 }

@@ -12,7 +12,8 @@ use crate::simd::{Isa, Portable, Simd};
 const TASK_ROWS: usize = 4 * ROWS;
 
 /// Blocks of each row that are processed together: with the same blocks of all inputs, they fit a
-/// first-level cache of 32 KB.
+/// first-level cache of 32 KB. Each segment has a register sum of its own, which is added to the
+/// total: one running sum over a long row would lose digits.
 const BLOCKS_AT_ONCE: usize = 32;
 
 /// The dot products of some rows with up to [`INPUTS`] inputs.
@@ -69,13 +70,14 @@ pub(super) fn gemv(
                 for (row, sums) in (row..end).zip(&job.sums) {
                     for (n, sum) in sums[..count].iter().enumerate() {
                         let input = &inputs[n * blocks..][..blocks];
-                        let rest: f32 = (whole * Block16::LANES..columns)
-                            .map(|column| {
-                                input[column / Block16::LANES].0[column % Block16::LANES]
-                                    * matrix.at(row, column)
-                            })
-                            .sum();
-                        let value = sum.0.iter().sum::<f32>() + rest + operands.bias_at(row);
+                        let rest = (whole * Block16::LANES..columns).map(|column| {
+                            let value = input[column / Block16::LANES].0[column % Block16::LANES];
+                            f64::from(value) * f64::from(matrix.at(row, column))
+                        });
+                        // A few terms per row: 64 bits cost nothing here.
+                        let lanes = sum.0.iter().map(|&lane| f64::from(lane));
+                        let bias = f64::from(operands.bias_at(row));
+                        let value = (lanes.chain(rest).sum::<f64>() + bias) as f32;
                         // SAFETY: tasks write disjoint rows, all inside the output.
                         unsafe { output.get().add((first + n) * rows + row).write(value) };
                     }
@@ -180,9 +182,7 @@ unsafe fn accumulate<S: Simd, const N: usize>(job: &mut Job<'_>, segment: &Segme
     unsafe {
         let inputs: [*const Block16; N] =
             std::array::from_fn(|n| job.inputs.as_ptr().add((first + n) * job.blocks));
-        let mut sums: [[S::V; N]; ROWS] = std::array::from_fn(|row| {
-            std::array::from_fn(|n| S::load(&raw const job.sums[row][first + n]))
-        });
+        let mut sums = [[S::splat(0.0); N]; ROWS];
         for (step, &block) in segment.now.iter().enumerate() {
             if let Some(soon) = segment.soon.get(step) {
                 for row in &job.rows[segment.rows.clone()] {
@@ -199,7 +199,8 @@ unsafe fn accumulate<S: Simd, const N: usize>(job: &mut Job<'_>, segment: &Segme
         }
         for (into, sums) in job.sums.iter_mut().zip(sums) {
             for (n, sum) in sums.into_iter().enumerate() {
-                S::store(&raw mut into[first + n], sum);
+                let total = &raw mut into[first + n];
+                S::store(total, S::add(S::load(total), sum));
             }
         }
     }

@@ -6,6 +6,10 @@ use crate::executor::Executor;
 use crate::shared_mut::SharedMut;
 use crate::simd::{Isa, Portable, Simd};
 
+/// Groups of [`ROWS`] rows that are summed up before they are added to the total: 256 rows. One
+/// running sum over all rows of a tall matrix would lose digits.
+const GROUPS_PER_PARTIAL_SUM: usize = 64;
+
 /// Blocks of a row in one task: 8 KB, or two pages, so that each row costs few TLB misses.
 const TASK_BLOCKS: usize = 128;
 
@@ -23,6 +27,8 @@ pub(super) struct Job<'a> {
     row_bytes: usize,
     blocks: usize,
     sums: &'a mut [[Block16; TASK_BLOCKS]; INPUTS],
+    /// The sums of the current rows, added to `sums` after every [`GROUPS_PER_PARTIAL_SUM`].
+    partial: &'a mut [[Block16; TASK_BLOCKS]; INPUTS],
 }
 
 /// See [`super::gemv`].
@@ -65,6 +71,7 @@ pub(super) fn gemv(
                 row_bytes: matrix.row_bytes(),
                 blocks,
                 sums: &mut sums,
+                partial: &mut [[Block16::ZERO; TASK_BLOCKS]; INPUTS],
             };
             // SAFETY: the kernel is for this processor. The blocks are whole ones of every row of
             // the matrix, whose length was checked.
@@ -80,14 +87,13 @@ pub(super) fn gemv(
         for column in whole * Block16::LANES..columns {
             for (n, input) in inputs.chunks_exact(height).enumerate() {
                 let terms = rows.iter().filter(|&&row| input[row] != 0.0);
-                let sum: f32 = terms.map(|&row| input[row] * matrix.at(row, column)).sum();
+                let term = |&row: &usize| f64::from(input[row]) * f64::from(matrix.at(row, column));
+                let sum: f64 = terms.map(term).sum();
+                let value = (sum + f64::from(operands.bias_at(column))) as f32;
                 // SAFETY: inside the output, after all tasks.
                 unsafe {
-                    output
-                        .get()
-                        .add((first + n) * columns + column)
-                        .write(sum + operands.bias_at(column))
-                };
+                    output.get().add((first + n) * columns + column).write(value);
+                }
             }
         }
     }
@@ -130,13 +136,14 @@ unsafe fn avx512(job: &mut Job<'_>) {
 /// See [`Kernel`].
 #[inline(always)]
 unsafe fn add_rows<S: Simd>(job: &mut Job<'_>) {
-    let row_at = |row: usize| job.columns.wrapping_add(row * job.row_bytes);
-    for (group, rows) in job.rows.chunks(ROWS).enumerate() {
+    let (columns, row_bytes, all_rows) = (job.columns, job.row_bytes, job.rows);
+    let row_at = |row: usize| columns.wrapping_add(row * row_bytes);
+    for (group, rows) in all_rows.chunks(ROWS).enumerate() {
         // The last group may have fewer rows: the last row is repeated with a factor of zero.
         let of = |index: usize| rows[index.min(rows.len() - 1)];
         let lines: [*const u8; ROWS] = std::array::from_fn(|index| row_at(of(index)));
         // Rows are too far apart for the hardware prefetcher to guess the next ones.
-        let next = &job.rows[((group + 1) * ROWS).min(job.rows.len())..];
+        let next = &all_rows[((group + 1) * ROWS).min(all_rows.len())..];
         let mut next = &next[..ROWS.min(next.len())];
         for n in 0..job.count {
             let input = &job.inputs[n * job.height..][..job.height];
@@ -154,7 +161,7 @@ unsafe fn add_rows<S: Simd>(job: &mut Job<'_>) {
                     for &row in next {
                         S::prefetch(row_at(row).wrapping_add(block * BLOCK_BYTES));
                     }
-                    let at = &raw mut job.sums[n][block];
+                    let at = &raw mut job.partial[n][block];
                     let mut sum = S::load(at);
                     for (line, factor) in lines.into_iter().zip(factors) {
                         let weights = S::load_unaligned(line.add(block * BLOCK_BYTES));
@@ -164,6 +171,30 @@ unsafe fn add_rows<S: Simd>(job: &mut Job<'_>) {
                 }
             }
             next = &[];
+        }
+        if (group + 1).is_multiple_of(GROUPS_PER_PARTIAL_SUM) {
+            // SAFETY: guaranteed by the caller.
+            unsafe { add_partial::<S>(job) };
+        }
+    }
+    // SAFETY: guaranteed by the caller.
+    unsafe { add_partial::<S>(job) };
+}
+
+/// Moves the partial sums to the totals.
+///
+/// # Safety
+/// See [`Kernel`].
+#[inline(always)]
+unsafe fn add_partial<S: Simd>(job: &mut Job<'_>) {
+    let totals = job.sums.iter_mut().zip(&mut *job.partial).take(job.count);
+    for (totals, partial) in totals {
+        for (total, partial) in totals.iter_mut().zip(partial).take(job.blocks) {
+            // SAFETY: guaranteed by the caller.
+            unsafe {
+                S::store(total, S::add(S::load(total), S::load(partial)));
+                S::store(partial, S::splat(0.0));
+            }
         }
     }
 }

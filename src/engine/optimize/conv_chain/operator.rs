@@ -39,6 +39,7 @@ impl Operator for ConvChain {
         };
         let (bias, relu) = (integers(attributes::BIAS)?, integers(attributes::RELU)?);
         let (pool, outputs) = (integers(attributes::POOL)?, integers(attributes::OUTPUTS)?);
+        let equal_patches = integers(attributes::EQUAL_PATCHES)? == [1];
         let inputs: Vec<String> =
             context.inputs()?.iter().map(|input| input.name().to_owned()).collect();
         // Equal weights with equal ReLUs and poolings make equal chains, whichever outputs are
@@ -66,7 +67,12 @@ impl Operator for ConvChain {
             .0
             .iter()
             .map(|&[layer, pooled]| ChainOutput { layer: layer as usize, pooled: pooled != 0 });
-        Ok(ConvChainKernel { chain, outputs: outputs.collect(), operators: self.0.clone() })
+        Ok(ConvChainKernel {
+            chain,
+            outputs: outputs.collect(),
+            equal_patches,
+            operators: self.0.clone(),
+        })
     }
 }
 
@@ -108,6 +114,7 @@ fn load(
 pub(crate) struct ConvChainKernel {
     chain: Arc<camlens_kernels::ConvChain>,
     outputs: Vec<ChainOutput>,
+    equal_patches: bool,
     operators: Operators,
 }
 
@@ -134,6 +141,7 @@ impl Kernel for ConvChainKernel {
         let options = camlens_kernels::RunOptions {
             cancel: &self.operators.stop.0,
             skip_zero_regions: self.operators.skip_zeros,
+            equal_patches: self.equal_patches,
         };
         let threads = RuntimeThreads { context, count: self.operators.threads };
         self.chain

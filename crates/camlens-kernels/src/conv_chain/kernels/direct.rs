@@ -5,6 +5,9 @@ use super::jobs::{DirectConv, MAX_DIRECT_CHANNELS};
 use crate::conv_chain::geometry::{MapSize, PATCH, TILE};
 use crate::simd::Simd;
 
+/// Channels whose terms are summed up before they are added to the total: 27 terms.
+const CHANNELS_PER_PARTIAL_SUM: usize = 3;
+
 /// # Safety
 /// The processor has S's instructions. `input` holds every map of `tiles`, `weights` nine blocks
 /// for each channel and out block; there are at most [`MAX_DIRECT_CHANNELS`] channels.
@@ -32,8 +35,13 @@ pub(super) unsafe fn convolve_direct<S: Simd>(job: &DirectConv<'_>) {
         for (block, epilogue) in job.epilogues.iter().enumerate() {
             // SAFETY: guaranteed by the caller.
             unsafe {
-                let mut sums = [[S::splat(0.0); TILE]; TILE];
+                let mut totals = [[S::splat(0.0); TILE]; TILE];
+                let mut sums = totals;
                 for (channel, plane) in patch.iter().enumerate().take(job.channels) {
+                    if channel > 0 && channel.is_multiple_of(CHANNELS_PER_PARTIAL_SUM) {
+                        add_tile::<S>(&mut totals, sums);
+                        sums = [[S::splat(0.0); TILE]; TILE];
+                    }
                     let weights = job.weights.add(9 * (block * job.channels + channel));
                     for filter_y in 0..3 {
                         for filter_x in 0..3 {
@@ -47,8 +55,24 @@ pub(super) unsafe fn convolve_direct<S: Simd>(job: &DirectConv<'_>) {
                         }
                     }
                 }
+                if job.channels > CHANNELS_PER_PARTIAL_SUM {
+                    add_tile::<S>(&mut totals, sums);
+                    sums = totals;
+                }
                 store_tile::<S>(epilogue, *tile, sums);
             }
         }
+    }
+}
+
+/// Adds a tile of sums to the totals.
+///
+/// # Safety
+/// The processor has S's instructions.
+#[inline(always)]
+unsafe fn add_tile<S: Simd>(totals: &mut [[S::V; TILE]; TILE], sums: [[S::V; TILE]; TILE]) {
+    for (total, sum) in totals.as_flattened_mut().iter_mut().zip(sums.as_flattened()) {
+        // SAFETY: guaranteed by the caller.
+        *total = unsafe { S::add(*total, *sum) };
     }
 }
