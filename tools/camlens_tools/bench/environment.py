@@ -1,9 +1,11 @@
 """The Python that the workers run in: a named one, or the benchmark's own virtual environment."""
 
+import os
 import pathlib
 import subprocess
 import sys
 
+from camlens_tools import modules
 from camlens_tools.bench.common import Failure
 from camlens_tools.paths import REQUIREMENTS, ROOT
 
@@ -28,8 +30,25 @@ def interpreter(named, peers):
     return python
 
 
-def has(python, modules):
-    command = [str(python), "-c", f"import {modules}"]
+def with_torch(named):
+    """A Python with torch and onnx, too, which `reference` needs."""
+    python = interpreter(named, False)
+    if not named:
+        install("exactness.txt", "torch and onnx, some gigabytes")
+    if not has(python, "torch, onnx"):
+        raise Failure(f"{python} lacks torch or onnx (tools/requirements/exactness.txt)")
+    return python
+
+
+def continue_in(python, module):
+    """Starts this script again in `python`, with the same arguments, unless it runs there."""
+    if pathlib.Path(sys.executable).absolute() != pathlib.Path(python):
+        command = modules.command(module, *sys.argv[1:], python=python)
+        os.execve(command[0], command, {**modules.environment(), "BENCH_PYTHON": str(python)})
+
+
+def has(python, packages):
+    command = [str(python), "-c", f"import {packages}"]
     try:
         return subprocess.run(command, check=False, capture_output=True).returncode == 0
     except OSError as error:
