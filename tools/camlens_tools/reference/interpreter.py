@@ -105,14 +105,18 @@ def as_numpy(tensor):
     return tensor.detach().numpy()
 
 
-def logits_name(model):
-    """The tensor that goes into the final Softmax, or the output where there is none."""
+def score_tensor(model, output):
+    """The tensor of logits: what goes into the Softmax or Sigmoid that makes `output`, or itself."""
     made_by = {name: node for node in model.graph.node for name in node.output}
-    name = model.graph.output[0].name
-    node = made_by[name]
-    while node.op_type in ("Identity", "Cast", "Reshape", "Squeeze", "Flatten"):
+    node = made_by[output]
+    while node.op_type in ("Identity", "Cast"):
         node = made_by[node.input[0]]
-    return node.input[0] if node.op_type in ("Softmax", "Sigmoid") else name
+    return node.input[0] if node.op_type in ("Softmax", "Sigmoid") else output
+
+
+def logits_name(model):
+    """The logits of a model's first output."""
+    return score_tensor(model, model.graph.output[0].name)
 
 
 def channels_first(array, layout):
