@@ -55,16 +55,16 @@ def has(python, packages):
         raise Failure(f"{python}: {error.strerror}") from error
 
 
-def install(requirements, what):
+def install(requirements, what, venv=VENV):
     """Installs a requirements file, once for each version of it."""
     wanted = (REQUIREMENTS / requirements).read_text(encoding="utf-8")
-    done = VENV / requirements
+    done = venv / requirements
     if done.is_file() and done.read_text(encoding="utf-8") == wanted:
         return
-    if not (VENV / "bin" / "pip").is_file():
+    if not (venv / "bin" / "pip").is_file():
         if (
             subprocess.run(
-                [sys.executable, "-m", "venv", "--clear", str(VENV)],
+                [sys.executable, "-m", "venv", "--clear", str(venv)],
                 check=False,
                 capture_output=True,
             ).returncode
@@ -74,10 +74,10 @@ def install(requirements, what):
                 f"{sys.executable} cannot make a virtual environment (Debian: apt install "
                 "python3-venv)"
             )
-        (VENV / ".gitignore").write_text("*\n", encoding="utf-8")
-    print(f"bench: installing {what} into {VENV.name}", flush=True)
+        (venv / ".gitignore").write_text("*\n", encoding="utf-8")
+    print(f"bench: installing {what} into {venv.name}", flush=True)
     command = [
-        str(VENV / "bin" / "python"),
+        str(venv / "bin" / "python"),
         "-m",
         "pip",
         "--disable-pip-version-check",

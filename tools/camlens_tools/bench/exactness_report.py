@@ -1,6 +1,6 @@
 """Writes docs/exactness.md from the figures of bench.exactness."""
 
-from camlens_tools.paths import BENCH_OUT, ROOT
+from camlens_tools.paths import BENCH_OUT, DOCS
 
 # Rows of the list of the worst maps.
 WORST = 40
@@ -13,12 +13,12 @@ a photograph within a white border) × 4 layers × 2 classes × Grad-CAM, Grad-C
 HiResCAM, and Grad-CAM and Grad-CAM++ by `convention=article` at the article's layer: {total} maps.
 The reference is the ONNX file in torch with every number in 64 bits, differentiated by autograd
 (`tools/camlens_tools/reference`). Maps are divided by their maximum; a map's error is the largest
-difference at any position. Where values in a pooling window are equal in exact arithmetic, the first
-takes the gradient, as in ONNX Runtime and PyTorch.
+difference at any position. Where values in a pooling window are equal in exact arithmetic, the
+first takes the gradient, as in ONNX Runtime and PyTorch.
 
 No arithmetic of 32 bits can be below 1e-4 everywhere: a rounding error changes which ReLUs are open
-and which value of a pooling window is the largest, and such a change moves a whole gradient. The row
-of `fast_kernels = false` shows ONNX Runtime's own convolutions.
+and which value of a pooling window is the largest, and such a change moves a whole gradient. The
+row of `fast_kernels = false` shows ONNX Runtime's own convolutions.
 """
 
 
@@ -126,6 +126,6 @@ def page(found):
 
 def write(found, is_default):
     """Yields the path of the page: in docs/ for a default run, else in bench/out."""
-    path = (ROOT / "docs" if is_default else BENCH_OUT) / "exactness.md"
+    path = (DOCS if is_default else BENCH_OUT) / "exactness.md"
     path.write_text(page(found), encoding="utf-8")
     yield path

@@ -76,7 +76,7 @@ def gather(_interpreter, inputs, attributes):
     axis = attributes.get("axis", 0) % x.ndim
     indices = torch.where(indices < 0, indices + x.shape[axis], indices)
     found = x.index_select(axis, indices.flatten().long())
-    return found.reshape(*x.shape[:axis], *indices.shape, *x.shape[axis + 1 :])
+    return torch.reshape(found, [*x.shape[:axis], *indices.shape, *x.shape[axis + 1 :]])
 
 
 @operator("Cast")
@@ -117,7 +117,7 @@ def reshape(_interpreter, inputs, attributes):
     x, sizes = inputs[0], attributes.get("shape") or numbers(inputs[1])
     if not attributes.get("allowzero"):
         sizes = [x.shape[axis] if size == 0 else size for axis, size in enumerate(sizes)]
-    return x.reshape(sizes)
+    return torch.reshape(x, sizes)
 
 
 elementwise("Sub", torch.sub)

@@ -43,10 +43,12 @@ def write_picture(settings, path):
 
 def chosen_layers(about):
     """The default layer, and two others from a third and two thirds of the list."""
-    layers = {layer["name"]: layer for layer in about["layers"] if layer["gradients"]}
-    names = [name for name in layers if name != about["default_layer"]]
-    picked = [about["default_layer"], *(names[len(names) * part // 3] for part in (1, 2) if names)]
-    return [layers[name] for name in dict.fromkeys(picked) if name in layers]
+    layers = [layer for layer in about["layers"] if layer["gradients"]]
+    default = next(
+        layer for layer in layers if about["default_layer"] in (layer["alias"], layer["name"])
+    )
+    others = [layer for layer in layers if layer is not default]
+    return [default, *(others[len(others) * part // 3] for part in (1, 2) if others)]
 
 
 class Check:
@@ -60,7 +62,7 @@ class Check:
         self.picture = picture.read_bytes()
         self.x = model_input.tensor(self.about["input"], picture)
         self.layers = chosen_layers(self.about)
-        self.interpreter = Interpreter(file)
+        self.interpreter, self.single = Interpreter(file), Interpreter(file, torch.float32)
         self.score = score_tensor(self.interpreter.model, self.about["output"]["name"])
         self.problems = []
 
@@ -84,20 +86,23 @@ class Check:
         scale = max(float(np.abs(scores).max()), 1.0)
         return max(abs(p["logit"] - float(scores[p["index"]])) / scale for p in predictions)
 
-    def reference_maps(self):
-        """{(layer, method): map} in 64 bits, of the layers that the file has by that name."""
+    def drop_unknown_layers(self):
+        """Leaves out layers whose tensor the file does not have, and notes them."""
         known = {name for node in self.interpreter.model.graph.node for name in node.output}
-        present = [layer for layer in self.layers if layer["tensor"] in known]
         for layer in self.layers:
-            if layer not in present:
+            if layer["tensor"] not in known:
                 self.problems.append(f"the file has no tensor {layer['tensor']}")
+        self.layers = [layer for layer in self.layers if layer["tensor"] in known]
+
+    def reference_maps(self, interpreter):
+        """{(layer, method): map}, of 64 bits by `self.interpreter` and of 32 by `self.single`."""
         index = 0 if self.is_single else self.target
         pick = (self.score, lambda scores: scores.reshape(-1)[index])
-        _, activations, (gradients,) = self.interpreter.gradients(
-            self.x, [pick], [layer["tensor"] for layer in present]
+        _, activations, (gradients,) = interpreter.gradients(
+            self.x, [pick], [layer["tensor"] for layer in self.layers]
         )
         found = {}
-        for layer, act, grad in zip(present, activations, gradients):
+        for layer, act, grad in zip(self.layers, activations, gradients):
             act, grad = in_maps(act, layer), in_maps(grad, layer)
             for method in METHODS:
                 found[layer["name"], method] = maps.over_max(maps.METHODS[method](act, grad))
@@ -119,7 +124,7 @@ class Check:
             _, body = service.post(path, self.picture)
             answer = json.loads(body)
             if answer["layer"] not in (layer, self.alias(layer)):
-                self.problems.append(f"asked for {layer}, answered {answer['layer']}")
+                self.problems.append(f"asked for `{layer}`, answered `{answer['layer']}`")
             theirs = np.array(answer["heatmap"]["data"])
             if theirs.shape != exact.shape:
                 raise Failure(f"{self.name}, {layer}: {theirs.shape}, expected {exact.shape}")
