@@ -9,8 +9,8 @@ in 32 bits) the table gives the number of maps whose largest difference from the
 exceeds 1e-4, and beside it the time of a Grad-CAM++ as a multiple of plain ONNX Runtime's forward
 pass, in alternating turns. Maps are compared after division by their maximum.
 
-Writes docs/exactness.md, or bench/out/exactness.md if any option is given. Exit codes: 0 done, 1
-something failed.
+Writes docs/exactness.md, or bench/out/exactness.md for several binaries or without times. Exit
+codes: 0 done, 1 something failed.
 """
 
 import argparse
@@ -208,7 +208,7 @@ def main():
     BENCH_OUT.mkdir(parents=True, exist_ok=True)
     text = json.dumps(found, indent=1, default=str)
     (BENCH_OUT / "exactness.json").write_text(text, encoding="utf-8")
-    for path in exactness_report.write(found, is_default=len(sys.argv) == 1):
+    for path in exactness_report.write(found, is_default=len(args.binary) == 1 and args.rounds > 0):
         say(f"wrote {path.relative_to(ROOT)}")
 
 

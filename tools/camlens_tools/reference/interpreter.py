@@ -106,7 +106,7 @@ def as_numpy(tensor):
 
 
 def score_tensor(model, output):
-    """The tensor of logits: what goes into the Softmax or Sigmoid that makes `output`, or itself."""
+    """The logits: what goes into the Softmax or Sigmoid that makes `output`, or `output` itself."""
     made_by = {name: node for node in model.graph.node for name in node.output}
     node = made_by[output]
     while node.op_type in ("Identity", "Cast"):

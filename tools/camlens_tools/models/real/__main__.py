@@ -7,7 +7,7 @@ SHA-256. Keras and TensorFlow.js models are converted in an environment that is 
 (requirements/golden-tf.txt), and need `node` for nsfwjs. Then each model is served without a
 manifest, or with one that gives no more than an open input size, and is checked: its logits against
 ONNX Runtime's, its Grad-CAM and HiResCAM at the default layer and at two others against 64-bit
-arithmetic. Writes docs/real-models.md, or target/real-models/report.md if options are given.
+arithmetic. Writes docs/real-models.md, or target/real-models/report.md if models are named.
 Exit codes: 0 done, 1 something failed.
 """
 
@@ -144,7 +144,7 @@ def main():
         "rows": rows,
         "failures": failures,
     }
-    path = (DOCS / "real-models.md") if len(sys.argv) == 1 else REAL_MODELS / "report.md"
+    path = REAL_MODELS / "report.md" if args.names else DOCS / "real-models.md"
     path.write_text(report.page(found), encoding="utf-8")
     say(f"wrote {path.relative_to(ROOT)}")
     return 1 if failures else 0

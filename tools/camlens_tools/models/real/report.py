@@ -10,11 +10,11 @@ TensorFlow.js and PyTorch, and makes this page. Nothing of the packages is part 
 The picture is `chelsea.png` at each model's input size; the tensor is the one that camlens prepares
 by default, which is not always what a model was trained with. The checks do not depend on that.
 
-- **logits**: the largest difference from ONNX Runtime's, relative to the largest logit (at least 1).
-- **maps**: the largest difference of Grad-CAM and HiResCAM, divided by their maximum, at the default
-  layer and at two others, from the ONNX file in 64-bit arithmetic, differentiated by autograd
-  (`tools/camlens_tools/reference`). With camlens's kernels, with `fast_kernels = false`, and, for
-  comparison, for the same reference in 32 bits.
+- **logits**: the largest difference from ONNX Runtime's, relative to the largest logit or to 1.
+- **maps**: the largest difference of Grad-CAM and HiResCAM, divided by their maximum, at the
+  default layer and at two others, from the ONNX file in 64-bit arithmetic, differentiated by
+  autograd (`tools/camlens_tools/reference`). With camlens's kernels, with `fast_kernels = false`,
+  and, for comparison, for the same reference in 32 bits.
 """
 
 
