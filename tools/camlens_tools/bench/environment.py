@@ -1,9 +1,11 @@
 """The Python that the workers run in: a named one, or the benchmark's own virtual environment."""
 
+import os
 import pathlib
 import subprocess
 import sys
 
+from camlens_tools import modules
 from camlens_tools.bench.common import Failure
 from camlens_tools.paths import REQUIREMENTS, ROOT
 
@@ -28,24 +30,41 @@ def interpreter(named, peers):
     return python
 
 
-def has(python, modules):
-    command = [str(python), "-c", f"import {modules}"]
+def with_torch(named):
+    """A Python with torch and onnx, too, which `reference` needs."""
+    python = interpreter(named, False)
+    if not named:
+        install("exactness.txt", "torch and onnx, some gigabytes")
+    if not has(python, "torch, onnx"):
+        raise Failure(f"{python} lacks torch or onnx (tools/requirements/exactness.txt)")
+    return python
+
+
+def continue_in(python, module):
+    """Starts this script again in `python`, with the same arguments, unless it runs there."""
+    if pathlib.Path(sys.executable).absolute() != pathlib.Path(python):
+        command = modules.command(module, *sys.argv[1:], python=python)
+        os.execve(command[0], command, {**modules.environment(), "BENCH_PYTHON": str(python)})
+
+
+def has(python, packages):
+    command = [str(python), "-c", f"import {packages}"]
     try:
         return subprocess.run(command, check=False, capture_output=True).returncode == 0
     except OSError as error:
         raise Failure(f"{python}: {error.strerror}") from error
 
 
-def install(requirements, what):
+def install(requirements, what, venv=VENV):
     """Installs a requirements file, once for each version of it."""
     wanted = (REQUIREMENTS / requirements).read_text(encoding="utf-8")
-    done = VENV / requirements
+    done = venv / requirements
     if done.is_file() and done.read_text(encoding="utf-8") == wanted:
         return
-    if not (VENV / "bin" / "pip").is_file():
+    if not (venv / "bin" / "pip").is_file():
         if (
             subprocess.run(
-                [sys.executable, "-m", "venv", "--clear", str(VENV)],
+                [sys.executable, "-m", "venv", "--clear", str(venv)],
                 check=False,
                 capture_output=True,
             ).returncode
@@ -55,10 +74,10 @@ def install(requirements, what):
                 f"{sys.executable} cannot make a virtual environment (Debian: apt install "
                 "python3-venv)"
             )
-        (VENV / ".gitignore").write_text("*\n", encoding="utf-8")
-    print(f"bench: installing {what} into {VENV.name}", flush=True)
+        (venv / ".gitignore").write_text("*\n", encoding="utf-8")
+    print(f"bench: installing {what} into {venv.name}", flush=True)
     command = [
-        str(VENV / "bin" / "python"),
+        str(venv / "bin" / "python"),
         "-m",
         "pip",
         "--disable-pip-version-check",

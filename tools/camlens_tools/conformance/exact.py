@@ -25,34 +25,14 @@ from onnx.reference.op_run import OpRun
 
 from camlens_tools.conformance.common import relative
 from camlens_tools.paths import ZOO
+from camlens_tools.reference import torch_ops
 
 # The step of finite differences. In float64 it can be so short that kinks in it are rare.
 STEP = 1e-8
 
 
-def padded(x, pads, value):
-    """Pads all axes of x except the first two. `pads` are ONNX's: begins, then ends."""
-    axes = x.ndim - 2
-    pads = pads or [0] * (2 * axes)
-    # torch lists pads from the last axis to the first.
-    reversed_pads = [
-        pad for axis in reversed(range(axes)) for pad in (pads[axis], pads[axes + axis])
-    ]
-    return F.pad(torch.from_numpy(np.ascontiguousarray(x)), reversed_pads, value=value)
-
-
-def same(auto_pad, x, kernel, strides, dilations, pads):
-    """The explicit pads for ONNX's `auto_pad`."""
-    if auto_pad in (None, "", "NOTSET"):
-        return pads
-    if auto_pad == "VALID":
-        return None
-    found = []
-    for size, k, s, d in zip(x.shape[2:], kernel, strides, dilations):
-        total = max((-(-size // s) - 1) * s + (k - 1) * d + 1 - size, 0)
-        small = total // 2
-        found.append((small, total - small) if auto_pad == "SAME_UPPER" else (total - small, small))
-    return [begin for begin, _ in found] + [end for _, end in found]
+def tensor(array):
+    return None if array is None else torch.from_numpy(np.ascontiguousarray(array))
 
 
 class Conv(OpRun):
@@ -68,13 +48,17 @@ class Conv(OpRun):
         pads=None,
         strides=None,
     ):
-        axes = w.ndim - 2
-        strides, dilations = strides or [1] * axes, dilations or [1] * axes
-        pads = same(auto_pad, x, w.shape[2:], strides, dilations, pads)
-        bias = None if b is None else torch.from_numpy(b)
-        x, w = padded(x, pads, 0.0), torch.from_numpy(np.ascontiguousarray(w))
-        convolve = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}[axes]
-        return (convolve(x, w, bias, strides, 0, dilations, group or 1).numpy(),)
+        found = torch_ops.conv(
+            tensor(x),
+            tensor(w),
+            tensor(b),
+            auto_pad=auto_pad,
+            dilations=dilations,
+            group=group,
+            pads=pads,
+            strides=strides,
+        )
+        return (found.numpy(),)
 
 
 class ConvTranspose(OpRun):
@@ -92,14 +76,16 @@ class ConvTranspose(OpRun):
         pads=None,
         strides=None,
     ):
-        pads, extra = pads or [0, 0, 0, 0], output_padding or [0, 0]
-        x, w = torch.from_numpy(np.ascontiguousarray(x)), torch.from_numpy(np.ascontiguousarray(w))
-        full = F.conv_transpose2d(
-            x, w, None, strides or [1, 1], 0, 0, group or 1, dilations or [1, 1]
+        found = torch_ops.conv_transpose(
+            tensor(x),
+            tensor(w),
+            dilations=dilations,
+            group=group,
+            output_padding=output_padding,
+            pads=pads,
+            strides=strides,
         )
-        full = F.pad(full, (0, extra[1], 0, extra[0]))
-        height, width = full.shape[2:]
-        return (full[:, :, pads[0] : height - pads[2], pads[1] : width - pads[3]].numpy().copy(),)
+        return (found.numpy().copy(),)
 
 
 class MaxPool(OpRun):
@@ -116,9 +102,10 @@ class MaxPool(OpRun):
     ):
         strides, pads = strides or [1, 1], pads or [0, 0, 0, 0]
         dilations = dilations or [1, 1]
-        pads = same(auto_pad, x, kernel_shape, strides, dilations, pads) or [0, 0, 0, 0]
+        pads = torch_ops.explicit_pads(auto_pad, x, kernel_shape, strides, dilations, pads)
+        pads = pads or [0, 0, 0, 0]
         height, width = x.shape[2:]
-        wide = padded(x, pads, -np.inf)
+        wide = torch_ops.pad(tensor(x), pads, -np.inf)
         values, indices = F.max_pool2d(
             wide, kernel_shape, strides, 0, dilations, bool(ceil_mode), return_indices=True
         )
@@ -197,7 +184,7 @@ def inline_loop(graph):
     gradient.name = body.output[1].name
 
 
-def difference_error(model, tensor, act, gradient, targets):
+def difference_error(model, layer, act, gradient, targets):
     """The relative difference between the gradient and finite differences of the graph's scores.
 
     Both are taken along one random direction. Only activations above 0 move: at 0, where ReLUs and
@@ -205,20 +192,20 @@ def difference_error(model, tensor, act, gradient, targets):
     """
     nodes, needed = [], {"camlens/scores"}
     for node in reversed(model.graph.node):
-        if tensor not in node.output and needed.intersection(node.output):
+        if layer not in node.output and needed.intersection(node.output):
             nodes.append(node)
             needed.update(node.input)
     constants = [constant for constant in model.graph.initializer if constant.name in needed]
     ends = [
         [helper.make_tensor_value_info(name, TensorProto.DOUBLE, None)]
-        for name in (tensor, "camlens/scores")
+        for name in (layer, "camlens/scores")
     ]
     graph = helper.make_graph(nodes[::-1], "tail", *ends, constants)
     tail = helper.make_model(graph, opset_imports=model.opset_import, ir_version=model.ir_version)
     session = ReferenceEvaluator(tail, new_ops=[Conv, ConvTranspose, MaxPool, Pad])
 
     def score(activations):
-        (scores,) = session.run(None, {tensor: activations})
+        (scores,) = session.run(None, {layer: activations})
         return scores[np.arange(len(activations)), targets]
 
     direction = np.random.default_rng(0).standard_normal(act.shape) * (act > 0)

@@ -20,6 +20,7 @@ from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 from torch import nn
 
 from camlens_tools.golden import common
+from camlens_tools.reference import maps
 
 AUTHORS_SHA256 = {
     "cam/scorecam.py": "97b537d9cf6cfb51887ce97cb6c32cea57113f12411b9de12c6c82040377f355",
@@ -50,18 +51,13 @@ def activations_and_gradients(model, layers, x, target):
 
 
 def grad_cam(act, grad):
-    weights = grad.mean(dim=(1, 2))
-    return torch.relu(torch.einsum("k,khw->hw", weights, act)), weights
+    weights = maps.grad_cam_weights(grad)
+    return maps.weighted(weights, act), weights
 
 
 def grad_cam_plus_plus(act, grad):
-    """The paper's equations on the logit, without the factor exp(y), which cancels."""
-    total = act.sum(dim=(1, 2), keepdim=True)
-    denominator = 2 * grad**2 + total * grad**3
-    denominator = torch.where(denominator == 0, torch.ones_like(denominator), denominator)
-    alpha = torch.where(grad == 0, torch.zeros_like(grad), grad**2 / denominator)
-    weights = (alpha * torch.relu(grad)).sum(dim=(1, 2))
-    return torch.relu(torch.einsum("k,khw->hw", weights, act)), weights
+    weights = maps.grad_cam_plus_plus_weights(act, grad)
+    return maps.weighted(weights, act), weights
 
 
 def add_map(arrays, prefix, layer, cam, weights):

@@ -24,11 +24,15 @@ def manifest(folder):
 
 def input_tensor(folder, picture):
     """`[1, 3, H, W]` or `[1, H, W, 3]`, float32."""
-    settings = manifest(folder)["input"]
+    return tensor(manifest(folder)["input"], picture)
+
+
+def tensor(settings, picture):
+    """Like `input_tensor`, for the settings of `[input]`; `[1, 1, H, W]` for grayscale."""
     height, width = settings["size"]
     resample = FILTERS[settings["resize"]]
     with Image.open(picture) as opened:
-        image = opened.convert("RGB")
+        image = opened.convert("L" if settings["color"] == "gray" else "RGB")
     if settings["fit"] == "crop":
         ratio = settings["crop_ratio"]
         factor = max(height / ratio / image.height, width / ratio / image.width)
@@ -37,7 +41,7 @@ def input_tensor(folder, picture):
         image = image.crop((left, top, left + width, top + height))
     else:
         image = image.resize((width, height), resample)
-    pixels = np.asarray(image, np.float32)
+    pixels = np.atleast_3d(np.asarray(image, np.float32))
     if settings["color"] == "bgr":
         pixels = pixels[:, :, ::-1]
     pixels = (pixels * np.float32(settings["scale"]) - np.float32(settings["mean"])) / np.float32(
