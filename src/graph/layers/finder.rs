@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::axes::{self, TracedAxes};
-use super::elementwise::Elementwise;
+use super::elementwise::{Elementwise, ignores_values};
 use super::layer_output::{float_output, layer_node, layer_output, starts_layer};
 use super::names::{drop_common_suffix, friendly, make_unique, make_way};
 use super::refusal::Refused;
@@ -63,7 +63,9 @@ impl<'g> Finder<'g> {
     #[must_use]
     pub fn find(&self) -> Vec<Layer> {
         let (graph_index, of_image) = (&self.graph_index, &self.of_image);
-        let operators = Elementwise { graph_index, facts: self.facts, of_image };
+        let input = graph_index.graph.input.first().map_or("", |input| input.name());
+        let of_values = graph_index.downstream(input, |node| ignores_values(graph_index, node));
+        let operators = Elementwise { graph_index, facts: self.facts, of_image: &of_values };
         let mut seen = HashSet::new();
         let mut found: Vec<(usize, Layer)> = Vec::new();
         for node in &graph_index.graph.node {

@@ -267,8 +267,8 @@ fn names_that_repeat_in_several_scopes_keep_enough_of_their_path() {
     let twice = scoped(&[("a/c/Conv", "a/c/Relu"), ("b/c/Conv", "b/c/Relu")], "");
     assert_eq!(names(&twice), ["a/c", "b/c"]);
     assert_eq!(twice.layer(Some(&twice.default_layer().name)).unwrap(), twice.default_layer());
-    let same = scoped(&[("a/c/Conv", "a/c/Relu"), ("a/c/Conv", "a/c/Relu")], "");
-    assert_eq!(names(&same), ["c.relu#1", "c.relu#2"]);
+    let shared = [("a/c/Conv", "a/c/Relu"), ("a/c/Conv_1", "a/c/Relu_1"), ("b/c/X", "b/c/Relu")];
+    assert_eq!(names(&scoped(&shared, "")), ["a/c", "c.relu_1", "b/c"]);
 }
 
 #[test]
