@@ -7,6 +7,7 @@ mod efficientnet_lite0;
 mod exporters;
 mod free_batch;
 mod image_input;
+mod layer_names;
 mod onnx_file;
 mod outputs;
 mod reduced_precision;
