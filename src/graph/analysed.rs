@@ -145,8 +145,22 @@ impl AnalysedModel {
         }
         match layers::module_output(self.graph(), &self.facts, name) {
             Some(tensor) => self.of_tensor(tensor),
-            None => Err(UnknownLayer::NoSuchName),
+            None => Err(self.uncomputed(name)),
         }
+    }
+
+    /// Why a name that no node has is no layer.
+    fn uncomputed(&self, name: &str) -> UnknownLayer {
+        let graph = self.graph();
+        if graph.initializer.iter().any(|tensor| tensor.name() == name) {
+            let reason = format!("tensor '{name}' is a constant and does not depend on the image");
+            return UnknownLayer::NoMaps(reason);
+        }
+        if graph.input.iter().any(|input| input.name() == name) {
+            let reason = format!("'{name}' is the model's input; name a tensor after it");
+            return UnknownLayer::NoMaps(reason);
+        }
+        UnknownLayer::NoSuchName
     }
 
     /// The layer of any tensor that a node computes.

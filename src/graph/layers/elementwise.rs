@@ -36,8 +36,16 @@ pub(super) enum Role {
 pub(super) struct Elementwise<'a, 'g> {
     pub(super) graph_index: &'a GraphIndex<'g>,
     pub(super) facts: &'a TensorFacts,
-    /// The tensors that depend on the image; all others are constants.
+    /// The tensors that depend on the image's values; all others are constants.
     pub(super) of_image: &'a HashSet<&'g str>,
+}
+
+/// True for a node whose output depends on the type or the sizes of its inputs, not their values.
+pub(super) fn ignores_values(graph_index: &GraphIndex<'_>, node: &NodeProto) -> bool {
+    let is_constant = |name: &str| graph_index.constant(name).is_some();
+    node.is("Shape")
+        || node.is("Size")
+        || node.is("CastLike") && node.input_name(0).is_some_and(is_constant)
 }
 
 impl<'g> Elementwise<'_, 'g> {
@@ -112,8 +120,16 @@ impl<'g> Elementwise<'_, 'g> {
     /// The tensor at which all paths from `tensor` meet again, if the nodes before it are
     /// elementwise and nothing else reads their results.
     pub(super) fn gate(&self, tensor: &'g str) -> Option<&'g str> {
+        // An operator that reads the tensor's type or sizes alone is no path.
+        let reads_values = |&position: &usize| {
+            let node = self.graph_index.graph.node.get(position);
+            node.is_some_and(|node| !node.output.iter().all(|output| self.is_constant(output)))
+        };
+        let consumers = |tensor: &str| {
+            self.graph_index.consumer_positions(tensor).filter(reads_values).collect::<Vec<_>>()
+        };
         let mut inside = HashSet::from([tensor]);
-        let mut open: BTreeSet<usize> = self.graph_index.consumer_positions(tensor).collect();
+        let mut open: BTreeSet<usize> = consumers(tensor).into_iter().collect();
         if open.len() < 2 || self.graph_index.is_output(tensor) {
             return None;
         }
@@ -130,12 +146,12 @@ impl<'g> Elementwise<'_, 'g> {
             if open.is_empty() {
                 return Some(output);
             }
-            let consumers = self.graph_index.consumer_positions(output);
-            if consumers.len() == 0 || self.graph_index.is_output(output) {
+            let following = consumers(output);
+            if following.is_empty() || self.graph_index.is_output(output) {
                 return None;
             }
             inside.insert(output);
-            open.extend(consumers);
+            open.extend(following);
         }
         None
     }

@@ -1,14 +1,14 @@
 //! Finds the layers of a graph in order of computation, and any other tensor by name.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+mod declared;
+
+use std::collections::HashSet;
 
 use super::axes::{self, TracedAxes};
-use super::elementwise::Elementwise;
+use super::elementwise::{Elementwise, ignores_values};
 use super::layer_output::{float_output, layer_node, layer_output, starts_layer};
-use super::names::{drop_common_suffix, friendly, make_unique, make_way};
-use super::refusal::Refused;
-use super::unlisted::{floats_of, tensor_named};
-use super::{FORMS, Layer, LayerDeclaration, Layout, Tokens, find, layout};
+use super::names::{drop_common_suffix, friendly, make_unique};
+use super::{Layer, Layout, Tokens, layout};
 use onnx_gradient::dtype::is_float;
 use onnx_gradient::facts::TensorFacts;
 use onnx_gradient::index::{GraphIndex, reads};
@@ -63,7 +63,9 @@ impl<'g> Finder<'g> {
     #[must_use]
     pub fn find(&self) -> Vec<Layer> {
         let (graph_index, of_image) = (&self.graph_index, &self.of_image);
-        let operators = Elementwise { graph_index, facts: self.facts, of_image };
+        let input = graph_index.graph.input.first().map_or("", |input| input.name());
+        let of_values = graph_index.downstream(input, |node| ignores_values(graph_index, node));
+        let operators = Elementwise { graph_index, facts: self.facts, of_image: &of_values };
         let mut seen = HashSet::new();
         let mut found: Vec<(usize, Layer)> = Vec::new();
         for node in &graph_index.graph.node {
@@ -206,113 +208,6 @@ impl<'g> Finder<'g> {
         }
         if self.traced.layout(end).is_some() { end } else { tensor }
     }
-
-    /// Gives layers the names that a manifest declares. A declaration names a layer, a node or a
-    /// tensor; one that is not listed yet is added.
-    ///
-    /// # Errors
-    /// When the model has no such node or tensor, or it holds no maps.
-    pub fn declare(
-        &self,
-        layers: &mut Vec<Layer>,
-        declared: &BTreeMap<String, LayerDeclaration>,
-    ) -> Result<(), String> {
-        let mut owners: HashMap<&str, usize> = HashMap::new();
-        // All targets are resolved before any name changes.
-        for (alias, declaration) in declared {
-            let listed = find(layers, declaration.tensor()).map(|layer| layer.tensor.clone());
-            let own = || tensor_named(self.graph_index.graph, declaration.tensor());
-            let tensor = listed.or_else(|| own().map(str::to_owned));
-            let known = |tensor: &String| layers.iter().position(|layer| layer.tensor == *tensor);
-            let index = match tensor.as_ref().and_then(known) {
-                Some(index) => index,
-                None => {
-                    let layer = tensor.and_then(|tensor| self.declared(&tensor, declaration));
-                    layers.push(layer.ok_or_else(|| {
-                        format!(
-                            "layers.{alias}: the model has no node or tensor '{}' that holds \
-                             {FORMS}",
-                            declaration.tensor()
-                        )
-                    })?);
-                    layers.len() - 1
-                }
-            };
-            if let Some(layout) = declaration.layout() {
-                let layer = &mut layers[index];
-                let sizes = self.facts.get(&layer.tensor).unwrap_or_default();
-                layer.shape = layout.shape(sizes).ok_or_else(|| {
-                    format!("layers.{alias}: {sizes:?} can't be {}", layout.name())
-                })?;
-                layer.layout = layout;
-            }
-            owners.insert(alias, index);
-        }
-        let mut named: Vec<(&str, usize)> = owners.iter().map(|(name, at)| (*name, *at)).collect();
-        named.sort_unstable();
-        for (alias, index) in named {
-            let layer = &mut layers[index];
-            if layer.name != alias {
-                let former = std::mem::replace(&mut layer.name, alias.to_owned());
-                layer.other_names.push(former);
-            }
-        }
-        make_way(layers, &owners);
-        Ok(())
-    }
-
-    /// A tensor that the manifest names; it counts as maps even where it could not be traced.
-    fn declared(&self, tensor: &str, declaration: &LayerDeclaration) -> Option<Layer> {
-        self.requested(tensor).ok().or_else(|| {
-            let tensor = floats_of(self.graph_index.graph, self.facts, tensor);
-            let is_float = is_float(self.facts.element_type(tensor));
-            let layout = declaration.layout().unwrap_or(Layout::Maps);
-            is_float.then(|| self.tensor_layer(tensor, layout))?
-        })
-    }
-
-    /// Any tensor of the graph as a layer. Its name is the tensor's.
-    ///
-    /// # Errors
-    /// What the tensor holds instead of maps, and how to declare it if it does hold some.
-    pub fn requested(&self, tensor: &str) -> Result<Layer, String> {
-        let tensor = floats_of(self.graph_index.graph, self.facts, tensor);
-        let node = self.graph_index.producer(tensor);
-        let node = node.ok_or_else(|| format!("'{tensor}' is computed by no node"))?;
-        let sizes = self.facts.get(tensor);
-        let depends_on_image = self.of_image.contains(tensor);
-        let rearranged = || {
-            let sizes = sizes.filter(|_| is_float(self.facts.element_type(tensor)))?;
-            self.traced.rearrangement(tensor, sizes).map(Layout::Rearranged)
-        };
-        let layout = self.layout(tensor).or_else(rearranged).filter(|_| depends_on_image);
-        layout.and_then(|layout| self.tensor_layer(tensor, layout)).ok_or_else(|| {
-            let refused = Refused {
-                tensor,
-                node,
-                element_type: self.facts.element_type(tensor),
-                sizes,
-                images: self.images(),
-                depends_on_image,
-            };
-            refused.reason()
-        })
-    }
-
-    fn tensor_layer(&self, tensor: &str, layout: Layout) -> Option<Layer> {
-        let node = self.graph_index.producer(tensor)?;
-        Some(Layer {
-            name: tensor.to_owned(),
-            other_names: Vec::new(),
-            tensor: tensor.to_owned(),
-            node: node.label().to_owned(),
-            shape: layout.shape(self.facts.get(tensor)?)?,
-            layout,
-            is_pooled: node.op().ends_with("Pool"),
-            affects_score_per_position: self.affects_score_per_position(tensor, layout),
-            is_straight_through: self.straight_through.contains(tensor),
-        })
-    }
 }
 
 /// The tensors that are quantised on their way to the score, found by one walk over the graph.
@@ -333,6 +228,7 @@ fn straight_through<'g>(graph: &'g GraphProto, upstream: &HashSet<&'g str>) -> H
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::graph::layers::LayerDeclaration;
     use onnx_gradient::proto::{AttributeProto, TensorProto, ValueInfoProto, data_type};
 
     #[test]

@@ -102,7 +102,7 @@ impl Rearrangement {
         nodes(from, to, &self.factors.to_vec(), &self.order.to_vec(), &self.target())
     }
 
-    /// Nodes that undo [`Self::forward`].
+    /// Nodes that compute the tensor `to` from `from`, which is arranged as maps or tokens.
     #[must_use]
     pub fn backward(&self, from: &str, to: &str) -> (Vec<NodeProto>, Vec<TensorProto>) {
         let (factors, order) = (self.factors.to_vec(), self.order.to_vec());

@@ -9,6 +9,7 @@ mod external_data;
 mod free_batch;
 mod heads;
 mod image_input;
+mod layer_names;
 mod onnx_file;
 mod outputs;
 mod reduced_precision;
