@@ -10,12 +10,15 @@ VENV_BIN := $(CURDIR)/$(VENV)/bin
 BINARY := target/release/camlens
 IMAGES := downloads/images
 SECONDS_PER_FUZZ_TARGET ?= 60
+# Which part of all mutants is tried: 0/50 is every fiftieth, 0/1 all of them, which takes days.
+SHARD ?= 0/50
+MUTANTS := target/tools/bin/cargo-mutants
 # Made by `python tools conformance.zoo`; several gigabytes, so not in the repository.
 ZOO ?= target/zoo
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup quiet-setup run test openapi lint audit build demo bench scorecam architectures exactness models page fuzz sanitize conformance clean distclean
+.PHONY: help setup quiet-setup run test openapi lint audit build demo bench scorecam architectures exactness models mutants page fuzz sanitize conformance clean distclean
 
 help: ## print this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1|/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-22s %s\n", $$1, $$2}'
@@ -103,6 +106,12 @@ sanitize: ## run the kernels' tests under AddressSanitizer (needs a nightly tool
 	@cargo +nightly --version >/dev/null 2>&1 || { echo "make: no nightly toolchain: rustup toolchain install nightly" >&2; exit 2; }
 	@RUSTFLAGS=-Zsanitizer=address cargo +nightly test --package camlens-kernels --lib --tests --target-dir target/sanitize \
 		--target $$(rustc --print host-tuple)
+
+# No wheel of cargo-mutants exists, so cargo builds it, once.
+mutants: quiet-setup $(VENV)/ready ## break lines on purpose and see which tests notice (SHARD=k/n; see tools/mutants.toml)
+	@test -x $(MUTANTS) || cargo install --quiet --locked --version 27.1.0 --root target/tools cargo-mutants
+	@PATH="$(VENV_BIN):$$PATH" $(MUTANTS) mutants --config tools/mutants.toml --shard $(SHARD) --sharding round-robin \
+		--baseline skip --timeout 600 --output target/mutants
 
 conformance: quiet-setup ## compare gradients of known networks with autograd (see docs/conformance.md)
 	@test -d $(ZOO) || { echo "make: there is no $(ZOO): make it with \`python tools conformance.zoo --into $(ZOO)\`" >&2; exit 2; }
