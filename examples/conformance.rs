@@ -14,9 +14,9 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use camlens::engine::{CancellationToken, Model, ModelRegistry, PassRequest, Settings};
-use camlens::graph::explain_graph::GradientOf;
 use camlens::graph::layers::{Layer, Layout, Tokens};
 use camlens::graph::prepared::PreparedModel;
+use camlens::graph::program_io::GradientOf;
 use camlens::model::ModelFolder;
 use camlens::model::onnx_file::OnnxFile;
 use ndarray::{Array4, ArrayD, Axis, OwnedRepr, concatenate, s};

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use camlens::engine::{CancellationToken, ModelRegistry, PassRequest, Settings};
-use camlens::graph::explain_graph::GradientOf;
+use camlens::graph::program_io::GradientOf;
 use camlens::model::ModelFolder;
 use ndarray::{Array1, Array4, OwnedRepr};
 use ndarray_npy::NpzReader;

@@ -15,7 +15,7 @@ use crate::explain::ProgressObserver;
 use crate::explain::multi_layer;
 use crate::explain::normalise::Normalizer;
 use crate::explain::result::{Explanation, Timing, ms_since};
-use crate::graph::explain_graph::GradientOf;
+use crate::graph::program_io::GradientOf;
 
 /// Explains one image with one method, one map per class. The maps share all passes, so each
 /// reports the passes and the time of all.

@@ -17,7 +17,7 @@ use ndarray::{Array2, Array4, ArrayView1, ArrayView2, Axis};
 use self::key::{CacheKey, KeyHash, Values, sha256};
 use self::lru_store::{Forward, LruStore, Value};
 use super::session::{PassOutput, PassRequest, predicted};
-use crate::graph::explain_graph::GradientOf;
+use crate::graph::program_io::GradientOf;
 
 /// Cached results of all models. Clones share them.
 #[derive(Clone)]

@@ -13,7 +13,7 @@ use super::cancellation::CancellationToken;
 use super::optimize::operators::{Operators, Stop};
 use super::runtime::Runtime;
 use crate::error::{Error, Kind, Result};
-use crate::graph::explain_graph::{GradientOf, io_names};
+use crate::graph::program_io::{GradientOf, io_names};
 
 /// What a pass takes and what it computes.
 #[derive(Clone, Debug)]

@@ -12,8 +12,8 @@ use super::masked::PassScores;
 use super::model::Model;
 use super::session::{PassOutput, RunInputs};
 use crate::error::{Error, Kind, Result};
-use crate::graph::explain_graph::GradientOf;
 use crate::graph::layers::Layer;
+use crate::graph::program_io::GradientOf;
 use crate::graph::tail::SideInput;
 
 /// The part of a model after one layer, for one image.

@@ -4,7 +4,7 @@
 use std::fmt;
 
 use super::choice::Choice;
-use crate::graph::explain_graph::GradientOf;
+use crate::graph::program_io::GradientOf;
 
 /// The source whose arithmetic is followed where sources disagree.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]

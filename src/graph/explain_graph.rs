@@ -9,7 +9,8 @@ use super::analysed::AnalysedModel;
 use super::gradient_error::describe;
 use super::head::{ClassifierHead, OutputActivation};
 use super::layers::{Layer, Layout};
-use super::seed::{ITERATION, seed};
+use super::program_io::io_names;
+use super::seed::seed;
 use onnx_gradient::backward::{Backward, backward};
 use onnx_gradient::facts::TensorFacts;
 use onnx_gradient::index::GraphIndex;
@@ -17,38 +18,6 @@ use onnx_gradient::proto::{
     AttributeProto, Dimension, DimensionValue, GraphProto, ModelProto, NodeProto, TensorProto,
     TensorShapeProto, TensorType, TypeProto, TypeValue, ValueInfoProto, data_type,
 };
-
-/// Names of a program's inputs and outputs.
-pub mod io_names {
-    /// Input, int64 `[K, N]`: the class to explain for each gradient, −1 for the predicted one.
-    pub const TARGET: &str = "camlens/target";
-    /// Input, int64 `[K, N]`: the class whose score is subtracted for each gradient, −1 for none.
-    pub const CONTRAST: &str = "camlens/contrast";
-    /// Input, int64 `[1]`: which score is differentiated, a [`super::GradientOf`].
-    pub const GRADIENT_OF: &str = "camlens/gradient_of";
-    /// Output, float `[N, classes]`: the scores, which are logits unless the model hides them.
-    pub const SCORES: &str = "camlens/scores";
-    /// Output, float `[N, classes]`: the probabilities.
-    pub const PROBABILITIES: &str = "camlens/probabilities";
-
-    /// Output, float `[K, N, C, h, w]`: ∂score/∂activation for the program's layer with this index;
-    /// empty where K is 0.
-    #[must_use]
-    pub fn gradient(index: usize) -> String {
-        format!("camlens/gradients/{index}")
-    }
-}
-
-/// The score that a run differentiates.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum GradientOf {
-    /// None: a plain forward pass.
-    None = 0,
-    /// The class's logit.
-    Logit = 1,
-    /// The class's probability.
-    Probability = 2,
-}
 
 /// Writes the program for some layers: one forward pass gives the activations of all, one backward
 /// pass their gradients.
@@ -80,7 +49,7 @@ pub fn explain(analysed: &AnalysedModel, layers: &[&Layer]) -> Result<ModelProto
     let next_condition = "camlens/condition/next";
     let mut body = GraphProto {
         name: Some("backward".into()),
-        input: vec![int64_input(ITERATION, []), boolean_scalar(CONDITION)],
+        input: vec![int64_input(io_names::ITERATION, []), boolean_scalar(CONDITION)],
         output: vec![boolean_scalar(next_condition)],
         // The seed comes first: the backward pass reads it.
         node: [

@@ -13,6 +13,7 @@ pub mod head;
 pub mod image_input;
 pub mod layers;
 pub mod prepared;
+pub mod program_io;
 mod seed;
 pub mod tail;
 mod training_mode;

@@ -11,11 +11,8 @@ use onnx_gradient::facts::TensorFacts;
 use onnx_gradient::index::GraphIndex;
 use onnx_gradient::proto::{AttributeProto, NodeProto, TensorProto};
 
-use super::explain_graph::{GradientOf, io_names};
 use super::head::{ClassifierHead, OutputActivation};
-
-/// The loop's iteration number: the index of the gradient.
-pub(super) const ITERATION: &str = "camlens/iteration";
+use super::program_io::{GradientOf, io_names};
 
 /// The gradient at the head's tensor: nodes, constants and the name of the result.
 ///
@@ -69,8 +66,8 @@ fn one_hot_rows(builder: &mut GraphBuilder, head: &ClassifierHead) -> [String; 2
         &[io_names::SCORES],
         vec![AttributeProto::int("axis", 1), AttributeProto::int("keepdims", 0)],
     );
-    let requested = builder.op("Gather", &[io_names::TARGET, ITERATION]);
-    let contrast = builder.op("Gather", &[io_names::CONTRAST, ITERATION]);
+    let requested = builder.op("Gather", &[io_names::TARGET, io_names::ITERATION]);
+    let contrast = builder.op("Gather", &[io_names::CONTRAST, io_names::ITERATION]);
     let is_unset = builder.op("Less", &[&requested, &zero]);
     let class = builder.op("Where", &[&is_unset, &predicted, &requested]);
     let all_classes: Vec<i64> = (0..head.classes() as i64).collect();

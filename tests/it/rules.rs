@@ -24,7 +24,7 @@ mod cases;
 mod qoperator;
 
 use camlens::engine::{CancellationToken, Model, ModelRegistry, PassRequest, Settings};
-use camlens::graph::explain_graph::GradientOf;
+use camlens::graph::program_io::GradientOf;
 use camlens::model::ModelFolder;
 use ndarray::Array4;
 use prost::Message;

@@ -9,9 +9,9 @@ use crate::explain::METHODS;
 use crate::explain::MethodSpec;
 use crate::explain::Normalization;
 use crate::explain::ScoreKind;
-use crate::graph::explain_graph::GradientOf;
 use crate::graph::head::OutputActivation;
 use crate::graph::layers::Layer;
+use crate::graph::program_io::GradientOf;
 
 /// The score that a method explains: the one of the options, else the convention's, as far as the
 /// model has it. A quantity counts as a logit: it is what the model computes, without an activation.

@@ -15,9 +15,9 @@ use crate::app::explain_options::ExplainOptions;
 use crate::engine::Model;
 use crate::error::{Error, Kind, Result};
 use crate::explain::Method;
-use crate::graph::explain_graph::GradientOf;
 use crate::graph::head::OutputActivation;
 use crate::graph::layers::Layer;
+use crate::graph::program_io::GradientOf;
 
 /// A request for maps whose names are resolved and which the model can fulfil.
 pub struct ExplainPlan<'a> {

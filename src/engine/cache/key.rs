@@ -5,7 +5,7 @@ use std::hash::{Hash, Hasher};
 use ndarray::ArrayViewD;
 use sha2::{Digest, Sha256};
 
-use crate::graph::explain_graph::GradientOf;
+use crate::graph::program_io::GradientOf;
 
 /// The SHA-256 of a key.
 pub(super) type KeyHash = [u8; 32];

@@ -16,12 +16,14 @@ mod layout;
 mod names;
 mod rearrangement;
 mod refusal;
+mod tokens;
 mod unlisted;
 
 pub use declaration::{DeclaredLayout, LayerDeclaration};
 pub use finder::{Finder, LayoutHints};
-pub use layout::{Layout, Tokens};
+pub use layout::Layout;
 pub use rearrangement::Rearrangement;
+pub use tokens::Tokens;
 pub use unlisted::{UnlistedLayer, UnlistedLayers, module_output, tensor_named};
 
 /// What a layer's tensor must hold, for error messages.

@@ -6,7 +6,7 @@
 
 use onnx_gradient::proto::{AttributeProto, NodeProto, TensorProto};
 
-use super::layout::Tokens;
+use super::tokens::Tokens;
 
 /// More factors than any exporter writes.
 const MAX_FACTORS: usize = 10;

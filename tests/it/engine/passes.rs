@@ -1,8 +1,8 @@
 //! Passes through a model: layers and classes together or alone, batches, and the defaults.
 
 use camlens::engine::{CancellationToken, PassRequest};
-use camlens::graph::explain_graph::GradientOf;
 use camlens::graph::layers::Layer;
+use camlens::graph::program_io::GradientOf;
 use ndarray::{Array4, Axis, concatenate};
 
 use crate::support::{dialect, logit_gradients, modular_pattern, run, run_default};

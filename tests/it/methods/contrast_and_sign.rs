@@ -5,7 +5,7 @@ use camlens::app::ExplainOptions;
 use camlens::engine::PassRequest;
 use camlens::error::Kind;
 use camlens::explain::{Convention, Method, Normalization};
-use camlens::graph::explain_graph::GradientOf;
+use camlens::graph::program_io::GradientOf;
 use ndarray::{Array2, Array4};
 
 use super::{TINY, TINY_MIX, TOLERANCE};

@@ -2,8 +2,8 @@
 
 use camlens::engine::{CancellationToken, Model, PassOutput, PassRequest};
 use camlens::error::{Kind, Result};
-use camlens::graph::explain_graph::GradientOf;
 use camlens::graph::head::OutputActivation;
+use camlens::graph::program_io::GradientOf;
 use ndarray::Array4;
 
 use crate::net::Net;

@@ -1,8 +1,8 @@
 //! Single passes of a model, and their comparison with a framework's automatic differentiation.
 
 use camlens::engine::{CancellationToken, Model, PassOutput, PassRequest};
-use camlens::graph::explain_graph::GradientOf;
 use camlens::graph::layers::Layer;
+use camlens::graph::program_io::GradientOf;
 use ndarray::{Array4, ArrayD, Axis};
 
 use super::{Golden, as_maps, relative_difference};

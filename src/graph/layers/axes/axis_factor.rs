@@ -3,7 +3,7 @@
 //! An axis of 196 tokens that came from 14 rows of 14 columns has the factors rows × columns. A
 //! `Reshape` that cuts rows into windows splits the factor of the rows in two.
 
-use crate::graph::layers::layout::Tokens;
+use crate::graph::layers::tokens::Tokens;
 
 /// What a factor of an axis enumerates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -14,8 +14,9 @@ use std::collections::HashMap;
 
 use self::axis_factor::{Axes, Axis, AxisFactor, AxisKind, token_grid};
 use self::operators::Tracer;
-use super::layout::{Layout, Tokens};
+use super::layout::Layout;
 use super::rearrangement::Rearrangement;
+use super::tokens::Tokens;
 use onnx_gradient::facts::TensorFacts;
 use onnx_gradient::index::GraphIndex;
 use onnx_gradient::proto::NodeProto;

@@ -8,7 +8,8 @@ use std::collections::HashMap;
 use super::axis_factor::{
     Axes, Axis, AxisFactor, AxisKind, agree, is_channels, regroup, token_grid, whole_axis,
 };
-use crate::graph::layers::layout::{Layout, Tokens};
+use crate::graph::layers::layout::Layout;
+use crate::graph::layers::tokens::Tokens;
 use onnx_gradient::facts::TensorFacts;
 use onnx_gradient::index::GraphIndex;
 use onnx_gradient::proto::{GraphProto, NodeProto};

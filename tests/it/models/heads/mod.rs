@@ -7,7 +7,7 @@ mod sigmoid;
 mod softmax;
 
 use camlens::engine::{CancellationToken, Model, PassOutput, PassRequest};
-use camlens::graph::explain_graph::GradientOf;
+use camlens::graph::program_io::GradientOf;
 use ndarray::Array4;
 use onnx_gradient::proto::{ModelProto, TensorProto, data_type};
 

@@ -1,7 +1,7 @@
 //! Everything that may follow a sigmoid, or replace one.
 
-use camlens::graph::explain_graph::GradientOf;
 use camlens::graph::head::OutputActivation;
+use camlens::graph::program_io::GradientOf;
 use onnx_gradient::proto::AttributeProto;
 
 use super::{ALL, Tail, agrees, close, forward, gradient, model, model_of, quantised};

@@ -1,7 +1,7 @@
 //! Everything that may follow a softmax.
 
-use camlens::graph::explain_graph::GradientOf;
 use camlens::graph::head::OutputActivation;
+use camlens::graph::program_io::GradientOf;
 
 use super::{
     ALL, Tail, agrees, close, forward, gradient, integers, model, model_of, quantised, softmax_of,
