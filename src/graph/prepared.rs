@@ -2,8 +2,9 @@
 //!
 //! Exporters agree on what a network computes and on little else. [`PreparedModel::new`] inlines
 //! functions, turns constants into initializers and initializers that are also inputs into plain
-//! ones, leaves out dropout, and frees the batch dimension of inputs and outputs. [`PreparedModel::upgraded`] brings
-//! the opset and the operators to those that can be differentiated. The graph computes the same.
+//! ones, leaves out dropout, and frees the batch dimension of inputs and outputs.
+//! [`PreparedModel::upgraded`] brings the opset and the operators to those that can be
+//! differentiated. The graph computes the same.
 
 use onnx_gradient::facts::TensorFacts;
 use onnx_gradient::passes::constants::{constants_to_initializers, fold_identities};

@@ -6,10 +6,10 @@
 //! - `partial`: the map computed from the passes so far, about once a second;
 //! - last, exactly one of `result`, the JSON response, or `problem`.
 //!
-//! The response's head waits for the first event of progress, but no longer than [`FIRST_EVENT_TIMEOUT`]: most
-//! errors are found by then, and stay ordinary problems with their status. While nothing happens,
-//! a comment keeps the connection alive. The work belongs to the response's body: if the client
-//! disconnects, the body is dropped and the work stops.
+//! The response's head waits for the first event of progress, but no longer than
+//! [`FIRST_EVENT_TIMEOUT`]: most errors are found by then, and stay ordinary problems with their
+//! status. While nothing happens, a comment keeps the connection alive. The work belongs to the
+//! response's body: if the client disconnects, the body is dropped and the work stops.
 
 mod frame;
 mod sender;
