@@ -4,7 +4,7 @@
 //! A file that gives other outputs when it runs again, such as one with a random operator, cannot be
 //! compared with its rewritten graph. That is told, and is no reason to doubt the rewriting.
 
-use ndarray::{Array4, ArrayD, Axis, concatenate};
+use ndarray::{Array4, Axis, concatenate};
 use ort::session::Session;
 
 use super::runtime::Runtime;
@@ -37,9 +37,9 @@ pub(super) struct Probe {
 /// Runs the model on images of noise.
 ///
 /// Loading spends most of its time here, so a batch of two images serves three ends: it gives the
-/// shapes, and where its last image has the outputs that the file gives for that image alone, it
-/// shows that the model takes batches and that rewriting it was sound. Otherwise the images run one
-/// by one.
+/// shapes, and where both images have the outputs that the file gives for each alone, it shows that
+/// the model takes batches and that rewriting it was sound. (One of the two would not do: a maximum
+/// over the batch may lie in that image.) Otherwise the images run one by one.
 pub(super) fn probe(
     runtime: &Runtime,
     file: &OnnxFile,
@@ -54,8 +54,10 @@ pub(super) fn probe(
     let mut session =
         runtime.session(&encoded, file.folder(), false, false, None).map_err(refused)?;
     let input = prepared.input.name.clone();
-    let [first, second] = [1, 2].map(|seed| {
-        let noise = noise(shape, seed);
+    // One is weaker than the other: where a model mixes a batch by its largest value, images of
+    // equal strength would not show that.
+    let [first, second] = [(1, 1.0), (2, 0.5)].map(|(seed, strength)| {
+        let noise = noise(shape, seed) * strength;
         // Bytes are whole numbers from 0 to 255.
         if prepared.input.takes_bytes {
             noise.mapv(|value| (value * 127.5 + 127.5).floor())
@@ -63,7 +65,7 @@ pub(super) fn probe(
             noise
         }
     });
-    let both = concatenate(Axis(0), &[second.view(), first.view()])
+    let both = concatenate(Axis(0), &[first.view(), second.view()])
         .map_err(|error| Error::internal("joining two inputs", error))?;
     // The images of a model that mixes up or rejects a batch run one by one.
     let both = run_raw(&mut session, &input, &both).ok();
@@ -71,19 +73,20 @@ pub(super) fn probe(
     let mut samples = OutputSamples::default();
     let may_vary = !prepared.varying_nodes.is_empty();
     let proof = both.as_ref().filter(|_| !may_vary).and_then(|both| {
-        let alone = if prepared.is_rewritten {
-            file_session(runtime, file)
-                .and_then(|mut session| run_raw(&mut session, &input, &first))
+        let mut of_file;
+        let session = if prepared.is_rewritten {
+            of_file = file_session(runtime, file).ok()?;
+            &mut of_file
         } else {
-            run_raw(&mut session, &input, &first)
+            &mut session
         };
-        halves(both, &alone.ok()?)
+        let mut alone = |image| run_raw(session, &input, image).ok();
+        let alone = [alone(&first)?, alone(&second)?];
+        is_batch_of(both, &alone).then_some(alone)
     });
     let (measured, takes_batches, agreement) = match (both, proof) {
-        (Some(both), Some(halves)) => {
-            for (name, values) in halves {
-                samples.add(&name, values.iter().copied());
-            }
+        (Some(both), Some(alone)) => {
+            alone.iter().for_each(|outputs| add_samples(&mut samples, outputs));
             (both, true, Agreement { upgrade_is_sound: true, is_reproducible: true })
         }
         (both, _) => {
@@ -92,7 +95,7 @@ pub(super) fn probe(
             add_samples(&mut samples, &first_output);
             add_samples(&mut samples, &second_output);
             let agreement = compare_with_file(runtime, file, prepared, &first, &first_output);
-            let batch = both.filter(|both| is_concatenation(both, &second_output, &first_output));
+            let batch = both.filter(|both| is_concatenation(both, &first_output, &second_output));
             let takes_batches = batch.is_some();
             (batch.unwrap_or(first_output), takes_batches, agreement)
         }
@@ -157,31 +160,28 @@ fn add_samples(samples: &mut OutputSamples, outputs: &[(String, RawOutput)]) {
     }
 }
 
-/// The float outputs of each image in a batch of two, if those of the last image are the ones that
-/// it has alone.
-fn halves(
-    both: &[(String, RawOutput)],
-    alone: &[(String, RawOutput)],
-) -> Option<Vec<(String, ArrayD<f32>)>> {
-    let mut found = Vec::new();
-    for (name, raw) in alone {
-        let RawOutput::Floats(alone) = raw else { continue };
-        let Some((_, RawOutput::Floats(both))) = both.iter().find(|(other, _)| other == name)
-        else {
-            return None;
-        };
-        let count = *alone.shape().first()?;
-        if *both.shape().first()? != 2 * count {
-            return None;
-        }
-        let (other, last) = both.view().split_at(Axis(0), count);
-        if !close(alone.view(), last.view()) {
-            return None;
-        }
-        found.push((name.clone(), last.to_owned()));
-        found.push((name.clone(), other.to_owned()));
-    }
-    (!found.is_empty()).then_some(found)
+/// Whether each float output of a batch is that of its two images alone, one after the other.
+fn is_batch_of(both: &[(String, RawOutput)], alone: &[Vec<(String, RawOutput)>; 2]) -> bool {
+    let floats = |outputs: &[(String, RawOutput)], name: &str| {
+        outputs.iter().find_map(|(other, raw)| match raw {
+            RawOutput::Floats(values) if other == name => Some(values.clone()),
+            _ => None,
+        })
+    };
+    let mut names = alone[0]
+        .iter()
+        .filter_map(|(name, raw)| matches!(raw, RawOutput::Floats(_)).then_some(name.as_str()))
+        .peekable();
+    names.peek().is_some()
+        && names.all(|name| {
+            let [first, second] = [&alone[0], &alone[1]].map(|outputs| floats(outputs, name));
+            let (Some(both), Some(first), Some(second)) = (floats(both, name), first, second)
+            else {
+                return false;
+            };
+            concatenate(Axis(0), &[first.view(), second.view()])
+                .is_ok_and(|expected| close(both.view(), expected.view()))
+        })
 }
 
 /// A session of the file as it is stored, except that its image input takes 32-bit floats.

@@ -180,8 +180,7 @@ impl Explanation {
         let is_stretched = self.convention.normalizes_resized()
             && self.normalizer.normalization == Normalization::MinMax
             && !self.signed
-            && !self.empty
-            && self.map.dim() != (height, width);
+            && !self.empty;
         if is_stretched { self.normalizer.apply(resized).map } else { resized }
     }
 }

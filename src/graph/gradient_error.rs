@@ -5,7 +5,10 @@ use onnx_gradient::Error;
 /// A gradient error as a sentence about a score and a layer.
 pub(super) fn describe(error: &Error) -> String {
     match error {
-        Error::Unreachable { tensor, .. } => format!("the score does not depend on '{tensor}'"),
+        Error::Unreachable { tensor, .. } => format!(
+            "the score does not depend on '{tensor}', or only through operators that have no \
+             derivative, such as rounding"
+        ),
         Error::NoGradient { tensor, .. } => {
             format!("no gradient flows from the score to '{tensor}'")
         }

@@ -61,16 +61,20 @@ impl ModelFolder {
         let id = folder_id(path);
         let manifest_path = path.join("model.toml");
         let mut warnings = Vec::new();
+        let only_file = |missing: &str| {
+            let error = || Error::new(Kind::Setup, missing.to_owned()).at_path(path);
+            only_onnx_file(path).ok_or_else(error)
+        };
         let manifest = if manifest_path.is_file() {
-            Manifest::read(&manifest_path)?
+            let mut manifest = Manifest::read(&manifest_path)?;
+            if manifest.file.is_empty() {
+                manifest.file = only_file(
+                    "model.toml has no `file`, and the folder has not exactly one .onnx file",
+                )?;
+            }
+            manifest
         } else {
-            let file = only_onnx_file(path).ok_or_else(|| {
-                Error::new(
-                    Kind::Setup,
-                    "the folder has neither a model.toml nor exactly one .onnx file",
-                )
-                .at_path(path)
-            })?;
+            let file = only_file("the folder has neither a model.toml nor exactly one .onnx file")?;
             warnings.push(preprocessing_guessed(&id));
             Manifest::for_file(&file)
         };
@@ -220,6 +224,20 @@ mod tests {
         let read = ModelFolder::read(&folder).unwrap();
         assert_eq!(read.onnx_path(), folder.join("net.onnx"));
         assert!(read.warnings[0].detail.contains("no model.toml"));
+    }
+
+    #[test]
+    fn a_manifest_need_not_name_the_only_onnx_file() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("net.onnx"), b"").unwrap();
+        std::fs::write(folder.path().join("model.toml"), "[output]\nkind = \"regression\"\n")
+            .unwrap();
+        let read = ModelFolder::read(folder.path()).unwrap();
+        assert_eq!(read.onnx_path(), folder.path().join("net.onnx"));
+        assert!(read.warnings.is_empty());
+        std::fs::write(folder.path().join("other.onnx"), b"").unwrap();
+        let error = ModelFolder::read(folder.path()).unwrap_err().to_string();
+        assert!(error.contains("model.toml has no `file`"), "{error}");
     }
 
     #[test]

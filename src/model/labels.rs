@@ -13,17 +13,27 @@ pub struct Labels {
     names: Vec<String>,
     /// Labels after the model's last class, kept to say so to whoever names one.
     surplus: Vec<String>,
+    /// Blank lines at the end, which may stand for unnamed classes.
+    unnamed: usize,
 }
 
 impl Labels {
     /// Reads a file of labels. Line n names class n − 1; a blank line leaves its class unnamed, and
-    /// blank lines at the end are ignored.
+    /// blank lines at the end count only where the model has that many classes.
     ///
     /// # Errors
     /// [`Kind::Setup`] with the file's path when it can't be read or is not UTF-8.
     pub fn read(path: &Path) -> Result<Self> {
         let text = crate::text::read(path)?.replace("\r\n", "\n");
-        Ok(text.trim_end().split(['\n', '\r']).map(|line| line.trim().to_owned()).collect())
+        let named = text.trim_end();
+        let lines = |text: &str| text.split(['\n', '\r']).count();
+        if named.is_empty() {
+            return Ok(Self::default());
+        }
+        let names = named.split(['\n', '\r']).map(|line| line.trim().to_owned());
+        // The last line's end begins no line.
+        let unnamed = (lines(&text) - lines(named)).saturating_sub(1);
+        Ok(Self { unnamed, ..names.collect() })
     }
 
     /// The label of a class, if it has one.
@@ -53,7 +63,7 @@ impl Labels {
     /// from then on. Returns a warning if there are more or fewer labels than classes.
     pub fn fit(&mut self, classes: usize) -> Option<String> {
         let lines = self.names.len();
-        if lines == 0 || lines == classes {
+        if lines == 0 || (lines..=lines + self.unnamed).contains(&classes) {
             return None;
         }
         self.surplus = self.names.split_off(classes.min(lines));
@@ -160,7 +170,7 @@ fn is_integer(text: &str) -> bool {
 
 impl FromIterator<String> for Labels {
     fn from_iter<T: IntoIterator<Item = String>>(iter: T) -> Self {
-        Self { names: iter.into_iter().collect(), surplus: Vec::new() }
+        Self { names: iter.into_iter().collect(), ..Self::default() }
     }
 }
 
@@ -260,6 +270,21 @@ mod tests {
         );
         assert_eq!((labels.get(1), labels.get(3)), (Some("b"), None));
         assert_eq!(Labels::default().fit(4), None);
+    }
+
+    #[test]
+    fn blank_lines_at_the_end_may_stand_for_unnamed_classes() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let read = |text: &str| {
+            std::fs::write(file.path(), text).unwrap();
+            Labels::read(file.path()).unwrap()
+        };
+        assert_eq!(read("a\nb\n\n").fit(3), None);
+        assert_eq!(read("a\nb\n\n").fit(2), None);
+        assert!(read("a\nb\n").fit(3).is_some());
+        assert!(read("a\nb\n\n").fit(4).is_some());
+        assert_eq!(read("\n\n"), Labels::default());
+        assert_eq!(read(""), Labels::default());
     }
 
     #[test]

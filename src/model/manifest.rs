@@ -1,6 +1,6 @@
 //! `model.toml`: a model's preprocessing, the meaning of its output, and names for its layers.
 //!
-//! Every key but `file` is optional. What the manifest omits is derived from the graph when the
+//! Every key is optional. What the manifest omits is derived from the graph when the
 //! model is loaded; see [`Preprocess::new`](super::preprocess::Preprocess::new) for the input.
 
 use std::collections::BTreeMap;
@@ -17,7 +17,9 @@ use crate::picture::resize::Filter;
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Manifest {
-    /// The ONNX file, relative to the model's folder.
+    /// The ONNX file, relative to the model's folder. Where the manifest names none, it is the only
+    /// one in the folder; [`ModelFolder::read`](super::ModelFolder::read) fills it in.
+    #[serde(default)]
     pub file: String,
     /// The file's SHA-256 in hexadecimal, checked when the model is loaded.
     pub sha256: Option<String>,

@@ -36,12 +36,34 @@ pub(super) fn check_supported(bytes: &[u8]) -> Result<()> {
         what
     } else if samples > 4 {
         format!("{samples} channels")
+    } else if let Some(what) = misread_layout(&ifd, samples) {
+        what.to_owned()
     } else if ifd.integer(tags::COMPRESSION) == Some(JPEG) && !has_plain_jpegs(&ifd, bytes) {
         "JPEG compression with subsampled channels or separate scans".to_owned()
     } else {
         return Ok(());
     };
     Err(unsupported(Format::Tiff, &reason))
+}
+
+/// Arrangements of samples that the `tiff` crate (0.11) reads wrongly or panics at.
+fn misread_layout(ifd: &Ifd<'_>, samples: u32) -> Option<&'static str> {
+    let is_tiled = ifd.numbers(tags::TILE_OFFSETS).is_some();
+    let has_predictor = ifd.integer(tags::PREDICTOR).is_some_and(|predictor| predictor != 1);
+    let is_unspecified = ifd
+        .numbers(tags::EXTRA_SAMPLES)
+        .is_some_and(|kinds| samples == 4 && kinds.first() == Some(&0.0));
+    if ifd.integer(tags::FILL_ORDER) == Some(2) {
+        Some("bits in reversed order (FillOrder 2)")
+    } else if is_tiled && ifd.integer(tags::PLANAR_CONFIGURATION) == Some(2) {
+        Some("tiles with a plane for each channel")
+    } else if is_unspecified && (is_tiled || has_predictor) {
+        Some("a fourth channel of unspecified meaning in tiles or with a predictor")
+    } else if has_predictor && ifd.integer(tags::COMPRESSION).unwrap_or(1) == 1 {
+        Some("a predictor without compression")
+    } else {
+        None
+    }
 }
 
 /// The `tiff` crate decodes JPEG strips with zune-jpeg, which is right where all channels have the
