@@ -295,7 +295,7 @@ mod tests {
             ["a\nb\n\nc\n", "\u{feff}a\r\nb\r\n\r\nc\r\n \r\n\r\n", "a\rb\r\rc\r", "a \n b\n\n\tc"]
         {
             std::fs::write(&path, text).unwrap();
-            assert_eq!(Labels::read(&path).unwrap(), labels(["a", "b", "", "c"]), "{text:?}");
+            assert_eq!(Labels::read(&path).unwrap().all(), ["a", "b", "", "c"], "{text:?}");
         }
     }
 }
