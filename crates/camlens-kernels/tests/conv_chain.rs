@@ -143,7 +143,12 @@ fn run(
     let mut slices: Vec<(ChainOutput, &mut [f32])> =
         requests.iter().copied().zip(outputs.iter_mut().map(Vec::as_mut_slice)).collect();
     let cancel = AtomicBool::new(false);
-    let options = RunOptions { cancel: &cancel, skip_zero_regions, equal_patches: true };
+    let options = RunOptions {
+        cancel: &cancel,
+        skip_zero_regions,
+        equal_patches: true,
+        settle_near_ties: None,
+    };
     chain.run(batch, &mut slices, executor, options).unwrap();
     outputs
 }
@@ -267,7 +272,12 @@ fn a_set_cancel_flag_cancels_the_run() {
     let data = vec![0.5; 3 * 8 * 8];
     let batch = Batch { data: &data, images: 1, height: 8, width: 8 };
     let cancel = AtomicBool::new(true);
-    let options = RunOptions { cancel: &cancel, skip_zero_regions: false, equal_patches: false };
+    let options = RunOptions {
+        cancel: &cancel,
+        skip_zero_regions: false,
+        equal_patches: false,
+        settle_near_ties: None,
+    };
     assert_eq!(chain.run(batch, &mut [], &Serial, options), Err(Cancelled));
 }
 
