@@ -33,9 +33,6 @@ pub(super) struct ExactLayer<'a> {
     pub(super) input: LayerInput<'a>,
 }
 
-/// A value to compute again: its out channel and its position.
-type Value = [usize; 2];
-
 impl ExactLayer<'_> {
     /// Computes the nearly equal largest values of each pooling window of one map again, in `map`,
     /// `[out block][row][column]`, the unpooled output. `repeats` lists the positions that repeat
@@ -55,17 +52,17 @@ impl ExactLayer<'_> {
         let settled = Mutex::new(Vec::new());
         let from = &*map;
         executor.run(blocks, &|block| {
-            let mut values = Vec::new();
-            self.near_ties(&from[block * area..(block + 1) * area], &firsts, &mut |lane, at| {
-                values.push([block * Block16::LANES + lane, at]);
+            let block_map = &from[block * area..(block + 1) * area];
+            let mut values: Vec<([usize; 2], f32)> = Vec::new();
+            self.near_ties(block_map, &firsts, &mut |lane, positions| {
+                let channel = block * Block16::LANES + lane;
+                if channel < self.weights.out_channels {
+                    let exact = |&at: &usize| (at, self.exact(index, [channel, at]));
+                    let window: Vec<(usize, f64)> = positions.iter().map(exact).collect();
+                    values.extend(rounded(&window).map(|(at, value)| ([channel, at], value)));
+                }
             });
-            // A repeated position occurs once for every window that holds it.
-            values.sort_unstable();
-            values.dedup();
-            values.retain(|&[channel, _]| channel < self.weights.out_channels);
-            let exact = values.into_iter().map(|value| (value, self.exact(index, value)));
-            let exact: Vec<(Value, f32)> = exact.collect();
-            settled.lock().unwrap_or_else(PoisonError::into_inner).extend(exact);
+            settled.lock().unwrap_or_else(PoisonError::into_inner).extend(values);
         });
         let settled = settled.into_inner().unwrap_or_else(PoisonError::into_inner);
         for &([channel, at], value) in &settled {
@@ -74,49 +71,61 @@ impl ExactLayer<'_> {
         settled.len()
     }
 
-    /// Calls `found` with the lane and the position of each value of one channel block that is
-    /// nearly equal to the largest of its window and is not a repetition of it.
-    fn near_ties(&self, block: &[Block16], firsts: &[u32], found: &mut impl FnMut(usize, usize)) {
+    /// Calls `found` for each near tie of one channel block, with its lane and the positions of the
+    /// nearly equal values, in the window's order.
+    fn near_ties(
+        &self,
+        block: &[Block16],
+        firsts: &[u32],
+        found: &mut impl FnMut(usize, &[usize]),
+    ) {
         let sampled = block.iter().step_by(SAMPLED).flat_map(|values| values.0);
-        let bound =
-            NEARLY_EQUAL * sampled.fold(0.0, |largest: f32, value| largest.max(value.abs()));
+        let bound = NEARLY_EQUAL * sampled.fold(0.0, |most, value| larger(most, value.abs()));
+        // With a ReLU, a window of zeros takes no gradient.
+        let least = if self.relu { 0.0 } else { f32::NEG_INFINITY };
         let width = self.size.width;
         let pooled = self.size.pooled();
         for row in 0..pooled.height {
             for column in 0..pooled.width {
                 let corner = 2 * row * width + 2 * column;
                 let window = [corner, corner + 1, corner + width, corner + width + 1];
-                let first = window.map(|at| firsts[at]);
+                let [a, b, c, d] = window.map(|at| &block[at].0);
+                // All lanes without a branch: nearly every window ends here.
+                let mut most = 0;
+                for lane in 0..Block16::LANES {
+                    let [a, b, c, d] = [a[lane], b[lane], c[lane], d[lane]];
+                    let largest = larger(larger(a, b), larger(c, d));
+                    let from = largest - bound;
+                    let near = [a, b, c, d].map(|value| i32::from(value >= from));
+                    let near = near[0] + near[1] + near[2] + near[3];
+                    most = most.max(near * i32::from(largest > least));
+                }
+                if most < 2 {
+                    continue;
+                }
+                let first = window.map(|at| firsts[at] as usize);
                 if first.iter().all(|&position| position == first[0]) {
                     continue;
                 }
-                let values = window.map(|at| &block[at].0);
-                // All lanes without a branch: nearly every window ends here.
-                let mut is_near = [false; Block16::LANES];
-                for (lane, is_near) in is_near.iter_mut().enumerate() {
-                    let [a, b, c, d] = values.map(|values| values[lane]);
-                    let (above, below) = (a.max(b), c.max(d));
-                    let second =
-                        above.min(below).max(if above > below { a.min(b) } else { c.min(d) });
-                    let largest = above.max(below);
-                    // With a ReLU, a window of zeros takes no gradient.
-                    *is_near = largest - second <= bound && (largest > 0.0 || !self.relu);
-                }
-                for lane in (0..Block16::LANES).filter(|&lane| is_near[lane]) {
-                    let largest = values.iter().fold(f32::NEG_INFINITY, |l, v| l.max(v[lane]));
-                    let is_candidate = |i: &usize| largest - values[*i][lane] <= bound;
-                    let mut candidates = (0..4).filter(is_candidate).map(|i| first[i]);
-                    let one = candidates.next();
-                    if candidates.any(|position| Some(position) != one) {
-                        (0..4).filter(is_candidate).for_each(|i| found(lane, first[i] as usize));
+                for lane in 0..Block16::LANES {
+                    let values = [a[lane], b[lane], c[lane], d[lane]];
+                    let largest = values.into_iter().fold(f32::NEG_INFINITY, larger);
+                    let mut near = Vec::with_capacity(4);
+                    for (value, position) in values.into_iter().zip(first) {
+                        if value >= largest - bound && !near.contains(&position) {
+                            near.push(position);
+                        }
+                    }
+                    if near.len() > 1 && largest > least {
+                        found(lane, &near);
                     }
                 }
             }
         }
     }
 
-    /// An output of map `index`, from a sum in 64 bits.
-    fn exact(&self, index: usize, [channel, at]: Value) -> f32 {
+    /// An output of map `index`, a channel at a position, as a sum in 64 bits.
+    fn exact(&self, index: usize, [channel, at]: [usize; 2]) -> f64 {
         let MapSize { height, width } = self.size;
         let (area, ins) = (self.size.area(), self.weights.in_channels);
         let (row, column) = (at / width, at % width);
@@ -142,7 +151,24 @@ impl ExactLayer<'_> {
                 .sum::<f64>();
         }
         let bias = self.weights.bias[channel / Block16::LANES].0[channel % Block16::LANES];
-        let value = (sum + f64::from(bias)) as f32;
+        let value = sum + f64::from(bias);
         if self.relu { value.max(0.0) } else { value }
     }
+}
+
+/// The larger of two numbers, in one instruction; [`f32::max`] takes several because of NaN.
+fn larger(a: f32, b: f32) -> f32 {
+    if a > b { a } else { b }
+}
+
+/// A window's values in 32 bits. Where the largest becomes equal to another one, it takes the next
+/// larger number, so that it stays the only largest.
+fn rounded(window: &[(usize, f64)]) -> impl Iterator<Item = (usize, f32)> {
+    let largest = window.iter().fold(f64::NEG_INFINITY, |most, &(_, value)| most.max(value));
+    window.iter().map(move |&(at, value)| {
+        let is_rounded_like_another =
+            |&(_, other): &(usize, f64)| other < value && other as f32 == value as f32;
+        let is_raised = value == largest && window.iter().any(is_rounded_like_another);
+        (at, if is_raised { (value as f32).next_up() } else { value as f32 })
+    })
 }
