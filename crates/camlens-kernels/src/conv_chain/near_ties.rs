@@ -162,7 +162,8 @@ fn larger(a: f32, b: f32) -> f32 {
 }
 
 /// A window's values in 32 bits. Where the largest becomes equal to another one, it takes the next
-/// larger number, so that it stays the only largest.
+/// larger number, so that it stays the only largest. A value that is repeated in several windows is
+/// stored as its last window needs it, so there a tie after rounding may remain.
 fn rounded(window: &[(usize, f64)]) -> impl Iterator<Item = (usize, f32)> {
     let largest = window.iter().fold(f64::NEG_INFINITY, |most, &(_, value)| most.max(value));
     window.iter().map(move |&(at, value)| {
