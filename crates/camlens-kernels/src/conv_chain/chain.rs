@@ -86,8 +86,8 @@ impl ConvChain {
     }
 
     /// Runs the chain on a batch `[N, C, H, W]` and writes each requested output, `[N, C', H', W']`
-    /// with the shape that [`ConvChain::output_shape`] gives. Returns the number of values that were
-    /// computed again because of near ties ([`RunOptions::settle_near_ties`]).
+    /// with the shape that [`ConvChain::output_shape`] gives. Returns the number of values that
+    /// were computed again because of near ties ([`RunOptions::settle_near_ties`]).
     ///
     /// # Errors
     /// [`Cancelled`] when the cancel flag was set; checked between tasks, so within milliseconds.

@@ -12,9 +12,9 @@
 //!
 //! Modules, from the bottom up: `geometry` (map sizes and tiles), `winograd` (the transforms),
 //! `kernels` (inner loops per instruction set), `weights` (packed filters), `sparsity` (which tiles
-//! to compute), `repeats` (which patches are equal), `near_ties` (values too close to choose between),
-//! `layer_task`, `winograd_task` and `layer_run` (one layer on a list of tiles), `run` (one pass
-//! through the chain), `chain` (the public type).
+//! to compute), `repeats` (which patches are equal), `near_ties` (values too close to choose
+//! between), `layer_task`, `winograd_task` and `layer_run` (one layer on a list of tiles), `run`
+//! (one pass through the chain), `chain` (the public type).
 
 mod buffers;
 mod chain;

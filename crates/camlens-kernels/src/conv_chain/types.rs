@@ -63,7 +63,8 @@ pub struct RunOptions<'a> {
     /// The filters of every layer, as [`ConvWeights::new`] took them, to compute values again whose
     /// order matters and is in doubt: where the largest values of a max pooling's window differ by
     /// less than the kernels' error and the caller reads the pooling's input, those values are
-    /// sums in 64 bits, rounded once. `None` leaves them as they are. Costs about 1 % of a run.
+    /// sums in 64 bits, rounded once. `None` leaves them as they are. Costs a few per cent of a
+    /// run whose every pooling is looked at.
     pub settle_near_ties: Option<&'a [&'a [f32]]>,
 }
 
