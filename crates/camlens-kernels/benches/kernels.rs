@@ -73,8 +73,12 @@ fn bench_chain(bencher: Bencher<'_, '_>, [first, last]: [usize; 2], images: usiz
     let cancel = AtomicBool::new(false);
     bencher.counter(ItemsCount::new(multiply_adds)).bench_local(|| {
         let batch = Batch { data: &data, images, height: side, width: side };
-        let options =
-            RunOptions { cancel: &cancel, skip_zero_regions: false, equal_patches: false };
+        let options = RunOptions {
+            cancel: &cancel,
+            skip_zero_regions: false,
+            equal_patches: false,
+            settle_near_ties: None,
+        };
         chain.run(black_box(batch), &mut [(request, &mut output)], &all_cores(), options)
     });
 }

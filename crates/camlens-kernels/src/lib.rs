@@ -43,7 +43,8 @@
 //! let mut output = [0.0; 4];
 //! let cancel = AtomicBool::new(false);
 //! let options =
-//!     RunOptions { cancel: &cancel, skip_zero_regions: true, equal_patches: false };
+//!     RunOptions { cancel: &cancel, skip_zero_regions: true, equal_patches: false,
+//!     settle_near_ties: None };
 //! chain.run(batch, &mut [(last, &mut output)], &Serial, options)?;
 //! // Each pooling window contains a position whose 3×3 neighbourhood lies inside the image.
 //! assert_eq!(output, [27.0; 4]);

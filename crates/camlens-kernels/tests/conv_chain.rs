@@ -47,20 +47,24 @@ impl Map {
 }
 
 impl ReferenceLayer {
+    /// An output before pooling.
+    fn exact(&self, map: &Map, out: usize, y: isize, x: isize) -> f64 {
+        let mut sum = f64::from(self.bias[out]);
+        for channel in 0..self.ins {
+            for i in 0..9 {
+                let weight = self.weights[(out * self.ins + channel) * 9 + i as usize];
+                sum += f64::from(weight) * map.at(channel, y + i / 3 - 1, x + i % 3 - 1);
+            }
+        }
+        if self.relu { sum.max(0.0) } else { sum }
+    }
+
     fn convolve(&self, map: &Map) -> Map {
         let mut data = Vec::with_capacity(self.outs * map.height * map.width);
         for out in 0..self.outs {
             for y in 0..map.height as isize {
                 for x in 0..map.width as isize {
-                    let mut sum = f64::from(self.bias[out]);
-                    for channel in 0..self.ins {
-                        for i in 0..9 {
-                            let weight = self.weights[(out * self.ins + channel) * 9 + i as usize];
-                            sum +=
-                                f64::from(weight) * map.at(channel, y + i / 3 - 1, x + i % 3 - 1);
-                        }
-                    }
-                    data.push(if self.relu { sum.max(0.0) } else { sum } as f32);
+                    data.push(self.exact(map, out, y, x) as f32);
                 }
             }
         }
@@ -143,7 +147,12 @@ fn run(
     let mut slices: Vec<(ChainOutput, &mut [f32])> =
         requests.iter().copied().zip(outputs.iter_mut().map(Vec::as_mut_slice)).collect();
     let cancel = AtomicBool::new(false);
-    let options = RunOptions { cancel: &cancel, skip_zero_regions, equal_patches: true };
+    let options = RunOptions {
+        cancel: &cancel,
+        skip_zero_regions,
+        equal_patches: true,
+        settle_near_ties: None,
+    };
     chain.run(batch, &mut slices, executor, options).unwrap();
     outputs
 }
@@ -267,8 +276,67 @@ fn a_set_cancel_flag_cancels_the_run() {
     let data = vec![0.5; 3 * 8 * 8];
     let batch = Batch { data: &data, images: 1, height: 8, width: 8 };
     let cancel = AtomicBool::new(true);
-    let options = RunOptions { cancel: &cancel, skip_zero_regions: false, equal_patches: false };
+    let options = RunOptions {
+        cancel: &cancel,
+        skip_zero_regions: false,
+        equal_patches: false,
+        settle_near_ties: None,
+    };
     assert_eq!(chain.run(batch, &mut [], &Serial, options), Err(Cancelled));
+}
+
+/// The index of the first of the largest values.
+fn first_of_largest<T: PartialOrd>(values: [T; 4]) -> usize {
+    (1..4).fold(0, |best, index| if values[index] > values[best] { index } else { best })
+}
+
+#[test]
+fn the_largest_of_a_pooling_window_is_that_of_64_bits_where_near_ties_are_settled() {
+    let (height, width, images) = (20, 28, 2);
+    // The first layer is direct convolution with 3 channels and Winograd's algorithm with 16.
+    for (channels, flags) in [(3, 0b11), (16, 0b11), (16, 0b10)] {
+        let (chain, reference) = chain(&[channels, 24], flags, 5);
+        let filters = [reference[0].weights.as_slice()];
+        // Nearly flat, so that all values of a window are nearly equal.
+        let mut next = noise(3);
+        let data: Vec<f32> =
+            (0..images * channels * height * width).map(|_| 0.5 + 3e-7 * next()).collect();
+        let batch = Batch { data: &data, images, height, width };
+        let request = ChainOutput { layer: 0, pooled: false };
+        let len = 24 * height * width;
+        let cancel = AtomicBool::new(false);
+        let mut wrong = Vec::new();
+        for settle_near_ties in [None, Some(&filters[..])] {
+            let options = RunOptions {
+                cancel: &cancel,
+                skip_zero_regions: false,
+                equal_patches: true,
+                settle_near_ties,
+            };
+            let mut output = vec![f32::NAN; images * len];
+            let settled =
+                chain.run(batch, &mut [(request, &mut output)], &ScopedThreads(2), options);
+            assert_eq!(settled.unwrap() > 0, settle_near_ties.is_some(), "{channels} channels");
+            let mut count = 0;
+            for (image, output) in output.chunks_exact(len).enumerate() {
+                let inputs = channels * height * width;
+                let data = data[image * inputs..(image + 1) * inputs].to_vec();
+                let map = Map { data, height, width };
+                for window in 0..len / 4 {
+                    let (out, row) = (window * 4 / (height * width), window / (width / 2));
+                    let (y, x) = (2 * (row % (height / 2)), 2 * (window % (width / 2)));
+                    let corners = [0, 1, 2, 3].map(|i| (y + i / 2, x + i % 2));
+                    let exact =
+                        corners.map(|(y, x)| reference[0].exact(&map, out, y as isize, x as isize));
+                    let found = corners.map(|(y, x)| output[(out * height + y) * width + x]);
+                    count += usize::from(first_of_largest(exact) != first_of_largest(found));
+                }
+            }
+            wrong.push(count);
+        }
+        assert!(wrong[0] > 100, "{channels} channels: {wrong:?}");
+        assert_eq!(wrong[1], 0, "{channels} channels: {wrong:?}");
+    }
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! [`ConvChain`]: validates layers, caches the zero response, plans and starts runs.
 
 use std::collections::HashMap;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::sync::{Arc, Mutex};
 
 use super::buffers::{BufferPool, lock};
@@ -86,20 +86,22 @@ impl ConvChain {
     }
 
     /// Runs the chain on a batch `[N, C, H, W]` and writes each requested output, `[N, C', H', W']`
-    /// with the shape that [`ConvChain::output_shape`] gives.
+    /// with the shape that [`ConvChain::output_shape`] gives. Returns the number of values that
+    /// were computed again because of near ties ([`RunOptions::settle_near_ties`]).
     ///
     /// # Errors
     /// [`Cancelled`] when the cancel flag was set; checked between tasks, so within milliseconds.
     ///
     /// # Panics
-    /// When a slice is not as long as its shape says, or there is no such layer.
+    /// When a slice is not as long as its shape says, or there is no such layer; when there are
+    /// filters to settle near ties, but not each layer's.
     pub fn run(
         &self,
         batch: Batch<'_>,
         outputs: &mut [(ChainOutput, &mut [f32])],
         executor: &dyn Executor,
         options: RunOptions<'_>,
-    ) -> Result<(), Cancelled> {
+    ) -> Result<usize, Cancelled> {
         let size = MapSize { height: batch.height, width: batch.width };
         let channels = self.layers[0].weights.in_channels;
         assert_eq!(batch.data.len(), batch.images * channels * size.area(), "the input's length");
@@ -107,6 +109,13 @@ impl ConvChain {
             let shape = self.output_shape(*output, batch.height, batch.width);
             let len = batch.images * shape.iter().product::<usize>();
             assert_eq!(to.len(), len, "an output's length");
+        }
+        if let Some(filters) = options.settle_near_ties {
+            assert_eq!(filters.len(), self.layers.len(), "one slice of filters for each layer");
+            for (filters, layer) in filters.iter().zip(&self.layers) {
+                let len = layer.weights.out_channels * layer.weights.in_channels * 9;
+                assert_eq!(filters.len(), len, "the length of a layer's filters");
+            }
         }
         let traits = self.layer_traits(size, outputs);
         let plans: Vec<Vec<TilePlan>> = (batch.data.chunks_exact((channels * size.area()).max(1)))
@@ -133,11 +142,14 @@ impl ConvChain {
             plans: &plans,
             zero_response: zero_response.as_deref(),
             repeats: &repeats,
+            filters: options.settle_near_ties,
+            settled: AtomicUsize::new(0),
             maps: &self.maps,
             context: self.context(options.cancel),
             executor,
         };
-        run.run(batch, outputs)
+        run.run(batch, outputs)?;
+        Ok(run.settled.into_inner())
     }
 
     /// Every layer as planning needs to know it. A layer whose output is requested before its
@@ -204,6 +216,8 @@ impl ConvChain {
             plans: &plans,
             zero_response: None,
             repeats: &[],
+            filters: None,
+            settled: AtomicUsize::new(0),
             maps: &self.maps,
             context: self.context(cancel),
             executor,
@@ -263,6 +277,8 @@ mod tests {
             plans: &plans,
             zero_response: Some(&zero_response),
             repeats: &[],
+            filters: None,
+            settled: AtomicUsize::new(0),
             maps: &chain.maps,
             context: chain.context(&cancel),
             executor: &Serial,
@@ -328,8 +344,12 @@ mod tests {
                     requests.map(|request| (request, slices.next().unwrap_or_default()));
                 let batch =
                     Batch { data: &data, images: 1, height: SIZE.height, width: SIZE.width };
-                let options =
-                    RunOptions { cancel: &cancel, skip_zero_regions: true, equal_patches };
+                let options = RunOptions {
+                    cancel: &cancel,
+                    skip_zero_regions: true,
+                    equal_patches,
+                    settle_near_ties: None,
+                };
                 chain.run(batch, &mut outputs, &Serial, options).unwrap();
                 let differing = (requests.iter().zip(&outputs).zip(read))
                     .map(|((request, (_, values)), margin)| {
@@ -391,8 +411,12 @@ mod tests {
         let chain = ConvChain { kernels, ..ConvChain::new(vec![layer]).unwrap() };
         let mut output = vec![f32::NAN; 16 * size.area()];
         let cancel = AtomicBool::new(false);
-        let options =
-            RunOptions { cancel: &cancel, skip_zero_regions: false, equal_patches: false };
+        let options = RunOptions {
+            cancel: &cancel,
+            skip_zero_regions: false,
+            equal_patches: false,
+            settle_near_ties: None,
+        };
         let batch = Batch { data: &data, images: 1, height: size.height, width: size.width };
         let request = ChainOutput { layer: 0, pooled: false };
         chain.run(batch, &mut [(request, &mut output)], &Serial, options).unwrap();

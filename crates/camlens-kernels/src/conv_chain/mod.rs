@@ -12,7 +12,8 @@
 //!
 //! Modules, from the bottom up: `geometry` (map sizes and tiles), `winograd` (the transforms),
 //! `kernels` (inner loops per instruction set), `weights` (packed filters), `sparsity` (which tiles
-//! to compute), `repeats` (which patches are equal), `layer_task`, `winograd_task` and `layer_run` (one layer on a list of tiles), `run`
+//! to compute), `repeats` (which patches are equal), `near_ties` (values too close to choose
+//! between), `layer_task`, `winograd_task` and `layer_run` (one layer on a list of tiles), `run`
 //! (one pass through the chain), `chain` (the public type).
 
 mod buffers;
@@ -21,6 +22,7 @@ mod geometry;
 mod kernels;
 mod layer_run;
 mod layer_task;
+mod near_ties;
 mod reorder;
 mod repeats;
 mod run;

@@ -70,11 +70,21 @@ pub(super) fn blocks_to_nchw(
 }
 
 /// 2×2 max pooling with stride 2 of `maps` blocked maps.
-pub(super) fn max_pool_2x2(from: &[Block16], size: MapSize, maps: usize, to: &mut [Block16]) {
+pub(super) fn max_pool_2x2(
+    from: &[Block16],
+    size: MapSize,
+    maps: usize,
+    to: &mut [Block16],
+    executor: &dyn Executor,
+) {
     let pooled = size.pooled();
-    for map in 0..maps {
+    assert!(to.len() >= maps * pooled.area(), "the pooled maps are too short");
+    let to = SharedMut::new(to);
+    executor.run(maps, &|map| {
         let from = &from[map * size.area()..(map + 1) * size.area()];
-        let to = &mut to[map * pooled.area()..(map + 1) * pooled.area()];
+        let start = map * pooled.area();
+        // SAFETY: each task writes a map of its own, inside the buffer.
+        let to = unsafe { std::slice::from_raw_parts_mut(to.get().add(start), pooled.area()) };
         for (position, value) in to.iter_mut().enumerate() {
             let corner = 2 * (position / pooled.width) * size.width + 2 * (position % pooled.width);
             let at = |offset: usize, lane: usize| from[corner + offset].0[lane];
@@ -83,5 +93,5 @@ pub(super) fn max_pool_2x2(from: &[Block16], size: MapSize, maps: usize, to: &mu
                 above.max(at(size.width, lane).max(at(size.width + 1, lane)))
             }));
         }
-    }
+    });
 }

@@ -1,10 +1,12 @@
 //! One pass through a chain: every layer in order, through reused buffers.
 
 use std::ops::Range;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::buffers::{BufferPool, ensure_len};
 use super::geometry::Tile;
 use super::layer_task::{LayerInput, LayerTask, RunContext};
+use super::near_ties::ExactLayer;
 use super::reorder::{blocks_to_nchw, max_pool_2x2, nchw_to_blocks};
 use super::repeats::{LayerRepeats, copy_repeats};
 use super::sparsity::{LayerTraits, TilePlan};
@@ -32,6 +34,10 @@ pub(super) struct ChainRun<'a> {
     pub(super) zero_response: Option<&'a ZeroResponse>,
     /// For each image, for each layer; empty where equal patches may have different outputs.
     pub(super) repeats: &'a [Vec<LayerRepeats>],
+    /// Every layer's filters, where near ties in pooling windows are to be settled.
+    pub(super) filters: Option<&'a [&'a [f32]]>,
+    /// How many values were computed again to settle near ties.
+    pub(super) settled: AtomicUsize,
     pub(super) maps: &'a BufferPool,
     pub(super) context: RunContext<'a>,
     pub(super) executor: &'a dyn Executor,
@@ -136,10 +142,13 @@ impl ChainRun<'_> {
             }
             let pooled = task.max_pool;
             self.copy_repeats(ChainOutput { layer: index, pooled }, stored, &images);
+            if traits.is_output_before_pooling {
+                self.settle_near_ties(index, input, stored, &images);
+            }
             self.write_outputs(ChainOutput { layer: index, pooled }, stored, &images, outputs);
             if traits.is_output_before_pooling {
                 let maps = images.len() * layer.weights.out_blocks();
-                max_pool_2x2(&unpooled, traits.size, maps, next);
+                max_pool_2x2(&unpooled, traits.size, maps, next, self.executor);
                 let at = ChainOutput { layer: index, pooled: true };
                 self.copy_repeats(at, next, &images);
                 self.write_outputs(at, next, &images, outputs);
@@ -164,6 +173,30 @@ impl ChainRun<'_> {
             let LayerRepeats { unpooled, pooled } = &repeats[at.layer];
             let repeats = if at.pooled { pooled } else { unpooled };
             copy_repeats(repeats, maps, area, self.executor);
+        }
+    }
+
+    /// Computes the values of near ties in a layer's unpooled maps again.
+    fn settle_near_ties(
+        &self,
+        index: usize,
+        input: LayerInput<'_>,
+        unpooled: &mut [Block16],
+        images: &Range<usize>,
+    ) {
+        let Some(filters) = self.filters else { return };
+        let ConvLayer { weights, relu, .. } = &self.layers[index];
+        let size = self.traits[index].size;
+        let layer = ExactLayer { weights, filters: filters[index], relu: *relu, size, input };
+        let len = weights.out_blocks() * size.area();
+        for (map, image) in images.clone().enumerate() {
+            let repeats = self.repeats.get(image).map_or(&[][..], |of| &of[index].unpooled);
+            let unpooled = &mut unpooled[map * len..(map + 1) * len];
+            let count = layer.settle(map, unpooled, repeats, self.executor);
+            if count > 0 {
+                copy_repeats(repeats, unpooled, size.area(), self.executor);
+                self.settled.fetch_add(count, Ordering::Relaxed);
+            }
         }
     }
 

@@ -42,6 +42,14 @@ impl Operator for ConvChain {
         let equal_patches = integers(attributes::EQUAL_PATCHES)? == [1];
         let inputs: Vec<String> =
             context.inputs()?.iter().map(|input| input.name().to_owned()).collect();
+        let filters = bias
+            .iter()
+            .scan(1, |next, &has_bias| {
+                let index = *next;
+                *next += 1 + usize::from(has_bias != 0);
+                Some(index)
+            })
+            .collect();
         // Equal weights with equal ReLUs and poolings make equal chains, whichever outputs are
         // read.
         let key = ChainKey {
@@ -71,6 +79,7 @@ impl Operator for ConvChain {
             chain,
             outputs: outputs.collect(),
             equal_patches,
+            filters,
             operators: self.0.clone(),
         })
     }
@@ -115,6 +124,8 @@ pub(crate) struct ConvChainKernel {
     chain: Arc<camlens_kernels::ConvChain>,
     outputs: Vec<ChainOutput>,
     equal_patches: bool,
+    /// Which inputs are the layers' filters.
+    filters: Vec<usize>,
     operators: Operators,
 }
 
@@ -138,14 +149,31 @@ impl Kernel for ConvChainKernel {
             outputs.push((*output, value.try_extract_tensor_mut::<f32>()?.1));
         }
         let batch = Batch { data, images, height, width };
+        let mut filters = Vec::new();
+        if self.equal_patches {
+            for &index in &self.filters {
+                let absent = || ort::Error::new(format!("input {index} is missing"));
+                filters.push(context.input(index)?.ok_or_else(absent)?);
+            }
+        }
+        let filters = filters
+            .iter()
+            .map(|filter| Ok(filter.try_extract_tensor::<f32>()?.1))
+            .collect::<ort::Result<Vec<&[f32]>>>()?;
         let options = camlens_kernels::RunOptions {
             cancel: &self.operators.stop.0,
             skip_zero_regions: self.operators.skip_zeros,
             equal_patches: self.equal_patches,
+            settle_near_ties: self.equal_patches.then_some(filters.as_slice()),
         };
         let threads = RuntimeThreads { context, count: self.operators.threads };
-        self.chain
+        let settled = self
+            .chain
             .run(batch, &mut outputs, &threads, options)
-            .map_err(|camlens_kernels::Cancelled| ort::Error::new("cancelled"))
+            .map_err(|camlens_kernels::Cancelled| ort::Error::new("cancelled"))?;
+        if self.equal_patches {
+            tracing::debug!(settled, "values of pooling windows computed again in 64 bits");
+        }
+        Ok(())
     }
 }

@@ -5,8 +5,9 @@ use super::jobs::{DirectConv, MAX_DIRECT_CHANNELS};
 use crate::conv_chain::geometry::{MapSize, PATCH, TILE};
 use crate::simd::Simd;
 
-/// Channels whose terms are summed up before they are added to the total: 27 terms.
-const CHANNELS_PER_PARTIAL_SUM: usize = 3;
+/// Channels whose terms are summed up before they are added to the total: 9 terms. Later layers
+/// inherit a first layer's rounding errors, and over flat areas all of them have the same sign.
+const CHANNELS_PER_PARTIAL_SUM: usize = 1;
 
 /// # Safety
 /// The processor has S's instructions. `input` holds every map of `tiles`, `weights` nine blocks
