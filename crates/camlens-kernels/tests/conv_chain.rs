@@ -296,7 +296,8 @@ fn the_largest_of_a_pooling_window_is_that_of_64_bits_where_near_ties_are_settle
     // The first layer is direct convolution with 3 channels and Winograd's algorithm with 16.
     for (channels, flags) in [(3, 0b11), (16, 0b11), (16, 0b10)] {
         let (chain, reference) = chain(&[channels, 24], flags, 5);
-        let filters = [reference[0].weights.as_slice()];
+        let bytes: Vec<_> = reference[0].weights.iter().map(|value| value.to_ne_bytes()).collect();
+        let filters = [bytes.as_slice()];
         // Nearly flat, so that all values of a window are nearly equal.
         let mut next = noise(3);
         let data: Vec<f32> =

@@ -9,6 +9,7 @@ use std::sync::{Mutex, PoisonError};
 
 use super::geometry::MapSize;
 use super::layer_task::LayerInput;
+use super::types::FloatBytes;
 use super::weights::ConvWeights;
 use crate::block16::Block16;
 use crate::executor::Executor;
@@ -25,7 +26,7 @@ const SAMPLED: usize = 7;
 pub(super) struct ExactLayer<'a> {
     pub(super) weights: &'a ConvWeights,
     /// `[out channel][in channel][filter row][filter column]`.
-    pub(super) filters: &'a [f32],
+    pub(super) filters: &'a [FloatBytes],
     pub(super) relu: bool,
     /// Of the convolution's input and output.
     pub(super) size: MapSize,
@@ -147,7 +148,9 @@ impl ExactLayer<'_> {
             };
             let products = filters.iter().enumerate();
             sum += products
-                .map(|(channel, filter)| f64::from(filter[tap]) * f64::from(input(channel)))
+                .map(|(channel, filter)| {
+                    f64::from(f32::from_ne_bytes(filter[tap])) * f64::from(input(channel))
+                })
                 .sum::<f64>();
         }
         let bias = self.weights.bias[channel / Block16::LANES].0[channel % Block16::LANES];

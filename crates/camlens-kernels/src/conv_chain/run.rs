@@ -10,7 +10,7 @@ use super::near_ties::ExactLayer;
 use super::reorder::{blocks_to_nchw, max_pool_2x2, nchw_to_blocks};
 use super::repeats::{LayerRepeats, copy_repeats};
 use super::sparsity::{LayerTraits, TilePlan};
-use super::types::{Batch, Cancelled, ChainOutput, ConvLayer};
+use super::types::{Batch, Cancelled, ChainOutput, ConvLayer, FloatBytes};
 use super::weights::PackedFilters;
 use crate::block16::Block16;
 use crate::executor::Executor;
@@ -35,7 +35,7 @@ pub(super) struct ChainRun<'a> {
     /// For each image, for each layer; empty where equal patches may have different outputs.
     pub(super) repeats: &'a [Vec<LayerRepeats>],
     /// Every layer's filters, where near ties in pooling windows are to be settled.
-    pub(super) filters: Option<&'a [&'a [f32]]>,
+    pub(super) filters: Option<&'a [&'a [FloatBytes]]>,
     /// How many values were computed again to settle near ties.
     pub(super) settled: AtomicUsize,
     pub(super) maps: &'a BufferPool,

@@ -60,13 +60,17 @@ pub struct RunOptions<'a> {
     /// does; without it they may differ in the last digit. Max pooling then finds the first of
     /// several equal values where the caller looks for its indices. Costs under 1 % of a run.
     pub equal_patches: bool,
-    /// The filters of every layer, as [`ConvWeights::new`] took them, to compute values again whose
+    /// The filters of every layer, those that [`ConvWeights::new`] took, to compute values again whose
     /// order matters and is in doubt: where the largest values of a max pooling's window differ by
     /// less than the kernels' error and the caller reads the pooling's input, those values are
     /// sums in 64 bits, rounded once. `None` leaves them as they are. Costs a few per cent of a
     /// run whose every pooling is looked at.
-    pub settle_near_ties: Option<&'a [&'a [f32]]>,
+    pub settle_near_ties: Option<&'a [&'a [FloatBytes]]>,
 }
+
+/// A 32-bit float in the machine's order of bytes. Filters are passed so because a mapped file may
+/// hold them at any address, and a `&[f32]` must be aligned.
+pub type FloatBytes = [u8; 4];
 
 /// A run was cancelled. Its output slices hold unspecified values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

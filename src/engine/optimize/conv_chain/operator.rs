@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::hash::Hash;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use camlens_kernels::{Batch, ChainOutput, ConvLayer, ConvWeights};
+use camlens_kernels::{Batch, ChainOutput, ConvLayer, ConvWeights, FloatBytes};
 use ort::operator::{
     ComputeContext, Kernel, KernelContext, Operator, OperatorInput, OperatorOutput,
 };
@@ -12,7 +12,7 @@ use ort::value::{DynTensorValueType, TensorElementType, ValueRef};
 
 use super::pass::{OPERATOR, attributes};
 use crate::engine::optimize::operators::{ChainKey, Operators};
-use crate::engine::optimize::tensors::{RuntimeThreads, floats, unused_output};
+use crate::engine::optimize::tensors::{RuntimeThreads, bytes, floats, tensor, unused_output};
 
 /// The operator. Sessions of one model share its transformed weights and chains.
 pub(crate) struct ConvChain(pub(crate) Operators);
@@ -152,14 +152,13 @@ impl Kernel for ConvChainKernel {
         let mut filters = Vec::new();
         if self.equal_patches {
             for &index in &self.filters {
-                let absent = || ort::Error::new(format!("input {index} is missing"));
-                filters.push(context.input(index)?.ok_or_else(absent)?);
+                filters.push(tensor(context, index)?);
             }
         }
         let filters = filters
             .iter()
-            .map(|filter| Ok(filter.try_extract_tensor::<f32>()?.1))
-            .collect::<ort::Result<Vec<&[f32]>>>()?;
+            .map(|filter| Ok(bytes(filter)?.as_chunks().0))
+            .collect::<ort::Result<Vec<&[FloatBytes]>>>()?;
         let options = camlens_kernels::RunOptions {
             cancel: &self.operators.stop.0,
             skip_zero_regions: self.operators.skip_zeros,
