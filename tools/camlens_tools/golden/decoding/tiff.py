@@ -131,7 +131,23 @@ def refused(cjpeg):
     yield "unsigned-32", tiff(samples.astype(np.uint32)), "32 bits per channel"
     five = np.concatenate([samples, samples[..., :2]], -1)
     yield "five-channels", tiff(five, planarconfig="contig"), "5 channels"
-    # Strips whose pixels the TIFF decoder would get wrong.
+    # Layouts whose pixels the TIFF decoder would get wrong, or at which it panics.
+    four = np.concatenate([samples, samples[..., :1]], -1)
+    unspecified = {"extrasamples": ["unspecified"]}
+    yield "unspecified-tiles", tiff(four, tile=(16, 16), **unspecified), "a fourth channel"
+    lzw = {"compression": "lzw", "predictor": True}
+    yield "unspecified-predictor", tiff(four, **lzw, **unspecified), "a fourth channel"
+    tiles = tiff(planes(samples), planarconfig="separate", tile=(16, 16))
+    yield "planar-tiles", tiles, "tiles with a plane for each channel"
+    # tifffile writes neither tag itself, so a neighbour of each is renamed.
+    for name, neighbour, tag, what in (
+        ("fill-order", 269, 266, "FillOrder"),
+        ("predictor", 316, 317, "a predictor"),
+    ):
+        data = tiff(samples, extratags=[(neighbour, "H", 1, 2, True)])
+        entry = struct.pack("<HH", neighbour, 3)
+        assert data.count(entry) == 1
+        yield name, data.replace(entry, struct.pack("<HH", tag, 3)), what
     for name, options in (
         ("separate", ["-sample", "1x1", "separate"]),
         ("subsampled", ["-sample", "1x1,2x2,2x2"]),
