@@ -54,9 +54,9 @@ pub(super) fn probe(
     let mut session =
         runtime.session(&encoded, file.folder(), false, false, None).map_err(refused)?;
     let input = prepared.input.name.clone();
-    // One is weaker than the other: where a model mixes a batch by its largest value, images of
+    // One is far weaker than the other: where a model mixes a batch by its extremes, images of
     // equal strength would not show that.
-    let [first, second] = [(1, 1.0), (2, 0.5)].map(|(seed, strength)| {
+    let [first, second] = [(1, 1.0), (2, 0.1)].map(|(seed, strength)| {
         let noise = noise(shape, seed) * strength;
         // Bytes are whole numbers from 0 to 255.
         if prepared.input.takes_bytes {

@@ -95,6 +95,20 @@ fn the_batch_stays_at_1_if_the_graph_mixes_the_images() {
     assert_eq!(written(&model, "").unwrap().batch(), 1);
 }
 
+/// An extreme value over the batch lies in one of its images, which alone gives the same outputs.
+#[test]
+fn the_batch_stays_at_1_if_an_extreme_value_spans_the_images() {
+    for (operator, of_input) in [("ReduceMax", true), ("ReduceMax", false), ("ReduceMin", false)] {
+        let (mut net, maps) = start();
+        let of = if of_input { "x" } else { maps.as_str() };
+        let extreme = net.with(operator, &[of], vec![int("keepdims", 0)]);
+        let maps = net.op("Div", &[&maps, &extreme]);
+        let flat = net.with("Flatten", &[&maps], vec![int("axis", 1)]);
+        let model = written(&classifier(net, &flat), "").unwrap();
+        assert_eq!(model.batch(), 1, "{operator}, of the input: {of_input}");
+    }
+}
+
 #[test]
 fn unused_weights_and_dropout_masks_are_ignored() {
     let (mut net, maps) = start();
