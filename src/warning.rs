@@ -71,6 +71,18 @@ impl Warning {
     pub fn new(code: WarningCode, detail: impl Into<String>) -> Self {
         Self { code, detail: detail.into() }
     }
+
+    /// Equal warnings of several results, each once, in their first order.
+    #[must_use]
+    pub fn each_once<'a>(warnings: impl IntoIterator<Item = &'a Self>) -> Vec<Self> {
+        let mut found: Vec<Self> = Vec::new();
+        for warning in warnings {
+            if !found.contains(warning) {
+                found.push(warning.clone());
+            }
+        }
+        found
+    }
 }
 
 #[cfg(test)]

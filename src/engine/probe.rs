@@ -4,7 +4,7 @@
 //! A file that gives other outputs when it runs again, such as one with a random operator, cannot be
 //! compared with its rewritten graph. That is told, and is no reason to doubt the rewriting.
 
-use ndarray::{Array4, Axis, concatenate};
+use ndarray::{Array4, ArrayD, Axis, concatenate};
 use ort::session::Session;
 
 use super::runtime::Runtime;
@@ -179,8 +179,7 @@ fn is_batch_of(both: &[(String, RawOutput)], alone: &[Vec<(String, RawOutput)>; 
             else {
                 return false;
             };
-            concatenate(Axis(0), &[first.view(), second.view()])
-                .is_ok_and(|expected| close(both.view(), expected.view()))
+            are_joined(&both, &first, &second)
         })
 }
 
@@ -252,6 +251,11 @@ fn is_concatenation(
     else {
         return false;
     };
+    are_joined(&both, &first, &second)
+}
+
+/// Whether one output holds two others, one after the other along its first axis.
+fn are_joined(both: &ArrayD<f32>, first: &ArrayD<f32>, second: &ArrayD<f32>) -> bool {
     concatenate(Axis(0), &[first.view(), second.view()])
         .is_ok_and(|expected| close(both.view(), expected.view()))
 }

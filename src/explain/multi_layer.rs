@@ -51,12 +51,7 @@ pub fn fuse(layers: Vec<Explanation>, normalizer: Normalizer) -> Result<Explanat
         .iter()
         .filter_map(|one| one.confidence)
         .min_by(|a, b| a.at_least.total_cmp(&b.at_least));
-    let mut warnings: Vec<Warning> = Vec::new();
-    for warning in layers.iter().flat_map(|one| &one.warnings) {
-        if !warnings.contains(warning) {
-            warnings.push(warning.clone());
-        }
-    }
+    let warnings = Warning::each_once(layers.iter().flat_map(|one| &one.warnings));
     let first = layers
         .into_iter()
         .next()

@@ -97,13 +97,7 @@ impl Facts {
 /// The warnings of several maps, each once.
 #[must_use]
 pub fn all_warnings(explanations: &[Explanation]) -> Vec<Warning> {
-    let mut warnings: Vec<Warning> = Vec::new();
-    for warning in explanations.iter().flat_map(|one| &one.warnings) {
-        if !warnings.contains(warning) {
-            warnings.push(warning.clone());
-        }
-    }
-    warnings
+    Warning::each_once(explanations.iter().flat_map(|one| &one.warnings))
 }
 
 /// The passes of several methods, which share those of the image itself.
