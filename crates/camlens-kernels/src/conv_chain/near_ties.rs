@@ -5,6 +5,7 @@
 //! them. Those values, a few in 100 000, are computed again as sums in 64 bits over the layer's own
 //! input, so that the choice is right for that input. Errors of earlier layers remain in the input.
 
+use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
 use super::geometry::MapSize;
@@ -50,23 +51,22 @@ impl ExactLayer<'_> {
         let blocks = self.weights.out_blocks();
         let mut firsts: Vec<u32> = (0..area as u32).collect();
         repeats.iter().for_each(|&[from, to]| firsts[to as usize] = from);
-        let settled = Mutex::new(Vec::new());
+        let ties = Mutex::new(Vec::new());
         let from = &*map;
         executor.run(blocks, &|block| {
             let block_map = &from[block * area..(block + 1) * area];
-            let mut values: Vec<([usize; 2], f32)> = Vec::new();
+            let mut found: Vec<NearTie> = Vec::new();
             self.near_ties(block_map, &firsts, &mut |lane, positions| {
                 let channel = block * Block16::LANES + lane;
                 if channel < self.weights.out_channels {
                     let exact = |&at: &usize| (at, self.exact(index, [channel, at]));
-                    let window: Vec<(usize, f64)> = positions.iter().map(exact).collect();
-                    values.extend(rounded(&window).map(|(at, value)| ([channel, at], value)));
+                    found.push(NearTie { channel, values: positions.iter().map(exact).collect() });
                 }
             });
-            settled.lock().unwrap_or_else(PoisonError::into_inner).extend(values);
+            ties.lock().unwrap_or_else(PoisonError::into_inner).extend(found);
         });
-        let settled = settled.into_inner().unwrap_or_else(PoisonError::into_inner);
-        for &([channel, at], value) in &settled {
+        let settled = rounded_in_order(ties.into_inner().unwrap_or_else(PoisonError::into_inner));
+        for (&(channel, at), &value) in &settled {
             map[channel / Block16::LANES * area + at].0[channel % Block16::LANES] = value;
         }
         settled.len()
@@ -164,15 +164,86 @@ fn larger(a: f32, b: f32) -> f32 {
     if a > b { a } else { b }
 }
 
-/// A window's values in 32 bits. Where the largest becomes equal to another one, it takes the next
-/// larger number, so that it stays the only largest. A value that is repeated in several windows is
-/// stored as its last window needs it, so there a tie after rounding may remain.
-fn rounded(window: &[(usize, f64)]) -> impl Iterator<Item = (usize, f32)> {
-    let largest = window.iter().fold(f64::NEG_INFINITY, |most, &(_, value)| most.max(value));
-    window.iter().map(move |&(at, value)| {
-        let is_rounded_like_another =
-            |&(_, other): &(usize, f64)| other < value && other as f32 == value as f32;
-        let is_raised = value == largest && window.iter().any(is_rounded_like_another);
-        (at, if is_raised { (value as f32).next_up() } else { value as f32 })
-    })
+/// The nearly equal largest values of a pooling window.
+struct NearTie {
+    channel: usize,
+    /// Positions in the map, and their values in 64 bits.
+    values: Vec<(usize, f64)>,
+}
+
+impl NearTie {
+    fn largest(&self) -> f64 {
+        self.values.iter().fold(f64::NEG_INFINITY, |most, &(_, value)| most.max(value))
+    }
+}
+
+/// The values in 32 bits, by channel and position. Where a window's largest value would become
+/// equal to another one, it takes the next larger number, so that it stays the only largest.
+///
+/// A position may belong to several windows, since repeated positions are computed once. So a
+/// number in 64 bits has one number in 32 bits in all windows of its channel. It is final after the
+/// windows whose largest value it is: windows are taken in the order of their largest values.
+fn rounded_in_order(mut ties: Vec<NearTie>) -> HashMap<(usize, usize), f32> {
+    ties.sort_by(|a, b| a.largest().total_cmp(&b.largest()));
+    let mut in_32_bits: HashMap<(usize, u64), f32> = HashMap::new();
+    for tie in &ties {
+        let largest = tie.largest();
+        let mut below = f32::NEG_INFINITY;
+        for &(_, value) in &tie.values {
+            let rounded = in_32_bits.entry((tie.channel, value.to_bits())).or_insert(value as f32);
+            if value < largest {
+                below = larger(below, *rounded);
+            }
+        }
+        let rounded = in_32_bits.entry((tie.channel, largest.to_bits()));
+        rounded.and_modify(|rounded| *rounded = larger(*rounded, below.next_up()));
+    }
+    let numbers = ties.iter().flat_map(|tie| {
+        tie.values.iter().map(|&(at, value)| ((tie.channel, at), (tie.channel, value.to_bits())))
+    });
+    numbers.map(|(position, number)| (position, in_32_bits[&number])).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{NearTie, rounded_in_order};
+
+    /// Four numbers in 64 bits that round to the same number in 32 bits, in ascending order.
+    fn close_numbers() -> [f64; 4] {
+        [0.0, 1e-9, 2e-9, 3e-9].map(|step| 1.0 + step)
+    }
+
+    fn tie<const N: usize>(values: [(usize, f64); N]) -> NearTie {
+        NearTie { channel: 3, values: values.to_vec() }
+    }
+
+    #[test]
+    fn the_largest_value_of_a_window_stays_the_only_largest() {
+        let [a, b, ..] = close_numbers();
+        let rounded = rounded_in_order(vec![tie([(0, a), (1, b)])]);
+        assert_eq!(rounded[&(3, 0)], 1.0);
+        assert_eq!(rounded[&(3, 1)], 1.0_f32.next_up());
+    }
+
+    #[test]
+    fn a_position_of_several_windows_has_one_value_that_is_right_in_all_of_them() {
+        let [a, b, c, d] = close_numbers();
+        let windows = [[(0, a), (1, b)], [(1, b), (2, c)], [(2, c), (3, d)], [(0, a), (3, d)]];
+        // Whatever order the blocks are found in.
+        for first in 0..windows.len() {
+            let ordered = (0..windows.len()).map(|at| tie(windows[(first + at) % windows.len()]));
+            let rounded = rounded_in_order(ordered.collect());
+            for [(low, _), (high, _)] in windows {
+                assert!(rounded[&(3, low)] < rounded[&(3, high)], "{first}: {rounded:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn values_that_are_equal_in_64_bits_stay_equal() {
+        let [a, b, ..] = close_numbers();
+        let rounded = rounded_in_order(vec![tie([(0, a), (1, b), (2, b)]), tie([(4, a), (2, b)])]);
+        assert_eq!(rounded[&(3, 1)], rounded[&(3, 2)]);
+        assert!(rounded[&(3, 1)] > rounded[&(3, 0)]);
+    }
 }
