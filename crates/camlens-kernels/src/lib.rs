@@ -70,7 +70,8 @@ mod simd;
 
 pub use block16::NCHWC_BLOCKS;
 pub use conv_chain::{
-    Batch, Cancelled, ChainOutput, ConvChain, ConvLayer, ConvWeights, FloatBytes, RunOptions,
+    Batch, Cancelled, ChainOutput, ConvChain, ConvLayer, ConvWeights, Doubts, FloatBytes,
+    RunOptions,
 };
 pub use depthwise::{DepthwiseConv, Direction, FeatureMaps, Window};
 pub use elementwise::{BoundExpression, Expression, Op, Step, Tensor};

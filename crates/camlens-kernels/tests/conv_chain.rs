@@ -120,6 +120,10 @@ fn chain(widths: &[usize], flags: u32, seed: u64) -> (ConvChain, Vec<ReferenceLa
             max_pool: flag(1),
         });
     }
+    (chain_of(&reference), reference)
+}
+
+fn chain_of(reference: &[ReferenceLayer]) -> ConvChain {
     let layer = |layer: &ReferenceLayer| ConvLayer {
         weights: Arc::new(
             ConvWeights::new(&layer.weights, Some(&layer.bias), layer.outs, layer.ins).unwrap(),
@@ -127,7 +131,7 @@ fn chain(widths: &[usize], flags: u32, seed: u64) -> (ConvChain, Vec<ReferenceLa
         relu: layer.relu,
         max_pool: layer.max_pool,
     };
-    (ConvChain::new(reference.iter().map(layer).collect()).unwrap(), reference)
+    ConvChain::new(reference.iter().map(layer).collect()).unwrap()
 }
 
 fn run(
@@ -291,6 +295,37 @@ fn first_of_largest<T: PartialOrd>(values: [T; 4]) -> usize {
 }
 
 #[test]
+fn open_gates_within_rounding_of_0_are_counted() {
+    let (height, width, ins, outs) = (20, 28, 16, 24);
+    for (flags, has_relu) in [(0b11, true), (0b10, false)] {
+        let (_, mut reference) = chain(&[ins, outs], flags, 5);
+        reference[0].bias.fill(0.0);
+        let chain = chain_of(&reference);
+        let bytes: Vec<_> = reference[0].weights.iter().map(|value| value.to_ne_bytes()).collect();
+        // One strong pixel; everything outside its tile is less than that tile's rounding.
+        let mut next = noise(3);
+        let strength = |index: usize| if index % (height * width) == 0 { 1.0 } else { 1e-9 };
+        let data: Vec<f32> =
+            (0..ins * height * width).map(|index| strength(index) * next()).collect();
+        let mut output = vec![f32::NAN; outs * height * width];
+        let options = RunOptions {
+            cancel: &AtomicBool::new(false),
+            skip_zero_regions: false,
+            equal_patches: true,
+            settle_near_ties: Some(&[bytes.as_slice()]),
+        };
+        let request = ChainOutput { layer: 0, pooled: false };
+        let batch = Batch { data: &data, images: 1, height, width };
+        let doubts = chain.run(batch, &mut [(request, &mut output)], &Serial, options).unwrap();
+        let in_tile = |index: usize| index / width % height < 4 && index % width < 4;
+        let open = output.iter().enumerate().filter(|&(at, &v)| v > 0.0 && !in_tile(at)).count();
+        assert!(open > 1000, "{open}");
+        let expected = if has_relu { open..=open + 16 * outs } else { 0..=0 };
+        assert!(expected.contains(&doubts.open_gates), "{doubts:?}, expected {expected:?}");
+    }
+}
+
+#[test]
 fn the_largest_of_a_pooling_window_is_that_of_64_bits_where_near_ties_are_settled() {
     let (height, width, images) = (20, 28, 2);
     // The first layer is direct convolution with 3 channels and Winograd's algorithm with 16.
@@ -317,7 +352,11 @@ fn the_largest_of_a_pooling_window_is_that_of_64_bits_where_near_ties_are_settle
             let mut output = vec![f32::NAN; images * len];
             let settled =
                 chain.run(batch, &mut [(request, &mut output)], &ScopedThreads(2), options);
-            assert_eq!(settled.unwrap() > 0, settle_near_ties.is_some(), "{channels} channels");
+            assert_eq!(
+                settled.unwrap().settled > 0,
+                settle_near_ties.is_some(),
+                "{channels} channels"
+            );
             let mut count = 0;
             for (image, output) in output.chunks_exact(len).enumerate() {
                 let inputs = channels * height * width;

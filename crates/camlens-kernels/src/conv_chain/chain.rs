@@ -11,7 +11,7 @@ use super::layer_task::RunContext;
 use super::repeats::{LayerRepeats, ReadOutputs, repeats};
 use super::run::{ChainRun, Outputs, ZeroResponse};
 use super::sparsity::{LayerTraits, PositionMask, TilePlan, plan};
-use super::types::{Batch, Cancelled, ChainOutput, ConvLayer, RunOptions};
+use super::types::{Batch, Cancelled, ChainOutput, ConvLayer, Doubts, RunOptions};
 use super::weights::PackedFilters;
 use crate::error::InvalidArgument;
 use crate::executor::Executor;
@@ -86,8 +86,8 @@ impl ConvChain {
     }
 
     /// Runs the chain on a batch `[N, C, H, W]` and writes each requested output, `[N, C', H', W']`
-    /// with the shape that [`ConvChain::output_shape`] gives. Returns the number of values that
-    /// were computed again because of near ties ([`RunOptions::settle_near_ties`]).
+    /// with the shape that [`ConvChain::output_shape`] gives. Returns what
+    /// rounding left in doubt where near ties are settled ([`RunOptions::settle_near_ties`]).
     ///
     /// # Errors
     /// [`Cancelled`] when the cancel flag was set; checked between tasks, so within milliseconds.
@@ -101,7 +101,7 @@ impl ConvChain {
         outputs: &mut [(ChainOutput, &mut [f32])],
         executor: &dyn Executor,
         options: RunOptions<'_>,
-    ) -> Result<usize, Cancelled> {
+    ) -> Result<Doubts, Cancelled> {
         let size = MapSize { height: batch.height, width: batch.width };
         let channels = self.layers[0].weights.in_channels;
         assert_eq!(batch.data.len(), batch.images * channels * size.area(), "the input's length");
@@ -144,12 +144,13 @@ impl ConvChain {
             repeats: &repeats,
             filters: options.settle_near_ties,
             settled: AtomicUsize::new(0),
+            open_gates: AtomicUsize::new(0),
             maps: &self.maps,
             context: self.context(options.cancel),
             executor,
         };
         run.run(batch, outputs)?;
-        Ok(run.settled.into_inner())
+        Ok(Doubts { settled: run.settled.into_inner(), open_gates: run.open_gates.into_inner() })
     }
 
     /// Every layer as planning needs to know it. A layer whose output is requested before its
@@ -218,6 +219,7 @@ impl ConvChain {
             repeats: &[],
             filters: None,
             settled: AtomicUsize::new(0),
+            open_gates: AtomicUsize::new(0),
             maps: &self.maps,
             context: self.context(cancel),
             executor,

@@ -6,11 +6,12 @@
 //! input, so that the choice is right for that input. Errors of earlier layers remain in the input.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use super::geometry::MapSize;
 use super::layer_task::LayerInput;
-use super::types::FloatBytes;
+use super::types::{Doubts, FloatBytes};
 use super::weights::ConvWeights;
 use crate::block16::Block16;
 use crate::executor::Executor;
@@ -39,60 +40,63 @@ impl ExactLayer<'_> {
     /// Computes the nearly equal largest values of each pooling window of one map again, in `map`,
     /// `[out block][row][column]`, the unpooled output. `repeats` lists the positions that repeat
     /// an earlier one, as `[from, to]`: they are equal in exact arithmetic, so they make no near
-    /// tie, and only the first of them is computed. Returns the number of values.
+    /// tie, and only the first of them is computed. Returns what was in doubt.
     pub(super) fn settle(
         &self,
         index: usize,
         map: &mut [Block16],
         repeats: &[[u32; 2]],
         executor: &dyn Executor,
-    ) -> usize {
+    ) -> Doubts {
         let area = self.size.area();
         let blocks = self.weights.out_blocks();
         let mut firsts: Vec<u32> = (0..area as u32).collect();
         repeats.iter().for_each(|&[from, to]| firsts[to as usize] = from);
         let ties = Mutex::new(Vec::new());
+        let open_gates = AtomicUsize::new(0);
         let from = &*map;
         executor.run(blocks, &|block| {
             let block_map = &from[block * area..(block + 1) * area];
             let mut found: Vec<NearTie> = Vec::new();
-            self.near_ties(block_map, &firsts, &mut |lane, positions| {
+            let gates = self.near_ties(block_map, &firsts, &mut |lane, positions| {
                 let channel = block * Block16::LANES + lane;
                 if channel < self.weights.out_channels {
                     let exact = |&at: &usize| (at, self.exact(index, [channel, at]));
                     found.push(NearTie { channel, values: positions.iter().map(exact).collect() });
                 }
             });
+            open_gates.fetch_add(gates, Ordering::Relaxed);
             ties.lock().unwrap_or_else(PoisonError::into_inner).extend(found);
         });
         let settled = rounded_in_order(ties.into_inner().unwrap_or_else(PoisonError::into_inner));
         for (&(channel, at), &value) in &settled {
             map[channel / Block16::LANES * area + at].0[channel % Block16::LANES] = value;
         }
-        settled.len()
+        Doubts { settled: settled.len(), open_gates: open_gates.into_inner() }
     }
 
     /// Calls `found` for each near tie of one channel block, with its lane and the positions of the
-    /// nearly equal values, in the window's order.
+    /// nearly equal values, in the window's order. Returns the number of open gates in doubt.
     fn near_ties(
         &self,
         block: &[Block16],
         firsts: &[u32],
         found: &mut impl FnMut(usize, &[usize]),
-    ) {
+    ) -> usize {
         let sampled = block.iter().step_by(SAMPLED).flat_map(|values| values.0);
         let bound = NEARLY_EQUAL * sampled.fold(0.0, |most, value| larger(most, value.abs()));
         // With a ReLU, a window of zeros takes no gradient.
         let least = if self.relu { 0.0 } else { f32::NEG_INFINITY };
         let width = self.size.width;
         let pooled = self.size.pooled();
+        let mut gates = 0;
         for row in 0..pooled.height {
             for column in 0..pooled.width {
                 let corner = 2 * row * width + 2 * column;
                 let window = [corner, corner + 1, corner + width, corner + width + 1];
                 let [a, b, c, d] = window.map(|at| &block[at].0);
                 // All lanes without a branch: nearly every window ends here.
-                let mut most = 0;
+                let (mut most, mut open) = (0, 0);
                 for lane in 0..Block16::LANES {
                     let [a, b, c, d] = [a[lane], b[lane], c[lane], d[lane]];
                     let largest = larger(larger(a, b), larger(c, d));
@@ -100,7 +104,10 @@ impl ExactLayer<'_> {
                     let near = [a, b, c, d].map(|value| i32::from(value >= from));
                     let near = near[0] + near[1] + near[2] + near[3];
                     most = most.max(near * i32::from(largest > least));
+                    let doubtful = [a, b, c, d].map(|v| i32::from(v > 0.0 && v <= bound));
+                    open += doubtful[0] + doubtful[1] + doubtful[2] + doubtful[3];
                 }
+                gates += open as usize;
                 if most < 2 {
                     continue;
                 }
@@ -123,6 +130,7 @@ impl ExactLayer<'_> {
                 }
             }
         }
+        if self.relu { gates } else { 0 }
     }
 
     /// An output of map `index`, a channel at a position, as a sum in 64 bits.

@@ -38,6 +38,7 @@ pub(super) struct ChainRun<'a> {
     pub(super) filters: Option<&'a [&'a [FloatBytes]]>,
     /// How many values were computed again to settle near ties.
     pub(super) settled: AtomicUsize,
+    pub(super) open_gates: AtomicUsize,
     pub(super) maps: &'a BufferPool,
     pub(super) context: RunContext<'a>,
     pub(super) executor: &'a dyn Executor,
@@ -192,10 +193,11 @@ impl ChainRun<'_> {
         for (map, image) in images.clone().enumerate() {
             let repeats = self.repeats.get(image).map_or(&[][..], |of| &of[index].unpooled);
             let unpooled = &mut unpooled[map * len..(map + 1) * len];
-            let count = layer.settle(map, unpooled, repeats, self.executor);
-            if count > 0 {
+            let doubts = layer.settle(map, unpooled, repeats, self.executor);
+            self.open_gates.fetch_add(doubts.open_gates, Ordering::Relaxed);
+            if doubts.settled > 0 {
                 copy_repeats(repeats, unpooled, size.area(), self.executor);
-                self.settled.fetch_add(count, Ordering::Relaxed);
+                self.settled.fetch_add(doubts.settled, Ordering::Relaxed);
             }
         }
     }

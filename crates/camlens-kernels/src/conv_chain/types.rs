@@ -68,6 +68,17 @@ pub struct RunOptions<'a> {
     pub settle_near_ties: Option<&'a [&'a [FloatBytes]]>,
 }
 
+/// What rounding left in doubt in the layers whose near ties were settled
+/// ([`RunOptions::settle_near_ties`]). Other layers are not counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Doubts {
+    /// Values of pooling windows that were computed again in 64 bits.
+    pub settled: usize,
+    /// Outputs of a ReLU that lie above 0 by less than the kernels' error, and by symmetry as many
+    /// lie below: exact arithmetic may open or close those gates of the gradient the other way.
+    pub open_gates: usize,
+}
+
 /// A 32-bit float in the machine's order of bytes. Filters are passed so because a mapped file may
 /// hold them at any address, and a `&[f32]` must be aligned.
 pub type FloatBytes = [u8; 4];

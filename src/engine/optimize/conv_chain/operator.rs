@@ -166,12 +166,17 @@ impl Kernel for ConvChainKernel {
             settle_near_ties: self.equal_patches.then_some(filters.as_slice()),
         };
         let threads = RuntimeThreads { context, count: self.operators.threads };
-        let settled = self
+        let doubts = self
             .chain
             .run(batch, &mut outputs, &threads, options)
             .map_err(|camlens_kernels::Cancelled| ort::Error::new("cancelled"))?;
         if self.equal_patches {
-            tracing::debug!(settled, "values of pooling windows computed again in 64 bits");
+            let camlens_kernels::Doubts { settled, open_gates } = doubts;
+            tracing::debug!(
+                settled,
+                open_gates,
+                "values of pooling windows computed again in 64 bits, ReLU gates within rounding"
+            );
         }
         Ok(())
     }
