@@ -47,12 +47,16 @@ pub enum Kind {
     Impossible,
     /// The model's output is NaN or infinite.
     NotANumber,
+    /// The request needs more memory than the service ever has.
+    OverBudget,
     /// The queue is full.
     Busy,
     /// The service is shutting down.
     Draining,
     /// The model is still loading, or failed to load.
     NotReady,
+    /// The client sent its request too slowly.
+    SlowRequest,
     /// The request's time limit has passed.
     Deadline,
     /// The client disconnected; nobody reads the response.
@@ -65,7 +69,7 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 23] = [
         Self::Malformed,
         Self::Option,
         Self::NotFound,
@@ -80,9 +84,11 @@ impl Kind {
         Self::UnknownLayer,
         Self::Impossible,
         Self::NotANumber,
+        Self::OverBudget,
         Self::Busy,
         Self::Draining,
         Self::NotReady,
+        Self::SlowRequest,
         Self::Deadline,
         Self::Cancelled,
         Self::Setup,
@@ -97,13 +103,22 @@ pub struct Error {
     path: Option<PathBuf>,
     option: Option<String>,
     model: Option<String>,
+    retry_after_s: Option<u16>,
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
 impl Error {
     /// An error with the message that the client will receive.
     pub fn new(kind: Kind, detail: impl Into<Cow<'static, str>>) -> Self {
-        Self { kind, detail: detail.into(), path: None, option: None, model: None, source: None }
+        Self {
+            kind,
+            detail: detail.into(),
+            path: None,
+            option: None,
+            model: None,
+            retry_after_s: None,
+            source: None,
+        }
     }
 
     /// An internal error. `doing` and the cause are for the log; the client receives only the
@@ -163,6 +178,19 @@ impl Error {
     #[must_use]
     pub fn model(&self) -> Option<&str> {
         self.model.as_deref()
+    }
+
+    /// The same error with the number of seconds after which it is worth trying again.
+    #[must_use]
+    pub const fn retry_after_s(mut self, seconds: u16) -> Self {
+        self.retry_after_s = Some(seconds);
+        self
+    }
+
+    /// After how many seconds it is worth trying again, where that is known.
+    #[must_use]
+    pub const fn retry_s(&self) -> Option<u16> {
+        self.retry_after_s
     }
 
     /// What kind of error it is.

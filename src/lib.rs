@@ -26,6 +26,7 @@ pub mod error;
 pub mod explain;
 pub mod graph;
 pub mod http;
+pub mod memory;
 pub mod model;
 pub mod picture;
 pub mod telemetry;

@@ -2,5 +2,6 @@
 //! [`camlens::http`].
 
 fn main() -> std::process::ExitCode {
+    camlens::memory::return_freed_memory();
     camlens::cli::run(camlens::http::serve)
 }

@@ -7,6 +7,7 @@
 
 pub mod class_list;
 pub mod comma_list;
+pub mod cost;
 pub mod describe;
 pub mod execute;
 pub mod explain;
@@ -21,6 +22,7 @@ pub mod response;
 pub mod validate;
 mod warnings;
 
+pub use cost::Cost;
 pub use describe::{describe, output_kind};
 pub use execute::execute;
 pub use explain::{compare, explain, explain_input};

@@ -35,16 +35,22 @@ pub struct Server {
     pub body_bytes: usize,
     /// Maximum size of a decoded image, width × height in pixels.
     pub max_pixels: u64,
-    /// Maximum number of requests being read, queued or processed; further ones are refused.
+    /// Maximum number of requests queued or processed; further ones are refused.
     pub queue: usize,
-    /// Maximum number of requests processed concurrently; the rest of the queue waits.
+    /// Maximum number of requests processed concurrently, of short and of long ones each; the rest
+    /// of the queue waits.
     pub workers: usize,
+    /// Maximum memory of all requests together, in bytes; when absent, what the container or the
+    /// machine has, less what the models take.
+    pub memory_budget: Option<usize>,
     /// Maximum number of open connections; further ones wait to be accepted.
     pub connections: usize,
     /// Time limit for receiving the head of a request, in milliseconds.
     pub header_timeout_ms: u64,
     /// Time limit for receiving the body of a request, in milliseconds.
     pub body_timeout_ms: u64,
+    /// The slowest average rate at which a body may arrive, in bytes per second.
+    pub min_body_rate: u64,
     /// Time limit for a whole request, in milliseconds.
     pub request_timeout_ms: u64,
     /// How long a shutdown waits for running requests before it cancels them, in milliseconds.
@@ -74,6 +80,8 @@ pub struct Engine {
     pub threads: Option<usize>,
     /// Masked images per pass.
     pub batch: usize,
+    /// Passes that may run at once, whatever their models.
+    pub parallel: usize,
     /// Sessions that each model keeps ready for layers other than its default one.
     pub layer_sessions: usize,
     /// Whether camlens's own kernels replace slower ones of the runtime.
@@ -114,9 +122,11 @@ impl Default for Server {
             max_pixels: 50_000_000,
             queue: 32,
             workers: 4,
+            memory_budget: None,
             connections: 1024,
             header_timeout_ms: 10_000,
             body_timeout_ms: 30_000,
+            min_body_rate: 4096,
             request_timeout_ms: 300_000,
             drain_timeout_ms: 20_000,
             cors_origins: Vec::new(),
@@ -136,12 +146,22 @@ impl Default for Engine {
             runtime,
             threads,
             batch,
+            parallel,
             fast_kernels,
             skip_zeros,
             layer_sessions,
             cache_bytes,
         } = engine::Settings::default();
-        Self { runtime, threads, batch, fast_kernels, skip_zeros, layer_sessions, cache_bytes }
+        Self {
+            runtime,
+            threads,
+            batch,
+            parallel,
+            fast_kernels,
+            skip_zeros,
+            layer_sessions,
+            cache_bytes,
+        }
     }
 }
 
@@ -165,11 +185,21 @@ impl From<Engine> for engine::Settings {
             runtime,
             threads,
             batch,
+            parallel,
             fast_kernels,
             skip_zeros,
             layer_sessions,
             cache_bytes,
         } = engine;
-        Self { runtime, threads, batch, fast_kernels, skip_zeros, layer_sessions, cache_bytes }
+        Self {
+            runtime,
+            threads,
+            batch,
+            parallel,
+            fast_kernels,
+            skip_zeros,
+            layer_sessions,
+            cache_bytes,
+        }
     }
 }

@@ -61,9 +61,11 @@ pub const SETTINGS: &[Setting] = &[
     setting!(server.max_pixels, "CAMLENS_MAX_PIXELS", number, positive),
     setting!(server.queue, "CAMLENS_QUEUE", number, permits),
     setting!(server.workers, "CAMLENS_WORKERS", number, permits),
+    setting!(server.memory_budget, "CAMLENS_MEMORY_BUDGET", optional_number, budget),
     setting!(server.connections, "CAMLENS_CONNECTIONS", number, permits),
     setting!(server.header_timeout_ms, "CAMLENS_HEADER_TIMEOUT_MS", number, timeout),
     setting!(server.body_timeout_ms, "CAMLENS_BODY_TIMEOUT_MS", number, timeout),
+    setting!(server.min_body_rate, "CAMLENS_MIN_BODY_RATE", number, any),
     setting!(server.request_timeout_ms, "CAMLENS_REQUEST_TIMEOUT_MS", number, timeout),
     setting!(server.drain_timeout_ms, "CAMLENS_DRAIN_TIMEOUT_MS", number, any),
     setting!(server.cors_origins, "CAMLENS_CORS_ORIGINS", list, origins),
@@ -72,6 +74,7 @@ pub const SETTINGS: &[Setting] = &[
     setting!(engine.runtime, "CAMLENS_RUNTIME", optional_path, any),
     setting!(engine.threads, "CAMLENS_THREADS", optional_number, positive_if_set),
     setting!(engine.batch, "CAMLENS_BATCH", number, positive),
+    setting!(engine.parallel, "CAMLENS_PARALLEL", number, parallel),
     setting!(engine.fast_kernels, "CAMLENS_FAST_KERNELS", flag, any),
     setting!(engine.skip_zeros, "CAMLENS_SKIP_ZEROS", flag, any),
     setting!(engine.layer_sessions, "CAMLENS_LAYER_SESSIONS", number, any),
@@ -145,6 +148,18 @@ fn positive<T: PartialOrd + From<u8>>(value: &T) -> Result<(), String> {
 
 fn positive_if_set(value: &Option<usize>) -> Result<(), String> {
     value.as_ref().map_or(Ok(()), positive)
+}
+
+/// Less than this can't hold the smallest request with its workspace.
+const MIN_BUDGET: usize = 16 << 20;
+
+fn budget(value: &Option<usize>) -> Result<(), String> {
+    must_be("at least 16777216", value.is_none_or(|bytes| bytes >= MIN_BUDGET))
+}
+
+/// Passes at once: each has all compute threads, so more than a few never help.
+fn parallel(value: &usize) -> Result<(), String> {
+    must_be("from 1 to 64", (1..=64).contains(value))
 }
 
 /// A number of semaphore permits.

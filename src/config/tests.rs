@@ -66,6 +66,7 @@ fn every_setting_can_be_set_by_its_environment_variable() {
         "CAMLENS_FAST_KERNELS" | "CAMLENS_SKIP_ZEROS" => "false",
         "CAMLENS_LOG_FORMAT" => "json",
         "CAMLENS_LOG_LEVEL" => "debug",
+        "CAMLENS_MEMORY_BUDGET" => "100000000",
         _ => "5",
     };
     for setting in SETTINGS {
@@ -113,8 +114,9 @@ fn an_unknown_setting_is_an_error() {
     assert_eq!(
         load_error(Some("[server]\nlissten = \"127.0.0.1:1\"\n"), &[]),
         "camlens.toml: line 2: unknown field `lissten`, expected one of `listen`, `body_bytes`, \
-         `max_pixels`, `queue`, `workers`, `connections`, `header_timeout_ms`, `body_timeout_ms`, \
-         `request_timeout_ms`, `drain_timeout_ms`, `cors_origins`"
+         `max_pixels`, `queue`, `workers`, `memory_budget`, `connections`, `header_timeout_ms`, \
+         `body_timeout_ms`, `min_body_rate`, `request_timeout_ms`, `drain_timeout_ms`, \
+         `cors_origins`"
     );
     let line = load_error(None, &[("CAMLENS_QUEU", "1")]);
     assert!(

@@ -2,12 +2,14 @@
 //! shuts down.
 //!
 //! A [`CancellationToken`] travels with a request into the engine. [`CancellationToken::cancel`]
-//! stops a run of the model between two kernels, and no further run starts.
+//! stops a run of the model between two kernels, and no further run starts. The token also says how
+//! much work the request is, which decides when its passes get their turns.
 
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
+use super::turns::JobClass;
 use crate::error::{Error, Kind, Result};
 
 /// Why work stops.
@@ -35,13 +37,26 @@ struct State {
 pub struct CancellationToken {
     state: Arc<State>,
     deadline: Option<Instant>,
+    class: JobClass,
 }
 
 impl CancellationToken {
     /// A token for work that must end by `deadline`, if there is one.
     #[must_use]
     pub fn new(deadline: Option<Instant>) -> Self {
-        Self { state: Arc::default(), deadline }
+        Self { state: Arc::default(), deadline, class: JobClass::default() }
+    }
+
+    /// The same token, of a request of this class.
+    #[must_use]
+    pub fn with_class(self, class: JobClass) -> Self {
+        Self { class, ..self }
+    }
+
+    /// How much work the request is.
+    #[must_use]
+    pub const fn class(&self) -> JobClass {
+        self.class
     }
 
     /// Sets the flag and stops the run in progress. Later reasons do not replace the first one.

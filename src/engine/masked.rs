@@ -152,7 +152,7 @@ impl<'a> MaskedPasses<'a> {
         let mut keys = Vec::new();
         let mut next = 0;
         while next < count {
-            let size = model.batch().min(count - next);
+            let size = model.batch_now(self.cancellation).min(count - next);
             let (_, a, b, c) = self.image.dim();
             let mut batch = Array4::zeros((size, a, b, c));
             // The row of each image of the batch, and its key in the cache.

@@ -4,7 +4,8 @@
 //! [`AnalysedModel`](crate::graph::analysed), the compiler writes `CompiledProgram`s from it, and
 //! each of these runs in a `ProgramSession`. [`ModelRegistry`] holds every model of the service. A
 //! [`Model`] runs a [`PassRequest`] on the thread that owns its sessions and returns a
-//! [`PassOutput`] of plain arrays. A [`CancellationToken`] stops it between two kernels.
+//! [`PassOutput`] of plain arrays. A [`CancellationToken`] stops it between two kernels, and
+//! [`Turns`] decides whose pass runs next.
 
 mod cache;
 mod cancellation;
@@ -18,6 +19,7 @@ mod runtime;
 mod session;
 mod settings;
 mod tail;
+mod turns;
 mod worker;
 
 pub use cache::{Cache, CacheStats};
@@ -28,3 +30,4 @@ pub use registry::{ModelRegistry, Status};
 pub use session::{PassOutput, PassRequest, predicted};
 pub use settings::Settings;
 pub use tail::TailRunner;
+pub use turns::{InWork, JobClass, Turns};

@@ -4,6 +4,8 @@ mod load;
 mod warnings;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use ndarray::Array4;
 
@@ -11,6 +13,7 @@ use super::cache::{Cache, CachedImage};
 use super::cancellation::CancellationToken;
 use super::compiler::{ProgramCompiler, ProgramKey};
 use super::session::{PassOutput, PassRequest, RunInputs};
+use super::turns::{JobClass, Turns};
 use super::worker::Worker;
 use crate::engine::optimize::FusionReport;
 use crate::error::{Error, Kind, Result};
@@ -22,6 +25,10 @@ use crate::model::preprocess::Preprocess;
 use crate::model::{Labels, ModelFolder};
 use crate::warning::Warning;
 
+/// A batch of a long request takes about this long while short requests are about. It is one image
+/// at least.
+const CONTENDED_BATCH: Duration = Duration::from_millis(50);
+
 /// A loaded model. All requests share it; its worker thread runs one pass at a time.
 pub struct Model {
     folder: ModelFolder,
@@ -32,6 +39,9 @@ pub struct Model {
     cache: Cache,
     compiler: Arc<ProgramCompiler>,
     worker: Worker,
+    turns: Turns,
+    /// How long a pass of one image takes, in nanoseconds; the mean of the recent ones.
+    pass_ns: AtomicU64,
     warnings: Vec<Warning>,
 }
 
@@ -106,6 +116,42 @@ impl Model {
     #[must_use]
     pub fn batch(&self) -> usize {
         self.batch
+    }
+
+    /// The turns of this model's passes, which it shares with the other models of its registry.
+    #[must_use]
+    pub fn turns(&self) -> &Turns {
+        &self.turns
+    }
+
+    /// How many images the next pass of a request takes: fewer than [`Model::batch`] for a long
+    /// request while short ones are about, and for a large model where memory is short.
+    #[must_use]
+    pub fn batch_now(&self, cancel: &CancellationToken) -> usize {
+        let fitting = self.turns.batch_bytes() / self.pass_bytes().max(1);
+        let most = usize::try_from(fitting).unwrap_or(usize::MAX).clamp(1, self.batch);
+        if cancel.class() == JobClass::Short || !self.turns.is_contended() {
+            return most;
+        }
+        let pass_ns = self.pass_time().as_nanos().max(1);
+        let images = CONTENDED_BATCH.as_nanos() / pass_ns;
+        usize::try_from(images).unwrap_or(usize::MAX).clamp(1, most)
+    }
+
+    /// How long a pass of one image takes, from the recent ones.
+    #[must_use]
+    pub fn pass_time(&self) -> Duration {
+        Duration::from_nanos(self.pass_ns.load(Ordering::Relaxed))
+    }
+
+    /// How many bytes one image of a pass takes at most while it runs, by estimate: the largest
+    /// activation, as input and output of an operator and as its workspace.
+    #[must_use]
+    pub fn pass_bytes(&self) -> u64 {
+        let bytes = |layer: &Layer| layer.shape.iter().map(|&size| size as u64).product::<u64>();
+        let [channels, height, width] = self.preprocess.shape().map(|size| size as u64);
+        let input = channels * height * width;
+        3 * 4 * self.layers().iter().map(bytes).max().unwrap_or(0).max(input)
     }
 
     /// The layers that can be explained, in order of computation.
@@ -288,8 +334,28 @@ impl Model {
         inputs: RunInputs,
         cancel: &CancellationToken,
     ) -> Result<Vec<PassOutput>> {
+        let images = inputs.images();
+        let is_tail = matches!(key, Some(ProgramKey::Tail(_)));
+        let turn = self.turns.take(cancel)?;
+        let began = Instant::now();
         let outputs = self.worker.run(key, inputs, cancel)?;
+        let elapsed = began.elapsed();
+        drop(turn);
+        if !is_tail {
+            self.note_pass_time(elapsed / images);
+        }
         outputs.into_iter().map(|output| self.checked_finite(output)).collect()
+    }
+
+    /// Adds a pass to the mean. Two threads may both add theirs to the same old mean; then one of
+    /// them is lost, which does no harm.
+    fn note_pass_time(&self, pass: Duration) {
+        let pass_ns = u64::try_from(pass.as_nanos()).unwrap_or(u64::MAX);
+        let mean_ns = match self.pass_ns.load(Ordering::Relaxed) {
+            0 => pass_ns,
+            mean_ns => mean_ns - mean_ns / 8 + pass_ns / 8,
+        };
+        self.pass_ns.store(mean_ns, Ordering::Relaxed);
     }
 
     /// The cache entry of an image's plain forward pass.

@@ -7,6 +7,7 @@ use super::cache::Cache;
 use super::model::Model;
 use super::runtime::Runtime;
 use super::settings::Settings;
+use super::turns::Turns;
 use crate::error::{Error, Kind, Result};
 use crate::model::ModelFolder;
 use crate::model::folder::{available_models, folder_id};
@@ -28,6 +29,7 @@ pub struct ModelRegistry {
     default: String,
     shared: Arc<Shared>,
     cache: Cache,
+    turns: Turns,
 }
 
 struct Shared {
@@ -57,13 +59,15 @@ impl ModelRegistry {
         let models = ids.into_iter().map(|id| (id, Status::Loading)).collect();
         let shared = Arc::new(Shared { models: Mutex::new(models), changed: Condvar::new() });
         let cache = Cache::new(settings.cache_bytes);
-        let (loader, settings, loader_cache) =
-            (Arc::clone(&shared), settings.clone(), cache.clone());
+        let turns = Turns::new(settings.parallel);
+        let (loader, settings) = (Arc::clone(&shared), settings.clone());
+        let (loader_cache, loader_turns) = (cache.clone(), turns.clone());
         std::thread::Builder::new()
             .name("loader".into())
             .spawn(move || {
                 for path in folders {
-                    let status = load(&path, &runtime, &settings, loader_cache.clone());
+                    let (cache, turns) = (loader_cache.clone(), loader_turns.clone());
+                    let status = load(&path, &runtime, &settings, cache, turns);
                     let mut models = loader.lock();
                     if let Some(entry) =
                         models.iter_mut().find(|(known, _)| *known == folder_id(&path))
@@ -75,7 +79,7 @@ impl ModelRegistry {
                 }
             })
             .map_err(|error| Error::internal("starting the loader's thread", error))?;
-        Ok(Self { default, shared, cache })
+        Ok(Self { default, shared, cache, turns })
     }
 
     /// Loads a single model, such as a file that `inspect` is given.
@@ -83,7 +87,8 @@ impl ModelRegistry {
     /// # Errors
     /// [`Kind::Setup`] that says what is wrong.
     pub fn load_one(folder: ModelFolder, settings: &Settings) -> Result<Model> {
-        Model::load(folder, &Runtime::load(settings)?, settings, Cache::new(settings.cache_bytes))
+        let (cache, turns) = (Cache::new(settings.cache_bytes), Turns::new(settings.parallel));
+        Model::load(folder, &Runtime::load(settings)?, settings, cache, turns)
     }
 
     /// The id of the model for requests that name none.
@@ -96,6 +101,12 @@ impl ModelRegistry {
     #[must_use]
     pub fn cache(&self) -> &Cache {
         &self.cache
+    }
+
+    /// The turns of all models' passes.
+    #[must_use]
+    pub fn turns(&self) -> &Turns {
+        &self.turns
     }
 
     /// The id and status of every model, in order.
@@ -142,10 +153,10 @@ impl ModelRegistry {
     }
 }
 
-fn load(path: &Path, runtime: &Runtime, settings: &Settings, cache: Cache) -> Status {
+fn load(path: &Path, runtime: &Runtime, settings: &Settings, cache: Cache, turns: Turns) -> Status {
     let started = std::time::Instant::now();
     let loaded = ModelFolder::read(path).and_then(|folder| {
-        let model = Model::load(folder, runtime, settings, cache)?;
+        let model = Model::load(folder, runtime, settings, cache, turns)?;
         for warning in model.warnings() {
             tracing::warn!(model = model.id(), code = warning.code.name(), "{}", warning.detail);
         }

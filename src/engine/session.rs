@@ -99,6 +99,14 @@ pub(super) struct RunInputs {
     pub(super) activation: bool,
 }
 
+impl RunInputs {
+    /// The number of images, at least 1.
+    pub(super) fn images(&self) -> u32 {
+        let images = self.inputs.first().and_then(|input| input.shape().first().copied());
+        images.and_then(|images| u32::try_from(images).ok()).unwrap_or(1).max(1)
+    }
+}
+
 impl From<PassRequest> for RunInputs {
     fn from(pass: PassRequest) -> Self {
         let count = pass.input.shape()[0];

@@ -16,6 +16,8 @@ pub struct Settings {
     pub fast_kernels: bool,
     /// Whether custom operators skip regions of zeros in their input.
     pub skip_zeros: bool,
+    /// How many passes may run at once, whatever their models.
+    pub parallel: usize,
     /// Open sessions of a model besides the default layer's.
     pub layer_sessions: usize,
     /// Size limit in bytes of the result cache, which all models share; 0 switches it off.
@@ -28,6 +30,7 @@ impl Default for Settings {
             runtime: None,
             threads: None,
             batch: 8,
+            parallel: 1,
             fast_kernels: true,
             skip_zeros: true,
             layer_sessions: 2,

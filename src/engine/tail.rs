@@ -93,7 +93,7 @@ impl<'a> TailRunner<'a> {
         let mut done = 0;
         while done < count {
             cancel.check()?;
-            let size = self.model.batch().min(count - done);
+            let size = self.model.batch_now(cancel).min(count - done);
             let mut batch = Array4::zeros((size, channels, height, width));
             for (slot, activation) in batch.outer_iter_mut().enumerate() {
                 change(done + slot, activation);

@@ -2,7 +2,7 @@
 
 use super::context::MethodContext;
 use super::method::Method;
-use super::parameters::{Convention, Normalization, ScoreKind};
+use super::parameters::{Convention, MethodParameters, Normalization, ScoreKind};
 use super::result::{Passes, TargetMap};
 use crate::error::Result;
 
@@ -35,6 +35,8 @@ pub struct MethodSpec {
     pub supports_signed: bool,
     /// The parameters that this method reads but not all others do.
     pub parameters: &'static [&'static str],
+    /// Counts the passes besides the image's own.
+    pub passes: CountPasses,
     /// Computes the maps.
     pub maps: ComputeMaps,
 }
@@ -42,6 +44,10 @@ pub struct MethodSpec {
 /// Computes one map `[h, w]` per target of the context, in order, before any ReLU. Adds the
 /// passes that it runs to the [`Passes`].
 pub type ComputeMaps = fn(&MethodContext<'_>, &mut Passes) -> Result<Vec<TargetMap>>;
+
+/// Counts the passes that a method runs at most besides that of the image itself, for a layer
+/// `[C, h, w]` and a number of targets.
+pub type CountPasses = fn(&MethodParameters, [usize; 3], usize) -> usize;
 
 /// What a method needs from the model besides the activation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,6 +92,7 @@ impl MethodSpec {
         relu: true,
         supports_signed: false,
         parameters: &[],
+        passes: |_, _, _| 0,
         maps: |_, _| Ok(Vec::new()),
     };
 

@@ -15,7 +15,7 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 
 use super::middleware::admission::queue::Admission;
-use crate::engine::{CacheStats, ModelRegistry, Status};
+use crate::engine::{CacheStats, JobClass, ModelRegistry, Status};
 use crate::error::{Error, Result};
 use crate::explain::Passes;
 
@@ -46,6 +46,16 @@ struct CacheLabels {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ClassLabel {
+    class: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct UseLabel {
+    r#use: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ModelLabel {
     model: String,
 }
@@ -58,8 +68,11 @@ pub(super) struct Metrics {
     requests: Family<RequestLabels, Counter>,
     durations: Durations,
     passes: Family<PassLabels, Counter>,
-    queued: Gauge,
+    queued: Family<ClassLabel, Gauge>,
+    reading: Gauge,
     working: Gauge,
+    memory: Family<UseLabel, Gauge>,
+    memory_budget: Gauge,
     ready: Family<ModelLabel, Gauge>,
     cache: Family<CacheLabels, Counter>,
     cache_bytes: Gauge,
@@ -73,7 +86,8 @@ impl Default for Metrics {
         let durations: Durations =
             Family::new_with_constructor(|| Histogram::new(exponential_buckets(0.001, 3.0, 13)));
         let (passes, ready) = (Family::default(), Family::default());
-        let (queued, working) = (Gauge::default(), Gauge::default());
+        let (queued, reading, working) = (Family::default(), Gauge::default(), Gauge::default());
+        let (memory, memory_budget) = (Family::default(), Gauge::default());
         registry.register("requests", "Requests by response status", requests.clone());
         registry.register_with_unit(
             "request_duration",
@@ -88,15 +102,39 @@ impl Default for Metrics {
         );
         registry.register(
             "queue",
-            "Requests that are being read, queued or worked on",
+            "Requests that are queued or worked on, by class",
             queued.clone(),
+        );
+        registry.register("reading", "Requests whose bodies are arriving", reading.clone());
+        registry.register(
+            "request_memory_bytes",
+            "Bytes that requests have reserved of the memory budget",
+            memory.clone(),
+        );
+        registry.register(
+            "request_memory_budget_bytes",
+            "Bytes that all requests together may reserve",
+            memory_budget.clone(),
         );
         registry.register("working", "Requests that are being worked on", working.clone());
         registry.register("model_ready", "1 for a model that is ready, else 0", ready.clone());
         let (cache, cache_bytes) = (Family::default(), Gauge::default());
         registry.register("cache", "Cache lookups", cache.clone());
         registry.register("cache_bytes", "Size of the cache", cache_bytes.clone());
-        Self { registry, requests, durations, passes, queued, working, ready, cache, cache_bytes }
+        Self {
+            registry,
+            requests,
+            durations,
+            passes,
+            queued,
+            reading,
+            working,
+            memory,
+            memory_budget,
+            ready,
+            cache,
+            cache_bytes,
+        }
     }
 }
 
@@ -127,7 +165,18 @@ impl Metrics {
     /// An internal error.
     pub(super) fn text(&self, models: &ModelRegistry, admission: &Admission) -> Result<String> {
         let gauge = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
-        self.queued.set(gauge(admission.queued()));
+        for class in JobClass::ALL {
+            let label = ClassLabel { class: class.name() };
+            self.queued.get_or_create(&label).set(gauge(admission.queued_of(class)));
+        }
+        self.reading.set(gauge(admission.in_flight().saturating_sub(admission.queued())));
+        let budget = admission.budget();
+        let bytes = |bytes: u64| i64::try_from(bytes).unwrap_or(i64::MAX);
+        let (bodies, work) = budget.reserved_bytes();
+        for (r#use, reserved) in [("bodies", bodies), ("work", work)] {
+            self.memory.get_or_create(&UseLabel { r#use }).set(bytes(reserved));
+        }
+        self.memory_budget.set(bytes(budget.total_bytes()));
         self.working.set(gauge(admission.working()));
         for (model, status) in models.list() {
             let is_ready = matches!(status, Status::Ready(_));

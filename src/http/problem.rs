@@ -76,9 +76,13 @@ pub fn problem_type(kind: Kind) -> ProblemType {
         Kind::NotANumber => {
             (S::UNPROCESSABLE_ENTITY, "not-a-number", "The model's scores are not finite")
         }
+        Kind::OverBudget => {
+            (S::PAYLOAD_TOO_LARGE, "over-budget", "The request needs too much memory")
+        }
         Kind::Busy => (S::SERVICE_UNAVAILABLE, "busy", "The service is busy"),
         Kind::Draining => (S::SERVICE_UNAVAILABLE, "draining", "The service is shutting down"),
         Kind::NotReady => (S::SERVICE_UNAVAILABLE, "not-ready", "The model is not ready"),
+        Kind::SlowRequest => (S::REQUEST_TIMEOUT, "slow-request", "The request arrived too slowly"),
         Kind::Deadline => (S::GATEWAY_TIMEOUT, "deadline", "The request took too long"),
         Kind::Cancelled => {
             let status = S::from_u16(CLIENT_CLOSED_REQUEST).unwrap_or(S::BAD_REQUEST);
@@ -149,7 +153,7 @@ pub(super) fn write(response: &mut Response, error: &Error, context: &ProblemCon
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    if let Some(after_s) = retry_after_s(error.kind()) {
+    if let Some(after_s) = error.retry_s().or(retry_after_s(error.kind())) {
         headers.insert(RETRY_AFTER, HeaderValue::from(after_s));
     }
     // RFC 9110, 12.5.3: such a 415 says which encodings would do.

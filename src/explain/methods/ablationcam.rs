@@ -29,6 +29,7 @@ pub(super) const SPEC: MethodSpec = MethodSpec {
     title: "Ablation-CAM",
     supports_signed: true,
     needs: Needs::Tail,
+    passes: |_, [channels, ..], _| channels + 1,
     maps,
     ..MethodSpec::GRADIENT
 };

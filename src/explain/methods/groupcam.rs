@@ -36,6 +36,7 @@ pub(super) const SPEC: MethodSpec = MethodSpec {
     title: "Group-CAM",
     conventions: &[Convention::Paper],
     paper_normalization: Normalization::MinMax,
+    passes: |_, _, targets| targets * (GROUPS + 1),
     maps,
     ..MethodSpec::GRADIENT
 };

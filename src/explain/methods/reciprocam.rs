@@ -30,6 +30,7 @@ pub(super) const SPEC: MethodSpec = MethodSpec {
     weights_are_scores: true,
     paper_normalization: Normalization::MinMax,
     relu: false,
+    passes: |_, [_, height, width], _| height * width,
     maps,
     ..MethodSpec::GRADIENT
 };

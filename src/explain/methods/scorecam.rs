@@ -36,6 +36,10 @@ pub(super) const SPEC: MethodSpec = MethodSpec {
     paper_score: ScoreKind::Probability,
     weights_are_scores: true,
     parameters: &["max_channels", "budget", "tolerance"],
+    passes: |parameters, [channels, ..], _| {
+        let budget = parameters.budget.map(|budget| budget.max(estimate::MIN_PASSES));
+        channels.min(parameters.max_channels.unwrap_or(channels)).min(budget.unwrap_or(channels))
+    },
     maps,
     ..MethodSpec::GRADIENT
 };

@@ -37,6 +37,7 @@ pub(super) const SPEC: MethodSpec = MethodSpec {
     title: "Smooth Grad-CAM++",
     conventions: &[Convention::Paper, Convention::TorchCam],
     parameters: &["seed", "samples", "noise"],
+    passes: |parameters, _, _| samples(parameters),
     maps,
     ..MethodSpec::GRADIENT
 };

@@ -1,6 +1,10 @@
 //! `application/json`: one object whose member `image` is the file in base64; every other member is
 //! an option.
+//!
+//! The text is checked first, and its values are parsed one by one: a body can be tens of megabytes,
+//! and a tree of all its values could take ten times that.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use base64::Engine;
@@ -10,6 +14,7 @@ use bytes::Bytes;
 use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 use super::{Contents, check_names};
 use crate::app::Operation;
@@ -23,24 +28,28 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
-/// The members in order. A map would silently keep the last of two with the same name.
-struct Members(Vec<(String, Value)>);
+/// An option's value is not longer than this.
+const MAX_OPTION_BYTES: usize = 64 << 10;
 
-impl<'de> Deserialize<'de> for Members {
+/// The members in order, with the text of their values. A map would silently keep the last of two
+/// with the same name.
+struct Members<'t>(Vec<(String, &'t RawValue)>);
+
+impl<'de> Deserialize<'de> for Members<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
         struct Object;
         impl<'de> Visitor<'de> for Object {
-            type Value = Members;
+            type Value = Members<'de>;
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("an object with a member 'image'")
             }
             fn visit_map<M: MapAccess<'de>>(
                 self,
                 mut map: M,
-            ) -> std::result::Result<Members, M::Error> {
+            ) -> std::result::Result<Members<'de>, M::Error> {
                 let mut members = Vec::new();
-                while let Some(member) = map.next_entry()? {
-                    members.push(member);
+                while let Some(name) = map.next_key::<String>()? {
+                    members.push((name, map.next_value()?));
                 }
                 Ok(Members(members))
             }
@@ -53,9 +62,7 @@ impl<'de> Deserialize<'de> for Members {
 pub(super) fn read(operation: Operation, body: &[u8]) -> Result<Contents> {
     let text = text::decode(body)
         .map_err(|error| Error::new(Kind::Malformed, format!("the JSON {error}")))?;
-    let Members(members) = serde_json::from_str(text).map_err(|error| {
-        Error::new(Kind::Malformed, format!("the JSON could not be read: {error}")).caused_by(error)
-    })?;
+    let Members(members) = serde_json::from_str(text).map_err(unreadable)?;
     check_names(operation, members.iter().map(|(name, _)| name.as_str()), "member")?;
     let mut contents = Contents { image: None, options: Vec::new() };
     for (name, value) in members {
@@ -65,7 +72,7 @@ pub(super) fn read(operation: Operation, body: &[u8]) -> Result<Contents> {
                     Error::new(Kind::Malformed, "the JSON has two images; send one").about("image")
                 );
             }
-            contents.image = Some(image(&value)?);
+            contents.image = Some(image(value)?);
         } else if let Some(value) = option(&name, value)? {
             contents.options.push((name, value));
         }
@@ -73,12 +80,28 @@ pub(super) fn read(operation: Operation, body: &[u8]) -> Result<Contents> {
     Ok(contents)
 }
 
-fn image(value: &Value) -> Result<Bytes> {
+fn unreadable(error: serde_json::Error) -> Error {
+    Error::new(Kind::Malformed, format!("the JSON could not be read: {error}")).caused_by(error)
+}
+
+/// The string that a value is, borrowed if nothing in it is escaped.
+fn string(value: &RawValue) -> Option<Result<Cow<'_, str>>> {
+    let text = value.get();
+    let inner = text.strip_prefix('"')?.strip_suffix('"')?;
+    Some(if inner.contains('\\') {
+        serde_json::from_str(text).map(Cow::Owned).map_err(unreadable)
+    } else {
+        Ok(Cow::Borrowed(inner))
+    })
+}
+
+fn image(value: &RawValue) -> Result<Bytes> {
     let malformed = |detail: String| Error::new(Kind::Malformed, detail).about("image");
-    let Value::String(text) = value else {
+    let Some(text) = string(value) else {
         return Err(malformed("'image' must be a string: the file in base64".into()));
     };
-    let text = without_mark(text).trim_start();
+    let text = text?;
+    let text = without_mark(&text).trim_start();
     // Schemes and the word base64 have no case (RFC 3986, RFC 2397).
     let is_address = text.get(..5).is_some_and(|scheme| scheme.eq_ignore_ascii_case("data:"));
     let base64 = if is_address {
@@ -94,21 +117,28 @@ fn image(value: &Value) -> Result<Bytes> {
         text
     };
     // Encoders for e-mail break lines.
-    let base64: Vec<u8> = base64.bytes().filter(|byte| !byte.is_ascii_whitespace()).collect();
+    let base64: Cow<'_, [u8]> = if base64.bytes().any(|byte| byte.is_ascii_whitespace()) {
+        base64.bytes().filter(|byte| !byte.is_ascii_whitespace()).collect()
+    } else {
+        base64.as_bytes().into()
+    };
     let bytes = BASE64
-        .decode(&base64)
+        .decode(base64.as_ref())
         .map_err(|error| malformed(format!("'image' is not base64: {error}")))?;
     Ok(bytes.into())
 }
 
 /// An option's value as text; `null` means that the option is not given.
-fn option(name: &str, value: Value) -> Result<Option<String>> {
+fn option(name: &str, value: &RawValue) -> Result<Option<String>> {
     let wrong = || {
         let or_list = if is_list(name) { ", or a list of names" } else { "" };
         let detail = format!("option '{name}' must be a string, a number or a boolean{or_list}");
         Error::new(Kind::Option, detail).about(name)
     };
-    Ok(Some(match value {
+    if value.get().len() > MAX_OPTION_BYTES {
+        return Err(wrong());
+    }
+    Ok(Some(match serde_json::from_str(value.get()).map_err(unreadable)? {
         Value::Null => return Ok(None),
         Value::String(text) => text,
         Value::Number(number) => number.to_string(),

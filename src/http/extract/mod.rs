@@ -70,11 +70,7 @@ impl ExtractedRequest {
             }
         };
         let bytes = body::collect(body, &parts.headers, limit_bytes).await?;
-        let contents = match kind {
-            BodyKind::Multipart { boundary } => multipart::read(operation, bytes, boundary).await?,
-            BodyKind::Json => json::read(operation, &bytes)?,
-            BodyKind::Image => Contents { image: Some(bytes), options: Vec::new() },
-        };
+        let contents = contents(operation, kind, bytes).await?;
         let all = [query, contents.options].concat();
         let options = parse(operation, &all, preferred)?;
         let image = contents.image.ok_or_else(|| {
@@ -87,6 +83,26 @@ impl ExtractedRequest {
         let request = ExplainRequest { operation, image, options };
         Ok(Self { request, is_streamed: preferred.is_streamed })
     }
+}
+
+/// Parses a complete body, a large one on a thread that may block: megabytes of base64 take long
+/// enough to hold up every other connection.
+async fn contents(operation: Operation, kind: BodyKind, bytes: Bytes) -> Result<Contents> {
+    const LARGE_BYTES: usize = 64 << 10;
+    let is_small = bytes.len() < LARGE_BYTES || matches!(kind, BodyKind::Image);
+    let parse = async move {
+        match kind {
+            BodyKind::Multipart { boundary } => multipart::read(operation, bytes, boundary).await,
+            BodyKind::Json => json::read(operation, &bytes),
+            BodyKind::Image => Ok(Contents { image: Some(bytes), options: Vec::new() }),
+        }
+    };
+    if is_small {
+        return parse.await;
+    }
+    let runtime = tokio::runtime::Handle::current();
+    let parsed = tokio::task::spawn_blocking(move || runtime.block_on(parse)).await;
+    parsed.unwrap_or_else(|panic| Err(Error::internal("parsing a body", panic)))
 }
 
 /// Parses the options. A stream carries JSON and nothing else.

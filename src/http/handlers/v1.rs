@@ -2,15 +2,17 @@
 
 use std::sync::Arc;
 
+use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
+use http_body_util::BodyExt;
 
-use crate::app::{self, Operation};
+use crate::app::{self, Cost, Operation};
 use crate::engine::CancellationToken;
 use crate::error::Result;
 use crate::explain::ProgressObserver;
 use crate::http::extract::ExtractedRequest;
-use crate::http::middleware::admission::queue::Permit;
+use crate::http::middleware::admission::upload::Upload;
 use crate::http::problem::ProblemContext;
 use crate::http::sse;
 use crate::http::state::AppState;
@@ -19,49 +21,56 @@ use crate::picture::decode::Limits;
 /// One image, one method, one or several classes.
 pub(in crate::http) async fn explain(
     State(state): State<Arc<AppState>>,
-    permit: Permit,
+    upload: Upload,
     request: Request,
 ) -> Result<Response> {
-    run(state, permit, Operation::Explain, request).await
+    run(state, upload, Operation::Explain, request).await
 }
 
 /// One image, several methods, one class.
 pub(in crate::http) async fn compare(
     State(state): State<Arc<AppState>>,
-    permit: Permit,
+    upload: Upload,
     request: Request,
 ) -> Result<Response> {
-    run(state, permit, Operation::Compare, request).await
+    run(state, upload, Operation::Compare, request).await
 }
 
 /// The most probable classes.
 pub(in crate::http) async fn predict(
     State(state): State<Arc<AppState>>,
-    permit: Permit,
+    upload: Upload,
     request: Request,
 ) -> Result<Response> {
-    run(state, permit, Operation::Predict, request).await
+    run(state, upload, Operation::Predict, request).await
 }
 
 /// Extracts the request, runs it on a worker, and responds or streams events.
 async fn run(
     state: Arc<AppState>,
-    permit: Permit,
+    upload: Upload,
     operation: Operation,
     request: Request,
 ) -> Result<Response> {
     let context = ProblemContext::new(&request);
-    let extracting = ExtractedRequest::read(operation, request, state.server.body_bytes);
-    let ExtractedRequest { request, is_streamed } = permit.read(extracting).await?;
+    let extracting = ExtractedRequest::read(operation, request, upload.limit_bytes());
+    let ExtractedRequest { request, is_streamed } = upload.read(extracting).await?;
     let model = state.models.get(request.options.model.as_deref())?;
     let limits = Limits { max_pixels: state.server.max_pixels };
+    let permit = upload.queue(Cost::estimate(&model, &request, limits))?;
     let work = move |cancel: &CancellationToken, observer: &dyn ProgressObserver| {
         app::execute(&model, &request, limits, cancel, observer)
     };
     if is_streamed {
         return sse::respond(state, permit, context, work).await;
     }
-    let response = permit.run(move |cancel| work(cancel, &|_, _| ())).await?;
+    let (response, memory) = permit.run(move |cancel| work(cancel, &|_, _| ())).await?;
     state.metrics.passes(&response.facts.model, response.facts.passes);
-    Ok(response.into_response())
+    // A part of the body that has been sent is freed, but what it was is not known here.
+    Ok(response.into_response().map(|body| {
+        Body::new(body.map_frame(move |frame| {
+            let _held = &memory;
+            frame
+        }))
+    }))
 }

@@ -29,7 +29,7 @@ use tokio::time::timeout;
 
 use self::sender::{Event, EventSender};
 use super::extensions::StreamOutcome;
-use super::middleware::admission::queue::Permit;
+use super::middleware::admission::queue::{Held, Permit};
 use super::problem::{self, ProblemContext};
 use super::state::AppState;
 use crate::app::ExplainResponse;
@@ -59,7 +59,9 @@ pub(super) async fn respond(
     let (sender, events) = mpsc::channel(EVENT_BUFFER);
     let work = Box::pin(permit.run(move |cancel| work(cancel, &EventSender::start(sender))));
     let outcome = StreamOutcome::default();
-    let mut events = EventStream { state, context, events, work, outcome: outcome.clone() };
+    let outcome_of_stream = outcome.clone();
+    let mut events =
+        EventStream { state, context, events, work, memory: None, outcome: outcome_of_stream };
     let first = events.first().await?;
     let rest = stream::unfold(events, |mut events| async move {
         let is_over = events.outcome.get().is_some();
@@ -80,7 +82,7 @@ pub(super) async fn respond(
 /// The next thing to send: an event, or the end of the stream.
 enum Next {
     Event(Event),
-    End(Result<Box<ExplainResponse>>),
+    End(Result<Box<(ExplainResponse, Held)>>),
 }
 
 /// The connection's side of a stream.
@@ -88,7 +90,9 @@ struct EventStream {
     state: Arc<AppState>,
     context: ProblemContext,
     events: mpsc::Receiver<Event>,
-    work: Pin<Box<dyn Future<Output = Result<ExplainResponse>> + Send>>,
+    work: Pin<Box<dyn Future<Output = Result<(ExplainResponse, Held)>> + Send>>,
+    /// The memory of the finished work, held until the stream has been sent or dropped.
+    memory: Option<Held>,
     outcome: StreamOutcome,
 }
 
@@ -131,9 +135,11 @@ impl EventStream {
         }
     }
 
-    fn end(&mut self, outcome: Result<Box<ExplainResponse>>) -> Bytes {
+    fn end(&mut self, outcome: Result<Box<(ExplainResponse, Held)>>) -> Bytes {
         let (frame, error) = match outcome {
-            Ok(response) => {
+            Ok(finished) => {
+                let (response, memory) = *finished;
+                self.memory = Some(memory);
                 self.state.metrics.passes(&response.facts.model, response.facts.passes);
                 (frame::event("result", &response.body), None)
             }

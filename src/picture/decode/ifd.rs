@@ -5,6 +5,8 @@
 
 /// Tag numbers (TIFF 6.0, appendix A).
 pub(super) mod tags {
+    pub(in super::super) const IMAGE_WIDTH: u16 = 256;
+    pub(in super::super) const IMAGE_LENGTH: u16 = 257;
     pub(in super::super) const BITS_PER_SAMPLE: u16 = 258;
     pub(in super::super) const COMPRESSION: u16 = 259;
     pub(in super::super) const PHOTOMETRIC: u16 = 262;

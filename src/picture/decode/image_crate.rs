@@ -9,7 +9,7 @@ use super::alpha::{Alpha, blend_over_white};
 use super::errors::{corrupt, too_large, unsupported};
 use super::format::Format;
 use super::limits::Limits;
-use super::tiff;
+use super::{size, tiff};
 use crate::error::{Error, Result};
 
 pub(super) fn decode(bytes: &[u8], format: Format, limits: Limits) -> Result<RgbImage> {
@@ -21,7 +21,13 @@ pub(super) fn decode(bytes: &[u8], format: Format, limits: Limits) -> Result<Rgb
     }
     let mut reader = ImageReader::with_format(Cursor::new(bytes), format.as_image_format());
     let mut allocation_limits = image::Limits::default();
-    allocation_limits.max_alloc = Some(limits.max_bytes());
+    // A header that can't be read is the decoder's to refuse.
+    let declared = size::dimensions(bytes, format);
+    if let Some((width, height)) = declared {
+        limits.check(width, height)?;
+    }
+    let pixels = declared.map_or(0, |(width, height)| u64::from(width) * u64::from(height));
+    allocation_limits.max_alloc = Some(Limits::max_bytes(pixels));
     reader.limits(allocation_limits);
     let convert_error = |error| convert_error(error, bytes, format, limits);
 

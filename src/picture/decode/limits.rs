@@ -24,10 +24,10 @@ impl Limits {
         Ok(())
     }
 
-    /// Maximum number of bytes that a decoder may allocate: two copies of every pixel as 16-bit
-    /// RGBA, plus 64 MiB for what does not grow with the image (tables, metadata, one compressed
-    /// strip).
-    pub(super) const fn max_bytes(self) -> u64 {
-        self.max_pixels.saturating_mul(16).saturating_add(64 << 20)
+    /// Maximum number of bytes that a decoder may allocate for an image of this size: two copies of
+    /// every pixel as 16-bit RGBA, plus 16 MiB for what does not grow with the image (tables, a
+    /// colour profile, one compressed strip).
+    pub(super) const fn max_bytes(pixels: u64) -> u64 {
+        pixels.saturating_mul(16).saturating_add(16 << 20)
     }
 }

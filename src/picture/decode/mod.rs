@@ -17,6 +17,7 @@ mod limits;
 mod metadata;
 mod orientation;
 mod signatures;
+mod size;
 mod tiff;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -26,6 +27,7 @@ use image::RgbImage;
 use self::errors::corrupt;
 use self::format::Format;
 pub use self::limits::Limits;
+pub use self::size::DeclaredSize;
 use crate::error::Result;
 
 /// Decodes an image to 8-bit RGB, with its EXIF orientation applied and alpha blended over white.

@@ -139,7 +139,8 @@ pub(super) fn gray_alpha(bytes: &[u8], limits: Limits) -> Result<Option<DynamicI
     let (width, height) = decoder.dimensions().map_err(damaged)?;
     limits.check(width, height)?;
     let mut buffers = TiffLimits::default();
-    let most = usize::try_from(limits.max_bytes()).unwrap_or(usize::MAX);
+    let most = usize::try_from(Limits::max_bytes(u64::from(width) * u64::from(height)))
+        .unwrap_or(usize::MAX);
     buffers.decoding_buffer_size = most;
     buffers.intermediate_buffer_size = most;
     buffers.ifd_value_size = most;

@@ -5,3 +5,4 @@ mod cancellation;
 mod fast_kernels;
 mod nchwc;
 mod passes;
+mod turns;

@@ -189,7 +189,8 @@ async fn a_service_whose_default_model_is_broken_is_not_ready() {
 
 #[tokio::test]
 async fn requests_and_passes_are_counted() {
-    let service = service();
+    let server = Server { memory_budget: Some(1_000_000_000), ..Server::default() };
+    let (service, _) = service_with(models(), server);
     post_image(&service, "/v1/explain?method=scorecam&max_channels=3&layer=features.29", chelsea())
         .await;
     post_image(&service, "/v1/explain?metod=x", chelsea()).await;
@@ -217,7 +218,12 @@ async fn requests_and_passes_are_counted() {
     camlens_passes_total{model="tiny",kind="forward"} 1
     camlens_passes_total{model="tiny",kind="masked"} 3
     camlens_passes_total{model="tiny",kind="skipped"} 7
-    camlens_queue 0
+    camlens_queue{class="long"} 0
+    camlens_queue{class="short"} 0
+    camlens_reading 0
+    camlens_request_memory_budget_bytes 1000000000
+    camlens_request_memory_bytes{use="bodies"} 0
+    camlens_request_memory_bytes{use="work"} 0
     camlens_request_duration_seconds_count{route="/v1/explain",method="POST"} 2
     camlens_request_duration_seconds_count{route="none",method="GET"} 1
     camlens_requests_total{route="/v1/explain",method="POST",status="200"} 1

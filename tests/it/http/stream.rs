@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use camlens::app::Cost;
+use camlens::engine::JobClass;
 use camlens::http::AppState;
 use futures_util::StreamExt;
 
@@ -246,7 +248,8 @@ async fn a_client_that_disconnects_from_the_stream_stops_the_work() {
 async fn a_request_that_waits_for_a_worker_gets_events_and_keep_alives() {
     let (service, state) = service_with(models(), Server { workers: 1, ..Server::default() });
     let (release, released) = std::sync::mpsc::channel::<()>();
-    let permit = state.admission().admit().unwrap();
+    let cost = Cost { class: JobClass::Short, bytes: 0 };
+    let permit = state.admission().begin().unwrap().queue(cost).unwrap();
     let first = tokio::spawn(permit.run(move |_| Ok(released.recv().is_err())));
     until("the first is at work", || state.admission().working() == 1).await;
     let second = tokio::spawn(service.clone().oneshot(streamed("/v1/explain?method=gradcam")));
@@ -263,7 +266,7 @@ async fn a_request_that_waits_for_a_worker_gets_events_and_keep_alives() {
     assert_eq!(comment, ": still here\n\n");
     tokio::time::resume();
     drop(release);
-    assert!(first.await.unwrap().unwrap());
+    assert!(first.await.unwrap().unwrap().0);
     let mut rest = String::new();
     while let Some(frame) = body.next().await {
         rest.push_str(std::str::from_utf8(&frame.unwrap()).unwrap());

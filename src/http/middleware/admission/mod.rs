@@ -1,9 +1,18 @@
-//! Admission: a request that runs a model needs a permit before its body is read.
+//! Admission: what a request needs before it is worked on, in this order:
+//! 1. an [`upload::Upload`], while its body arrives: bytes of the budget for bodies, as they come,
+//!    and a minimum rate;
+//! 2. a place in the queue ([`queue::Permit`]), once the body is complete;
+//! 3. memory for its image, tensors and response ([`budget`]);
+//! 4. a worker of its class, short or long.
 //!
-//! A full queue is refused at once, with the rest of the body discarded so that the client reads
-//! the refusal. [`queue`] holds the permits and runs the work.
+//! So a slow body takes nothing that another request waits for. A queue that is full when a head
+//! arrives refuses at once, with the rest of the body discarded so that the client reads the
+//! refusal.
 
+pub mod budget;
+pub mod forecast;
 pub mod queue;
+pub mod upload;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -12,24 +21,26 @@ use axum::http::request::Parts;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
-use self::queue::Permit;
+use self::upload::Upload;
 use crate::error::Error;
 use crate::http::extract::body::discard;
 use crate::http::state::AppState;
 
-/// A permit on its way to the handler, which takes it. Extensions must be `Clone`, a permit is not.
+/// An upload on its way to the handler, which takes it. Extensions must be `Clone`, an upload is
+/// not.
 #[derive(Clone)]
-struct Admitted(Arc<Mutex<Option<Permit>>>);
+struct Admitted(Arc<Mutex<Option<Upload>>>);
 
-/// Takes a permit for the request, or refuses it.
+/// Lets the request be read, or refuses it.
 pub(in crate::http) async fn admit(
     State(state): State<Arc<AppState>>,
     mut request: Request,
     next: Next,
 ) -> Response {
-    match state.admission.admit() {
-        Ok(permit) => {
-            let admitted = Admitted(Arc::new(Mutex::new(Some(permit))));
+    match state.admission.begin() {
+        Ok(upload) => {
+            request = upload.measured(request);
+            let admitted = Admitted(Arc::new(Mutex::new(Some(upload))));
             request.extensions_mut().insert(admitted);
             next.run(request).await
         }
@@ -41,16 +52,16 @@ pub(in crate::http) async fn admit(
     }
 }
 
-impl<S: Send + Sync> FromRequestParts<S> for Permit {
+impl<S: Send + Sync> FromRequestParts<S> for Upload {
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Error> {
         let admitted = parts.extensions.remove::<Admitted>();
-        let take = |Admitted(permit): Admitted| {
-            permit.lock().unwrap_or_else(PoisonError::into_inner).take()
+        let take = |Admitted(upload): Admitted| {
+            upload.lock().unwrap_or_else(PoisonError::into_inner).take()
         };
         admitted
             .and_then(take)
-            .ok_or_else(|| Error::internal("taking a permit", "the route has no admission layer"))
+            .ok_or_else(|| Error::internal("taking an upload", "the route has no admission layer"))
     }
 }

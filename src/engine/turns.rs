@@ -1,0 +1,286 @@
+//! Turns: whose pass runs next. The models share the cores, so two passes at once would only slow
+//! each other down.
+//!
+//! A request is [`JobClass::Short`] or [`JobClass::Long`]. Every pass waits for a turn, and the
+//! promises are:
+//! - Short requests go first, in order of arrival. Long ones take turns batch by batch.
+//! - While short requests are in work, or came recently, long ones should run small batches
+//!   ([`Turns::is_contended`]), so that a short request waits for one small batch at most. For a
+//!   moment after a short request has arrived, while its image is decoded, no long batch begins.
+//! - Long requests don't starve: a long batch waits at most [`MAX_WAITS`] times as long as the last
+//!   one took, or [`MIN_WAIT`].
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::cancellation::CancellationToken;
+use crate::error::Result;
+
+/// How long no long batch begins after a short request has arrived: the time to decode and
+/// preprocess an ordinary image.
+const HOLD: Duration = Duration::from_millis(60);
+/// How long a short request counts as recent.
+const RECENT: Duration = Duration::from_secs(5);
+/// A long batch waits for short requests at most this many times the duration of the last one.
+const MAX_WAITS: u32 = 3;
+/// The shortest of these waits.
+const MIN_WAIT: Duration = Duration::from_millis(200);
+/// How often a waiting pass checks whether it is cancelled.
+const POLL: Duration = Duration::from_millis(20);
+
+/// How much work a request is expected to be.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum JobClass {
+    /// A few passes.
+    #[default]
+    Short,
+    /// Many passes, such as Score-CAM's.
+    Long,
+}
+
+impl JobClass {
+    /// Both classes.
+    pub const ALL: [Self; 2] = [Self::Short, Self::Long];
+
+    /// The name, as metrics show it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Short => "short",
+            Self::Long => "long",
+        }
+    }
+}
+
+/// Hands out turns; clones share them.
+#[derive(Clone)]
+pub struct Turns {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    /// The most bytes that the images of one batch may take.
+    batch_bytes: AtomicU64,
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+/// Who runs and who waits.
+struct State {
+    /// How many passes may run at once.
+    parallel: usize,
+    running: usize,
+    next_ticket: u64,
+    short: VecDeque<u64>,
+    long: VecDeque<u64>,
+    /// Since when long passes have waited without one being run.
+    long_waits_since: Option<Instant>,
+    /// How long the last long batch took.
+    long_batch: Duration,
+    short_in_work: usize,
+    last_short: Option<Instant>,
+}
+
+/// What happens next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Next {
+    /// This ticket's pass runs.
+    Run(u64),
+    /// Nothing changes until then, unless a pass ends or arrives.
+    WaitUntil(Instant),
+    /// Nothing changes until a pass ends or arrives.
+    Wait,
+}
+
+impl State {
+    fn new(parallel: usize) -> Self {
+        Self {
+            parallel: parallel.max(1),
+            running: 0,
+            next_ticket: 0,
+            short: VecDeque::new(),
+            long: VecDeque::new(),
+            long_waits_since: None,
+            long_batch: Duration::ZERO,
+            short_in_work: 0,
+            last_short: None,
+        }
+    }
+
+    fn waiting(&mut self, class: JobClass) -> &mut VecDeque<u64> {
+        match class {
+            JobClass::Short => &mut self.short,
+            JobClass::Long => &mut self.long,
+        }
+    }
+
+    fn enter(&mut self, class: JobClass, now: Instant) -> u64 {
+        let ticket = self.next_ticket;
+        self.next_ticket += 1;
+        if class == JobClass::Long && self.long.is_empty() {
+            self.long_waits_since = Some(now);
+        }
+        self.waiting(class).push_back(ticket);
+        ticket
+    }
+
+    /// Takes a ticket out of its queue, because its pass begins or is given up.
+    fn leave(&mut self, class: JobClass, ticket: u64, now: Instant) {
+        self.waiting(class).retain(|&other| other != ticket);
+        if class == JobClass::Long {
+            self.long_waits_since = (!self.long.is_empty()).then_some(now);
+        }
+    }
+
+    /// When long work has waited long enough for short work.
+    fn long_is_due(&self) -> Option<Instant> {
+        Some(self.long_waits_since? + (self.long_batch * MAX_WAITS).max(MIN_WAIT))
+    }
+
+    fn next(&self, now: Instant) -> Next {
+        if self.running >= self.parallel {
+            return Next::Wait;
+        }
+        let (short, long) = (self.short.front().copied(), self.long.front().copied());
+        match (short, long, self.long_is_due()) {
+            (Some(_), Some(long), Some(due)) if due <= now => Next::Run(long),
+            (Some(short), _, _) => Next::Run(short),
+            (None, None, _) => Next::Wait,
+            (None, Some(long), due) => {
+                let last = self.last_short.filter(|_| self.short_in_work > 0);
+                let hold = last.map(|last| last + HOLD);
+                match hold.map(|hold| due.map_or(hold, |due| hold.min(due))) {
+                    Some(until) if until > now => Next::WaitUntil(until),
+                    _ => Next::Run(long),
+                }
+            }
+        }
+    }
+}
+
+impl Turns {
+    /// Turns for at most `parallel` passes at once.
+    #[must_use]
+    pub fn new(parallel: usize) -> Self {
+        let state = Mutex::new(State::new(parallel));
+        Self {
+            shared: Arc::new(Shared {
+                batch_bytes: AtomicU64::new(u64::MAX),
+                state,
+                changed: Condvar::new(),
+            }),
+        }
+    }
+
+    /// Announces a request, before its image is decoded. It is in work until the guard is dropped.
+    #[must_use]
+    pub fn begin(&self, class: JobClass) -> InWork {
+        if class == JobClass::Short {
+            let mut state = self.lock();
+            state.short_in_work += 1;
+            state.last_short = Some(Instant::now());
+        }
+        InWork { turns: self.clone(), class }
+    }
+
+    /// Limits the memory that the images of one batch may take.
+    pub fn limit_batch_bytes(&self, bytes: u64) {
+        self.shared.batch_bytes.store(bytes, Ordering::Relaxed);
+    }
+
+    /// The most bytes that the images of one batch may take.
+    pub(super) fn batch_bytes(&self) -> u64 {
+        self.shared.batch_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Whether long work should run small batches, because short requests are in work or came
+    /// recently.
+    #[must_use]
+    pub fn is_contended(&self) -> bool {
+        let state = self.lock();
+        state.short_in_work > 0 || state.last_short.is_some_and(|last| last.elapsed() < RECENT)
+    }
+
+    /// The number of passes of a class that wait for their turn.
+    #[must_use]
+    pub fn waiting(&self, class: JobClass) -> usize {
+        self.lock().waiting(class).len()
+    }
+
+    /// Waits for a turn.
+    ///
+    /// # Errors
+    /// Those of [`CancellationToken::check`].
+    pub(super) fn take(&self, cancel: &CancellationToken) -> Result<Turn<'_>> {
+        let class = cancel.class();
+        let mut state = self.lock();
+        let ticket = state.enter(class, Instant::now());
+        loop {
+            let now = Instant::now();
+            if let Err(cancelled) = cancel.check() {
+                state.leave(class, ticket, now);
+                drop(state);
+                // The next in the queue may have waited for this one.
+                self.shared.changed.notify_all();
+                return Err(cancelled);
+            }
+            let pause = match state.next(now) {
+                Next::Run(next) if next == ticket => break,
+                Next::WaitUntil(until) => POLL.min(until - now),
+                Next::Run(_) | Next::Wait => POLL,
+            };
+            let waited = self.shared.changed.wait_timeout(state, pause);
+            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+        let began = Instant::now();
+        state.leave(class, ticket, began);
+        state.running += 1;
+        drop(state);
+        // With several slots, the next one may run, too.
+        self.shared.changed.notify_all();
+        Ok(Turn { turns: self, class, began })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.shared.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A request in work.
+pub struct InWork {
+    turns: Turns,
+    class: JobClass,
+}
+
+impl Drop for InWork {
+    fn drop(&mut self) {
+        if self.class == JobClass::Short {
+            self.turns.lock().short_in_work -= 1;
+            self.turns.shared.changed.notify_all();
+        }
+    }
+}
+
+/// The right to run one pass.
+pub(super) struct Turn<'a> {
+    turns: &'a Turns,
+    class: JobClass,
+    began: Instant,
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        let mut state = self.turns.lock();
+        state.running -= 1;
+        if self.class == JobClass::Long {
+            state.long_batch = self.began.elapsed();
+        }
+        drop(state);
+        self.turns.shared.changed.notify_all();
+    }
+}
+
+#[cfg(test)]
+mod tests;
