@@ -2,10 +2,8 @@
 
 use std::sync::Arc;
 
-use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
-use http_body_util::BodyExt;
 
 use crate::app::{self, Cost, Operation};
 use crate::engine::CancellationToken;
@@ -66,11 +64,5 @@ async fn run(
     }
     let (response, memory) = permit.run(move |cancel| work(cancel, &|_, _| ())).await?;
     state.metrics.passes(&response.facts.model, response.facts.passes);
-    // A part of the body that has been sent is freed, but what it was is not known here.
-    Ok(response.into_response().map(|body| {
-        Body::new(body.map_frame(move |frame| {
-            let _held = &memory;
-            frame
-        }))
-    }))
+    Ok(response.into_response().map(|body| memory.until_sent(body)))
 }

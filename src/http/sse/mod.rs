@@ -29,7 +29,8 @@ use tokio::time::timeout;
 
 use self::sender::{Event, EventSender};
 use super::extensions::StreamOutcome;
-use super::middleware::admission::queue::{Held, Permit};
+use super::middleware::admission::held::Held;
+use super::middleware::admission::queue::Permit;
 use super::problem::{self, ProblemContext};
 use super::state::AppState;
 use crate::app::ExplainResponse;

@@ -49,6 +49,32 @@ fn every_supported_format_is_detected_by_its_content() {
     }
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn a_small_image_with_a_huge_profile_takes_little_memory() {
+    use std::io::Write;
+
+    let peak_kb = || -> u64 {
+        let status = std::fs::read_to_string("/proc/self/status").unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse().unwrap()
+    };
+    let mut profile = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::fast());
+    for _ in 0..800 {
+        profile.write_all(&[0; 1 << 20]).unwrap();
+    }
+    let profile = [&b"icc\0\0"[..], &profile.finish().unwrap()].concat();
+    let plain = encode(&sample().into(), ImageFormat::Png);
+    // Signature and header.
+    let (head, pixels) = plain.split_at(33);
+    let file = [head, &chunk(b"iCCP", &profile), pixels].concat();
+    let before = peak_kb();
+    // Whether the profile is ignored or refused, it is not inflated.
+    let _ = decode(&file, &Limits { max_pixels: 50_000_000 });
+    let grown_mib = (peak_kb() - before) >> 10;
+    assert!(grown_mib < 100, "{grown_mib} MiB");
+}
+
 #[test]
 fn a_truncated_file_is_an_error() {
     for format in FORMATS {

@@ -29,10 +29,10 @@ fn batches(model: &Model, count: usize) -> Vec<usize> {
         }
         *last = done;
     };
+    let method = [Method::ScoreCam];
+    let options = ExplainOptions { method: Method::ScoreCam, ..ExplainOptions::default() };
+    let input = modular_pattern([224, 224], 0);
     std::thread::scope(|scope| {
-        let method = [Method::ScoreCam];
-        let options = ExplainOptions { method: Method::ScoreCam, ..ExplainOptions::default() };
-        let input = modular_pattern([224, 224], 0);
         let running = scope.spawn(|| {
             explain_input(model, &input, &method, &options, &cancel, &progress).map(drop)
         });

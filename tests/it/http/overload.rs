@@ -168,6 +168,7 @@ async fn memory_is_held_until_the_last_byte_of_the_response_is_sent() {
     let request = post("/v1/explain", "image/png", chelsea());
     let response = service.clone().oneshot(request).await.unwrap();
     assert_eq!(response.status(), 200);
+    assert!(axum::body::HttpBody::size_hint(response.body()).exact().is_some());
     let (bodies, work) = state.admission().budget().reserved_bytes();
     assert!(bodies > 0 && work > 0);
     Answered::from(response).await;

@@ -5,12 +5,13 @@
 //! bodies, which is reserved at once. The parts are apart so that none waits for another: work in
 //! progress always ends and returns what it holds, a large body that has its memory can be read to
 //! its end, and slow or large bodies don't keep small ones out. Each part is given out in order of
-//! arrival.
+//! arrival. Long requests leave a quarter of the memory for work to short ones.
 
 use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use crate::engine::JobClass;
 use crate::error::{Error, Kind, Result};
 
 /// Bytes are counted in units of this size.
@@ -86,6 +87,8 @@ pub struct MemoryBudget {
     pub large_bodies: Pool,
     /// For images, tensors and responses.
     pub work: Pool,
+    /// The part of it that long requests may have.
+    long_work: Pool,
 }
 
 impl MemoryBudget {
@@ -97,7 +100,21 @@ impl MemoryBudget {
             bodies: Pool::new(bodies, "body"),
             large_bodies: Pool::new(bodies, "body"),
             work: Pool::new(bytes - 2 * bodies, "image"),
+            long_work: Pool::new((bytes - 2 * bodies) / 4 * 3, "image"),
         }
+    }
+
+    /// Reserves memory for the work on a request.
+    ///
+    /// # Errors
+    /// As [`Pool::reserve`].
+    pub async fn reserve_work(&self, class: JobClass, bytes: u64) -> Result<Vec<Reservation>> {
+        let mut reserved = Vec::with_capacity(2);
+        if class == JobClass::Long {
+            reserved.push(self.long_work.reserve(bytes).await?);
+        }
+        reserved.push(self.work.reserve(bytes).await?);
+        Ok(reserved)
     }
 
     /// The largest body that can ever be read.
@@ -131,6 +148,10 @@ impl MemoryBudget {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use tokio::time::timeout;
+
     use super::*;
 
     const MIB: u64 = 1 << 20;
@@ -140,7 +161,8 @@ mod tests {
         let pool = MemoryBudget::new(16 * MIB).work;
         let first = pool.reserve(8 * MIB).await.unwrap();
         let mut second = Box::pin(pool.reserve(8 * MIB));
-        assert!(futures_util::poll!(second.as_mut()).is_pending());
+        let waited = timeout(Duration::from_millis(20), second.as_mut()).await;
+        assert!(waited.is_err(), "more is given out than there is");
         assert_eq!(pool.reserved_bytes(), 12 * MIB, "what waits is kept for it");
         drop(first);
         second.await.unwrap();
@@ -152,6 +174,15 @@ mod tests {
              12582912 for all of them"
         );
         assert_eq!(pool.reserved_bytes(), 0);
+    }
+
+    #[tokio::test]
+    async fn long_requests_leave_memory_to_short_ones() {
+        let budget = MemoryBudget::new(16 * MIB);
+        let _long = budget.reserve_work(JobClass::Long, 9 * MIB).await.unwrap();
+        let next = timeout(Duration::from_millis(20), budget.reserve_work(JobClass::Long, MIB));
+        assert!(next.await.is_err());
+        assert!(budget.reserve_work(JobClass::Short, 3 * MIB).await.is_ok());
     }
 
     #[tokio::test]

@@ -2,8 +2,8 @@
 //! 1. an [`upload::Upload`], while its body arrives: bytes of the budget for bodies, as they come,
 //!    and a minimum rate;
 //! 2. a place in the queue ([`queue::Permit`]), once the body is complete;
-//! 3. memory for its image, tensors and response ([`budget`]);
-//! 4. a worker of its class, short or long.
+//! 3. a worker of its class, short or long;
+//! 4. memory for its image, tensors and response ([`budget`]), until the response has been sent.
 //!
 //! So a slow body takes nothing that another request waits for. A queue that is full when a head
 //! arrives refuses at once, with the rest of the body discarded so that the client reads the
@@ -11,6 +11,7 @@
 
 pub mod budget;
 pub mod forecast;
+pub mod held;
 pub mod queue;
 pub mod upload;
 

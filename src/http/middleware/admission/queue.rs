@@ -1,7 +1,7 @@
 //! The queue: how many requests wait or are worked on, and how their work is stopped.
 //!
-//! A request takes a [`Permit`] when its body has arrived. It waits for memory and for a worker of
-//! its class, and runs on a thread that may block. The promises:
+//! A request takes a [`Permit`] when its body has arrived. It waits for a worker of its class
+//! and for memory, and runs on a thread that may block. The promises:
 //! - Long requests leave a quarter of the places to short ones, and never take their workers.
 //! - A permit is held until the work has really stopped. It moves into the worker's thread, so
 //!   clients that connect and disconnect cannot pile up hidden work.
@@ -20,6 +20,7 @@ use tracing::Span;
 
 use super::budget::{MemoryBudget, Reservation};
 use super::forecast::Durations;
+use super::held::Held;
 use super::upload::Upload;
 use crate::app::Cost;
 use crate::config;
@@ -74,10 +75,6 @@ struct Place {
     _queue: OwnedSemaphorePermit,
     _long_queue: Option<OwnedSemaphorePermit>,
 }
-
-/// The memory of a request, to be held until its response has been sent.
-#[derive(Debug)]
-pub struct Held(#[expect(dead_code, reason = "held for its drop")] Vec<Reservation>);
 
 impl Admission {
     /// An empty queue.
@@ -247,7 +244,7 @@ impl Permit {
         Ok(Self { admission, place, deadline, cost, body })
     }
 
-    /// Waits for memory and a worker, runs `work` on a thread that may block, and waits for it. The
+    /// Waits for a worker and memory, runs `work` on a thread that may block, and waits for it. The
     /// memory is held until the second value is dropped.
     ///
     /// # Errors
@@ -264,11 +261,13 @@ impl Permit {
         let late =
             || Error::new(Kind::Deadline, format!("the time limit of {limit_ms} ms has passed"));
 
-        let pool = admission.budget().work;
-        let memory = timeout_at(deadline, pool.reserve(bytes)).await.map_err(|_| late())??;
         let worker = Arc::clone(&admission.workers[class as usize]).acquire_owned();
         let worker = timeout_at(deadline, worker).await.map_err(|_| late())?;
         let worker = worker.map_err(|closed| Error::internal("waiting for a worker", closed))?;
+        // After the worker, so that no request holds memory while it waits for one.
+        let budget = admission.budget();
+        let memory = timeout_at(deadline, budget.reserve_work(class, bytes));
+        let memory = memory.await.map_err(|_| late())??;
 
         let (span, token) = (Span::current(), cancel.clone());
         let (shared, turns) = (Arc::clone(&admission), admission.turns.clone());
@@ -283,7 +282,7 @@ impl Permit {
             }
             drop((worker, place));
             // The memory outlives the work: the response is part of it.
-            outcome.map(|value| (value, Held(body.into_iter().chain([memory]).collect())))
+            outcome.map(|value| (value, Held::new(body.into_iter().chain(memory).collect())))
         });
         let outcome = match timeout_at(deadline, thread).await {
             // The work also checks the deadline and may notice first; the client gets the same

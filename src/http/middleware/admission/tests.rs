@@ -120,7 +120,8 @@ async fn a_shutdown_admits_nothing_and_can_stop_running_work() {
 #[tokio::test]
 async fn a_panic_is_an_internal_error_and_frees_the_permit() {
     let admission = admission(1, 1, 60_000);
-    let outcome: Result<()> = admit(&admission, SHORT).unwrap().run(|_| panic!("a bug")).await;
+    let outcome: Result<((), Held)> =
+        admit(&admission, SHORT).unwrap().run(|_| panic!("a bug")).await;
     assert_eq!(outcome.unwrap_err().kind(), Kind::Internal);
     settled(&admission).await;
 }
