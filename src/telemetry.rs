@@ -2,12 +2,15 @@
 //!
 //! Standard output is left to the command's own output. Panics are logged in the same format.
 
+mod traces;
+
 use std::io::IsTerminal;
 use std::panic::PanicHookInfo;
 
 use tracing_subscriber::EnvFilter;
 
 use crate::config::{Log, LogFormat};
+pub use traces::{TARGET as TRACE_TARGET, Traces};
 
 /// Installs the process's logger and panic hook. A second call has no effect.
 pub fn start(log: &Log) {

@@ -3,17 +3,22 @@
 //! State (queue, models, cache) is read when the metrics are scraped; events are counted when they
 //! happen. Labels have a bounded set of values, regardless of what clients send.
 
+mod process;
+
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use prometheus_client::encoding::EncodeLabelSet;
-use prometheus_client::encoding::text::encode;
+use prometheus_client::encoding::text::{encode_eof, encode_registry};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
+use self::process::Process;
+use super::extensions::ResponseFacts;
 use super::middleware::admission::queue::Admission;
 use crate::engine::{CacheStats, ModelRegistry, Status};
 use crate::error::{Error, Result};
@@ -50,13 +55,48 @@ struct ModelLabel {
     model: String,
 }
 
-type Durations = Family<Route, Histogram, fn() -> Histogram>;
+/// A finished request. Model and method are empty where no model answered: an unknown model's name
+/// is the client's, and must not become a label.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct DurationLabels {
+    route: String,
+    method: &'static str,
+    status: u16,
+    model: String,
+    explain_method: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct StageLabels {
+    stage: &'static str,
+    model: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct BuildLabels {
+    version: &'static str,
+}
+
+type Durations<L> = Family<L, Histogram, fn() -> Histogram>;
+
+/// OpenTelemetry's buckets for the duration of HTTP requests, in seconds, and three more:
+/// Score-CAM of a large network takes minutes.
+const BUCKETS: [f64; 17] = [
+    0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0, 30.0, 60.0,
+    120.0,
+];
+
+fn durations<L: Clone + Eq + std::hash::Hash>() -> Durations<L> {
+    Family::new_with_constructor(|| Histogram::new(BUCKETS))
+}
 
 /// All metrics of a service.
 pub(super) struct Metrics {
     registry: Registry,
     requests: Family<RequestLabels, Counter>,
-    durations: Durations,
+    durations: Durations<DurationLabels>,
+    stages: Durations<StageLabels>,
+    process: Process,
     passes: Family<PassLabels, Counter>,
     queued: Gauge,
     working: Gauge,
@@ -69,9 +109,7 @@ impl Default for Metrics {
     fn default() -> Self {
         let mut registry = Registry::with_prefix("camlens");
         let requests = Family::default();
-        // From one millisecond to nine minutes.
-        let durations: Durations =
-            Family::new_with_constructor(|| Histogram::new(exponential_buckets(0.001, 3.0, 13)));
+        let (durations, stages) = (durations(), durations());
         let (passes, ready) = (Family::default(), Family::default());
         let (queued, working) = (Gauge::default(), Gauge::default());
         registry.register("requests", "Requests by response status", requests.clone());
@@ -81,6 +119,14 @@ impl Default for Metrics {
             Unit::Seconds,
             durations.clone(),
         );
+        registry.register_with_unit(
+            "stage_duration",
+            "Time of each stage of a request that a model answered",
+            Unit::Seconds,
+            stages.clone(),
+        );
+        let build = BuildLabels { version: env!("CARGO_PKG_VERSION") };
+        registry.register("build", "The version that runs", Info::new(build));
         registry.register(
             "passes",
             "Passes through a model, and passes that were skipped",
@@ -96,15 +142,41 @@ impl Default for Metrics {
         let (cache, cache_bytes) = (Family::default(), Gauge::default());
         registry.register("cache", "Cache lookups", cache.clone());
         registry.register("cache_bytes", "Size of the cache", cache_bytes.clone());
-        Self { registry, requests, durations, passes, queued, working, ready, cache, cache_bytes }
+        let process = Process::default();
+        Self {
+            registry,
+            requests,
+            durations,
+            stages,
+            process,
+            passes,
+            queued,
+            working,
+            ready,
+            cache,
+            cache_bytes,
+        }
     }
 }
 
 impl Metrics {
-    /// Counts a finished request.
-    pub(super) fn request(&self, route: Route, status: u16, elapsed: Duration) {
-        self.durations.get_or_create(&route).observe(elapsed.as_secs_f64());
+    /// Counts a finished request, and the stages of one that a model answered.
+    pub(super) fn request(
+        &self,
+        route: Route,
+        status: u16,
+        elapsed: Duration,
+        facts: Option<&ResponseFacts>,
+    ) {
         let Route { route, method } = route;
+        let model = facts.map(|facts| facts.model.clone()).unwrap_or_default();
+        for (stage, ms) in facts.into_iter().flat_map(|facts| facts.timing.stages()) {
+            let labels = StageLabels { stage, model: model.clone() };
+            self.stages.get_or_create(&labels).observe(ms / 1e3);
+        }
+        let explain_method = facts.and_then(|facts| facts.method).unwrap_or_default();
+        let labels = DurationLabels { route: route.clone(), method, status, model, explain_method };
+        self.durations.get_or_create(&labels).observe(elapsed.as_secs_f64());
         self.requests.get_or_create(&RequestLabels { route, method, status }).inc();
     }
 
@@ -145,7 +217,9 @@ impl Metrics {
             }
         }
         let mut text = String::new();
-        encode(&mut text, &self.registry)
+        encode_registry(&mut text, &self.registry)
+            .and_then(|()| encode_registry(&mut text, self.process.registry()))
+            .and_then(|()| encode_eof(&mut text))
             .map_err(|error| Error::internal("writing the metrics", error))?;
         Ok(text)
     }

@@ -12,6 +12,7 @@ mod cors;
 mod observe;
 pub(super) mod problems;
 mod request_id;
+mod request_span;
 mod security_headers;
 
 use std::sync::Arc;

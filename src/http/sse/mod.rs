@@ -28,7 +28,7 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use self::sender::{Event, EventSender};
-use super::extensions::StreamOutcome;
+use super::extensions::{ResponseFacts, StreamOutcome};
 use super::middleware::admission::queue::Permit;
 use super::problem::{self, ProblemContext};
 use super::state::AppState;
@@ -132,16 +132,16 @@ impl EventStream {
     }
 
     fn end(&mut self, outcome: Result<Box<ExplainResponse>>) -> Bytes {
-        let (frame, error) = match outcome {
+        let (frame, outcome) = match outcome {
             Ok(response) => {
                 self.state.metrics.passes(&response.facts.model, response.facts.passes);
-                (frame::event("result", &response.body), None)
+                (frame::event("result", &response.body), Ok(ResponseFacts::of(&response)))
             }
             Err(error) => {
-                (frame::event("problem", &problem::body(&error, &self.context)), Some(error))
+                (frame::event("problem", &problem::body(&error, &self.context)), Err(error))
             }
         };
-        self.outcome.set(error);
+        self.outcome.set(outcome);
         frame
     }
 }

@@ -205,6 +205,7 @@ async fn requests_and_passes_are_counted() {
         .collect();
     counts.sort_unstable();
     insta::assert_snapshot!(counts.join("\n"), @r#"
+    camlens_build_info{version="0.1.0"} 1
     camlens_cache_bytes 0
     camlens_cache_total{kind="forward",outcome="hit"} 0
     camlens_cache_total{kind="forward",outcome="miss"} 0
@@ -218,13 +219,52 @@ async fn requests_and_passes_are_counted() {
     camlens_passes_total{model="tiny",kind="masked"} 3
     camlens_passes_total{model="tiny",kind="skipped"} 7
     camlens_queue 0
-    camlens_request_duration_seconds_count{route="/v1/explain",method="POST"} 2
-    camlens_request_duration_seconds_count{route="none",method="GET"} 1
+    camlens_request_duration_seconds_count{route="/v1/explain",method="POST",status="200",model="tiny",explain_method="scorecam"} 1
+    camlens_request_duration_seconds_count{route="/v1/explain",method="POST",status="400",model="",explain_method=""} 1
+    camlens_request_duration_seconds_count{route="none",method="GET",status="404",model="",explain_method=""} 1
     camlens_requests_total{route="/v1/explain",method="POST",status="200"} 1
     camlens_requests_total{route="/v1/explain",method="POST",status="400"} 1
     camlens_requests_total{route="none",method="GET",status="404"} 1
+    camlens_stage_duration_seconds_count{stage="decode",model="tiny"} 1
+    camlens_stage_duration_seconds_count{stage="explain",model="tiny"} 1
+    camlens_stage_duration_seconds_count{stage="forward",model="tiny"} 1
+    camlens_stage_duration_seconds_count{stage="render",model="tiny"} 1
     camlens_working 0
     "#);
+}
+
+#[tokio::test]
+async fn a_stream_is_counted_with_its_model_method_and_stages() {
+    let service = service();
+    let path = "/v1/explain?method=scorecam&max_channels=3";
+    let mut request = post(path, "image/png", chelsea());
+    request.headers_mut().insert("accept", "text/event-stream".parse().unwrap());
+    send(&service, request).await;
+    let text = String::from_utf8(get(&service, "/metrics").await.body.to_vec()).unwrap();
+    for line in [
+        r#"camlens_request_duration_seconds_count{route="/v1/explain",method="POST",status="200",model="tiny",explain_method="scorecam"} 1"#,
+        r#"camlens_stage_duration_seconds_count{stage="render",model="tiny"} 1"#,
+    ] {
+        assert!(text.contains(line), "{text}");
+    }
+}
+
+#[tokio::test]
+#[cfg(target_os = "linux")]
+async fn the_process_is_described_by_the_names_that_dashboards_expect() {
+    let text = String::from_utf8(get(&service(), "/metrics").await.body.to_vec()).unwrap();
+    let value = |name: &str| -> f64 {
+        let line = text.lines().find(|line| line.starts_with(&format!("{name} "))).unwrap();
+        line.rsplit(' ').next().unwrap().parse().unwrap()
+    };
+    assert!(value("process_cpu_seconds_total") > 0.0);
+    assert!(value("process_resident_memory_bytes") > 1e6);
+    assert!(value("process_open_fds") >= 3.0);
+    assert!(value("process_max_fds") >= value("process_open_fds"));
+    let since_1970 = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap().as_secs_f64();
+    let age = since_1970 - value("process_start_time_seconds");
+    // The kernel counts from its start in hundredths of seconds; a minute is far more than that.
+    assert!((-60.0..86400.0).contains(&age), "{age}");
 }
 
 #[tokio::test]
