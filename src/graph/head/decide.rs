@@ -8,7 +8,7 @@ use super::{ClassifierHead, OutputActivation, OutputHints, OutputKind};
 /// What was assumed about an output because nothing tells.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Guess {
-    /// A single score without bounds is a quantity, because as a logit it would be certain of noise.
+    /// A single score without bounds is a quantity: as a logit it would be certain of noise.
     Regression,
     /// A single score that is bounded, or a whole number, is a quantity.
     BoundedQuantity,

@@ -111,7 +111,8 @@ impl Range {
 
 impl fmt::Display for Range {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { low, high } = self;
+        // The sum makes 0 of −0.
+        let (low, high) = (self.low + 0.0, self.high + 0.0);
         match (low.is_finite(), high.is_finite()) {
             (true, true) => write!(f, "between {low} and {high}"),
             (true, false) => write!(f, "of at least {low}"),

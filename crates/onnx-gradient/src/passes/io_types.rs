@@ -56,7 +56,7 @@ fn cast_io_to_float32(graph: &mut GraphProto, scope: &str) {
     const INPUT_TYPES: &[i32] =
         &[data_type::FLOAT16, data_type::BFLOAT16, data_type::DOUBLE, data_type::UINT8];
     let other = |value: &ValueInfoProto, known: &[i32]| {
-        value.tensor().map(|(element, _)| element).filter(|element| known.contains(element))
+        element_type(value).filter(|element| known.contains(element))
     };
     let cast = |from: &str, to: &str, element: i32| {
         NodeProto::new("Cast", &[from], &[to]).with(AttributeProto::int("to", element.into()))
@@ -96,15 +96,23 @@ fn cast_io_to_float32(graph: &mut GraphProto, scope: &str) {
     }
 }
 
+/// The element type of a tensor, which may be listed without a shape.
+fn element_type(value: &ValueInfoProto) -> Option<i32> {
+    match value.r#type.as_ref()?.value.as_ref()? {
+        TypeValue::Tensor(tensor) => Some(tensor.elem_type()),
+        _ => None,
+    }
+}
+
 /// Gives outputs of 8-bit integers their floats, if the graph has no float output. Beside a float
 /// output they are masks or indices more often than scores.
 fn expose_byte_outputs(graph: &mut GraphProto, scope: &str) {
-    let element = |output: &ValueInfoProto| output.tensor().map(|(element, _)| element);
-    if graph.output.iter().filter_map(element).any(is_float) {
+    if graph.output.iter().filter_map(element_type).any(is_float) {
         return;
     }
     let is_byte = |output: &&ValueInfoProto| {
-        element(output).is_some_and(|known| [data_type::UINT8, data_type::INT8].contains(&known))
+        element_type(output)
+            .is_some_and(|known| [data_type::UINT8, data_type::INT8].contains(&known))
     };
     let names: Vec<String> =
         graph.output.iter().filter(is_byte).map(|output| output.name().to_owned()).collect();

@@ -190,3 +190,22 @@ fn a_manifest_or_two_labels_make_per_cent_a_probability() {
         assert!((found.scores[[0, 1]] - logit()).abs() < 1e-6);
     }
 }
+
+#[test]
+fn two_labels_make_a_bounded_value_a_logit_with_a_warning_if_it_has_one_sign() {
+    let ends: [(End, Option<&str>); 2] = [
+        (("softplus", |n, z| n.op("Softplus", &[z])), Some("one value of at least 0")),
+        (("tanh", |n, z| n.op("Tanh", &[z])), None),
+    ];
+    for ((name, end), range) in ends {
+        let folder = tempfile::tempdir().unwrap().keep();
+        write(&folder, &network(1, end), "");
+        std::fs::write(folder.join("labels.txt"), "cat\ndog\n").unwrap();
+        let model = load(&folder, &settings()).unwrap();
+        assert_eq!(model.output_activation(), OutputActivation::Sigmoid, "{name}");
+        let details: Vec<_> = model.warnings().iter().map(|warning| &warning.detail).collect();
+        assert_eq!(details.len(), usize::from(range.is_some()), "{name}: {details:?}");
+        let tells = |detail: &&String| range.is_some_and(|range| detail.contains(range));
+        assert!(details.iter().all(tells), "{name}: {details:?}");
+    }
+}
