@@ -116,6 +116,11 @@ fn guessed_output(analysed: &AnalysedModel) -> Option<Warning> {
              [output] kind = \"probabilities\" in model.toml confirms that; kind = \"regression\" \
              takes the values as they are"
         ),
+        Guess::DeclaredLogits => format!(
+            "model.toml says that output '{output}' holds logits, but its values are {range}, so \
+             the probabilities in responses, which are computed from them, differ from the \
+             model's. [output] kind = \"auto\" keeps the model's probabilities"
+        ),
         Guess::OneClassSoftmax => format!(
             "output '{output}' is a softmax over one class, so its probability is 1 for every \
              image, and only the logit says anything. A classifier of two classes needs a sigmoid, \

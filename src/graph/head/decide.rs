@@ -5,7 +5,7 @@ use super::lift::{Lifted, MAX_STEPS};
 use super::range::{Range, RangeFinder};
 use super::{ClassifierHead, OutputActivation, OutputHints, OutputKind};
 
-/// What was assumed about an output because nothing tells.
+/// What was assumed about an output because nothing tells, or against what its graph tells.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Guess {
     /// A single score without bounds is a quantity: as a logit it would be certain of noise.
@@ -26,6 +26,8 @@ pub enum Guess {
     Probabilities,
     /// Probabilities are multiplied by this factor.
     Rescaled(f32),
+    /// Values that can't leave 0..1 are logits, because the manifest says so.
+    DeclaredLogits,
     /// A softmax over one class always gives 1.
     OneClassSoftmax,
 }
@@ -143,8 +145,12 @@ impl ClassifierHead {
                 (OutputActivation::Unknown, None)
             }
             OutputKind::Sigmoid => (OutputActivation::Sigmoid, None),
-            OutputKind::Logits if self.columns == 1 => (OutputActivation::Sigmoid, None),
-            OutputKind::Logits => (OutputActivation::Softmax, None),
+            OutputKind::Logits => {
+                let is_single = self.columns == 1;
+                let doubtful = evidence.range.is_within_unit().then_some(Guess::DeclaredLogits);
+                let kinds = [OutputActivation::Softmax, OutputActivation::Sigmoid];
+                (kinds[usize::from(is_single)], doubtful)
+            }
             OutputKind::Auto if self.columns == 1 => self.single(evidence, hints),
             OutputKind::Auto => self.several(evidence, hints),
         };
@@ -209,11 +215,11 @@ impl ClassifierHead {
     ) -> (OutputActivation, Option<Guess>) {
         let Evidence { range, follows_activation, .. } = *evidence;
         let has_labels = hints.label_count == self.columns;
-        if hints.samples.are_unit_vectors(&self.output) && !has_labels {
-            return (OutputActivation::Identity, Some(Guess::UnitVector));
-        }
         if range.is_within_unit() || hints.samples.sum_to_one(&self.output) {
             return (OutputActivation::Unknown, None);
+        }
+        if hints.samples.are_unit_vectors(&self.output) && !has_labels {
+            return (OutputActivation::Identity, Some(Guess::UnitVector));
         }
         if hints.samples.are_probabilities(&self.output) {
             return (OutputActivation::Unknown, Some(Guess::Probabilities));

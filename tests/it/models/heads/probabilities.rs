@@ -26,6 +26,10 @@ const WITHOUT_LOGITS: &[End] = &[
         let sum = n.op("ReduceSum", &[&squares, &axes]);
         n.op("Div", &[&squares, &sum])
     }),
+    ("the square root of a softmax", |n, z| {
+        let p = softmax_of(n, z);
+        n.op("Sqrt", &[&p])
+    }),
     ("a clipped line", |n, z| {
         let (low, high, half) = (n.float(0.0), n.float(1.0), n.float(0.5));
         let shifted = n.op("Add", &[z, &half]);

@@ -59,6 +59,9 @@ fn a_second_softmax_over_a_softmax_that_cannot_be_undone_is_told() {
     assert_eq!(warning.code, WarningCode::OutputGuessed);
     assert!(warning.detail.contains("computed from the result of a softmax"), "{warning:?}");
     assert!(model(|_, z| z.to_owned(), "").warnings().is_empty());
+    let declared = model(softmax_of, "[output]\nkind = \"logits\"\n");
+    let [warning] = declared.warnings() else { panic!("{:?}", declared.warnings()) };
+    assert!(warning.detail.contains("differ from the model's"), "{warning:?}");
 }
 
 #[test]
