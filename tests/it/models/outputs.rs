@@ -112,9 +112,12 @@ fn the_manifest_chooses_among_several_outputs() {
     assert_eq!((model.classes(), model.output_name()), (6, name.as_str()));
 }
 
+/// What makes a model's outputs from its features.
+type Ends = fn(&mut Net, &str) -> Vec<String>;
+
 #[test]
 fn class_scores_are_chosen_before_features_and_single_values() {
-    let ends: [(&str, fn(&mut Net, &str) -> Vec<String>); 3] = [
+    let ends: [(&str, Ends); 3] = [
         ("a copy of the features", |net, features| {
             let weight = net.weights(&[6, 4]);
             vec![net.op("Identity", &[features]), net.op("MatMul", &[features, &weight])]

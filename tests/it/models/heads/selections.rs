@@ -86,7 +86,7 @@ fn the_scores_of_all_classes_are_explained_where_the_output_holds_indices() {
     for &(name, end) in INDICES {
         let mut network = network(5, end);
         let output = &mut network.graph.as_mut().unwrap().output[0];
-        *output = ValueInfoProto::typed(&output.name().to_owned(), data_type::INT64, None);
+        *output = ValueInfoProto::typed(output.name(), data_type::INT64, None);
         is_plain(&plain, &labelled(&network), name);
     }
 }

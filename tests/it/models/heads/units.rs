@@ -103,7 +103,7 @@ fn scores_in_bytes_are_those_that_were_rounded() {
     for (index, end) in ends.into_iter().enumerate() {
         let mut network = network(5, end);
         let output = &mut network.graph.as_mut().unwrap().output[0];
-        *output = ValueInfoProto::typed(&output.name().to_owned(), data_type::UINT8, None);
+        *output = ValueInfoProto::typed(output.name(), data_type::UINT8, None);
         let model = written(&network, "").unwrap();
         let found = forward(&model);
         for class in 0..5 {
