@@ -21,15 +21,15 @@ use crate::engine::settings::Settings;
 use crate::engine::worker::{SessionFactory, Worker};
 use crate::error::{Error, Kind, Result};
 use crate::graph::analysed::{AnalysedModel, AnalysisOptions};
-use crate::graph::head::OutputSamples;
+use crate::graph::head::{OutputSamples, Selection};
 use crate::graph::image_input::ImageInput;
 use crate::graph::layers::{self, FORMS, Layer};
 use crate::graph::prepared::PreparedModel;
 use crate::graph::program_io::GradientOf;
-use crate::model::ModelFolder;
 use crate::model::manifest::{Color, Layout, Manifest};
 use crate::model::onnx_file::OnnxFile;
 use crate::model::preprocess::Preprocess;
+use crate::model::{Labels, ModelFolder};
 use crate::warning::{Warning, WarningCode};
 
 impl Model {
@@ -59,7 +59,9 @@ impl Model {
         let Probe { facts, takes_batches, is_reproducible, samples, .. } = probe;
         let options = analysis_options(&folder, preprocess.layout, samples);
         let analysed = AnalysedModel::new(prepared, facts, &options)?;
-        if analysed.head.is_binary() {
+        if matches!(analysed.head.selection, Some(Selection::Ranks(_))) {
+            folder.labels = Labels::default();
+        } else if analysed.head.is_binary() {
             folder.labels = folder.labels.for_binary();
         }
         let misfit = folder.labels.fit(analysed.head.classes());

@@ -7,12 +7,8 @@ use camlens::explain::{Convention, Method, ScoreKind};
 use camlens::graph::head::OutputActivation;
 use camlens::warning::WarningCode;
 
-use super::{forward, image, model, softmax_of};
-use crate::net::Net;
-use crate::support::try_explain;
-
-/// A name, and what makes the output of that name from the scores.
-type End = (&'static str, fn(&mut Net, &str) -> String);
+use super::{End, forward, image, model, network, softmax_of};
+use crate::support::{try_explain, written};
 
 /// Probabilities with no single logit behind them.
 const WITHOUT_LOGITS: &[End] = &[
@@ -29,6 +25,10 @@ const WITHOUT_LOGITS: &[End] = &[
         let squares = n.op("Add", &[&squares, &small]);
         let sum = n.op("ReduceSum", &[&squares, &axes]);
         n.op("Div", &[&squares, &sum])
+    }),
+    ("the square root of a softmax", |n, z| {
+        let p = softmax_of(n, z);
+        n.op("Sqrt", &[&p])
     }),
     ("a clipped line", |n, z| {
         let (low, high, half) = (n.float(0.0), n.float(1.0), n.float(0.5));
@@ -69,6 +69,77 @@ fn logits_that_lie_in_0_to_1_for_noise_are_no_probabilities() {
     let scores = forward(&small).scores;
     assert!(scores.iter().all(|score| (0.0..1.0).contains(score)), "{scores}");
     assert_eq!(small.output_activation(), OutputActivation::Softmax);
+}
+
+#[test]
+fn values_that_only_lay_in_0_to_1_are_guessed_to_be_probabilities() {
+    // |x| / (1 + |x|), written in operators whose quotient has no known bounds.
+    let end: End = ("a quotient", |n, z| {
+        let (size, one) = (n.op("Abs", &[z]), n.float(1.0));
+        let sum = n.op("Add", &[&size, &one]);
+        n.op("Div", &[&size, &sum])
+    });
+    let guessed = model(end.1, "");
+    assert_eq!(guessed.output_activation(), OutputActivation::Unknown);
+    let [warning] = guessed.warnings() else { panic!("{:?}", guessed.warnings()) };
+    assert_eq!(warning.code, WarningCode::OutputGuessed);
+    assert!(warning.detail.contains("guessed"), "{warning:?}");
+    assert!(model(end.1, "[output]\nkind = \"probabilities\"\n").warnings().is_empty());
+}
+
+#[test]
+fn normalised_features_are_quantities() {
+    let ends: [End; 2] = [
+        ("non-negative", |n, z| {
+            let (z, axes) = (n.op("Softplus", &[z]), n.ints(&[1]));
+            let length = n.op("ReduceL2", &[&z, &axes]);
+            n.op("Div", &[&z, &length])
+        }),
+        ("of both signs", |n, z| {
+            let bias = n.weights(&[5]);
+            let z = n.op("Add", &[z, &bias]);
+            n.op("LpNormalization", &[&z])
+        }),
+    ];
+    for (name, end) in ends {
+        let features = model(end, "");
+        assert_eq!(features.output_activation(), OutputActivation::Identity, "{name}");
+        let [warning] = features.warnings() else { panic!("{name}: {:?}", features.warnings()) };
+        assert!(warning.detail.contains("features"), "{name}: {warning:?}");
+        let length: f32 = forward(&features).scores.iter().map(|value| value * value).sum();
+        assert!((length - 1.0).abs() < 1e-5, "{name}: {length}");
+    }
+}
+
+#[test]
+fn values_outside_0_to_1_cannot_be_declared_probabilities() {
+    let manifest = "[output]\nkind = \"probabilities\"\n";
+    let error = written(&network(5, |_, z| z.to_owned()), manifest).err().unwrap();
+    assert_eq!(error.kind(), Kind::Setup);
+    let text = error.to_string();
+    assert!(text.contains("holds probabilities, but it gave values from -"), "{text}");
+    assert!(text.contains("kind = \"logits\""), "{text}");
+    // In per cent they are probabilities all the same.
+    let per_cent = network(5, |n, z| {
+        let (p, hundred) = (softmax_of(n, z), n.float(100.0));
+        n.op("Mul", &[&p, &hundred])
+    });
+    assert!(written(&per_cent, manifest).is_ok());
+}
+
+#[test]
+fn scores_with_bounds_are_logits_with_a_warning_that_tells_the_bounds() {
+    let ends: [(End, &str); 3] = [
+        (("tanh", |n, z| n.op("Tanh", &[z])), "5 values between -1 and 1"),
+        (("softplus", |n, z| n.op("Softplus", &[z])), "5 values of at least 0"),
+        (("softsign", |n, z| n.op("Softsign", &[z])), "5 values between -1 and 1"),
+    ];
+    for ((name, end), range) in ends {
+        let model = model(end, "");
+        assert_eq!(model.output_activation(), OutputActivation::Softmax, "{name}");
+        let [warning] = model.warnings() else { panic!("{name}: {:?}", model.warnings()) };
+        assert!(warning.detail.contains(range), "{name}: {warning:?}");
+    }
 }
 
 #[test]
