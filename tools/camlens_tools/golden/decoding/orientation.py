@@ -59,12 +59,13 @@ class Writers:
             return png.png(PICTURE, png.RGB, 8, behind=chunks)
         return png.png(PICTURE, png.RGB, 8, *chunks)
 
-    def webp(self, exif=None, xmp=None):
+    def webp(self, exif=None, xmp=None, flags=None, extended=True):
         """Chunks by hand: Pillow drops the prefix of EXIF."""
         pixels = saved(PICTURE, "WEBP", lossless=True)[12:]
-        flags = (8 if exif is not None else 0) | (4 if xmp is not None else 0)
+        if flags is None:
+            flags = (8 if exif is not None else 0) | (4 if xmp is not None else 0)
         size = struct.pack("<I", 6)[:3] + struct.pack("<I", 4)[:3]
-        chunks = [b"VP8X" + struct.pack("<II", 10, flags) + size, pixels]
+        chunks = [b"VP8X" + struct.pack("<II", 10, flags) + size, pixels][not extended :]
         for name, body in ((b"EXIF", exif), (b"XMP ", xmp)):
             if body is not None:
                 chunks.append(name + struct.pack("<I", len(body)) + body + bytes(len(body) % 2))
@@ -140,6 +141,15 @@ def files(cjpeg):
         yield f"8-xmp-element.{name}", write(xmp=xmp(8, element=True))
         yield f"6-exif-8-xmp.{name}", write(exif(6), xmp(8))
         yield f"1-exif-8-xmp.{name}", write(exif(1), xmp(8))
+    # libwebp, and so Pillow, reads no metadata that the header does not announce.
+    webp = writers.webp
+    yield "6-not-announced.webp", webp(exif(6), flags=0)
+    yield "6-announced-as-xmp.webp", webp(exif(6), flags=4)
+    yield "6-announced-as-all.webp", webp(exif(6), flags=12)
+    yield "6-exif-8-xmp-not-announced.webp", webp(exif(6), xmp(8), flags=4)
+    yield "6-xmp-not-announced.webp", webp(xmp=xmp(6), flags=0)
+    yield "6-xmp-announced-as-exif.webp", webp(xmp=xmp(6), flags=8)
+    yield "6-without-header.webp", webp(exif(6), extended=False)
     for kind in TYPES:
         for order, title in (("<", "little"), (">", "big")):
             yield f"6-{kind}-{title}.tiff", writers.tiff(6, kind, order)
