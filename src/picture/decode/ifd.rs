@@ -5,6 +5,8 @@
 
 /// Tag numbers (TIFF 6.0, appendix A).
 pub(super) mod tags {
+    pub(in super::super) const IMAGE_WIDTH: u16 = 256;
+    pub(in super::super) const IMAGE_LENGTH: u16 = 257;
     pub(in super::super) const BITS_PER_SAMPLE: u16 = 258;
     pub(in super::super) const COMPRESSION: u16 = 259;
     pub(in super::super) const PHOTOMETRIC: u16 = 262;
@@ -12,13 +14,17 @@ pub(super) mod tags {
     pub(in super::super) const STRIP_OFFSETS: u16 = 273;
     pub(in super::super) const ORIENTATION: u16 = 274;
     pub(in super::super) const SAMPLES_PER_PIXEL: u16 = 277;
+    pub(in super::super) const ROWS_PER_STRIP: u16 = 278;
     pub(in super::super) const STRIP_BYTE_COUNTS: u16 = 279;
     pub(in super::super) const PLANAR_CONFIGURATION: u16 = 284;
     pub(in super::super) const PREDICTOR: u16 = 317;
+    pub(in super::super) const TILE_WIDTH: u16 = 322;
+    pub(in super::super) const TILE_LENGTH: u16 = 323;
     pub(in super::super) const TILE_OFFSETS: u16 = 324;
     pub(in super::super) const TILE_BYTE_COUNTS: u16 = 325;
     pub(in super::super) const EXTRA_SAMPLES: u16 = 338;
     pub(in super::super) const SAMPLE_FORMAT: u16 = 339;
+    pub(in super::super) const JPEG_TABLES: u16 = 347;
     pub(in super::super) const XMP: u16 = 700;
 }
 

@@ -9,12 +9,22 @@ use super::alpha::{Alpha, blend_over_white};
 use super::errors::{corrupt, too_large, unsupported};
 use super::format::Format;
 use super::limits::Limits;
-use super::tiff;
+use super::{gif, tiff, tiff_jpeg};
 use crate::error::{Error, Result};
 
 pub(super) fn decode(bytes: &[u8], format: Format, limits: Limits) -> Result<RgbImage> {
+    let whole;
+    let bytes = if format == Format::Gif {
+        whole = gif::with_whole_first_frame(bytes)?;
+        &*whole
+    } else {
+        bytes
+    };
     if format == Format::Tiff {
         tiff::check_supported(bytes)?;
+        if let Some(image) = tiff_jpeg::decode(bytes, limits)? {
+            return Ok(image);
+        }
         if let Some(image) = tiff::gray_alpha(bytes, limits)? {
             return Ok(blend_over_white(image, tiff::alpha(bytes)));
         }
