@@ -262,9 +262,9 @@ mod tests {
             });
             let fitted = preprocess.fit(&image);
             assert_eq!(fitted.dimensions(), (224, 224));
-            // The middle of the image is the middle of the crop.
-            assert_eq!(fitted.get_pixel(0, 0).0, [0, 9, 9]);
-            assert_eq!(fitted.get_pixel(223, 223).0, [250, 9, 9]);
+            // The crop lies between the centres of the two pixels in the middle of the image.
+            assert_eq!(fitted.get_pixel(0, 0).0, [1, 9, 9]);
+            assert_eq!(fitted.get_pixel(223, 223).0, [249, 9, 9]);
         }
     }
 

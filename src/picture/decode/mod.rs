@@ -20,6 +20,7 @@ mod orientation;
 mod signatures;
 mod tiff;
 mod tiff_jpeg;
+mod webp;
 
 use image::RgbImage;
 

@@ -144,7 +144,7 @@ impl Grid {
 
             let (start, count) = (offset as usize, count as usize);
             let stream = bytes.get(start..start.saturating_add(count)).ok_or_else(damaged)?;
-            let stream = joined(tables, stream).ok_or_else(damaged)?;
+            let stream = joined(tables, stream, colours).ok_or_else(damaged)?;
             let decoded = jpeg::samples(&stream, Format::Tiff, colours, limits)?;
             let (part_width, part_height) = (decoded.width as usize, decoded.height as usize);
             let is_right_size = (columns..=self.part_width as usize).contains(&part_width)
@@ -167,15 +167,18 @@ impl Grid {
 
 /// One datastream of the shared tables and a strip or tile.
 ///
-/// Markers of applications are left out: libjpeg would take the colours' meaning from them.
-fn joined(tables: &[u8], part: &[u8]) -> Option<Vec<u8>> {
+/// Markers of applications are left out: libjpeg would take the colours' meaning from them, and
+/// without them from the channels' names. Adobe's says that they are YCbCr.
+fn joined(tables: &[u8], part: &[u8], colours: Colours) -> Option<Vec<u8>> {
+    const YCBCR: &[u8] = b"\xff\xee\0\x0eAdobe\0\x64\0\0\0\0\x01";
     const START: [u8; 2] = [0xff, 0xd8];
     const END: [u8; 2] = [0xff, 0xd9];
     const START_OF_SCAN: u8 = 0xda;
     let tables = tables.strip_prefix(&START).unwrap_or(tables);
     let tables = tables.strip_suffix(&END).unwrap_or(tables);
     let mut rest = part.strip_prefix(&START)?;
-    let mut stream = [&START, tables].concat();
+    let marker = if colours == Colours::Rgb { YCBCR } else { &[] };
+    let mut stream = [&START, marker, tables].concat();
     loop {
         match *rest {
             [0xff, 0xff, ..] => rest = &rest[1..],
