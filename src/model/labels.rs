@@ -203,6 +203,7 @@ mod tests {
     fn an_unknown_class_is_an_error_that_lists_alternatives() {
         let error = |target: &str| error(&labels(CATS), target, 3);
         assert_eq!(error("7"), "there is no class 7; the model has classes 0 to 2");
+        assert_eq!(error("3"), "there is no class 3; the model has classes 0 to 2");
         assert_eq!(error("-1"), "there is no class -1; the model has classes 0 to 2");
         assert_eq!(
             error("99999999999999999999999"),

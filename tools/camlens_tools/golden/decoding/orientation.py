@@ -32,6 +32,12 @@ def exif(value, kind="short", order="<", count=1):
     return head + other + entry + struct.pack(order + "I", 0) + (body if len(body) > 4 else b"")
 
 
+def twice(first, second):
+    """A TIFF structure with the orientation in two entries, of which Pillow takes the last."""
+    entries = [struct.pack("<HHIHH", TAG, 3, 1, value, 0) for value in (first, second)]
+    return b"II*\0" + struct.pack("<IH", 8, 2) + b"".join(entries) + bytes(4)
+
+
 def xmp(value, element=False):
     if element:
         return XMP.replace("{}/>", f"><tiff:Orientation>{value}</tiff:Orientation>"
@@ -134,6 +140,7 @@ def files(cjpeg):
                 yield f"6-{kind}-{title}.{name}", write(exif(6, kind, order))
         yield f"6-prefix.{name}", write(b"Exif\0\0" + exif(6))
         yield f"6-twice.{name}", write(exif(6, count=2))
+        yield f"6-then-8.{name}", write(twice(6, 8))
         yield f"300.{name}", write(exif(300))
         yield f"cut.{name}", write(exif(6)[:-8])
         yield f"empty.{name}", write(b"")
