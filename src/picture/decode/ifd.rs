@@ -84,14 +84,14 @@ impl<'a> Ifd<'a> {
         self.find(tag).map(|(_, values)| values)
     }
 
-    /// The type of a tag and the bytes of its values. The last entry counts where a tag is there
-    /// twice, as for Pillow.
+    /// The type of a tag and the bytes of its values. The first entry counts where a tag is there
+    /// twice, as for Pillow 13.
     fn find(&self, tag: u16) -> Option<(u16, &'a [u8])> {
         let entry_size = if self.big_tiff { 20 } else { 12 };
         let entries = self.bytes.get(self.entries..)?.chunks_exact(entry_size);
         let count = usize::try_from(self.count).ok()?;
         let mut entries = entries.take(count).enumerate();
-        let (index, _) = entries.rfind(|(_, entry)| self.u16(entry) == Some(tag))?;
+        let (index, _) = entries.find(|(_, entry)| self.u16(entry) == Some(tag))?;
         let entry = self.entries + index * entry_size;
         let kind = self.unsigned(entry + 2, 2)? as u16;
         let count = usize::try_from(self.unsigned(entry + 4, self.offset_size())?).ok()?;

@@ -33,7 +33,7 @@ def exif(value, kind="short", order="<", count=1):
 
 
 def twice(first, second):
-    """A TIFF structure with the orientation in two entries, of which Pillow takes the last."""
+    """A TIFF structure with the orientation in two entries, of which Pillow takes the first."""
     entries = [struct.pack("<HHIHH", TAG, 3, 1, value, 0) for value in (first, second)]
     return b"II*\0" + struct.pack("<IH", 8, 2) + b"".join(entries) + bytes(4)
 
