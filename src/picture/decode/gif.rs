@@ -1,7 +1,7 @@
 //! Enlarges a GIF's logical screen where its first frame does not fit.
 //!
-//! The `image` crate shows the part of a frame that lies within the screen. Pillow and browsers take
-//! such a screen for a mistake of the writer and show the whole frame.
+//! The `image` crate shows the part of a frame that lies within the screen. Pillow and browsers
+//! take such a screen for a mistake of the writer and show the whole frame.
 
 use std::borrow::Cow;
 

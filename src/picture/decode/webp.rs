@@ -1,7 +1,7 @@
 //! Clears what a WebP's header announces beside the pixels.
 //!
-//! The `image` crate refuses a file whose header announces EXIF, XMP or a colour profile that is not
-//! there. libwebp, and so Pillow, shows its pixels. `metadata.rs` reads the metadata.
+//! The `image` crate refuses a file whose header announces EXIF, XMP or a colour profile that is
+//! not there. libwebp, and so Pillow, shows its pixels. `metadata.rs` reads the metadata.
 
 use std::borrow::Cow;
 
