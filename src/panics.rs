@@ -1,7 +1,7 @@
 //! Catches panics of third-party code whose input is at fault, without a word to the user.
 //!
 //! A panic is reported by the process's panic hook before it is caught. So a caught one is
-//! announced here, and the hook in `telemetry` logs it for whoever looks for it, at the level `debug`.
+//! announced here, and the hook in `telemetry` logs it at the level `debug`.
 
 use std::any::Any;
 use std::cell::Cell;

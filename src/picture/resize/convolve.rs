@@ -30,8 +30,8 @@ const PRECISION_BITS: u32 = 32 - 8 - 2;
 const HALF: i32 = 1 << (PRECISION_BITS - 1);
 
 /// An intermediate image of more pixels than this is avoided where the other order of the two
-/// passes needs a smaller one. No photograph comes near: a height of 75,000 pixels is resized to a width
-/// of 224. A file of 1 × 50,000,000 pixels would need 33 GB.
+/// passes needs a smaller one. No photograph comes near: a height of 75,000 pixels is resized to
+/// a width of 224. A file of 1 × 50,000,000 pixels would need 33 GB.
 const MAX_INTERMEDIATE_PIXELS: usize = 1 << 24;
 
 /// Computes a region of the resized image; no side, before or after, may be 0.
