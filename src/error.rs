@@ -101,8 +101,9 @@ pub struct Error {
     kind: Kind,
     detail: Cow<'static, str>,
     path: Option<PathBuf>,
-    link_target: Option<PathBuf>,
-    option: Option<String>,
+    // Boxed: a result must not be larger for the sake of its rarest error.
+    link_target: Option<Box<PathBuf>>,
+    option: Option<Box<str>>,
     model: Option<String>,
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
@@ -155,14 +156,14 @@ impl Error {
     /// shown to the operator alone.
     #[must_use]
     pub fn at_link_to(mut self, target: impl Into<PathBuf>) -> Self {
-        self.link_target = Some(target.into());
+        self.link_target = Some(Box::new(target.into()));
         self
     }
 
     /// Where the link at [`Self::path`] leads, if the error is about that.
     #[must_use]
     pub fn link_target(&self) -> Option<&Path> {
-        self.link_target.as_deref()
+        self.link_target.as_deref().map(PathBuf::as_path)
     }
 
     /// The file or folder on disk that the error is about, where there is one.
@@ -175,7 +176,7 @@ impl Error {
     #[must_use]
     pub fn about(mut self, option: impl Into<String>) -> Self {
         let option = option.into();
-        self.option = Some(shortened(&option).into_owned());
+        self.option = Some(shortened(&option).into());
         self
     }
 
