@@ -13,6 +13,8 @@ use std::borrow::Cow;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use crate::text::{cut, shortened};
+
 /// The result of everything in this crate that can fail.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -90,12 +92,18 @@ impl Kind {
     ];
 }
 
+/// At most this many characters of a message are kept. What a client sent is shortened where it is
+/// quoted; this is for what was forgotten there.
+const MAX_DETAIL: usize = 4000;
+
 /// What went wrong, with a message for the person who sent the request.
 pub struct Error {
     kind: Kind,
     detail: Cow<'static, str>,
     path: Option<PathBuf>,
-    option: Option<String>,
+    // Boxed: a result must not be larger for the sake of its rarest error.
+    link_target: Option<Box<PathBuf>>,
+    option: Option<Box<str>>,
     model: Option<String>,
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
@@ -103,7 +111,19 @@ pub struct Error {
 impl Error {
     /// An error with the message that the client will receive.
     pub fn new(kind: Kind, detail: impl Into<Cow<'static, str>>) -> Self {
-        Self { kind, detail: detail.into(), path: None, option: None, model: None, source: None }
+        let mut detail = detail.into();
+        if let Cow::Owned(short) = cut(&detail, MAX_DETAIL) {
+            detail = Cow::Owned(short);
+        }
+        Self {
+            kind,
+            detail,
+            path: None,
+            link_target: None,
+            option: None,
+            model: None,
+            source: None,
+        }
     }
 
     /// An internal error. `doing` and the cause are for the log; the client receives only the
@@ -132,6 +152,20 @@ impl Error {
         self
     }
 
+    /// The same error with where the symbolic link at [`Self::path`] leads. Like the path, it is
+    /// shown to the operator alone.
+    #[must_use]
+    pub fn at_link_to(mut self, target: impl Into<PathBuf>) -> Self {
+        self.link_target = Some(Box::new(target.into()));
+        self
+    }
+
+    /// Where the link at [`Self::path`] leads, if the error is about that.
+    #[must_use]
+    pub fn link_target(&self) -> Option<&Path> {
+        self.link_target.as_deref().map(PathBuf::as_path)
+    }
+
     /// The file or folder on disk that the error is about, where there is one.
     #[must_use]
     pub fn path(&self) -> Option<&Path> {
@@ -141,7 +175,8 @@ impl Error {
     /// The same error with the option that is at fault.
     #[must_use]
     pub fn about(mut self, option: impl Into<String>) -> Self {
-        self.option = Some(option.into());
+        let option = option.into();
+        self.option = Some(shortened(&option).into());
         self
     }
 
@@ -182,7 +217,11 @@ impl Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(path) = &self.path {
-            write!(f, "{}: ", path.display())?;
+            write!(f, "{}", path.display())?;
+            if let Some(target) = &self.link_target {
+                write!(f, " -> {}", target.display())?;
+            }
+            f.write_str(": ")?;
         }
         f.write_str(&self.detail)
     }
@@ -224,5 +263,15 @@ mod tests {
         assert_eq!(format!("{error:?}"), "Setup: models/mine/model.onnx: no such file");
         assert_eq!(error.detail(), "no such file");
         assert_eq!(error.path(), Some(Path::new("models/mine/model.onnx")));
+        let error = error.at_link_to("../gone");
+        assert_eq!(error.to_string(), "models/mine/model.onnx -> ../gone: no such file");
+        assert_eq!(error.path(), Some(Path::new("models/mine/model.onnx")));
+    }
+
+    #[test]
+    fn a_message_and_an_option_s_name_have_a_largest_length() {
+        let error = Error::new(Kind::Option, "x".repeat(1 << 20)).about("y".repeat(1 << 20));
+        assert_eq!(error.detail(), "x".repeat(MAX_DETAIL) + "…");
+        assert_eq!(error.option().map(|name| name.chars().count()), Some(501));
     }
 }

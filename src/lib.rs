@@ -27,6 +27,7 @@ pub mod explain;
 pub mod graph;
 pub mod http;
 pub mod model;
+mod panics;
 pub mod picture;
 pub mod telemetry;
 pub mod text;

@@ -10,6 +10,7 @@ use std::panic::PanicHookInfo;
 use tracing_subscriber::EnvFilter;
 
 use crate::config::{Log, LogFormat};
+use crate::panics;
 pub use traces::{TARGET as TRACE_TARGET, Traces};
 
 /// Installs the process's logger and panic hook. A second call has no effect.
@@ -31,9 +32,15 @@ pub fn start(log: &Log) {
 }
 
 /// Logs a panic as an ordinary event, so that a JSON log contains nothing but JSON.
+///
+/// One that is caught because a file is at fault is told to the person by an error about the file.
 fn log_panic(info: &PanicHookInfo<'_>) {
     let location = info.location().map(ToString::to_string);
     let message = info.payload_as_str().unwrap_or("no message");
+    if panics::will_be_caught() {
+        tracing::debug!(location, "caught a panic: {message}");
+        return;
+    }
     let backtrace = std::backtrace::Backtrace::capture();
     tracing::error!(location, %backtrace, "panic: {message}");
 }

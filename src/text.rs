@@ -4,10 +4,15 @@
 //! label, key or option, so it is dropped here, for every kind of text alike. Other encodings are
 //! refused by name: guessed wrongly, they would change labels without a word.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::path::Path;
 
 use crate::error::{Error, Kind, Result};
+
+/// At most this many characters of a client's text stand in an error, a log line or a header. A
+/// body can be one option of many megabytes.
+const MAX_QUOTED: usize = 500;
 
 /// The byte order mark, as a character.
 const MARK: char = '\u{feff}';
@@ -58,6 +63,20 @@ pub fn without_mark(text: &str) -> &str {
     text.strip_prefix(MARK).unwrap_or(text)
 }
 
+/// The text as it is quoted in errors and logs: its start and an ellipsis, if it is long.
+#[must_use]
+pub fn shortened(text: &str) -> Cow<'_, str> {
+    cut(text, MAX_QUOTED)
+}
+
+/// The first `characters` of a text and an ellipsis, if it has more.
+pub(crate) fn cut(text: &str, characters: usize) -> Cow<'_, str> {
+    match text.char_indices().nth(characters) {
+        Some((end, _)) => Cow::Owned(format!("{}…", &text[..end])),
+        None => Cow::Borrowed(text),
+    }
+}
+
 /// Reads a text file.
 ///
 /// # Errors
@@ -80,6 +99,14 @@ mod tests {
         assert_eq!(decode(b"\xef\xbb\xbftabby"), Ok("tabby"));
         assert_eq!(decode(b"\xef\xbb\xbf\xef\xbb\xbf"), Ok("\u{feff}"));
         assert_eq!(decode(b""), Ok(""));
+    }
+
+    #[test]
+    fn a_long_text_is_cut_between_two_characters() {
+        assert_eq!(shortened(&"é".repeat(500)), "é".repeat(500));
+        assert_eq!(shortened(&"é".repeat(501)), "é".repeat(500) + "…");
+        assert_eq!(shortened(&"é".repeat(1 << 20)), "é".repeat(500) + "…");
+        assert_eq!(shortened(""), "");
     }
 
     #[test]

@@ -20,6 +20,7 @@ use crate::graph::layers::Layer;
 use crate::graph::tail::{SideInput, side_inputs};
 use crate::model::preprocess::Preprocess;
 use crate::model::{Labels, ModelFolder};
+use crate::text::shortened;
 use crate::warning::Warning;
 
 /// A loaded model. All requests share it; its worker thread runs one pass at a time.
@@ -129,6 +130,7 @@ impl Model {
     pub fn layer(&self, name: Option<&str>) -> Result<&Layer> {
         let Some(name) = name else { return Ok(self.default_layer()) };
         self.analysed.resolve(name).map_err(|unknown| {
+            let name = shortened(name);
             let detail = match unknown {
                 UnknownLayer::NoSuchName => {
                     let last: Vec<&str> = self

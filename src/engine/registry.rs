@@ -10,6 +10,7 @@ use super::settings::Settings;
 use crate::error::{Error, Kind, Result};
 use crate::model::ModelFolder;
 use crate::model::folder::{available_models, folder_id};
+use crate::text::shortened;
 
 /// Whether a model is loaded.
 #[derive(Clone)]
@@ -124,7 +125,11 @@ impl ModelRegistry {
                 let known: Vec<&str> = models.iter().map(|(known, _)| known.as_str()).collect();
                 Err(Error::new(
                     Kind::UnknownModel,
-                    format!("there is no model '{id}'; there are: {}", known.join(", ")),
+                    format!(
+                        "there is no model '{}'; there are: {}",
+                        shortened(id),
+                        known.join(", ")
+                    ),
                 ))
             }
         }

@@ -14,6 +14,7 @@ use axum::response::{IntoResponse, Response};
 use sha2::{Digest, Sha256};
 
 use crate::error::{Error, Kind, Result};
+use crate::text::shortened;
 
 /// A file inside the binary.
 struct Asset {
@@ -164,7 +165,8 @@ pub(super) async fn asset(
 ) -> Result<Response> {
     let asset = path.ok().and_then(|Path(path)| ASSETS.iter().find(|asset| asset.path == path));
     let asset = asset.ok_or_else(|| {
-        let detail = format!("there is nothing at {}; /docs lists the paths", uri.path());
+        let detail =
+            format!("there is nothing at {}; /docs lists the paths", shortened(uri.path()));
         Error::new(Kind::NotFound, detail)
     })?;
     Ok(asset.response(&headers))

@@ -17,6 +17,7 @@ use serde::Serialize;
 
 use super::extensions::{ErrorExtension, RequestId};
 use crate::error::{Error, Kind};
+use crate::text::shortened;
 
 /// The start of a problem's `type`: the section of the documentation page that explains it.
 pub const TYPE_PREFIX: &str = "/docs#problem-";
@@ -104,7 +105,10 @@ pub(super) struct ProblemContext {
 impl ProblemContext {
     pub(super) fn new(request: &Request) -> Self {
         let id = request.extensions().get::<RequestId>().map(|RequestId(id)| id.clone());
-        Self { path: request.uri().path().to_owned(), request_id: id.unwrap_or_default() }
+        Self {
+            path: shortened(request.uri().path()).into_owned(),
+            request_id: id.unwrap_or_default(),
+        }
     }
 }
 

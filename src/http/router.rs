@@ -12,6 +12,7 @@ use super::middleware::{self, admission};
 use super::page;
 use super::state::AppState;
 use crate::error::{Error, Kind};
+use crate::text::shortened;
 
 /// The paths with their handlers. `openapi.yaml` lists the same, except the page's own files.
 fn table() -> [(&'static str, MethodRouter<Arc<AppState>>); 14] {
@@ -57,12 +58,13 @@ pub fn router(state: Arc<AppState>) -> Router {
 }
 
 async fn not_found(request: Request) -> Error {
-    let path = request.uri().path();
+    let path = shortened(request.uri().path());
     Error::new(Kind::NotFound, format!("there is nothing at {path}; /docs lists the paths"))
 }
 
 async fn method_not_allowed(request: Request) -> Error {
-    let (path, method) = (request.uri().path(), request.method());
+    let path = shortened(request.uri().path());
+    let method = shortened(request.method().as_str());
     let detail = format!("{path} does not support {method}; the header 'allow' lists what it does");
     Error::new(Kind::MethodNotAllowed, detail)
 }

@@ -14,6 +14,7 @@ use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Component, Path, PathBuf};
 
+use super::folder::dangling_link;
 use crate::error::{Error, Kind, Result};
 use onnx_gradient::proto::{
     AttributeProto, GraphProto, ModelProto, NodeProto, StringStringEntryProto, TensorProto,
@@ -72,7 +73,11 @@ impl DataFolders {
             let name = tensor.name().to_owned();
             let failed = |error: Error| {
                 let detail = format!("the external data of tensor '{name}' {}", error.detail());
-                Error::new(Kind::Setup, detail).caused_by(error)
+                let mut located = Error::new(Kind::Setup, detail);
+                if let (Some(link), Some(target)) = (error.path(), error.link_target()) {
+                    located = located.at_path(link).at_link_to(target);
+                }
+                located.caused_by(error)
             };
             let file = match files.get(&location) {
                 Some(known) => known.clone(),
@@ -104,15 +109,30 @@ impl DataFolders {
             return Err(refuse("names no file"));
         }
         let candidates = self.own.iter().map(|folder| folder.join(location));
-        let found = candidates.filter_map(|path| path.canonicalize().ok()).next();
-        let path = found.ok_or_else(|| refuse(&format!("is missing: there is no '{location}'")))?;
+        let found = candidates.clone().filter_map(|path| path.canonicalize().ok()).next();
+        let path = found.ok_or_else(|| {
+            let mut links = candidates.filter_map(|path| dangling_link(&path));
+            let Some(link) = links.next() else {
+                return refuse(&format!("is missing: there is no '{location}'"));
+            };
+            let what = format!("is missing: '{location}' is a link, and {}", link.detail());
+            let (path, target) = (link.path(), link.link_target());
+            let (path, target) = (path.unwrap_or(Path::new("")), target.unwrap_or(Path::new("")));
+            refuse(&what).at_path(path).at_link_to(target)
+        })?;
         let is_in = |folders: &[PathBuf]| folders.iter().any(|folder| path.starts_with(folder));
-        let is_own = stays_inside(Path::new(location)) && is_in(&self.own);
-        if !is_own && !is_in(&self.listed) {
-            return Err(refuse(
-                "is outside the model's folder; data_folders in model.toml lists folders that it \
-                 may lie in",
-            ));
+        if !is_in(&self.listed) {
+            // ONNX's own rule, whatever the path leads back to: where a location leads depends on
+            // the folder's name, which its writer can't know.
+            if !stays_inside(Path::new(location)) {
+                return Err(refuse(&format!(
+                    "has the location '{location}', which does not stay inside the model's \
+                     folder, as ONNX demands; {LISTED}"
+                )));
+            }
+            if !is_in(&self.own) {
+                return Err(refuse(&format!("is outside the model's folder; {LISTED}")));
+            }
         }
         let metadata = path.metadata().map_err(|error| refuse("can't be read").caused_by(error))?;
         if !metadata.is_file() {
@@ -121,6 +141,8 @@ impl DataFolders {
         Ok(DataFile { path, size_bytes: metadata.len() })
     }
 }
+
+const LISTED: &str = "data_folders in model.toml lists folders that it may lie in";
 
 /// Whether a relative path never leads above the folder that it starts from.
 fn stays_inside(path: &Path) -> bool {

@@ -93,6 +93,9 @@ impl ModelFolder {
     pub fn from_onnx_file(file: &Path) -> Result<Self> {
         let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let path = file.parent().map_or_else(PathBuf::new, Path::to_owned);
+        if let Some(error) = dangling_link(file) {
+            return Err(error);
+        }
         if !file.is_file() {
             return Err(Error::new(Kind::Setup, "no such file").at_path(file));
         }
@@ -114,6 +117,9 @@ impl ModelFolder {
     pub fn verify(&self) -> Result<()> {
         let path = self.onnx_path();
         let setup = |reason: String| Error::new(Kind::Setup, reason).at_path(&path);
+        if let Some(error) = dangling_link(&path) {
+            return Err(error);
+        }
         if !path.is_file() {
             return Err(setup(
                 "the model file is missing; `make setup` fetches the ones that camlens ships"
@@ -174,8 +180,19 @@ pub fn folder_id(path: &Path) -> String {
 
 /// Whether the ONNX file that a folder's manifest names is present.
 fn is_fetched(path: &Path) -> bool {
-    // A folder that can't be read must stay in the list, so that its error is reported.
-    ModelFolder::read(path).map_or(true, |folder| folder.onnx_path().is_file())
+    // A folder that can't be read must stay in the list, so that its error is reported; so must one
+    // whose file is a link that leads nowhere.
+    ModelFolder::read(path).map_or(true, |folder| {
+        let file = folder.onnx_path();
+        file.is_file() || file.is_symlink()
+    })
+}
+
+/// The error for a symbolic link that leads nowhere, if `path` is one.
+pub(super) fn dangling_link(path: &Path) -> Option<Error> {
+    let target = std::fs::read_link(path).ok().filter(|_| !path.exists())?;
+    let detail = "the symbolic link leads to a file that does not exist";
+    Some(Error::new(Kind::Setup, detail).at_path(path).at_link_to(target))
 }
 
 /// The name of the only `.onnx` file in a folder; `None` if there are none or several.
@@ -238,6 +255,30 @@ mod tests {
         std::fs::write(folder.path().join("other.onnx"), b"").unwrap();
         let error = ModelFolder::read(folder.path()).unwrap_err().to_string();
         assert!(error.contains("model.toml has no `file`"), "{error}");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_model_that_is_a_dangling_link_is_listed_and_its_target_is_named() {
+        let models = tempfile::tempdir().unwrap();
+        let folder = models.path().join("mine");
+        std::fs::create_dir(&folder).unwrap();
+        let link = folder.join("model.onnx");
+        std::os::unix::fs::symlink("../blobs/gone", &link).unwrap();
+        let expected = format!(
+            "{} -> ../blobs/gone: the symbolic link leads to a file that does not exist",
+            link.display()
+        );
+        let (folders, default) = available_models(models.path(), None).unwrap();
+        assert_eq!((folders, default.as_str()), (vec![folder.clone()], "mine"));
+        let error = ModelFolder::read(&folder).unwrap().verify().unwrap_err();
+        assert_eq!(error.to_string(), expected);
+        let error = ModelFolder::from_onnx_file(&link).unwrap_err();
+        assert_eq!(error.to_string(), expected);
+        // Never fetched, and no link: left out.
+        std::fs::remove_file(&link).unwrap();
+        std::fs::write(folder.join("model.toml"), "file = \"model.onnx\"\n").unwrap();
+        assert!(available_models(models.path(), None).is_err());
     }
 
     #[test]

@@ -12,6 +12,7 @@ use bytes::Bytes;
 use prost::Message;
 
 use super::external_data::{DataFolders, location_entry};
+use super::folder::dangling_link;
 use crate::error::{Error, Kind, Result};
 use onnx_gradient::proto::{EXTERNAL, ModelProto, StringStringEntryProto, TensorProto};
 
@@ -47,6 +48,9 @@ impl OnnxFile {
     /// is missing or in another folder.
     pub fn open_with(path: &Path, data_folders: &[String]) -> Result<Self> {
         let setup = |what: &str| Error::new(Kind::Setup, what.to_owned()).at_path(path);
+        if let Some(error) = dangling_link(path) {
+            return Err(error);
+        }
         let named = path;
         let path = &path.canonicalize().map_err(|error| setup(&error.to_string()))?;
         let file = File::open(path).map_err(|error| setup(&error.to_string()))?;

@@ -133,6 +133,22 @@ fn an_error_is_one_line() {
     assert_eq!(run(path, &["explain"]).status.code(), Some(2));
 }
 
+/// image-webp 0.2.4 panics where a frame is larger than the animation says.
+#[test]
+fn a_decoder_s_panic_is_one_line_about_the_file() {
+    let folder = workplace();
+    let path = folder.path();
+    let mut file =
+        std::fs::read(repository("tests/golden/decoding/webp/animated-lossy.webp")).unwrap();
+    // The start code of the first VP8 frame, its width, and its height, which was 13.
+    let frame = file.windows(3).position(|window| window == b"\x9d\x01\x2a").unwrap();
+    file[frame + 5..frame + 7].copy_from_slice(&[14, 0]);
+    std::fs::write(path.join("cat.webp"), file).unwrap();
+    insta::assert_snapshot!(refused(path, &["explain", "cat.webp"]), @"1: camlens: The WebP could not be decoded: the decoder failed on it.");
+    let output = camlens(path).args(["explain", "cat.webp"]).env("RUST_BACKTRACE", "1").output();
+    assert_eq!(String::from_utf8(output.unwrap().stderr).unwrap().lines().count(), 1);
+}
+
 #[test]
 fn a_model_is_inspected_by_id_folder_or_file() {
     let folder = workplace();

@@ -15,7 +15,7 @@ use super::{Contents, check_names};
 use crate::app::Operation;
 use crate::app::options::is_list;
 use crate::error::{Error, Kind, Result};
-use crate::text::{self, without_mark};
+use crate::text::{self, shortened, without_mark};
 
 /// Base64 with or without padding: both are in use.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
@@ -54,7 +54,10 @@ pub(super) fn read(operation: Operation, body: &[u8]) -> Result<Contents> {
     let text = text::decode(body)
         .map_err(|error| Error::new(Kind::Malformed, format!("the JSON {error}")))?;
     let Members(members) = serde_json::from_str(text).map_err(|error| {
-        Error::new(Kind::Malformed, format!("the JSON could not be read: {error}")).caused_by(error)
+        // A value of the wrong type is quoted in it.
+        let reason = error.to_string();
+        let detail = format!("the JSON could not be read: {}", shortened(&reason));
+        Error::new(Kind::Malformed, detail).caused_by(error)
     })?;
     check_names(operation, members.iter().map(|(name, _)| name.as_str()), "member")?;
     let mut contents = Contents { image: None, options: Vec::new() };

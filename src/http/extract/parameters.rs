@@ -6,6 +6,8 @@
 
 use std::fmt;
 
+use crate::text::shortened;
+
 /// A header value and its parameters.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Parametrised {
@@ -35,8 +37,8 @@ impl fmt::Display for SyntaxError {
                 "something other than ';' follows a quoted value; a quote inside it is \\\" or %22",
             ),
             Self::QuoteInside => f.write_str("a value without quotes has a quote in it"),
-            Self::NoValue(name) => write!(f, "the parameter '{name}' has no value"),
-            Self::Repeated(name) => write!(f, "the parameter '{name}' is given twice"),
+            Self::NoValue(name) => write!(f, "the parameter '{}' has no value", shortened(name)),
+            Self::Repeated(name) => write!(f, "the parameter '{}' is given twice", shortened(name)),
         }
     }
 }

@@ -15,6 +15,7 @@ use tracing_opentelemetry::OpenTelemetrySpanExt;
 use crate::http::extensions::{ClientAddress, RequestId};
 use crate::http::metrics::Route;
 use crate::telemetry::TRACE_TARGET;
+use crate::text::shortened;
 
 /// The two spans of one request.
 #[derive(Clone)]
@@ -63,12 +64,12 @@ fn exported(request: &Request, route: &Route) -> Span {
         http.request.method_original = (*method == "OTHER").then(|| request.method().as_str()),
         http.route = (route != "none").then_some(route),
         http.response.status_code = tracing::field::Empty,
-        url.path = request.uri().path(),
-        url.query = request.uri().query(),
+        url.path = &*shortened(request.uri().path()),
+        url.query = request.uri().query().map(|query| shortened(query).into_owned()),
         url.scheme = "http",
         client.address = address.map(tracing::field::display),
         network.protocol.version = version(request),
-        user_agent.original = header(request.headers(), "user-agent"),
+        user_agent.original = header(request.headers(), "user-agent").map(|of| shortened(of).into_owned()),
     )
 }
 
@@ -81,8 +82,8 @@ fn logged(request: &Request, exported: &Span, context: &SpanContext) -> Span {
         "request",
         id,
         client = client.map(tracing::field::display),
-        method = %request.method(),
-        path = request.uri().path(),
+        method = &*shortened(request.method().as_str()),
+        path = &*shortened(request.uri().path()),
         trace_id = is_traced.then(|| tracing::field::display(context.trace_id())),
         span_id = is_traced.then(|| tracing::field::display(context.span_id())),
     )

@@ -123,7 +123,7 @@ async fn malformed_bodies() {
     ");
     insta::assert_snapshot!(refused_body("multipart/form-data; boundary=b", "--b\r\nthis is no form").await, @r"
     400
-    detail: the form could not be read: incomplete multipart stream
+    detail: the form could not be read: its last line '--b--' is missing, so it was cut off or not ended
     instance: /v1/explain
     title: The request could not be read
     type: /docs#problem-malformed-request
