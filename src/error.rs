@@ -13,6 +13,8 @@ use std::borrow::Cow;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use crate::text_limit::shortened;
+
 /// The result of everything in this crate that can fail.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -101,9 +103,11 @@ pub struct Error {
 }
 
 impl Error {
-    /// An error with the message that the client will receive.
+    /// An error with the message that the client will receive. A message that is too long, because
+    /// it repeats what a client sent, is shortened.
     pub fn new(kind: Kind, detail: impl Into<Cow<'static, str>>) -> Self {
-        Self { kind, detail: detail.into(), path: None, option: None, model: None, source: None }
+        let detail = shortened(detail);
+        Self { kind, detail, path: None, option: None, model: None, source: None }
     }
 
     /// An internal error. `doing` and the cause are for the log; the client receives only the
@@ -141,7 +145,7 @@ impl Error {
     /// The same error with the option that is at fault.
     #[must_use]
     pub fn about(mut self, option: impl Into<String>) -> Self {
-        self.option = Some(option.into());
+        self.option = Some(shortened(option.into()).into_owned());
         self
     }
 
@@ -193,7 +197,7 @@ impl fmt::Debug for Error {
         write!(f, "{:?}: {self}", self.kind)?;
         let mut cause = std::error::Error::source(self);
         while let Some(inner) = cause {
-            write!(f, ": {inner}")?;
+            write!(f, ": {}", shortened(inner.to_string()))?;
             cause = inner.source();
         }
         Ok(())

@@ -15,8 +15,8 @@
 //!   graph     ONNX as data: layers, the logit, the backward pass as ONNX operators
 //! ```
 //!
-//! [`model`] (model folders), [`picture`] (decoding, resizing, colours) and [`text`] (reading text)
-//! are used by the layers above.
+//! [`model`] (model folders), [`picture`] (decoding, resizing, colours), [`text`] (reading text) and
+//! [`text_limit`] are used by the layers above.
 
 pub mod app;
 pub mod cli;
@@ -30,4 +30,5 @@ pub mod model;
 pub mod picture;
 pub mod telemetry;
 pub mod text;
+pub mod text_limit;
 pub mod warning;

@@ -18,6 +18,7 @@ use super::middleware::admission::queue::Admission;
 use crate::engine::{CacheStats, ModelRegistry, Status};
 use crate::error::{Error, Result};
 use crate::explain::Passes;
+use crate::telemetry;
 
 /// An endpoint, by the router's path.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -63,6 +64,7 @@ pub(super) struct Metrics {
     ready: Family<ModelLabel, Gauge>,
     cache: Family<CacheLabels, Counter>,
     cache_bytes: Gauge,
+    log_lines_dropped: Counter,
 }
 
 impl Default for Metrics {
@@ -96,7 +98,24 @@ impl Default for Metrics {
         let (cache, cache_bytes) = (Family::default(), Gauge::default());
         registry.register("cache", "Cache lookups", cache.clone());
         registry.register("cache_bytes", "Size of the cache", cache_bytes.clone());
-        Self { registry, requests, durations, passes, queued, working, ready, cache, cache_bytes }
+        let log_lines_dropped = Counter::default();
+        registry.register(
+            "log_lines_dropped",
+            "Log lines that standard error did not take",
+            log_lines_dropped.clone(),
+        );
+        Self {
+            registry,
+            requests,
+            durations,
+            passes,
+            queued,
+            working,
+            ready,
+            cache,
+            cache_bytes,
+            log_lines_dropped,
+        }
     }
 }
 
@@ -144,6 +163,8 @@ impl Metrics {
                     .store(count, Ordering::Relaxed);
             }
         }
+        // The log counts on its own, too.
+        self.log_lines_dropped.inner().store(telemetry::lines_dropped(), Ordering::Relaxed);
         let mut text = String::new();
         encode(&mut text, &self.registry)
             .map_err(|error| Error::internal("writing the metrics", error))?;

@@ -17,6 +17,7 @@ use crate::http::extensions::{ErrorExtension, RequestId, StreamOutcome};
 use crate::http::metrics::Route;
 use crate::http::problem;
 use crate::http::state::AppState;
+use crate::text_limit::shortened;
 
 /// Runs the request in a span, and records how it ended.
 pub(super) async fn observe(
@@ -30,7 +31,7 @@ pub(super) async fn observe(
     let route = matched.map_or("none", MatchedPath::as_str).to_owned();
     let route = Route { route, method: method_label(request.method()) };
     let id = request.extensions().get::<RequestId>().map(|RequestId(id)| id.as_str());
-    let path = request.uri().path();
+    let path = &*shortened(request.uri().path());
     let span = tracing::info_span!("request", id, method = %request.method(), path);
     let mut observation = Observation {
         state,

@@ -1,0 +1,234 @@
+//! The service as a process: where its output goes, and which signals it gets.
+
+use std::fs::OpenOptions;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::cli::{camlens, workplace};
+
+/// A service that runs. It is killed if its test ends first.
+struct Service {
+    child: Child,
+    address: SocketAddr,
+    _folder: tempfile::TempDir,
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// An address that nothing listens on.
+fn free_address() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+}
+
+impl Service {
+    fn start(configure: impl FnOnce(&mut Command)) -> Self {
+        let folder = workplace();
+        let address = free_address();
+        let mut command = camlens(folder.path());
+        command.args(["serve", "--listen", &address.to_string()]);
+        command.stdout(Stdio::null()).stderr(Stdio::null());
+        configure(&mut command);
+        let child = command.spawn().unwrap();
+        // The command holds the test's ends of pipes, which must close for the service.
+        drop(command);
+        let service = Self { child, address, _folder: folder };
+        let started = Instant::now();
+        while !matches!(service.try_get("/health/ready"), Ok(answer) if answer.contains(" 200 ")) {
+            assert!(started.elapsed() < Duration::from_secs(30), "not ready");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        service
+    }
+
+    /// The response to a GET request, within a few seconds.
+    fn try_get(&self, path: &str) -> std::io::Result<String> {
+        get(self.address, path)
+    }
+
+    fn get(&self, path: &str) -> String {
+        self.try_get(path).unwrap_or_else(|error| panic!("{path}: {error}"))
+    }
+
+    fn signal(&self, name: &str) {
+        let id = self.child.id().to_string();
+        assert!(Command::new("kill").args([name, &id]).status().unwrap().success());
+    }
+
+    /// Waits for the end of the process.
+    fn ended(&mut self) -> ExitStatus {
+        let started = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status;
+            }
+            assert!(started.elapsed() < Duration::from_secs(10), "the service does not stop");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// Many requests over one connection, each a line in the log.
+    fn fill_the_log(&self, requests: usize) {
+        let mut stream = TcpStream::connect(self.address).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        let request = format!("GET /{} HTTP/1.1\r\nhost: x\r\n\r\n", "x".repeat(400));
+        let mut buffer = vec![0; 1 << 16];
+        for _ in 0..requests.div_ceil(50) {
+            stream.write_all(request.repeat(50).as_bytes()).unwrap();
+            let mut answered = 0;
+            let mut text = String::new();
+            while answered < 50 {
+                let count = stream.read(&mut buffer).unwrap();
+                assert!(count > 0, "the connection was closed");
+                text.push_str(std::str::from_utf8(&buffer[..count]).unwrap());
+                answered = text.matches("HTTP/1.1 404").count();
+            }
+        }
+    }
+}
+
+fn get(address: SocketAddr, path: &str) -> std::io::Result<String> {
+    let mut stream = TcpStream::connect(address)?;
+    stream.set_read_timeout(Some(Duration::from_secs(5)))?;
+    write!(stream, "GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    Ok(answer)
+}
+
+/// The value of a metric without labels.
+fn metric(text: &str, name: &str) -> u64 {
+    let line = text.lines().find(|line| line.starts_with(&format!("{name} ")));
+    line.unwrap_or_else(|| panic!("no {name}: {text}"))[name.len() + 1..].parse().unwrap()
+}
+
+fn full_disk() -> Stdio {
+    OpenOptions::new().write(true).open("/dev/full").unwrap().into()
+}
+
+fn closed_pipe() -> Stdio {
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    writer.into()
+}
+
+#[test]
+fn a_service_whose_output_is_full_or_closed_serves_and_stops() {
+    for output in [full_disk, closed_pipe] {
+        let mut service = Service::start(|command| {
+            command.stdout(output()).stderr(output());
+        });
+        service.fill_the_log(100);
+        assert!(service.get("/health/live").contains(r#"{"status":"ok"}"#));
+        let dropped = metric(&service.get("/metrics"), "camlens_log_lines_dropped_total");
+        assert!(dropped >= 50, "{dropped}");
+        service.signal("-TERM");
+        assert_eq!(service.ended().code(), Some(0));
+    }
+}
+
+#[test]
+fn a_service_whose_output_nobody_reads_serves_and_stops() {
+    // Both ends stay open, and nothing reads.
+    let (reader, writer) = std::io::pipe().unwrap();
+    let mut service = Service::start(|command| {
+        command.stdout(writer.try_clone().unwrap()).stderr(writer);
+    });
+    service.fill_the_log(6000);
+    assert!(service.get("/health/live").contains(r#"{"status":"ok"}"#));
+    let dropped = metric(&service.get("/metrics"), "camlens_log_lines_dropped_total");
+    assert!(dropped > 100, "{dropped}");
+    service.signal("-TERM");
+    assert_eq!(service.ended().code(), Some(0));
+    drop(reader);
+}
+
+#[test]
+fn a_log_that_is_read_again_says_how_many_lines_are_missing() {
+    let (reader, writer) = std::io::pipe().unwrap();
+    let mut service = Service::start(|command| {
+        command.env("CAMLENS_LOG_FORMAT", "json").stderr(writer);
+    });
+    service.fill_the_log(6000);
+    let reading = std::thread::spawn(move || {
+        BufReader::new(reader).lines().map(Result::unwrap).collect::<Vec<_>>()
+    });
+    service.fill_the_log(100);
+    service.signal("-TERM");
+    assert_eq!(service.ended().code(), Some(0));
+    let lines: Vec<serde_json::Value> = reading
+        .join()
+        .unwrap()
+        .iter()
+        .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}")))
+        .collect();
+    let missing: u64 = lines.iter().filter_map(|line| line["dropped"].as_u64()).sum();
+    assert!(missing > 100, "{missing}");
+}
+
+#[test]
+fn no_log_line_and_no_answer_grows_with_a_request() {
+    let (reader, writer) = std::io::pipe().unwrap();
+    let mut service = Service::start(|command| {
+        command.stderr(writer);
+    });
+    let reading = std::thread::spawn(move || {
+        BufReader::new(reader).lines().map(Result::unwrap).collect::<Vec<_>>()
+    });
+    let long = "x".repeat(2 << 20);
+    let body = format!("{{\"image\":\"\",\"method\":\"{long}\"}}");
+    let mut stream = TcpStream::connect(service.address).unwrap();
+    write!(
+        stream,
+        "POST /v1/explain HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\
+         content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    )
+    .unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 400") && answer.contains("it takes"), "{answer}");
+    assert!(answer.len() < 2000, "{}", answer.len());
+    let unknown = service.get(&format!("/{}", "x".repeat(20_000)));
+    assert!(unknown.starts_with("HTTP/1.1 404"), "{unknown}");
+    service.signal("-TERM");
+    assert_eq!(service.ended().code(), Some(0));
+    let longest = reading.join().unwrap().iter().map(String::len).max().unwrap();
+    assert!(longest < 2000, "{longest}");
+}
+
+/// Runs a command to its end.
+fn run(arguments: &[&str], stdout: Stdio, stderr: Stdio) -> ExitStatus {
+    let folder = workplace();
+    camlens(folder.path()).args(arguments).stdout(stdout).stderr(stderr).status().unwrap()
+}
+
+#[test]
+fn a_command_ends_quietly_when_nobody_reads_and_fails_when_the_disk_is_full() {
+    for arguments in [&["inspect", "tiny"][..], &["explain", "cat.png"], &["--help"]] {
+        let (mut reader, writer) = std::io::pipe().unwrap();
+        let status = run(arguments, closed_pipe(), writer.into());
+        let mut said = String::new();
+        reader.read_to_string(&mut said).unwrap();
+        assert_eq!((status.code(), said.as_str()), (Some(0), ""), "{arguments:?}");
+
+        let (mut reader, writer) = std::io::pipe().unwrap();
+        let status = run(arguments, full_disk(), writer.into());
+        reader.read_to_string(&mut said).unwrap();
+        assert_eq!(status.code(), Some(1), "{arguments:?}: {said}");
+        assert!(said.contains("No space left on device") && said.lines().count() == 1, "{said}");
+    }
+    // Where the error itself can't be written, the exit code is still the error's.
+    for stderr in [full_disk, closed_pipe] {
+        assert_eq!(run(&["inspect", "none"], Stdio::null(), stderr()).code(), Some(1));
+        assert_eq!(run(&["explain"], Stdio::null(), stderr()).code(), Some(2));
+        let written = run(&["explain", "cat.png", "-o", "map.png"], Stdio::null(), stderr());
+        assert_eq!(written.code(), Some(0));
+    }
+}
