@@ -53,8 +53,12 @@ pub enum Kind {
     Busy,
     /// The service is shutting down.
     Draining,
-    /// The model is still loading, or failed to load.
+    /// The model is still loading.
     NotReady,
+    /// The model failed to load, and will not load by waiting.
+    ModelFailed,
+    /// The client sent its request too slowly.
+    SlowRequest,
     /// The request's time limit has passed.
     Deadline,
     /// The client disconnected; nobody reads the response.
@@ -67,7 +71,7 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 23] = [
         Self::Malformed,
         Self::Option,
         Self::NotFound,
@@ -85,6 +89,8 @@ impl Kind {
         Self::Busy,
         Self::Draining,
         Self::NotReady,
+        Self::ModelFailed,
+        Self::SlowRequest,
         Self::Deadline,
         Self::Cancelled,
         Self::Setup,

@@ -6,7 +6,7 @@ use std::borrow::Cow;
 /// The most characters of one value in an error or a log line.
 pub const MAX_CHARS: usize = 500;
 /// How many of them are the end of a text that is too long: messages end in what would be right.
-const END_CHARS: usize = 120;
+const END_CHARS: usize = 240;
 const GAP: &str = " […] ";
 
 /// The text if it has at most [`MAX_CHARS`] characters, else its beginning and its end.

@@ -51,6 +51,11 @@ struct ModelLabel {
     model: String,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct EndingLabel {
+    reason: &'static str,
+}
+
 type Durations = Family<Route, Histogram, fn() -> Histogram>;
 
 /// All metrics of a service.
@@ -65,6 +70,8 @@ pub(super) struct Metrics {
     cache: Family<CacheLabels, Counter>,
     cache_bytes: Gauge,
     log_lines_dropped: Counter,
+    connections: Gauge,
+    connections_ended: Family<EndingLabel, Counter>,
 }
 
 impl Default for Metrics {
@@ -104,6 +111,13 @@ impl Default for Metrics {
             "Log lines that standard error did not take",
             log_lines_dropped.clone(),
         );
+        let (connections, connections_ended) = (Gauge::default(), Family::default());
+        registry.register("connections", "Open connections", connections.clone());
+        registry.register(
+            "connections_ended",
+            "Connections that ended, and why",
+            connections_ended.clone(),
+        );
         Self {
             registry,
             requests,
@@ -115,6 +129,8 @@ impl Default for Metrics {
             cache,
             cache_bytes,
             log_lines_dropped,
+            connections,
+            connections_ended,
         }
     }
 }
@@ -125,6 +141,17 @@ impl Metrics {
         self.durations.get_or_create(&route).observe(elapsed.as_secs_f64());
         let Route { route, method } = route;
         self.requests.get_or_create(&RequestLabels { route, method, status }).inc();
+    }
+
+    /// Counts a connection that was accepted.
+    pub(super) fn connection_began(&self) {
+        self.connections.inc();
+    }
+
+    /// Counts a connection that ended.
+    pub(super) fn connection_ended(&self, reason: &'static str) {
+        self.connections.dec();
+        self.connections_ended.get_or_create(&EndingLabel { reason }).inc();
     }
 
     /// Counts passes through a model.

@@ -10,7 +10,7 @@ use std::io::{Result, Write};
 use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError, mpsc};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tracing_appender::non_blocking::{ErrorCounter, NonBlocking, NonBlockingBuilder, WorkerGuard};
 
@@ -18,8 +18,6 @@ use tracing_appender::non_blocking::{ErrorCounter, NonBlocking, NonBlockingBuild
 const QUEUE_LINES: usize = 4096;
 /// How long [`flush`] waits for lines in the queue.
 const FLUSH_TIMEOUT: Duration = Duration::from_millis(500);
-/// Between two lines about dropped lines.
-const REPORT_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Lines that could not be written.
 static UNWRITTEN: AtomicU64 = AtomicU64::new(0);
@@ -72,15 +70,16 @@ struct Sink {
     stderr: Option<File>,
     /// Whether the last line was cut off by an error.
     is_mid_line: bool,
-    /// How many dropped lines have been reported, and when.
+    /// Whether the last line was written.
+    is_working: bool,
+    /// How many dropped lines have been reported.
     reported: u64,
-    reported_at: Option<Instant>,
 }
 
 impl Sink {
     fn new() -> Self {
         let stderr = std::io::stderr().as_fd().try_clone_to_owned().ok().map(File::from);
-        Self { stderr, is_mid_line: false, reported: 0, reported_at: None }
+        Self { stderr, is_mid_line: false, is_working: true, reported: 0 }
     }
 
     fn write_line(&mut self, line: &[u8]) -> Result<()> {
@@ -109,12 +108,11 @@ impl Sink {
     /// Logs how many lines are missing, if there are new ones.
     fn report_dropped(&mut self) {
         let total = lines_dropped();
-        let is_early = self.reported_at.is_some_and(|at| at.elapsed() < REPORT_INTERVAL);
-        if total == self.reported || is_early {
+        let dropped = total - self.reported;
+        if dropped == 0 || !self.is_working {
             return;
         }
-        let dropped = total - self.reported;
-        (self.reported, self.reported_at) = (total, Some(Instant::now()));
+        self.reported = total;
         // It goes through the queue like every other line, and so has the configured format.
         tracing::warn!(
             dropped,
@@ -125,16 +123,16 @@ impl Sink {
 
 impl Write for Sink {
     fn write(&mut self, line: &[u8]) -> Result<usize> {
-        match self.write_line(line) {
-            Ok(()) => self.report_dropped(),
-            Err(_) => {
-                UNWRITTEN.fetch_add(1, Ordering::Relaxed);
-            }
+        self.is_working = self.write_line(line).is_ok();
+        if !self.is_working {
+            UNWRITTEN.fetch_add(1, Ordering::Relaxed);
         }
         Ok(line.len())
     }
 
+    /// Called when the queue is empty, so that a line about dropped lines finds a place in it.
     fn flush(&mut self) -> Result<()> {
+        self.report_dropped();
         Ok(())
     }
 }
