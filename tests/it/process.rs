@@ -12,7 +12,7 @@ use crate::cli::{camlens, workplace};
 struct Service {
     child: Child,
     address: SocketAddr,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 impl Drop for Service {
@@ -29,7 +29,10 @@ fn free_address() -> SocketAddr {
 
 impl Service {
     fn start(configure: impl FnOnce(&mut Command)) -> Self {
-        let folder = workplace();
+        Self::start_in(workplace(), configure)
+    }
+
+    fn start_in(folder: tempfile::TempDir, configure: impl FnOnce(&mut Command)) -> Self {
         let address = free_address();
         let mut command = camlens(folder.path());
         command.args(["serve", "--listen", &address.to_string()]);
@@ -38,7 +41,7 @@ impl Service {
         let child = command.spawn().unwrap();
         // The command holds the test's ends of pipes, which must close for the service.
         drop(command);
-        let service = Self { child, address, _folder: folder };
+        let service = Self { child, address, folder };
         let started = Instant::now();
         while !matches!(service.try_get("/health/ready"), Ok(answer) if answer.contains(" 200 ")) {
             assert!(started.elapsed() < Duration::from_secs(30), "not ready");
@@ -208,6 +211,90 @@ fn no_log_line_and_no_answer_grows_with_a_request() {
     assert_eq!(service.ended().code(), Some(0));
     let longest = reading.join().unwrap().iter().map(String::len).max().unwrap();
     assert!(longest < 2000, "{longest}");
+}
+
+#[test]
+fn a_hangup_does_not_end_the_service() {
+    let mut service = Service::start(|_| ());
+    for _ in 0..3 {
+        service.signal("-HUP");
+    }
+    assert!(service.get("/health/ready").contains(" 200 "));
+    service.signal("-TERM");
+    assert_eq!(service.ended().code(), Some(0));
+}
+
+/// A service with a model whose Score-CAM takes long, and a request for one that has begun.
+fn busy() -> (Service, std::thread::JoinHandle<String>) {
+    let folder = workplace();
+    let model = crate::http::enlarged("tinylite", 1024);
+    std::fs::write(folder.path().join("models/tiny/model.onnx"), model).unwrap();
+    let image = std::fs::read(folder.path().join("cat.png")).unwrap();
+    let service = Service::start_in(folder, |_| ());
+    let mut stream = TcpStream::connect(service.address).unwrap();
+    let head = format!(
+        "POST /v1/explain?method=scorecam HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\
+         content-type: image/png\r\ncontent-length: {}\r\n\r\n",
+        image.len()
+    );
+    stream.write_all(&[head.as_bytes(), &image].concat()).unwrap();
+    let request = std::thread::spawn(move || {
+        let mut answer = Vec::new();
+        let _ = stream.read_to_end(&mut answer);
+        String::from_utf8_lossy(&answer).into_owned()
+    });
+    let started = Instant::now();
+    while metric(&service.get("/metrics"), "camlens_working") == 0 {
+        assert!(started.elapsed() < Duration::from_secs(20), "no work");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    (service, request)
+}
+
+#[test]
+fn a_second_signal_ends_the_work_with_a_503_and_the_process_cleanly() {
+    let (mut service, request) = busy();
+    service.signal("-TERM");
+    std::thread::sleep(Duration::from_millis(300));
+    assert!(service.child.try_wait().unwrap().is_none(), "it does not wait for the work");
+    let second = Instant::now();
+    service.signal("-TERM");
+    assert_eq!(service.ended().code(), Some(0));
+    assert!(second.elapsed() < Duration::from_secs(4), "{:?}", second.elapsed());
+    let answer = request.join().unwrap();
+    assert!(answer.starts_with("HTTP/1.1 503") && answer.contains("draining"), "{answer}");
+}
+
+#[test]
+fn a_shutdown_with_long_work_ends_before_docker_kills() {
+    let (mut service, request) = busy();
+    service.signal("-TERM");
+    // `ended` waits for 10 seconds.
+    assert_eq!(service.ended().code(), Some(0));
+    let answer = request.join().unwrap();
+    assert!(answer.starts_with("HTTP/1.1 503") || answer.starts_with("HTTP/1.1 200"), "{answer}");
+}
+
+#[test]
+fn the_admin_port_answers_while_the_port_has_more_clients_than_places() {
+    let admin = free_address();
+    let mut service = Service::start(|command| {
+        command.env("CAMLENS_ADMIN_LISTEN", admin.to_string()).env("CAMLENS_CONNECTIONS", "8");
+    });
+    let idle: Vec<_> = (0..100).map(|_| TcpStream::connect(service.address).unwrap()).collect();
+    let started = Instant::now();
+    assert!(get(admin, "/health/live").unwrap().contains(" 200 "));
+    assert!(get(admin, "/metrics").unwrap().contains("camlens_connections"));
+    assert!(service.get("/health/live").contains(" 200 "));
+    assert!(service.get("/metrics").contains(" 404 "));
+    assert!(started.elapsed() < Duration::from_secs(2), "{:?}", started.elapsed());
+    drop(idle);
+    // `camlens health` asks the admin port.
+    let mut health = camlens(service.folder.path());
+    health.arg("health").env("CAMLENS_ADMIN_LISTEN", admin.to_string());
+    assert!(health.status().unwrap().success());
+    service.signal("-TERM");
+    assert_eq!(service.ended().code(), Some(0));
 }
 
 /// Runs a command to its end.
