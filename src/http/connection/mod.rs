@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::Request;
+use axum::http::Version;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -87,6 +88,9 @@ impl ConnectionServer {
         let _ = stream.set_nodelay(true);
         let (router, requests) = (self.router, Arc::clone(&activity));
         let service = service_fn(move |request: Request<Incoming>| {
+            if request.version() == Version::HTTP_2 {
+                requests.is_http2();
+            }
             let in_progress = RequestInProgress::begin(&requests);
             let router = router.clone();
             async move {

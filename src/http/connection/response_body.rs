@@ -29,6 +29,8 @@ impl RequestInProgress {
 
     /// The body of the response; the request ends with it.
     pub(super) fn respond(self, body: Body) -> ResponseBody {
+        // A client of HTTP/2 may allow not even the first chunk.
+        self.activity.chunk_waits(self.number, 0);
         ResponseBody { body, rest: Bytes::new(), request: self }
     }
 }

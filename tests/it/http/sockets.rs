@@ -157,7 +157,7 @@ async fn a_client_that_never_reads_is_disconnected() {
 
 #[tokio::test]
 async fn a_client_that_reads_below_the_minimum_pace_is_disconnected_and_a_faster_one_is_not() {
-    let limits = Server { send_timeout_ms: 1000, send_bytes_per_s: 1_000_000, ..Server::default() };
+    let limits = Server { send_timeout_ms: 1000, send_bytes_per_s: 200_000, ..Server::default() };
     let running = serve(models(), limits).await;
     let mut slow = TcpStream::connect(running.address).await.unwrap();
     ask_for_more_than_buffers_hold(&mut slow).await;
