@@ -99,7 +99,7 @@ impl ConnectionServer {
             }
         });
         let mut builder = Builder::new(TokioExecutor::new());
-        // hyper's own time limit for a head is also the one between two requests, so it is not used.
+        // Not hyper's own limit for a head, which is also the one between two requests.
         builder.http1().timer(TokioTimer::new()).header_read_timeout(None);
         builder
             .http2()
