@@ -119,7 +119,7 @@ impl Activity {
     }
 
     /// The connection speaks HTTP/2, whose frames come at any time and begin no head.
-    pub(super) fn is_http2(&self) {
+    pub(super) fn speaks_http2(&self) {
         self.state().is_http2 = true;
     }
 
@@ -139,7 +139,7 @@ impl Activity {
     }
 
     /// The socket takes no more bytes.
-    pub(super) fn is_blocked(&self) {
+    pub(super) fn blocks(&self) {
         let sending = || Sending { since: Instant::now(), bytes: 0 };
         self.state().blocked.get_or_insert_with(sending);
     }

@@ -16,7 +16,6 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::Request;
-use axum::http::Version;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -88,10 +87,7 @@ impl ConnectionServer {
         let _ = stream.set_nodelay(true);
         let (router, requests) = (self.router, Arc::clone(&activity));
         let service = service_fn(move |request: Request<Incoming>| {
-            if request.version() == Version::HTTP_2 {
-                requests.is_http2();
-            }
-            let in_progress = RequestInProgress::begin(&requests);
+            let in_progress = RequestInProgress::begin(&requests, request.version());
             let router = router.clone();
             async move {
                 let response = router.oneshot(request.map(axum::body::Body::new)).await?;

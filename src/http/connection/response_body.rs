@@ -1,30 +1,39 @@
 //! The body of a response, which reports how fast it is taken.
 //!
-//! It is handed over in chunks: with HTTP/2 a client can refuse to receive while its socket takes
-//! bytes, and only the chunks that hyper does not ask for show it.
+//! With HTTP/2 it is handed over in chunks: there a client can refuse to receive while its socket
+//! takes bytes, and only the chunks that hyper does not ask for show it.
 
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use axum::body::Body;
+use axum::http::Version;
 use bytes::Bytes;
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
 
 use super::activity::Activity;
 
-/// At most this much of a body is handed over at once.
+/// At most this much of a body is handed over at once with HTTP/2.
 const CHUNK_BYTES: usize = 64 << 10;
 
 /// A request in progress, from its head to the end of its response.
 pub(super) struct RequestInProgress {
     activity: Arc<Activity>,
     number: u64,
+    chunk_bytes: usize,
 }
 
 impl RequestInProgress {
-    pub(super) fn begin(activity: &Arc<Activity>) -> Self {
-        Self { activity: Arc::clone(activity), number: activity.request_began() }
+    pub(super) fn begin(activity: &Arc<Activity>, version: Version) -> Self {
+        let chunk_bytes = if version == Version::HTTP_2 {
+            activity.speaks_http2();
+            CHUNK_BYTES
+        } else {
+            usize::MAX
+        };
+        let number = activity.request_began();
+        Self { activity: Arc::clone(activity), number, chunk_bytes }
     }
 
     /// The body of the response; the request ends with it.
@@ -71,7 +80,7 @@ impl HttpBody for ResponseBody {
                 end_or_error => return Poll::Ready(end_or_error),
             }
         }
-        let chunk = this.rest.split_to(this.rest.len().min(CHUNK_BYTES));
+        let chunk = this.rest.split_to(this.rest.len().min(this.request.chunk_bytes));
         this.request.activity.chunk_waits(this.request.number, chunk.len());
         Poll::Ready(Some(Ok(Frame::data(chunk))))
     }

@@ -40,7 +40,7 @@ impl ObservedStream {
         match &written {
             Poll::Ready(Ok(bytes)) => self.activity.sent(*bytes),
             Poll::Ready(Err(_)) => {}
-            Poll::Pending => self.activity.is_blocked(),
+            Poll::Pending => self.activity.blocks(),
         }
         written
     }
@@ -67,7 +67,7 @@ impl AsyncRead for ObservedStream {
         let new = &buffer.filled()[before..];
         if !new.is_empty() {
             if !self.has_received && new.starts_with(HTTP2_PREFACE) {
-                self.activity.is_http2();
+                self.activity.speaks_http2();
             }
             self.has_received = true;
             self.activity.received();
