@@ -1,7 +1,7 @@
 //! Logging: text or JSON lines on standard error, filtered by the configured level.
 //!
 //! Standard output is left to the command's own output. Panics are logged in the same format.
-//! A log that can't be written never stops the service: [`sink`] promises that.
+//! A log that can't be written never stops the service: `sink` promises that.
 
 mod sink;
 
