@@ -30,8 +30,12 @@ COPY --from=setup /setup/models models
 COPY --from=build /camlens /usr/local/bin/camlens
 
 USER 10001:10001
-ENV CAMLENS_LISTEN=0.0.0.0:8080
-EXPOSE 8080
+# Health and metrics have a port of their own, which a flood of connections to 8080 can't reach.
+ENV CAMLENS_LISTEN=0.0.0.0:8080 CAMLENS_ADMIN_LISTEN=0.0.0.0:8081
+EXPOSE 8080 8081
+# camlens drains for 7 s by default (CAMLENS_DRAIN_TIMEOUT_MS) and ends within the 10 s that
+# `docker stop` waits.
+STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=3s --start-period=30s CMD ["camlens", "health"]
 ENTRYPOINT ["camlens"]
 CMD ["serve"]

@@ -53,8 +53,12 @@ pub enum Kind {
     Busy,
     /// The service is shutting down.
     Draining,
-    /// The model is still loading, or failed to load.
+    /// The model is still loading.
     NotReady,
+    /// The model failed to load, and will not load by waiting.
+    ModelFailed,
+    /// The client sent its request too slowly.
+    SlowRequest,
     /// The request's time limit has passed.
     Deadline,
     /// The client disconnected; nobody reads the response.
@@ -67,7 +71,7 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 23] = [
         Self::Malformed,
         Self::Option,
         Self::NotFound,
@@ -85,6 +89,8 @@ impl Kind {
         Self::Busy,
         Self::Draining,
         Self::NotReady,
+        Self::ModelFailed,
+        Self::SlowRequest,
         Self::Deadline,
         Self::Cancelled,
         Self::Setup,
@@ -109,7 +115,8 @@ pub struct Error {
 }
 
 impl Error {
-    /// An error with the message that the client will receive.
+    /// An error with the message that the client will receive. A message that is too long, because
+    /// it repeats what a client sent, is shortened.
     pub fn new(kind: Kind, detail: impl Into<Cow<'static, str>>) -> Self {
         let mut detail = detail.into();
         if let Cow::Owned(short) = cut(&detail, MAX_DETAIL) {
@@ -232,7 +239,7 @@ impl fmt::Debug for Error {
         write!(f, "{:?}: {self}", self.kind)?;
         let mut cause = std::error::Error::source(self);
         while let Some(inner) = cause {
-            write!(f, ": {inner}")?;
+            write!(f, ": {}", shortened(&inner.to_string()))?;
             cause = inner.source();
         }
         Ok(())

@@ -8,9 +8,11 @@ mod explain;
 mod health;
 mod inspect;
 mod option_flags;
+mod output;
 mod serve;
 
 use std::ffi::OsString;
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -19,6 +21,11 @@ use clap::{Args, Parser, Subcommand};
 use crate::config::Config;
 use crate::error::{Error, Kind, Result};
 pub use serve::ServeFn;
+
+/// The exit code of a command that failed.
+const FAILURE: u8 = 1;
+/// The exit code of a command that could not be understood.
+const USAGE: u8 = 2;
 
 /// Where did it look? Grad-CAM, Grad-CAM++ and Score-CAM for any ONNX image classifier.
 #[derive(Debug, Parser)]
@@ -78,23 +85,52 @@ impl Source {
 /// does not depend on `http`.
 #[must_use]
 pub fn run(serve: ServeFn) -> ExitCode {
-    let outcome = match Cli::parse().command {
+    let command = match Cli::try_parse() {
+        Ok(cli) => cli.command,
+        Err(message) => return explain_usage(&message),
+    };
+    let is_service = matches!(command, Command::Serve(_));
+    let outcome = match command {
         Command::Serve(command) => command.run(serve),
         Command::Explain(command) => command.run(),
         Command::Inspect(command) => command.run(),
         Command::Health(command) => command.run(),
     };
-    match outcome {
-        Ok(()) => ExitCode::SUCCESS,
+    crate::telemetry::flush();
+    let code = match outcome {
+        Ok(()) => 0,
         Err(error) => {
             report(&error);
-            ExitCode::from(if error.kind() == Kind::Option { 2 } else { 1 })
+            if error.kind() == Kind::Option { USAGE } else { FAILURE }
+        }
+    };
+    if is_service {
+        end_process(code);
+    }
+    ExitCode::from(code)
+}
+
+/// Prints the help that was asked for, or what is wrong with the command line.
+fn explain_usage(message: &clap::Error) -> ExitCode {
+    let printed = message.print().and_then(|()| std::io::stdout().flush());
+    match (output::unless_closed(printed), message.use_stderr()) {
+        (_, true) => ExitCode::from(USAGE),
+        (Ok(()), false) => ExitCode::SUCCESS,
+        (Err(error), false) => {
+            output::note(&format!("camlens: standard output: {error}"));
+            ExitCode::from(FAILURE)
         }
     }
 }
 
+/// Ends the process without the destructors of its libraries. Threads may still be loading or
+/// running models, and ONNX Runtime must not be taken down under them.
+fn end_process(code: u8) -> ! {
+    // SAFETY: `_exit` has no preconditions and does not return.
+    unsafe { libc::_exit(code.into()) }
+}
+
 /// Prints an error as one line, with its cause if it is internal, and with a hint.
-#[expect(clippy::print_stderr, reason = "a command writes to its terminal")]
 fn report(error: &Error) {
     let cause = std::error::Error::source(error).filter(|_| error.kind() == Kind::Internal);
     let cause = cause.map(|cause| format!(": {cause}")).unwrap_or_default();
@@ -102,7 +138,7 @@ fn report(error: &Error) {
         (Kind::UnknownLayer, Some(id)) => format!("; `camlens inspect {id}` lists all"),
         _ => String::new(),
     };
-    eprintln!("camlens: {}", format!("{error}{cause}{hint}").replace('\n', " "));
+    output::note(&format!("camlens: {}", format!("{error}{cause}{hint}").replace('\n', " ")));
 }
 
 #[cfg(test)]

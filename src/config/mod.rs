@@ -52,7 +52,10 @@ impl Config {
             }
         })?;
         for setting in SETTINGS {
-            (setting.check)(&config).map_err(|reason| format!("{} {reason}", setting.key))?;
+            (setting.check)(&config).map_err(|reason| {
+                let value = value_of(text, setting.key).map(|value| format!(", not '{value}'"));
+                format!("{} {reason}{}", setting.key, value.unwrap_or_default())
+            })?;
         }
         Ok(config)
     }
@@ -85,6 +88,17 @@ fn key_before(text: &str, position: usize) -> Option<String> {
     let line = &text[text[..position].rfind('\n').map_or(0, |newline| newline + 1)..position];
     let (key, _) = line.split_once('=')?;
     Some(key.trim().to_owned())
+}
+
+/// The value of a key such as `server.queue` in a TOML text, if it is a text or a number.
+fn value_of(text: &str, key: &str) -> Option<String> {
+    let table: toml::Table = toml::from_str(text).ok()?;
+    let (section, key) = key.split_once('.')?;
+    match table.get(section)?.get(key)? {
+        toml::Value::String(text) => Some(text.clone()),
+        toml::Value::Integer(number) => Some(number.to_string()),
+        _ => None,
+    }
 }
 
 fn setup(reason: String) -> Error {

@@ -31,6 +31,8 @@ pub struct Config {
 pub struct Server {
     /// Address and port to listen on.
     pub listen: SocketAddr,
+    /// Address and port of health and metrics alone; when absent, they are served on `listen`.
+    pub admin_listen: Option<SocketAddr>,
     /// Maximum size of a request body, in bytes.
     pub body_bytes: usize,
     /// Maximum size of a decoded image, width × height in pixels.
@@ -39,14 +41,22 @@ pub struct Server {
     pub queue: usize,
     /// Maximum number of requests processed concurrently; the rest of the queue waits.
     pub workers: usize,
-    /// Maximum number of open connections; further ones wait to be accepted.
+    /// Maximum number of open connections; for further ones, idle connections are closed.
     pub connections: usize,
     /// Time limit for receiving the head of a request, in milliseconds.
     pub header_timeout_ms: u64,
+    /// How long a connection may be idle between two requests, in milliseconds.
+    pub keep_alive_ms: u64,
     /// Time limit for receiving the body of a request, in milliseconds.
     pub body_timeout_ms: u64,
     /// Time limit for a whole request, in milliseconds.
     pub request_timeout_ms: u64,
+    /// How long a client may take no part of a response, in milliseconds.
+    pub send_timeout_ms: u64,
+    /// The slowest pace at which a client may take a response, in bytes per second.
+    pub send_bytes_per_s: u64,
+    /// How long a shutdown still accepts requests after readiness has fallen, in milliseconds.
+    pub shutdown_delay_ms: u64,
     /// How long a shutdown waits for running requests before it cancels them, in milliseconds.
     pub drain_timeout_ms: u64,
     /// Web origins whose pages may call the service; `*` allows all.
@@ -110,15 +120,20 @@ impl Default for Server {
     fn default() -> Self {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            admin_listen: None,
             body_bytes: 32 << 20,
             max_pixels: 50_000_000,
             queue: 32,
             workers: 4,
             connections: 1024,
             header_timeout_ms: 10_000,
+            keep_alive_ms: 75_000,
             body_timeout_ms: 30_000,
             request_timeout_ms: 300_000,
-            drain_timeout_ms: 20_000,
+            send_timeout_ms: 30_000,
+            send_bytes_per_s: 4096,
+            shutdown_delay_ms: 0,
+            drain_timeout_ms: 7000,
             cors_origins: Vec::new(),
         }
     }

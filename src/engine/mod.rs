@@ -24,7 +24,7 @@ pub use cache::{Cache, CacheStats};
 pub use cancellation::{CancellationToken, Reason};
 pub use masked::{MaskedPasses, PassScores};
 pub use model::Model;
-pub use registry::{ModelRegistry, Status};
+pub use registry::{ModelRegistry, Status, failure};
 pub use session::{PassOutput, PassRequest, predicted};
 pub use settings::Settings;
 pub use tail::TailRunner;

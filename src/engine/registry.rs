@@ -1,6 +1,6 @@
 //! All models of the service, and whether each is loaded.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use super::cache::Cache;
@@ -9,7 +9,7 @@ use super::runtime::Runtime;
 use super::settings::Settings;
 use crate::error::{Error, Kind, Result};
 use crate::model::ModelFolder;
-use crate::model::folder::{available_models, folder_id};
+use crate::model::folder::{available_models, folder_id, skipped_folders};
 use crate::text::shortened;
 
 /// Whether a model is loaded.
@@ -51,6 +51,9 @@ impl ModelRegistry {
     /// [`Kind::Setup`] when there is no runtime, no model, or no model `default`.
     pub fn start(folder: &Path, default: Option<&str>, settings: &Settings) -> Result<Self> {
         let runtime = Runtime::load(settings)?;
+        for (folder, reason) in skipped_folders(folder)? {
+            tracing::warn!(folder = %folder.display(), reason, "no model in this folder");
+        }
         let (mut folders, default) = available_models(folder, default)?;
         let ids: Vec<String> = folders.iter().map(|path| folder_id(path)).collect();
         folders.sort_by_key(|path| folder_id(path) != default);
@@ -108,7 +111,8 @@ impl ModelRegistry {
     /// The model of this id, or the default one.
     ///
     /// # Errors
-    /// [`Kind::UnknownModel`] that lists the models, or [`Kind::NotReady`].
+    /// [`Kind::UnknownModel`] that lists the models, [`Kind::NotReady`] while it loads, or
+    /// [`Kind::ModelFailed`] with the reason.
     pub fn get(&self, id: Option<&str>) -> Result<Arc<Model>> {
         let id = id.unwrap_or(&self.default);
         let models = self.shared.lock();
@@ -117,9 +121,9 @@ impl ModelRegistry {
             Some(Status::Loading) => {
                 Err(Error::new(Kind::NotReady, format!("model '{id}' is still loading")))
             }
-            Some(Status::Failed(_)) => Err(Error::new(
-                Kind::NotReady,
-                format!("model '{id}' could not be loaded; the service's log says why"),
+            Some(Status::Failed(error)) => Err(Error::new(
+                Kind::ModelFailed,
+                format!("model '{id}' could not be loaded: {}", failure(error, id)),
             )),
             None => {
                 let known: Vec<&str> = models.iter().map(|(known, _)| known.as_str()).collect();
@@ -147,6 +151,19 @@ impl ModelRegistry {
     }
 }
 
+/// Why a model failed to load. Its files are named relative to the models folder, whose own path is
+/// no business of a client.
+#[must_use]
+pub fn failure(error: &Error, id: &str) -> String {
+    let detail = error.detail();
+    let Some(path) = error.path() else { return detail.to_owned() };
+    let in_folder: PathBuf = path.iter().skip_while(|part| *part != id).collect();
+    match in_folder.as_os_str().is_empty() {
+        true => detail.to_owned(),
+        false => format!("{}: {detail}", in_folder.display()),
+    }
+}
+
 fn load(path: &Path, runtime: &Runtime, settings: &Settings, cache: Cache) -> Status {
     let started = std::time::Instant::now();
     let loaded = ModelFolder::read(path).and_then(|folder| {
@@ -171,5 +188,19 @@ fn load(path: &Path, runtime: &Runtime, settings: &Settings, cache: Cache) -> St
             tracing::error!(model = %path.display(), error = ?error, "model can't be loaded");
             Status::Failed(Arc::new(error))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_named_relative_to_the_models_folder() {
+        let error = |path: &str| Error::new(Kind::Setup, "no file").at_path(path);
+        assert_eq!(failure(&error("/srv/models/a/model.onnx"), "a"), "a/model.onnx: no file");
+        assert_eq!(failure(&error("a/model.toml"), "a"), "a/model.toml: no file");
+        assert_eq!(failure(&error("/srv/libonnxruntime.so"), "a"), "no file");
+        assert_eq!(failure(&Error::new(Kind::Setup, "line 1"), "a"), "line 1");
     }
 }

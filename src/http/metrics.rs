@@ -23,6 +23,7 @@ use super::middleware::admission::queue::Admission;
 use crate::engine::{CacheStats, ModelRegistry, Status};
 use crate::error::{Error, Result};
 use crate::explain::Passes;
+use crate::telemetry;
 
 /// An endpoint, by the router's path.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -90,6 +91,11 @@ fn durations<L: Clone + Eq + std::hash::Hash>() -> Durations<L> {
     Family::new_with_constructor(|| Histogram::new(BUCKETS))
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct EndingLabel {
+    reason: &'static str,
+}
+
 /// All metrics of a service.
 pub(super) struct Metrics {
     registry: Registry,
@@ -103,6 +109,9 @@ pub(super) struct Metrics {
     ready: Family<ModelLabel, Gauge>,
     cache: Family<CacheLabels, Counter>,
     cache_bytes: Gauge,
+    log_lines_dropped: Counter,
+    connections: Gauge,
+    connections_ended: Family<EndingLabel, Counter>,
 }
 
 impl Default for Metrics {
@@ -143,6 +152,19 @@ impl Default for Metrics {
         registry.register("cache", "Cache lookups", cache.clone());
         registry.register("cache_bytes", "Size of the cache", cache_bytes.clone());
         let process = Process::default();
+        let log_lines_dropped = Counter::default();
+        registry.register(
+            "log_lines_dropped",
+            "Log lines that standard error did not take",
+            log_lines_dropped.clone(),
+        );
+        let (connections, connections_ended) = (Gauge::default(), Family::default());
+        registry.register("connections", "Open connections", connections.clone());
+        registry.register(
+            "connections_ended",
+            "Connections that ended, and why",
+            connections_ended.clone(),
+        );
         Self {
             registry,
             requests,
@@ -155,6 +177,9 @@ impl Default for Metrics {
             ready,
             cache,
             cache_bytes,
+            log_lines_dropped,
+            connections,
+            connections_ended,
         }
     }
 }
@@ -178,6 +203,17 @@ impl Metrics {
         let labels = DurationLabels { route: route.clone(), method, status, model, explain_method };
         self.durations.get_or_create(&labels).observe(elapsed.as_secs_f64());
         self.requests.get_or_create(&RequestLabels { route, method, status }).inc();
+    }
+
+    /// Counts a connection that was accepted.
+    pub(super) fn connection_began(&self) {
+        self.connections.inc();
+    }
+
+    /// Counts a connection that ended.
+    pub(super) fn connection_ended(&self, reason: &'static str) {
+        self.connections.dec();
+        self.connections_ended.get_or_create(&EndingLabel { reason }).inc();
     }
 
     /// Counts passes through a model.
@@ -216,6 +252,8 @@ impl Metrics {
                     .store(count, Ordering::Relaxed);
             }
         }
+        // The log counts on its own, too.
+        self.log_lines_dropped.inner().store(telemetry::lines_dropped(), Ordering::Relaxed);
         let mut text = String::new();
         encode_registry(&mut text, &self.registry)
             .and_then(|()| encode_registry(&mut text, self.process.registry()))

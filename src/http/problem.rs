@@ -9,7 +9,7 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::extract::Request;
 use axum::http::header::{
-    ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER,
+    ACCEPT_ENCODING, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER,
 };
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -80,6 +80,10 @@ pub fn problem_type(kind: Kind) -> ProblemType {
         Kind::Busy => (S::SERVICE_UNAVAILABLE, "busy", "The service is busy"),
         Kind::Draining => (S::SERVICE_UNAVAILABLE, "draining", "The service is shutting down"),
         Kind::NotReady => (S::SERVICE_UNAVAILABLE, "not-ready", "The model is not ready"),
+        Kind::ModelFailed => {
+            (S::FAILED_DEPENDENCY, "model-failed", "The model could not be loaded")
+        }
+        Kind::SlowRequest => (S::REQUEST_TIMEOUT, "slow-request", "The request arrived too slowly"),
         Kind::Deadline => (S::GATEWAY_TIMEOUT, "deadline", "The request took too long"),
         Kind::Cancelled => {
             let status = S::from_u16(CLIENT_CLOSED_REQUEST).unwrap_or(S::BAD_REQUEST);
@@ -119,6 +123,7 @@ struct Problem<'a> {
     status: u16,
     #[serde(skip_serializing_if = "Option::is_none")]
     detail: Option<String>,
+    #[serde(skip_serializing_if = "str::is_empty")]
     instance: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     option: Option<&'a str>,
@@ -148,6 +153,22 @@ pub(super) fn body(error: &Error, context: &ProblemContext) -> Vec<u8> {
     serde_json::to_vec(&problem).unwrap_or_default()
 }
 
+/// The problem as a whole HTTP/1 response that ends its connection, for an error that occurs before
+/// there is a request.
+pub(super) fn raw_response(error: &Error) -> Vec<u8> {
+    let request_id = uuid::Uuid::new_v4().to_string();
+    let context = ProblemContext { path: String::new(), request_id };
+    let body = body(error, &context);
+    let head = format!(
+        "HTTP/1.1 {}\r\ncontent-type: application/problem+json\r\ncache-control: no-store\r\n\
+         connection: close\r\nx-request-id: {}\r\ncontent-length: {}\r\n\r\n",
+        status(error),
+        context.request_id,
+        body.len()
+    );
+    [head.into_bytes(), body].concat()
+}
+
 /// Writes the problem into a response that reports an error.
 pub(super) fn write(response: &mut Response, error: &Error, context: &ProblemContext) {
     let headers = response.headers_mut();
@@ -159,6 +180,10 @@ pub(super) fn write(response: &mut Response, error: &Error, context: &ProblemCon
     // RFC 9110, 12.5.3: such a 415 says which encodings would do.
     if error.kind() == Kind::UnsupportedEncoding {
         headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    }
+    // RFC 9110, 15.5.9: the rest of the request is not waited for.
+    if error.kind() == Kind::SlowRequest {
+        headers.insert(CONNECTION, HeaderValue::from_static("close"));
     }
     headers.remove(CONTENT_LENGTH);
     *response.body_mut() = Body::from(body(error, context));

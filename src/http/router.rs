@@ -14,23 +14,33 @@ use super::state::AppState;
 use crate::error::{Error, Kind};
 use crate::text::shortened;
 
-/// The paths with their handlers. `openapi.yaml` lists the same, except the page's own files.
-fn table() -> [(&'static str, MethodRouter<Arc<AppState>>); 14] {
+/// Which ports serve a path where the service has an admin port; without one, its port serves all.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Ports {
+    Main,
+    Both,
+    Admin,
+}
+
+/// The paths with their ports and handlers. `openapi.yaml` lists the same, except the page's own
+/// files.
+fn table() -> [(&'static str, Ports, MethodRouter<Arc<AppState>>); 14] {
+    use Ports::{Admin, Both, Main};
     [
-        ("/v1/explain", post(v1::explain)),
-        ("/v1/compare", post(v1::compare)),
-        ("/v1/predict", post(v1::predict)),
-        ("/v1/models", get(models::list)),
-        ("/v1/models/{id}", get(models::one)),
-        ("/health/live", get(health::live)),
-        ("/health/ready", get(health::ready)),
-        ("/metrics", get(metrics::metrics)),
-        ("/openapi.yaml", get(page::openapi_yaml)),
-        ("/openapi.json", get(page::openapi_json)),
-        ("/docs", get(page::docs)),
-        ("/", get(page::index)),
-        ("/assets/{*path}", get(page::asset)),
-        ("/favicon.ico", get(page::icon)),
+        ("/v1/explain", Main, post(v1::explain)),
+        ("/v1/compare", Main, post(v1::compare)),
+        ("/v1/predict", Main, post(v1::predict)),
+        ("/v1/models", Main, get(models::list)),
+        ("/v1/models/{id}", Main, get(models::one)),
+        ("/health/live", Both, get(health::live)),
+        ("/health/ready", Both, get(health::ready)),
+        ("/metrics", Admin, get(metrics::metrics)),
+        ("/openapi.yaml", Main, get(page::openapi_yaml)),
+        ("/openapi.json", Main, get(page::openapi_json)),
+        ("/docs", Main, get(page::docs)),
+        ("/", Main, get(page::index)),
+        ("/assets/{*path}", Main, get(page::asset)),
+        ("/favicon.ico", Main, get(page::icon)),
     ]
 }
 
@@ -40,14 +50,26 @@ const ADMITTED: [&str; 3] = ["/v1/explain", "/v1/compare", "/v1/predict"];
 /// Every path, for the test that compares them with `openapi.yaml`.
 #[must_use]
 pub fn paths() -> Vec<&'static str> {
-    table().into_iter().map(|(path, _)| path).collect()
+    table().into_iter().map(|(path, _, _)| path).collect()
 }
 
 /// The service as a function from requests to responses; it needs no socket.
 pub fn router(state: Arc<AppState>) -> Router {
+    match state.server.admin_listen {
+        Some(_) => router_of(state, |ports| ports != Ports::Admin),
+        None => router_of(state, |_| true),
+    }
+}
+
+/// The admin port as a function from requests to responses.
+pub fn admin_router(state: Arc<AppState>) -> Router {
+    router_of(state, |ports| ports != Ports::Main)
+}
+
+fn router_of(state: Arc<AppState>, is_served: impl Fn(Ports) -> bool) -> Router {
     let admit = from_fn_with_state(Arc::clone(&state), admission::admit);
     let mut router = Router::new();
-    for (path, methods) in table() {
+    for (path, _, methods) in table().into_iter().filter(|(_, ports, _)| is_served(*ports)) {
         // A route layer: a method that the path does not have takes no permit.
         let needs_permit = ADMITTED.contains(&path);
         let methods = if needs_permit { methods.route_layer(admit.clone()) } else { methods };

@@ -139,22 +139,42 @@ impl ModelFolder {
 /// The default model of an installation that configures none.
 const PREFERRED: &str = "vgg16-mri";
 
-/// The folders below `models` that can be loaded, and the id of the default model: `requested`, or
-/// the choice of camlens where that is `None`.
+/// The model folders below `models`, and the id of the default model: `requested`, or the choice of
+/// camlens where that is `None`. A folder whose ONNX file is missing is in the list, so that
+/// loading it says so, but it is not chosen.
 ///
 /// # Errors
 /// [`Kind::Setup`] when `models` can't be read, [`Kind::UnknownModel`] when the requested model
 /// is not in it or it contains no models; both with its path.
 pub fn available_models(models: &Path, requested: Option<&str>) -> Result<(Vec<PathBuf>, String)> {
-    let mut folders = ModelFolder::list(models)?;
-    // A folder whose ONNX file was never fetched is skipped, unless it is requested by name: then
-    // the error should say that the file is missing.
-    folders.retain(|path| Some(folder_id(path).as_str()) == requested || is_fetched(path));
-    let ids: Vec<String> = folders.iter().map(|path| folder_id(path)).collect();
+    let folders = ModelFolder::list(models)?;
+    // A requested model stays: then the error should say that its file is missing.
+    let is_choice =
+        |path: &&PathBuf| Some(folder_id(path).as_str()) == requested || is_fetched(path);
+    let ids: Vec<String> = folders.iter().filter(is_choice).map(|path| folder_id(path)).collect();
     let default = choose_default(&ids, requested)
         .map_err(|reason| Error::new(Kind::UnknownModel, reason).at_path(models))?
         .to_owned();
     Ok((folders, default))
+}
+
+/// The subfolders of `models` that are no model folders, each with the reason.
+///
+/// # Errors
+/// [`Kind::Setup`] when `models` can't be read.
+pub fn skipped_folders(models: &Path) -> Result<Vec<(PathBuf, &'static str)>> {
+    let known = ModelFolder::list(models)?;
+    let setup = |error: std::io::Error| Error::new(Kind::Setup, error.to_string()).at_path(models);
+    let mut skipped = Vec::new();
+    for entry in std::fs::read_dir(models).map_err(setup)? {
+        let path = entry.map_err(setup)?.path();
+        let is_hidden = folder_id(&path).starts_with('.');
+        if path.is_dir() && !is_hidden && !known.contains(&path) {
+            skipped.push((path, "it has neither a model.toml nor exactly one .onnx file"));
+        }
+    }
+    skipped.sort();
+    Ok(skipped)
 }
 
 /// The requested model; without a request [`PREFERRED`] if it is present, otherwise the first one.

@@ -8,7 +8,7 @@ use std::process::{Command, Output, Stdio};
 use crate::support::repository;
 
 /// The command with an empty environment.
-fn camlens(folder: &Path) -> Command {
+pub(crate) fn camlens(folder: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_camlens"));
     command
         .env_clear()
@@ -18,7 +18,7 @@ fn camlens(folder: &Path) -> Command {
 }
 
 /// A folder with `models/tiny` and `cat.png`.
-fn workplace() -> tempfile::TempDir {
+pub(crate) fn workplace() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     let model = folder.path().join("models/tiny");
     std::fs::create_dir_all(&model).unwrap();

@@ -18,7 +18,7 @@ pub(in crate::http) async fn live() -> Json<Value> {
 
 /// The service accepts work: no model is loading, the default model is ready, no shutdown.
 pub(in crate::http) async fn ready(State(state): State<Arc<AppState>>) -> Result<Json<Value>> {
-    if state.admission.is_draining() {
+    if state.is_stopping() || state.admission.is_draining() {
         return Err(Error::new(Kind::Draining, "the service is shutting down"));
     }
     if let Some((id, _)) =
@@ -26,6 +26,10 @@ pub(in crate::http) async fn ready(State(state): State<Arc<AppState>>) -> Result
     {
         return Err(Error::new(Kind::NotReady, format!("model '{id}' is still loading")));
     }
-    state.models.get(None)?;
+    // Whatever is wrong with the default model, readiness is 503.
+    state
+        .models
+        .get(None)
+        .map_err(|error| Error::new(Kind::NotReady, error.detail().to_owned()).caused_by(error))?;
     Ok(Json(json!({ "status": "ready", "models": summaries(&state) })))
 }

@@ -70,11 +70,11 @@ async fn a_body_that_never_arrives_runs_into_the_body_timeout() {
     let (service, state) =
         service_with(models(), Server { body_timeout_ms: 50, ..Server::default() });
     insta::assert_snapshot!(send(&service, post("/v1/explain", "image/png", endless())).await.problem(), @r"
-    504
+    408
     detail: the request did not arrive within 50 ms
     instance: /v1/explain
-    title: The request took too long
-    type: /docs#problem-deadline
+    title: The request arrived too slowly
+    type: /docs#problem-slow-request
     ");
     nothing_is_left(&state).await;
     still_answers(&service).await;

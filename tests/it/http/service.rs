@@ -45,11 +45,11 @@ async fn models_are_listed_with_their_status() {
     type: /docs#problem-unknown-model
     ");
     insta::assert_snapshot!(get(&service, "/v1/models/broken").await.problem(), @r"
-    503 retry-after: 2
-    detail: model 'broken' could not be loaded; the service's log says why
+    424
+    detail: model 'broken' could not be loaded: broken/model.onnx: not an ONNX model
     instance: /v1/models/broken
-    title: The model is not ready
-    type: /docs#problem-not-ready
+    title: The model could not be loaded
+    type: /docs#problem-model-failed
     ");
 }
 
@@ -179,12 +179,52 @@ async fn a_service_whose_default_model_is_broken_is_not_ready() {
     let (service, _) = service_with(start(folder.path(), "broken"), Default::default());
     insta::assert_snapshot!(get(&service, "/health/ready").await.problem(), @r"
     503 retry-after: 2
-    detail: model 'broken' could not be loaded; the service's log says why
+    detail: model 'broken' could not be loaded: broken/model.onnx: not an ONNX model
     instance: /health/ready
     title: The model is not ready
     type: /docs#problem-not-ready
     ");
     assert_eq!(get(&service, "/health/live").await.status, 200);
+}
+
+#[tokio::test]
+async fn a_model_that_lost_its_file_is_listed_with_the_reason() {
+    let folder = tempfile::tempdir().unwrap();
+    model(folder.path(), "tiny", &onnx("tinyvgg-torchscript"), "", "");
+    model(folder.path(), "a-lost-one", b"", "", "");
+    std::fs::remove_file(folder.path().join("a-lost-one/model.onnx")).unwrap();
+    let models = ModelRegistry::start(folder.path(), None, &settings()).unwrap();
+    models.wait();
+    let (service, _) = service_with(models, Default::default());
+    let list = get(&service, "/v1/models").await.json();
+    assert_eq!(list["default"], "tiny");
+    assert_eq!(
+        (&list["models"][0]["id"], &list["models"][0]["ready"]),
+        (&"a-lost-one".into(), &false.into())
+    );
+    let reason = list["models"][0]["error"].as_str().unwrap();
+    assert!(reason.starts_with("a-lost-one/model.onnx: the model file is missing"), "{reason}");
+    let refused = post_image(&service, "/v1/predict?model=a-lost-one", chelsea()).await;
+    assert_eq!(refused.status, 424, "{:?}", refused.body);
+    assert_eq!(get(&service, "/health/ready").await.status, 200);
+}
+
+#[tokio::test]
+async fn an_admin_port_serves_health_and_metrics_and_the_main_port_health() {
+    let server = Server { admin_listen: Some(([127, 0, 0, 1], 1).into()), ..Server::default() };
+    let (main, state) = service_with(models(), server);
+    let admin = camlens::http::admin_router(state);
+    for (path, on_main, on_admin) in [
+        ("/health/live", 200, 200),
+        ("/health/ready", 200, 200),
+        ("/metrics", 404, 200),
+        ("/v1/models", 200, 404),
+        ("/", 200, 404),
+    ] {
+        assert_eq!(get(&main, path).await.status, on_main, "{path}");
+        assert_eq!(get(&admin, path).await.status, on_admin, "{path}");
+    }
+    assert_eq!(get(&service(), "/metrics").await.status, 200);
 }
 
 #[tokio::test]
@@ -211,6 +251,8 @@ async fn requests_and_passes_are_counted() {
     camlens_cache_total{kind="forward",outcome="miss"} 0
     camlens_cache_total{kind="masked",outcome="hit"} 0
     camlens_cache_total{kind="masked",outcome="miss"} 0
+    camlens_connections 0
+    camlens_log_lines_dropped_total 0
     camlens_model_ready{model="broken"} 0
     camlens_model_ready{model="cropped"} 1
     camlens_model_ready{model="nan"} 1

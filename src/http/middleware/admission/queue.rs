@@ -122,13 +122,13 @@ impl Permit {
     /// Reads a request within the time limit for bodies.
     ///
     /// # Errors
-    /// Those of `reading`, or [`Kind::Deadline`] for a client that sends too slowly.
+    /// Those of `reading`, or [`Kind::SlowRequest`] for a client that sends too slowly.
     pub async fn read<T>(&self, reading: impl Future<Output = Result<T>>) -> Result<T> {
         let limit = self.admission.body_timeout;
         timeout_at((Instant::now() + limit).min(self.deadline), reading).await.unwrap_or_else(
             |_| {
                 let detail = format!("the request did not arrive within {} ms", limit.as_millis());
-                Err(Error::new(Kind::Deadline, detail))
+                Err(Error::new(Kind::SlowRequest, detail))
             },
         )
     }
