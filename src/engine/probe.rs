@@ -60,7 +60,9 @@ pub(super) fn probe(
 
     let mut samples = OutputSamples::default();
     let may_vary = !prepared.varying_nodes.is_empty();
-    let proof = both.as_ref().filter(|_| !may_vary).and_then(|both| {
+    // In a file of several images, none has outputs that surely are its own.
+    let is_comparable = !may_vary && prepared.fixed_batch().is_none();
+    let proof = both.as_ref().filter(|_| is_comparable).and_then(|both| {
         let alone = if prepared.is_rewritten {
             let mut of_file = FileSession::open(runtime, file, prepared).ok()?;
             <[_; 2]>::try_from(of_file.run(&[&first, &second]).ok()?).ok()?

@@ -64,7 +64,9 @@ impl<'g> Finder<'g> {
     pub fn find(&self) -> Vec<Layer> {
         let (graph_index, of_image) = (&self.graph_index, &self.of_image);
         let input = graph_index.graph.input.first().map_or("", |input| input.name());
-        let of_values = graph_index.downstream(input, |node| ignores_values(graph_index, node));
+        let mut of_values = graph_index.downstream(input, |node| ignores_values(graph_index, node));
+        // What reads a layer for another purpose than the score does not part it.
+        of_values.retain(|tensor| self.upstream.contains(tensor));
         let operators = Elementwise { graph_index, facts: self.facts, of_image: &of_values };
         let mut seen = HashSet::new();
         let mut inside: HashSet<&str> = HashSet::new();
@@ -107,7 +109,11 @@ impl<'g> Finder<'g> {
         end: LayerEnd<'t>,
     ) -> Option<HeldLayer<'t>> {
         let tensor = self.in_image_order(operators, end.tensor);
-        let named_by = if end.is_activated { end.tensor } else { tensor };
+        let has_name = |tensor: &str| {
+            self.graph_index.producer(tensor).is_some_and(|node| !node.name().is_empty())
+        };
+        let is_named = end.is_activated && has_name(end.tensor);
+        let named_by = if is_named { end.tensor } else { tensor };
         if let Some(layout) = self.layout(tensor) {
             return Some(HeldLayer { tensor, layout, named_by });
         }

@@ -94,6 +94,7 @@ fn noise_that_no_score_depends_on_is_no_reason_to_warn() {
             maps.to_owned()
         });
         assert_eq!(unused.warnings(), [], "{op}");
+        assert_eq!(unused.default_layer(), model(|_, maps| maps.to_owned()).default_layer());
     }
 }
 

@@ -56,8 +56,9 @@ pub(super) struct Elementwise<'a, 'g> {
 /// True for a node whose output depends on the type or the sizes of its inputs, not their values.
 pub(super) fn ignores_values(graph_index: &GraphIndex<'_>, node: &NodeProto) -> bool {
     let is_constant = |name: &str| graph_index.constant(name).is_some();
-    node.is("Shape")
-        || node.is("Size")
+    ["EyeLike", "RandomNormalLike", "RandomUniformLike", "Shape", "Size"]
+        .iter()
+        .any(|op| node.is(op))
         || node.is("CastLike") && node.input_name(0).is_some_and(is_constant)
 }
 

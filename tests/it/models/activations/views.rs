@@ -114,6 +114,19 @@ fn an_activation_whose_view_is_pooled_ends_the_layer() {
     assert_same(&viewed, &plain, "pooled in its view");
 }
 
+/// What reads the convolution for nothing that the score depends on does not part the layer.
+#[test]
+fn an_unused_reader_before_the_activation_parts_no_layer() {
+    let plain = default_layer(|n, x| n.op("Relu", &[x]));
+    for op in ["RandomNormalLike", "Abs", "Shape"] {
+        let read = default_layer(|n, x| {
+            n.op(op, &[x]);
+            n.op("Relu", &[x])
+        });
+        assert_same(&read, &plain, op);
+    }
+}
+
 #[test]
 fn no_layer_begins_within_an_activation() {
     let mut net = Net::default();
