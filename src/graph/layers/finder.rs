@@ -158,7 +158,12 @@ impl<'g> Finder<'g> {
         {
             return Some(Layout::Tokens(tokens));
         }
-        if traced.is_some() || self.images() != Some(images) || !self.may_have_image_order(tensor) {
+        if traced.is_some()
+            || self.images() != Some(images)
+            || !self.may_have_image_order(tensor)
+            // Rows and columns are known to be elsewhere than in the second axis.
+            || self.rearranged(tensor).is_some()
+        {
             return traced;
         }
         layout::guess_tokens(usize::try_from(count).ok()?, self.image_size()?).map(Layout::Tokens)
