@@ -1,8 +1,8 @@
 //! Measures a model by running it: tensor shapes, whether it takes batches, what its outputs look
 //! like, and whether its rewritten graph still gives the same outputs.
 //!
-//! A file that gives other outputs when it runs again, such as one with a random operator, cannot be
-//! compared with its rewritten graph. That is told, and is no reason to doubt the rewriting.
+//! A file that gives other outputs when it runs again, such as one with a random operator, cannot
+//! be compared with its rewritten graph. That is told, and is no reason to doubt the rewriting.
 
 mod file;
 
@@ -16,9 +16,7 @@ use crate::error::{Error, Kind, Result};
 use crate::graph::head::{OutputSamples, shows_activation};
 use crate::graph::prepared::PreparedModel;
 use crate::model::onnx_file::OnnxFile;
-use onnx_gradient::dtype::element_types;
 use onnx_gradient::facts::{ShapeProbe, TensorFacts, shape_probe};
-use onnx_gradient::proto::{ModelProto, NodeProto};
 
 /// Two outputs count as equal when they differ by at most this fraction of the largest value.
 const TOLERANCE: f32 = 1e-3;
@@ -50,7 +48,7 @@ pub(super) fn probe(
     shape: [usize; 3],
 ) -> Result<Probe> {
     let shape_model = shape_probe(&prepared.model, &prepared.input.name);
-    let mut session = shape_session(runtime, file, prepared, &shape_model).map_err(refused)?;
+    let mut session = shape_session(runtime, file, &shape_model).map_err(refused)?;
     let input = prepared.input.name.clone();
     let [first, second] = images(prepared, shape);
     let both = concatenate(Axis(0), &[first.view(), second.view()])
@@ -64,12 +62,12 @@ pub(super) fn probe(
     let is_comparable = !may_vary && prepared.fixed_batch().is_none();
     let proof = both.as_ref().filter(|_| is_comparable).and_then(|both| {
         let alone = if prepared.is_rewritten {
-            let mut of_file = FileSession::open(runtime, file, prepared).ok()?;
-            <[_; 2]>::try_from(of_file.run(&[&first, &second]).ok()?).ok()?
+            FileSession::open(runtime, file, prepared).ok()?.run(&[&first, &second]).ok()?
         } else {
             let mut alone = |image| run_raw(&mut session, &input, image).ok();
-            [alone(&first)?, alone(&second)?]
+            vec![alone(&first)?, alone(&second)?]
         };
+        let alone = <[_; 2]>::try_from(alone).ok()?;
         is_batch_of(both, &alone).then_some(alone)
     });
     let (measured, takes_batches, agreement) = match (both, proof) {
@@ -118,7 +116,7 @@ pub(super) fn facts_of_batch(
     count: usize,
 ) -> Result<TensorFacts> {
     let shape_model = shape_probe(&prepared.model, &prepared.input.name);
-    let mut session = shape_session(runtime, file, prepared, &shape_model).map_err(refused)?;
+    let mut session = shape_session(runtime, file, &shape_model).map_err(refused)?;
     let [first, second] = images(prepared, shape);
     let batch = in_turns(&[&first, &second], count)?;
     let measured = run_raw(&mut session, &prepared.input.name, &batch).map_err(refused)?;
@@ -132,37 +130,10 @@ fn refused(error: ort::Error) -> Error {
 fn shape_session(
     runtime: &Runtime,
     file: &OnnxFile,
-    prepared: &PreparedModel,
     shape_model: &ShapeProbe,
 ) -> ort::Result<Session> {
-    open(runtime, file, prepared, shape_model.model.clone())
-}
-
-/// Opens a session to measure a model. Optimised convolutions take a third of the time, which is
-/// most of what loading takes.
-///
-/// Some models run as they are written: with random operators and dropout, which optimisation would
-/// leave out; with integers, whose fused operators round otherwise; and with 16-bit floats, at which
-/// ONNX Runtime 1.32 may crash. So does one that can't be opened otherwise.
-fn open(
-    runtime: &Runtime,
-    file: &OnnxFile,
-    prepared: &PreparedModel,
-    model: ModelProto,
-) -> ort::Result<Session> {
-    let types = TensorFacts::default().with_types(element_types(prepared.graph()));
-    let rounds = |node: &NodeProto| node.op().contains("Quantize") || is_integer_op(node);
-    let optimise = prepared.varying_nodes.is_empty()
-        && !types.has_short_floats()
-        && !prepared.graph().node.iter().any(rounds);
-    let encoded = file.reference_weights(model);
-    let session = |optimise| runtime.session(&encoded, file.folder(), optimise, false, None);
-    if optimise { session(true).or_else(|_| session(false)) } else { session(false) }
-}
-
-/// Whether an operator computes in integers that stand for floats.
-fn is_integer_op(node: &NodeProto) -> bool {
-    node.op().starts_with("QLinear") || node.op().ends_with("Integer")
+    let encoded = file.reference_weights(shape_model.model.clone());
+    runtime.session(&encoded, file.folder(), false, false, None)
 }
 
 /// Two images of noise. One is far weaker than the other: where a model mixes a batch by its

@@ -67,9 +67,8 @@ impl PreparedModel {
                 // Inlined branches bring constants of their own.
                 model.graph.iter_mut().for_each(constants_to_initializers);
                 let is_framed = model.graph.as_mut().is_some_and(qdq::expose_floats);
-                let is_upgraded = before != opset_upgrade::opset(&model)
-                    && !opset_upgrade::is_same(&self.model, &model);
-                let is_rewritten = is_decomposed || is_framed || is_upgraded;
+                let is_rewritten =
+                    is_decomposed || is_framed || before != opset_upgrade::opset(&model);
                 Self { model, unsupported_reason: None, is_rewritten, ..self.clone() }
             }
             Err(reason) => Self { unsupported_reason: Some(reason.to_string()), ..self.clone() },

@@ -6,7 +6,7 @@
 use ndarray::{Array4, Axis, concatenate};
 use ort::session::Session;
 
-use super::{close, open, refused};
+use super::{close, refused};
 use crate::engine::runtime::Runtime;
 use crate::engine::session::{RawOutput, run_raw};
 use crate::error::{Error, Result};
@@ -35,7 +35,9 @@ impl FileSession {
         if let Some(graph) = &mut model.graph {
             io_types::normalize(graph, SCOPE);
         }
-        let session = open(runtime, file, prepared, model).map_err(refused)?;
+        let encoded = file.reference_weights(model);
+        let session =
+            runtime.session(&encoded, file.folder(), false, false, None).map_err(refused)?;
         let input = prepared.input.name.clone();
         Ok(Self { session, input, fixed_batch: prepared.fixed_batch() })
     }
