@@ -4,6 +4,7 @@
 //! it. Every fault of a model folder is reported here, before the first request.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use ndarray::Array4;
 
@@ -14,7 +15,7 @@ use crate::engine::cancellation::CancellationToken;
 use crate::engine::compiler::{ProgramCompiler, ProgramKey};
 use crate::engine::optimize::TargetCpu;
 use crate::engine::optimize::operators::Operators;
-use crate::engine::probe::{Probe, probe};
+use crate::engine::probe::{Probe, facts_of_batch, probe};
 use crate::engine::runtime::Runtime;
 use crate::engine::session::PassRequest;
 use crate::engine::settings::Settings;
@@ -31,6 +32,7 @@ use crate::model::onnx_file::OnnxFile;
 use crate::model::preprocess::Preprocess;
 use crate::model::{Labels, ModelFolder};
 use crate::warning::{Warning, WarningCode};
+use onnx_gradient::facts::TensorFacts;
 
 impl Model {
     /// Loads a model: verifies the file, measures and analyses its graph, and opens the default
@@ -44,6 +46,8 @@ impl Model {
         settings: &Settings,
         cache: Cache,
     ) -> Result<Self> {
+        let started = Instant::now();
+        let ms = |since: Instant| since.elapsed().as_secs_f64() * 1e3;
         folder.verify()?;
         let file = OnnxFile::open_with(&folder.onnx_path(), &folder.manifest.data_folders)?;
         if file.unknown_bytes() > 0 {
@@ -53,10 +57,12 @@ impl Model {
                 "the file has fields unknown to camlens"
             );
         }
+        let read_ms = ms(started);
         let prepared = PreparedModel::new(&file.model)?;
         let preprocess = preprocess(&folder, &prepared.input)?;
         let (prepared, probe) = measured(runtime, &file, prepared, &preprocess)?;
-        let Probe { facts, takes_batches, is_reproducible, samples, .. } = probe;
+        let measured_ms = ms(started);
+        let Probe { facts, takes_batches, varying_outputs, samples, .. } = probe;
         let options = analysis_options(&folder, preprocess.layout, samples);
         let analysed = AnalysedModel::new(prepared, facts, &options)?;
         if matches!(analysed.head.selection, Some(Selection::Ranks(_))) {
@@ -67,6 +73,7 @@ impl Model {
         let misfit = folder.labels.fit(analysed.head.classes());
         let misfit = misfit.map(|detail| Warning::new(WarningCode::LabelsDoNotFit, detail));
         folder.warnings.extend(misfit);
+        let is_reproducible = !varying_outputs.contains(&analysed.head.output);
         let warnings = warnings(&folder, &analysed, is_reproducible);
         let default_layer = default_layer(&analysed, folder.manifest.default_layer.as_deref())?;
 
@@ -89,7 +96,9 @@ impl Model {
             operators: Operators::new(runtime.threads(), settings.skip_zeros),
             capacity: settings.layer_sessions,
         };
+        let analysed_ms = ms(started);
         let worker = Worker::start(&folder.id, factory, &analysed.layers[default_layer].tensor)?;
+        let opened_ms = ms(started);
         let batch = if takes_batches { settings.batch.max(1) } else { 1 };
         let model = Self {
             folder,
@@ -103,6 +112,9 @@ impl Model {
             warnings,
         };
         model.warm_up()?;
+        let ready_ms = ms(started);
+        // When each stage ended.
+        tracing::debug!(read_ms, measured_ms, analysed_ms, opened_ms, ready_ms, "loaded a model");
         Ok(model)
     }
 
@@ -156,23 +168,39 @@ fn measured(
 ) -> Result<(PreparedModel, Probe)> {
     let shape = preprocess.shape();
     let upgraded = plain.upgraded();
-    match probe(runtime, file, &upgraded, shape) {
-        Ok(found) if found.upgrade_is_sound && found.takes_batches => Ok((upgraded, found)),
-        Ok(found) if found.upgrade_is_sound => {
-            // The exporter may have written batch size 1 where any size works. If freeing it is not
-            // sound, images run one by one.
-            let freed = upgraded.with_free_batch(&found.facts).and_then(|freed| {
-                let is_proven = |again: &Probe| again.upgrade_is_sound && again.takes_batches;
-                Some((probe(runtime, file, &freed, shape).ok().filter(is_proven)?, freed))
-            });
-            Ok(freed.map_or((upgraded, found), |(again, freed)| (freed, again)))
+    // The exporter may have written its own batch size where any size works.
+    let freed = |facts: &TensorFacts| {
+        let freed = upgraded.with_free_batch(facts)?;
+        let is_proven = |again: &Probe| again.unsound_reason.is_none() && again.takes_batches;
+        Some((probe(runtime, file, &freed, shape).ok().filter(is_proven)?, freed))
+    };
+    let tried = probe(runtime, file, &upgraded, shape);
+    if let (Err(error), Some(count)) = (&tried, upgraded.fixed_batch()) {
+        let facts = facts_of_batch(runtime, file, &upgraded, shape, count);
+        if let Some((again, freed)) = facts.ok().and_then(|facts| freed(&facts)) {
+            return Ok((freed, again));
         }
-        // Without the upgrade there are no gradients, but everything else works.
+        // The plain graph may do what the rewritten one can't.
+        let reason = format!(
+            "the file takes {count} images at once, and its graph runs with no other number: {}; \
+             export it for one image, or with a free batch",
+            error.detail()
+        );
+        let plain = PreparedModel { unsupported_reason: Some(reason.clone()), ..plain };
+        let found = probe(runtime, file, &plain, shape);
+        return Ok((plain, found.map_err(|_| Error::new(Kind::Setup, reason))?));
+    }
+    match tried {
+        Ok(found) if found.unsound_reason.is_none() && found.takes_batches => Ok((upgraded, found)),
+        Ok(found) if found.unsound_reason.is_none() => {
+            // If freeing the batch is not sound, images run one by one.
+            let again = freed(&found.facts);
+            Ok(again.map_or((upgraded, found), |(again, freed)| (freed, again)))
+        }
+        // Without the rewriting there are no gradients, but everything else works.
         tried if upgraded.unsupported_reason.is_none() => {
             let reason = match tried {
-                Ok(_) => {
-                    "the model's outputs change when it is upgraded to a newer opset".to_owned()
-                }
+                Ok(found) => found.unsound_reason.unwrap_or_default(),
                 Err(error) => {
                     format!("the model does not run after the opset upgrade: {}", error.detail())
                 }

@@ -131,7 +131,8 @@ fn guessed_output(analysed: &AnalysedModel) -> Option<Warning> {
 }
 
 fn varying(analysed: &AnalysedModel, is_reproducible: bool) -> Option<Warning> {
-    let nodes = &analysed.prepared.varying_nodes;
+    let nodes: Vec<&str> =
+        (analysed.prepared.varying_nodes.iter()).map(|node| node.description.as_str()).collect();
     let named = nodes.join("; ");
     let detail = match (is_reproducible, nodes.is_empty()) {
         (true, true) => return None,
