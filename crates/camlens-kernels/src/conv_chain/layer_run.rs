@@ -61,16 +61,10 @@ impl LayerTask<'_> {
 
     /// Checks every length that the kernels rely on. Returns the number of maps.
     fn check(&self, output: &[Block16]) -> usize {
-        let maps = 1 + self
-            .compute
-            .iter()
-            .chain(self.copy)
-            .map(|tile| tile.map as usize)
-            .max()
-            .unwrap_or(0);
+        let maps = 1 + self.compute.iter().chain(self.copy).map(|tile| tile.map).max().unwrap_or(0);
         let is_inside = |tile: &Tile| {
             let tiles = self.size.tiles();
-            usize::from(tile.row) < tiles.height && usize::from(tile.column) < tiles.width
+            tile.row < tiles.height && tile.column < tiles.width
         };
         assert!(self.compute.iter().chain(self.copy).all(is_inside), "a tile lies outside its map");
         assert!(
@@ -102,10 +96,10 @@ impl LayerTask<'_> {
         let out_blocks = self.weights.out_blocks();
         debug_assert!(maps * out_blocks * area <= output.len());
         for tile in self.copy {
-            let (top, left) = (side * usize::from(tile.row), side * usize::from(tile.column));
+            let (top, left) = (side * tile.row, side * tile.column);
             let columns = left.min(width)..(left + side).min(width);
             for block in 0..out_blocks {
-                let map = (tile.map as usize * out_blocks + block) * area;
+                let map = (tile.map * out_blocks + block) * area;
                 for row in top..(top + side).min(height) {
                     let from = block * area + row * width;
                     let to = map + row * width;
