@@ -119,3 +119,9 @@ impl From<InvalidArgument> for RunError {
         Self::Invalid(error)
     }
 }
+
+impl From<RunError> for String {
+    fn from(error: RunError) -> Self {
+        error.to_string()
+    }
+}
