@@ -88,18 +88,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_panic_in_a_callback_is_an_error_that_names_the_operator() {
-        let error = guarded("Gemv", || -> ort::Result<()> {
-            carry_panics(&|index| assert!(index < 2, "index {index}"), |task| {
-                (0..3).for_each(task)
-            });
-            Ok(())
-        });
-        assert_eq!(error.unwrap_err().to_string(), "a bug in Gemv: index 2");
-        assert_eq!(guarded("Gemv", || Ok(7)).unwrap(), 7);
-    }
-
-    #[test]
     fn tasks_after_one_that_panicked_still_run() {
         let done = Mutex::new(Vec::new());
         let task = |index: usize| {

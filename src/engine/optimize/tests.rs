@@ -23,7 +23,7 @@ fn node(operator: &str, inputs: &[&str]) -> NodeProto {
 }
 
 /// A model of one node. Inputs of the node that are not `fed` are weights.
-fn open(node: NodeProto, kind: i32, fed: &[&str], weights: &[TensorProto]) -> ort::Result<Session> {
+fn model(node: NodeProto, kind: i32, fed: &[&str], weights: &[TensorProto]) -> Vec<u8> {
     let value = |name: &str| ValueInfoProto {
         name: Some(name.into()),
         r#type: Some(TypeProto {
@@ -50,11 +50,15 @@ fn open(node: NodeProto, kind: i32, fed: &[&str], weights: &[TensorProto]) -> or
         graph: Some(graph),
         ..ModelProto::default()
     };
+    model.encode_to_vec()
+}
+
+fn open(node: NodeProto, kind: i32, fed: &[&str], weights: &[TensorProto]) -> ort::Result<Session> {
     let runtime = Runtime::load(&Settings { threads: Some(2), ..Settings::default() })
         .map_err(|error| ort::Error::new(error.to_string()))?;
-    let folder = std::path::Path::new("");
+    let (model, folder) = (model(node, kind, fed, weights), std::path::Path::new(""));
     let operators = Operators::new(2, true);
-    runtime.session(&model.encode_to_vec(), folder, false, false, Some(&operators))
+    runtime.session(&model, folder, false, false, Some(&operators))
 }
 
 /// Runs a node whose inputs are all ones, and returns its output.
@@ -297,5 +301,87 @@ mod depthwise_convolutions {
             refuses_other_types(&usual, &["x", "w"]);
         }
         error(&node(OPERATOR, &["x", "w"]), &[x, w], &[]);
+    }
+}
+
+mod panics {
+    use ort::operator::{
+        ComputeContext, Kernel, KernelContext, Operator, OperatorDomain, OperatorInput,
+        OperatorOutput,
+    };
+    use ort::value::TensorElementType;
+
+    use super::super::guard::Guarded;
+    use super::super::tensors::RuntimeThreads;
+    use super::*;
+    use camlens_kernels::Executor;
+
+    /// An operator with bugs.
+    struct Faulty;
+
+    /// Where it panics.
+    enum FaultyKernel {
+        Computing,
+        InTask,
+    }
+
+    impl Operator for Faulty {
+        type Kernel<'attr> = FaultyKernel;
+
+        fn name(&self) -> &str {
+            "Faulty"
+        }
+
+        fn inputs(&self) -> impl IntoIterator<Item = OperatorInput> {
+            [OperatorInput::required(TensorElementType::Float32)]
+        }
+
+        fn outputs(&self) -> impl IntoIterator<Item = OperatorOutput> {
+            [OperatorOutput::required(TensorElementType::Float32)]
+        }
+
+        fn create_kernel<'attr>(
+            &self,
+            context: &KernelContext<'attr>,
+        ) -> ort::Result<FaultyKernel> {
+            match context.get::<i64>("at") {
+                Some(1) => Ok(FaultyKernel::Computing),
+                Some(2) => Ok(FaultyKernel::InTask),
+                _ => panic!("no kernel"),
+            }
+        }
+    }
+
+    impl Kernel for FaultyKernel {
+        fn compute(&mut self, context: &ComputeContext) -> ort::Result<()> {
+            match self {
+                Self::Computing => panic!("no output"),
+                Self::InTask => RuntimeThreads { context, count: 2 }
+                    .run(64, &|index| assert!(index < 9, "no task {index}")),
+            }
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_panic_of_an_operator_is_an_error_and_not_an_abort() {
+        let runtime = Runtime::load(&Settings { threads: Some(2), ..Settings::default() }).unwrap();
+        let run = |at: i64| -> ort::Result<()> {
+            let domain = OperatorDomain::new(DOMAIN)?.add(Guarded(Faulty))?;
+            let node = node("Faulty", &["x"]).with(AttributeProto::int("at", at));
+            let builder = Session::builder(runtime.environment())?.with_intra_threads(2);
+            let builder = builder.and_then(|builder| builder.with_operators(domain));
+            let mut builder = builder.map_err(|error| ort::Error::new(error.to_string()))?;
+            let model = model(node, data_type::FLOAT, &["x"], &[]);
+            let mut session = builder.commit_from_memory(&model)?;
+            session.run(
+                ort::inputs!["x" => TensorRef::from_array_view(([1_usize], &[1.0_f32][..]))?],
+            )?;
+            Ok(())
+        };
+        for (at, expected) in [(0, "no kernel"), (1, "no output"), (2, "no task ")] {
+            let error = run(at).unwrap_err().to_string();
+            assert!(error.contains(&format!("a bug in Faulty: {expected}")), "{error}");
+        }
     }
 }
