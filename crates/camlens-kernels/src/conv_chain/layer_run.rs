@@ -16,8 +16,9 @@ use crate::block16::Block16;
 use crate::executor::Executor;
 use crate::shared_mut::SharedMut;
 
-/// Packed weights of up to this many bytes stay in a core's cache.
-const CACHED_WEIGHTS_BYTES: usize = 3 << 20;
+/// Packed weights of up to this many bytes stay in a core's cache. Under Miri, which would take hours
+/// for more, those of two blocks are large.
+const CACHED_WEIGHTS_BYTES: usize = if cfg!(miri) { 40 << 10 } else { 3 << 20 };
 /// Bytes of that cache that a task's patches and products may occupy in addition.
 const CACHED_SCRATCH_BYTES: usize = 640 << 10;
 /// Most tiles that share one read of large weights. More tiles gain little and cost memory.

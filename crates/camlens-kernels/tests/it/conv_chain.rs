@@ -13,7 +13,7 @@ use proptest::prelude::*;
 use crate::reference::{Map, assert_close, chain, chain_of, noise, run};
 
 /// Runs a batch with every option, and compares each layer of each image with direct convolution.
-fn check(
+pub(crate) fn check(
     widths: &[usize],
     flags: u32,
     [images, height, width]: [usize; 3],

@@ -5,3 +5,4 @@
 mod conv_chain;
 mod reference;
 mod sizes;
+mod small;
