@@ -104,7 +104,9 @@ pub(crate) struct RuntimeThreads<'a> {
     pub(crate) count: usize,
 }
 
-impl Executor for RuntimeThreads<'_> {
+// SAFETY: ONNX Runtime's `ParallelFor` calls the task once with each index below the count, and
+// returns when all calls have; if it fails, it has called none.
+unsafe impl Executor for RuntimeThreads<'_> {
     fn run(&self, count: usize, task: &(dyn Fn(usize) + Sync)) {
         if count < 2 {
             return (0..count).for_each(task);

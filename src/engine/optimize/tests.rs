@@ -309,6 +309,7 @@ mod panics {
         ComputeContext, Kernel, KernelContext, Operator, OperatorDomain, OperatorInput,
         OperatorOutput,
     };
+    use ort::session::builder::SessionBuilder;
     use ort::value::TensorElementType;
 
     use super::super::guard::Guarded;
@@ -369,9 +370,10 @@ mod panics {
         let run = |at: i64| -> ort::Result<()> {
             let domain = OperatorDomain::new(DOMAIN)?.add(Guarded(Faulty))?;
             let node = node("Faulty", &["x"]).with(AttributeProto::int("at", at));
-            let builder = Session::builder(runtime.environment())?.with_intra_threads(2);
-            let builder = builder.and_then(|builder| builder.with_operators(domain));
-            let mut builder = builder.map_err(|error| ort::Error::new(error.to_string()))?;
+            let recover = |error: ort::Error<SessionBuilder>| -> ort::Error { error.into() };
+            let builder = Session::builder(runtime.environment())?;
+            let builder = builder.with_intra_threads(2).map_err(recover)?;
+            let mut builder = builder.with_operators(domain).map_err(recover)?;
             let model = model(node, data_type::FLOAT, &["x"], &[]);
             let mut session = builder.commit_from_memory(&model)?;
             session.run(
