@@ -109,8 +109,8 @@ impl ConvChain {
     /// # Errors
     /// [`RunError::Cancelled`] when the cancel flag was set; checked between tasks, so within
     /// milliseconds. [`RunError::Invalid`] when a slice is not as long as its shape says, a map has
-    /// more than 2³² − 1 positions, or there is no such layer; when there are filters to settle near
-    /// ties, but not each layer's.
+    /// more than 2³² − 1 positions, or there is no such layer; when there are filters to settle
+    /// near ties, but not each layer's.
     pub fn run(
         &self,
         batch: Batch<'_>,

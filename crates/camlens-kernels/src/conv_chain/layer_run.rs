@@ -16,8 +16,8 @@ use crate::block16::Block16;
 use crate::executor::Executor;
 use crate::shared_mut::SharedMut;
 
-/// Packed weights of up to this many bytes stay in a core's cache. Under Miri, which would take hours
-/// for more, those of two blocks are large.
+/// Packed weights of up to this many bytes stay in a core's cache. Under Miri, which would take
+/// hours for more, those of two blocks are large.
 const CACHED_WEIGHTS_BYTES: usize = if cfg!(miri) { 40 << 10 } else { 3 << 20 };
 /// Bytes of that cache that a task's patches and products may occupy in addition.
 const CACHED_SCRATCH_BYTES: usize = 640 << 10;

@@ -125,8 +125,8 @@ impl Plan {
     /// The plan for filters of `filter` weights each.
     ///
     /// # Errors
-    /// When the kernel has another number of weights; a kernel size, stride or dilation is 0; a size
-    /// is too large.
+    /// When the kernel has another number of weights; a kernel size, stride or dilation is 0; a
+    /// size is too large.
     pub(super) fn new(
         window: Window,
         direction: Direction,

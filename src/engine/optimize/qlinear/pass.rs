@@ -208,8 +208,8 @@ fn scales(graph_index: &GraphIndex<'_>, node: &NodeProto) -> Option<Vec<f32>> {
     if scales.data_type() == data_type::FLOAT { scales.to_float32s() } else { None }
 }
 
-/// A signed 8-bit value shifted to 0..255. A file may hold others in a tensor of 8-bit values, as it
-/// stores those in 32 bits.
+/// A signed 8-bit value shifted to 0..255. A file may hold others in a tensor of 8-bit values, as
+/// it stores those in 32 bits.
 fn shifted_byte(value: i64) -> Option<u8> {
     i8::try_from(value).ok().map(|value| value.cast_unsigned() ^ 0x80)
 }
