@@ -107,7 +107,7 @@ sanitize: ## run the kernels' tests under AddressSanitizer (needs a nightly tool
 	@RUSTFLAGS=-Zsanitizer=address cargo +nightly test --package camlens-kernels --lib --tests --target-dir target/sanitize \
 		--target $$(rustc --print host-tuple)
 
-# The kernels in plain Rust: Miri runs no vector instructions. It takes about ten minutes.
+# The kernels in plain Rust: Miri runs no vector instructions. It takes about six minutes.
 miri: ## run small tests of the kernels under Miri (needs a nightly toolchain with it)
 	@cargo +nightly miri --version >/dev/null 2>&1 || { echo "make: no Miri: rustup toolchain install nightly --component miri,rust-src" >&2; exit 2; }
 	@cargo +nightly miri test --quiet --package camlens-kernels --test it --target-dir target/miri -- small::
