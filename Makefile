@@ -18,7 +18,7 @@ ZOO ?= target/zoo
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup quiet-setup run test openapi lint audit build demo bench scorecam architectures exactness models mutants page fuzz sanitize conformance clean distclean
+.PHONY: help setup quiet-setup run test openapi lint audit build demo bench scorecam architectures exactness models mutants page fuzz sanitize miri conformance clean distclean
 
 help: ## print this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1|/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-22s %s\n", $$1, $$2}'
@@ -106,6 +106,11 @@ sanitize: ## run the kernels' tests under AddressSanitizer (needs a nightly tool
 	@cargo +nightly --version >/dev/null 2>&1 || { echo "make: no nightly toolchain: rustup toolchain install nightly" >&2; exit 2; }
 	@RUSTFLAGS=-Zsanitizer=address cargo +nightly test --package camlens-kernels --lib --tests --target-dir target/sanitize \
 		--target $$(rustc --print host-tuple)
+
+# The kernels in plain Rust: Miri runs no vector instructions. It takes about six minutes.
+miri: ## run small tests of the kernels under Miri (needs a nightly toolchain with it)
+	@cargo +nightly miri --version >/dev/null 2>&1 || { echo "make: no Miri: rustup toolchain install nightly --component miri,rust-src" >&2; exit 2; }
+	@cargo +nightly miri test --quiet --package camlens-kernels --test it --target-dir target/miri -- small::
 
 # No wheel of cargo-mutants exists, so cargo builds it, once.
 mutants: quiet-setup $(VENV)/ready ## break lines on purpose and see which tests notice (SHARD=k/n; see tools/mutants.toml)

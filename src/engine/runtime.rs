@@ -72,6 +72,12 @@ impl Runtime {
         self.nchwc_block
     }
 
+    /// The environment, for a session of a test's own operators.
+    #[cfg(test)]
+    pub(super) fn environment(&self) -> &Environment {
+        &self.environment
+    }
+
     /// The number of compute threads.
     pub(super) fn threads(&self) -> usize {
         self.threads
