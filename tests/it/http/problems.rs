@@ -5,6 +5,7 @@ use axum::http::{Method, Request};
 use base64::Engine;
 use camlens::config::Server;
 use image::{ExtendedColorType, ImageEncoder};
+use onnx_gradient::proto::NodeProto;
 use serde_json::json;
 
 use super::*;
@@ -341,11 +342,31 @@ async fn unknown_models_classes_and_layers() {
     ");
 }
 
+/// The model with the squares of its scores' sigmoids as output: probabilities that no score of one
+/// operator stands behind.
+fn squared_sigmoids(name: &str) -> Vec<u8> {
+    let file = OnnxFile::open(&repository(&format!("tests/golden/dialects/{name}.onnx"))).unwrap();
+    let mut model = file.model;
+    let graph = model.graph.as_mut().unwrap();
+    let scores = graph.output[0].name.replace("squares".into()).unwrap();
+    let mut add = |kind: &str, inputs: &[&str], output: &str| {
+        graph.node.push(NodeProto {
+            op_type: Some(kind.into()),
+            input: inputs.iter().map(|&name| name.into()).collect(),
+            output: vec![output.into()],
+            ..NodeProto::default()
+        });
+    };
+    add("Sigmoid", &[&scores], "sigmoids");
+    add("Mul", &["sigmoids", "sigmoids"], "squares");
+    model.encode_to_vec()
+}
+
 #[tokio::test]
 async fn requests_that_a_model_does_not_support() {
     let folder = tempfile::tempdir().unwrap();
     let hides = "[output]\nkind = \"probabilities\"\n";
-    model(folder.path(), "hides", &onnx("tinyvgg-torchscript"), hides, "");
+    model(folder.path(), "hides", &squared_sigmoids("tinyvgg-torchscript"), hides, "");
     let (service, _) = service_with(start(folder.path(), "hides"), Server::default());
     insta::assert_snapshot!(post_image(&service, "/v1/explain?method=gradcam&score=logit", chelsea()).await.problem(), @r"
     422
