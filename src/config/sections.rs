@@ -10,6 +10,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use crate::engine;
+use crate::model::held_file::WeightStorage;
 
 /// Every setting of the service.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
@@ -72,6 +73,9 @@ pub struct Engine {
     pub runtime: Option<PathBuf>,
     /// Number of compute threads; when absent, as many as the machine or its container allows.
     pub threads: Option<usize>,
+    /// Where the weights of models are while they are served: in the pages of the files, or in
+    /// memory of the process.
+    pub weights: WeightStorage,
     /// Masked images per pass.
     pub batch: usize,
     /// Sessions that each model keeps ready for layers other than its default one.
@@ -135,13 +139,23 @@ impl Default for Engine {
         let engine::Settings {
             runtime,
             threads,
+            weights,
             batch,
             fast_kernels,
             skip_zeros,
             layer_sessions,
             cache_bytes,
         } = engine::Settings::default();
-        Self { runtime, threads, batch, fast_kernels, skip_zeros, layer_sessions, cache_bytes }
+        Self {
+            runtime,
+            threads,
+            weights,
+            batch,
+            fast_kernels,
+            skip_zeros,
+            layer_sessions,
+            cache_bytes,
+        }
     }
 }
 
@@ -164,12 +178,22 @@ impl From<Engine> for engine::Settings {
         let Engine {
             runtime,
             threads,
+            weights,
             batch,
             fast_kernels,
             skip_zeros,
             layer_sessions,
             cache_bytes,
         } = engine;
-        Self { runtime, threads, batch, fast_kernels, skip_zeros, layer_sessions, cache_bytes }
+        Self {
+            runtime,
+            threads,
+            weights,
+            batch,
+            fast_kernels,
+            skip_zeros,
+            layer_sessions,
+            cache_bytes,
+        }
     }
 }

@@ -6,6 +6,7 @@
 use std::path::{Path, PathBuf};
 
 use super::sections::{Config, LogFormat};
+use crate::model::held_file::WeightStorage;
 
 /// One setting.
 pub struct Setting {
@@ -71,6 +72,7 @@ pub const SETTINGS: &[Setting] = &[
     setting!(models.default, "CAMLENS_DEFAULT_MODEL", optional_text, any),
     setting!(engine.runtime, "CAMLENS_RUNTIME", optional_path, any),
     setting!(engine.threads, "CAMLENS_THREADS", optional_number, positive_if_set),
+    setting!(engine.weights, "CAMLENS_WEIGHTS", weight_storage, any),
     setting!(engine.batch, "CAMLENS_BATCH", number, positive),
     setting!(engine.fast_kernels, "CAMLENS_FAST_KERNELS", flag, any),
     setting!(engine.skip_zeros, "CAMLENS_SKIP_ZEROS", flag, any),
@@ -121,6 +123,14 @@ fn optional_number(value: &str) -> Result<Option<usize>, String> {
 
 fn list(text: &str) -> Result<Vec<String>, String> {
     Ok(text.split(',').map(str::trim).filter(|item| !item.is_empty()).map(str::to_owned).collect())
+}
+
+fn weight_storage(text: &str) -> Result<WeightStorage, String> {
+    match text {
+        "map" => Ok(WeightStorage::Map),
+        "copy" => Ok(WeightStorage::Copy),
+        _ => Err("must be map or copy".to_owned()),
+    }
 }
 
 fn log_format(text: &str) -> Result<LogFormat, String> {

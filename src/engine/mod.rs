@@ -18,6 +18,7 @@ mod runtime;
 mod session;
 mod settings;
 mod tail;
+mod weights;
 mod worker;
 
 pub use cache::{Cache, CacheStats};

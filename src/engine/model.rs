@@ -173,7 +173,7 @@ impl Model {
     /// [`Kind::Internal`].
     pub fn program(&self, layer: &Layer) -> Result<Vec<u8>> {
         let key = ProgramKey::Whole(vec![layer.tensor.clone()]);
-        Ok(self.compiler.compile(&key)?.model)
+        Ok(self.compiler.compile(&key)?.model.bytes)
     }
 
     /// Runs a pass of `layer`'s program, or takes its output from the cache.
@@ -291,6 +291,8 @@ impl Model {
         cancel: &CancellationToken,
     ) -> Result<Vec<PassOutput>> {
         let outputs = self.worker.run(key, inputs, cancel)?;
+        // Weights that changed while the pass read them have given nonsense.
+        self.compiler.check_files()?;
         outputs.into_iter().map(|output| self.checked_finite(output)).collect()
     }
 

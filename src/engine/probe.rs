@@ -5,10 +5,10 @@
 //! compared with its rewritten graph. That is told, and is no reason to doubt the rewriting.
 
 use ndarray::{Array4, ArrayD, Axis, concatenate};
-use ort::session::Session;
 
 use super::runtime::Runtime;
 use super::session::{RawOutput, first_line, run_raw};
+use super::weights::HeldSession;
 use crate::error::{Error, Kind, Result};
 use crate::graph::head::{OutputSamples, shows_activation};
 use crate::graph::prepared::{PreparedModel, SCOPE};
@@ -50,9 +50,9 @@ pub(super) fn probe(
         Error::new(Kind::Setup, format!("ONNX Runtime rejects the model: {}", first_line(&error)))
     };
     let shape_model = shape_probe(&prepared.model, &prepared.input.name);
-    let encoded = file.reference_weights(shape_model.model);
+    let encoded = file.encode(shape_model.model);
     let mut session =
-        runtime.session(&encoded, file.folder(), false, false, None).map_err(refused)?;
+        runtime.session(&encoded, false, false, None).map_err(refused)?;
     let input = prepared.input.name.clone();
     // One is far weaker than the other: where a model mixes a batch by its extremes, images of
     // equal strength would not show that.
@@ -184,12 +184,12 @@ fn is_batch_of(both: &[(String, RawOutput)], alone: &[Vec<(String, RawOutput)>; 
 }
 
 /// A session of the file as it is stored, except that its image input takes 32-bit floats.
-fn file_session(runtime: &Runtime, file: &OnnxFile) -> ort::Result<Session> {
+fn file_session(runtime: &Runtime, file: &OnnxFile) -> ort::Result<HeldSession> {
     let mut model = file.model.clone();
     if let Some(graph) = &mut model.graph {
         io_types::normalize(graph, SCOPE);
     }
-    runtime.session(&file.reference_weights(model), file.folder(), false, false, None)
+    runtime.session(&file.encode(model), false, false, None)
 }
 
 /// How a rewritten model compares with its file.

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use crate::model::held_file::WeightStorage;
+
 /// Settings of the engine.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -10,6 +12,8 @@ pub struct Settings {
     pub runtime: Option<PathBuf>,
     /// Compute threads; as many as the cgroup allows when absent.
     pub threads: Option<usize>,
+    /// Where the weights of models are.
+    pub weights: WeightStorage,
     /// Masked images per pass.
     pub batch: usize,
     /// Whether custom operators replace those of the runtime where they are faster.
@@ -27,6 +31,7 @@ impl Default for Settings {
         Self {
             runtime: None,
             threads: None,
+            weights: WeightStorage::Map,
             batch: 8,
             fast_kernels: true,
             skip_zeros: true,

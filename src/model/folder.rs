@@ -1,16 +1,14 @@
 //! Finds model folders, reads them, and chooses the default model.
 //!
-//! Reading a folder parses its manifest and labels only. [`ModelFolder::verify`] checks the ONNX
+//! Reading a folder parses its manifest and labels only. [`ModelFolder::open`] reads the ONNX
 //! file itself, which can be large.
 
-use std::fs::File;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use sha2::{Digest, Sha256};
-
+use super::held_file::WeightStorage;
 use super::labels::Labels;
 use super::manifest::Manifest;
+use super::onnx_file::{OnnxFile, OpenOptions};
 use crate::error::{Error, Kind, Result};
 use crate::warning::{Warning, WarningCode};
 
@@ -110,29 +108,24 @@ impl ModelFolder {
         self.path.join(&self.manifest.file)
     }
 
-    /// Checks that the ONNX file exists and has the SHA-256 that the manifest states, if any.
+    /// Opens the ONNX file, and checks that it has the SHA-256 that the manifest states, if any.
     ///
     /// # Errors
-    /// [`Kind::Setup`] with the file's path when it is missing or its SHA-256 differs.
-    pub fn verify(&self) -> Result<()> {
+    /// As [`OnnxFile::open_with`]; a missing file gets a hint.
+    pub fn open(&self, storage: WeightStorage) -> Result<OnnxFile> {
         let path = self.onnx_path();
         let setup = |reason: String| Error::new(Kind::Setup, reason).at_path(&path);
         if let Some(error) = dangling_link(&path) {
             return Err(error);
         }
-        if !path.is_file() {
+        if !path.exists() {
             return Err(setup(
                 "the model file is missing; `make setup` fetches the ones that camlens ships"
                     .into(),
             ));
         }
-        let Some(expected) = &self.manifest.sha256 else { return Ok(()) };
-        let found = sha256(&path).map_err(|error| setup(error.to_string()))?;
-        if found.eq_ignore_ascii_case(expected) {
-            Ok(())
-        } else {
-            Err(setup(format!("its SHA-256 is {found}, model.toml says {expected}")))
-        }
+        let Manifest { data_folders, sha256, .. } = &self.manifest;
+        OnnxFile::open_with(&path, OpenOptions { data_folders, sha256: sha256.as_deref(), storage })
     }
 }
 
@@ -204,20 +197,6 @@ fn only_onnx_file(folder: &Path) -> Option<String> {
     files.next().filter(|_| files.next().is_none())
 }
 
-/// The SHA-256 of a file in hexadecimal.
-fn sha256(path: &Path) -> std::io::Result<String> {
-    let mut file = File::open(path)?;
-    let mut hash = Sha256::new();
-    let mut buffer = vec![0; 1 << 20];
-    loop {
-        match file.read(&mut buffer)? {
-            0 => break,
-            count => hash.update(&buffer[..count]),
-        }
-    }
-    Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
-}
-
 fn preprocessing_guessed(id: &str) -> Warning {
     let detail = format!(
         "model '{id}' has no model.toml, so it gets default preprocessing, which may differ from \
@@ -271,7 +250,7 @@ mod tests {
         );
         let (folders, default) = available_models(models.path(), None).unwrap();
         assert_eq!((folders, default.as_str()), (vec![folder.clone()], "mine"));
-        let error = ModelFolder::read(&folder).unwrap().verify().unwrap_err();
+        let error = ModelFolder::read(&folder).unwrap().open(WeightStorage::Map).unwrap_err();
         assert_eq!(error.to_string(), expected);
         let error = ModelFolder::from_onnx_file(&link).unwrap_err();
         assert_eq!(error.to_string(), expected);
@@ -302,7 +281,7 @@ mod tests {
         std::fs::write(models.path().join("m.onnx"), b"abc").unwrap();
         std::fs::write(models.path().join("model.toml"), "file = \"m.onnx\"\nsha256 = \"00\"\n")
             .unwrap();
-        let error = ModelFolder::read(models.path()).unwrap().verify().unwrap_err().to_string();
+        let error = ModelFolder::read(models.path()).unwrap().open(WeightStorage::Map).unwrap_err().to_string();
         assert!(
             error.contains("its SHA-256 is ba7816bf") && error.ends_with("model.toml says 00"),
             "{error}"
