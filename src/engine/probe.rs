@@ -51,8 +51,7 @@ pub(super) fn probe(
     };
     let shape_model = shape_probe(&prepared.model, &prepared.input.name);
     let encoded = file.encode(shape_model.model);
-    let mut session =
-        runtime.session(&encoded, false, false, None).map_err(refused)?;
+    let mut session = runtime.session(&encoded, false, false, None).map_err(refused)?;
     let input = prepared.input.name.clone();
     // One is far weaker than the other: where a model mixes a batch by its extremes, images of
     // equal strength would not show that.

@@ -122,8 +122,7 @@ impl Runtime {
             // ONNX Runtime 1.32 aborts when it fuses QDQ groups of which the backward pass reads a
             // tensor.
             .with_config_entry("session.disable_quant_qdq", "1")
-            .map_err(recover)?
-            ;
+            .map_err(recover)?;
         HeldSession::open(builder, &model.bytes, &model.weights)
     }
 }

@@ -138,12 +138,7 @@ impl ProgramSession {
         operators: &Operators,
     ) -> Result<Self> {
         let session = runtime
-            .session(
-                &compiled.model,
-                optimise,
-                compiled.has_integer_operators,
-                Some(operators),
-            )
+            .session(&compiled.model, optimise, compiled.has_integer_operators, Some(operators))
             .map_err(|error| {
                 Error::new(
                     Kind::Setup,

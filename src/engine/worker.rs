@@ -121,15 +121,11 @@ impl SessionFactory {
         let started = Instant::now();
         self.compiler.check_files()?;
         let compiled = self.compiler.compile(key)?;
-        let session = ProgramSession::new(
-            &self.runtime,
-            compiled,
-            self.optimise,
-            &self.operators,
-        )
-        .map_err(|error| {
-            Error::new(Kind::Internal, format!("opening the session of {key:?}")).caused_by(error)
-        })?;
+        let session = ProgramSession::new(&self.runtime, compiled, self.optimise, &self.operators)
+            .map_err(|error| {
+                Error::new(Kind::Internal, format!("opening the session of {key:?}"))
+                    .caused_by(error)
+            })?;
         let duration_ms = started.elapsed().as_secs_f64() * 1e3;
         tracing::debug!(?key, duration_ms, "opened a session");
         Ok(session)

@@ -33,18 +33,37 @@ impl DataFolders {
     /// # Errors
     /// [`Kind::Setup`] when one of them does not exist.
     pub(super) fn new(path: &Path, listed: &[String]) -> Result<Self> {
-        let canonical = |path: &Path| {
-            path.canonicalize()
-                .map_err(|error| Error::new(Kind::Setup, error.to_string()).at_path(path))
-        };
         let parent = |path: &Path| match path.parent() {
             Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
             _ => PathBuf::from("."),
         };
-        let own = [canonical(&parent(path))?, parent(&canonical(path)?)];
+        Self::with_own([canonical(&parent(path))?, parent(&canonical(path)?)], listed)
+    }
+
+    fn with_own(own: [PathBuf; 2], listed: &[String]) -> Result<Self> {
         let listed =
             listed.iter().map(|folder| canonical(&own[0].join(folder))).collect::<Result<_>>()?;
         Ok(Self { own, listed })
+    }
+
+    /// The folders for the labels of the model that a folder's manifest names: those of external
+    /// data, and the folder itself. The model's file may be missing.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub(super) fn of_folder(folder: &Path, file: &str, listed: &[String]) -> Result<Self> {
+        let (path, folder) = (folder.join(file), canonical(folder)?);
+        let mut folders = match path.exists() {
+            true => Self::new(&path, listed)?,
+            false => Self::with_own([folder.clone(), folder.clone()], listed)?,
+        };
+        folders.listed.push(folder);
+        Ok(folders)
+    }
+
+    /// Whether a file, without links, lies in one of the folders.
+    pub(super) fn contain(&self, file: &Path) -> bool {
+        self.own.iter().chain(&self.listed).any(|folder| file.starts_with(folder))
     }
 
     /// Gives each external tensor of a model its data, and returns the files that hold it. The
@@ -111,7 +130,7 @@ impl DataFolders {
                 )));
             }
             if !is_in(&self.own) {
-                return Err(refuse(&format!("is outside the model's folder; {LISTED}")));
+                return Err(refuse(OUTSIDE));
             }
         }
         if path.metadata().is_ok_and(|metadata| !metadata.is_file()) {
@@ -121,7 +140,14 @@ impl DataFolders {
     }
 }
 
+/// The reason for a file outside all folders.
+pub(super) const OUTSIDE: &str = "is outside the model's folder; data_folders in model.toml lists \
+                                  folders that it may lie in";
 const LISTED: &str = "data_folders in model.toml lists folders that it may lie in";
+
+fn canonical(path: &Path) -> Result<PathBuf> {
+    path.canonicalize().map_err(|error| Error::new(Kind::Setup, error.to_string()).at_path(path))
+}
 
 /// Whether a relative path never leads above the folder that it starts from.
 fn stays_inside(path: &Path) -> bool {

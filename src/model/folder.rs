@@ -5,6 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::external_data::{DataFolders, OUTSIDE};
 use super::held_file::WeightStorage;
 use super::labels::Labels;
 use super::manifest::Manifest;
@@ -42,7 +43,7 @@ impl ModelFolder {
         for entry in std::fs::read_dir(models).map_err(setup)? {
             let path = entry.map_err(setup)?.path();
             if path.is_dir()
-                && (path.join("model.toml").is_file() || only_onnx_file(&path).is_some())
+                && (path.join("model.toml").exists() || only_onnx_file(&path).is_some())
             {
                 found.push(path);
             }
@@ -63,7 +64,7 @@ impl ModelFolder {
             let error = || Error::new(Kind::Setup, missing.to_owned()).at_path(path);
             only_onnx_file(path).ok_or_else(error)
         };
-        let manifest = if manifest_path.is_file() {
+        let manifest = if manifest_path.exists() {
             let mut manifest = Manifest::read(&manifest_path)?;
             if manifest.file.is_empty() {
                 manifest.file = only_file(
@@ -77,10 +78,11 @@ impl ModelFolder {
             Manifest::for_file(&file)
         };
         let labels = match &manifest.labels {
-            Some(file) => Labels::read(&path.join(file))?,
-            None if path.join("labels.txt").is_file() => Labels::read(&path.join("labels.txt"))?,
-            None => Labels::default(),
+            Some(file) => Some(path.join(file)),
+            None => Some(path.join("labels.txt")).filter(|path| path.exists()),
         };
+        let labels = labels.map(|labels| read_labels(&labels, path, &manifest)).transpose()?;
+        let labels = labels.unwrap_or_default();
         Ok(Self { id, path: path.to_owned(), manifest, labels, warnings })
     }
 
@@ -188,6 +190,18 @@ pub(super) fn dangling_link(path: &Path) -> Option<Error> {
     Some(Error::new(Kind::Setup, detail).at_path(path).at_link_to(target))
 }
 
+/// Reads the labels of the model in `folder`, if they lie where its external data may lie.
+fn read_labels(path: &Path, folder: &Path, manifest: &Manifest) -> Result<Labels> {
+    // A file that is missing is reported as such.
+    if let Ok(file) = path.canonicalize()
+        && !DataFolders::of_folder(folder, &manifest.file, &manifest.data_folders)?.contain(&file)
+    {
+        let reason = format!("the file {OUTSIDE}");
+        return Err(Error::new(Kind::Setup, reason).at_path(path));
+    }
+    Labels::read(path)
+}
+
 /// The name of the only `.onnx` file in a folder; `None` if there are none or several.
 fn only_onnx_file(folder: &Path) -> Option<String> {
     let mut files = std::fs::read_dir(folder)
@@ -281,7 +295,11 @@ mod tests {
         std::fs::write(models.path().join("m.onnx"), b"abc").unwrap();
         std::fs::write(models.path().join("model.toml"), "file = \"m.onnx\"\nsha256 = \"00\"\n")
             .unwrap();
-        let error = ModelFolder::read(models.path()).unwrap().open(WeightStorage::Map).unwrap_err().to_string();
+        let error = ModelFolder::read(models.path())
+            .unwrap()
+            .open(WeightStorage::Map)
+            .unwrap_err()
+            .to_string();
         assert!(
             error.contains("its SHA-256 is ba7816bf") && error.ends_with("model.toml says 00"),
             "{error}"

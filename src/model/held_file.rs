@@ -139,7 +139,11 @@ fn read_all(mut file: &File, size_bytes: u64) -> std::io::Result<Bytes> {
     let mut bytes = Vec::new();
     bytes.try_reserve_exact(size).map_err(std::io::Error::other)?;
     file.by_ref().take(size_bytes).read_to_end(&mut bytes)?;
-    if bytes.len() == size { Ok(bytes.into()) } else { Err(std::io::ErrorKind::UnexpectedEof.into()) }
+    if bytes.len() == size {
+        Ok(bytes.into())
+    } else {
+        Err(std::io::ErrorKind::UnexpectedEof.into())
+    }
 }
 
 #[cfg(test)]
@@ -171,10 +175,9 @@ mod tests {
 
     #[test]
     fn a_copy_outlives_a_truncation_and_a_mapping_tells_of_it() {
-        for (storage, change) in [
-            (WeightStorage::Map, Change::Overwritten),
-            (WeightStorage::Copy, Change::Replaced),
-        ] {
+        for (storage, change) in
+            [(WeightStorage::Map, Change::Overwritten), (WeightStorage::Copy, Change::Replaced)]
+        {
             let (_folder, path, held) = held(storage);
             std::fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(3).unwrap();
             assert_eq!(held.change(), Some(change));

@@ -27,8 +27,7 @@ impl GuardedMapping {
             return None;
         }
         let start = mapping.as_ptr() as usize;
-        let is_free =
-            |slot: &&Range| slot.start.compare_exchange(0, start, ORDER, ORDER).is_ok();
+        let is_free = |slot: &&Range| slot.start.compare_exchange(0, start, ORDER, ORDER).is_ok();
         let slot = RANGES.iter().find(is_free)?;
         slot.end.store(start + mapping.len(), ORDER);
         Some(Self { mapping, slot })
@@ -90,9 +89,9 @@ fn is_installed() -> bool {
 extern "C" fn handle(_signal: c_int, info: *mut libc::siginfo_t, _context: *mut c_void) {
     // SAFETY: the kernel passes a valid `siginfo_t`, which for SIGBUS has an address.
     let address = unsafe { (*info).si_addr() } as usize;
-    let is_mapped = RANGES.iter().any(|range| {
-        (range.start.load(ORDER)..range.end.load(ORDER)).contains(&address)
-    });
+    let is_mapped = RANGES
+        .iter()
+        .any(|range| (range.start.load(ORDER)..range.end.load(ORDER)).contains(&address));
     if is_mapped && put_zeros(address) {
         return;
     }

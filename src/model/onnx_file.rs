@@ -221,7 +221,10 @@ mod tests {
         let derived = decode(encoded.bytes.into()).unwrap();
         assert!(derived.graph.unwrap().initializer[0].is_external());
         let [weight] = &encoded.weights[..] else { panic!("one weight") };
-        assert_eq!((weight.name.as_str(), weight.data_type, &weight.dims[..]), ("w", 1, &[1000][..]));
+        assert_eq!(
+            (weight.name.as_str(), weight.data_type, &weight.dims[..]),
+            ("w", 1, &[1000][..])
+        );
         assert_eq!(weight.data[..4], 1.5f32.to_le_bytes());
         assert!(file.bytes().as_ptr_range().contains(&weight.data.as_ptr()));
         assert_eq!(file.unknown_bytes(), 0);

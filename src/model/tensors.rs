@@ -42,9 +42,8 @@ fn of_nodes<'a>(nodes: &'a mut [NodeProto], found: &mut Vec<&'a mut TensorProto>
 /// # Errors
 /// [`Kind::Setup`] that names the tensor.
 pub(super) fn check(tensor: &TensorProto) -> Result<()> {
-    let refuse = |what: String| {
-        Error::new(Kind::Setup, format!("tensor '{}' {what}", tensor.name()))
-    };
+    let refuse =
+        |what: String| Error::new(Kind::Setup, format!("tensor '{}' {what}", tensor.name()));
     let shape = || format!("has the shape {:?}", tensor.dims);
     if tensor.dims.iter().any(|size| !(0..=MAX_AXIS).contains(size)) {
         return Err(refuse(format!("{}; an axis has from 0 to {MAX_AXIS} elements", shape())));
