@@ -53,8 +53,10 @@ pub enum Kind {
     Busy,
     /// The service is shutting down.
     Draining,
-    /// The model is still loading, or failed to load.
+    /// The model is still loading.
     NotReady,
+    /// The model failed to load, and will not load by waiting.
+    ModelFailed,
     /// The request's time limit has passed.
     Deadline,
     /// The client disconnected; nobody reads the response.
@@ -67,7 +69,7 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::Malformed,
         Self::Option,
         Self::NotFound,
@@ -85,6 +87,7 @@ impl Kind {
         Self::Busy,
         Self::Draining,
         Self::NotReady,
+        Self::ModelFailed,
         Self::Deadline,
         Self::Cancelled,
         Self::Setup,

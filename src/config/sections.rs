@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use crate::engine;
+use crate::engine::{self, TrialPolicy};
 use crate::model::held_file::WeightStorage;
 
 /// Every setting of the service.
@@ -50,6 +50,8 @@ pub struct Server {
     pub request_timeout_ms: u64,
     /// How long a shutdown waits for running requests before it cancels them, in milliseconds.
     pub drain_timeout_ms: u64,
+    /// Whether clients may load, unload and reload models.
+    pub admin: bool,
     /// Web origins whose pages may call the service; `*` allows all.
     pub cors_origins: Vec<String>,
 }
@@ -76,6 +78,8 @@ pub struct Engine {
     /// Where the weights of models are while they are served: in the pages of the files, or in
     /// memory of the process.
     pub weights: WeightStorage,
+    /// Which models are loaded in a child process first.
+    pub trial: TrialPolicy,
     /// Masked images per pass.
     pub batch: usize,
     /// Sessions that each model keeps ready for layers other than its default one.
@@ -123,6 +127,7 @@ impl Default for Server {
             body_timeout_ms: 30_000,
             request_timeout_ms: 300_000,
             drain_timeout_ms: 20_000,
+            admin: false,
             cors_origins: Vec::new(),
         }
     }
@@ -145,11 +150,13 @@ impl Default for Engine {
             skip_zeros,
             layer_sessions,
             cache_bytes,
+            ..
         } = engine::Settings::default();
         Self {
             runtime,
             threads,
             weights,
+            trial: TrialPolicy::Unpinned,
             batch,
             fast_kernels,
             skip_zeros,
@@ -179,6 +186,7 @@ impl From<Engine> for engine::Settings {
             runtime,
             threads,
             weights,
+            trial,
             batch,
             fast_kernels,
             skip_zeros,
@@ -189,11 +197,13 @@ impl From<Engine> for engine::Settings {
             runtime,
             threads,
             weights,
+            trial,
             batch,
             fast_kernels,
             skip_zeros,
             layer_sessions,
             cache_bytes,
+            ..Self::default()
         }
     }
 }

@@ -6,6 +6,7 @@
 use std::path::{Path, PathBuf};
 
 use super::sections::{Config, LogFormat};
+use crate::engine::TrialPolicy;
 use crate::model::held_file::WeightStorage;
 
 /// One setting.
@@ -67,12 +68,14 @@ pub const SETTINGS: &[Setting] = &[
     setting!(server.body_timeout_ms, "CAMLENS_BODY_TIMEOUT_MS", number, timeout),
     setting!(server.request_timeout_ms, "CAMLENS_REQUEST_TIMEOUT_MS", number, timeout),
     setting!(server.drain_timeout_ms, "CAMLENS_DRAIN_TIMEOUT_MS", number, any),
+    setting!(server.admin, "CAMLENS_ADMIN", flag, any),
     setting!(server.cors_origins, "CAMLENS_CORS_ORIGINS", list, origins),
     setting!(models.folder, "CAMLENS_MODELS", path, not_empty_path),
     setting!(models.default, "CAMLENS_DEFAULT_MODEL", optional_text, any),
     setting!(engine.runtime, "CAMLENS_RUNTIME", optional_path, any),
     setting!(engine.threads, "CAMLENS_THREADS", optional_number, positive_if_set),
     setting!(engine.weights, "CAMLENS_WEIGHTS", weight_storage, any),
+    setting!(engine.trial, "CAMLENS_TRIAL", trial_policy, any),
     setting!(engine.batch, "CAMLENS_BATCH", number, positive),
     setting!(engine.fast_kernels, "CAMLENS_FAST_KERNELS", flag, any),
     setting!(engine.skip_zeros, "CAMLENS_SKIP_ZEROS", flag, any),
@@ -130,6 +133,15 @@ fn weight_storage(text: &str) -> Result<WeightStorage, String> {
         "map" => Ok(WeightStorage::Map),
         "copy" => Ok(WeightStorage::Copy),
         _ => Err("must be map or copy".to_owned()),
+    }
+}
+
+fn trial_policy(text: &str) -> Result<TrialPolicy, String> {
+    match text {
+        "unpinned" => Ok(TrialPolicy::Unpinned),
+        "always" => Ok(TrialPolicy::Always),
+        "never" => Ok(TrialPolicy::Never),
+        _ => Err("must be unpinned, always or never".to_owned()),
     }
 }
 

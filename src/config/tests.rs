@@ -65,6 +65,8 @@ fn every_setting_can_be_set_by_its_environment_variable() {
         "CAMLENS_CORS_ORIGINS" => "https://a.example, http://b.example:8000",
         "CAMLENS_FAST_KERNELS" | "CAMLENS_SKIP_ZEROS" => "false",
         "CAMLENS_WEIGHTS" => "copy",
+        "CAMLENS_TRIAL" => "always",
+        "CAMLENS_ADMIN" => "true",
         "CAMLENS_LOG_FORMAT" => "json",
         "CAMLENS_LOG_LEVEL" => "debug",
         _ => "5",

@@ -50,7 +50,7 @@ impl ProgramCompiler {
     /// replaced is told in the log, once: the model is served on as it was.
     ///
     /// # Errors
-    /// [`Kind::NotReady`] when a mapped file was written to.
+    /// [`Kind::ModelFailed`] when a mapped file was written to.
     pub(super) fn check_files(&self) -> Result<()> {
         match self.file.change() {
             None => Ok(()),
@@ -69,7 +69,7 @@ impl ProgramCompiler {
                 if !self.has_told_change.swap(true, Ordering::Relaxed) {
                     tracing::error!(file = %path.display(), "{detail}");
                 }
-                Err(Error::new(Kind::NotReady, detail))
+                Err(Error::new(Kind::ModelFailed, detail))
             }
         }
     }

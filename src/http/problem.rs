@@ -80,6 +80,9 @@ pub fn problem_type(kind: Kind) -> ProblemType {
         Kind::Busy => (S::SERVICE_UNAVAILABLE, "busy", "The service is busy"),
         Kind::Draining => (S::SERVICE_UNAVAILABLE, "draining", "The service is shutting down"),
         Kind::NotReady => (S::SERVICE_UNAVAILABLE, "not-ready", "The model is not ready"),
+        Kind::ModelFailed => {
+            (S::FAILED_DEPENDENCY, "model-failed", "The model could not be loaded")
+        }
         Kind::Deadline => (S::GATEWAY_TIMEOUT, "deadline", "The request took too long"),
         Kind::Cancelled => {
             let status = S::from_u16(CLIENT_CLOSED_REQUEST).unwrap_or(S::BAD_REQUEST);

@@ -7,7 +7,7 @@ use axum::extract::Request;
 use axum::middleware::from_fn_with_state;
 use axum::routing::{MethodRouter, get, post};
 
-use super::handlers::{health, metrics, models, v1};
+use super::handlers::{admin, health, metrics, models, v1};
 use super::middleware::{self, admission};
 use super::page;
 use super::state::AppState;
@@ -15,13 +15,16 @@ use crate::error::{Error, Kind};
 use crate::text::shortened;
 
 /// The paths with their handlers. `openapi.yaml` lists the same, except the page's own files.
-fn table() -> [(&'static str, MethodRouter<Arc<AppState>>); 14] {
+fn table() -> [(&'static str, MethodRouter<Arc<AppState>>); 17] {
     [
         ("/v1/explain", post(v1::explain)),
         ("/v1/compare", post(v1::compare)),
         ("/v1/predict", post(v1::predict)),
         ("/v1/models", get(models::list)),
         ("/v1/models/{id}", get(models::one)),
+        ("/v1/models/reload", post(admin::reload)),
+        ("/v1/models/{id}/load", post(admin::load)),
+        ("/v1/models/{id}/unload", post(admin::unload)),
         ("/health/live", get(health::live)),
         ("/health/ready", get(health::ready)),
         ("/metrics", get(metrics::metrics)),

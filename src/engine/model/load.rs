@@ -4,7 +4,7 @@
 //! it. Every fault of a model folder is reported here, before the first request.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use ndarray::Array4;
 
@@ -90,6 +90,8 @@ impl Model {
         };
         let worker = Worker::start(&folder.id, factory, &analysed.layers[default_layer].tensor)?;
         let batch = if takes_batches { settings.batch.max(1) } else { 1 };
+        static VERSIONS: AtomicU64 = AtomicU64::new(0);
+        let cache_key = format!("{}/{}", folder.id, VERSIONS.fetch_add(1, Ordering::Relaxed));
         let model = Self {
             folder,
             preprocess,
@@ -97,6 +99,7 @@ impl Model {
             default_layer,
             batch,
             cache,
+            cache_key,
             compiler,
             worker,
             warnings,
