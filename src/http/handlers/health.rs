@@ -26,6 +26,10 @@ pub(in crate::http) async fn ready(State(state): State<Arc<AppState>>) -> Result
     {
         return Err(Error::new(Kind::NotReady, format!("model '{id}' is still loading")));
     }
-    state.models.get(None)?;
+    // Whatever is wrong with the default model, readiness is 503.
+    state
+        .models
+        .get(None)
+        .map_err(|error| Error::new(Kind::NotReady, error.detail().to_owned()).caused_by(error))?;
     Ok(Json(json!({ "status": "ready", "models": summaries(&state) })))
 }

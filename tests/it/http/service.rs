@@ -45,11 +45,11 @@ async fn models_are_listed_with_their_status() {
     type: /docs#problem-unknown-model
     ");
     insta::assert_snapshot!(get(&service, "/v1/models/broken").await.problem(), @r"
-    503 retry-after: 2
-    detail: model 'broken' could not be loaded; the service's log says why
+    424
+    detail: model 'broken' could not be loaded: broken/model.onnx: not an ONNX model
     instance: /v1/models/broken
-    title: The model is not ready
-    type: /docs#problem-not-ready
+    title: The model could not be loaded
+    type: /docs#problem-model-failed
     ");
 }
 
@@ -179,7 +179,7 @@ async fn a_service_whose_default_model_is_broken_is_not_ready() {
     let (service, _) = service_with(start(folder.path(), "broken"), Default::default());
     insta::assert_snapshot!(get(&service, "/health/ready").await.problem(), @r"
     503 retry-after: 2
-    detail: model 'broken' could not be loaded; the service's log says why
+    detail: model 'broken' could not be loaded: broken/model.onnx: not an ONNX model
     instance: /health/ready
     title: The model is not ready
     type: /docs#problem-not-ready
