@@ -117,7 +117,7 @@ fn an_unknown_setting_is_an_error() {
         load_error(Some("[server]\nlissten = \"127.0.0.1:1\"\n"), &[]),
         "camlens.toml: line 2: unknown field `lissten`, expected one of `listen`, `body_bytes`, \
          `max_pixels`, `queue`, `workers`, `connections`, `header_timeout_ms`, `body_timeout_ms`, \
-         `request_timeout_ms`, `drain_timeout_ms`, `cors_origins`"
+         `request_timeout_ms`, `drain_timeout_ms`, `admin`, `cors_origins`"
     );
     let line = load_error(None, &[("CAMLENS_QUEU", "1")]);
     assert!(

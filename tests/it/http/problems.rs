@@ -302,11 +302,11 @@ async fn unknown_models_classes_and_layers() {
     type: /docs#problem-unknown-model
     ");
     insta::assert_snapshot!(refused("/v1/explain?model=broken", chelsea()).await, @r"
-    503 retry-after: 2
-    detail: model 'broken' could not be loaded; the service's log says why
+    424
+    detail: model 'broken' could not be loaded: broken/model.onnx: not an ONNX model
     instance: /v1/explain
-    title: The model is not ready
-    type: /docs#problem-not-ready
+    title: The model could not be loaded
+    type: /docs#problem-model-failed
     ");
     insta::assert_snapshot!(refused("/v1/explain?target=10", chelsea()).await, @r"
     422

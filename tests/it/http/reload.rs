@@ -5,7 +5,8 @@ use std::time::Duration;
 use camlens::config::Server;
 use camlens::engine::TrialPolicy;
 use onnx_gradient::proto::{
-    AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto, data_type,
+    AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, TensorShapeProto, TensorType,
+    TypeProto, ValueInfoProto, data_type,
 };
 use tempfile::TempDir;
 
@@ -97,7 +98,13 @@ async fn an_overwritten_model_fails_until_it_is_loaded_again() {
     let path = folder.path().join("tiny/model.onnx");
     std::fs::File::options().write(true).open(&path).unwrap().set_len(10).unwrap();
     let spoilt = post_image(&service, "/v1/explain?model=tiny", chelsea()).await;
-    insta::assert_snapshot!(spoilt.problem());
+    insta::assert_snapshot!(spoilt.problem(), @r"
+    424
+    detail: the model's file was overwritten while it was served, and what was loaded is gone; reload the models, and replace files by renaming
+    instance: /v1/explain
+    title: The model could not be loaded
+    type: /docs#problem-model-failed
+    ");
     std::fs::write(&path, onnx("tinyvgg-torchscript")).unwrap();
     let report = command(&service, "/v1/models/reload").await.json();
     assert_eq!(report["loaded"], serde_json::json!(["tiny"]));
@@ -128,7 +135,7 @@ async fn models_are_changed_only_where_the_settings_allow_it() {
         let refused = command(&service, path).await;
         assert_eq!(refused.status, 404, "{path}");
     }
-    let (service, ..) = changeable();
+    let (service, _, _folder) = changeable();
     for path in ["/v1/models/none/load", "/v1/models/..%2Ftiny/load", "/v1/models/none/unload"] {
         assert_eq!(command(&service, path).await.status, 404, "{path}");
     }
@@ -150,14 +157,24 @@ fn endless() -> Vec<u8> {
     graph.initializer.push(scalar("count", data_type::INT64, &i64::MAX.to_le_bytes()));
     graph.initializer.push(scalar("go", data_type::BOOL, &[1]));
     let value = |name: &str| ValueInfoProto { name: Some(name.to_owned()), ..Default::default() };
+    let typed = |name: &str, kind: i32| {
+        let shape = Some(TensorShapeProto::default());
+        let tensor = TensorType { elem_type: Some(kind), shape };
+        let r#type = TypeProto { value: Some(TypeValue::Tensor(tensor)), ..Default::default() };
+        ValueInfoProto { r#type: Some(r#type), ..value(name) }
+    };
     let body = GraphProto {
         name: Some("body".to_owned()),
         node: vec![
             NodeProto::new("Identity", &["go_on"], &["still"]),
             NodeProto::new("Identity", &["inside"], &["same"]),
         ],
-        input: vec![value("step"), value("go_on"), value("inside")],
-        output: vec![value("still"), value("same")],
+        input: vec![
+            typed("step", data_type::INT64),
+            typed("go_on", data_type::BOOL),
+            value("inside"),
+        ],
+        output: vec![typed("still", data_type::BOOL), value("same")],
         ..Default::default()
     };
     let node = NodeProto::new("Loop", &["count", "go", "before"], &[&output]);

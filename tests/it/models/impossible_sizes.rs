@@ -35,10 +35,8 @@ fn an_input_of_two_billion_rows_is_refused() {
         assert!(text.contains(&format!("its input has height {size}")), "{text}");
         assert!(text.contains("from 1 to 8192"), "{text}");
     }
-    for size in [1 << 31, i64::MIN] {
-        let text = refusal(&with_input_size(1, size));
-        assert!(text.contains(&format!("its input has {size} channels")), "{text}");
-    }
+    let text = refusal(&with_input_size(1, 1 << 31));
+    assert!(text.contains("its input has 2147483648 channels"), "{text}");
 }
 
 #[test]
