@@ -195,7 +195,8 @@ impl ModelRegistry {
     /// one that was chosen at the start.
     ///
     /// # Errors
-    /// [`Kind::Setup`] when the folder can't be read. Models that can't be loaded are in the report.
+    /// [`Kind::Setup`] when the folder can't be read. Models that can't be loaded are in the
+    /// report.
     pub fn reload(&self) -> Result<ReloadReport> {
         self.ask(Command::Reload)?
     }

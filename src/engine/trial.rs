@@ -1,10 +1,10 @@
 //! Loads a new model in a child process first.
 //!
-//! A model file is a program of unknown origin for a large library. One that ends the process, asks
-//! for all of its memory or never comes to an end would take the healthy models with it. So the same
-//! binary loads the model once in a process of its own, with limits. If that process dies, the model
-//! is listed as failed, and the service lives. An error that the child reports in an orderly way is
-//! found again, with its details, when the service loads the model itself.
+//! A model file is a program of unknown origin for a large library. One that ends the process,
+//! takes all of its memory or never comes to an end would take the healthy models with it. So the
+//! same binary loads the model once in a process of its own, with limits. If that process dies, the
+//! model is listed as failed, and the service lives. An error that the child reports in an orderly
+//! way is found again, with its details, when the service loads the model itself.
 
 use std::io::Read;
 use std::os::unix::process::ExitStatusExt;

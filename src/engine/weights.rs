@@ -35,10 +35,12 @@ impl HeldSession {
             let value = Arc::new(value(weight)?);
             builder = builder
                 .with_external_initializer(&weight.name, Arc::clone(&value))
-                .and_then(|builder| builder.with_initializer(&weight.name, value))
-                .map_err(|error| -> ort::Error { error.into() })?;
+                .map_err(plain)?
+                .with_initializer(&weight.name, value)
+                .map_err(plain)?;
         }
         let session = builder.commit_from_memory(model)?;
+        return_free_memory();
         Ok(Self { session, _weights: weights.iter().map(|weight| weight.data.clone()).collect() })
     }
 }
@@ -54,6 +56,20 @@ impl Deref for HeldSession {
 impl DerefMut for HeldSession {
     fn deref_mut(&mut self) -> &mut Session {
         &mut self.session
+    }
+}
+
+fn plain(error: ort::Error<SessionBuilder>) -> ort::Error {
+    error.into()
+}
+
+/// Returns memory that opening a session has freed to the system: the optimizers work on copies of
+/// weights.
+fn return_free_memory() {
+    // SAFETY: has no preconditions.
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    unsafe {
+        libc::malloc_trim(0);
     }
 }
 

@@ -5,8 +5,8 @@ use std::time::Duration;
 use camlens::config::Server;
 use camlens::engine::TrialPolicy;
 use onnx_gradient::proto::{
-    AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, TensorShapeProto, TensorType,
-    TypeProto, ValueInfoProto, data_type,
+    AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, TensorShapeProto,
+    ValueInfoProto, data_type,
 };
 use tempfile::TempDir;
 
@@ -156,13 +156,10 @@ fn endless() -> Vec<u8> {
     };
     graph.initializer.push(scalar("count", data_type::INT64, &i64::MAX.to_le_bytes()));
     graph.initializer.push(scalar("go", data_type::BOOL, &[1]));
-    let value = |name: &str| ValueInfoProto { name: Some(name.to_owned()), ..Default::default() };
     let typed = |name: &str, kind: i32| {
-        let shape = Some(TensorShapeProto::default());
-        let tensor = TensorType { elem_type: Some(kind), shape };
-        let r#type = TypeProto { value: Some(TypeValue::Tensor(tensor)), ..Default::default() };
-        ValueInfoProto { r#type: Some(r#type), ..value(name) }
+        ValueInfoProto::typed(name, kind, Some(TensorShapeProto::default()))
     };
+    let value = ValueInfoProto::untyped;
     let body = GraphProto {
         name: Some("body".to_owned()),
         node: vec![

@@ -1,4 +1,5 @@
-//! A model file's numbers are not believed: sizes that no machine can hold are errors that name them.
+//! A model file's numbers are not believed: sizes that no machine can hold are errors that name
+//! them.
 
 use camlens::model::onnx_file::OnnxFile;
 use onnx_gradient::proto::{DimensionValue, ModelProto, TypeValue};
