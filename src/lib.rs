@@ -29,6 +29,7 @@ pub mod http;
 pub mod model;
 mod panics;
 pub mod picture;
+mod regular_file;
 pub mod telemetry;
 pub mod text;
 pub mod warning;

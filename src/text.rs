@@ -6,13 +6,18 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::io::Read;
 use std::path::Path;
 
 use crate::error::{Error, Kind, Result};
+use crate::regular_file::open_regular;
 
 /// At most this many characters of a client's text stand in an error, a log line or a header. A
 /// body can be one option of many megabytes.
 const MAX_QUOTED: usize = 500;
+
+/// The longest text file: far longer than labels for every class of a large model.
+const MAX_FILE_BYTES: u64 = 64 << 20;
 
 /// The byte order mark, as a character.
 const MARK: char = '\u{feff}';
@@ -77,15 +82,21 @@ pub(crate) fn cut(text: &str, characters: usize) -> Cow<'_, str> {
     }
 }
 
-/// Reads a text file.
+/// Reads a text file: a regular one, so that reading it ends.
 ///
 /// # Errors
-/// [`Kind::Setup`] with the path when the file can't be read or is not UTF-8.
+/// [`Kind::Setup`] with the path when the file can't be read, is very long, or is not UTF-8.
 pub fn read(path: &Path) -> Result<String> {
-    let bytes = std::fs::read(path)
-        .map_err(|error| Error::new(Kind::Setup, error.to_string()).at_path(path))?;
-    let text = decode(&bytes)
-        .map_err(|error| Error::new(Kind::Setup, format!("the file {error}")).at_path(path))?;
+    let setup = |reason: String| Error::new(Kind::Setup, reason).at_path(path);
+    let mut bytes = Vec::new();
+    open_regular(path)?
+        .take(MAX_FILE_BYTES + 1)
+        .read_to_end(&mut bytes)
+        .map_err(|error| setup(error.to_string()))?;
+    if bytes.len() as u64 > MAX_FILE_BYTES {
+        return Err(setup(format!("the file has more than {MAX_FILE_BYTES} bytes")));
+    }
+    let text = decode(&bytes).map_err(|error| setup(format!("the file {error}")))?;
     Ok(text.to_owned())
 }
 

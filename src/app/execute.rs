@@ -24,6 +24,7 @@ use crate::explain::{Explanation, ProgressObserver};
 use crate::picture::decode::{Limits, decode};
 use crate::picture::encode::{png, png_gray};
 use crate::picture::overlay::{gray, heatmap};
+use crate::telemetry::TRACE_TARGET;
 
 /// Executes one request.
 ///
@@ -37,7 +38,7 @@ pub fn execute(
     observer: &dyn ProgressObserver,
 ) -> Result<ExplainResponse> {
     let started = Instant::now();
-    let image = decode(&request.image, &limits)?;
+    let image = stage("decode").in_scope(|| decode(&request.image, &limits))?;
     let decode_ms = ms_since(started);
     let options = &request.options;
     let execution = Execution { model, options, image, decode_ms, cancel, observer };
@@ -46,6 +47,11 @@ pub fn execute(
         Operation::Explain | Operation::Compare => execution.explain(request.operation, limits),
         Operation::Predict => execution.predict(),
     }
+}
+
+/// An exported span of a stage; none where traces are off.
+fn stage(name: &'static str) -> tracing::Span {
+    tracing::info_span!(target: TRACE_TARGET, "stage", otel.name = name)
 }
 
 struct Execution<'a> {
@@ -81,8 +87,10 @@ impl Execution<'_> {
         let rendering = &options.rendering;
         validate::form::check(operation, rendering, classes, pixels, limits.max_pixels)?;
         let plan = validate::explanation(model, &options.methods, &options.explain)?;
-        let explanations = explain_image(&plan, image, self.cancel, self)?;
+        let explanations =
+            stage("explain").in_scope(|| explain_image(&plan, image, self.cancel, self))?;
         self.cancel.check()?;
+        let _rendering = stage("render").entered();
         match (operation, explanations.as_slice()) {
             (Operation::Compare, methods) => self.several_methods(methods),
             (_, [one]) => self.one_map(one),

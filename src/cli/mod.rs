@@ -10,6 +10,7 @@ mod inspect;
 mod option_flags;
 mod output;
 mod serve;
+mod try_load;
 
 use std::ffi::OsString;
 use std::io::Write;
@@ -19,6 +20,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 
 use crate::config::Config;
+use crate::engine::trial::COMMAND as TRY_LOAD;
 use crate::error::{Error, Kind, Result};
 pub use serve::ServeFn;
 
@@ -48,6 +50,9 @@ enum Command {
     Explain(explain::Explain),
     /// Show what a model takes and which of its layers can be explained
     Inspect(inspect::Inspect),
+    /// Load one model and exit, as a trial; the service runs this for models of unknown origin
+    #[command(name = TRY_LOAD, hide = true)]
+    TryLoad(try_load::TryLoad),
     /// Check whether a running service is ready
     Health(health::Health),
 }
@@ -94,6 +99,7 @@ pub fn run(serve: ServeFn) -> ExitCode {
         Command::Serve(command) => command.run(serve),
         Command::Explain(command) => command.run(),
         Command::Inspect(command) => command.run(),
+        Command::TryLoad(command) => command.run(),
         Command::Health(command) => command.run(),
     };
     crate::telemetry::flush();

@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use crate::engine;
+use crate::engine::{self, TrialPolicy};
+use crate::model::held_file::WeightStorage;
 
 /// Every setting of the service.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
@@ -59,6 +60,8 @@ pub struct Server {
     pub shutdown_delay_ms: u64,
     /// How long a shutdown waits for running requests before it cancels them, in milliseconds.
     pub drain_timeout_ms: u64,
+    /// Whether clients may load, unload and reload models.
+    pub admin: bool,
     /// Web origins whose pages may call the service; `*` allows all.
     pub cors_origins: Vec<String>,
 }
@@ -82,6 +85,11 @@ pub struct Engine {
     pub runtime: Option<PathBuf>,
     /// Number of compute threads; when absent, as many as the machine or its container allows.
     pub threads: Option<usize>,
+    /// Where the weights of models are while they are served: in the pages of the files, or in
+    /// memory of the process.
+    pub weights: WeightStorage,
+    /// Which models are loaded in a child process first.
+    pub trial: TrialPolicy,
     /// Masked images per pass.
     pub batch: usize,
     /// Sessions that each model keeps ready for layers other than its default one.
@@ -134,6 +142,7 @@ impl Default for Server {
             send_bytes_per_s: 4096,
             shutdown_delay_ms: 0,
             drain_timeout_ms: 7000,
+            admin: false,
             cors_origins: Vec::new(),
         }
     }
@@ -150,13 +159,25 @@ impl Default for Engine {
         let engine::Settings {
             runtime,
             threads,
+            weights,
             batch,
             fast_kernels,
             skip_zeros,
             layer_sessions,
             cache_bytes,
+            ..
         } = engine::Settings::default();
-        Self { runtime, threads, batch, fast_kernels, skip_zeros, layer_sessions, cache_bytes }
+        Self {
+            runtime,
+            threads,
+            weights,
+            trial: TrialPolicy::Unpinned,
+            batch,
+            fast_kernels,
+            skip_zeros,
+            layer_sessions,
+            cache_bytes,
+        }
     }
 }
 
@@ -179,12 +200,25 @@ impl From<Engine> for engine::Settings {
         let Engine {
             runtime,
             threads,
+            weights,
+            trial,
             batch,
             fast_kernels,
             skip_zeros,
             layer_sessions,
             cache_bytes,
         } = engine;
-        Self { runtime, threads, batch, fast_kernels, skip_zeros, layer_sessions, cache_bytes }
+        Self {
+            runtime,
+            threads,
+            weights,
+            trial,
+            batch,
+            fast_kernels,
+            skip_zeros,
+            layer_sessions,
+            cache_bytes,
+            ..Self::default()
+        }
     }
 }

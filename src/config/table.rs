@@ -11,6 +11,8 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
 use super::sections::{Config, LogFormat};
+use crate::engine::TrialPolicy;
+use crate::model::held_file::WeightStorage;
 
 /// The outcome of a check; the error is a predicate: "must be …".
 type Check = Result<(), String>;
@@ -84,11 +86,14 @@ pub const SETTINGS: &[Setting] = &[
     setting!(server.send_bytes_per_s, "CAMLENS_SEND_BYTES_PER_S", number, within(1..=1_000_000)),
     setting!(server.shutdown_delay_ms, "CAMLENS_SHUTDOWN_DELAY_MS", number, within(0..=DAY_MS)),
     setting!(server.drain_timeout_ms, "CAMLENS_DRAIN_TIMEOUT_MS", number, within(0..=DAY_MS)),
+    setting!(server.admin, "CAMLENS_ADMIN", flag, any),
     setting!(server.cors_origins, "CAMLENS_CORS_ORIGINS", list, origins),
     setting!(models.folder, "CAMLENS_MODELS", path, not_empty_path),
     setting!(models.default, "CAMLENS_DEFAULT_MODEL", optional_text, any),
     setting!(engine.runtime, "CAMLENS_RUNTIME", optional_path, any),
     setting!(engine.threads, "CAMLENS_THREADS", optional_number, if_set(within(1..=1024))),
+    setting!(engine.weights, "CAMLENS_WEIGHTS", weight_storage, any),
+    setting!(engine.trial, "CAMLENS_TRIAL", trial_policy, any),
     setting!(engine.batch, "CAMLENS_BATCH", number, within(1..=1024)),
     setting!(engine.fast_kernels, "CAMLENS_FAST_KERNELS", flag, any),
     setting!(engine.skip_zeros, "CAMLENS_SKIP_ZEROS", flag, any),
@@ -143,6 +148,23 @@ fn optional_number(value: &str) -> Result<Option<usize>, String> {
 
 fn list(text: &str) -> Result<Vec<String>, String> {
     Ok(text.split(',').map(str::trim).filter(|item| !item.is_empty()).map(str::to_owned).collect())
+}
+
+fn weight_storage(text: &str) -> Result<WeightStorage, String> {
+    match text {
+        "map" => Ok(WeightStorage::Map),
+        "copy" => Ok(WeightStorage::Copy),
+        _ => Err("must be map or copy".to_owned()),
+    }
+}
+
+fn trial_policy(text: &str) -> Result<TrialPolicy, String> {
+    match text {
+        "unpinned" => Ok(TrialPolicy::Unpinned),
+        "always" => Ok(TrialPolicy::Always),
+        "never" => Ok(TrialPolicy::Never),
+        _ => Err("must be unpinned, always or never".to_owned()),
+    }
 }
 
 fn log_format(text: &str) -> Result<LogFormat, String> {

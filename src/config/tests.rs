@@ -64,6 +64,9 @@ fn every_setting_can_be_set_by_its_environment_variable() {
         "CAMLENS_LISTEN" | "CAMLENS_ADMIN_LISTEN" => "0.0.0.0:1",
         "CAMLENS_CORS_ORIGINS" => "https://a.example, http://b.example:8000",
         "CAMLENS_FAST_KERNELS" | "CAMLENS_SKIP_ZEROS" => "false",
+        "CAMLENS_WEIGHTS" => "copy",
+        "CAMLENS_TRIAL" => "always",
+        "CAMLENS_ADMIN" => "true",
         "CAMLENS_LOG_FORMAT" => "json",
         "CAMLENS_LOG_LEVEL" => "debug",
         _ => "5",
@@ -144,7 +147,7 @@ fn an_unknown_setting_is_an_error() {
         "camlens.toml: line 2: unknown field `lissten`, expected one of `listen`, `admin_listen`, \
          `body_bytes`, `max_pixels`, `queue`, `workers`, `connections`, `header_timeout_ms`, \
          `keep_alive_ms`, `body_timeout_ms`, `request_timeout_ms`, `send_timeout_ms`, \
-         `send_bytes_per_s`, `shutdown_delay_ms`, `drain_timeout_ms`, `cors_origins`"
+         `send_bytes_per_s`, `shutdown_delay_ms`, `drain_timeout_ms`, `admin`, `cors_origins`"
     );
     let line = load_error(None, &[("CAMLENS_QUEU", "1")]);
     assert!(

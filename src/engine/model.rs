@@ -31,6 +31,8 @@ pub struct Model {
     default_layer: usize,
     batch: usize,
     cache: Cache,
+    /// The id with a number of this version, whose results are those of no other version.
+    cache_key: String,
     compiler: Arc<ProgramCompiler>,
     worker: Worker,
     warnings: Vec<Warning>,
@@ -41,6 +43,12 @@ impl Model {
     #[must_use]
     pub fn id(&self) -> &str {
         &self.folder.id
+    }
+
+    /// Whether the model's files are no longer those that were loaded.
+    #[must_use]
+    pub fn has_changed_on_disk(&self) -> bool {
+        self.compiler.file.change().is_some()
     }
 
     /// What custom operators replace in the default layer's program.
@@ -173,7 +181,7 @@ impl Model {
     /// [`Kind::Internal`].
     pub fn program(&self, layer: &Layer) -> Result<Vec<u8>> {
         let key = ProgramKey::Whole(vec![layer.tensor.clone()]);
-        Ok(self.compiler.compile(&key)?.model)
+        Ok(self.compiler.compile(&key)?.model.bytes)
     }
 
     /// Runs a pass of `layer`'s program, or takes its output from the cache.
@@ -213,7 +221,7 @@ impl Model {
         cancel: &CancellationToken,
     ) -> Result<Vec<PassOutput>> {
         cancel.check()?;
-        let image = |layer: &&Layer| self.cache.image(self.id(), &layer.tensor, &pass.input);
+        let image = |layer: &&Layer| self.cache.image(&self.cache_key, &layer.tensor, &pass.input);
         let images: Option<Vec<_>> = layers.iter().map(image).collect();
         let Some(images) = images else { return self.run_layers(layers, pass, cancel) };
         let cached: Option<Vec<_>> = images.iter().map(|image| image.output(&pass)).collect();
@@ -291,12 +299,14 @@ impl Model {
         cancel: &CancellationToken,
     ) -> Result<Vec<PassOutput>> {
         let outputs = self.worker.run(key, inputs, cancel)?;
+        // Weights that changed while the pass read them have given nonsense.
+        self.compiler.check_files()?;
         outputs.into_iter().map(|output| self.checked_finite(output)).collect()
     }
 
     /// The cache entry of an image's plain forward pass.
     pub(super) fn cached_image(&self, input: &Array4<f32>) -> Option<CachedImage<'_>> {
-        self.cache.image(self.id(), &self.default_layer().tensor, input)
+        self.cache.image(&self.cache_key, &self.default_layer().tensor, input)
     }
 
     fn checked_finite(&self, output: PassOutput) -> Result<PassOutput> {

@@ -7,11 +7,11 @@
 mod file;
 
 use ndarray::{Array4, ArrayD, Axis, concatenate};
-use ort::session::Session;
 
 use self::file::{Agreement, FileSession, compare_with_file, in_turns};
 use super::runtime::Runtime;
 use super::session::{RawOutput, first_line, run_raw};
+use super::weights::HeldSession;
 use crate::error::{Error, Kind, Result};
 use crate::graph::head::{OutputSamples, shows_activation};
 use crate::graph::prepared::PreparedModel;
@@ -131,9 +131,8 @@ fn shape_session(
     runtime: &Runtime,
     file: &OnnxFile,
     shape_model: &ShapeProbe,
-) -> ort::Result<Session> {
-    let encoded = file.reference_weights(shape_model.model.clone());
-    runtime.session(&encoded, file.folder(), false, false, None)
+) -> ort::Result<HeldSession> {
+    runtime.session(&file.encode(shape_model.model.clone()), false, false, None)
 }
 
 /// Two images of noise. One is far weaker than the other: where a model mixes a batch by its

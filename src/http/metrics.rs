@@ -237,6 +237,8 @@ impl Metrics {
         let gauge = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
         self.queued.set(gauge(admission.queued()));
         self.working.set(gauge(admission.working()));
+        // A model that was removed leaves no gauge behind.
+        self.ready.clear();
         for (model, status) in models.list() {
             let is_ready = matches!(status, Status::Ready(_));
             self.ready.get_or_create(&ModelLabel { model }).set(i64::from(is_ready));

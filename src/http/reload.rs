@@ -2,10 +2,14 @@
 
 use super::state::AppState;
 
-/// Takes in what changed in the models folder. The models that are served stay until then.
-///
-/// The registry reads the folder only when the service starts, so for now this says so in the log.
+/// Takes in what changed in the models folder, without waiting for it. What each model's reload
+/// led to is in the log.
 pub(super) fn reload(state: &AppState) {
-    let default = state.models.default_id();
-    tracing::warn!(default, "SIGHUP: models are read when the service starts; restart it");
+    let models = state.models.clone();
+    tracing::info!("SIGHUP: reloading the models");
+    tokio::task::spawn_blocking(move || {
+        if let Err(error) = models.reload() {
+            tracing::error!(?error, "the models can't be reloaded");
+        }
+    });
 }

@@ -7,7 +7,7 @@ use axum::extract::Request;
 use axum::middleware::from_fn_with_state;
 use axum::routing::{MethodRouter, get, post};
 
-use super::handlers::{health, metrics, models, v1};
+use super::handlers::{admin, health, metrics, models, v1};
 use super::middleware::{self, admission};
 use super::page;
 use super::state::AppState;
@@ -24,7 +24,7 @@ enum Ports {
 
 /// The paths with their ports and handlers. `openapi.yaml` lists the same, except the page's own
 /// files.
-fn table() -> [(&'static str, Ports, MethodRouter<Arc<AppState>>); 14] {
+fn table() -> [(&'static str, Ports, MethodRouter<Arc<AppState>>); 17] {
     use Ports::{Admin, Both, Main};
     [
         ("/v1/explain", Main, post(v1::explain)),
@@ -32,6 +32,9 @@ fn table() -> [(&'static str, Ports, MethodRouter<Arc<AppState>>); 14] {
         ("/v1/predict", Main, post(v1::predict)),
         ("/v1/models", Main, get(models::list)),
         ("/v1/models/{id}", Main, get(models::one)),
+        ("/v1/models/reload", Admin, post(admin::reload)),
+        ("/v1/models/{id}/load", Admin, post(admin::load)),
+        ("/v1/models/{id}/unload", Admin, post(admin::unload)),
         ("/health/live", Both, get(health::live)),
         ("/health/ready", Both, get(health::ready)),
         ("/metrics", Admin, get(metrics::metrics)),

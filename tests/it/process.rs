@@ -224,6 +224,97 @@ fn a_hangup_does_not_end_the_service() {
     assert_eq!(service.ended().code(), Some(0));
 }
 
+#[test]
+fn a_hangup_takes_in_a_new_model() {
+    let service = Service::start(|_| ());
+    let models = service.folder.path().join("models");
+    std::fs::create_dir(models.join("newcomer")).unwrap();
+    std::fs::copy(models.join("tiny/model.onnx"), models.join("newcomer/model.onnx")).unwrap();
+    service.signal("-HUP");
+    let started = Instant::now();
+    while !service.get("/v1/models/newcomer").contains(" 200 ") {
+        assert!(started.elapsed() < Duration::from_secs(30), "{}", service.get("/v1/models"));
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// What a client posts to this address first: its head and body.
+fn first_post(collector: &TcpListener) -> Vec<u8> {
+    let (mut stream, _) = collector.accept().unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    let mut received = Vec::new();
+    let mut buffer = [0; 1 << 14];
+    loop {
+        let text = String::from_utf8_lossy(&received).to_lowercase();
+        let length = text
+            .split("content-length: ")
+            .nth(1)
+            .and_then(|rest| rest.split_once("\r\n")?.0.parse::<usize>().ok());
+        let head = received.windows(4).position(|part| part == b"\r\n\r\n");
+        if let (Some(length), Some(head)) = (length, head)
+            && received.len() >= head + 4 + length
+        {
+            stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").unwrap();
+            return received;
+        }
+        let count = stream.read(&mut buffer).unwrap();
+        assert!(count > 0, "the connection was closed: {text}");
+        received.extend(&buffer[..count]);
+    }
+}
+
+#[test]
+fn a_request_s_trace_continues_the_client_s_and_reaches_the_collector() {
+    let collector = TcpListener::bind("127.0.0.1:0").unwrap();
+    let endpoint = format!("http://{}", collector.local_addr().unwrap());
+    let mut service = Service::start(|command| {
+        command.env("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint);
+    });
+    let image = std::fs::read(service.folder.path().join("cat.png")).unwrap();
+    let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
+    let head = format!(
+        "POST /v1/explain?output=json HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\
+         traceparent: 00-{trace}-00f067aa0ba902b7-01\r\n\
+         content-type: image/png\r\ncontent-length: {}\r\n\r\n",
+        image.len()
+    );
+    let mut stream = TcpStream::connect(service.address).unwrap();
+    stream.write_all(&[head.as_bytes(), &image].concat()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    let posted = std::thread::spawn(move || first_post(&collector));
+    // The last spans are sent at the end.
+    service.signal("-TERM");
+    let posted = posted.join().unwrap();
+    assert_eq!(service.ended().code(), Some(0));
+    let has = |bytes: &[u8]| posted.windows(bytes.len()).any(|part| part == bytes);
+    assert!(has(b"POST /v1/traces HTTP/1.1"));
+    let id: Vec<u8> = (0..16)
+        .map(|byte| u8::from_str_radix(&trace[2 * byte..2 * byte + 2], 16).unwrap())
+        .collect();
+    assert!(has(&id), "the client's trace");
+    for text in ["POST /v1/explain", "http.response.status_code", "http.route", "service.version"] {
+        assert!(has(text.as_bytes()), "{text}");
+    }
+    for stage in ["decode", "explain", "render"] {
+        assert!(has(stage.as_bytes()), "{stage}");
+    }
+}
+
+#[test]
+fn an_endpoint_that_needs_tls_is_refused_at_the_start() {
+    let folder = workplace();
+    let output = camlens(folder.path())
+        .args(["serve", "--listen", "127.0.0.1:0"])
+        .env("OTEL_EXPORTER_OTLP_ENDPOINT", "https://collector.example:4318")
+        .output()
+        .unwrap();
+    let line = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{line}");
+    assert!(line.contains("OTEL_EXPORTER_OTLP_ENDPOINT") && line.contains("TLS"), "{line}");
+}
+
 /// A service with a model whose Score-CAM takes long, and a request for one that has begun.
 fn busy() -> (Service, std::thread::JoinHandle<String>) {
     let folder = workplace();

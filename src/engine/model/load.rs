@@ -4,6 +4,7 @@
 //! it. Every fault of a model folder is reported here, before the first request.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 
 use ndarray::Array4;
@@ -27,7 +28,7 @@ use crate::graph::image_input::ImageInput;
 use crate::graph::layers::{self, FORMS, Layer};
 use crate::graph::prepared::PreparedModel;
 use crate::graph::program_io::GradientOf;
-use crate::model::manifest::{Color, Layout, Manifest};
+use crate::model::manifest::{Color, Layout, MAX_INPUT_SIZE, Manifest};
 use crate::model::onnx_file::OnnxFile;
 use crate::model::preprocess::Preprocess;
 use crate::model::{Labels, ModelFolder};
@@ -48,8 +49,7 @@ impl Model {
     ) -> Result<Self> {
         let started = Instant::now();
         let ms = |since: Instant| since.elapsed().as_secs_f64() * 1e3;
-        folder.verify()?;
-        let file = OnnxFile::open_with(&folder.onnx_path(), &folder.manifest.data_folders)?;
+        let file = folder.open(settings.weights)?;
         if file.unknown_bytes() > 0 {
             tracing::warn!(
                 model = folder.id,
@@ -82,15 +82,14 @@ impl Model {
         let optimise = !analysed.facts.has_short_floats();
         // Without optimisation, no constant is folded, so filters would be reordered in every run.
         let nchwc_block = runtime.nchwc_block().filter(|_| optimise);
-        let weights_folder = file.folder().to_owned();
         let compiler = Arc::new(ProgramCompiler {
             file,
             analysed: Arc::clone(&analysed),
             target_cpu: settings.fast_kernels.then_some(TargetCpu { nchwc_block }),
+            has_told_change: AtomicBool::new(false),
         });
         let factory = SessionFactory {
             runtime: runtime.clone(),
-            weights_folder,
             compiler: Arc::clone(&compiler),
             optimise,
             operators: Operators::new(runtime.threads(), settings.skip_zeros),
@@ -100,6 +99,8 @@ impl Model {
         let worker = Worker::start(&folder.id, factory, &analysed.layers[default_layer].tensor)?;
         let opened_ms = ms(started);
         let batch = if takes_batches { settings.batch.max(1) } else { 1 };
+        static VERSIONS: AtomicU64 = AtomicU64::new(0);
+        let cache_key = format!("{}/{}", folder.id, VERSIONS.fetch_add(1, Ordering::Relaxed));
         let model = Self {
             folder,
             preprocess,
@@ -107,11 +108,13 @@ impl Model {
             default_layer,
             batch,
             cache,
+            cache_key,
             compiler,
             worker,
             warnings,
         };
         model.warm_up()?;
+        model.compiler.check_files()?;
         let ready_ms = ms(started);
         // When each stage ended.
         tracing::debug!(read_ms, measured_ms, analysed_ms, opened_ms, ready_ms, "loaded a model");
@@ -251,7 +254,12 @@ fn preprocess(folder: &ModelFolder, image: &ImageInput) -> Result<Preprocess> {
             Err(setup(format!("model.toml says {axis} {manifest}, the graph takes {graph}")))
         }
         (Some(manifest), _) => Ok(manifest),
-        (None, Some(graph)) => Ok(u32::try_from(graph).unwrap_or(USUAL_SIZE)),
+        (None, Some(graph)) => match u32::try_from(graph) {
+            Ok(size @ 1..=MAX_INPUT_SIZE) => Ok(size),
+            _ => Err(setup(format!(
+                "its input has {axis} {graph}; camlens takes from 1 to {MAX_INPUT_SIZE}"
+            ))),
+        },
         (None, None) => Ok(USUAL_SIZE),
     };
     let (height, width) =

@@ -14,6 +14,8 @@ use super::operators::Operators;
 use super::{conv_chain, conv_fusion, depthwise, elementwise, gemv};
 use crate::engine::Settings;
 use crate::engine::runtime::Runtime;
+use crate::engine::weights::HeldSession;
+use crate::model::onnx_file::EncodedModel;
 
 /// An input of a node: its name and dimensions.
 type Input = (&'static str, &'static [usize]);
@@ -53,12 +55,17 @@ fn model(node: NodeProto, kind: i32, fed: &[&str], weights: &[TensorProto]) -> V
     model.encode_to_vec()
 }
 
-fn open(node: NodeProto, kind: i32, fed: &[&str], weights: &[TensorProto]) -> ort::Result<Session> {
+fn open(
+    node: NodeProto,
+    kind: i32,
+    fed: &[&str],
+    weights: &[TensorProto],
+) -> ort::Result<HeldSession> {
     let runtime = Runtime::load(&Settings { threads: Some(2), ..Settings::default() })
         .map_err(|error| ort::Error::new(error.to_string()))?;
-    let (model, folder) = (model(node, kind, fed, weights), std::path::Path::new(""));
+    let model = EncodedModel { bytes: model(node, kind, fed, weights), weights: Vec::new() };
     let operators = Operators::new(2, true);
-    runtime.session(&model, folder, false, false, Some(&operators))
+    runtime.session(&model, false, false, Some(&operators))
 }
 
 /// Runs a node whose inputs are all ones, and returns its output.

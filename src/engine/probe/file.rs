@@ -4,11 +4,11 @@
 //! then counts as its own.
 
 use ndarray::{Array4, Axis, concatenate};
-use ort::session::Session;
 
 use super::{close, refused};
 use crate::engine::runtime::Runtime;
 use crate::engine::session::{RawOutput, run_raw};
+use crate::engine::weights::HeldSession;
 use crate::error::{Error, Result};
 use crate::graph::prepared::{PreparedModel, SCOPE};
 use crate::model::onnx_file::OnnxFile;
@@ -19,7 +19,7 @@ type Outputs = Vec<(String, RawOutput)>;
 
 /// The file as it is stored, except that its image input takes 32-bit floats.
 pub(super) struct FileSession {
-    session: Session,
+    session: HeldSession,
     input: String,
     /// How many images it takes at once, if it takes no other number.
     fixed_batch: Option<usize>,
@@ -35,9 +35,7 @@ impl FileSession {
         if let Some(graph) = &mut model.graph {
             io_types::normalize(graph, SCOPE);
         }
-        let encoded = file.reference_weights(model);
-        let session =
-            runtime.session(&encoded, file.folder(), false, false, None).map_err(refused)?;
+        let session = runtime.session(&file.encode(model), false, false, None).map_err(refused)?;
         let input = prepared.input.name.clone();
         Ok(Self { session, input, fixed_batch: prepared.fixed_batch() })
     }

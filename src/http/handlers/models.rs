@@ -27,7 +27,10 @@ pub(super) struct Summary {
 pub(super) fn summaries(state: &AppState) -> Vec<Summary> {
     let summary = |(id, status): (String, Status)| {
         let (ready, status, error) = match status {
-            Status::Ready(_) => (true, "ready", None),
+            Status::Ready(_) => {
+                let problem = state.models.problem(&id);
+                (true, "ready", problem.map(|error| failure(&error, &id)))
+            }
             Status::Loading => (false, "loading", None),
             Status::Failed(error) => (false, "failed", Some(failure(&error, &id))),
         };
@@ -48,5 +51,9 @@ pub(in crate::http) async fn one(
 ) -> Result<Json<Value>> {
     let Path(id) =
         id.map_err(|error| Error::new(Kind::Malformed, "the path is not UTF-8").caused_by(error))?;
-    Ok(Json(describe(&*state.models.get(Some(&id))?)))
+    let mut description = describe(&*state.models.get(Some(&id))?);
+    if let Some(error) = state.models.problem(&id) {
+        description["reload_error"] = failure(&error, &id).into();
+    }
+    Ok(Json(description))
 }

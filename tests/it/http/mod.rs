@@ -11,6 +11,7 @@ mod overload;
 mod page;
 mod problems;
 mod refusals;
+mod reload;
 mod responses;
 mod service;
 mod signed;
