@@ -25,6 +25,8 @@ pub enum Kind {
     Option,
     /// No such path.
     NotFound,
+    /// The request has no valid API key, and this service asks for one.
+    Unauthorized,
     /// The path exists, but not with this method.
     MethodNotAllowed,
     /// No model with this name.
@@ -65,10 +67,11 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::Malformed,
         Self::Option,
         Self::NotFound,
+        Self::Unauthorized,
         Self::MethodNotAllowed,
         Self::UnknownModel,
         Self::BodyTooLarge,
@@ -163,6 +166,14 @@ impl Error {
     #[must_use]
     pub fn model(&self) -> Option<&str> {
         self.model.as_deref()
+    }
+
+    /// The same error with words in front of its message that say which part of a request it is
+    /// about.
+    #[must_use]
+    pub fn prefixed(mut self, prefix: impl fmt::Display) -> Self {
+        self.detail = format!("{prefix}: {}", self.detail).into();
+        self
     }
 
     /// What kind of error it is.

@@ -15,6 +15,7 @@ use super::options::Output;
 use super::render;
 use super::request::{ExplainRequest, RequestOptions};
 use super::response::{ExplainResponse, ImageSize, TimingMs, json};
+use super::validate;
 use crate::engine::{CancellationToken, Model};
 use crate::error::{Error, Kind, Result};
 use crate::explain::result::{Explanation, Predictions, ms_since};
@@ -135,12 +136,16 @@ impl Instance {
     /// # Errors
     /// Those of [`execute`], and [`Kind::Option`] for several classes.
     pub fn explain(&self, context: InstanceContext<'_>) -> Result<Finding> {
-        let execution = self.execution(context)?;
-        let mut explanations = execution.explanations(Operation::Explain, context.limits)?;
-        let (Some(explanation), None) = (explanations.pop(), explanations.pop()) else {
+        if validate::targets(context.model, &context.options.explain)?.len() > 1 {
             let detail = "'target' names several classes; it takes one here";
             return Err(Error::new(Kind::Option, detail).about("target"));
-        };
+        }
+        let execution = self.execution(context)?;
+        let explanations = execution.explanations(Operation::Explain, context.limits)?;
+        let explanation = explanations
+            .into_iter()
+            .next()
+            .ok_or_else(|| Error::internal("explaining one class", "there is no map"))?;
         let started = Instant::now();
         let map = render::map(&explanation, &execution.image, &context.options.rendering);
         let timing = execution.timing(std::slice::from_ref(&explanation), started);

@@ -8,6 +8,7 @@ use clap::Args;
 
 use super::Source;
 use super::health::reachable;
+use super::kserve_flags::KserveFlags;
 use crate::config::Config;
 use crate::error::Result;
 
@@ -24,14 +25,23 @@ pub(super) struct Serve {
     listen: Option<SocketAddr>,
     #[command(flatten)]
     source: Source,
+    #[command(flatten)]
+    kserve: KserveFlags,
 }
 
 impl Serve {
-    pub(super) fn run(&self, serve: ServeFn) -> Result<()> {
+    /// The settings, with the flags of this command.
+    pub(super) fn config(&self) -> Result<Config> {
         let mut config = self.source.load()?;
+        self.kserve.apply(&mut config)?;
         if let Some(listen) = self.listen {
             config.server.listen = listen;
         }
+        Ok(config)
+    }
+
+    pub(super) fn run(&self, serve: ServeFn) -> Result<()> {
+        let config = self.config()?;
         crate::telemetry::start(&config.log);
         serve(config, &|address, model| print_addresses(reachable(address), model))
     }

@@ -63,6 +63,7 @@ fn every_setting_can_be_set_by_its_environment_variable() {
     let value = |variable: &str| match variable {
         "CAMLENS_LISTEN" => "0.0.0.0:1",
         "CAMLENS_CORS_ORIGINS" => "https://a.example, http://b.example:8000",
+        "CAMLENS_MODEL_NAME" => "cats",
         "CAMLENS_FAST_KERNELS" | "CAMLENS_SKIP_ZEROS" => "false",
         "CAMLENS_LOG_FORMAT" => "json",
         "CAMLENS_LOG_LEVEL" => "debug",
@@ -114,13 +115,36 @@ fn an_unknown_setting_is_an_error() {
         load_error(Some("[server]\nlissten = \"127.0.0.1:1\"\n"), &[]),
         "camlens.toml: line 2: unknown field `lissten`, expected one of `listen`, `body_bytes`, \
          `max_pixels`, `queue`, `workers`, `connections`, `header_timeout_ms`, `body_timeout_ms`, \
-         `request_timeout_ms`, `drain_timeout_ms`, `cors_origins`"
+         `request_timeout_ms`, `drain_timeout_ms`, `cors_origins`, `api_keys`, `model_name`"
     );
     let line = load_error(None, &[("CAMLENS_QUEU", "1")]);
     assert!(
         line.starts_with("CAMLENS_QUEU: unknown setting; the settings are CAMLENS_LISTEN, "),
         "{line}"
     );
+}
+
+#[test]
+fn the_platforms_variables_count_less_than_camlens_s_own() {
+    let listen = |pairs: &[(&str, &str)]| {
+        let file = (Path::new("f"), "[server]\nlisten = \"127.0.0.1:1\"\n");
+        Config::load(Some(file), environment(pairs)).unwrap().server.listen.to_string()
+    };
+    assert_eq!(listen(&[]), "127.0.0.1:1");
+    assert_eq!(listen(&[("AIP_HTTP_PORT", "7080")]), "0.0.0.0:7080");
+    assert_eq!(listen(&[("SAGEMAKER_BIND_TO_PORT", "8085")]), "0.0.0.0:8085");
+    let both = [("AIP_HTTP_PORT", "7080"), ("CAMLENS_LISTEN", "127.0.0.1:2")];
+    assert_eq!(listen(&both), "127.0.0.1:2");
+    for (name, value) in [
+        ("AIP_HTTP_PORT", "http"),
+        ("SAGEMAKER_BIND_TO_PORT", "0"),
+        ("AIP_PREDICT_ROUTE", "predict"),
+        ("AIP_HEALTH_ROUTE", "/{all}"),
+        ("AIP_HEALTH_ROUTE", "/a/:b"),
+    ] {
+        let line = load_error(None, &[(name, value)]);
+        assert!(line.starts_with(name) && line.ends_with(&format!("'{value}'")), "{line}");
+    }
 }
 
 #[test]

@@ -7,6 +7,7 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::listener;
+use super::middleware::keys::ApiKeys;
 use super::state::AppState;
 use crate::config::Config;
 use crate::engine::ModelRegistry;
@@ -35,12 +36,13 @@ pub fn serve(config: Config, on_listening: &dyn Fn(SocketAddr, &str)) -> Result<
 async fn run(config: Config, on_listening: &dyn Fn(SocketAddr, &str)) -> Result<()> {
     let Config { server, models, engine, .. } = config;
     let signals = Signals::new()?;
+    let keys = server.api_keys.as_deref().map(ApiKeys::read).transpose()?;
     let listener = TcpListener::bind(server.listen).await.map_err(|error| {
         Error::new(Kind::Setup, format!("server.listen: {}: {error}", server.listen))
     })?;
     let models = ModelRegistry::start(&models.folder, models.default.as_deref(), &engine.into())?;
     on_listening(listener.local_addr().unwrap_or(server.listen), models.default_id());
-    listener::serve(listener, AppState::new(models, server), signals.first()).await;
+    listener::serve(listener, AppState::with_keys(models, server, keys), signals.first()).await;
     Ok(())
 }
 
