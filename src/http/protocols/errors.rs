@@ -67,7 +67,7 @@ pub(in crate::http) fn write(
         ErrorForm::Kserve => json!({ "error": text }),
         ErrorForm::TorchServe => torchserve(error, &text),
         ErrorForm::Vertex => json!({ "detail": text }),
-        ErrorForm::Shared => shared(error, text, context),
+        ErrorForm::Shared => shared(error, context),
     };
     *response.body_mut() = body.to_string().into();
     if form == ErrorForm::Shared {
@@ -81,12 +81,14 @@ pub(in crate::http) fn write(
     }
 }
 
-/// A problem document with KServe's sentence.
-fn shared(error: &Error, message: String, context: &ProblemContext) -> Value {
+/// A problem document, with KServe's sentence if it is about the model.
+fn shared(error: &Error, context: &ProblemContext) -> Value {
     let name = context.path().strip_prefix(MODELS).unwrap_or_default();
     let mut problem: Value =
         serde_json::from_slice(&problem::body(error, context)).unwrap_or_default();
-    problem["error"] = model_error(error.kind(), name).unwrap_or(message).into();
+    if let Some(sentence) = model_error(error.kind(), name) {
+        problem["error"] = sentence.into();
+    }
     problem
 }
 

@@ -11,7 +11,7 @@ async fn models_are_listed_with_their_status() {
     insta::assert_snapshot!(format!("{:#}", get(&service, "/v1/models").await.json()), @r#"
     {
       "default": "tiny",
-      "models": [
+      "details": [
         {
           "error": "broken/model.onnx: not an ONNX model",
           "id": "broken",
@@ -33,12 +33,19 @@ async fn models_are_listed_with_their_status() {
           "ready": true,
           "status": "ready"
         }
+      ],
+      "models": [
+        "broken",
+        "cropped",
+        "nan",
+        "tiny"
       ]
     }
     "#);
     insta::assert_snapshot!(get(&service, "/v1/models/none").await.problem(), @r"
     404
     detail: there is no model 'none'; there are: broken, cropped, nan, tiny
+    error: Model with name none does not exist.
     instance: /v1/models/none
     option: model
     title: There is no such model
@@ -47,6 +54,7 @@ async fn models_are_listed_with_their_status() {
     insta::assert_snapshot!(get(&service, "/v1/models/broken").await.problem(), @r"
     503 retry-after: 2
     detail: model 'broken' could not be loaded; the service's log says why
+    error: Model with name broken is not ready.
     instance: /v1/models/broken
     title: The model is not ready
     type: /docs#problem-not-ready
@@ -143,12 +151,14 @@ async fn a_model_describes_its_input_and_its_layers() {
           "available": true
         }
       },
+      "name": "tiny",
       "output": {
         "classes": 10,
         "kind": "logits",
         "name": "output",
         "others": []
       },
+      "ready": true,
       "status": "ready",
       "warnings": []
     }

@@ -174,3 +174,17 @@ async fn the_default_model_has_the_name_that_kserve_gives_it() {
     assert_eq!(response.status, StatusCode::OK);
     assert_eq!(get(&service, "/v1/models/cats").await.status, StatusCode::NOT_FOUND);
 }
+
+/// Its client asks whether a server is alive at the root, where the page is.
+#[tokio::test]
+async fn the_root_says_that_it_is_alive_to_a_client_that_asks_for_json() {
+    let service = service();
+    let ask = async |accept: &str| {
+        let request = Request::get("/").header("accept", accept).body(Body::empty()).unwrap();
+        send(&service, request).await
+    };
+    assert_eq!(ask("application/json").await.json(), json!({ "status": "alive" }));
+    for accept in ["text/html, application/json;q=0.5", "*/*"] {
+        assert_eq!(ask(accept).await.header("content-type"), "text/html; charset=utf-8");
+    }
+}
