@@ -191,11 +191,14 @@ impl<'de> Deserialize<'de> for RawInstance {
                 self,
                 mut map: A,
             ) -> std::result::Result<RawInstance, A::Error> {
-                let name: Option<String> = map.next_key()?;
-                let instance = match name.as_deref() {
-                    Some("b64" | "image") => map.next_value()?,
-                    _ => return Err(A::Error::custom(FORMS)),
-                };
+                let name: String = map.next_key()?.unwrap_or_default();
+                if !matches!(name.as_str(), "b64" | "image") {
+                    return Err(A::Error::custom(FORMS));
+                }
+                let instance: RawInstance = map.next_value()?;
+                if name == "b64" && !matches!(instance, RawInstance::Image(_)) {
+                    return Err(A::Error::custom(FORMS));
+                }
                 match map.next_key::<String>()? {
                     None => Ok(instance),
                     Some(name) => {

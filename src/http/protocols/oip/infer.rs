@@ -51,14 +51,15 @@ pub(in crate::http::protocols) async fn legacy_explain(
     let served = Served { name: model.id().to_owned(), model, is_explainer: true };
     let mut inference = Inference::new(served, &parts, request)?;
     inference.outputs = vec![(EXPLANATION, false)];
+    if inference.instances.len() != 1 {
+        return Err(Error::new(Kind::Malformed, "this path explains one image"));
+    }
     let response = inference.run(&state, permit).await?;
-    let mut texts = response.outputs.into_iter().flat_map(|output| match output.values {
+    let texts = response.outputs.into_iter().flat_map(|output| match output.values {
         Values::Bytes(texts) => texts,
         Values::Fp32(_) | Values::Int64(_) => Vec::new(),
     });
-    let (Some(text), None) = (texts.next(), texts.next()) else {
-        return Err(Error::new(Kind::Malformed, "this path explains one image"));
-    };
+    let text = batch::only(texts.collect())?;
     Ok(([(CONTENT_TYPE, "application/json")], text).into_response())
 }
 

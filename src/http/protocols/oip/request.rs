@@ -2,7 +2,7 @@
 
 use axum::http::HeaderMap;
 use bytes::Bytes;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
 use super::tensor;
@@ -34,7 +34,7 @@ const NOT_OPTIONS: [&str; 9] = [
 #[derive(Debug, Default, Deserialize)]
 pub(super) struct InferRequest {
     pub(super) id: Option<String>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_as_default")]
     parameters: Map<String, Value>,
     #[serde(default)]
     inputs: Vec<Input>,
@@ -50,7 +50,7 @@ pub(super) struct Input {
     pub(super) name: String,
     pub(super) shape: Vec<usize>,
     pub(super) datatype: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_as_default")]
     pub(super) parameters: Map<String, Value>,
     pub(super) data: Option<Nested>,
     #[serde(skip)]
@@ -61,8 +61,15 @@ pub(super) struct Input {
 #[derive(Debug, Deserialize)]
 pub(super) struct RequestedOutput {
     pub(super) name: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_as_default")]
     pub(super) parameters: Map<String, Value>,
+}
+
+/// Clients write `null` for parameters that they have not.
+fn null_as_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(
+    deserializer: D,
+) -> std::result::Result<T, D::Error> {
+    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
 
 pub(super) fn malformed(detail: impl Into<String>) -> Error {

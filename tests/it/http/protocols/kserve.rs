@@ -101,6 +101,9 @@ async fn errors_have_the_form_that_kserve_s_client_reads() {
     of(explain, "{\"instances\":[\"AAAA\", \"AAAA\"]}", 415, "instance 0: ").await;
     of(explain, "{\"instances\"", 400, "the JSON could not be read").await;
     of(explain, "{\"instances\":[\"\"],\"x\":1}", 400, "unknown field `x`").await;
+    of(explain, "{\"instances\":[{\"b64\":[[1]]}]}", 400, "an instance is an image file").await;
+    of(explain, "{\"instances\":[{}]}", 400, "an instance is an image file").await;
+    of(explain, "{\"instances\":[{\"b64\":\"AAAA\",\"x\":1}]}", 400, "no member 'x'").await;
     let parameters = |parameters: Value| {
         json!({ "instances": [base64()], "parameters": parameters }).to_string()
     };

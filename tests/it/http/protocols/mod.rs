@@ -1,5 +1,6 @@
 //! The protocols of other inference servers, with requests as their clients write them.
 
+mod contract;
 mod keys;
 mod kserve;
 mod oip;
