@@ -26,10 +26,10 @@ async fn refused_body(content_type: &str, body: &'static str) -> String {
 #[tokio::test]
 async fn unknown_paths_and_methods() {
     let service = service();
-    insta::assert_snapshot!(get(&service, "/v2/explain").await.problem(), @r"
+    insta::assert_snapshot!(get(&service, "/v3/explain").await.problem(), @r"
     404
-    detail: there is nothing at /v2/explain; /docs lists the paths
-    instance: /v2/explain
+    detail: there is nothing at /v3/explain; /docs lists the paths
+    instance: /v3/explain
     title: There is nothing at this path
     type: /docs#problem-not-found
     ");

@@ -323,6 +323,6 @@ async fn what_is_wrong_with_a_tensor_is_said() {
     refused(binary(6, b"\x03\0\0\0abc"), 400, "1 bytes after the JSON belong to no input").await;
     refused(binary(7, b"\x04\0\0\0abc"), 400, "ends early").await;
     refused(binary(usize::MAX, b"abc"), 400, "binary_data_size").await;
-    refused(binary(7, b"\x03\0\0\0abc"), 415, "This is not an image").await;
+    refused(binary(7, b"\x03\0\0\0abc"), 415, "This is text").await;
     still_answers(&service).await;
 }

@@ -103,7 +103,7 @@ async fn errors_have_torchserve_s_form() {
             put("/predictions/tiny", b"abc".to_vec()),
             415,
             "BadRequestException",
-            "This is not an image",
+            "This is text",
         ),
         (put("/predictions/tiny", Vec::new()), 415, "BadRequestException", "The image is empty"),
         (
