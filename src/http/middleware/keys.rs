@@ -89,7 +89,8 @@ pub(super) async fn check(
         Some(key) if keys.contains(key) => None,
         Some(_) => Some("the API key is not valid"),
         None => Some(
-            "this service asks for an API key: send 'Authorization: Bearer KEY' or 'x-api-key: KEY'",
+            "this service asks for an API key: send 'Authorization: Bearer KEY' or \
+             'x-api-key: KEY'",
         ),
     };
     let Some(detail) = detail else { return next.run(request).await };

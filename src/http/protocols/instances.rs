@@ -27,8 +27,8 @@ const MAX_INSTANCES: usize = 64;
 const NO_LIST: &str = "Expected \"instances\" to be a list";
 
 /// What instances may be.
-const FORMS: &str = "an instance is an image file in base64, {\"b64\": …}, {\"image\": …}, or a nested \
-                     array of the model's input values";
+const FORMS: &str = "an instance is an image file in base64, {\"b64\": …}, {\"image\": …}, or a \
+                     nested array of the model's input values";
 
 /// A request with instances.
 #[derive(Debug)]

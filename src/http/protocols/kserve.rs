@@ -2,7 +2,7 @@
 //!
 //! The body is `{"instances": […]}` or one image file. The verb is part of the last segment of the
 //! path, so the route is that of one model, and the name ends at the last colon. `GET /v1/models`
-//! and `GET /v1/models/{model}` are camlens's own; they have the members that KServe's clients read.
+//! and `GET /v1/models/{model}` are camlens's own, with the members that KServe's clients read.
 
 use std::sync::Arc;
 

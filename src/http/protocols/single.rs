@@ -46,8 +46,8 @@ impl SingleRequest {
             None => Contents { image: Some(bytes), options: Vec::new() },
         };
         let image = image.ok_or_else(|| {
-            let detail = "there is no image: send it as the body, as the form's field 'data', or as \
-                          'image' in JSON";
+            let detail = "there is no image: send it as the body, as the form's field 'data', \
+                          or as 'image' in JSON";
             Error::new(Kind::Malformed, detail)
         })?;
         Ok(Self { parts, image, options })

@@ -209,8 +209,8 @@ fn values(name: &str, model: &Model, outcomes: &[Outcome]) -> Result<(Vec<usize>
             let maps: Vec<&Array2<f32>> = findings().map(|finding| &finding.map).collect();
             let (height, width) = maps.first().map_or((0, 0), |map| map.dim());
             if maps.iter().any(|map| map.dim() != (height, width)) {
-                let detail = "with size=image, maps of images of different sizes are no one tensor; \
-                              request size=layer or size=input";
+                let detail = "with size=image, maps of images of different sizes are no one \
+                              tensor; request size=layer or size=input";
                 return Err(Error::new(Kind::Option, detail).about("size"));
             }
             let values = maps.into_iter().flat_map(|map| map.iter().copied()).collect();

@@ -98,8 +98,8 @@ fn split(mut tensor: Bytes) -> Result<Vec<Bytes>> {
     while !tensor.is_empty() {
         let length = if tensor.len() < 4 { usize::MAX } else { tensor.get_u32_le() as usize };
         if length > tensor.len() {
-            let detail = "a BYTES tensor is, per element, a length of four bytes (little-endian) and \
-                          that many bytes; this one ends early";
+            let detail = "a BYTES tensor is, per element, a length of four bytes \
+                          (little-endian) and that many bytes; this one ends early";
             return Err(malformed(detail));
         }
         elements.push(tensor.split_to(length));

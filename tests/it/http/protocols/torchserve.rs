@@ -99,12 +99,7 @@ async fn errors_have_torchserve_s_form() {
             "BadRequestException",
             "there is no option 'metod'",
         ),
-        (
-            put("/predictions/tiny", b"abc".to_vec()),
-            415,
-            "BadRequestException",
-            "This is text",
-        ),
+        (put("/predictions/tiny", b"abc".to_vec()), 415, "BadRequestException", "This is text"),
         (put("/predictions/tiny", Vec::new()), 415, "BadRequestException", "The image is empty"),
         (
             put("/predictions", chelsea()),
