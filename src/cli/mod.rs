@@ -7,6 +7,7 @@
 mod explain;
 mod health;
 mod inspect;
+mod kserve_flags;
 mod option_flags;
 mod output;
 mod serve;
@@ -14,7 +15,7 @@ mod try_load;
 
 use std::ffi::OsString;
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
@@ -90,7 +91,7 @@ impl Source {
 /// does not depend on `http`.
 #[must_use]
 pub fn run(serve: ServeFn) -> ExitCode {
-    let command = match Cli::try_parse() {
+    let command = match Cli::try_parse_from(arguments(std::env::args_os())) {
         Ok(cli) => cli.command,
         Err(message) => return explain_usage(&message),
     };
@@ -136,6 +137,19 @@ fn end_process(code: u8) -> ! {
     unsafe { libc::_exit(code.into()) }
 }
 
+/// The arguments, with the command `serve` in front if the program itself has that name: SageMaker
+/// runs a program `serve` in a container without an entry point.
+fn arguments(given: impl Iterator<Item = OsString>) -> Vec<OsString> {
+    let mut arguments: Vec<OsString> = given.collect();
+    let is_serve = |program: &OsString| Path::new(program).file_name() == Some("serve".as_ref());
+    if arguments.first().is_some_and(is_serve)
+        && arguments.get(1).is_none_or(|first| first != "serve")
+    {
+        arguments.insert(1, "serve".into());
+    }
+    arguments
+}
+
 /// Prints an error as one line, with its cause if it is internal, and with a hint.
 fn report(error: &Error) {
     let cause = std::error::Error::source(error).filter(|_| error.kind() == Kind::Internal);
@@ -155,5 +169,49 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    fn parse(arguments: &[&str]) -> Result<Config> {
+        let arguments = super::arguments(arguments.iter().map(OsString::from));
+        let Command::Serve(serve) = Cli::try_parse_from(arguments).unwrap().command else {
+            panic!("another command")
+        };
+        serve.config()
+    }
+
+    #[test]
+    fn kserve_s_flags_start_the_service() {
+        // What KServe appends to the arguments of an explainer's container.
+        let config = parse(&[
+            "camlens",
+            "serve",
+            "--model_name",
+            "cats",
+            "--predictor_host",
+            "cats-predictor.default",
+            "--http_port",
+            "8081",
+            "--workers=4",
+            "--enable_grpc",
+        ])
+        .unwrap();
+        assert_eq!(config.server.listen.to_string(), "0.0.0.0:8081");
+        assert_eq!(config.server.model_name.as_deref(), Some("cats"));
+        let error = parse(&["camlens", "serve", "--model_name=my cats"]).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "--model_name must be a name of letters, digits, _ and -, not 'my cats'"
+        );
+        let config = parse(&["camlens", "serve", "--http_port=8081", "--listen=[::1]:90"]).unwrap();
+        assert_eq!(config.server.listen.to_string(), "[::1]:90");
+    }
+
+    #[test]
+    fn a_program_called_serve_serves() {
+        for arguments in [&["/usr/local/bin/serve"][..], &["serve", "serve"], &["camlens", "serve"]]
+        {
+            assert!(parse(arguments).is_ok(), "{arguments:?}");
+        }
+        assert!(parse(&["serve", "--http_port=1"]).is_ok());
     }
 }

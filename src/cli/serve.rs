@@ -6,6 +6,7 @@ use std::path::Path;
 use clap::Args;
 
 use super::health::reachable;
+use super::kserve_flags::KserveFlags;
 use super::{Source, output};
 use crate::config::Config;
 use crate::error::Result;
@@ -23,14 +24,23 @@ pub(super) struct Serve {
     listen: Option<SocketAddr>,
     #[command(flatten)]
     source: Source,
+    #[command(flatten)]
+    kserve: KserveFlags,
 }
 
 impl Serve {
-    pub(super) fn run(&self, serve: ServeFn) -> Result<()> {
+    /// The settings, with the flags of this command.
+    pub(super) fn config(&self) -> Result<Config> {
         let mut config = self.source.load()?;
+        self.kserve.apply(&mut config)?;
         if let Some(listen) = self.listen {
             config.server.listen = listen;
         }
+        Ok(config)
+    }
+
+    pub(super) fn run(&self, serve: ServeFn) -> Result<()> {
+        let config = self.config()?;
         // Dropped at the end, which sends the last spans.
         let _traces = crate::telemetry::start(&config.log)?;
         serve(config, &|address, model| print_addresses(reachable(address), model))

@@ -8,13 +8,14 @@
 //! them, and a test ensures that the file equals [`Config::default`]. Nothing here reads the
 //! process's environment: the caller passes it in.
 
+mod platforms;
 mod sections;
 mod table;
 
 use std::path::Path;
 
 use crate::error::{Error, Kind, Result};
-pub use sections::{Config, Engine, Log, LogFormat, Models, Server};
+pub use sections::{Config, Engine, Log, LogFormat, Models, Server, VertexRoutes};
 pub use table::SETTINGS;
 
 impl Config {
@@ -33,6 +34,8 @@ impl Config {
             }
             None => Self::default(),
         };
+        let environment: Vec<_> = environment.into_iter().collect();
+        platforms::apply(&mut config.server, &environment)?;
         config.apply(environment)?;
         Ok(config)
     }
@@ -58,6 +61,15 @@ impl Config {
             })?;
         }
         Ok(config)
+    }
+
+    /// Checks the value of the setting with this key, for a flag that has set it.
+    ///
+    /// # Errors
+    /// What it must be.
+    pub fn check(&self, key: &str) -> std::result::Result<(), String> {
+        let setting = SETTINGS.iter().find(|setting| setting.key == key);
+        setting.map_or(Ok(()), |setting| (setting.check)(self))
     }
 
     fn apply(&mut self, environment: impl IntoIterator<Item = (String, String)>) -> Result<()> {

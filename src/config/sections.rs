@@ -64,6 +64,22 @@ pub struct Server {
     pub admin: bool,
     /// Web origins whose pages may call the service; `*` allows all.
     pub cors_origins: Vec<String>,
+    /// A file of API keys, one of which a request needs; when absent, requests need none.
+    pub api_keys: Option<PathBuf>,
+    /// Another name of the default model, for callers that choose the name themselves.
+    pub model_name: Option<String>,
+    /// Vertex AI's paths, which only its environment variables set.
+    #[serde(skip)]
+    pub vertex: VertexRoutes,
+}
+
+/// The paths that Vertex AI names in the environment of its containers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct VertexRoutes {
+    /// `AIP_HEALTH_ROUTE`.
+    pub health_route: Option<String>,
+    /// `AIP_PREDICT_ROUTE`.
+    pub predict_route: Option<String>,
 }
 
 /// `[models]`: the models to serve.
@@ -144,6 +160,9 @@ impl Default for Server {
             drain_timeout_ms: 7000,
             admin: false,
             cors_origins: Vec::new(),
+            api_keys: None,
+            model_name: None,
+            vertex: VertexRoutes::default(),
         }
     }
 }

@@ -88,6 +88,8 @@ pub const SETTINGS: &[Setting] = &[
     setting!(server.drain_timeout_ms, "CAMLENS_DRAIN_TIMEOUT_MS", number, within(0..=DAY_MS)),
     setting!(server.admin, "CAMLENS_ADMIN", flag, any),
     setting!(server.cors_origins, "CAMLENS_CORS_ORIGINS", list, origins),
+    setting!(server.api_keys, "CAMLENS_API_KEYS", optional_path, any),
+    setting!(server.model_name, "CAMLENS_MODEL_NAME", optional_text, model_name),
     setting!(models.folder, "CAMLENS_MODELS", path, not_empty_path),
     setting!(models.default, "CAMLENS_DEFAULT_MODEL", optional_text, any),
     setting!(engine.runtime, "CAMLENS_RUNTIME", optional_path, any),
@@ -209,6 +211,15 @@ fn origins(value: &[String]) -> Result<(), String> {
         "origins such as https://example.org, without a path, or *",
         value.iter().all(is_origin),
     )
+}
+
+/// What KServe's gateways let through as a model's name.
+fn model_name(value: &Option<String>) -> Result<(), String> {
+    let is_valid = |name: &String| {
+        !name.is_empty()
+            && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'))
+    };
+    must_be("a name of letters, digits, _ and -", value.as_ref().is_none_or(is_valid))
 }
 
 fn level(value: &str) -> Result<(), String> {

@@ -63,6 +63,7 @@ fn every_setting_can_be_set_by_its_environment_variable() {
     let value = |variable: &str| match variable {
         "CAMLENS_LISTEN" | "CAMLENS_ADMIN_LISTEN" => "0.0.0.0:1",
         "CAMLENS_CORS_ORIGINS" => "https://a.example, http://b.example:8000",
+        "CAMLENS_MODEL_NAME" => "cats",
         "CAMLENS_FAST_KERNELS" | "CAMLENS_SKIP_ZEROS" => "false",
         "CAMLENS_WEIGHTS" => "copy",
         "CAMLENS_TRIAL" => "always",
@@ -132,7 +133,13 @@ fn every_number_has_an_upper_bound_that_its_error_names() {
         let value = u64::MAX.to_string();
         let Err(error) = Config::load(None, environment(&[(setting.variable, &value)])) else {
             // A text may be anything.
-            let texts = ["models.folder", "models.default", "engine.runtime"];
+            let texts = [
+                "models.folder",
+                "models.default",
+                "engine.runtime",
+                "server.api_keys",
+                "server.model_name",
+            ];
             assert!(texts.contains(&setting.key), "{} has no bound", setting.key);
             continue;
         };
@@ -147,13 +154,37 @@ fn an_unknown_setting_is_an_error() {
         "camlens.toml: line 2: unknown field `lissten`, expected one of `listen`, `admin_listen`, \
          `body_bytes`, `max_pixels`, `queue`, `workers`, `connections`, `header_timeout_ms`, \
          `keep_alive_ms`, `body_timeout_ms`, `request_timeout_ms`, `send_timeout_ms`, \
-         `send_bytes_per_s`, `shutdown_delay_ms`, `drain_timeout_ms`, `admin`, `cors_origins`"
+         `send_bytes_per_s`, `shutdown_delay_ms`, `drain_timeout_ms`, `admin`, `cors_origins`, \
+         `api_keys`, `model_name`"
     );
     let line = load_error(None, &[("CAMLENS_QUEU", "1")]);
     assert!(
         line.starts_with("CAMLENS_QUEU: unknown setting; the settings are CAMLENS_LISTEN, "),
         "{line}"
     );
+}
+
+#[test]
+fn the_platforms_variables_count_less_than_camlens_s_own() {
+    let listen = |pairs: &[(&str, &str)]| {
+        let file = (Path::new("f"), "[server]\nlisten = \"127.0.0.1:1\"\n");
+        Config::load(Some(file), environment(pairs)).unwrap().server.listen.to_string()
+    };
+    assert_eq!(listen(&[]), "127.0.0.1:1");
+    assert_eq!(listen(&[("AIP_HTTP_PORT", "7080")]), "0.0.0.0:7080");
+    assert_eq!(listen(&[("SAGEMAKER_BIND_TO_PORT", "8085")]), "0.0.0.0:8085");
+    let both = [("AIP_HTTP_PORT", "7080"), ("CAMLENS_LISTEN", "127.0.0.1:2")];
+    assert_eq!(listen(&both), "127.0.0.1:2");
+    for (name, value) in [
+        ("AIP_HTTP_PORT", "http"),
+        ("SAGEMAKER_BIND_TO_PORT", "0"),
+        ("AIP_PREDICT_ROUTE", "predict"),
+        ("AIP_HEALTH_ROUTE", "/{all}"),
+        ("AIP_HEALTH_ROUTE", "/a/:b"),
+    ] {
+        let line = load_error(None, &[(name, value)]);
+        assert!(line.starts_with(name) && line.ends_with(&format!("'{value}'")), "{line}");
+    }
 }
 
 #[test]

@@ -5,6 +5,7 @@
 //! bodies, CORS and panics; [`admission`](middleware::admission) in front of the handlers that do
 //! work. A handler `extract`s a typed request, calls [`app`](crate::app) through its permit, and
 //! `respond`s, or streams events through `sse`. [`problem`] writes errors as problem documents.
+//! `protocols` translates the requests of other inference servers' clients.
 //!
 //! The router is a function from requests to responses, which is how most tests call it.
 
@@ -17,6 +18,7 @@ mod metrics;
 pub mod middleware;
 mod page;
 pub mod problem;
+mod protocols;
 mod reload;
 mod respond;
 mod router;

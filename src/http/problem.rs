@@ -10,6 +10,7 @@ use axum::body::Body;
 use axum::extract::Request;
 use axum::http::header::{
     ACCEPT_ENCODING, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER,
+    WWW_AUTHENTICATE,
 };
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -44,6 +45,7 @@ pub fn problem_type(kind: Kind) -> ProblemType {
         Kind::Malformed => (S::BAD_REQUEST, "malformed-request", "The request could not be read"),
         Kind::Option => (S::BAD_REQUEST, "invalid-option", "An option is not valid"),
         Kind::NotFound => (S::NOT_FOUND, "not-found", "There is nothing at this path"),
+        Kind::Unauthorized => (S::UNAUTHORIZED, "unauthorized", "An API key is needed"),
         Kind::MethodNotAllowed => {
             (S::METHOD_NOT_ALLOWED, "method-not-allowed", "The path does not take this method")
         }
@@ -113,6 +115,11 @@ impl ProblemContext {
             path: shortened(request.uri().path()).into_owned(),
             request_id: id.unwrap_or_default(),
         }
+    }
+
+    /// The path of the request.
+    pub(super) fn path(&self) -> &str {
+        &self.path
     }
 }
 
@@ -185,6 +192,10 @@ pub(super) fn write(response: &mut Response, error: &Error, context: &ProblemCon
     if error.kind() == Kind::SlowRequest {
         headers.insert(CONNECTION, HeaderValue::from_static("close"));
     }
+    // RFC 9110, 15.5.2: a 401 says how to authenticate.
+    if error.kind() == Kind::Unauthorized {
+        headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"camlens\""));
+    }
     headers.remove(CONTENT_LENGTH);
     *response.body_mut() = Body::from(body(error, context));
 }
@@ -200,6 +211,11 @@ fn detail(error: &Error) -> Option<String> {
         (Kind::UnknownLayer, Some(id)) => format!("{detail}; GET /v1/models/{id} lists all"),
         _ => detail.to_owned(),
     })
+}
+
+/// The message for protocols whose errors are one sentence.
+pub(super) fn message(error: &Error) -> String {
+    detail(error).unwrap_or_else(|| problem_type(error.kind()).title.to_owned())
 }
 
 /// The option at fault; some kinds of error can have only one.

@@ -9,8 +9,9 @@ use axum::routing::{MethodRouter, get, post};
 
 use super::handlers::{admin, health, metrics, models, v1};
 use super::middleware::{self, admission};
-use super::page;
 use super::state::AppState;
+use super::{page, protocols};
+use crate::config::Server;
 use crate::error::{Error, Kind};
 use crate::text::shortened;
 
@@ -52,8 +53,15 @@ const ADMITTED: [&str; 3] = ["/v1/explain", "/v1/compare", "/v1/predict"];
 
 /// Every path, for the test that compares them with `openapi.yaml`.
 #[must_use]
-pub fn paths() -> Vec<&'static str> {
-    table().into_iter().map(|(path, _, _)| path).collect()
+pub fn paths() -> Vec<String> {
+    let server = Server::default();
+    let of_protocols = protocols::open(&server).into_iter().chain(protocols::admitted(&server));
+    let own = table().into_iter().map(|(path, ..)| path.to_owned());
+    // KServe's verbs are part of a segment, which is no path of the router.
+    let verbs = protocols::KSERVE_VERBS.map(str::to_owned);
+    let mut paths: Vec<String> = own.chain(of_protocols.map(|(path, _)| path)).collect();
+    paths.extend(verbs);
+    paths
 }
 
 /// The service as a function from requests to responses; it needs no socket.
@@ -77,6 +85,14 @@ fn router_of(state: Arc<AppState>, is_served: impl Fn(Ports) -> bool) -> Router 
         let needs_permit = ADMITTED.contains(&path);
         let methods = if needs_permit { methods.route_layer(admit.clone()) } else { methods };
         router = router.route(path, methods);
+    }
+    if is_served(Ports::Main) {
+        for (path, methods) in protocols::open(&state.server) {
+            router = router.route(&path, methods);
+        }
+        for (path, methods) in protocols::admitted(&state.server) {
+            router = router.route(&path, methods.route_layer(admit.clone()));
+        }
     }
     let router = router.fallback(not_found).method_not_allowed_fallback(method_not_allowed);
     middleware::apply(router, &state).with_state(state)

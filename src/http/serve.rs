@@ -10,6 +10,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{oneshot, watch};
 
 use super::listener;
+use super::middleware::keys::ApiKeys;
 use super::reload::reload;
 use super::state::AppState;
 use crate::config::Config;
@@ -46,9 +47,10 @@ async fn run(config: Config, on_listening: &dyn Fn(SocketAddr, &str)) -> Result<
         Some(address) => Some(bind("server.admin_listen", address).await?),
         None => None,
     };
+    let keys = server.api_keys.as_deref().map(ApiKeys::read).transpose()?;
     let models = ModelRegistry::start(&models.folder, models.default.as_deref(), &engine.into())?;
     on_listening(listener.local_addr().unwrap_or(server.listen), models.default_id());
-    let state = AppState::new(models, server);
+    let state = AppState::with_keys(models, server, keys);
     // Dropped at the end, which ends the admin port.
     let _admin = admin.map(|listener| start_admin(listener, &state)).transpose()?;
     let (count, counted) = watch::channel(0);

@@ -50,7 +50,7 @@ impl<'de> Deserialize<'de> for Members {
 }
 
 /// Reads a JSON body.
-pub(super) fn read(operation: Operation, body: &[u8]) -> Result<Contents> {
+pub(in crate::http) fn read(operation: Operation, body: &[u8]) -> Result<Contents> {
     let text = text::decode(body)
         .map_err(|error| Error::new(Kind::Malformed, format!("the JSON {error}")))?;
     let Members(members) = serde_json::from_str(text).map_err(|error| {
@@ -81,6 +81,15 @@ fn image(value: &Value) -> Result<Bytes> {
     let Value::String(text) = value else {
         return Err(malformed("'image' must be a string: the file in base64".into()));
     };
+    from_base64(text)
+}
+
+/// A file in base64, with or without the head of a `data:` address.
+///
+/// # Errors
+/// [`Kind::Malformed`].
+pub(in crate::http) fn from_base64(text: &str) -> Result<Bytes> {
+    let malformed = |detail: String| Error::new(Kind::Malformed, detail).about("image");
     let text = without_mark(text).trim_start();
     // Schemes and the word base64 have no case (RFC 3986, RFC 2397).
     let is_address = text.get(..5).is_some_and(|scheme| scheme.eq_ignore_ascii_case("data:"));
@@ -105,7 +114,7 @@ fn image(value: &Value) -> Result<Bytes> {
 }
 
 /// An option's value as text; `null` means that the option is not given.
-fn option(name: &str, value: Value) -> Result<Option<String>> {
+pub(in crate::http) fn option(name: &str, value: Value) -> Result<Option<String>> {
     let wrong = || {
         let or_list = if is_list(name) { ", or a list of names" } else { "" };
         let detail = format!("option '{name}' must be a string, a number or a boolean{or_list}");

@@ -4,12 +4,12 @@
 //! either understood completely or refused with a message that says what is wrong. Nothing is
 //! ignored, and no more of the body than the size limit is buffered.
 
-mod accept;
+pub(super) mod accept;
 pub(super) mod body;
-mod json;
-mod multipart;
-mod parameters;
-mod query;
+pub(super) mod json;
+pub(super) mod multipart;
+pub(super) mod parameters;
+pub(super) mod query;
 
 use axum::extract::Request;
 use axum::http::header::{ACCEPT, CONTENT_ENCODING, CONTENT_TYPE};
@@ -33,9 +33,9 @@ pub(super) struct ExtractedRequest {
 }
 
 /// What a body holds.
-struct Contents {
-    image: Option<Bytes>,
-    options: Vec<(String, String)>,
+pub(super) struct Contents {
+    pub(super) image: Option<Bytes>,
+    pub(super) options: Vec<(String, String)>,
 }
 
 /// The kinds of body.

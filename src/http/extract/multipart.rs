@@ -16,14 +16,17 @@ use crate::error::{Error, Kind, Result};
 use crate::text::{self, shortened};
 
 /// One part of a form.
-struct Part {
-    name: String,
+pub(in crate::http) struct Part {
+    pub(in crate::http) name: String,
     charset: Option<String>,
-    bytes: Bytes,
+    pub(in crate::http) bytes: Bytes,
 }
 
-/// Parses a complete form.
-pub(super) async fn read(operation: Operation, body: Bytes, boundary: String) -> Result<Contents> {
+/// Separates the parts of a complete form.
+///
+/// # Errors
+/// [`Kind::Malformed`].
+pub(in crate::http) async fn parts(body: Bytes, boundary: String) -> Result<Vec<Part>> {
     check_structure(&body, &boundary)?;
     let unreadable = |error: multer::Error| {
         malformed(format!("the form could not be read: {error}")).caused_by(error)
@@ -35,6 +38,12 @@ pub(super) async fn read(operation: Operation, body: Bytes, boundary: String) ->
         let (name, charset) = (name(&field)?, charset(&field)?);
         parts.push(Part { name, charset, bytes: field.bytes().await.map_err(unreadable)? });
     }
+    Ok(parts)
+}
+
+/// Parses a complete form.
+pub(super) async fn read(operation: Operation, body: Bytes, boundary: String) -> Result<Contents> {
+    let parts = parts(body, boundary).await?;
     check_names(operation, parts.iter().map(|part| part.name.as_str()), "field")?;
     let mut contents = Contents { image: None, options: Vec::new() };
     for part in parts {
@@ -53,7 +62,10 @@ pub(super) async fn read(operation: Operation, body: Bytes, boundary: String) ->
 
 impl Part {
     /// The part as text.
-    fn text(&self) -> Result<String> {
+    ///
+    /// # Errors
+    /// [`Kind::Malformed`] if it is no text in its charset.
+    pub(in crate::http) fn text(&self) -> Result<String> {
         let refuse = |reason: String| {
             let name = shortened(&self.name);
             malformed(format!("the field '{name}' {reason}")).about(name)

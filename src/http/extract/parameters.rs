@@ -10,16 +10,16 @@ use crate::text::shortened;
 
 /// A header value and its parameters.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Parametrised {
+pub(in crate::http) struct Parametrised {
     /// The value before the first semicolon, in lower case.
-    pub(super) value: String,
+    pub(in crate::http) value: String,
     /// Names, in lower case, and values, unquoted.
     parameters: Vec<(String, String)>,
 }
 
 /// Why a header value does not follow the grammar.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum SyntaxError {
+pub(in crate::http) enum SyntaxError {
     NotUtf8,
     Unterminated,
     AfterQuote,
@@ -48,7 +48,7 @@ impl Parametrised {
     ///
     /// # Errors
     /// [`SyntaxError`].
-    pub(super) fn parse(header: &[u8]) -> Result<Self, SyntaxError> {
+    pub(in crate::http) fn parse(header: &[u8]) -> Result<Self, SyntaxError> {
         let header = std::str::from_utf8(header).map_err(|_| SyntaxError::NotUtf8)?;
         let (value, mut rest) = header.split_once(';').unwrap_or((header, ""));
         let mut parameters: Vec<(String, String)> = Vec::new();
@@ -74,7 +74,7 @@ impl Parametrised {
     }
 
     /// The parameter of this name, which is in lower case.
-    pub(super) fn get(&self, name: &str) -> Option<&str> {
+    pub(in crate::http) fn get(&self, name: &str) -> Option<&str> {
         self.parameters.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 }

@@ -18,6 +18,15 @@ pub(in crate::http) async fn live() -> Json<Value> {
 
 /// The service accepts work: no model is loading, the default model is ready, no shutdown.
 pub(in crate::http) async fn ready(State(state): State<Arc<AppState>>) -> Result<Json<Value>> {
+    check_ready(&state)?;
+    Ok(Json(json!({ "status": "ready", "models": summaries(&state) })))
+}
+
+/// Whether the service accepts work.
+///
+/// # Errors
+/// [`Kind::Draining`] or [`Kind::NotReady`].
+pub(in crate::http) fn check_ready(state: &AppState) -> Result<()> {
     if state.is_stopping() || state.admission.is_draining() {
         return Err(Error::new(Kind::Draining, "the service is shutting down"));
     }
@@ -27,9 +36,8 @@ pub(in crate::http) async fn ready(State(state): State<Arc<AppState>>) -> Result
         return Err(Error::new(Kind::NotReady, format!("model '{id}' is still loading")));
     }
     // Whatever is wrong with the default model, readiness is 503.
-    state
-        .models
-        .get(None)
-        .map_err(|error| Error::new(Kind::NotReady, error.detail().to_owned()).caused_by(error))?;
-    Ok(Json(json!({ "status": "ready", "models": summaries(&state) })))
+    let default = state.models.get(None);
+    default
+        .map(drop)
+        .map_err(|error| Error::new(Kind::NotReady, error.detail().to_owned()).caused_by(error))
 }

@@ -39,9 +39,21 @@ pub(super) fn summaries(state: &AppState) -> Vec<Summary> {
     state.models.list().into_iter().map(summary).collect()
 }
 
-/// All models.
+/// The names by which models can be requested.
+pub(in crate::http) fn names(state: &AppState) -> Vec<String> {
+    let mut names: Vec<String> = state.models.list().into_iter().map(|(id, _)| id).collect();
+    let other = state.server.model_name.iter().filter(|name| !names.contains(name)).cloned();
+    names.extend(other.collect::<Vec<_>>());
+    names
+}
+
+/// All models: first their names, as KServe's clients read them, then what is known about each.
 pub(in crate::http) async fn list(State(state): State<Arc<AppState>>) -> Json<Value> {
-    Json(json!({ "default": state.models.default_id(), "models": summaries(&state) }))
+    Json(json!({
+        "models": names(&state),
+        "default": state.models.default_id(),
+        "details": summaries(&state),
+    }))
 }
 
 /// One model's description.
@@ -51,7 +63,9 @@ pub(in crate::http) async fn one(
 ) -> Result<Json<Value>> {
     let Path(id) =
         id.map_err(|error| Error::new(Kind::Malformed, "the path is not UTF-8").caused_by(error))?;
-    let mut description = describe(&*state.models.get(Some(&id))?);
+    let mut description = describe(&*state.model(Some(&id))?);
+    // KServe's clients compare it with the name that they asked for.
+    description["name"] = json!(id);
     if let Some(error) = state.models.problem(&id) {
         description["reload_error"] = failure(&error, &id).into();
     }

@@ -53,7 +53,7 @@ async fn run(
     let context = ProblemContext::new(&request);
     let extracting = ExtractedRequest::read(operation, request, state.server.body_bytes);
     let ExtractedRequest { request, is_streamed } = permit.read(extracting).await?;
-    let model = state.models.get(request.options.model.as_deref())?;
+    let model = state.model(request.options.model.as_deref())?;
     let limits = Limits { max_pixels: state.server.max_pixels };
     let work = move |cancel: &CancellationToken, observer: &dyn ProgressObserver| {
         app::execute(&model, &request, limits, cancel, observer)

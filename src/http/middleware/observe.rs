@@ -21,6 +21,9 @@ use crate::http::metrics::Route;
 use crate::http::problem;
 use crate::http::state::AppState;
 
+/// The starts of the paths that probes and scrapers ask.
+const PROBES: [&str; 4] = ["/health", "/metrics", "/ping", "/v2/health"];
+
 /// Runs the request in a span, and records how it ended.
 pub(super) async fn observe(
     State(state): State<Arc<AppState>>,
@@ -127,7 +130,7 @@ impl Observation {
         self.state.metrics.request(self.route.clone(), status.as_u16(), elapsed, facts);
         self.span.end(status);
         // Probes and scrapers send a request every few seconds, which need not be in every log.
-        let is_probe = self.route.route.starts_with("/health") || self.route.route == "/metrics";
+        let is_probe = PROBES.iter().any(|path| self.route.route.starts_with(path));
         let (bytes_in, bytes_out) = (self.received.get(), self.sent.get());
         let status = status.as_u16();
         match outcome {

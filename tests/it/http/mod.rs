@@ -10,6 +10,7 @@ mod options;
 mod overload;
 mod page;
 mod problems;
+mod protocols;
 mod refusals;
 mod reload;
 mod responses;

@@ -27,10 +27,10 @@ async fn refused_body(content_type: &str, body: &'static str) -> String {
 #[tokio::test]
 async fn unknown_paths_and_methods() {
     let service = service();
-    insta::assert_snapshot!(get(&service, "/v2/explain").await.problem(), @r"
+    insta::assert_snapshot!(get(&service, "/v3/explain").await.problem(), @r"
     404
-    detail: there is nothing at /v2/explain; /docs lists the paths
-    instance: /v2/explain
+    detail: there is nothing at /v3/explain; /docs lists the paths
+    instance: /v3/explain
     title: There is nothing at this path
     type: /docs#problem-not-found
     ");
@@ -44,7 +44,7 @@ async fn unknown_paths_and_methods() {
     let request = Request::builder().method(Method::DELETE).uri("/v1/models/tiny");
     let answered = send(&service, request.body(Body::empty()).unwrap()).await;
     insta::assert_snapshot!(answered.problem(), @r"
-    405 allow: GET,HEAD
+    405 allow: GET,HEAD,POST
     detail: /v1/models/tiny does not support DELETE; the header 'allow' lists what it does
     instance: /v1/models/tiny
     title: The path does not take this method

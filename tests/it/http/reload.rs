@@ -77,7 +77,7 @@ async fn a_bad_new_version_leaves_the_old_one_serving_and_says_so() {
     assert_eq!(report["failed"], serde_json::json!([{ "id": "tiny", "error": reason }]));
     assert_eq!(logit(&service).await, before);
     assert_eq!(get(&service, "/v1/models/tiny").await.json()["reload_error"], reason);
-    assert_eq!(get(&service, "/v1/models").await.json()["models"][0]["error"], reason);
+    assert_eq!(get(&service, "/v1/models").await.json()["details"][0]["error"], reason);
     assert_eq!(get(&service, "/health/ready").await.status, 200);
     assert_eq!(command(&service, "/v1/models/tiny/load").await.status, 424);
 

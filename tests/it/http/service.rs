@@ -11,7 +11,7 @@ async fn models_are_listed_with_their_status() {
     insta::assert_snapshot!(format!("{:#}", get(&service, "/v1/models").await.json()), @r#"
     {
       "default": "tiny",
-      "models": [
+      "details": [
         {
           "error": "broken/model.onnx: not an ONNX model",
           "id": "broken",
@@ -33,12 +33,19 @@ async fn models_are_listed_with_their_status() {
           "ready": true,
           "status": "ready"
         }
+      ],
+      "models": [
+        "broken",
+        "cropped",
+        "nan",
+        "tiny"
       ]
     }
     "#);
     insta::assert_snapshot!(get(&service, "/v1/models/none").await.problem(), @r"
     404
     detail: there is no model 'none'; there are: broken, cropped, nan, tiny
+    error: Model with name none does not exist.
     instance: /v1/models/none
     option: model
     title: There is no such model
@@ -47,6 +54,7 @@ async fn models_are_listed_with_their_status() {
     insta::assert_snapshot!(get(&service, "/v1/models/broken").await.problem(), @r"
     424
     detail: model 'broken' could not be loaded: broken/model.onnx: not an ONNX model
+    error: Model with name broken is not ready.
     instance: /v1/models/broken
     title: The model could not be loaded
     type: /docs#problem-model-failed
@@ -143,12 +151,14 @@ async fn a_model_describes_its_input_and_its_layers() {
           "available": true
         }
       },
+      "name": "tiny",
       "output": {
         "classes": 10,
         "kind": "logits",
         "name": "output",
         "others": []
       },
+      "ready": true,
       "status": "ready",
       "warnings": []
     }
@@ -199,10 +209,10 @@ async fn a_model_that_lost_its_file_is_listed_with_the_reason() {
     let list = get(&service, "/v1/models").await.json();
     assert_eq!(list["default"], "tiny");
     assert_eq!(
-        (&list["models"][0]["id"], &list["models"][0]["ready"]),
+        (&list["details"][0]["id"], &list["details"][0]["ready"]),
         (&"a-lost-one".into(), &false.into())
     );
-    let reason = list["models"][0]["error"].as_str().unwrap();
+    let reason = list["details"][0]["error"].as_str().unwrap();
     assert!(reason.starts_with("a-lost-one/model.onnx: the model file is missing"), "{reason}");
     let refused = post_image(&service, "/v1/predict?model=a-lost-one", chelsea()).await;
     assert_eq!(refused.status, 424, "{:?}", refused.body);
