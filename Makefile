@@ -18,10 +18,10 @@ ZOO ?= target/zoo
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup quiet-setup run test openapi lint audit build demo bench scorecam architectures exactness models mutants page fuzz sanitize conformance clean distclean
+.PHONY: help setup quiet-setup run test openapi lint audit build demo bench scorecam architectures exactness models mutants page fuzz sanitize conformance proxy deploy-check image clean distclean
 
 help: ## print this list
-	@sed -n 's/^\([a-z]*\):.*## /  make \1|/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-22s %s\n", $$1, $$2}'
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1|/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-22s %s\n", $$1, $$2}'
 
 setup: ## fetch ONNX Runtime, the models and the demo images; once, verified
 	@$(TOOLS) setup
@@ -116,6 +116,9 @@ mutants: quiet-setup $(VENV)/ready ## break lines on purpose and see which tests
 conformance: quiet-setup ## compare gradients of known networks with autograd (see docs/conformance.md)
 	@test -d $(ZOO) || { echo "make: there is no $(ZOO): make it with \`python tools conformance.zoo --into $(ZOO)\`" >&2; exit 2; }
 	@cargo run --quiet --release --example conformance -- $(ZOO)
+
+proxy: quiet-setup build ## test nginx in front of the real service (needs Debian's nginx)
+	@$(TOOLS) deploy.proxy --binary $(BINARY)
 
 clean: ## remove what was built, and .venv; keep what was fetched
 	@cargo clean --quiet
