@@ -7,6 +7,8 @@ PYTHON ?= python3
 TOOLS := $(PYTHON) tools
 VENV := .venv
 VENV_BIN := $(CURDIR)/$(VENV)/bin
+# Kept apart, because it needs Python 3.11 and `make test` does not.
+DEPLOY_VENV := .venv-deploy
 BINARY := target/release/camlens
 IMAGES := downloads/images
 SECONDS_PER_FUZZ_TARGET ?= 60
@@ -120,9 +122,20 @@ conformance: quiet-setup ## compare gradients of known networks with autograd (s
 proxy: quiet-setup build ## test nginx in front of the real service (needs Debian's nginx)
 	@$(TOOLS) deploy.proxy --binary $(BINARY)
 
+deploy-check: quiet-setup build $(DEPLOY_VENV)/ready ## validate deploy/ (needs Debian's nginx, prometheus, and kubectl)
+	@$(DEPLOY_VENV)/bin/python tools deploy.check --binary $(BINARY)
+
+image: quiet-setup $(DEPLOY_VENV)/ready ## build the image and ask it one request (needs root, buildah, debootstrap)
+	@$(DEPLOY_VENV)/bin/python tools deploy.image $(IMAGE)
+
+$(DEPLOY_VENV)/ready: tools/requirements/deploy.txt tools/requirements/sbom.txt
+	@$(PYTHON) -m venv $(DEPLOY_VENV)
+	@$(DEPLOY_VENV)/bin/pip --disable-pip-version-check install --quiet --only-binary :all: --no-deps $(^:%=--requirement=%)
+	@touch $@
+
 clean: ## remove what was built, and .venv; keep what was fetched
 	@cargo clean --quiet
-	@rm -rf $(VENV) bench/out
+	@rm -rf $(VENV) $(DEPLOY_VENV) bench/out
 
 distclean: clean ## remove what was fetched, too
 	@rm -rf runtime downloads models/vgg16-mri/model.onnx models/efficientnet-lite0/model.onnx

@@ -1,4 +1,4 @@
-"""Debian's nginx with the configuration of deploy/compose, in front of instances on this machine."""
+"""Debian's nginx, configured as in deploy/compose, in front of instances on this machine."""
 
 import re
 import shutil

@@ -38,7 +38,7 @@ PROBLEM = "application/problem+json"
 
 
 def bitmap(side):
-    """An uncompressed BMP of side × side pixels in 24 bits, a gradient; `side` is a multiple of 4."""
+    """An uncompressed BMP of side × side pixels, a gradient; `side` is a multiple of 4."""
     row = b"".join(bytes((x % 256, (x // 4) % 256, 255 - x % 256)) for x in range(side))
     size = 54 + len(row) * side
     head = b"BM" + struct.pack("<IHHI", size, 0, 0, 54)

@@ -11,9 +11,10 @@ the image's own dpkg database, where scanners read them. Needs requirements/sbom
 import json
 import re
 import sys
-import tomllib
 from pathlib import Path
 from urllib.parse import unquote
+
+import tomllib
 
 from camlens_tools.bench.common import Failure
 from camlens_tools.paths import ROOT
