@@ -125,8 +125,8 @@ proxy: quiet-setup build ## test nginx in front of the real service (needs Debia
 deploy-check: quiet-setup build $(DEPLOY_VENV)/ready ## validate deploy/ (needs Debian's nginx, prometheus, and kubectl)
 	@$(DEPLOY_VENV)/bin/python tools deploy.check --binary $(BINARY)
 
-image: quiet-setup $(DEPLOY_VENV)/ready ## build the image and ask it one request (needs root, buildah, debootstrap)
-	@$(DEPLOY_VENV)/bin/python tools deploy.image $(IMAGE)
+image: quiet-setup $(DEPLOY_VENV)/ready ## build the image and ask it one request (needs root, buildah, debootstrap; IMAGE_OPTIONS="--bases pull")
+	@$(DEPLOY_VENV)/bin/python tools deploy.image $(IMAGE_OPTIONS)
 
 $(DEPLOY_VENV)/ready: tools/requirements/deploy.txt tools/requirements/sbom.txt
 	@$(PYTHON) -m venv $(DEPLOY_VENV)

@@ -12,7 +12,7 @@ import subprocess
 import sys
 
 from camlens_tools.bench.common import Failure
-from camlens_tools.deploy import kubernetes, nginx, prometheus
+from camlens_tools.deploy import kubernetes, limits, nginx, prometheus
 from camlens_tools.deploy.common import COMPOSE, Instance, add_binary_option, models_folder, say
 
 
@@ -38,6 +38,7 @@ def main():
     checks = [
         check_compose,
         nginx.check,
+        limits.check,
         kubernetes.check_kubernetes,
         kubernetes.check_kserve,
         prometheus.check_files,

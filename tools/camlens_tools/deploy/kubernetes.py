@@ -2,8 +2,8 @@
 
 Kubernetes's own kinds are checked by kubernetes-validate, which carries the JSON schemas of each
 release. KServe publishes no schema package, but its Python client lists every field of its kinds,
-with types; `kserve_schema` turns that into a JSON schema. Two further checks are ours: that the
-numbers which must fit together do, and that the image and the settings exist.
+with types; `KServeSchema` turns that into a JSON schema. That references between objects lead
+somewhere, and that numbers fit together, is checked here.
 """
 
 import importlib
@@ -21,17 +21,11 @@ import yaml
 from kubernetes_validate.utils import schema_contents
 
 from camlens_tools.bench.common import Failure
+from camlens_tools.deploy import limits
 from camlens_tools.deploy.common import DEPLOY
-from camlens_tools.paths import ROOT
 
 # Releases that are checked, oldest and newest.
 RELEASES = ("1.29", "1.37")
-DRAIN = "CAMLENS_DRAIN_TIMEOUT_MS"
-# What a shutdown takes besides waiting for running requests: delivering their responses, and
-# abandoning threads that do not stop.
-DELIVERY_S = 3
-# Kubernetes's default for terminationGracePeriodSeconds.
-GRACE_S = 30
 
 
 def render(folder):
@@ -61,9 +55,10 @@ def check_kubernetes():
     pod = by_kind["Deployment"]["spec"]["template"]["spec"]
     container = pod["containers"][0]
     settings = by_kind["ConfigMap"]["data"]
-    check_container(container, settings)
+    check_container("Deployment", container, settings)
     pause_s = int(container["lifecycle"]["preStop"]["exec"]["command"][1])
-    check_grace(settings, pod["terminationGracePeriodSeconds"], pause_s)
+    grace_s = pod["terminationGracePeriodSeconds"]
+    limits.check_grace("Deployment", settings, grace_s, pause_s)
     releases = " and ".join(RELEASES)
     return f"kustomize and the schemas of Kubernetes {releases} accept {len(objects)} objects"
 
@@ -92,27 +87,11 @@ def check_references(by_kind):
         raise Failure(f"HorizontalPodAutoscaler: there is no Deployment {target}")
 
 
-def check_container(container, settings):
-    """The image is today's version, and every setting exists."""
-    cargo = (ROOT / "Cargo.toml").read_text(encoding="utf-8")
-    image = "camlens:" + re.search(r'(?m)^version = "(.*)"', cargo)[1]
-    if container["image"] != image:
-        raise Failure(f"the image is {container['image']}, and Cargo.toml's version is {image}")
-    defaults = (ROOT / "config" / "default.toml").read_text(encoding="utf-8")
-    unknown = {name for name in settings if name.startswith("CAMLENS_")} - set(
-        re.findall(r"\[(CAMLENS_\w+)\]", defaults)
-    )
-    if unknown:
-        raise Failure(f"config/default.toml has no {', '.join(sorted(unknown))}")
+def check_container(where, container, settings):
+    limits.check_image(where, container["image"])
+    limits.check_settings(where, settings)
     if not container["securityContext"]["readOnlyRootFilesystem"]:
-        raise Failure(f"{container['name']}: its root can be written")
-
-
-def check_grace(settings, grace_s, pause_s=0):
-    """A drain ends before the kill."""
-    needed = pause_s + int(settings[DRAIN]) / 1000 + DELIVERY_S
-    if needed > grace_s:
-        raise Failure(f"a shutdown takes {needed:.0f} s, and the kill comes after {grace_s} s")
+        raise Failure(f"{where}: its root can be written")
 
 
 def check_kserve():
@@ -123,8 +102,8 @@ def check_kserve():
         spec = item["spec"]
         for container in spec.get("containers", spec.get("explainer", {}).get("containers")):
             settings = {entry["name"]: entry["value"] for entry in container["env"]}
-            check_container(container, settings)
-            check_grace(settings, GRACE_S)
+            check_container(item["kind"], container, settings)
+            limits.check_grace(item["kind"], settings, limits.KUBERNETES_GRACE_S)
     return f"the fields and types of KServe's client accept {len(objects)} objects"
 
 
