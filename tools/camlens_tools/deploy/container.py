@@ -76,7 +76,8 @@ class RootFilesystem:
         line = ["unshare", "--mount", "--propagation=private", "sh", "-c"]
         line += [NAMESPACE.format(root=shlex.quote(str(self.root))), "sh"]
         line += ["setpriv", f"--reuid={user}", f"--regid={group}", "--clear-groups"]
-        line += ["--no-new-privs", "--inh-caps=-all", "--bounding-set=-all"]
+        line += ["--no-new-privs", "--bounding-set=-all"]
+        line += ["--inh-caps=-all"]  # typos: ignore
         line += ["env", "--ignore-environment", f"--chdir={config['WorkingDir'] or '/'}"]
         line += [f"{name}={value}" for name, value in environment.items()]
         return subprocess.Popen([*line, *command], stdin=subprocess.DEVNULL)

@@ -82,9 +82,9 @@ def expressions():
             yield f"panel {panel['title']}", text, True
     adapter = yaml.safe_load((DEPLOY / "kubernetes" / "prometheus-adapter.yaml").read_bytes())
     for rule in adapter["rules"]["custom"]:
-        name = rule["seriesQuery"].split("{")[0]
-        text = rule["metricsQuery"].replace("<<.Series>>", name)
-        yield "prometheus-adapter.yaml", text.replace("<<.LabelMatchers>>", ""), True
+        text = rule["metricsQuery"].replace("<<.Series>>", rule["seriesQuery"].split("{")[0])
+        text = text.replace("<<.LabelMatchers>>", "").replace("<<.GroupBy>>", "instance")
+        yield "prometheus-adapter.yaml", text, True
     scaler = yaml.safe_load((DEPLOY / "kubernetes" / "autoscaler.yaml").read_bytes())
     for metric in scaler["spec"]["metrics"]:
         yield "autoscaler.yaml", metric["pods"]["metric"]["name"], True
