@@ -76,6 +76,7 @@ def check_service(root, config):
     port = free_port()
     environment = dict(entry.split("=", 1) for entry in config["Env"])
     environment["CAMLENS_LISTEN"] = f"127.0.0.1:{port}"
+    environment["CAMLENS_ADMIN_LISTEN"] = f"127.0.0.1:{free_port()}"
     command = config["Entrypoint"] + config["Cmd"]
     require(
         root.run(["sh", "-c", "touch /tmp/x /opt/camlens/x 2>/dev/null"], config).wait() != 0,

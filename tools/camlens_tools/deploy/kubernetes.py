@@ -56,9 +56,7 @@ def check_kubernetes():
     container = pod["containers"][0]
     settings = by_kind["ConfigMap"]["data"]
     check_container("Deployment", container, settings)
-    pause_s = int(container["lifecycle"]["preStop"]["exec"]["command"][1])
-    grace_s = pod["terminationGracePeriodSeconds"]
-    limits.check_grace("Deployment", settings, grace_s, pause_s)
+    limits.check_grace("Deployment", settings, pod["terminationGracePeriodSeconds"])
     releases = " and ".join(RELEASES)
     return f"kustomize and the schemas of Kubernetes {releases} accept {len(objects)} objects"
 

@@ -1,7 +1,7 @@
 """Numbers that stand in several files of deploy/ and must fit camlens's own defaults.
 
-A shutdown takes the drain timeout, then DELIVERY_S: two seconds to deliver the last responses, and
-one to abandon work that does not stop. Whoever kills the process must wait longer.
+A shutdown takes the delay and the drain timeout, then DELIVERY_S: two seconds to deliver the last
+responses, and one to abandon work that does not stop. Whoever kills the process must wait longer.
 """
 
 import re
@@ -17,7 +17,8 @@ DELIVERY_S = 3
 # What Docker and Kubernetes wait by default between the signal to stop and the kill.
 DOCKER_GRACE_S = 10
 KUBERNETES_GRACE_S = 30
-DRAIN = "CAMLENS_DRAIN_TIMEOUT_MS"
+DELAY, DRAIN = "CAMLENS_SHUTDOWN_DELAY_MS", "CAMLENS_DRAIN_TIMEOUT_MS"
+ADMIN_PORT = 8081
 MEBIBYTE = 1 << 20
 
 
@@ -43,9 +44,10 @@ def check_settings(where, settings):
         raise Failure(f"{where}: config/default.toml has no {', '.join(sorted(unknown))}")
 
 
-def check_grace(where, settings, grace_s, pause_s=0):
-    """A drain ends before the kill."""
-    needed = pause_s + int(settings[DRAIN]) / 1000 + DELIVERY_S
+def check_grace(where, settings, grace_s):
+    """A shutdown ends before the kill."""
+    delay_ms, drain_ms = int(settings.get(DELAY, 0)), int(settings[DRAIN])
+    needed = (delay_ms + drain_ms) / 1000 + DELIVERY_S
     if needed >= grace_s:
         raise Failure(f"{where}: a shutdown takes {needed:.0f} s; the kill comes after {grace_s} s")
 
@@ -71,8 +73,8 @@ def check_nginx():
     if seconds(directive(text, "proxy_read_timeout")) * 1000 <= server["request_timeout_ms"]:
         raise Failure("nginx.conf: proxy_read_timeout is not above server.request_timeout_ms")
     upstream = (COMPOSE / "nginx" / "upstream.conf").read_text(encoding="utf-8")
-    if seconds(directive(upstream, "keepalive_timeout")) * 1000 >= server["header_timeout_ms"]:
-        raise Failure("upstream.conf: keepalive_timeout is not below server.header_timeout_ms")
+    if seconds(directive(upstream, "keepalive_timeout")) * 1000 >= server["keep_alive_ms"]:
+        raise Failure("upstream.conf: keepalive_timeout is not below server.keep_alive_ms")
 
 
 def check_compose():
@@ -85,7 +87,7 @@ def check_compose():
     nginx = (COMPOSE / "nginx" / "upstream.conf").read_text(encoding="utf-8")
     prometheus = (COMPOSE / "prometheus" / "prometheus.yml").read_text(encoding="utf-8")
     for name in instances:
-        if f"server {name}:8080" not in nginx or f"{name}:8080" not in prometheus:
+        if f"server {name}:8080" not in nginx or f"{name}:{ADMIN_PORT}" not in prometheus:
             raise Failure(f"nginx or Prometheus does not know {name}")
     latest = [name for name, item in services.items() if not re.search(r":v?\d", item["image"])]
     if latest:
