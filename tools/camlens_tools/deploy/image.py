@@ -79,7 +79,8 @@ def check_service(root, config):
     environment["CAMLENS_ADMIN_LISTEN"] = f"127.0.0.1:{free_port()}"
     command = config["Entrypoint"] + config["Cmd"]
     require(
-        root.run(["sh", "-c", "touch /tmp/x /opt/camlens/x 2>/dev/null"], config).wait() != 0,
+        root.run(["sh", "-c", "(touch /tmp/x || touch /opt/camlens/x) 2>/dev/null"], config).wait()
+        != 0,
         "its user cannot write, not even to /tmp",
     )
     service = root.run(command, config, environment)
