@@ -76,7 +76,8 @@ def check_service(root, config):
     port = free_port()
     environment = dict(entry.split("=", 1) for entry in config["Env"])
     environment["CAMLENS_LISTEN"] = f"127.0.0.1:{port}"
-    environment["CAMLENS_ADMIN_LISTEN"] = f"127.0.0.1:{free_port()}"
+    if "CAMLENS_ADMIN_LISTEN" in environment:
+        environment["CAMLENS_ADMIN_LISTEN"] = f"127.0.0.1:{free_port()}"
     command = config["Entrypoint"] + config["Cmd"]
     require(
         root.run(["sh", "-c", "(touch /tmp/x || touch /opt/camlens/x) 2>/dev/null"], config).wait()
@@ -164,6 +165,16 @@ def build(buildah, how):
     say(f"ok: buildah built the Dockerfile in {(time.monotonic() - started) / 60:.0f} minutes")
 
 
+def examine(buildah):
+    inspected = json.loads(buildah.run("inspect", "--type=image", IMAGE))
+    config = inspected["Docker"]["config"]
+    check_config(config)
+    with buildah.mounted(IMAGE) as mounted:
+        check_files(mounted)
+        say(f"ok: {sbom.check(mounted / 'opt/camlens/sbom.cdx.json')}")
+        check_service(RootFilesystem(mounted), config)
+
+
 def main():
     parser = argparse.ArgumentParser(
         prog=sys.argv[0],
@@ -179,14 +190,7 @@ def main():
     buildah = Buildah(folder)
     try:
         build(buildah, args.bases)
-        inspected = json.loads(buildah.run("inspect", "--type=image", IMAGE))
-        config = inspected["Docker"]["config"]
-        check_config(config)
-        with buildah.mounted(IMAGE) as mounted:
-            check_files(mounted)
-            say(f"ok: {sbom.check(mounted / 'opt/camlens/sbom.cdx.json')}")
-            with RootFilesystem(mounted) as root:
-                check_service(root, config)
+        examine(buildah)
     finally:
         if not args.storage:
             buildah.remove_everything()
