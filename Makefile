@@ -7,6 +7,8 @@ PYTHON ?= python3
 TOOLS := $(PYTHON) tools
 VENV := .venv
 VENV_BIN := $(CURDIR)/$(VENV)/bin
+# Kept apart, because it needs Python 3.11 and `make test` does not.
+DEPLOY_VENV := .venv-deploy
 BINARY := target/release/camlens
 IMAGES := downloads/images
 SECONDS_PER_FUZZ_TARGET ?= 60
@@ -18,10 +20,10 @@ ZOO ?= target/zoo
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup quiet-setup run test openapi lint audit build demo bench scorecam architectures exactness models clients mutants page fuzz sanitize miri conformance clean distclean
+.PHONY: help setup quiet-setup run test openapi lint audit build demo bench scorecam architectures exactness models clients mutants page fuzz sanitize miri conformance proxy deploy-check image clean distclean
 
 help: ## print this list
-	@sed -n 's/^\([a-z]*\):.*## /  make \1|/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-22s %s\n", $$1, $$2}'
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1|/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-22s %s\n", $$1, $$2}'
 
 setup: ## fetch ONNX Runtime, the models and the demo images; once, verified
 	@$(TOOLS) setup
@@ -125,9 +127,23 @@ conformance: quiet-setup ## compare gradients of known networks with autograd (s
 	@test -d $(ZOO) || { echo "make: there is no $(ZOO): make it with \`python tools conformance.zoo --into $(ZOO)\`" >&2; exit 2; }
 	@cargo run --quiet --release --example conformance -- $(ZOO)
 
+proxy: quiet-setup build ## test nginx in front of the real service (needs Debian's nginx)
+	@$(TOOLS) deploy.proxy --binary $(BINARY)
+
+deploy-check: quiet-setup build $(DEPLOY_VENV)/ready ## validate deploy/ (needs Debian's nginx, prometheus, and kubectl)
+	@$(DEPLOY_VENV)/bin/python tools deploy.check --binary $(BINARY)
+
+image: quiet-setup $(DEPLOY_VENV)/ready ## build the image and ask it one request (needs root, buildah, debootstrap; IMAGE_OPTIONS="--bases pull")
+	@$(DEPLOY_VENV)/bin/python tools deploy.image $(IMAGE_OPTIONS)
+
+$(DEPLOY_VENV)/ready: tools/requirements/deploy.txt tools/requirements/sbom.txt
+	@$(PYTHON) -m venv $(DEPLOY_VENV)
+	@$(DEPLOY_VENV)/bin/pip --disable-pip-version-check install --quiet --only-binary :all: --no-deps $(^:%=--requirement=%)
+	@touch $@
+
 clean: ## remove what was built, and .venv; keep what was fetched
 	@cargo clean --quiet
-	@rm -rf $(VENV) bench/out
+	@rm -rf $(VENV) $(DEPLOY_VENV) bench/out
 
 distclean: clean ## remove what was fetched, too
 	@rm -rf runtime downloads models/vgg16-mri/model.onnx models/efficientnet-lite0/model.onnx
