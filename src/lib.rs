@@ -15,8 +15,8 @@
 //!   graph     ONNX as data: layers, the logit, the backward pass as ONNX operators
 //! ```
 //!
-//! [`model`] (model folders), [`picture`] (decoding, resizing, colours) and [`text`] (reading text)
-//! are used by the layers above.
+//! [`model`] (model folders), [`picture`] (decoding, resizing, colours) and [`text`] (reading and
+//! shortening text) are used by the layers above.
 
 pub mod app;
 pub mod cli;
@@ -28,7 +28,9 @@ pub mod graph;
 pub mod http;
 pub mod memory;
 pub mod model;
+mod panics;
 pub mod picture;
+mod regular_file;
 pub mod telemetry;
 pub mod text;
 pub mod warning;

@@ -4,10 +4,20 @@
 //! label, key or option, so it is dropped here, for every kind of text alike. Other encodings are
 //! refused by name: guessed wrongly, they would change labels without a word.
 
+use std::borrow::Cow;
 use std::fmt;
+use std::io::Read;
 use std::path::Path;
 
 use crate::error::{Error, Kind, Result};
+use crate::regular_file::open_regular;
+
+/// At most this many characters of a client's text stand in an error, a log line or a header. A
+/// body can be one option of many megabytes.
+const MAX_QUOTED: usize = 500;
+
+/// The longest text file: far longer than labels for every class of a large model.
+const MAX_FILE_BYTES: u64 = 64 << 20;
 
 /// The byte order mark, as a character.
 const MARK: char = '\u{feff}';
@@ -58,15 +68,35 @@ pub fn without_mark(text: &str) -> &str {
     text.strip_prefix(MARK).unwrap_or(text)
 }
 
-/// Reads a text file.
+/// The text as it is quoted in errors and logs: its start and an ellipsis, if it is long.
+#[must_use]
+pub fn shortened(text: &str) -> Cow<'_, str> {
+    cut(text, MAX_QUOTED)
+}
+
+/// The first `characters` of a text and an ellipsis, if it has more.
+pub(crate) fn cut(text: &str, characters: usize) -> Cow<'_, str> {
+    match text.char_indices().nth(characters) {
+        Some((end, _)) => Cow::Owned(format!("{}…", &text[..end])),
+        None => Cow::Borrowed(text),
+    }
+}
+
+/// Reads a text file: a regular one, so that reading it ends.
 ///
 /// # Errors
-/// [`Kind::Setup`] with the path when the file can't be read or is not UTF-8.
+/// [`Kind::Setup`] with the path when the file can't be read, is very long, or is not UTF-8.
 pub fn read(path: &Path) -> Result<String> {
-    let bytes = std::fs::read(path)
-        .map_err(|error| Error::new(Kind::Setup, error.to_string()).at_path(path))?;
-    let text = decode(&bytes)
-        .map_err(|error| Error::new(Kind::Setup, format!("the file {error}")).at_path(path))?;
+    let setup = |reason: String| Error::new(Kind::Setup, reason).at_path(path);
+    let mut bytes = Vec::new();
+    open_regular(path)?
+        .take(MAX_FILE_BYTES + 1)
+        .read_to_end(&mut bytes)
+        .map_err(|error| setup(error.to_string()))?;
+    if bytes.len() as u64 > MAX_FILE_BYTES {
+        return Err(setup(format!("the file has more than {MAX_FILE_BYTES} bytes")));
+    }
+    let text = decode(&bytes).map_err(|error| setup(format!("the file {error}")))?;
     Ok(text.to_owned())
 }
 
@@ -80,6 +110,14 @@ mod tests {
         assert_eq!(decode(b"\xef\xbb\xbftabby"), Ok("tabby"));
         assert_eq!(decode(b"\xef\xbb\xbf\xef\xbb\xbf"), Ok("\u{feff}"));
         assert_eq!(decode(b""), Ok(""));
+    }
+
+    #[test]
+    fn a_long_text_is_cut_between_two_characters() {
+        assert_eq!(shortened(&"é".repeat(500)), "é".repeat(500));
+        assert_eq!(shortened(&"é".repeat(501)), "é".repeat(500) + "…");
+        assert_eq!(shortened(&"é".repeat(1 << 20)), "é".repeat(500) + "…");
+        assert_eq!(shortened(""), "");
     }
 
     #[test]

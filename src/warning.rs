@@ -25,11 +25,13 @@ pub enum WarningCode {
     SaturatedScore,
     /// The gradient is a straight-through estimate, because the model rounds to integers.
     StraightThrough,
+    /// Nothing in the layer speaks for the class, so the map is all zeros.
+    EmptyMap,
 }
 
 impl WarningCode {
     /// Every code.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::PreprocessingGuessed,
         Self::LabelsDoNotFit,
         Self::SeveralOutputs,
@@ -38,6 +40,7 @@ impl WarningCode {
         Self::ProbabilityExplained,
         Self::SaturatedScore,
         Self::StraightThrough,
+        Self::EmptyMap,
     ];
 
     /// The code as responses write it.
@@ -52,6 +55,7 @@ impl WarningCode {
             Self::ProbabilityExplained => "probability-explained",
             Self::SaturatedScore => "saturated-score",
             Self::StraightThrough => "straight-through",
+            Self::EmptyMap => "empty-map",
         }
     }
 }

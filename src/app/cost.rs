@@ -5,8 +5,8 @@
 //! that serve to share cores and memory; a request whose estimate is wrong still gets its response.
 
 use super::operation::Operation;
-use super::options::{Output, Size};
-use super::request::ExplainRequest;
+use super::options::{Output, Rendering, Size};
+use super::request::{ExplainRequest, RequestOptions};
 use super::validate::{self, ExplainPlan};
 use crate::engine::{JobClass, Model};
 use crate::explain::Needs;
@@ -36,17 +36,38 @@ impl Cost {
     /// The cost of a request to a model.
     #[must_use]
     pub fn estimate(model: &Model, request: &ExplainRequest, limits: Limits) -> Self {
-        let options = &request.options;
+        let ExplainRequest { operation, image, options } = request;
+        Self::of_images(model, *operation, options, std::iter::once(image.as_ref()), limits)
+    }
+
+    /// The cost of several image files that run one after another: their passes add up, and so do
+    /// their responses. An empty file stands for a tensor.
+    #[must_use]
+    pub fn of_images<'a>(
+        model: &Model,
+        operation: Operation,
+        options: &RequestOptions,
+        images: impl ExactSizeIterator<Item = &'a [u8]>,
+        limits: Limits,
+    ) -> Self {
         // A request that is not valid is refused before its first pass.
-        let plan = match request.operation {
+        let plan = match operation {
             Operation::Predict => None,
             _ => validate::explanation(model, &options.methods, &options.explain).ok(),
         };
-        let passes = plan.as_ref().map_or(1.0, passes);
+        let passes = images.len() as f64 * plan.as_ref().map_or(1.0, passes);
         let pass_ms = model.pass_time().as_secs_f64() * 1e3;
         let is_long = passes > SHORT_PASSES && passes * pass_ms > SHORT_MS;
         let class = if is_long { JobClass::Long } else { JobClass::Short };
-        Self { class, bytes: bytes(model, request, plan.as_ref(), limits) }
+        let (mut files, mut responses, mut peak) = (0, 0, 0);
+        for image in images {
+            let image = bytes(model, options, image, plan.as_ref(), limits);
+            files += image.file;
+            // Beside an image that is worked on stand the responses to those before it.
+            peak = peak.max(responses + image.working);
+            responses += image.response;
+        }
+        Self { class, bytes: BASE_BYTES + files + peak }
     }
 }
 
@@ -73,15 +94,26 @@ fn tail_share(model: &Model, layer: &Layer) -> f64 {
     position.map_or(1.0, |index| 1.0 - (index + 1) as f64 / layers.len() as f64).max(LEAST)
 }
 
+/// What an image takes.
+struct Bytes {
+    /// Its file, which stands beside the body that it came in.
+    file: u64,
+    /// Its pixels, tensors, maps and response, while it is worked on.
+    working: u64,
+    /// The maps and the response.
+    response: u64,
+}
+
 fn bytes(
     model: &Model,
-    request: &ExplainRequest,
+    options: &RequestOptions,
+    file: &[u8],
     plan: Option<&ExplainPlan<'_>>,
     limits: Limits,
-) -> u64 {
+) -> Bytes {
     const FLOAT: u64 = 4;
     // A larger image is refused before it is decoded.
-    let image = DeclaredSize::read(&request.image);
+    let image = DeclaredSize::read(file);
     let image = image.filter(|size| size.pixels() <= limits.max_pixels);
     let pixels = image.map_or(0, DeclaredSize::pixels);
     let decoding = image.map_or(0, |size| size.bytes_per_pixel * pixels);
@@ -99,16 +131,17 @@ fn bytes(
         // Activation and gradients, in the runtime's memory and in ours.
         tensors += 2 * (1 + targets) * layers * FLOAT;
         let maps = targets * plan.methods.len().max(1) as u64;
-        rendering = rendered(model, request, pixels, maps);
+        rendering = rendered(model, &options.rendering, pixels, maps);
     }
-    // The file, which stands beside the body that it came in.
-    let file = request.image.len() as u64;
-    BASE_BYTES + file + decoding.max(rgb + tensors + rendering)
+    Bytes {
+        file: file.len() as u64,
+        working: decoding.max(rgb + tensors + rendering),
+        response: rendering,
+    }
 }
 
 /// The maps at the size of the response, and the response.
-fn rendered(model: &Model, request: &ExplainRequest, pixels: u64, maps: u64) -> u64 {
-    let rendering = &request.options.rendering;
+fn rendered(model: &Model, rendering: &Rendering, pixels: u64, maps: u64) -> u64 {
     let preprocess = model.preprocess();
     let values = match rendering.size {
         Size::Image => pixels,

@@ -22,6 +22,8 @@ pub fn describe(model: &Model) -> Value {
         model.layers().iter().map(|layer| describe_layer(model, layer)).collect();
     json!({
         "id": model.id(),
+        "name": model.id(),
+        "ready": true,
         "status": "ready",
         "file": model.folder().manifest.file,
         "input": {

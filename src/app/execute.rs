@@ -6,12 +6,12 @@
 use std::time::Instant;
 
 use image::RgbImage;
-use ndarray::{Axis, stack};
+use ndarray::{Array4, Axis, stack};
 
-use super::explain::explain_image;
+use super::explain::{explain_image, explain_tensor};
 use super::operation::Operation;
 use super::options::Output;
-use super::predict::predict;
+use super::predict::{predict, predict_tensor};
 use super::render;
 use super::request::{ExplainRequest, RequestOptions};
 use super::response::{self, ExplainResponse, ImageSize, TimingMs, json};
@@ -19,11 +19,12 @@ use super::validate;
 use crate::engine::{CancellationToken, Model};
 use crate::error::{Error, Result};
 use crate::explain::Method;
-use crate::explain::result::ms_since;
+use crate::explain::result::{Predictions, ms_since};
 use crate::explain::{Explanation, ProgressObserver};
 use crate::picture::decode::{Limits, decode};
 use crate::picture::encode::{png, png_gray};
 use crate::picture::overlay::{gray, heatmap};
+use crate::telemetry::TRACE_TARGET;
 
 /// Executes one request.
 ///
@@ -37,24 +38,29 @@ pub fn execute(
     observer: &dyn ProgressObserver,
 ) -> Result<ExplainResponse> {
     let started = Instant::now();
-    let image = decode(&request.image, &limits)?;
+    let image = stage("decode").in_scope(|| decode(&request.image, &limits))?;
     let decode_ms = ms_since(started);
     let options = &request.options;
-    let execution = Execution { model, options, image, decode_ms, cancel, observer };
-    cancel.check()?;
-    match request.operation {
-        Operation::Explain | Operation::Compare => execution.explain(request.operation, limits),
-        Operation::Predict => execution.predict(),
-    }
+    let execution = Execution { model, options, image, tensor: None, decode_ms, cancel, observer };
+    execution.respond(request.operation, limits)
 }
 
-struct Execution<'a> {
-    model: &'a Model,
-    options: &'a RequestOptions,
-    image: RgbImage,
-    decode_ms: f64,
-    cancel: &'a CancellationToken,
-    observer: &'a dyn ProgressObserver,
+/// An exported span of a stage; none where traces are off.
+fn stage(name: &'static str) -> tracing::Span {
+    tracing::info_span!(target: TRACE_TARGET, "stage", otel.name = name)
+}
+
+/// One image or tensor on its way through a model.
+pub(super) struct Execution<'a> {
+    pub(super) model: &'a Model,
+    pub(super) options: &'a RequestOptions,
+    /// The image. For a tensor it has the input's size and no content.
+    pub(super) image: RgbImage,
+    /// The model's input, if the client preprocessed the image itself.
+    pub(super) tensor: Option<&'a Array4<f32>>,
+    pub(super) decode_ms: f64,
+    pub(super) cancel: &'a CancellationToken,
+    pub(super) observer: &'a dyn ProgressObserver,
 }
 
 /// Resizes unfinished maps like the finished one before they are sent on.
@@ -74,15 +80,38 @@ impl ProgressObserver for Execution<'_> {
 }
 
 impl Execution<'_> {
-    fn explain(&self, operation: Operation, limits: Limits) -> Result<ExplainResponse> {
+    /// The response of an operation.
+    pub(super) fn respond(&self, operation: Operation, limits: Limits) -> Result<ExplainResponse> {
+        self.cancel.check()?;
+        match operation {
+            Operation::Explain | Operation::Compare => self.explain(operation, limits),
+            Operation::Predict => self.predict(),
+        }
+    }
+
+    /// The maps of an operation, one per method and class.
+    pub(super) fn explanations(
+        &self,
+        operation: Operation,
+        limits: Limits,
+    ) -> Result<Vec<Explanation>> {
         let Self { model, options, image, .. } = self;
         let classes = validate::targets(model, &options.explain)?.len().max(1);
         let pixels = u64::from(image.width()) * u64::from(image.height());
         let rendering = &options.rendering;
         validate::form::check(operation, rendering, classes, pixels, limits.max_pixels)?;
         let plan = validate::explanation(model, &options.methods, &options.explain)?;
-        let explanations = explain_image(&plan, image, self.cancel, self)?;
+        let explanations = stage("explain").in_scope(|| match self.tensor {
+            Some(tensor) => explain_tensor(&plan, tensor, self.cancel, self),
+            None => explain_image(&plan, image, self.cancel, self),
+        })?;
         self.cancel.check()?;
+        Ok(explanations)
+    }
+
+    fn explain(&self, operation: Operation, limits: Limits) -> Result<ExplainResponse> {
+        let explanations = self.explanations(operation, limits)?;
+        let _rendering = stage("render").entered();
         match (operation, explanations.as_slice()) {
             (Operation::Compare, methods) => self.several_methods(methods),
             (_, [one]) => self.one_map(one),
@@ -154,9 +183,16 @@ impl Execution<'_> {
         Ok(response::picture(picture, explanations, self.timing(explanations, started)))
     }
 
+    /// The most probable classes.
+    pub(super) fn predictions(&self, top_k: usize) -> Result<Predictions> {
+        match self.tensor {
+            Some(tensor) => predict_tensor(self.model, tensor.clone(), top_k, self.cancel),
+            None => predict(self.model, &self.image, top_k, self.cancel),
+        }
+    }
+
     fn predict(&self) -> Result<ExplainResponse> {
-        let top_k = self.options.explain.top_k;
-        let predictions = predict(self.model, &self.image, top_k, self.cancel)?;
+        let predictions = self.predictions(self.options.explain.top_k)?;
         let timing = TimingMs {
             decode: self.decode_ms + predictions.timing.preprocess_ms,
             forward: predictions.timing.forward_ms,
@@ -166,12 +202,16 @@ impl Execution<'_> {
         json::predictions(predictions, self.size(), timing)
     }
 
-    fn size(&self) -> ImageSize {
+    pub(super) fn size(&self) -> ImageSize {
         ImageSize { width: self.image.width(), height: self.image.height() }
     }
 
     /// Preprocessing counts as decoding. Methods share the passes of the image itself.
-    fn timing(&self, explanations: &[Explanation], rendering_since: Instant) -> TimingMs {
+    pub(super) fn timing(
+        &self,
+        explanations: &[Explanation],
+        rendering_since: Instant,
+    ) -> TimingMs {
         let timings = || explanations.iter().map(|explanation| explanation.timing);
         let first = timings().next().unwrap_or_default();
         TimingMs {

@@ -83,10 +83,22 @@ pub fn explain_input(
     cancel: &CancellationToken,
     observer: &dyn ProgressObserver,
 ) -> Result<Vec<Explanation>> {
-    let plan = validate::explanation(model, methods, options)?;
-    let preprocess = model.preprocess();
+    explain_tensor(&validate::explanation(model, methods, options)?, input, cancel, observer)
+}
+
+/// Explains an input tensor as planned.
+///
+/// # Errors
+/// As [`explain_image`].
+pub(super) fn explain_tensor(
+    plan: &ExplainPlan<'_>,
+    input: &Array4<f32>,
+    cancel: &CancellationToken,
+    observer: &dyn ProgressObserver,
+) -> Result<Vec<Explanation>> {
+    let preprocess = plan.model.preprocess();
     let visible_rect = [0.0, 0.0, preprocess.width as f32, preprocess.height as f32];
-    run(&plan, Subject { input, visible_rect, cancel, observer })
+    run(plan, Subject { input, visible_rect, cancel, observer })
 }
 
 /// A pass of the image itself: one output per layer.

@@ -88,10 +88,16 @@ impl LayerJob<'_> {
         };
         let mut passes = Passes { forward: usize::from(!output.from_cache), ..Passes::default() };
         let maps = (spec.maps)(&context, &mut passes)?;
-        let finished = |(TargetMap { map, confidence }, target): (TargetMap, &ClassTarget)| {
-            Explanation { confidence, ..preview(map, target, passes) }
+        let finished = |(index, map): (usize, TargetMap)| {
+            let TargetMap { map, confidence } = map;
+            let mut finished = preview(map, &targets[index], passes);
+            finished.confidence = confidence;
+            let gradient = context.gradients.get(index).map(|gradient| gradient.view());
+            let empty = warnings::empty_map(&finished, spec, context.activation, gradient);
+            finished.warnings.extend(empty);
+            finished
         };
-        Ok(maps.into_iter().zip(&targets).map(finished).collect())
+        Ok(maps.into_iter().take(targets.len()).enumerate().map(finished).collect())
     }
 
     /// A finished map with its context.

@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use image::RgbImage;
+use ndarray::Array4;
 
 use crate::engine::{CancellationToken, Model, PassOutput};
 use crate::error::Result;
@@ -22,13 +23,28 @@ pub fn predict(
     let started = Instant::now();
     let input = model.preprocess().tensor(image);
     let preprocess_ms = ms_since(started);
+    let mut predictions = predict_tensor(model, input, top_k, cancel)?;
+    predictions.timing.preprocess_ms = preprocess_ms;
+    Ok(predictions)
+}
+
+/// Predicts the most probable classes of an input tensor, `[1, C, H, W]` or `[1, H, W, C]`.
+///
+/// # Errors
+/// Those of the engine.
+pub(super) fn predict_tensor(
+    model: &Model,
+    input: Array4<f32>,
+    top_k: usize,
+    cancel: &CancellationToken,
+) -> Result<Predictions> {
     let started = Instant::now();
     let outcome = model.forward(input, cancel)?;
     Ok(Predictions {
         model: model.id().to_owned(),
         predictions: top(model, &outcome, top_k),
         passes: Passes { forward: usize::from(!outcome.from_cache), ..Passes::default() },
-        timing: Timing { preprocess_ms, forward_ms: ms_since(started), explain_ms: 0.0 },
+        timing: Timing { forward_ms: ms_since(started), ..Timing::default() },
         warnings: model.warnings().to_vec(),
     })
 }

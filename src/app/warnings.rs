@@ -1,8 +1,12 @@
 //! The warnings of a map: those of its model, and what holds for this image, class and method.
 
+use ndarray::ArrayView3;
+
 use crate::app::explain_options::ExplainOptions;
 use crate::app::validate::method::score;
 use crate::engine::{Model, PassOutput};
+use crate::explain::parameters::Normalization;
+use crate::explain::result::Explanation;
 use crate::explain::{MethodSpec, ScoreKind};
 use crate::graph::head::OutputActivation;
 use crate::graph::layers::Layer;
@@ -101,4 +105,41 @@ fn straight_through(spec: &MethodSpec, layer: &Layer) -> Option<Warning> {
                       straight-through estimate";
         Warning::new(WarningCode::StraightThrough, detail)
     })
+}
+
+/// The map is all zeros: why, and what would show something.
+pub(super) fn empty_map(
+    explanation: &Explanation,
+    spec: &MethodSpec,
+    activation: ArrayView3<'_, f32>,
+    gradient: Option<ArrayView3<'_, f32>>,
+) -> Option<Warning> {
+    if !explanation.empty {
+        return None;
+    }
+    let Explanation { layer, target, normalizer, .. } = explanation;
+    let is_zero = |array: ArrayView3<'_, f32>| array.iter().all(|&value| value == 0.0);
+    let takes_sign = spec.supports_signed && normalizer.normalization != Normalization::MinMax;
+    let (why, cure) = if is_zero(activation) {
+        ("its activation is 0 everywhere", "try another layer")
+    } else if gradient.is_some_and(is_zero) {
+        ("its gradient is 0 everywhere", "try another layer, or method=scorecam")
+    } else if explanation.signed {
+        ("every value of the map is 0", "try another layer or method")
+    } else if !normalizer.relu && normalizer.normalization == Normalization::MinMax {
+        ("all values of the map are equal", "try another layer or method")
+    } else if takes_sign {
+        (
+            "no value of the map is above 0",
+            "signed=true shows what speaks against the class, or try another layer",
+        )
+    } else {
+        ("no value of the map is above 0", "try another layer or method")
+    };
+    let subject = match spec.class_discriminative {
+        true => format!("speaks for class {}", target.index),
+        false => "stands out".to_owned(),
+    };
+    let detail = format!("nothing in layer '{layer}' {subject}: {why}; {cure}");
+    Some(Warning::new(WarningCode::EmptyMap, detail))
 }

@@ -1,13 +1,13 @@
 //! `camlens explain IMAGE`: explains one image without a server, with the same code as the API.
 
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::Source;
 use super::option_flags::OptionFlags;
+use super::{Source, output};
 use crate::app::options::Output;
 use crate::app::response::TargetFacts;
 use crate::app::{self, ExplainRequest, ExplainResponse, Operation, RequestOptions};
@@ -40,7 +40,7 @@ pub(super) struct Explain {
 impl Explain {
     pub(super) fn run(&self) -> Result<()> {
         let config = self.source.load()?;
-        crate::telemetry::start(&quiet(&config));
+        crate::telemetry::start_log(&quiet(&config));
         let is_compared = self.compare || self.options.contains("methods");
         let operation = if is_compared { Operation::Compare } else { Operation::Explain };
         let pairs = self.options.0.iter().map(|(name, value)| (*name, value.as_str()));
@@ -105,15 +105,15 @@ impl Explain {
             Error::new(Kind::Malformed, error.to_string()).at_path(&self.out)
         };
         if self.is_stdout() {
-            let mut out = std::io::stdout().lock();
-            return out.write_all(&response.body).and_then(|()| out.flush()).map_err(failed);
+            return output::result(&response.body).map_err(failed);
         }
         std::fs::write(&self.out, &response.body).map_err(failed)?;
         let line = format!("{}: {}", self.out.display(), summary(response));
         let warnings = response.facts.warnings.iter();
         let warnings = warnings.map(|warning| format!("warning: {}", warning.detail));
         let lines: Vec<String> = std::iter::once(line).chain(warnings).collect();
-        writeln!(std::io::stderr(), "{}", lines.join("\n")).map_err(failed)
+        output::note(&lines.join("\n"));
+        Ok(())
     }
 }
 

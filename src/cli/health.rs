@@ -16,7 +16,7 @@ const TIMEOUT: Duration = Duration::from_secs(2);
 
 #[derive(Args, Debug)]
 pub(super) struct Health {
-    /// The service to check [default: the address that it is configured to listen on]
+    /// The service to check [default: the admin port, or else the port, of the settings]
     #[arg(long, value_name = "URL")]
     url: Option<String>,
     #[command(flatten)]
@@ -27,7 +27,10 @@ impl Health {
     pub(super) fn run(&self) -> Result<()> {
         let authority = match &self.url {
             Some(url) => authority(url)?,
-            None => reachable(self.source.load()?.server.listen).to_string(),
+            None => {
+                let server = self.source.load()?.server;
+                reachable(server.admin_listen.unwrap_or(server.listen)).to_string()
+            }
         };
         let status = ask(&authority)
             .map_err(|error| Error::new(Kind::NotReady, format!("http://{authority}: {error}")))?;

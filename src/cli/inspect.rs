@@ -1,12 +1,11 @@
 //! `camlens inspect MODEL`: a model's input and output, and the layers that can be explained.
 
-use std::io::Write;
 use std::path::PathBuf;
 
 use clap::Args;
 
-use super::Source;
 use super::explain::{load, quiet};
+use super::{Source, output};
 use crate::app::{describe, output_kind};
 use crate::engine::optimize::FusionReport;
 use crate::engine::{Model, ModelRegistry};
@@ -28,7 +27,7 @@ pub(super) struct Inspect {
 impl Inspect {
     pub(super) fn run(&self) -> Result<()> {
         let config = self.source.load()?;
-        crate::telemetry::start(&quiet(&config));
+        crate::telemetry::start_log(&quiet(&config));
         let settings = config.engine.clone().into();
         let model = if self.model.is_dir() {
             ModelRegistry::load_one(ModelFolder::read(&self.model)?, &settings)?
@@ -38,9 +37,7 @@ impl Inspect {
             load(&config, Some(&self.model.to_string_lossy()))?
         };
         let text = if self.json { format!("{:#}\n", describe(&model)) } else { report(&model) };
-        let mut out = std::io::stdout().lock();
-        out.write_all(text.as_bytes())
-            .and_then(|()| out.flush())
+        output::result(text.as_bytes())
             .map_err(|error| Error::new(Kind::Malformed, format!("standard output: {error}")))
     }
 }

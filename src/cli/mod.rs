@@ -7,18 +7,28 @@
 mod explain;
 mod health;
 mod inspect;
+mod kserve_flags;
 mod option_flags;
+mod output;
 mod serve;
+mod try_load;
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::io::Write;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
 use crate::config::Config;
+use crate::engine::trial::COMMAND as TRY_LOAD;
 use crate::error::{Error, Kind, Result};
 pub use serve::ServeFn;
+
+/// The exit code of a command that failed.
+const FAILURE: u8 = 1;
+/// The exit code of a command that could not be understood.
+const USAGE: u8 = 2;
 
 /// Where did it look? Grad-CAM, Grad-CAM++ and Score-CAM for any ONNX image classifier.
 #[derive(Debug, Parser)]
@@ -41,6 +51,9 @@ enum Command {
     Explain(explain::Explain),
     /// Show what a model takes and which of its layers can be explained
     Inspect(inspect::Inspect),
+    /// Load one model and exit, as a trial; the service runs this for models of unknown origin
+    #[command(name = TRY_LOAD, hide = true)]
+    TryLoad(try_load::TryLoad),
     /// Check whether a running service is ready
     Health(health::Health),
 }
@@ -78,23 +91,66 @@ impl Source {
 /// does not depend on `http`.
 #[must_use]
 pub fn run(serve: ServeFn) -> ExitCode {
-    let outcome = match Cli::parse().command {
+    let command = match Cli::try_parse_from(arguments(std::env::args_os())) {
+        Ok(cli) => cli.command,
+        Err(message) => return explain_usage(&message),
+    };
+    let is_service = matches!(command, Command::Serve(_));
+    let outcome = match command {
         Command::Serve(command) => command.run(serve),
         Command::Explain(command) => command.run(),
         Command::Inspect(command) => command.run(),
+        Command::TryLoad(command) => command.run(),
         Command::Health(command) => command.run(),
     };
-    match outcome {
-        Ok(()) => ExitCode::SUCCESS,
+    crate::telemetry::flush();
+    let code = match outcome {
+        Ok(()) => 0,
         Err(error) => {
             report(&error);
-            ExitCode::from(if error.kind() == Kind::Option { 2 } else { 1 })
+            if error.kind() == Kind::Option { USAGE } else { FAILURE }
+        }
+    };
+    if is_service {
+        end_process(code);
+    }
+    ExitCode::from(code)
+}
+
+/// Prints the help that was asked for, or what is wrong with the command line.
+fn explain_usage(message: &clap::Error) -> ExitCode {
+    let printed = message.print().and_then(|()| std::io::stdout().flush());
+    match (output::unless_closed(printed), message.use_stderr()) {
+        (_, true) => ExitCode::from(USAGE),
+        (Ok(()), false) => ExitCode::SUCCESS,
+        (Err(error), false) => {
+            output::note(&format!("camlens: standard output: {error}"));
+            ExitCode::from(FAILURE)
         }
     }
 }
 
+/// Ends the process without the destructors of its libraries. Threads may still be loading or
+/// running models, and ONNX Runtime must not be taken down under them.
+fn end_process(code: u8) -> ! {
+    // SAFETY: `_exit` has no preconditions and does not return.
+    unsafe { libc::_exit(code.into()) }
+}
+
+/// The arguments, with the command `serve` in front if the program itself has that name: SageMaker
+/// runs a program `serve` in a container without an entry point.
+fn arguments(given: impl Iterator<Item = OsString>) -> Vec<OsString> {
+    let mut arguments: Vec<OsString> = given.collect();
+    let is_serve = |program: &OsString| Path::new(program).file_name() == Some("serve".as_ref());
+    if arguments.first().is_some_and(is_serve)
+        && arguments.get(1).is_none_or(|first| first != "serve")
+    {
+        arguments.insert(1, "serve".into());
+    }
+    arguments
+}
+
 /// Prints an error as one line, with its cause if it is internal, and with a hint.
-#[expect(clippy::print_stderr, reason = "a command writes to its terminal")]
 fn report(error: &Error) {
     let cause = std::error::Error::source(error).filter(|_| error.kind() == Kind::Internal);
     let cause = cause.map(|cause| format!(": {cause}")).unwrap_or_default();
@@ -102,7 +158,7 @@ fn report(error: &Error) {
         (Kind::UnknownLayer, Some(id)) => format!("; `camlens inspect {id}` lists all"),
         _ => String::new(),
     };
-    eprintln!("camlens: {}", format!("{error}{cause}{hint}").replace('\n', " "));
+    output::note(&format!("camlens: {}", format!("{error}{cause}{hint}").replace('\n', " ")));
 }
 
 #[cfg(test)]
@@ -113,5 +169,49 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    fn parse(arguments: &[&str]) -> Result<Config> {
+        let arguments = super::arguments(arguments.iter().map(OsString::from));
+        let Command::Serve(serve) = Cli::try_parse_from(arguments).unwrap().command else {
+            panic!("another command")
+        };
+        serve.config()
+    }
+
+    #[test]
+    fn kserve_s_flags_start_the_service() {
+        // What KServe appends to the arguments of an explainer's container.
+        let config = parse(&[
+            "camlens",
+            "serve",
+            "--model_name",
+            "cats",
+            "--predictor_host",
+            "cats-predictor.default",
+            "--http_port",
+            "8081",
+            "--workers=4",
+            "--enable_grpc",
+        ])
+        .unwrap();
+        assert_eq!(config.server.listen.to_string(), "0.0.0.0:8081");
+        assert_eq!(config.server.model_name.as_deref(), Some("cats"));
+        let error = parse(&["camlens", "serve", "--model_name=my cats"]).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "--model_name must be a name of letters, digits, _ and -, not 'my cats'"
+        );
+        let config = parse(&["camlens", "serve", "--http_port=8081", "--listen=[::1]:90"]).unwrap();
+        assert_eq!(config.server.listen.to_string(), "[::1]:90");
+    }
+
+    #[test]
+    fn a_program_called_serve_serves() {
+        for arguments in [&["/usr/local/bin/serve"][..], &["serve", "serve"], &["camlens", "serve"]]
+        {
+            assert!(parse(arguments).is_ok(), "{arguments:?}");
+        }
+        assert!(parse(&["serve", "--http_port=1"]).is_ok());
     }
 }

@@ -1,13 +1,13 @@
 //! `camlens serve`: the service, until a signal ends it.
 
-use std::io::Write;
 use std::net::SocketAddr;
 use std::path::Path;
 
 use clap::Args;
 
-use super::Source;
 use super::health::reachable;
+use super::kserve_flags::KserveFlags;
+use super::{Source, output};
 use crate::config::Config;
 use crate::error::Result;
 
@@ -24,26 +24,41 @@ pub(super) struct Serve {
     listen: Option<SocketAddr>,
     #[command(flatten)]
     source: Source,
+    #[command(flatten)]
+    kserve: KserveFlags,
 }
 
 impl Serve {
-    pub(super) fn run(&self, serve: ServeFn) -> Result<()> {
+    /// The settings, with the flags of this command.
+    pub(super) fn config(&self) -> Result<Config> {
         let mut config = self.source.load()?;
+        self.kserve.apply(&mut config)?;
         if let Some(listen) = self.listen {
             config.server.listen = listen;
         }
-        crate::telemetry::start(&config.log);
+        Ok(config)
+    }
+
+    pub(super) fn run(&self, serve: ServeFn) -> Result<()> {
+        let config = self.config()?;
+        // Dropped at the end, which sends the last spans.
+        let _traces = crate::telemetry::start(&config.log)?;
         serve(config, &|address, model| print_addresses(reachable(address), model))
     }
 }
 
-#[expect(clippy::print_stdout, reason = "a command writes to its terminal")]
+/// Prints where the service is and a line to try it, from a thread of its own: the service does not
+/// depend on whether anybody reads its standard output.
 fn print_addresses(address: SocketAddr, model: &str) {
     let image = if Path::new(DEMO_IMAGE).is_file() { DEMO_IMAGE } else { "photo.jpg" };
-    println!("camlens is at http://{address}/ and its API at http://{address}/docs");
-    println!(
-        "Try: curl -fsS -F image=@{image} 'http://{address}/v1/explain?model={model}' -o heatmap.png"
+    let lines = format!(
+        "camlens is at http://{address}/ and its API at http://{address}/docs\n\
+         Try: curl -fsS -F image=@{image} 'http://{address}/v1/explain?model={model}' \
+         -o heatmap.png\n"
     );
-    // Standard output is block-buffered unless it is a terminal.
-    let _ = std::io::stdout().flush();
+    let print = move || {
+        let _ = output::result(lines.as_bytes());
+    };
+    // Without a thread there are no lines, and the service goes on.
+    let _ = std::thread::Builder::new().name("greeting".into()).spawn(print);
 }

@@ -8,13 +8,14 @@
 //! them, and a test ensures that the file equals [`Config::default`]. Nothing here reads the
 //! process's environment: the caller passes it in.
 
+mod platforms;
 mod sections;
 mod table;
 
 use std::path::Path;
 
 use crate::error::{Error, Kind, Result};
-pub use sections::{Config, Engine, Log, LogFormat, Models, Server};
+pub use sections::{Config, Engine, Log, LogFormat, Models, Server, VertexRoutes};
 pub use table::SETTINGS;
 
 impl Config {
@@ -33,6 +34,8 @@ impl Config {
             }
             None => Self::default(),
         };
+        let environment: Vec<_> = environment.into_iter().collect();
+        platforms::apply(&mut config.server, &environment)?;
         config.apply(environment)?;
         Ok(config)
     }
@@ -52,9 +55,21 @@ impl Config {
             }
         })?;
         for setting in SETTINGS {
-            (setting.check)(&config).map_err(|reason| format!("{} {reason}", setting.key))?;
+            (setting.check)(&config).map_err(|reason| {
+                let value = value_of(text, setting.key).map(|value| format!(", not '{value}'"));
+                format!("{} {reason}{}", setting.key, value.unwrap_or_default())
+            })?;
         }
         Ok(config)
+    }
+
+    /// Checks the value of the setting with this key, for a flag that has set it.
+    ///
+    /// # Errors
+    /// What it must be.
+    pub fn check(&self, key: &str) -> std::result::Result<(), String> {
+        let setting = SETTINGS.iter().find(|setting| setting.key == key);
+        setting.map_or(Ok(()), |setting| (setting.check)(self))
     }
 
     fn apply(&mut self, environment: impl IntoIterator<Item = (String, String)>) -> Result<()> {
@@ -85,6 +100,17 @@ fn key_before(text: &str, position: usize) -> Option<String> {
     let line = &text[text[..position].rfind('\n').map_or(0, |newline| newline + 1)..position];
     let (key, _) = line.split_once('=')?;
     Some(key.trim().to_owned())
+}
+
+/// The value of a key such as `server.queue` in a TOML text, if it is a text or a number.
+fn value_of(text: &str, key: &str) -> Option<String> {
+    let table: toml::Table = toml::from_str(text).ok()?;
+    let (section, key) = key.split_once('.')?;
+    match table.get(section)?.get(key)? {
+        toml::Value::String(text) => Some(text.clone()),
+        toml::Value::Integer(number) => Some(number.to_string()),
+        _ => None,
+    }
 }
 
 fn setup(reason: String) -> Error {

@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use crate::engine;
+use crate::engine::{self, TrialPolicy};
+use crate::model::held_file::WeightStorage;
 
 /// Every setting of the service.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
@@ -31,6 +32,8 @@ pub struct Config {
 pub struct Server {
     /// Address and port to listen on.
     pub listen: SocketAddr,
+    /// Address and port of health and metrics alone; when absent, they are served on `listen`.
+    pub admin_listen: Option<SocketAddr>,
     /// Maximum size of a request body, in bytes.
     pub body_bytes: usize,
     /// Maximum size of a decoded image, width × height in pixels.
@@ -43,20 +46,46 @@ pub struct Server {
     /// Maximum memory of all requests together, in bytes; when absent, what the container or the
     /// machine has, less what the models take.
     pub memory_budget: Option<usize>,
-    /// Maximum number of open connections; further ones wait to be accepted.
+    /// Maximum number of open connections; for further ones, idle connections are closed.
     pub connections: usize,
     /// Time limit for receiving the head of a request, in milliseconds.
     pub header_timeout_ms: u64,
+    /// How long a connection may be idle between two requests, in milliseconds.
+    pub keep_alive_ms: u64,
     /// Time limit for receiving the body of a request, in milliseconds.
     pub body_timeout_ms: u64,
     /// The slowest average rate at which a body may arrive, in bytes per second.
     pub min_body_rate: u64,
     /// Time limit for a whole request, in milliseconds.
     pub request_timeout_ms: u64,
+    /// How long a client may take no part of a response, in milliseconds.
+    pub send_timeout_ms: u64,
+    /// The slowest pace at which a client may take a response, in bytes per second.
+    pub send_bytes_per_s: u64,
+    /// How long a shutdown still accepts requests after readiness has fallen, in milliseconds.
+    pub shutdown_delay_ms: u64,
     /// How long a shutdown waits for running requests before it cancels them, in milliseconds.
     pub drain_timeout_ms: u64,
+    /// Whether clients may load, unload and reload models.
+    pub admin: bool,
     /// Web origins whose pages may call the service; `*` allows all.
     pub cors_origins: Vec<String>,
+    /// A file of API keys, one of which a request needs; when absent, requests need none.
+    pub api_keys: Option<PathBuf>,
+    /// Another name of the default model, for callers that choose the name themselves.
+    pub model_name: Option<String>,
+    /// Vertex AI's paths, which only its environment variables set.
+    #[serde(skip)]
+    pub vertex: VertexRoutes,
+}
+
+/// The paths that Vertex AI names in the environment of its containers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct VertexRoutes {
+    /// `AIP_HEALTH_ROUTE`.
+    pub health_route: Option<String>,
+    /// `AIP_PREDICT_ROUTE`.
+    pub predict_route: Option<String>,
 }
 
 /// `[models]`: the models to serve.
@@ -78,6 +107,11 @@ pub struct Engine {
     pub runtime: Option<PathBuf>,
     /// Number of compute threads; when absent, as many as the machine or its container allows.
     pub threads: Option<usize>,
+    /// Where the weights of models are while they are served: in the pages of the files, or in
+    /// memory of the process.
+    pub weights: WeightStorage,
+    /// Which models are loaded in a child process first.
+    pub trial: TrialPolicy,
     /// Masked images per pass.
     pub batch: usize,
     /// Passes that may run at once, whatever their models.
@@ -118,6 +152,7 @@ impl Default for Server {
     fn default() -> Self {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            admin_listen: None,
             body_bytes: 32 << 20,
             max_pixels: 50_000_000,
             queue: 32,
@@ -125,11 +160,19 @@ impl Default for Server {
             memory_budget: None,
             connections: 1024,
             header_timeout_ms: 10_000,
+            keep_alive_ms: 75_000,
             body_timeout_ms: 30_000,
             min_body_rate: 4096,
             request_timeout_ms: 300_000,
-            drain_timeout_ms: 20_000,
+            send_timeout_ms: 30_000,
+            send_bytes_per_s: 4096,
+            shutdown_delay_ms: 0,
+            drain_timeout_ms: 7000,
+            admin: false,
             cors_origins: Vec::new(),
+            api_keys: None,
+            model_name: None,
+            vertex: VertexRoutes::default(),
         }
     }
 }
@@ -145,16 +188,20 @@ impl Default for Engine {
         let engine::Settings {
             runtime,
             threads,
+            weights,
             batch,
             parallel,
             fast_kernels,
             skip_zeros,
             layer_sessions,
             cache_bytes,
+            ..
         } = engine::Settings::default();
         Self {
             runtime,
             threads,
+            weights,
+            trial: TrialPolicy::Unpinned,
             batch,
             parallel,
             fast_kernels,
@@ -184,6 +231,8 @@ impl From<Engine> for engine::Settings {
         let Engine {
             runtime,
             threads,
+            weights,
+            trial,
             batch,
             parallel,
             fast_kernels,
@@ -194,12 +243,15 @@ impl From<Engine> for engine::Settings {
         Self {
             runtime,
             threads,
+            weights,
+            trial,
             batch,
             parallel,
             fast_kernels,
             skip_zeros,
             layer_sessions,
             cache_bytes,
+            ..Self::default()
         }
     }
 }

@@ -3,9 +3,26 @@
 //! To add a setting, add a field to its section, a row here and a documented line to
 //! `config/default.toml`; tests compare the three.
 
+use std::fmt;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
+
 use super::sections::{Config, LogFormat};
+use crate::engine::TrialPolicy;
+use crate::model::held_file::WeightStorage;
+
+/// The outcome of a check; the error is a predicate: "must be …".
+type Check = Result<(), String>;
+
+/// The longest time limit, in milliseconds: more than any request needs, and far from overflowing
+/// an `Instant`.
+const DAY_MS: u64 = 86_400_000;
+
+/// Less memory than this can't hold the smallest request with its workspace.
+const MIN_BUDGET: usize = 16 << 20;
 
 /// One setting.
 pub struct Setting {
@@ -57,28 +74,45 @@ macro_rules! setting {
 /// Every setting, in the order of `config/default.toml`.
 pub const SETTINGS: &[Setting] = &[
     setting!(server.listen, "CAMLENS_LISTEN", address, any),
-    setting!(server.body_bytes, "CAMLENS_BODY_BYTES", number, positive),
-    setting!(server.max_pixels, "CAMLENS_MAX_PIXELS", number, positive),
-    setting!(server.queue, "CAMLENS_QUEUE", number, permits),
-    setting!(server.workers, "CAMLENS_WORKERS", number, permits),
-    setting!(server.memory_budget, "CAMLENS_MEMORY_BUDGET", optional_number, budget),
-    setting!(server.connections, "CAMLENS_CONNECTIONS", number, permits),
-    setting!(server.header_timeout_ms, "CAMLENS_HEADER_TIMEOUT_MS", number, timeout),
-    setting!(server.body_timeout_ms, "CAMLENS_BODY_TIMEOUT_MS", number, timeout),
-    setting!(server.min_body_rate, "CAMLENS_MIN_BODY_RATE", number, any),
-    setting!(server.request_timeout_ms, "CAMLENS_REQUEST_TIMEOUT_MS", number, timeout),
-    setting!(server.drain_timeout_ms, "CAMLENS_DRAIN_TIMEOUT_MS", number, any),
+    setting!(server.admin_listen, "CAMLENS_ADMIN_LISTEN", optional_address, any),
+    setting!(server.body_bytes, "CAMLENS_BODY_BYTES", number, within(1..=4 << 30)),
+    setting!(server.max_pixels, "CAMLENS_MAX_PIXELS", number, within(1..=1_000_000_000)),
+    setting!(server.queue, "CAMLENS_QUEUE", number, within(1..=100_000)),
+    // Each worker is a thread, and tokio starts at most 512 that may block.
+    setting!(server.workers, "CAMLENS_WORKERS", number, within(1..=256)),
+    setting!(
+        server.memory_budget,
+        "CAMLENS_MEMORY_BUDGET",
+        optional_number,
+        if_set(within(MIN_BUDGET..=1 << 50))
+    ),
+    setting!(server.connections, "CAMLENS_CONNECTIONS", number, within(1..=100_000)),
+    setting!(server.header_timeout_ms, "CAMLENS_HEADER_TIMEOUT_MS", number, within(1..=DAY_MS)),
+    setting!(server.keep_alive_ms, "CAMLENS_KEEP_ALIVE_MS", number, within(1..=DAY_MS)),
+    setting!(server.body_timeout_ms, "CAMLENS_BODY_TIMEOUT_MS", number, within(1..=DAY_MS)),
+    setting!(server.min_body_rate, "CAMLENS_MIN_BODY_RATE", number, within(0..=1_000_000)),
+    setting!(server.request_timeout_ms, "CAMLENS_REQUEST_TIMEOUT_MS", number, within(1..=DAY_MS)),
+    setting!(server.send_timeout_ms, "CAMLENS_SEND_TIMEOUT_MS", number, within(1..=DAY_MS)),
+    setting!(server.send_bytes_per_s, "CAMLENS_SEND_BYTES_PER_S", number, within(1..=1_000_000)),
+    setting!(server.shutdown_delay_ms, "CAMLENS_SHUTDOWN_DELAY_MS", number, within(0..=DAY_MS)),
+    setting!(server.drain_timeout_ms, "CAMLENS_DRAIN_TIMEOUT_MS", number, within(0..=DAY_MS)),
+    setting!(server.admin, "CAMLENS_ADMIN", flag, any),
     setting!(server.cors_origins, "CAMLENS_CORS_ORIGINS", list, origins),
+    setting!(server.api_keys, "CAMLENS_API_KEYS", optional_path, any),
+    setting!(server.model_name, "CAMLENS_MODEL_NAME", optional_text, model_name),
     setting!(models.folder, "CAMLENS_MODELS", path, not_empty_path),
     setting!(models.default, "CAMLENS_DEFAULT_MODEL", optional_text, any),
     setting!(engine.runtime, "CAMLENS_RUNTIME", optional_path, any),
-    setting!(engine.threads, "CAMLENS_THREADS", optional_number, positive_if_set),
-    setting!(engine.batch, "CAMLENS_BATCH", number, positive),
-    setting!(engine.parallel, "CAMLENS_PARALLEL", number, parallel),
+    setting!(engine.threads, "CAMLENS_THREADS", optional_number, if_set(within(1..=1024))),
+    setting!(engine.weights, "CAMLENS_WEIGHTS", weight_storage, any),
+    setting!(engine.trial, "CAMLENS_TRIAL", trial_policy, any),
+    setting!(engine.batch, "CAMLENS_BATCH", number, within(1..=1024)),
+    // Each pass has all compute threads, so more than a few at once never help.
+    setting!(engine.parallel, "CAMLENS_PARALLEL", number, within(1..=64)),
     setting!(engine.fast_kernels, "CAMLENS_FAST_KERNELS", flag, any),
     setting!(engine.skip_zeros, "CAMLENS_SKIP_ZEROS", flag, any),
-    setting!(engine.layer_sessions, "CAMLENS_LAYER_SESSIONS", number, any),
-    setting!(engine.cache_bytes, "CAMLENS_CACHE_BYTES", number, any),
+    setting!(engine.layer_sessions, "CAMLENS_LAYER_SESSIONS", number, within(0..=256)),
+    setting!(engine.cache_bytes, "CAMLENS_CACHE_BYTES", number, within(0..=1 << 40)),
     setting!(log.format, "CAMLENS_LOG_FORMAT", log_format, any),
     setting!(log.level, "CAMLENS_LOG_LEVEL", text, level),
 ];
@@ -118,12 +152,33 @@ fn optional_path(value: &str) -> Result<Option<PathBuf>, String> {
     optional(value, path)
 }
 
+fn optional_address(value: &str) -> Result<Option<std::net::SocketAddr>, String> {
+    optional(value, address)
+}
+
 fn optional_number(value: &str) -> Result<Option<usize>, String> {
     optional(value, number)
 }
 
 fn list(text: &str) -> Result<Vec<String>, String> {
     Ok(text.split(',').map(str::trim).filter(|item| !item.is_empty()).map(str::to_owned).collect())
+}
+
+fn weight_storage(text: &str) -> Result<WeightStorage, String> {
+    match text {
+        "map" => Ok(WeightStorage::Map),
+        "copy" => Ok(WeightStorage::Copy),
+        _ => Err("must be map or copy".to_owned()),
+    }
+}
+
+fn trial_policy(text: &str) -> Result<TrialPolicy, String> {
+    match text {
+        "unpinned" => Ok(TrialPolicy::Unpinned),
+        "always" => Ok(TrialPolicy::Always),
+        "never" => Ok(TrialPolicy::Never),
+        _ => Err("must be unpinned, always or never".to_owned()),
+    }
 }
 
 fn log_format(text: &str) -> Result<LogFormat, String> {
@@ -142,35 +197,16 @@ fn must_be(expected: &str, holds: bool) -> Result<(), String> {
     if holds { Ok(()) } else { Err(format!("must be {expected}")) }
 }
 
-fn positive<T: PartialOrd + From<u8>>(value: &T) -> Result<(), String> {
-    must_be("at least 1", *value >= T::from(1))
+/// A number in a range. Every number has one: far beyond what is useful, and below what would
+/// freeze the machine or overflow.
+fn within<T: PartialOrd + fmt::Display>(range: RangeInclusive<T>) -> impl Fn(&T) -> Check {
+    move |value| {
+        must_be(&format!("from {} to {}", range.start(), range.end()), range.contains(value))
+    }
 }
 
-fn positive_if_set(value: &Option<usize>) -> Result<(), String> {
-    value.as_ref().map_or(Ok(()), positive)
-}
-
-/// Less than this can't hold the smallest request with its workspace.
-const MIN_BUDGET: usize = 16 << 20;
-
-fn budget(value: &Option<usize>) -> Result<(), String> {
-    must_be("at least 16777216", value.is_none_or(|bytes| bytes >= MIN_BUDGET))
-}
-
-/// Passes at once: each has all compute threads, so more than a few never help.
-fn parallel(value: &usize) -> Result<(), String> {
-    must_be("from 1 to 64", (1..=64).contains(value))
-}
-
-/// A number of semaphore permits.
-fn permits(value: &usize) -> Result<(), String> {
-    must_be("from 1 to 100000", (1..=100_000).contains(value))
-}
-
-/// A time limit in milliseconds. One day is more than any request needs, and far from overflowing
-/// an `Instant`.
-fn timeout(value: &u64) -> Result<(), String> {
-    must_be("from 1 to 86400000", (1..=86_400_000).contains(value))
+fn if_set<T>(check: impl Fn(&T) -> Check) -> impl Fn(&Option<T>) -> Check {
+    move |value| value.as_ref().map_or(Ok(()), &check)
 }
 
 fn not_empty_path(value: &Path) -> Result<(), String> {
@@ -189,9 +225,21 @@ fn origins(value: &[String]) -> Result<(), String> {
     )
 }
 
+/// What KServe's gateways let through as a model's name.
+fn model_name(value: &Option<String>) -> Result<(), String> {
+    let is_valid = |name: &String| {
+        !name.is_empty()
+            && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'))
+    };
+    must_be("a name of letters, digits, _ and -", value.as_ref().is_none_or(is_valid))
+}
+
 fn level(value: &str) -> Result<(), String> {
+    // `EnvFilter` takes a word that is no level for the name of a module, and logs nothing else.
+    let is_known = |word: &str| word.contains(['=', '[']) || word.parse::<LevelFilter>().is_ok();
     must_be(
-        "error, warn, info, debug, trace or a filter such as info,camlens=debug",
-        tracing_subscriber::EnvFilter::try_new(value).is_ok() && !value.trim().is_empty(),
+        "error, warn, info, debug, trace, off or a filter such as info,camlens=debug",
+        EnvFilter::try_new(value).is_ok()
+            && value.split(',').map(str::trim).all(|word| is_known(word) && !word.is_empty()),
     )
 }

@@ -61,9 +61,13 @@ fn the_environment_overrides_the_file_and_the_file_overrides_the_defaults() {
 #[test]
 fn every_setting_can_be_set_by_its_environment_variable() {
     let value = |variable: &str| match variable {
-        "CAMLENS_LISTEN" => "0.0.0.0:1",
+        "CAMLENS_LISTEN" | "CAMLENS_ADMIN_LISTEN" => "0.0.0.0:1",
         "CAMLENS_CORS_ORIGINS" => "https://a.example, http://b.example:8000",
+        "CAMLENS_MODEL_NAME" => "cats",
         "CAMLENS_FAST_KERNELS" | "CAMLENS_SKIP_ZEROS" => "false",
+        "CAMLENS_WEIGHTS" => "copy",
+        "CAMLENS_TRIAL" => "always",
+        "CAMLENS_ADMIN" => "true",
         "CAMLENS_LOG_FORMAT" => "json",
         "CAMLENS_LOG_LEVEL" => "debug",
         "CAMLENS_MEMORY_BUDGET" => "100000000",
@@ -87,8 +91,17 @@ fn an_invalid_setting_is_an_error_of_one_line_that_names_it() {
         (
             "CAMLENS_LOG_LEVEL",
             "loud,,=",
-            "error, warn, info, debug, trace or a filter such as info,camlens=debug",
+            "error, warn, info, debug, trace, off or a filter such as info,camlens=debug",
         ),
+        (
+            "CAMLENS_LOG_LEVEL",
+            "loud",
+            "error, warn, info, debug, trace, off or a filter such as info,camlens=debug",
+        ),
+        ("CAMLENS_THREADS", "100000", "from 1 to 1024"),
+        ("CAMLENS_BATCH", "5000000", "from 1 to 1024"),
+        ("CAMLENS_WORKERS", "513", "from 1 to 256"),
+        ("CAMLENS_LAYER_SESSIONS", "1000000", "from 0 to 256"),
         (
             "CAMLENS_CORS_ORIGINS",
             "example.org",
@@ -100,7 +113,13 @@ fn an_invalid_setting_is_an_error_of_one_line_that_names_it() {
     }
     let of_file = |text: &str| load_error(Some(text), &[]);
     for (text, expected) in [
-        ("[server]\nqueue = 0\n", "server.queue must be from 1 to 100000"),
+        ("[server]\nqueue = 0\n", "server.queue must be from 1 to 100000, not '0'"),
+        ("[engine]\nthreads = 100000\n", "engine.threads must be from 1 to 1024, not '100000'"),
+        (
+            "[log]\nlevel = \"loud\"\n",
+            "log.level must be error, warn, info, debug, trace, off or a filter such as \
+             info,camlens=debug, not 'loud'",
+        ),
         ("[server]\nqueue = \"0\"\n", "line 2: queue: invalid type: string \"0\", expected usize"),
         ("[server]\nlisten = \"here\"\n", "line 2: listen: invalid socket address syntax"),
         ("[server\n", "line 1: unclosed table, expected `]`"),
@@ -110,19 +129,63 @@ fn an_invalid_setting_is_an_error_of_one_line_that_names_it() {
 }
 
 #[test]
+fn every_number_has_an_upper_bound_that_its_error_names() {
+    for setting in SETTINGS {
+        let value = u64::MAX.to_string();
+        let Err(error) = Config::load(None, environment(&[(setting.variable, &value)])) else {
+            // A text may be anything.
+            let texts = [
+                "models.folder",
+                "models.default",
+                "engine.runtime",
+                "server.api_keys",
+                "server.model_name",
+            ];
+            assert!(texts.contains(&setting.key), "{} has no bound", setting.key);
+            continue;
+        };
+        assert!(error.to_string().contains(" must be "), "{error}");
+    }
+}
+
+#[test]
 fn an_unknown_setting_is_an_error() {
     assert_eq!(
         load_error(Some("[server]\nlissten = \"127.0.0.1:1\"\n"), &[]),
-        "camlens.toml: line 2: unknown field `lissten`, expected one of `listen`, `body_bytes`, \
-         `max_pixels`, `queue`, `workers`, `memory_budget`, `connections`, `header_timeout_ms`, \
-         `body_timeout_ms`, `min_body_rate`, `request_timeout_ms`, `drain_timeout_ms`, \
-         `cors_origins`"
+        "camlens.toml: line 2: unknown field `lissten`, expected one of `listen`, `admin_listen`, \
+         `body_bytes`, `max_pixels`, `queue`, `workers`, `memory_budget`, `connections`, \
+         `header_timeout_ms`, `keep_alive_ms`, `body_timeout_ms`, `min_body_rate`, \
+         `request_timeout_ms`, `send_timeout_ms`, `send_bytes_per_s`, `shutdown_delay_ms`, \
+         `drain_timeout_ms`, `admin`, `cors_origins`, `api_keys`, `model_name`"
     );
     let line = load_error(None, &[("CAMLENS_QUEU", "1")]);
     assert!(
         line.starts_with("CAMLENS_QUEU: unknown setting; the settings are CAMLENS_LISTEN, "),
         "{line}"
     );
+}
+
+#[test]
+fn the_platforms_variables_count_less_than_camlens_s_own() {
+    let listen = |pairs: &[(&str, &str)]| {
+        let file = (Path::new("f"), "[server]\nlisten = \"127.0.0.1:1\"\n");
+        Config::load(Some(file), environment(pairs)).unwrap().server.listen.to_string()
+    };
+    assert_eq!(listen(&[]), "127.0.0.1:1");
+    assert_eq!(listen(&[("AIP_HTTP_PORT", "7080")]), "0.0.0.0:7080");
+    assert_eq!(listen(&[("SAGEMAKER_BIND_TO_PORT", "8085")]), "0.0.0.0:8085");
+    let both = [("AIP_HTTP_PORT", "7080"), ("CAMLENS_LISTEN", "127.0.0.1:2")];
+    assert_eq!(listen(&both), "127.0.0.1:2");
+    for (name, value) in [
+        ("AIP_HTTP_PORT", "http"),
+        ("SAGEMAKER_BIND_TO_PORT", "0"),
+        ("AIP_PREDICT_ROUTE", "predict"),
+        ("AIP_HEALTH_ROUTE", "/{all}"),
+        ("AIP_HEALTH_ROUTE", "/a/:b"),
+    ] {
+        let line = load_error(None, &[(name, value)]);
+        assert!(line.starts_with(name) && line.ends_with(&format!("'{value}'")), "{line}");
+    }
 }
 
 #[test]

@@ -1,13 +1,15 @@
 //! Compiles a model's programs: the graphs that sessions run.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::engine::optimize::{self, FusionReport, TargetCpu};
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::graph::analysed::AnalysedModel;
 use crate::graph::explain_graph;
 use crate::graph::layers::Layer;
 use crate::graph::tail::{SideInput, side_inputs, tail};
+use crate::model::held_file::Change;
 use crate::model::onnx_file::OnnxFile;
 use onnx_gradient::passes::qdq;
 use onnx_gradient::proto::ModelProto;
@@ -32,6 +34,8 @@ pub(super) struct ProgramCompiler {
     pub(super) analysed: Arc<AnalysedModel>,
     /// What the custom operators are chosen for; `None` when they are switched off.
     pub(super) target_cpu: Option<TargetCpu>,
+    /// Whether the log says already that a file has changed.
+    pub(super) has_told_change: AtomicBool,
 }
 
 impl ProgramCompiler {
@@ -40,6 +44,34 @@ impl ProgramCompiler {
         self.target_cpu.map_or_else(FusionReport::default, |target_cpu| {
             optimize::optimize(&mut explain_or_forward(&self.analysed, &[layer]), target_cpu)
         })
+    }
+
+    /// Checks that the weights in memory are still those that were loaded. A file that was
+    /// replaced is told in the log, once: the model is served on as it was.
+    ///
+    /// # Errors
+    /// [`Kind::ModelFailed`] when a mapped file was written to.
+    pub(super) fn check_files(&self) -> Result<()> {
+        match self.file.change() {
+            None => Ok(()),
+            Some((path, Change::Replaced)) => {
+                if !self.has_told_change.swap(true, Ordering::Relaxed) {
+                    tracing::warn!(
+                        file = %path.display(),
+                        "the file was replaced; the model that was loaded is served until a reload"
+                    );
+                }
+                Ok(())
+            }
+            Some((path, Change::Overwritten)) => {
+                let detail = "the model's file was overwritten while it was served, and what was \
+                              loaded is gone; reload the models, and replace files by renaming";
+                if !self.has_told_change.swap(true, Ordering::Relaxed) {
+                    tracing::error!(file = %path.display(), "{detail}");
+                }
+                Err(Error::new(Kind::ModelFailed, detail))
+            }
+        }
     }
 
     /// Compiles a program.
@@ -82,7 +114,7 @@ impl ProgramCompiler {
             .collect();
         let has_integer_operators = model.graph.as_ref().is_some_and(quantized::has_integer_ops);
         Ok(CompiledProgram {
-            model: self.file.reference_weights(model),
+            model: self.file.encode(model),
             inputs,
             activations,
             side_outputs,

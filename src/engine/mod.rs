@@ -10,6 +10,7 @@
 mod cache;
 mod cancellation;
 mod compiler;
+mod loader;
 mod masked;
 mod model;
 pub mod optimize;
@@ -19,15 +20,18 @@ mod runtime;
 mod session;
 mod settings;
 mod tail;
+pub mod trial;
 mod turns;
+mod weights;
 mod worker;
 
 pub use cache::{Cache, CacheStats};
 pub use cancellation::{CancellationToken, Reason};
+pub use loader::ReloadReport;
 pub use masked::{MaskedPasses, PassScores};
 pub use model::Model;
-pub use registry::{ModelRegistry, Status};
+pub use registry::{ModelRegistry, Status, failure};
 pub use session::{PassOutput, PassRequest, predicted};
-pub use settings::Settings;
+pub use settings::{Settings, TrialPolicy};
 pub use tail::TailRunner;
 pub use turns::{InWork, JobClass, Turns};

@@ -23,6 +23,7 @@ use crate::graph::layers::Layer;
 use crate::graph::tail::{SideInput, side_inputs};
 use crate::model::preprocess::Preprocess;
 use crate::model::{Labels, ModelFolder};
+use crate::text::shortened;
 use crate::warning::Warning;
 
 /// A batch of a long request takes about this long while short requests are about. It is one image
@@ -37,6 +38,8 @@ pub struct Model {
     default_layer: usize,
     batch: usize,
     cache: Cache,
+    /// The id with a number of this version, whose results are those of no other version.
+    cache_key: String,
     compiler: Arc<ProgramCompiler>,
     worker: Worker,
     turns: Turns,
@@ -50,6 +53,12 @@ impl Model {
     #[must_use]
     pub fn id(&self) -> &str {
         &self.folder.id
+    }
+
+    /// Whether the model's files are no longer those that were loaded.
+    #[must_use]
+    pub fn has_changed_on_disk(&self) -> bool {
+        self.compiler.file.change().is_some()
     }
 
     /// What custom operators replace in the default layer's program.
@@ -175,6 +184,7 @@ impl Model {
     pub fn layer(&self, name: Option<&str>) -> Result<&Layer> {
         let Some(name) = name else { return Ok(self.default_layer()) };
         self.analysed.resolve(name).map_err(|unknown| {
+            let name = shortened(name);
             let detail = match unknown {
                 UnknownLayer::NoSuchName => {
                     let last: Vec<&str> = self
@@ -217,7 +227,7 @@ impl Model {
     /// [`Kind::Internal`].
     pub fn program(&self, layer: &Layer) -> Result<Vec<u8>> {
         let key = ProgramKey::Whole(vec![layer.tensor.clone()]);
-        Ok(self.compiler.compile(&key)?.model)
+        Ok(self.compiler.compile(&key)?.model.bytes)
     }
 
     /// Runs a pass of `layer`'s program, or takes its output from the cache.
@@ -257,7 +267,7 @@ impl Model {
         cancel: &CancellationToken,
     ) -> Result<Vec<PassOutput>> {
         cancel.check()?;
-        let image = |layer: &&Layer| self.cache.image(self.id(), &layer.tensor, &pass.input);
+        let image = |layer: &&Layer| self.cache.image(&self.cache_key, &layer.tensor, &pass.input);
         let images: Option<Vec<_>> = layers.iter().map(image).collect();
         let Some(images) = images else { return self.run_layers(layers, pass, cancel) };
         let cached: Option<Vec<_>> = images.iter().map(|image| image.output(&pass)).collect();
@@ -344,6 +354,8 @@ impl Model {
         if !is_tail {
             self.note_pass_time(elapsed / images);
         }
+        // Weights that changed while the pass read them have given nonsense.
+        self.compiler.check_files()?;
         outputs.into_iter().map(|output| self.checked_finite(output)).collect()
     }
 
@@ -360,7 +372,7 @@ impl Model {
 
     /// The cache entry of an image's plain forward pass.
     pub(super) fn cached_image(&self, input: &Array4<f32>) -> Option<CachedImage<'_>> {
-        self.cache.image(self.id(), &self.default_layer().tensor, input)
+        self.cache.image(&self.cache_key, &self.default_layer().tensor, input)
     }
 
     fn checked_finite(&self, output: PassOutput) -> Result<PassOutput> {

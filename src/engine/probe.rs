@@ -1,21 +1,22 @@
 //! Measures a model by running it: tensor shapes, whether it takes batches, what its outputs look
 //! like, and whether its rewritten graph still gives the same outputs.
 //!
-//! A file that gives other outputs when it runs again, such as one with a random operator, cannot be
-//! compared with its rewritten graph. That is told, and is no reason to doubt the rewriting.
+//! A file that gives other outputs when it runs again, such as one with a random operator, cannot
+//! be compared with its rewritten graph. That is told, and is no reason to doubt the rewriting.
+
+mod file;
 
 use ndarray::{Array4, ArrayD, Axis, concatenate};
-use ort::session::Session;
 
+use self::file::{Agreement, FileSession, compare_with_file, in_turns};
 use super::runtime::Runtime;
 use super::session::{RawOutput, first_line, run_raw};
+use super::weights::HeldSession;
 use crate::error::{Error, Kind, Result};
 use crate::graph::head::{OutputSamples, shows_activation};
-use crate::graph::prepared::{PreparedModel, SCOPE};
+use crate::graph::prepared::PreparedModel;
 use crate::model::onnx_file::OnnxFile;
-use onnx_gradient::dtype::element_types;
-use onnx_gradient::facts::{TensorFacts, constant_shapes, shape_probe};
-use onnx_gradient::passes::io_types;
+use onnx_gradient::facts::{ShapeProbe, TensorFacts, shape_probe};
 
 /// Two outputs count as equal when they differ by at most this fraction of the largest value.
 const TOLERANCE: f32 = 1e-3;
@@ -26,10 +27,10 @@ pub(super) struct Probe {
     pub(super) facts: TensorFacts,
     /// Whether one pass can take several images.
     pub(super) takes_batches: bool,
-    /// Whether the rewritten model still gives the outputs of its file.
-    pub(super) upgrade_is_sound: bool,
-    /// Whether the file gives the same outputs when it runs again.
-    pub(super) is_reproducible: bool,
+    /// Why the rewritten model can't be trusted, unless it gives the outputs of its file.
+    pub(super) unsound_reason: Option<String>,
+    /// The outputs of the file that differ when it runs again.
+    pub(super) varying_outputs: Vec<String>,
     /// Values of the outputs in a few runs.
     pub(super) samples: OutputSamples,
 }
@@ -46,25 +47,10 @@ pub(super) fn probe(
     prepared: &PreparedModel,
     shape: [usize; 3],
 ) -> Result<Probe> {
-    let refused = |error: ort::Error| {
-        Error::new(Kind::Setup, format!("ONNX Runtime rejects the model: {}", first_line(&error)))
-    };
     let shape_model = shape_probe(&prepared.model, &prepared.input.name);
-    let encoded = file.reference_weights(shape_model.model);
-    let mut session =
-        runtime.session(&encoded, file.folder(), false, false, None).map_err(refused)?;
+    let mut session = shape_session(runtime, file, &shape_model).map_err(refused)?;
     let input = prepared.input.name.clone();
-    // One is far weaker than the other: where a model mixes a batch by its extremes, images of
-    // equal strength would not show that.
-    let [first, second] = [(1, 1.0), (2, 0.1)].map(|(seed, strength)| {
-        let noise = noise(shape, seed) * strength;
-        // Bytes are whole numbers from 0 to 255.
-        if prepared.input.takes_bytes {
-            noise.mapv(|value| (value * 127.5 + 127.5).floor())
-        } else {
-            noise
-        }
-    });
+    let [first, second] = images(prepared, shape);
     let both = concatenate(Axis(0), &[first.view(), second.view()])
         .map_err(|error| Error::internal("joining two inputs", error))?;
     // The images of a model that mixes up or rejects a batch run one by one.
@@ -72,50 +58,36 @@ pub(super) fn probe(
 
     let mut samples = OutputSamples::default();
     let may_vary = !prepared.varying_nodes.is_empty();
-    let proof = both.as_ref().filter(|_| !may_vary).and_then(|both| {
-        let mut of_file;
-        let session = if prepared.is_rewritten {
-            of_file = file_session(runtime, file).ok()?;
-            &mut of_file
+    // In a file of several images, none has outputs that surely are its own.
+    let is_comparable = !may_vary && prepared.fixed_batch().is_none();
+    let proof = both.as_ref().filter(|_| is_comparable).and_then(|both| {
+        let alone = if prepared.is_rewritten {
+            FileSession::open(runtime, file, prepared).ok()?.run(&[&first, &second]).ok()?
         } else {
-            &mut session
+            let mut alone = |image| run_raw(&mut session, &input, image).ok();
+            vec![alone(&first)?, alone(&second)?]
         };
-        let mut alone = |image| run_raw(session, &input, image).ok();
-        let alone = [alone(&first)?, alone(&second)?];
+        let alone = <[_; 2]>::try_from(alone).ok()?;
         is_batch_of(both, &alone).then_some(alone)
     });
     let (measured, takes_batches, agreement) = match (both, proof) {
         (Some(both), Some(alone)) => {
             alone.iter().for_each(|outputs| add_samples(&mut samples, outputs));
-            (both, true, Agreement { upgrade_is_sound: true, is_reproducible: true })
+            (both, true, Agreement::default())
         }
         (both, _) => {
             let first_output = run_raw(&mut session, &input, &first).map_err(refused)?;
             let second_output = run_raw(&mut session, &input, &second).map_err(refused)?;
             add_samples(&mut samples, &first_output);
             add_samples(&mut samples, &second_output);
-            let agreement = compare_with_file(runtime, file, prepared, &first, &first_output);
+            let runs = [(&first, &first_output), (&second, &second_output)];
+            let agreement = compare_with_file(runtime, file, prepared, &runs);
             let batch = both.filter(|both| is_concatenation(both, &first_output, &second_output));
             let takes_batches = batch.is_some();
             (batch.unwrap_or(first_output), takes_batches, agreement)
         }
     };
-    let mut sizes = Vec::new();
-    let mut values = Vec::new();
-    for (name, raw) in measured {
-        let RawOutput::Integers(integers) = raw else { continue };
-        if let Some(tensor) = shape_model.shapes.get(&name) {
-            sizes.push((tensor.clone(), integers));
-        } else if shape_model.values.contains(&name) {
-            values.push((name, integers));
-        }
-    }
-    let facts = sizes
-        .into_iter()
-        .chain(constant_shapes(prepared.graph()))
-        .collect::<TensorFacts>()
-        .with_values(values)
-        .with_types(element_types(prepared.graph()));
+    let facts = measured_facts(&shape_model, measured);
     let shows = |output: &str| shows_activation(prepared.graph(), &facts, output);
     if samples.undecided().all(shows) {
         samples.end_usual();
@@ -131,8 +103,61 @@ pub(super) fn probe(
             }
         }
     }
-    let Agreement { upgrade_is_sound, is_reproducible } = agreement;
-    Ok(Probe { facts, takes_batches, upgrade_is_sound, is_reproducible, samples })
+    let Agreement { unsound_reason, varying_outputs } = agreement;
+    Ok(Probe { facts, takes_batches, unsound_reason, varying_outputs, samples })
+}
+
+/// Measures a model with the number of images that its file fixes, where it runs with no other.
+pub(super) fn facts_of_batch(
+    runtime: &Runtime,
+    file: &OnnxFile,
+    prepared: &PreparedModel,
+    shape: [usize; 3],
+    count: usize,
+) -> Result<TensorFacts> {
+    let shape_model = shape_probe(&prepared.model, &prepared.input.name);
+    let mut session = shape_session(runtime, file, &shape_model).map_err(refused)?;
+    let [first, second] = images(prepared, shape);
+    let batch = in_turns(&[&first, &second], count)?;
+    let measured = run_raw(&mut session, &prepared.input.name, &batch).map_err(refused)?;
+    Ok(measured_facts(&shape_model, measured))
+}
+
+fn refused(error: ort::Error) -> Error {
+    Error::new(Kind::Setup, format!("ONNX Runtime rejects the model: {}", first_line(&error)))
+}
+
+fn shape_session(
+    runtime: &Runtime,
+    file: &OnnxFile,
+    shape_model: &ShapeProbe,
+) -> ort::Result<HeldSession> {
+    runtime.session(&file.encode(shape_model.model.clone()), false, false, None)
+}
+
+/// Two images of noise. One is far weaker than the other: where a model mixes a batch by its
+/// extremes, images of equal strength would not show that.
+fn images(prepared: &PreparedModel, shape: [usize; 3]) -> [Array4<f32>; 2] {
+    [(1, 1.0), (2, 0.1)].map(|(seed, strength)| {
+        let noise = noise(shape, seed) * strength;
+        // Bytes are whole numbers from 0 to 255.
+        if prepared.input.takes_bytes {
+            noise.mapv(|value| (value * 127.5 + 127.5).floor())
+        } else {
+            noise
+        }
+    })
+}
+
+/// The facts that a run of a shape probe shows.
+fn measured_facts(
+    shape_model: &ShapeProbe,
+    measured: impl IntoIterator<Item = (String, RawOutput)>,
+) -> TensorFacts {
+    shape_model.facts(measured.into_iter().filter_map(|(name, raw)| match raw {
+        RawOutput::Integers(integers) => Some((name, integers)),
+        RawOutput::Floats(_) => None,
+    }))
 }
 
 /// Images that drive logits out of 0..1, and whether each is of usual strength: zeros, the negative
@@ -181,57 +206,6 @@ fn is_batch_of(both: &[(String, RawOutput)], alone: &[Vec<(String, RawOutput)>; 
             };
             are_joined(&both, &first, &second)
         })
-}
-
-/// A session of the file as it is stored, except that its image input takes 32-bit floats.
-fn file_session(runtime: &Runtime, file: &OnnxFile) -> ort::Result<Session> {
-    let mut model = file.model.clone();
-    if let Some(graph) = &mut model.graph {
-        io_types::normalize(graph, SCOPE);
-    }
-    runtime.session(&file.reference_weights(model), file.folder(), false, false, None)
-}
-
-/// How a rewritten model compares with its file.
-struct Agreement {
-    upgrade_is_sound: bool,
-    is_reproducible: bool,
-}
-
-/// Whether a rewritten model gives the same outputs as the file. Where it does not, or where an
-/// operator is random, the file runs twice on the same image.
-fn compare_with_file(
-    runtime: &Runtime,
-    file: &OnnxFile,
-    prepared: &PreparedModel,
-    image: &Array4<f32>,
-    rewritten: &[(String, RawOutput)],
-) -> Agreement {
-    let may_vary = !prepared.varying_nodes.is_empty();
-    if !prepared.is_rewritten && !may_vary {
-        return Agreement { upgrade_is_sound: true, is_reproducible: true };
-    }
-    let Ok(mut session) = file_session(runtime, file) else {
-        return Agreement { upgrade_is_sound: false, is_reproducible: true };
-    };
-    let mut run = || run_raw(&mut session, &prepared.input.name, image).ok();
-    let Some(original) = run() else {
-        return Agreement { upgrade_is_sound: false, is_reproducible: true };
-    };
-    let agrees = are_close(&original, rewritten);
-    if agrees && !may_vary {
-        return Agreement { upgrade_is_sound: true, is_reproducible: true };
-    }
-    let is_reproducible = run().is_some_and(|again| are_close(&original, &again));
-    Agreement { upgrade_is_sound: agrees || !is_reproducible, is_reproducible }
-}
-
-/// Whether two runs have the same float outputs.
-fn are_close(expected: &[(String, RawOutput)], found: &[(String, RawOutput)]) -> bool {
-    expected.iter().all(|(name, raw)| match (raw, found.iter().find(|(other, _)| other == name)) {
-        (RawOutput::Floats(a), Some((_, RawOutput::Floats(b)))) => close(a.view(), b.view()),
-        _ => true,
-    })
 }
 
 /// Whether the outputs for a batch are those of its two images, one after the other.

@@ -17,7 +17,9 @@ use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
 use super::Settings;
 use super::optimize::nchwc;
 use super::optimize::operators::Operators;
+use super::weights::HeldSession;
 use crate::error::{Error, Kind, Result};
+use crate::model::onnx_file::EncodedModel;
 
 /// The file name of the shared library.
 const LIBRARY: &str = if cfg!(target_os = "macos") {
@@ -62,7 +64,10 @@ impl Runtime {
             .map_err(|error| setup(error.to_string()))?;
         environment.set_log_level(LogLevel::Error);
         let loaded = Self { environment, threads, nchwc_block: None };
-        let open = |model: &[u8]| loaded.session(model, Path::new(""), false, false, None);
+        let open = |bytes: Vec<u8>| {
+            let model = EncodedModel { bytes, weights: Vec::new() };
+            loaded.session(&model, false, false, None)
+        };
         Ok(Self { nchwc_block: nchwc::detect_block(open), ..loaded })
     }
 
@@ -72,29 +77,33 @@ impl Runtime {
         self.nchwc_block
     }
 
+    /// The environment, for a session of a test's own operators.
+    #[cfg(test)]
+    pub(super) fn environment(&self) -> &Environment {
+        &self.environment
+    }
+
     /// The number of compute threads.
     pub(super) fn threads(&self) -> usize {
         self.threads
     }
 
-    /// Opens a session of an encoded model whose weights are in files in `folder`.
+    /// Opens a session of an encoded model.
     ///
     /// `has_integer_operators` switches pre-packing on, which copies weights into the order in
     /// which kernels read them. For float kernels it is off: it would copy every weight for every
-    /// session and be no faster, and without it the weights are the mapped pages of the model file.
+    /// session and be no faster, and without it the weights stay where the model holds them.
     /// Integer kernels take up to four times as long without it. `operators` are the custom
     /// operators that the model may contain.
     pub(super) fn session(
         &self,
-        model: &[u8],
-        folder: &Path,
+        model: &EncodedModel,
         optimise: bool,
         has_integer_operators: bool,
         operators: Option<&Operators>,
-    ) -> ort::Result<Session> {
+    ) -> ort::Result<HeldSession> {
         let level =
             if optimise { GraphOptimizationLevel::All } else { GraphOptimizationLevel::Disable };
-        let folder = folder.to_string_lossy();
         let recover = |error: ort::Error<SessionBuilder>| -> ort::Error { error.into() };
         let mut builder = Session::builder(&self.environment)?;
         if let Some(operators) = operators {
@@ -107,7 +116,7 @@ impl Runtime {
             let entry = ("optimization.disable_specified_optimizers", "NhwcTransformer");
             builder = builder.with_config_entry(entry.0, entry.1).map_err(recover)?;
         }
-        builder
+        let builder = builder
             .with_optimization_level(level)
             .map_err(recover)?
             .with_prepacking(has_integer_operators)
@@ -119,10 +128,8 @@ impl Runtime {
             // ONNX Runtime 1.32 aborts when it fuses QDQ groups of which the backward pass reads a
             // tensor.
             .with_config_entry("session.disable_quant_qdq", "1")
-            .map_err(recover)?
-            .with_config_entry("session.model_external_initializers_file_folder_path", folder)
-            .map_err(recover)?
-            .commit_from_memory(model)
+            .map_err(recover)?;
+        HeldSession::open(builder, &model.bytes, &model.weights)
     }
 }
 

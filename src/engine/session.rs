@@ -1,7 +1,6 @@
 //! A program in an ONNX Runtime session: arrays in, arrays out.
 
 use std::borrow::Cow;
-use std::path::Path;
 use std::sync::Arc;
 
 use ndarray::{Array, Array2, Array4, ArrayD, ArrayView, ArrayView1, Dimension, Ix5};
@@ -12,8 +11,10 @@ use ort::value::TensorRef;
 use super::cancellation::CancellationToken;
 use super::optimize::operators::{Operators, Stop};
 use super::runtime::Runtime;
+use super::weights::HeldSession;
 use crate::error::{Error, Kind, Result};
 use crate::graph::program_io::{GradientOf, io_names};
+use crate::model::onnx_file::EncodedModel;
 
 /// What a pass takes and what it computes.
 #[derive(Clone, Debug)]
@@ -76,7 +77,7 @@ pub fn predicted(scores: ArrayView1<'_, f32>) -> usize {
 
 /// An encoded program with the names of its inputs and outputs.
 pub(super) struct CompiledProgram {
-    pub(super) model: Vec<u8>,
+    pub(super) model: EncodedModel,
     /// The float inputs: first the image or the activation, then the side inputs.
     pub(super) inputs: Vec<String>,
     /// The outputs that hold the activations, one for each layer.
@@ -129,7 +130,7 @@ impl From<PassRequest> for RunInputs {
 
 /// A program in an open session.
 pub(super) struct ProgramSession {
-    session: Session,
+    session: HeldSession,
     inputs: Vec<String>,
     activations: Vec<String>,
     side_outputs: Vec<String>,
@@ -141,18 +142,11 @@ impl ProgramSession {
     pub(super) fn new(
         runtime: &Runtime,
         compiled: CompiledProgram,
-        folder: &Path,
         optimise: bool,
         operators: &Operators,
     ) -> Result<Self> {
         let session = runtime
-            .session(
-                &compiled.model,
-                folder,
-                optimise,
-                compiled.has_integer_operators,
-                Some(operators),
-            )
+            .session(&compiled.model, optimise, compiled.has_integer_operators, Some(operators))
             .map_err(|error| {
                 Error::new(
                     Kind::Setup,

@@ -1,6 +1,22 @@
 //! The engine's settings.
 
 use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::model::held_file::WeightStorage;
+
+/// Which models are loaded in a child process first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TrialPolicy {
+    /// Those whose manifest states no SHA-256.
+    #[default]
+    Unpinned,
+    /// All.
+    Always,
+    /// None.
+    Never,
+}
 
 /// Settings of the engine.
 #[derive(Clone, Debug)]
@@ -10,6 +26,14 @@ pub struct Settings {
     pub runtime: Option<PathBuf>,
     /// Compute threads; as many as the cgroup allows when absent.
     pub threads: Option<usize>,
+    /// Where the weights of models are.
+    pub weights: WeightStorage,
+    /// Which models a registry loads in a child process first.
+    pub trial: TrialPolicy,
+    /// The binary of that process; when absent, that of this process.
+    pub trial_program: Option<PathBuf>,
+    /// How long such a process may take.
+    pub trial_timeout: Duration,
     /// Masked images per pass.
     pub batch: usize,
     /// Whether custom operators replace those of the runtime where they are faster.
@@ -29,6 +53,10 @@ impl Default for Settings {
         Self {
             runtime: None,
             threads: None,
+            weights: WeightStorage::Map,
+            trial: TrialPolicy::Never,
+            trial_program: None,
+            trial_timeout: Duration::from_secs(120),
             batch: 8,
             parallel: 1,
             fast_kernels: true,

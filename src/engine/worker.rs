@@ -5,7 +5,6 @@
 //! opened when they are first needed, and the least recently used is closed when there are too
 //! many.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::thread::JoinHandle;
@@ -21,8 +20,6 @@ use crate::error::{Error, Kind, Result};
 /// Opens the sessions of a model.
 pub(super) struct SessionFactory {
     pub(super) runtime: Runtime,
-    /// The folder of the model's weight files.
-    pub(super) weights_folder: PathBuf,
     pub(super) compiler: Arc<ProgramCompiler>,
     /// Whether the runtime may optimise the graph.
     pub(super) optimise: bool,
@@ -122,17 +119,13 @@ impl Sessions {
 impl SessionFactory {
     fn open(&self, key: &ProgramKey) -> Result<ProgramSession> {
         let started = Instant::now();
+        self.compiler.check_files()?;
         let compiled = self.compiler.compile(key)?;
-        let session = ProgramSession::new(
-            &self.runtime,
-            compiled,
-            &self.weights_folder,
-            self.optimise,
-            &self.operators,
-        )
-        .map_err(|error| {
-            Error::new(Kind::Internal, format!("opening the session of {key:?}")).caused_by(error)
-        })?;
+        let session = ProgramSession::new(&self.runtime, compiled, self.optimise, &self.operators)
+            .map_err(|error| {
+                Error::new(Kind::Internal, format!("opening the session of {key:?}"))
+                    .caused_by(error)
+            })?;
         let duration_ms = started.elapsed().as_secs_f64() * 1e3;
         tracing::debug!(?key, duration_ms, "opened a session");
         Ok(session)

@@ -15,6 +15,7 @@ use super::layers::{
 };
 use super::prepared::PreparedModel;
 use super::seed::seed;
+use super::training_mode::tensors_before;
 use crate::error::{Error, Kind, Result};
 
 /// What a manifest says about a model's outputs and layers.
@@ -94,6 +95,9 @@ impl AnalysedModel {
     ) -> Result<Self> {
         let setup = |reason: String| Error::new(Kind::Setup, reason);
         let head = add_head(&mut prepared, &mut facts, options).map_err(setup)?;
+        let used = tensors_before(prepared.graph(), head.ends());
+        let varying_nodes = prepared.varying_nodes.iter().filter(|node| node.reaches(&used));
+        prepared.varying_nodes = varying_nodes.cloned().collect();
         let graph = prepared.graph();
         let hints = LayoutHints { image: options.image_layout, tokens: options.tokens };
         let finder = Finder::new(graph, &facts, &head.tensor, hints);

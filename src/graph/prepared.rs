@@ -14,7 +14,7 @@ use onnx_gradient::passes::{
 use onnx_gradient::proto::{GraphProto, ModelProto};
 
 use super::image_input::{ImageInput, image_input};
-use super::training_mode::{remove_training_dropout, varying_nodes};
+use super::training_mode::{VaryingNode, remove_training_dropout, varying_nodes};
 use crate::error::Result;
 
 /// Names of tensors that graph passes add start with this.
@@ -31,8 +31,9 @@ pub struct PreparedModel {
     pub unsupported_reason: Option<String>,
     /// Whether the model was rewritten in a way whose soundness only a run can confirm.
     pub is_rewritten: bool,
-    /// The nodes of the file that are random or in training mode, each in a few words.
-    pub varying_nodes: Vec<String>,
+    /// The nodes of the file that are random or in training mode and that what is read of the model
+    /// depends on: any output, or once the head is known, the scores.
+    pub varying_nodes: Vec<VaryingNode>,
 }
 
 impl PreparedModel {
@@ -74,9 +75,9 @@ impl PreparedModel {
         }
     }
 
-    /// The same model without the batch size 1 that its exporter wrote into shapes; `None` if there
+    /// The same model without the batch size that its exporter wrote into shapes; `None` if there
     /// is none. Only a run can confirm that the result computes batches. `facts` are those of a
-    /// single image.
+    /// batch of this size, which is 1 in most files.
     #[must_use]
     pub fn with_free_batch(&self, facts: &TensorFacts) -> Option<Self> {
         let mut model = self.model.clone();
@@ -86,6 +87,12 @@ impl PreparedModel {
             is_rewritten: true,
             ..self.clone()
         })
+    }
+
+    /// The number of images that the file takes at once, where it fixes another one than 1.
+    #[must_use]
+    pub fn fixed_batch(&self) -> Option<usize> {
+        usize::try_from(self.input.sizes[0]?).ok().filter(|&images| images > 1)
     }
 
     /// The graph.

@@ -7,8 +7,10 @@
 
 use std::collections::HashSet;
 
-use onnx_gradient::index::read_names;
-use onnx_gradient::proto::{AttributeProto, GraphProto, NodeProto, TensorProto, data_type};
+use onnx_gradient::index::{GraphIndex, read_names};
+use onnx_gradient::proto::{
+    AttributeProto, GraphProto, NodeProto, TensorProto, ValueInfoProto, data_type,
+};
 
 /// Operators that draw random numbers.
 const RANDOM: [&str; 6] = [
@@ -20,8 +22,45 @@ const RANDOM: [&str; 6] = [
     "RandomUniformLike",
 ];
 
-/// The nodes that are random or in training mode, sub-graphs included, each in a few words.
-pub(super) fn varying_nodes(graph: &GraphProto) -> Vec<String> {
+/// A node that is random or in training mode.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VaryingNode {
+    /// Its operator and name, and what is the matter with it.
+    pub description: String,
+    /// What it computes; for a node of a sub-graph, what the node of the main graph computes.
+    outputs: Vec<String>,
+}
+
+impl VaryingNode {
+    /// Whether its outputs are among some tensors.
+    pub(super) fn reaches(&self, tensors: &HashSet<&str>) -> bool {
+        self.outputs.iter().any(|output| tensors.contains(output.as_str()))
+    }
+}
+
+/// The nodes of a graph that are random or in training mode and that some output depends on,
+/// sub-graphs included.
+pub(super) fn varying_nodes(graph: &GraphProto) -> Vec<VaryingNode> {
+    let outputs = graph.output.iter().map(ValueInfoProto::name);
+    let used = tensors_before(graph, outputs);
+    let of_node = |node: &NodeProto| {
+        let varying = |description| VaryingNode { description, outputs: node.output.clone() };
+        descriptions(node, graph).into_iter().map(varying).collect::<Vec<_>>()
+    };
+    graph.node.iter().flat_map(of_node).filter(|node| node.reaches(&used)).collect()
+}
+
+/// The tensors that some tensors depend on, and these themselves.
+pub(super) fn tensors_before<'g>(
+    graph: &'g GraphProto,
+    ends: impl Iterator<Item = &'g str>,
+) -> HashSet<&'g str> {
+    let graph_index = GraphIndex::new(graph);
+    ends.flat_map(|end| graph_index.upstream(end)).collect()
+}
+
+/// What is the matter with a node and with the nodes of its sub-graphs, each in a few words.
+fn descriptions(node: &NodeProto, graph: &GraphProto) -> Vec<String> {
     let describe = |node: &NodeProto| {
         let what = match node.op() {
             op if !node.is_standard() || op.is_empty() => return None,
@@ -35,13 +74,12 @@ pub(super) fn varying_nodes(graph: &GraphProto) -> Vec<String> {
         Some(format!("{} '{}' {what}", node.op(), node.label()))
     };
     let inner = |attribute: &AttributeProto| {
-        attribute.g.iter().chain(&attribute.graphs).flat_map(varying_nodes).collect::<Vec<_>>()
+        let of_graph = |inner: &GraphProto| {
+            inner.node.iter().flat_map(|node| descriptions(node, inner)).collect::<Vec<_>>()
+        };
+        attribute.g.iter().chain(&attribute.graphs).flat_map(of_graph).collect::<Vec<_>>()
     };
-    let of_node = |node: &NodeProto| {
-        let inner = node.attribute.iter().flat_map(inner);
-        describe(node).into_iter().chain(inner).collect::<Vec<_>>()
-    };
-    graph.node.iter().flat_map(of_node).collect()
+    describe(node).into_iter().chain(node.attribute.iter().flat_map(inner)).collect()
 }
 
 /// Replaces `Dropout` in training mode by `Identity`, where nothing reads its mask.

@@ -1,12 +1,38 @@
 //! Values that middleware and handlers hand to each other inside requests and responses.
 
+use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 
-use crate::error::Error;
+use crate::app::ExplainResponse;
+use crate::app::response::TimingMs;
+use crate::error::{Error, Result};
 
 /// The request's id, inside a request.
 #[derive(Clone)]
 pub(super) struct RequestId(pub(super) String);
+
+/// The client's end of the connection, inside a request.
+#[derive(Clone, Copy)]
+pub(super) struct ClientAddress(pub(super) SocketAddr);
+
+/// What a response of a model shows, for the log and the metrics.
+#[derive(Clone, Debug)]
+pub(super) struct ResponseFacts {
+    pub(super) model: String,
+    /// The method, or `several`; absent for a prediction.
+    pub(super) method: Option<&'static str>,
+    pub(super) timing: TimingMs,
+}
+
+impl ResponseFacts {
+    pub(super) fn of(response: &ExplainResponse) -> Self {
+        let ExplainResponse { facts, timing, .. } = response;
+        let method = facts.maps.as_ref().and_then(|maps| maps.method).map(|method| method.name);
+        let is_comparison = facts.maps.is_some() && method.is_none();
+        let method = if is_comparison { Some("several") } else { method };
+        Self { model: facts.model.clone(), method, timing: *timing }
+    }
+}
 
 /// The error that a response reports, on its way to the layers that write its body and log it.
 #[derive(Clone)]
@@ -15,16 +41,16 @@ pub(super) struct ErrorExtension(pub(super) Arc<Error>);
 /// How a stream of events ended, for the log and the metrics. It stays unset while the stream
 /// runs, and for good if the client disconnects.
 #[derive(Clone, Default)]
-pub(super) struct StreamOutcome(Arc<OnceLock<Option<Error>>>);
+pub(super) struct StreamOutcome(Arc<OnceLock<Result<ResponseFacts>>>);
 
 impl StreamOutcome {
     /// Sets the outcome. A stream ends once, so later calls change nothing.
-    pub(super) fn set(&self, error: Option<Error>) {
-        let _ = self.0.set(error);
+    pub(super) fn set(&self, outcome: Result<ResponseFacts>) {
+        let _ = self.0.set(outcome);
     }
 
-    /// `None` while the stream runs, else the error that ended it, if one did.
-    pub(super) fn get(&self) -> Option<Option<&Error>> {
-        self.0.get().map(Option::as_ref)
+    /// `None` while the stream runs.
+    pub(super) fn get(&self) -> Option<&Result<ResponseFacts>> {
+        self.0.get()
     }
 }

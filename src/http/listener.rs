@@ -1,139 +1,174 @@
-//! Accepts connections, limits their number and duration, and shuts them down in order.
+//! Accepts connections, limits their number, and shuts them down in order.
 //!
-//! `axum::serve` waits forever for a request's head, and a shutdown waits with it. Here a
-//! connection that does not send a head in time is closed, and a shutdown has three steps:
-//! 1. No new request is admitted (503, and `/health/ready` says so); work in progress goes on.
-//! 2. After the drain timeout, work in progress is stopped and gets a 503.
-//! 3. Connections get a moment to deliver their responses. Then they are closed.
+//! `connection` limits how long each may wait. When all places are taken, the connection that has
+//! been idle for longest gives up its own. A shutdown has four steps:
+//! 1. `/health/ready` is 503; requests are accepted as before, for the shutdown delay.
+//! 2. No new request is admitted (503); work in progress goes on.
+//! 3. After the drain timeout, work in progress is stopped and gets a 503.
+//! 4. Connections get a moment to deliver their responses. Then they are closed.
+//!
+//! A second signal skips to step 3.
 
+use std::collections::HashMap;
 use std::future::Future;
-use std::pin::pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::Request;
-use hyper::body::Incoming;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto::Builder;
-use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
-use tokio::time::sleep;
-use tower::ServiceExt;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::time::{sleep, timeout};
 
-use super::router::router;
+use super::connection::{Activity, ConnectionServer};
+use super::router::{admin_router, router};
 use super::state::AppState;
 
 /// The time to deliver responses after all work has stopped.
 const DELIVERY_TIMEOUT: Duration = Duration::from_secs(2);
 /// The pause after a failed `accept`, most likely because the process is out of file descriptors.
 const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(100);
+/// How long a new connection waits for the place of another before one is looked for again.
+const PLACE_RETRY_DELAY: Duration = Duration::from_millis(20);
+/// Places of the admin port: for probes and scrapers, not for clients.
+const ADMIN_CONNECTIONS: usize = 64;
 
-/// Serves until `stop` resolves and the work in progress has ended.
-pub async fn serve(listener: TcpListener, state: Arc<AppState>, stop: impl Future<Output = ()>) {
-    let connections = Connections::new(&state);
+/// Serves until `stop` resolves and the work in progress has ended, or `hurry` resolves, too.
+pub async fn serve(
+    listener: TcpListener,
+    state: Arc<AppState>,
+    stop: impl Future<Output = ()>,
+    hurry: impl Future<Output = ()>,
+) {
+    let limit = state.server.connections;
+    let connections = Connections::new(&state, router(Arc::clone(&state)), limit);
     let admission = Arc::clone(state.admission());
     let drain_timeout = Duration::from_millis(state.server.drain_timeout_ms);
+    let shutdown_delay = Duration::from_millis(state.server.shutdown_delay_ms);
 
     tokio::select! {
         () = connections.accept_all(&listener) => {}
         () = stop => {}
     }
     tracing::info!(queued = admission.queued(), "shutting down");
-    admission.drain();
-    // Clients that connect meanwhile get a 503 instead of a closed port.
-    let stopped = async {
-        if tokio::time::timeout(drain_timeout, admission.idle()).await.is_err() {
-            tracing::warn!(queued = admission.queued(), "stopping work in progress");
-            admission.stop_all();
-        }
+    state.stop();
+    let drained = async {
+        sleep(shutdown_delay).await;
+        admission.drain();
+        let _ = timeout(drain_timeout, admission.idle()).await;
     };
+    // Clients that connect meanwhile get a response instead of a closed port.
     tokio::select! {
         () = connections.accept_all(&listener) => {}
-        () = stopped => {}
+        () = drained => {}
+        () = hurry => tracing::info!("a second signal: not waiting for work in progress"),
+    }
+    admission.drain();
+    if admission.queued() > 0 {
+        tracing::warn!(queued = admission.queued(), "stopping work in progress");
+        admission.stop_all();
     }
     drop(listener);
-    if tokio::time::timeout(DELIVERY_TIMEOUT, connections.open.shutdown()).await.is_err() {
+    if timeout(DELIVERY_TIMEOUT, connections.close_all()).await.is_err() {
         tracing::warn!("closing connections with undelivered responses");
     }
     tracing::info!("shut down");
 }
 
+/// Serves the admin port for as long as it is polled, shutdowns included.
+pub async fn serve_admin(listener: TcpListener, state: Arc<AppState>) {
+    let router = admin_router(Arc::clone(&state));
+    Connections::new(&state, router, ADMIN_CONNECTIONS).accept_all(&listener).await;
+}
+
 struct Connections {
-    router: Router,
-    limit: Arc<Semaphore>,
-    header_timeout: Duration,
-    open: GracefulShutdown,
+    state: Arc<AppState>,
+    server: ConnectionServer,
+    limit: usize,
+    places: Arc<Semaphore>,
+    stopping: watch::Sender<bool>,
+    open: Arc<Mutex<HashMap<u64, Arc<Activity>>>>,
+    next_id: AtomicU64,
 }
 
 impl Connections {
-    fn new(state: &Arc<AppState>) -> Self {
+    fn new(state: &Arc<AppState>, router: Router, limit: usize) -> Self {
+        let (stopping, is_stopping) = watch::channel(false);
         Self {
-            router: router(Arc::clone(state)),
-            limit: Arc::new(Semaphore::new(state.server.connections)),
-            header_timeout: Duration::from_millis(state.server.header_timeout_ms),
-            open: GracefulShutdown::new(),
+            state: Arc::clone(state),
+            server: ConnectionServer::new(router, &state.server, is_stopping),
+            limit,
+            places: Arc::new(Semaphore::new(limit)),
+            stopping,
+            open: Arc::default(),
+            next_id: AtomicU64::new(0),
         }
     }
 
     async fn accept_all(&self, listener: &TcpListener) {
         loop {
-            // Before accepting: connections over the limit wait in the kernel's queue.
-            let Ok(permit) = Arc::clone(&self.limit).acquire_owned().await else { return };
-            let stream = match listener.accept().await {
-                Ok((stream, _)) => stream,
+            match listener.accept().await {
+                Ok((stream, _)) => {
+                    let Some(place) = self.place().await else { return };
+                    self.spawn(stream, place);
+                }
                 Err(error) => {
                     tracing::warn!(%error, "can't accept a connection");
+                    // An idle connection's file descriptor is as good as any.
+                    self.shed();
                     sleep(ACCEPT_RETRY_DELAY).await;
-                    continue;
                 }
-            };
-            let (router, watcher) = (self.router.clone(), self.open.watcher());
-            let header_timeout = self.header_timeout;
-            tokio::spawn(async move {
-                serve_connection(stream, router, header_timeout, watcher).await;
-                drop(permit);
-            });
+            }
         }
+    }
+
+    /// A place for a connection, if necessary that of an idle one.
+    async fn place(&self) -> Option<OwnedSemaphorePermit> {
+        loop {
+            if let Ok(place) = Arc::clone(&self.places).try_acquire_owned() {
+                return Some(place);
+            }
+            self.shed();
+            let place = Arc::clone(&self.places).acquire_owned();
+            if let Ok(place) = timeout(PLACE_RETRY_DELAY, place).await {
+                return place.ok();
+            }
+        }
+    }
+
+    /// Asks the connection that has been idle for longest to end.
+    fn shed(&self) {
+        let open = lock(&self.open);
+        let idle = open.values().filter_map(|activity| Some((activity.idle_since()?, activity)));
+        if let Some((_, activity)) = idle.min_by_key(|(since, _)| *since) {
+            activity.shed.notify_one();
+        }
+    }
+
+    fn spawn(&self, stream: TcpStream, place: OwnedSemaphorePermit) {
+        let id = self.next_id.fetch_add(1, Ordering::Relaxed);
+        let activity = Arc::new(Activity::new());
+        lock(&self.open).insert(id, Arc::clone(&activity));
+        self.state.metrics.connection_began();
+        let (server, open, state) =
+            (self.server.clone(), Arc::clone(&self.open), Arc::clone(&self.state));
+        tokio::spawn(async move {
+            let ending = server.serve(stream, activity).await;
+            lock(&open).remove(&id);
+            state.metrics.connection_ended(ending.name());
+            drop(place);
+        });
+    }
+
+    /// Ends each connection after its request in progress, and waits for all.
+    async fn close_all(&self) {
+        self.stopping.send_replace(true);
+        let all = u32::try_from(self.limit).unwrap_or(u32::MAX);
+        // Fails only for a closed semaphore, and nothing closes this one.
+        let _ = self.places.acquire_many(all).await;
     }
 }
 
-/// Serves one connection until it ends.
-async fn serve_connection(
-    stream: TcpStream,
-    router: Router,
-    header_timeout: Duration,
-    watcher: Watcher,
-) {
-    // Responses are written whole: waiting for more to send would only add latency.
-    let _ = stream.set_nodelay(true);
-    let has_request = Arc::new(AtomicBool::new(false));
-    let has_request_head = Arc::clone(&has_request);
-    let service = service_fn(move |request: Request<Incoming>| {
-        has_request_head.store(true, Ordering::Relaxed);
-        let router = router.clone();
-        async move { router.oneshot(request.map(axum::body::Body::new)).await }
-    });
-    let mut builder = Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(header_timeout);
-    builder
-        .http2()
-        .timer(TokioTimer::new())
-        .keep_alive_interval(header_timeout)
-        .keep_alive_timeout(header_timeout);
-    let connection = builder.serve_connection(TokioIo::new(stream), service);
-    let mut connection = pin!(watcher.watch(connection));
-    // hyper's own timer starts only once it knows the version of HTTP. A client that sends nothing,
-    // or half of HTTP/2's preface, would never time out.
-    tokio::select! {
-        _ = &mut connection => return,
-        () = sleep(header_timeout) => {}
-    }
-    if has_request.load(Ordering::Relaxed) {
-        // An error here is the client's: it disconnected, or it does not speak HTTP.
-        let _ = connection.await;
-    }
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -6,14 +6,17 @@
 
 use std::sync::OnceLock;
 
+use axum::Json;
 use axum::extract::Path;
 use axum::extract::rejection::PathRejection;
-use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
+use axum::http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
+use serde_json::json;
 use sha2::{Digest, Sha256};
 
 use crate::error::{Error, Kind, Result};
+use crate::text::shortened;
 
 /// A file inside the binary.
 struct Asset {
@@ -131,8 +134,12 @@ impl Asset {
     }
 }
 
-/// `GET /`.
+/// `GET /`: the page, or what a KServe server says there to a client that asks for JSON.
 pub(super) async fn index(headers: HeaderMap) -> Response {
+    let accept = headers.get(ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
+    if accept.contains("application/json") && !accept.contains("text/html") {
+        return Json(json!({ "status": "alive" })).into_response();
+    }
     INDEX.response(&headers)
 }
 
@@ -164,7 +171,8 @@ pub(super) async fn asset(
 ) -> Result<Response> {
     let asset = path.ok().and_then(|Path(path)| ASSETS.iter().find(|asset| asset.path == path));
     let asset = asset.ok_or_else(|| {
-        let detail = format!("there is nothing at {}; /docs lists the paths", uri.path());
+        let detail =
+            format!("there is nothing at {}; /docs lists the paths", shortened(uri.path()));
         Error::new(Kind::NotFound, detail)
     })?;
     Ok(asset.response(&headers))

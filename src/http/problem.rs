@@ -9,7 +9,8 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::extract::Request;
 use axum::http::header::{
-    ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER,
+    ACCEPT_ENCODING, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER,
+    WWW_AUTHENTICATE,
 };
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -17,6 +18,7 @@ use serde::Serialize;
 
 use super::extensions::{ErrorExtension, RequestId};
 use crate::error::{Error, Kind};
+use crate::text::shortened;
 
 /// The start of a problem's `type`: the section of the documentation page that explains it.
 pub const TYPE_PREFIX: &str = "/docs#problem-";
@@ -43,6 +45,7 @@ pub fn problem_type(kind: Kind) -> ProblemType {
         Kind::Malformed => (S::BAD_REQUEST, "malformed-request", "The request could not be read"),
         Kind::Option => (S::BAD_REQUEST, "invalid-option", "An option is not valid"),
         Kind::NotFound => (S::NOT_FOUND, "not-found", "There is nothing at this path"),
+        Kind::Unauthorized => (S::UNAUTHORIZED, "unauthorized", "An API key is needed"),
         Kind::MethodNotAllowed => {
             (S::METHOD_NOT_ALLOWED, "method-not-allowed", "The path does not take this method")
         }
@@ -82,6 +85,9 @@ pub fn problem_type(kind: Kind) -> ProblemType {
         Kind::Busy => (S::SERVICE_UNAVAILABLE, "busy", "The service is busy"),
         Kind::Draining => (S::SERVICE_UNAVAILABLE, "draining", "The service is shutting down"),
         Kind::NotReady => (S::SERVICE_UNAVAILABLE, "not-ready", "The model is not ready"),
+        Kind::ModelFailed => {
+            (S::FAILED_DEPENDENCY, "model-failed", "The model could not be loaded")
+        }
         Kind::SlowRequest => (S::REQUEST_TIMEOUT, "slow-request", "The request arrived too slowly"),
         Kind::Deadline => (S::GATEWAY_TIMEOUT, "deadline", "The request took too long"),
         Kind::Cancelled => {
@@ -108,7 +114,15 @@ pub(super) struct ProblemContext {
 impl ProblemContext {
     pub(super) fn new(request: &Request) -> Self {
         let id = request.extensions().get::<RequestId>().map(|RequestId(id)| id.clone());
-        Self { path: request.uri().path().to_owned(), request_id: id.unwrap_or_default() }
+        Self {
+            path: shortened(request.uri().path()).into_owned(),
+            request_id: id.unwrap_or_default(),
+        }
+    }
+
+    /// The path of the request.
+    pub(super) fn path(&self) -> &str {
+        &self.path
     }
 }
 
@@ -119,6 +133,7 @@ struct Problem<'a> {
     status: u16,
     #[serde(skip_serializing_if = "Option::is_none")]
     detail: Option<String>,
+    #[serde(skip_serializing_if = "str::is_empty")]
     instance: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     option: Option<&'a str>,
@@ -148,6 +163,22 @@ pub(super) fn body(error: &Error, context: &ProblemContext) -> Vec<u8> {
     serde_json::to_vec(&problem).unwrap_or_default()
 }
 
+/// The problem as a whole HTTP/1 response that ends its connection, for an error that occurs before
+/// there is a request.
+pub(super) fn raw_response(error: &Error) -> Vec<u8> {
+    let request_id = uuid::Uuid::new_v4().to_string();
+    let context = ProblemContext { path: String::new(), request_id };
+    let body = body(error, &context);
+    let head = format!(
+        "HTTP/1.1 {}\r\ncontent-type: application/problem+json\r\ncache-control: no-store\r\n\
+         connection: close\r\nx-request-id: {}\r\ncontent-length: {}\r\n\r\n",
+        status(error),
+        context.request_id,
+        body.len()
+    );
+    [head.into_bytes(), body].concat()
+}
+
 /// Writes the problem into a response that reports an error.
 pub(super) fn write(response: &mut Response, error: &Error, context: &ProblemContext) {
     let headers = response.headers_mut();
@@ -159,6 +190,14 @@ pub(super) fn write(response: &mut Response, error: &Error, context: &ProblemCon
     // RFC 9110, 12.5.3: such a 415 says which encodings would do.
     if error.kind() == Kind::UnsupportedEncoding {
         headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    }
+    // RFC 9110, 15.5.9: the rest of the request is not waited for.
+    if error.kind() == Kind::SlowRequest {
+        headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    // RFC 9110, 15.5.2: a 401 says how to authenticate.
+    if error.kind() == Kind::Unauthorized {
+        headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"camlens\""));
     }
     headers.remove(CONTENT_LENGTH);
     *response.body_mut() = Body::from(body(error, context));
@@ -175,6 +214,11 @@ fn detail(error: &Error) -> Option<String> {
         (Kind::UnknownLayer, Some(id)) => format!("{detail}; GET /v1/models/{id} lists all"),
         _ => detail.to_owned(),
     })
+}
+
+/// The message for protocols whose errors are one sentence.
+pub(super) fn message(error: &Error) -> String {
+    detail(error).unwrap_or_else(|| problem_type(error.kind()).title.to_owned())
 }
 
 /// The option at fault; some kinds of error can have only one.

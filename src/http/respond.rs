@@ -4,6 +4,7 @@ use axum::http::HeaderValue;
 use axum::http::header::{CONTENT_TYPE, HeaderName};
 use axum::response::{IntoResponse, Response};
 
+use super::extensions::ResponseFacts;
 use crate::app::ExplainResponse;
 use crate::app::response::{Facts, STRAIGHT_THROUGH, TargetFacts, TimingMs};
 
@@ -42,7 +43,9 @@ pub(super) const HEADERS: [&str; 14] = [
 
 impl IntoResponse for ExplainResponse {
     fn into_response(self) -> Response {
+        let facts = ResponseFacts::of(&self);
         let mut response = self.body.into_response();
+        response.extensions_mut().insert(facts);
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(self.content_type));
         let mut pairs = fact_headers(&self.facts);

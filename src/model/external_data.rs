@@ -7,25 +7,16 @@
 //!
 //! What is found must lie in one of these two folders, with all links resolved, or in a folder
 //! that the manifest lists. Otherwise a model of unknown origin could read any file of this machine.
-//! This is decided here; the runtime then receives paths without links.
+//! This holds for tensors of every size. The runtime receives data, never a path.
 
 use std::collections::HashMap;
-use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
 use std::path::{Component, Path, PathBuf};
 
+use super::folder::dangling_link;
+use super::held_file::{HeldFile, WeightStorage};
+use super::tensors;
 use crate::error::{Error, Kind, Result};
-use onnx_gradient::proto::{
-    AttributeProto, GraphProto, ModelProto, NodeProto, StringStringEntryProto, TensorProto,
-};
-
-/// A file with external data.
-#[derive(Clone)]
-struct DataFile {
-    /// Without links.
-    path: PathBuf,
-    size_bytes: u64,
-}
+use onnx_gradient::proto::{ModelProto, TensorProto};
 
 /// The folders that external data may lie in.
 pub(super) struct DataFolders {
@@ -42,84 +33,120 @@ impl DataFolders {
     /// # Errors
     /// [`Kind::Setup`] when one of them does not exist.
     pub(super) fn new(path: &Path, listed: &[String]) -> Result<Self> {
-        let canonical = |path: &Path| {
-            path.canonicalize()
-                .map_err(|error| Error::new(Kind::Setup, error.to_string()).at_path(path))
-        };
         let parent = |path: &Path| match path.parent() {
             Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
             _ => PathBuf::from("."),
         };
-        let own = [canonical(&parent(path))?, parent(&canonical(path)?)];
+        Self::with_own([canonical(&parent(path))?, parent(&canonical(path)?)], listed)
+    }
+
+    fn with_own(own: [PathBuf; 2], listed: &[String]) -> Result<Self> {
         let listed =
             listed.iter().map(|folder| canonical(&own[0].join(folder))).collect::<Result<_>>()?;
         Ok(Self { own, listed })
     }
 
-    /// Reads the small external tensors of a model in, and makes the locations of all others
-    /// relative to a folder, which is returned. That folder holds the model's file as well.
+    /// The folders for the labels of the model that a folder's manifest names: those of external
+    /// data, and the folder itself. The model's file may be missing.
     ///
-    /// Small tensors are shapes and axes: constants that differentiation and constant folding must
-    /// see.
+    /// # Errors
+    /// As [`Self::new`].
+    pub(super) fn of_folder(folder: &Path, file: &str, listed: &[String]) -> Result<Self> {
+        let (path, folder) = (folder.join(file), canonical(folder)?);
+        let mut folders = match path.exists() {
+            true => Self::new(&path, listed)?,
+            false => Self::with_own([folder.clone(), folder.clone()], listed)?,
+        };
+        folders.listed.push(folder);
+        Ok(folders)
+    }
+
+    /// Whether a file, without links, lies in one of the folders.
+    pub(super) fn contain(&self, file: &Path) -> bool {
+        self.own.iter().chain(&self.listed).any(|folder| file.starts_with(folder))
+    }
+
+    /// Gives each external tensor of a model its data, and returns the files that hold it. The
+    /// tensors share their memory.
     ///
     /// # Errors
     /// [`Kind::Setup`] that names the tensor, when its data is missing, outside all folders, or not
     /// where the tensor says.
-    pub(super) fn resolve(&self, model: &mut ModelProto, inline_below: u64) -> Result<PathBuf> {
-        let mut files: HashMap<String, DataFile> = HashMap::new();
-        for tensor in external_tensors(model) {
+    pub(super) fn resolve(
+        &self,
+        model: &mut ModelProto,
+        storage: WeightStorage,
+    ) -> Result<Vec<HeldFile>> {
+        let mut files: HashMap<String, HeldFile> = HashMap::new();
+        for tensor in tensors::all_mut(model).into_iter().filter(|tensor| tensor.is_external()) {
             let location = tensor.external("location").unwrap_or_default().to_owned();
             let name = tensor.name().to_owned();
             let failed = |error: Error| {
                 let detail = format!("the external data of tensor '{name}' {}", error.detail());
-                Error::new(Kind::Setup, detail).caused_by(error)
+                let mut located = Error::new(Kind::Setup, detail);
+                if let (Some(link), Some(target)) = (error.path(), error.link_target()) {
+                    located = located.at_path(link).at_link_to(target);
+                }
+                located.caused_by(error)
             };
             let file = match files.get(&location) {
-                Some(known) => known.clone(),
-                None => self.find(&location).map_err(failed)?,
-            };
-            read_small(tensor, &file, inline_below).map_err(failed)?;
-            files.insert(location, file);
-        }
-        let root = files.values().fold(self.own[1].clone(), |root, file| {
-            let is_shared = |folder: &&Path| file.path.starts_with(folder);
-            root.ancestors().find(is_shared).unwrap_or(Path::new("/")).to_owned()
-        });
-        for tensor in external_tensors(model) {
-            for entry in &mut tensor.external_data {
-                if entry.key() == "location"
-                    && let Some(file) = files.get(entry.value())
-                {
-                    *entry = location_entry(&root, &file.path);
+                Some(known) => known,
+                None => {
+                    let found = self.find(&location, storage).map_err(failed)?;
+                    files.entry(location).or_insert(found)
                 }
-            }
+            };
+            take_data(tensor, file).map_err(failed)?;
         }
-        Ok(root)
+        Ok(files.into_values().collect())
     }
 
     /// The file at a location.
-    fn find(&self, location: &str) -> Result<DataFile> {
+    fn find(&self, location: &str, storage: WeightStorage) -> Result<HeldFile> {
         let refuse = |reason: &str| Error::new(Kind::Setup, reason.to_owned());
         if location.is_empty() {
             return Err(refuse("names no file"));
         }
         let candidates = self.own.iter().map(|folder| folder.join(location));
-        let found = candidates.filter_map(|path| path.canonicalize().ok()).next();
-        let path = found.ok_or_else(|| refuse(&format!("is missing: there is no '{location}'")))?;
+        let found = candidates.clone().filter_map(|path| path.canonicalize().ok()).next();
+        let path = found.ok_or_else(|| {
+            let mut links = candidates.filter_map(|path| dangling_link(&path));
+            let Some(link) = links.next() else {
+                return refuse(&format!("is missing: there is no '{location}'"));
+            };
+            let what = format!("is missing: '{location}' is a link, and {}", link.detail());
+            let (path, target) = (link.path(), link.link_target());
+            let (path, target) = (path.unwrap_or(Path::new("")), target.unwrap_or(Path::new("")));
+            refuse(&what).at_path(path).at_link_to(target)
+        })?;
         let is_in = |folders: &[PathBuf]| folders.iter().any(|folder| path.starts_with(folder));
-        let is_own = stays_inside(Path::new(location)) && is_in(&self.own);
-        if !is_own && !is_in(&self.listed) {
-            return Err(refuse(
-                "is outside the model's folder; data_folders in model.toml lists folders that it \
-                 may lie in",
-            ));
+        if !is_in(&self.listed) {
+            // ONNX's own rule, whatever the path leads back to: where a location leads depends on
+            // the folder's name, which its writer can't know.
+            if !stays_inside(Path::new(location)) {
+                return Err(refuse(&format!(
+                    "has the location '{location}', which does not stay inside the model's \
+                     folder, as ONNX demands; {LISTED}"
+                )));
+            }
+            if !is_in(&self.own) {
+                return Err(refuse(OUTSIDE));
+            }
         }
-        let metadata = path.metadata().map_err(|error| refuse("can't be read").caused_by(error))?;
-        if !metadata.is_file() {
+        if path.metadata().is_ok_and(|metadata| !metadata.is_file()) {
             return Err(refuse(&format!("is not in a file: '{location}' is something else")));
         }
-        Ok(DataFile { path, size_bytes: metadata.len() })
+        HeldFile::open(&path, storage).map_err(|error| refuse("can't be read").caused_by(error))
     }
+}
+
+/// The reason for a file outside all folders.
+pub(super) const OUTSIDE: &str = "is outside the model's folder; data_folders in model.toml lists \
+                                  folders that it may lie in";
+const LISTED: &str = "data_folders in model.toml lists folders that it may lie in";
+
+fn canonical(path: &Path) -> Result<PathBuf> {
+    path.canonicalize().map_err(|error| Error::new(Kind::Setup, error.to_string()).at_path(path))
 }
 
 /// Whether a relative path never leads above the folder that it starts from.
@@ -140,73 +167,31 @@ fn stays_inside(path: &Path) -> bool {
     })
 }
 
-/// A location entry for a file below a folder.
-pub(super) fn location_entry(root: &Path, path: &Path) -> StringStringEntryProto {
-    let relative = path.strip_prefix(root).unwrap_or(path).to_string_lossy().into_owned();
-    StringStringEntryProto { key: Some("location".to_owned()), value: Some(relative) }
-}
-
-/// Checks where a tensor's data lies in its file, and reads it if it is small.
-fn read_small(tensor: &mut TensorProto, file: &DataFile, inline_below: u64) -> Result<()> {
+/// Takes a tensor's data from its file.
+fn take_data(tensor: &mut TensorProto, file: &HeldFile) -> Result<()> {
     let refuse = |reason: String| Error::new(Kind::Setup, reason);
-    let number = |key: &str| tensor.external(key).map(str::parse::<u64>).transpose();
+    let number = |key: &str| tensor.external(key).map(str::parse::<usize>).transpose();
     let (Ok(offset), Ok(length)) = (number("offset"), number("length")) else {
         return Err(refuse("has a malformed offset or length".to_owned()));
     };
+    let size = file.bytes().len();
     let offset = offset.unwrap_or(0);
-    let length = length.unwrap_or(file.size_bytes.saturating_sub(offset));
-    if offset.checked_add(length).is_none_or(|end| end > file.size_bytes) {
-        return Err(refuse(format!(
-            "ends beyond the end of its file: {length} bytes at {offset}, of {}",
-            file.size_bytes
-        )));
-    }
-    if length < inline_below {
-        let mut data = vec![0; usize::try_from(length).unwrap_or_default()];
-        let read = File::open(&file.path).and_then(|mut file| {
-            file.seek(SeekFrom::Start(offset))?;
-            file.read_exact(&mut data)
-        });
-        read.map_err(|error| refuse("can't be read".to_owned()).caused_by(error))?;
-        tensor.raw_data = Some(data.into());
-        tensor.data_location = None;
-        tensor.external_data.clear();
-    }
+    let length = length.unwrap_or(size.saturating_sub(offset));
+    let end = offset.checked_add(length).filter(|end| *end <= size).ok_or_else(|| {
+        refuse(format!("ends beyond the end of its file: {length} bytes at {offset}, of {size}"))
+    })?;
+    tensor.raw_data = Some(file.bytes().slice(offset..end));
+    tensor.data_location = None;
+    tensor.external_data.clear();
     Ok(())
-}
-
-/// All external tensors of a model, those of its branches, loops and functions included.
-fn external_tensors(model: &mut ModelProto) -> Vec<&mut TensorProto> {
-    let mut found = Vec::new();
-    model.graph.iter_mut().for_each(|graph| of_graph(graph, &mut found));
-    model.functions.iter_mut().for_each(|function| of_nodes(&mut function.node, &mut found));
-    found.retain(|tensor| tensor.is_external());
-    found
-}
-
-fn of_graph<'a>(graph: &'a mut GraphProto, found: &mut Vec<&'a mut TensorProto>) {
-    found.extend(&mut graph.initializer);
-    for sparse in &mut graph.sparse_initializer {
-        found.extend(sparse.values.iter_mut().chain(&mut sparse.indices));
-    }
-    of_nodes(&mut graph.node, found);
-}
-
-fn of_nodes<'a>(nodes: &'a mut [NodeProto], found: &mut Vec<&'a mut TensorProto>) {
-    for attribute in nodes.iter_mut().flat_map(|node| &mut node.attribute) {
-        let AttributeProto { t, tensors, g, graphs, sparse_tensor, sparse_tensors, .. } = attribute;
-        found.extend(t.iter_mut().chain(tensors));
-        for sparse in sparse_tensor.iter_mut().chain(sparse_tensors) {
-            found.extend(sparse.values.iter_mut().chain(&mut sparse.indices));
-        }
-        g.iter_mut().chain(graphs).for_each(|graph| of_graph(graph, found));
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use onnx_gradient::proto::EXTERNAL;
+    use onnx_gradient::proto::{
+        AttributeProto, EXTERNAL, GraphProto, NodeProto, StringStringEntryProto,
+    };
 
     fn external(name: &str, length: usize) -> TensorProto {
         let entry = |key: &str, value: &str| StringStringEntryProto {
@@ -247,14 +232,16 @@ mod tests {
         let path = folder.path().join("m.onnx");
         std::fs::write(&path, b"").unwrap();
         std::fs::write(folder.path().join("data"), [7; 72]).unwrap();
-        let root = DataFolders::new(&path, &[]).unwrap().resolve(&mut model, 16).unwrap();
-        assert_eq!(root, folder.path().canonicalize().unwrap());
-        let left = external_tensors(&mut model);
-        assert_eq!(left.len(), 1);
-        assert_eq!((left[0].name(), left[0].external("location")), ("large", Some("data")));
-        let graph = model.graph.unwrap();
-        assert_eq!(graph.initializer[0].raw_data.as_deref(), Some(&[7; 4][..]));
-        assert!(graph.node[0].attribute[0].t.as_ref().unwrap().raw_data.is_some());
+        let folders = DataFolders::new(&path, &[]).unwrap();
+        let files = folders.resolve(&mut model, WeightStorage::Map).unwrap();
+        assert_eq!(files.len(), 1);
+        let tensors = tensors::all_mut(&mut model);
+        let lengths: Vec<_> = tensors
+            .iter()
+            .map(|tensor| (tensor.is_external(), tensor.raw_data.as_deref().map(<[u8]>::len)))
+            .collect();
+        assert_eq!(lengths, [(false, Some(4)), (false, Some(4)), (false, Some(64))]);
+        assert!(tensors.iter().all(|tensor| tensor.raw_data.iter().flatten().all(|x| *x == 7)));
     }
 
     #[test]

@@ -1,16 +1,15 @@
 //! Finds model folders, reads them, and chooses the default model.
 //!
-//! Reading a folder parses its manifest and labels only. [`ModelFolder::verify`] checks the ONNX
+//! Reading a folder parses its manifest and labels only. [`ModelFolder::open`] reads the ONNX
 //! file itself, which can be large.
 
-use std::fs::File;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use sha2::{Digest, Sha256};
-
+use super::external_data::{DataFolders, OUTSIDE};
+use super::held_file::WeightStorage;
 use super::labels::Labels;
 use super::manifest::Manifest;
+use super::onnx_file::{OnnxFile, OpenOptions};
 use crate::error::{Error, Kind, Result};
 use crate::warning::{Warning, WarningCode};
 
@@ -44,7 +43,7 @@ impl ModelFolder {
         for entry in std::fs::read_dir(models).map_err(setup)? {
             let path = entry.map_err(setup)?.path();
             if path.is_dir()
-                && (path.join("model.toml").is_file() || only_onnx_file(&path).is_some())
+                && (path.join("model.toml").exists() || only_onnx_file(&path).is_some())
             {
                 found.push(path);
             }
@@ -65,7 +64,7 @@ impl ModelFolder {
             let error = || Error::new(Kind::Setup, missing.to_owned()).at_path(path);
             only_onnx_file(path).ok_or_else(error)
         };
-        let manifest = if manifest_path.is_file() {
+        let manifest = if manifest_path.exists() {
             let mut manifest = Manifest::read(&manifest_path)?;
             if manifest.file.is_empty() {
                 manifest.file = only_file(
@@ -79,10 +78,11 @@ impl ModelFolder {
             Manifest::for_file(&file)
         };
         let labels = match &manifest.labels {
-            Some(file) => Labels::read(&path.join(file))?,
-            None if path.join("labels.txt").is_file() => Labels::read(&path.join("labels.txt"))?,
-            None => Labels::default(),
+            Some(file) => Some(path.join(file)),
+            None => Some(path.join("labels.txt")).filter(|path| path.exists()),
         };
+        let labels = labels.map(|labels| read_labels(&labels, path, &manifest)).transpose()?;
+        let labels = labels.unwrap_or_default();
         Ok(Self { id, path: path.to_owned(), manifest, labels, warnings })
     }
 
@@ -93,6 +93,9 @@ impl ModelFolder {
     pub fn from_onnx_file(file: &Path) -> Result<Self> {
         let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let path = file.parent().map_or_else(PathBuf::new, Path::to_owned);
+        if let Some(error) = dangling_link(file) {
+            return Err(error);
+        }
         if !file.is_file() {
             return Err(Error::new(Kind::Setup, "no such file").at_path(file));
         }
@@ -107,48 +110,66 @@ impl ModelFolder {
         self.path.join(&self.manifest.file)
     }
 
-    /// Checks that the ONNX file exists and has the SHA-256 that the manifest states, if any.
+    /// Opens the ONNX file, and checks that it has the SHA-256 that the manifest states, if any.
     ///
     /// # Errors
-    /// [`Kind::Setup`] with the file's path when it is missing or its SHA-256 differs.
-    pub fn verify(&self) -> Result<()> {
+    /// As [`OnnxFile::open_with`]; a missing file gets a hint.
+    pub fn open(&self, storage: WeightStorage) -> Result<OnnxFile> {
         let path = self.onnx_path();
         let setup = |reason: String| Error::new(Kind::Setup, reason).at_path(&path);
-        if !path.is_file() {
+        if let Some(error) = dangling_link(&path) {
+            return Err(error);
+        }
+        if !path.exists() {
             return Err(setup(
                 "the model file is missing; `make setup` fetches the ones that camlens ships"
                     .into(),
             ));
         }
-        let Some(expected) = &self.manifest.sha256 else { return Ok(()) };
-        let found = sha256(&path).map_err(|error| setup(error.to_string()))?;
-        if found.eq_ignore_ascii_case(expected) {
-            Ok(())
-        } else {
-            Err(setup(format!("its SHA-256 is {found}, model.toml says {expected}")))
-        }
+        let Manifest { data_folders, sha256, .. } = &self.manifest;
+        OnnxFile::open_with(&path, OpenOptions { data_folders, sha256: sha256.as_deref(), storage })
     }
 }
 
 /// The default model of an installation that configures none.
 const PREFERRED: &str = "vgg16-mri";
 
-/// The folders below `models` that can be loaded, and the id of the default model: `requested`, or
-/// the choice of camlens where that is `None`.
+/// The model folders below `models`, and the id of the default model: `requested`, or the choice of
+/// camlens where that is `None`. A folder whose ONNX file is missing is in the list, so that
+/// loading it says so, but it is not chosen.
 ///
 /// # Errors
 /// [`Kind::Setup`] when `models` can't be read, [`Kind::UnknownModel`] when the requested model
 /// is not in it or it contains no models; both with its path.
 pub fn available_models(models: &Path, requested: Option<&str>) -> Result<(Vec<PathBuf>, String)> {
-    let mut folders = ModelFolder::list(models)?;
-    // A folder whose ONNX file was never fetched is skipped, unless it is requested by name: then
-    // the error should say that the file is missing.
-    folders.retain(|path| Some(folder_id(path).as_str()) == requested || is_fetched(path));
-    let ids: Vec<String> = folders.iter().map(|path| folder_id(path)).collect();
+    let folders = ModelFolder::list(models)?;
+    // A requested model stays: then the error should say that its file is missing.
+    let is_choice =
+        |path: &&PathBuf| Some(folder_id(path).as_str()) == requested || is_fetched(path);
+    let ids: Vec<String> = folders.iter().filter(is_choice).map(|path| folder_id(path)).collect();
     let default = choose_default(&ids, requested)
         .map_err(|reason| Error::new(Kind::UnknownModel, reason).at_path(models))?
         .to_owned();
     Ok((folders, default))
+}
+
+/// The subfolders of `models` that are no model folders, each with the reason.
+///
+/// # Errors
+/// [`Kind::Setup`] when `models` can't be read.
+pub fn skipped_folders(models: &Path) -> Result<Vec<(PathBuf, &'static str)>> {
+    let known = ModelFolder::list(models)?;
+    let setup = |error: std::io::Error| Error::new(Kind::Setup, error.to_string()).at_path(models);
+    let mut skipped = Vec::new();
+    for entry in std::fs::read_dir(models).map_err(setup)? {
+        let path = entry.map_err(setup)?.path();
+        let is_hidden = folder_id(&path).starts_with('.');
+        if path.is_dir() && !is_hidden && !known.contains(&path) {
+            skipped.push((path, "it has neither a model.toml nor exactly one .onnx file"));
+        }
+    }
+    skipped.sort();
+    Ok(skipped)
 }
 
 /// The requested model; without a request [`PREFERRED`] if it is present, otherwise the first one.
@@ -174,8 +195,31 @@ pub fn folder_id(path: &Path) -> String {
 
 /// Whether the ONNX file that a folder's manifest names is present.
 fn is_fetched(path: &Path) -> bool {
-    // A folder that can't be read must stay in the list, so that its error is reported.
-    ModelFolder::read(path).map_or(true, |folder| folder.onnx_path().is_file())
+    // A folder that can't be read must stay in the list, so that its error is reported; so must one
+    // whose file is a link that leads nowhere.
+    ModelFolder::read(path).map_or(true, |folder| {
+        let file = folder.onnx_path();
+        file.is_file() || file.is_symlink()
+    })
+}
+
+/// The error for a symbolic link that leads nowhere, if `path` is one.
+pub(super) fn dangling_link(path: &Path) -> Option<Error> {
+    let target = std::fs::read_link(path).ok().filter(|_| !path.exists())?;
+    let detail = "the symbolic link leads to a file that does not exist";
+    Some(Error::new(Kind::Setup, detail).at_path(path).at_link_to(target))
+}
+
+/// Reads the labels of the model in `folder`, if they lie where its external data may lie.
+fn read_labels(path: &Path, folder: &Path, manifest: &Manifest) -> Result<Labels> {
+    // A file that is missing is reported as such.
+    if let Ok(file) = path.canonicalize()
+        && !DataFolders::of_folder(folder, &manifest.file, &manifest.data_folders)?.contain(&file)
+    {
+        let reason = format!("the file {OUTSIDE}");
+        return Err(Error::new(Kind::Setup, reason).at_path(path));
+    }
+    Labels::read(path)
 }
 
 /// The name of the only `.onnx` file in a folder; `None` if there are none or several.
@@ -185,20 +229,6 @@ fn only_onnx_file(folder: &Path) -> Option<String> {
         .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
         .filter(|name| name.ends_with(".onnx"));
     files.next().filter(|_| files.next().is_none())
-}
-
-/// The SHA-256 of a file in hexadecimal.
-fn sha256(path: &Path) -> std::io::Result<String> {
-    let mut file = File::open(path)?;
-    let mut hash = Sha256::new();
-    let mut buffer = vec![0; 1 << 20];
-    loop {
-        match file.read(&mut buffer)? {
-            0 => break,
-            count => hash.update(&buffer[..count]),
-        }
-    }
-    Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 fn preprocessing_guessed(id: &str) -> Warning {
@@ -240,6 +270,30 @@ mod tests {
         assert!(error.contains("model.toml has no `file`"), "{error}");
     }
 
+    #[cfg(unix)]
+    #[test]
+    fn a_model_that_is_a_dangling_link_is_listed_and_its_target_is_named() {
+        let models = tempfile::tempdir().unwrap();
+        let folder = models.path().join("mine");
+        std::fs::create_dir(&folder).unwrap();
+        let link = folder.join("model.onnx");
+        std::os::unix::fs::symlink("../blobs/gone", &link).unwrap();
+        let expected = format!(
+            "{} -> ../blobs/gone: the symbolic link leads to a file that does not exist",
+            link.display()
+        );
+        let (folders, default) = available_models(models.path(), None).unwrap();
+        assert_eq!((folders, default.as_str()), (vec![folder.clone()], "mine"));
+        let error = ModelFolder::read(&folder).unwrap().open(WeightStorage::Map).unwrap_err();
+        assert_eq!(error.to_string(), expected);
+        let error = ModelFolder::from_onnx_file(&link).unwrap_err();
+        assert_eq!(error.to_string(), expected);
+        // Never fetched, and no link: left out.
+        std::fs::remove_file(&link).unwrap();
+        std::fs::write(folder.join("model.toml"), "file = \"model.onnx\"\n").unwrap();
+        assert!(available_models(models.path(), None).is_err());
+    }
+
     #[test]
     fn the_preferred_model_is_the_default_unless_another_is_requested() {
         let ids = ["alpha", "vgg16-mri"].map(str::to_owned);
@@ -261,7 +315,11 @@ mod tests {
         std::fs::write(models.path().join("m.onnx"), b"abc").unwrap();
         std::fs::write(models.path().join("model.toml"), "file = \"m.onnx\"\nsha256 = \"00\"\n")
             .unwrap();
-        let error = ModelFolder::read(models.path()).unwrap().verify().unwrap_err().to_string();
+        let error = ModelFolder::read(models.path())
+            .unwrap()
+            .open(WeightStorage::Map)
+            .unwrap_err()
+            .to_string();
         assert!(
             error.contains("its SHA-256 is ba7816bf") && error.ends_with("model.toml says 00"),
             "{error}"

@@ -6,6 +6,7 @@
 use std::path::Path;
 
 use crate::error::{Error, Kind, Result};
+use crate::text::shortened;
 
 /// Class labels by class index; empty for a model without labels.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -106,6 +107,7 @@ impl Labels {
             [..] => {
                 let indices: Vec<String> = named.iter().map(usize::to_string).collect();
                 let indices = indices.join(", ");
+                let target = shortened(target);
                 format!("classes {indices} share the label '{target}'; name one by its index")
             }
         };
@@ -113,12 +115,13 @@ impl Labels {
     }
 
     /// Says why a text names no class.
-    fn unknown(&self, target: &str, classes: usize) -> String {
+    fn unknown(&self, full: &str, classes: usize) -> String {
+        let target = &*shortened(full);
         let last = classes.saturating_sub(1);
-        if is_integer(target) {
+        if is_integer(full) {
             return format!("there is no class {target}; the model has classes 0 to {last}");
         }
-        if let Some(at) = self.surplus.iter().position(|label| label == target) {
+        if let Some(at) = self.surplus.iter().position(|label| label == full) {
             let line = self.names.len() + at + 1;
             return format!(
                 "the label '{target}' is on line {line} of the labels and names no class; the \
@@ -134,7 +137,7 @@ impl Labels {
         if target.is_empty() {
             return "a class's name can't be empty".to_owned();
         }
-        let wanted = target.to_lowercase();
+        let wanted = full.to_lowercase();
         let similarity = |label: &&String| {
             let label = label.to_lowercase();
             let is_synonym = label.split(',').any(|synonym| synonym.trim() == wanted);
@@ -200,6 +203,7 @@ mod tests {
     fn an_unknown_class_is_an_error_that_lists_alternatives() {
         let error = |target: &str| error(&labels(CATS), target, 3);
         assert_eq!(error("7"), "there is no class 7; the model has classes 0 to 2");
+        assert_eq!(error("3"), "there is no class 3; the model has classes 0 to 2");
         assert_eq!(error("-1"), "there is no class -1; the model has classes 0 to 2");
         assert_eq!(
             error("99999999999999999999999"),

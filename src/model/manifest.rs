@@ -13,6 +13,9 @@ use crate::graph::head::OutputKind;
 use crate::graph::layers::{LayerDeclaration, Tokens};
 use crate::picture::resize::Filter;
 
+/// The largest height and width of an input, in pixels.
+pub const MAX_INPUT_SIZE: u32 = 8192;
+
 /// A model's manifest. Unknown keys are errors, so that a misspelt one is noticed.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -188,9 +191,11 @@ impl Manifest {
     fn validate(&self) -> Result<(), String> {
         let input = &self.input;
         if input.size.is_some_and(|[height, width]| {
-            height == 0 || width == 0 || height > 8192 || width > 8192
+            ![height, width].iter().all(|size| (1..=MAX_INPUT_SIZE).contains(size))
         }) {
-            return Err("input.size must be [height, width], each from 1 to 8192".into());
+            return Err(format!(
+                "input.size must be [height, width], each from 1 to {MAX_INPUT_SIZE}"
+            ));
         }
         let (mean, std) = (input.mean.iter().flatten(), input.std.iter().flatten());
         if std.clone().any(|value| *value == 0.0) || std.chain(mean).any(|value| !value.is_finite())

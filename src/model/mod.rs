@@ -6,10 +6,13 @@
 
 mod external_data;
 pub mod folder;
+pub mod held_file;
 pub mod labels;
 pub mod manifest;
+mod mapping_faults;
 pub mod onnx_file;
 pub mod preprocess;
+mod tensors;
 
 pub use folder::ModelFolder;
 pub use labels::Labels;

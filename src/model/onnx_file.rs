@@ -1,79 +1,119 @@
-//! An ONNX file on disk: memory-mapped, decoded, and passed to the runtime without copying weights.
+//! An ONNX file on disk: read once, decoded, and passed to the runtime without copying weights.
 //!
-//! An ONNX tensor can state that its data lies in another file, at an offset, and the runtime maps
-//! such files. [`OnnxFile::reference_weights`] uses that: in every graph that camlens derives from
-//! a model, large tensors refer to the model file itself. A derived graph is a few kilobytes, and
-//! all sessions of a model share the pages of one file.
+//! In every graph that camlens derives from a model, [`OnnxFile::encode`] replaces large tensors by
+//! references to the memory that the file is held in. A derived graph is a few kilobytes, and all
+//! sessions of a model share the pages of one file. The runtime never opens the file.
 
-use std::fs::File;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use bytes::Bytes;
 use prost::Message;
+use sha2::{Digest, Sha256};
 
-use super::external_data::{DataFolders, location_entry};
+use super::external_data::DataFolders;
+use super::folder::dangling_link;
+use super::held_file::{Change, HeldFile, WeightStorage};
+use super::tensors;
 use crate::error::{Error, Kind, Result};
-use onnx_gradient::proto::{EXTERNAL, ModelProto, StringStringEntryProto, TensorProto};
+use onnx_gradient::proto::{EXTERNAL, ModelProto, StringStringEntryProto, TensorProto, data_type};
 
 /// Smaller tensors stay in the graph, because the runtime folds and inspects small constants.
 const INLINE_BELOW_BYTES: usize = 1024;
 
-/// A decoded model whose large tensors borrow from its mapped file.
+/// How a model is opened.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct OpenOptions<'a> {
+    /// Folders besides the model's own that external data may lie in, relative to the model's.
+    pub data_folders: &'a [String],
+    /// The SHA-256 that the file must have, in hexadecimal.
+    pub sha256: Option<&'a str>,
+    /// Where the weights are while the model is served.
+    pub storage: WeightStorage,
+}
+
+/// A decoded model whose large tensors borrow from the files that it holds.
 #[derive(Debug)]
 pub struct OnnxFile {
-    /// The model as stored, except that small external tensors have been read in, and that the
-    /// locations of the others are relative to [`Self::folder`].
+    /// The model as stored, except that external tensors have their data.
     pub model: ModelProto,
-    path: PathBuf,
-    folder: PathBuf,
-    bytes: Bytes,
+    /// The model's own file, then those of external data.
+    files: Vec<HeldFile>,
     unknown_bytes: usize,
 }
 
+/// A graph without its large tensors.
+#[derive(Clone, Debug, Default)]
+pub struct EncodedModel {
+    /// The graph as protobuf.
+    pub bytes: Vec<u8>,
+    /// The tensors that it refers to.
+    pub weights: Vec<Weight>,
+}
+
+/// A large tensor of an [`EncodedModel`].
+#[derive(Clone, Debug)]
+pub struct Weight {
+    /// The name of the initializer.
+    pub name: String,
+    /// As in `TensorProto.DataType`.
+    pub data_type: i32,
+    /// The shape.
+    pub dims: Vec<i64>,
+    /// The values, little-endian. They keep the file's mapping or copy alive.
+    pub data: Bytes,
+}
+
 impl OnnxFile {
-    /// Maps and decodes a model whose external data lies beside it.
+    /// Opens a model whose external data lies beside it.
     ///
     /// # Errors
     /// As [`Self::open_with`].
     pub fn open(path: &Path) -> Result<Self> {
-        Self::open_with(path, &[])
+        Self::open_with(path, OpenOptions::default())
     }
 
-    /// Maps and decodes a model whose external data lies beside it or in `data_folders`, which are
-    /// relative to the model's folder.
+    /// Opens and decodes a model.
     ///
     /// # Errors
-    /// [`Kind::Setup`] when the file cannot be read, is not an ONNX model, or refers to data that
-    /// is missing or in another folder.
-    pub fn open_with(path: &Path, data_folders: &[String]) -> Result<Self> {
-        let setup = |what: &str| Error::new(Kind::Setup, what.to_owned()).at_path(path);
-        let named = path;
-        let path = &path.canonicalize().map_err(|error| setup(&error.to_string()))?;
-        let file = File::open(path).map_err(|error| setup(&error.to_string()))?;
-        // SAFETY: the mapping is read-only. A model folder must not be modified while it is served;
-        // if the file is truncated, access faults as in any program that maps files.
-        let mapping =
-            unsafe { memmap2::Mmap::map(&file) }.map_err(|error| setup(&error.to_string()))?;
-        let bytes = Bytes::from_owner(mapping);
-        let mut model =
-            decode(bytes.clone()).map_err(|error| setup("not an ONNX model").caused_by(error))?;
+    /// [`Kind::Setup`] when the file cannot be read, has another SHA-256, is not an ONNX model,
+    /// refers to data that is missing or in another folder, or states impossible shapes.
+    pub fn open_with(path: &Path, options: OpenOptions<'_>) -> Result<Self> {
+        let setup = |what: String| Error::new(Kind::Setup, what).at_path(path);
+        if let Some(error) = dangling_link(path) {
+            return Err(error);
+        }
+        let file = HeldFile::open(path, options.storage)?;
+        if let Some(expected) = options.sha256 {
+            let found = sha256(file.bytes());
+            if !found.eq_ignore_ascii_case(expected) {
+                return Err(setup(format!("its SHA-256 is {found}, model.toml says {expected}")));
+            }
+        }
+        let bytes = file.bytes();
+        let mut model = decode(bytes.clone())
+            .map_err(|error| setup("not an ONNX model".to_owned()).caused_by(error))?;
         let unknown_bytes = bytes.len().saturating_sub(model.encoded_len());
-        let folder = DataFolders::new(named, data_folders)?
-            .resolve(&mut model, INLINE_BELOW_BYTES as u64)?;
-        Ok(Self { model, path: path.to_owned(), folder, bytes, unknown_bytes })
+        let folders = DataFolders::new(path, options.data_folders)?;
+        let data = folders.resolve(&mut model, options.storage)?;
+        for tensor in tensors::all_mut(&mut model) {
+            tensors::check(tensor)?;
+        }
+        let files = [file].into_iter().chain(data).collect();
+        Ok(Self { model, files, unknown_bytes })
     }
 
-    /// The folder that references to weights are relative to: the model's own, or one above it if
-    /// some data lies elsewhere.
+    /// The first of the model's files that is no longer what was loaded, and how it differs.
     #[must_use]
-    pub fn folder(&self) -> &Path {
-        &self.folder
+    pub fn change(&self) -> Option<(&Path, Change)> {
+        let changes = self.files.iter().filter_map(|file| Some((file.path(), file.change()?)));
+        // An overwritten file is worse than a replaced one.
+        changes.min_by_key(|(_, change)| *change != Change::Overwritten)
     }
 
-    /// The whole mapped file.
+    /// The whole file of the model.
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
-        &self.bytes
+        self.files.first().map_or(&[], |file| file.bytes())
     }
 
     /// Bytes that belong to fields unknown to this version of the schema. A derived graph loses
@@ -83,31 +123,55 @@ impl OnnxFile {
         self.unknown_bytes
     }
 
-    /// Encodes a graph derived from this model, with large tensors as references into the model's
-    /// file.
+    /// Encodes a graph derived from this model, with large tensors as references to this file.
     #[must_use]
-    pub fn reference_weights(&self, mut derived: ModelProto) -> Vec<u8> {
+    pub fn encode(&self, mut derived: ModelProto) -> EncodedModel {
+        let mut weights = Vec::new();
         for tensor in derived.graph.iter_mut().flat_map(|graph| &mut graph.initializer) {
-            if let Some((offset, length)) = self.window(tensor) {
-                tensor.raw_data = None;
+            if self.is_shared(tensor)
+                && let Some(data) = tensor.raw_data.take()
+            {
                 tensor.data_location = Some(EXTERNAL);
+                // ONNX demands a location. Nothing is read there: the runtime is given the values.
                 tensor.external_data = vec![
-                    location_entry(&self.folder, &self.path),
-                    entry("offset", offset.to_string()),
-                    entry("length", length.to_string()),
+                    entry("location", "held".to_owned()),
+                    entry("offset", "0".to_owned()),
+                    entry("length", data.len().to_string()),
                 ];
+                weights.push(Weight {
+                    name: tensor.name().to_owned(),
+                    data_type: tensor.data_type(),
+                    dims: tensor.dims.clone(),
+                    data,
+                });
             }
         }
-        derived.encode_to_vec()
+        EncodedModel { bytes: derived.encode_to_vec(), weights }
     }
 
-    /// Offset and length of a tensor's data in the file, if it is a large tensor that borrows from
-    /// it.
-    fn window(&self, tensor: &TensorProto) -> Option<(usize, usize)> {
-        let data = tensor.raw_data.as_ref().filter(|data| data.len() >= INLINE_BELOW_BYTES)?;
-        let offset = (data.as_ptr() as usize).checked_sub(self.bytes.as_ptr() as usize)?;
-        (offset + data.len() <= self.bytes.len()).then_some((offset, data.len()))
+    /// Whether a tensor is large, and its data is that of a file.
+    fn is_shared(&self, tensor: &TensorProto) -> bool {
+        let Some(data) = tensor.raw_data.as_ref().filter(|data| data.len() >= INLINE_BELOW_BYTES)
+        else {
+            return false;
+        };
+        let range = data.as_ptr_range();
+        let holds = |file: &HeldFile| {
+            let whole = file.bytes().as_ptr_range();
+            whole.start <= range.start && range.end <= whole.end
+        };
+        is_plain(tensor.data_type()) && self.files.iter().any(holds)
     }
+}
+
+/// Whether the elements are numbers of whole bytes, which the runtime takes as they are.
+fn is_plain(kind: i32) -> bool {
+    (data_type::FLOAT..=data_type::BFLOAT16).contains(&kind) && kind != data_type::STRING
+}
+
+/// The SHA-256 in hexadecimal.
+fn sha256(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Decodes a model. Large tensors share the buffer.
@@ -152,11 +216,17 @@ mod tests {
         let path = folder.path().join("m.onnx");
         std::fs::write(&path, model(1000).encode_to_vec()).unwrap();
         let file = OnnxFile::open(&path).unwrap();
-        let derived = decode(file.reference_weights(file.model.clone()).into()).unwrap();
-        let weight = &derived.graph.unwrap().initializer[0];
-        let offset: usize = weight.external("offset").unwrap().parse().unwrap();
-        assert_eq!(weight.external("location"), Some("m.onnx"));
-        assert_eq!(file.bytes()[offset..offset + 4], 1.5f32.to_le_bytes());
+        let encoded = file.encode(file.model.clone());
+        assert!(encoded.bytes.len() < 500);
+        let derived = decode(encoded.bytes.into()).unwrap();
+        assert!(derived.graph.unwrap().initializer[0].is_external());
+        let [weight] = &encoded.weights[..] else { panic!("one weight") };
+        assert_eq!(
+            (weight.name.as_str(), weight.data_type, &weight.dims[..]),
+            ("w", 1, &[1000][..])
+        );
+        assert_eq!(weight.data[..4], 1.5f32.to_le_bytes());
+        assert!(file.bytes().as_ptr_range().contains(&weight.data.as_ptr()));
         assert_eq!(file.unknown_bytes(), 0);
     }
 
@@ -166,7 +236,9 @@ mod tests {
         let path = folder.path().join("m.onnx");
         std::fs::write(&path, model(3).encode_to_vec()).unwrap();
         let file = OnnxFile::open(&path).unwrap();
-        let derived = decode(file.reference_weights(file.model.clone()).into()).unwrap();
+        let encoded = file.encode(file.model.clone());
+        assert!(encoded.weights.is_empty());
+        let derived = decode(encoded.bytes.into()).unwrap();
         assert!(!derived.graph.unwrap().initializer[0].is_external());
     }
 
@@ -179,9 +251,7 @@ mod tests {
         let link = folder.path().join("model.onnx");
         std::os::unix::fs::symlink(&target, &link).unwrap();
         let file = OnnxFile::open(&link).unwrap();
-        assert_eq!(file.folder(), elsewhere.path().canonicalize().unwrap());
-        let derived = decode(file.reference_weights(file.model.clone()).into()).unwrap();
-        assert_eq!(derived.graph.unwrap().initializer[0].external("location"), Some("real.onnx"));
+        assert_eq!(file.encode(file.model.clone()).weights.len(), 1);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use image::RgbImage;
 use ndarray::Array4;
 
 use super::manifest::{Color, Fit, Input, Layout};
-use crate::picture::resize::{Filter, resize};
+use crate::picture::resize::{Filter, Region, Size, resize, resize_region};
 
 /// Complete preprocessing: the manifest's values, with the gaps filled from the graph.
 #[derive(Clone, Debug, PartialEq)]
@@ -41,12 +41,10 @@ const IMAGENET_STD: [f32; 3] = [0.229, 0.224, 0.225];
 
 /// A resize that covers the input, and the crop that follows it; in pixels.
 struct ResizeAndCrop {
-    /// Size of the whole image after the resize.
-    resized_width: u32,
-    resized_height: u32,
-    /// Top left corner of the crop in the resized image.
-    left: u32,
-    top: u32,
+    /// The whole image after the resize.
+    resized: Size,
+    /// The crop in the resized image.
+    crop: Region,
 }
 
 impl Preprocess {
@@ -105,9 +103,7 @@ impl Preprocess {
             Fit::Stretch => resize(image, self.width, self.height, self.resize),
             Fit::Crop => {
                 let plan = self.resize_and_crop(image.width(), image.height());
-                let resized = resize(image, plan.resized_width, plan.resized_height, self.resize);
-                image::imageops::crop_imm(&resized, plan.left, plan.top, self.width, self.height)
-                    .to_image()
+                resize_region(image, plan.resized, plan.crop, self.resize)
             }
         }
     }
@@ -121,11 +117,11 @@ impl Preprocess {
             Fit::Crop => {
                 let plan = self.resize_and_crop(image_width, image_height);
                 // Pixels of the image per pixel of the resized image.
-                let x_scale = image_width as f32 / plan.resized_width as f32;
-                let y_scale = image_height as f32 / plan.resized_height as f32;
+                let x_scale = image_width as f32 / plan.resized.width as f32;
+                let y_scale = image_height as f32 / plan.resized.height as f32;
                 [
-                    plan.left as f32 * x_scale,
-                    plan.top as f32 * y_scale,
+                    plan.crop.left as f32 * x_scale,
+                    plan.crop.top as f32 * y_scale,
                     self.width as f32 * x_scale,
                     self.height as f32 * y_scale,
                 ]
@@ -136,25 +132,27 @@ impl Preprocess {
     /// The resize and centre crop of torchvision's `Resize` and `CenterCrop`: the longer side is
     /// truncated to whole pixels, the crop's offset is rounded half to even.
     fn resize_and_crop(&self, image_width: u32, image_height: u32) -> ResizeAndCrop {
-        let target_width = (self.width as f32 / self.crop_ratio).round() as u32;
-        let target_height = (self.height as f32 / self.crop_ratio).round() as u32;
+        let target = |side: u32| (side as f32 / self.crop_ratio).round() as u64;
+        let (to_width, to_height) = (target(self.width), target(self.height));
         let (from_width, from_height) = (u64::from(image_width), u64::from(image_height));
-        let (to_width, to_height) = (u64::from(target_width), u64::from(target_height));
         // One side gets its target length exactly: the one that makes the other long enough.
         let (width, height) = if from_width * to_height <= from_height * to_width {
-            (target_width, (from_height * to_width / from_width) as u32)
+            (to_width, from_height * to_width / from_width)
         } else {
-            ((from_width * to_height / from_height) as u32, target_height)
+            (from_width * to_height / from_height, to_height)
         };
-        let (resized_width, resized_height) = (width.max(self.width), height.max(self.height));
-        let offset =
-            |resized: u32, crop: u32| (f64::from(resized - crop) / 2.0).round_ties_even() as u32;
-        ResizeAndCrop {
-            resized_width,
-            resized_height,
-            left: offset(resized_width, self.width),
-            top: offset(resized_height, self.height),
-        }
+        let resized =
+            Size { width: width.max(self.width.into()), height: height.max(self.height.into()) };
+        let offset = |resized: u64, crop: u32| {
+            ((resized - u64::from(crop)) as f64 / 2.0).round_ties_even() as u64
+        };
+        let crop = Region {
+            left: offset(resized.width, self.width),
+            top: offset(resized.height, self.height),
+            width: self.width,
+            height: self.height,
+        };
+        ResizeAndCrop { resized, crop }
     }
 
     /// Computes `(pixel · scale − mean) / std` per channel: `[1, C, H, W]` or `[1, H, W, C]`, of
@@ -251,6 +249,25 @@ mod tests {
         let fitted = preprocess.fit(&RgbImage::new(451, 300));
         assert_eq!((fitted.width(), fitted.height()), (224, 224));
     }
+
+    /// Resized as a whole, the first of these would have 100 billion pixels.
+    #[test]
+    fn a_crop_of_a_tall_or_wide_image_computes_no_more_than_the_crop() {
+        let input = Input { fit: Fit::Crop, ..Input::default() };
+        let preprocess =
+            Preprocess::new(&input, [224, 224], Layout::Nchw, Color::Rgb, false).unwrap();
+        for (width, height) in [(1, 2_000_000), (2_000_000, 1)] {
+            let image = RgbImage::from_fn(width, height, |x, y| {
+                Rgb([if x + y < 1_000_000 { 0 } else { 250 }, 9, 9])
+            });
+            let fitted = preprocess.fit(&image);
+            assert_eq!(fitted.dimensions(), (224, 224));
+            // The crop lies between the centres of the two pixels in the middle of the image.
+            assert_eq!(fitted.get_pixel(0, 0).0, [1, 9, 9]);
+            assert_eq!(fitted.get_pixel(223, 223).0, [249, 9, 9]);
+        }
+    }
+
     #[test]
     fn a_crop_s_sides_are_rounded_to_nearest_and_its_offset_half_to_even() {
         // 224 / 0.9 is 248.9, so the shorter side becomes 249. Half of 249 - 224 is 12.5, so the

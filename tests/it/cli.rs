@@ -8,7 +8,7 @@ use std::process::{Command, Output, Stdio};
 use crate::support::repository;
 
 /// The command with an empty environment.
-fn camlens(folder: &Path) -> Command {
+pub(crate) fn camlens(folder: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_camlens"));
     command
         .env_clear()
@@ -18,7 +18,7 @@ fn camlens(folder: &Path) -> Command {
 }
 
 /// A folder with `models/tiny` and `cat.png`.
-fn workplace() -> tempfile::TempDir {
+pub(crate) fn workplace() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     let model = folder.path().join("models/tiny");
     std::fs::create_dir_all(&model).unwrap();
@@ -131,6 +131,22 @@ fn an_error_is_one_line() {
     let output = camlens(path).arg("serve").env("CAMLENS_QUEUE", "0").output().unwrap();
     insta::assert_snapshot!(String::from_utf8(output.stderr).unwrap(), @"camlens: CAMLENS_QUEUE must be from 1 to 100000, not '0'");
     assert_eq!(run(path, &["explain"]).status.code(), Some(2));
+}
+
+/// image-webp 0.2.4 panics where a frame is larger than the animation says.
+#[test]
+fn a_decoder_s_panic_is_one_line_about_the_file() {
+    let folder = workplace();
+    let path = folder.path();
+    let mut file =
+        std::fs::read(repository("tests/golden/decoding/webp/animated-lossy.webp")).unwrap();
+    // The start code of the first VP8 frame, its width, and its height, which was 13.
+    let frame = file.windows(3).position(|window| window == b"\x9d\x01\x2a").unwrap();
+    file[frame + 5..frame + 7].copy_from_slice(&[14, 0]);
+    std::fs::write(path.join("cat.webp"), file).unwrap();
+    insta::assert_snapshot!(refused(path, &["explain", "cat.webp"]), @"1: camlens: The WebP could not be decoded: the decoder failed on it.");
+    let output = camlens(path).args(["explain", "cat.webp"]).env("RUST_BACKTRACE", "1").output();
+    assert_eq!(String::from_utf8(output.unwrap().stderr).unwrap().lines().count(), 1);
 }
 
 #[test]

@@ -11,5 +11,6 @@ mod methods;
 mod models;
 mod net;
 mod pictures;
+mod process;
 mod rules;
 mod support;

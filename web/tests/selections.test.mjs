@@ -38,8 +38,8 @@ inBrowser("selections", (tab) => {
 
   /** Selects the first model with more classes than one request accepts. */
   async function selectModelWithManyClasses() {
-    const { models } = await (await fetch(`${tab.base}/v1/models`)).json();
-    for (const { id } of models.filter(({ ready }) => ready)) {
+    const { details } = await (await fetch(`${tab.base}/v1/models`)).json();
+    for (const { id } of details.filter(({ ready }) => ready)) {
       const model = await (await fetch(`${tab.base}/v1/models/${id}`)).json();
       if (model.output.classes < 20 || model.labels.length === 0) continue;
       if (await tab.page.inputValue("#model") !== id) {

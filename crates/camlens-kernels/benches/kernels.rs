@@ -65,7 +65,7 @@ fn bench_chain(bencher: Bencher<'_, '_>, [first, last]: [usize; 2], images: usiz
     let (ins, _, side) = LAYERS[first];
     let data: Vec<f32> = (0..images * ins * side * side).map(noise).collect();
     let request = ChainOutput { layer: last - first, pooled: true };
-    let shape = chain.output_shape(request, side, side);
+    let shape = chain.output_shape(request, side, side).expect("the last layer");
     let mut output = vec![0.0; images * shape.iter().product::<usize>()];
     let multiply_adds = (LAYERS[first..=last].iter())
         .map(|&(ins, outs, side)| images * ins * outs * 9 * side * side)
@@ -109,7 +109,7 @@ fn bench_gemv(bencher: Bencher<'_, '_>, images: usize, density: f32, transposed:
     let multiply = if transposed { gemv_transposed } else { gemv };
     bencher.counter(BytesCount::new(bytes.len())).bench_local(|| {
         let matrix = Matrix { bytes: &bytes, rows, columns };
-        multiply(black_box(&input), matrix, None, &mut output, &all_cores());
+        multiply(black_box(&input), matrix, None, &mut output, &all_cores())
     });
 }
 

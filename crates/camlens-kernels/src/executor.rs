@@ -16,7 +16,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 ///
 /// struct Strided(usize);
 ///
-/// impl Executor for Strided {
+/// // SAFETY: thread n runs the tasks n, n + count, …, and the scope ends after all threads.
+/// unsafe impl Executor for Strided {
 ///     fn run(&self, count: usize, task: &(dyn Fn(usize) + Sync)) {
 ///         std::thread::scope(|scope| {
 ///             for first in 0..self.0 {
@@ -30,7 +31,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 ///     }
 /// }
 /// ```
-pub trait Executor {
+///
+/// # Safety
+/// [`Executor::run`] calls the task with each index exactly once, and with no other. Tasks write
+/// disjoint parts of one buffer by their index: one that ran twice at the same time would be a data
+/// race.
+pub unsafe trait Executor {
     /// Calls `task(0)` to `task(count - 1)`, each exactly once and in any order, and returns when
     /// all calls have returned.
     fn run(&self, count: usize, task: &(dyn Fn(usize) + Sync));
@@ -43,7 +49,8 @@ pub trait Executor {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Serial;
 
-impl Executor for Serial {
+// SAFETY: a range has each index once.
+unsafe impl Executor for Serial {
     fn run(&self, count: usize, task: &(dyn Fn(usize) + Sync)) {
         (0..count).for_each(task);
     }
@@ -58,7 +65,8 @@ impl Executor for Serial {
 #[derive(Clone, Copy, Debug)]
 pub struct ScopedThreads(pub usize);
 
-impl Executor for ScopedThreads {
+// SAFETY: each index is the result of one `fetch_add`, and those past the last one are not used.
+unsafe impl Executor for ScopedThreads {
     fn run(&self, count: usize, task: &(dyn Fn(usize) + Sync)) {
         let next = AtomicUsize::new(0);
         let work = || {

@@ -38,7 +38,7 @@
 //! let image = [1.0; 3 * 4 * 4];
 //! let batch = Batch { data: &image, images: 1, height: 4, width: 4 };
 //! let last = ChainOutput { layer: 0, pooled: true };
-//! assert_eq!(chain.output_shape(last, 4, 4), [1, 2, 2]);
+//! assert_eq!(chain.output_shape(last, 4, 4)?, [1, 2, 2]);
 //!
 //! let mut output = [0.0; 4];
 //! let cancel = AtomicBool::new(false);
@@ -56,7 +56,11 @@
 //! `unsafe` appears where vector intrinsics are called (`simd`), in the inner loops that take raw
 //! pointers (`conv_chain::kernels`, `gemv`, `depthwise::correlate`, `depthwise::nchwc`), and where
 //! tasks write disjoint parts of one slice. The public API is safe: it checks every length before a
-//! kernel runs. The property tests run under AddressSanitizer, too.
+//! kernel runs, in arithmetic that cannot wrap around, and answers with an error. The tests run
+//! under AddressSanitizer and, with the loops in plain Rust, under Miri, too.
+
+// Indices are made of sizes. One that was silently narrowed would point to another element.
+#![deny(clippy::cast_possible_truncation, clippy::cast_possible_wrap, clippy::cast_sign_loss)]
 
 mod block16;
 mod conv_chain;
@@ -65,13 +69,14 @@ mod elementwise;
 mod error;
 mod executor;
 mod gemv;
+mod rounding;
 mod shared_mut;
 mod simd;
+mod sizes;
 
 pub use block16::NCHWC_BLOCKS;
 pub use conv_chain::{
-    Batch, Cancelled, ChainOutput, ConvChain, ConvLayer, ConvWeights, Doubts, FloatBytes,
-    RunOptions,
+    Batch, ChainOutput, ConvChain, ConvLayer, ConvWeights, Doubts, FloatBytes, RunError, RunOptions,
 };
 pub use depthwise::{DepthwiseConv, Direction, FeatureMaps, Window};
 pub use elementwise::{BoundExpression, Expression, Op, Step, Tensor};

@@ -235,12 +235,11 @@ impl TensorProto {
             (data_type::FLOAT16, Some(raw)) => Some(
                 raw.as_chunks().0.iter().map(|b| half::f16::from_le_bytes(*b).to_f32()).collect(),
             ),
-            (data_type::FLOAT16, None) => Some(
-                self.int32_data
-                    .iter()
-                    .map(|&bits| half::f16::from_bits(bits as u16).to_f32())
-                    .collect(),
-            ),
+            (data_type::FLOAT16, None) => self
+                .int32_data
+                .iter()
+                .map(|&bits| Some(half::f16::from_bits(u16::try_from(bits).ok()?).to_f32()))
+                .collect(),
             _ => None,
         }
         .filter(|_| !self.is_external())

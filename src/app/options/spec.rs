@@ -8,6 +8,7 @@ use crate::app::operation::Operation;
 use crate::error::{Error, Kind, Result};
 use crate::explain::Choice;
 use crate::explain::Method;
+use crate::text::shortened;
 
 /// Everything about one option.
 #[derive(Clone, Copy, Debug)]
@@ -146,7 +147,7 @@ impl OptionSpec {
         for name in raw.text.split(',') {
             let method = Method::from_name(name).ok_or_else(|| {
                 let expected = self.syntax.expected(raw.operation);
-                let option = self.name;
+                let (option, name) = (self.name, shortened(name));
                 self.invalid(format!("option '{option}' can't name '{name}'; it takes {expected}"))
             })?;
             if methods.contains(&method) {
@@ -187,6 +188,7 @@ impl OptionSpec {
     /// The error for an invalid value.
     fn refuse(&self, RawValue { text, operation }: RawValue<'_>) -> Error {
         let (name, expected) = (self.name, self.syntax.expected(operation));
+        let text = shortened(text);
         let here = if self.varies() { " here" } else { "" };
         self.invalid(format!("option '{name}' can't be '{text}'{here}; it takes {expected}"))
     }

@@ -4,6 +4,7 @@ use super::spec::OptionSpec;
 use super::{appearance, parameters, subject};
 use crate::app::operation::Operation;
 use crate::error::{Error, Kind, Result};
+use crate::text::shortened;
 
 /// Every option, in the order of `openapi.yaml`.
 pub const OPTIONS: &[&OptionSpec] = &[
@@ -45,7 +46,8 @@ pub fn accepted(operation: Operation) -> impl Iterator<Item = &'static OptionSpe
 pub fn find(operation: Operation, name: &str) -> Result<&'static OptionSpec> {
     accepted(operation).find(|spec| spec.name == name).ok_or_else(|| {
         let names: Vec<_> = accepted(operation).map(|spec| spec.name).collect();
-        let detail = format!("there is no option '{name}' here; options are {}", names.join(", "));
+        let (quoted, names) = (shortened(name), names.join(", "));
+        let detail = format!("there is no option '{quoted}' here; options are {names}");
         Error::new(Kind::Option, detail).about(name)
     })
 }

@@ -4,7 +4,7 @@
 //! it. Every fault of a model folder is reported here, before the first request.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 
 use ndarray::Array4;
@@ -16,7 +16,7 @@ use crate::engine::cancellation::CancellationToken;
 use crate::engine::compiler::{ProgramCompiler, ProgramKey};
 use crate::engine::optimize::TargetCpu;
 use crate::engine::optimize::operators::Operators;
-use crate::engine::probe::{Probe, probe};
+use crate::engine::probe::{Probe, facts_of_batch, probe};
 use crate::engine::runtime::Runtime;
 use crate::engine::session::PassRequest;
 use crate::engine::settings::Settings;
@@ -24,16 +24,17 @@ use crate::engine::turns::Turns;
 use crate::engine::worker::{SessionFactory, Worker};
 use crate::error::{Error, Kind, Result};
 use crate::graph::analysed::{AnalysedModel, AnalysisOptions};
-use crate::graph::head::OutputSamples;
+use crate::graph::head::{OutputSamples, Selection};
 use crate::graph::image_input::ImageInput;
 use crate::graph::layers::{self, FORMS, Layer};
 use crate::graph::prepared::PreparedModel;
 use crate::graph::program_io::GradientOf;
-use crate::model::ModelFolder;
-use crate::model::manifest::{Color, Layout, Manifest};
+use crate::model::manifest::{Color, Layout, MAX_INPUT_SIZE, Manifest};
 use crate::model::onnx_file::OnnxFile;
 use crate::model::preprocess::Preprocess;
+use crate::model::{Labels, ModelFolder};
 use crate::warning::{Warning, WarningCode};
+use onnx_gradient::facts::TensorFacts;
 
 impl Model {
     /// Loads a model: verifies the file, measures and analyses its graph, and opens the default
@@ -48,8 +49,9 @@ impl Model {
         cache: Cache,
         turns: Turns,
     ) -> Result<Self> {
-        folder.verify()?;
-        let file = OnnxFile::open_with(&folder.onnx_path(), &folder.manifest.data_folders)?;
+        let started = Instant::now();
+        let ms = |since: Instant| since.elapsed().as_secs_f64() * 1e3;
+        let file = folder.open(settings.weights)?;
         if file.unknown_bytes() > 0 {
             tracing::warn!(
                 model = folder.id,
@@ -57,18 +59,23 @@ impl Model {
                 "the file has fields unknown to camlens"
             );
         }
+        let read_ms = ms(started);
         let prepared = PreparedModel::new(&file.model)?;
         let preprocess = preprocess(&folder, &prepared.input)?;
         let (prepared, probe) = measured(runtime, &file, prepared, &preprocess)?;
-        let Probe { facts, takes_batches, is_reproducible, samples, .. } = probe;
+        let measured_ms = ms(started);
+        let Probe { facts, takes_batches, varying_outputs, samples, .. } = probe;
         let options = analysis_options(&folder, preprocess.layout, samples);
         let analysed = AnalysedModel::new(prepared, facts, &options)?;
-        if analysed.head.is_binary() {
+        if matches!(analysed.head.selection, Some(Selection::Ranks(_))) {
+            folder.labels = Labels::default();
+        } else if analysed.head.is_binary() {
             folder.labels = folder.labels.for_binary();
         }
         let misfit = folder.labels.fit(analysed.head.classes());
         let misfit = misfit.map(|detail| Warning::new(WarningCode::LabelsDoNotFit, detail));
         folder.warnings.extend(misfit);
+        let is_reproducible = !varying_outputs.contains(&analysed.head.output);
         let warnings = warnings(&folder, &analysed, is_reproducible);
         let default_layer = default_layer(&analysed, folder.manifest.default_layer.as_deref())?;
 
@@ -77,22 +84,25 @@ impl Model {
         let optimise = !analysed.facts.has_short_floats();
         // Without optimisation, no constant is folded, so filters would be reordered in every run.
         let nchwc_block = runtime.nchwc_block().filter(|_| optimise);
-        let weights_folder = file.folder().to_owned();
         let compiler = Arc::new(ProgramCompiler {
             file,
             analysed: Arc::clone(&analysed),
             target_cpu: settings.fast_kernels.then_some(TargetCpu { nchwc_block }),
+            has_told_change: AtomicBool::new(false),
         });
         let factory = SessionFactory {
             runtime: runtime.clone(),
-            weights_folder,
             compiler: Arc::clone(&compiler),
             optimise,
             operators: Operators::new(runtime.threads(), settings.skip_zeros),
             capacity: settings.layer_sessions,
         };
+        let analysed_ms = ms(started);
         let worker = Worker::start(&folder.id, factory, &analysed.layers[default_layer].tensor)?;
+        let opened_ms = ms(started);
         let batch = if takes_batches { settings.batch.max(1) } else { 1 };
+        static VERSIONS: AtomicU64 = AtomicU64::new(0);
+        let cache_key = format!("{}/{}", folder.id, VERSIONS.fetch_add(1, Ordering::Relaxed));
         let model = Self {
             folder,
             preprocess,
@@ -100,6 +110,7 @@ impl Model {
             default_layer,
             batch,
             cache,
+            cache_key,
             compiler,
             worker,
             turns,
@@ -107,6 +118,10 @@ impl Model {
             warnings,
         };
         model.warm_up()?;
+        model.compiler.check_files()?;
+        let ready_ms = ms(started);
+        // When each stage ended.
+        tracing::debug!(read_ms, measured_ms, analysed_ms, opened_ms, ready_ms, "loaded a model");
         Ok(model)
     }
 
@@ -166,23 +181,39 @@ fn measured(
 ) -> Result<(PreparedModel, Probe)> {
     let shape = preprocess.shape();
     let upgraded = plain.upgraded();
-    match probe(runtime, file, &upgraded, shape) {
-        Ok(found) if found.upgrade_is_sound && found.takes_batches => Ok((upgraded, found)),
-        Ok(found) if found.upgrade_is_sound => {
-            // The exporter may have written batch size 1 where any size works. If freeing it is not
-            // sound, images run one by one.
-            let freed = upgraded.with_free_batch(&found.facts).and_then(|freed| {
-                let is_proven = |again: &Probe| again.upgrade_is_sound && again.takes_batches;
-                Some((probe(runtime, file, &freed, shape).ok().filter(is_proven)?, freed))
-            });
-            Ok(freed.map_or((upgraded, found), |(again, freed)| (freed, again)))
+    // The exporter may have written its own batch size where any size works.
+    let freed = |facts: &TensorFacts| {
+        let freed = upgraded.with_free_batch(facts)?;
+        let is_proven = |again: &Probe| again.unsound_reason.is_none() && again.takes_batches;
+        Some((probe(runtime, file, &freed, shape).ok().filter(is_proven)?, freed))
+    };
+    let tried = probe(runtime, file, &upgraded, shape);
+    if let (Err(error), Some(count)) = (&tried, upgraded.fixed_batch()) {
+        let facts = facts_of_batch(runtime, file, &upgraded, shape, count);
+        if let Some((again, freed)) = facts.ok().and_then(|facts| freed(&facts)) {
+            return Ok((freed, again));
         }
-        // Without the upgrade there are no gradients, but everything else works.
+        // The plain graph may do what the rewritten one can't.
+        let reason = format!(
+            "the file takes {count} images at once, and its graph runs with no other number: {}; \
+             export it for one image, or with a free batch",
+            error.detail()
+        );
+        let plain = PreparedModel { unsupported_reason: Some(reason.clone()), ..plain };
+        let found = probe(runtime, file, &plain, shape);
+        return Ok((plain, found.map_err(|_| Error::new(Kind::Setup, reason))?));
+    }
+    match tried {
+        Ok(found) if found.unsound_reason.is_none() && found.takes_batches => Ok((upgraded, found)),
+        Ok(found) if found.unsound_reason.is_none() => {
+            // If freeing the batch is not sound, images run one by one.
+            let again = freed(&found.facts);
+            Ok(again.map_or((upgraded, found), |(again, freed)| (freed, again)))
+        }
+        // Without the rewriting there are no gradients, but everything else works.
         tried if upgraded.unsupported_reason.is_none() => {
             let reason = match tried {
-                Ok(_) => {
-                    "the model's outputs change when it is upgraded to a newer opset".to_owned()
-                }
+                Ok(found) => found.unsound_reason.unwrap_or_default(),
                 Err(error) => {
                     format!("the model does not run after the opset upgrade: {}", error.detail())
                 }
@@ -233,7 +264,12 @@ fn preprocess(folder: &ModelFolder, image: &ImageInput) -> Result<Preprocess> {
             Err(setup(format!("model.toml says {axis} {manifest}, the graph takes {graph}")))
         }
         (Some(manifest), _) => Ok(manifest),
-        (None, Some(graph)) => Ok(u32::try_from(graph).unwrap_or(USUAL_SIZE)),
+        (None, Some(graph)) => match u32::try_from(graph) {
+            Ok(size @ 1..=MAX_INPUT_SIZE) => Ok(size),
+            _ => Err(setup(format!(
+                "its input has {axis} {graph}; camlens takes from 1 to {MAX_INPUT_SIZE}"
+            ))),
+        },
         (None, None) => Ok(USUAL_SIZE),
     };
     let (height, width) =

@@ -11,11 +11,14 @@ mod conv_fusion;
 mod depthwise;
 mod elementwise;
 mod gemv;
+mod guard;
 mod memory_layout;
 pub(in crate::engine) mod nchwc;
 pub(in crate::engine) mod operators;
 mod qlinear;
 mod tensors;
+#[cfg(test)]
+mod tests;
 
 pub use common::DOMAIN;
 use onnx_gradient::proto::{ModelProto, OperatorSetIdProto};

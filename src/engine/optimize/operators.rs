@@ -11,6 +11,7 @@ use camlens_kernels::{ConvChain, ConvWeights};
 use ort::operator::OperatorDomain;
 
 use super::common::DOMAIN;
+use super::guard::Guarded;
 use super::{conv_chain, depthwise, elementwise, gemv};
 
 /// Stops the running chain. The runtime checks its own termination flag only between two nodes.
@@ -66,10 +67,10 @@ impl Operators {
     /// The operator domain for one session.
     pub(crate) fn domain(&self) -> ort::Result<OperatorDomain> {
         OperatorDomain::new(DOMAIN)?
-            .add(conv_chain::ConvChain(self.clone()))?
-            .add(gemv::Gemv { threads: self.threads })?
-            .add(elementwise::Elementwise { threads: self.threads })?
-            .add(depthwise::Depthwise { threads: self.threads })
+            .add(Guarded(conv_chain::ConvChain(self.clone())))?
+            .add(Guarded(gemv::Gemv { threads: self.threads }))?
+            .add(Guarded(elementwise::Elementwise { threads: self.threads }))?
+            .add(Guarded(depthwise::Depthwise { threads: self.threads }))
     }
 
     /// The handle that stops the running chain.

@@ -6,6 +6,7 @@ use camlens_kernels::{Executor, Tensor};
 use ort::operator::ComputeContext;
 use ort::value::{DynTensorValueType, TensorElementType, ValueRef, ValueRefMut};
 
+use super::guard::carry_panics;
 use super::memory_layout::MemoryLayout;
 
 /// A tensor that ONNX Runtime passes to a kernel.
@@ -27,8 +28,19 @@ pub(crate) fn output<'a>(
     context: &'a ComputeContext,
     shape: &[usize],
 ) -> ort::Result<ValueRefMut<'a>> {
-    let sizes: Vec<i64> = shape.iter().map(|&size| size as i64).collect();
-    context.output(0, sizes)?.ok_or_else(unused_output)
+    context.output(0, dims(shape)?)?.ok_or_else(unused_output)
+}
+
+/// A tensor's dimensions as sizes.
+pub(crate) fn sizes(dims: &[i64]) -> ort::Result<Vec<usize>> {
+    let wrong = |_| ort::Error::new(format!("{dims:?} is not the shape of a tensor"));
+    dims.iter().map(|&size| usize::try_from(size).map_err(wrong)).collect()
+}
+
+/// Sizes as the dimensions of a tensor.
+pub(crate) fn dims(sizes: &[usize]) -> ort::Result<Vec<i64>> {
+    let wrong = |_| ort::Error::new(format!("{sizes:?} is not the shape of a tensor"));
+    sizes.iter().map(|&size| i64::try_from(size).map_err(wrong)).collect()
 }
 
 /// The bytes of a tensor of 32-bit floats.
@@ -40,6 +52,10 @@ pub(crate) fn bytes<'a>(tensor: &'a Value<'_>) -> ort::Result<&'a [u8]> {
         return Err(ort::Error::new("custom operators take 32-bit floats only"));
     }
     let len = tensor.shape().num_elements() * size_of::<f32>();
+    if len == 0 {
+        // The runtime may give an empty tensor no address.
+        return Ok(&[]);
+    }
     // SAFETY: the runtime keeps this many bytes valid while the value lives.
     Ok(unsafe { std::slice::from_raw_parts(tensor.data_ptr().cast::<u8>(), len) })
 }
@@ -70,9 +86,8 @@ impl TensorData<'_> {
         layout: MemoryLayout,
     ) -> ort::Result<Vec<TensorData<'a>>> {
         let read = |value: &'a Value<'_>| {
-            let shape =
-                value.shape().iter().map(|&size| usize::try_from(size).unwrap_or(0)).collect();
-            Ok(TensorData { shape: layout.blocked_shape(shape)?, data: aligned(value)? })
+            let shape = layout.blocked_shape(sizes(value.shape())?)?;
+            Ok(TensorData { shape, data: aligned(value)? })
         };
         values.iter().map(read).collect()
     }
@@ -89,12 +104,19 @@ pub(crate) struct RuntimeThreads<'a> {
     pub(crate) count: usize,
 }
 
-impl Executor for RuntimeThreads<'_> {
+// SAFETY: ONNX Runtime's `ParallelFor` calls the task once with each index below the count, and
+// returns when all calls have; if it fails, it has called none.
+unsafe impl Executor for RuntimeThreads<'_> {
     fn run(&self, count: usize, task: &(dyn Fn(usize) + Sync)) {
-        // `par_for` fails only before the first task, when the runtime has no threads to offer.
-        if count < 2 || self.context.par_for(count, count, task).is_err() {
-            (0..count).for_each(task);
+        if count < 2 {
+            return (0..count).for_each(task);
         }
+        carry_panics(task, |task| {
+            // `par_for` fails only before the first task, when the runtime has no threads to offer.
+            if self.context.par_for(count, count, task).is_err() {
+                (0..count).for_each(task);
+            }
+        });
     }
 
     fn threads(&self) -> usize {

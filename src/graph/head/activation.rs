@@ -11,16 +11,7 @@ use onnx_gradient::proto::{NodeProto, TensorProto};
 use onnx_gradient::quantized::QuantizedOp;
 
 use super::OutputActivation;
-
-/// How the values of a tensor relate to probabilities `p`.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Values {
-    Probability,
-    /// `ln p`.
-    Log,
-    /// `factor · p`.
-    Scaled(f32),
-}
+use super::values::Values;
 
 /// An activation and its logits.
 #[derive(Clone, Debug, PartialEq)]
@@ -63,10 +54,10 @@ impl<'g> ActivationFinder<'g, '_> {
     /// An activation that is one operator.
     fn of_operator(&self, node: &NodeProto, logits: &'g str) -> Option<Activation<'g>> {
         let (kind, values) = match node.op() {
-            "Softmax" => (OutputActivation::Softmax, Values::Probability),
-            "LogSoftmax" => (OutputActivation::Softmax, Values::Log),
-            "Sigmoid" => (OutputActivation::Sigmoid, Values::Probability),
-            "HardSigmoid" => (OutputActivation::Other, Values::Probability),
+            "Softmax" => (OutputActivation::Softmax, Values::PROBABILITY),
+            "LogSoftmax" => (OutputActivation::Softmax, Values::LOG),
+            "Sigmoid" => (OutputActivation::Sigmoid, Values::PROBABILITY),
+            "HardSigmoid" => (OutputActivation::Other, Values::PROBABILITY),
             _ => return None,
         };
         let is_over_classes =
@@ -91,13 +82,13 @@ impl<'g> ActivationFinder<'g, '_> {
     fn written_out_softmax(&self, node: &'g NodeProto) -> Option<Activation<'g>> {
         let (first, second) = (node.input_name(0)?, node.input_name(1)?);
         let (shifted, total, values) = match node.op() {
-            "Div" => (self.exponent_of_sum(first, second)?, second, Values::Probability),
+            "Div" => (self.exponent_of_sum(first, second)?, second, Values::PROBABILITY),
             "Mul" => {
                 let pairs = [(first, second), (second, first)];
                 pairs.into_iter().find_map(|(exponential, reciprocal)| {
                     let total = self.input_of(reciprocal, &["Reciprocal"])?;
                     let shifted = self.exponent_of_sum(exponential, total)?;
-                    Some((shifted, total, Values::Probability))
+                    Some((shifted, total, Values::PROBABILITY))
                 })?
             }
             "Sub" => {
@@ -108,7 +99,7 @@ impl<'g> ActivationFinder<'g, '_> {
                     self.input_of(self.input_of(sum, &["ReduceSum", "ReduceL1"])?, &["Exp"])
                 })?;
                 let is_same = self.skip(summed) == shifted;
-                is_same.then_some((shifted, total, Values::Log))?
+                is_same.then_some((shifted, total, Values::LOG))?
             }
             _ => return None,
         };
@@ -159,13 +150,13 @@ impl<'g> ActivationFinder<'g, '_> {
         let of_tanh = |tensor: &'g str| {
             let half = self.input_of(tensor, &["Tanh"])?;
             let whole = self.other_operand(half, "Mul", 0.5).or_else(|| self.divided(half, 2.0));
-            let found = sigmoid(whole.unwrap_or(half), Values::Probability);
+            let found = sigmoid(whole.unwrap_or(half), Values::PROBABILITY);
             Some(Activation { is_half: whole.is_none(), ..found })
         };
         match node.op() {
-            "Reciprocal" => Some(sigmoid(logistic(first)?, Values::Probability)),
+            "Reciprocal" => Some(sigmoid(logistic(first)?, Values::PROBABILITY)),
             "Div" if self.constant(first) == Some(1.0) => {
-                Some(sigmoid(logistic(second?)?, Values::Probability))
+                Some(sigmoid(logistic(second?)?, Values::PROBABILITY))
             }
             "Div" if self.constant(second?) == Some(2.0) => {
                 of_tanh(self.other_operand(first, "Add", 1.0)?)
@@ -174,13 +165,13 @@ impl<'g> ActivationFinder<'g, '_> {
                 let exponential = self.other_operand(second?, "Add", 1.0)?;
                 let is_same = self.skip(exponential) == self.skip(first);
                 let logits = self.input_of(first, &["Exp"]).filter(|_| is_same)?;
-                Some(sigmoid(logits, Values::Probability))
+                Some(sigmoid(logits, Values::PROBABILITY))
             }
             "Mul" => of_tanh(self.other_operand(self.operand(node, 0.5)?, "Add", 1.0)?),
             "Add" => of_tanh(self.other_operand(self.operand(node, 0.5)?, "Mul", 0.5)?),
             "Neg" => {
                 let logits = self.input_of(self.input_of(first, &["Softplus"])?, &["Neg"])?;
-                Some(sigmoid(logits, Values::Log))
+                Some(sigmoid(logits, Values::LOG))
             }
             _ => None,
         }

@@ -44,22 +44,57 @@ impl OutputSamples {
     }
 
     /// True if an output holds probabilities: all values lie in 0..1, and they sum to 1 for each
-    /// image or differ between images.
+    /// image or differ between images. Rows of length 1 are features and no probabilities.
     #[must_use]
     pub fn are_probabilities(&self, output: &str) -> bool {
-        let Some(runs) = self.runs.get(output).filter(|runs| !runs.is_empty()) else {
-            return false;
-        };
+        let runs = self.runs_of(output);
+        self.sum_to_one(output)
+            || (all_within(runs)
+                && runs.iter().any(|run| *run != runs[0])
+                && !self.are_unit_vectors(output))
+    }
+
+    /// True if all values lie in 0..1 and sum to 1 for each image.
+    #[must_use]
+    pub fn sum_to_one(&self, output: &str) -> bool {
+        let runs = self.runs_of(output);
         let sums_to_one =
             |run: &Vec<f32>| run.len() > 1 && (run.iter().sum::<f32>() - 1.0).abs() <= TOLERANCE;
-        all_within(runs) && (runs.iter().all(sums_to_one) || runs.iter().any(|run| *run != runs[0]))
+        !runs.is_empty() && all_within(runs) && runs.iter().all(sums_to_one)
+    }
+
+    /// True if the values of each image, taken as a vector, have the length 1, as normalised
+    /// features have. Zeros, which have no direction, are no objection.
+    #[must_use]
+    pub fn are_unit_vectors(&self, output: &str) -> bool {
+        let runs = self.runs_of(output);
+        let length = |run: &Vec<f32>| run.iter().map(|value| value * value).sum::<f32>().sqrt();
+        let is_unit = |run: &Vec<f32>| run.len() > 1 && (length(run) - 1.0).abs() <= TOLERANCE;
+        let is_zero = |run: &Vec<f32>| run.iter().all(|value| *value == 0.0);
+        runs.iter().any(is_unit)
+            && runs.iter().all(|run| is_unit(run) || is_zero(run))
+            && !self.sum_to_one(output)
+    }
+
+    /// The least and the largest value of an output, if some value lies outside 0..1.
+    #[must_use]
+    pub fn outside_unit(&self, output: &str) -> Option<[f32; 2]> {
+        let runs = self.runs_of(output);
+        let values = || runs.iter().flatten().copied();
+        let extent =
+            [values().fold(f32::INFINITY, f32::min), values().fold(f32::NEG_INFINITY, f32::max)];
+        (!all_within(runs)).then_some(extent)
+    }
+
+    fn runs_of(&self, output: &str) -> &[Vec<f32>] {
+        self.runs.get(output).map_or(&[][..], Vec::as_slice)
     }
 
     /// True if a single score, taken for a logit, would be nearly certain of one and the same class
     /// on zeros and on all noise. A classifier is not; an age or a price is.
     #[must_use]
     pub fn is_certain_of_noise(&self, output: &str) -> bool {
-        let runs = self.runs.get(output).map_or(&[][..], Vec::as_slice);
+        let runs = self.runs_of(output);
         let usual: Vec<f32> = runs.iter().take(self.usual).flatten().copied().collect();
         !usual.is_empty()
             && (usual.iter().all(|&value| value > SURE) || usual.iter().all(|&value| value < -SURE))

@@ -10,11 +10,12 @@ use std::collections::HashMap;
 use onnx_gradient::proto::{AttributeProto, NodeProto, TensorProto};
 
 use super::OutputActivation;
-use super::activation::{Activation, ActivationFinder, Values, is_float_cast};
+use super::activation::{Activation, ActivationFinder, is_float_cast};
+use super::values::{Line, Values};
 use crate::graph::prepared::SCOPE;
 
 /// No output has more operators than this between it and its activation.
-const MAX_STEPS: usize = 64;
+pub(super) const MAX_STEPS: usize = 64;
 
 /// Nodes to add to a graph, and what is known about their outputs.
 #[derive(Clone, Debug, Default)]
@@ -104,7 +105,8 @@ impl<'g, 'f> Lift<'g, 'f> {
             }
             "Cast" if is_float_cast(node) => self.lift_within(input, steps),
             // Rounding and clipping change probabilities, and not what they stand for.
-            "QuantizeLinear" | "DequantizeLinear" | "Clip" => {
+            "QuantizeLinear" | "DequantizeLinear" | "Clip" | "Cast" | "Round" | "Floor"
+            | "Ceil" => {
                 let lifted = self.lift_within(input, steps)?;
                 Some(Lifted { is_exact: false, ..lifted })
             }
@@ -117,9 +119,6 @@ impl<'g, 'f> Lift<'g, 'f> {
                 let moved = self.repeat(node, tensor, lifted);
                 Some(Lifted { is_moved: true, is_selection: true, ..moved })
             }
-            "TopK" if node.output.first().is_some_and(|output| output == tensor) => {
-                self.top_k(node, tensor, steps)
-            }
             "Concat" | "Sum" | "Mean" | "Max" | "Min" if node.input.len() == 1 => {
                 self.lift_within(input, steps)
             }
@@ -131,15 +130,9 @@ impl<'g, 'f> Lift<'g, 'f> {
             }
             "ReduceMean" | "ReduceSum" | "ReduceMax" | "ReduceMin" | "GlobalAveragePool"
             | "GlobalMaxPool" => self.reduced_over_nothing(node, tensor, steps),
-            "Exp" | "Log" => {
-                let lifted = self.lift_within(input, steps)?;
-                let values = match (node.op(), lifted.values) {
-                    ("Exp", Values::Log) => Values::Probability,
-                    ("Log", Values::Probability) => Values::Log,
-                    _ => return None,
-                };
-                Some(Lifted { values, ..lifted })
-            }
+            "Exp" => self.changed(input, steps, Values::exp),
+            "Log" => self.changed(input, steps, Values::log),
+            "Neg" => self.changed(input, steps, |values| values.scaled(-1.0)),
             "Mul" | "Div" => self.scaled(node, steps),
             "Add" => self.shifted(node, tensor, steps),
             "Sub" if self.finder.constant(node.input_name(1)?) == Some(0.0) => {
@@ -169,17 +162,6 @@ impl<'g, 'f> Lift<'g, 'f> {
         self.added.nodes.push(copy);
         self.added.like.push((first.clone(), tensor.to_owned(), lifted.logits));
         Lifted { logits: first, ..lifted }
-    }
-
-    /// The logits at the indices of the largest probabilities. A second `TopK` could order equal
-    /// probabilities otherwise.
-    fn top_k(&mut self, node: &'g NodeProto, tensor: &str, steps: usize) -> Option<Lifted<'g>> {
-        let lifted = self.lift_within(node.input_name(0)?, steps)?;
-        let indices = node.output.get(1).filter(|name| !name.is_empty())?;
-        let axis = AttributeProto::int("axis", node.int("axis", -1));
-        let gather = NodeProto::new("GatherElements", &[&lifted.logits, indices], &[]).with(axis);
-        let logits = self.write(gather, tensor, &lifted.logits);
-        Some(Lifted { logits, is_moved: true, is_selection: true, ..lifted })
     }
 
     /// Parts of one activation's values side by side, such as `[1 − p, p]`.
@@ -220,41 +202,48 @@ impl<'g, 'f> Lift<'g, 'f> {
         Some(self.repeat(node, tensor, lifted))
     }
 
-    /// `p · c` or `p / c` with a positive constant.
+    /// The logits of an operator's input, whose values the operator changes.
+    fn changed(
+        &mut self,
+        input: &'g str,
+        steps: usize,
+        change: impl Fn(Values) -> Option<Values>,
+    ) -> Option<Lifted<'g>> {
+        let lifted = self.lift_within(input, steps)?;
+        let values = change(lifted.values)?;
+        Some(Lifted { values, ..lifted })
+    }
+
+    /// `p · c` or `p / c` with a constant.
     fn scaled(&mut self, node: &'g NodeProto, steps: usize) -> Option<Lifted<'g>> {
         let (input, constant) = self.with_constant(node)?;
         let is_quotient = node.op() == "Div";
         // 1 / p is no multiple of p.
-        if constant <= 0.0 || (is_quotient && node.input_name(0) != Some(input)) {
+        if is_quotient && node.input_name(0) != Some(input) {
             return None;
         }
-        let lifted = self.lift_within(input, steps)?;
         let factor = if is_quotient { constant.recip() } else { constant };
-        let values = match lifted.values {
-            _ if factor == 1.0 => lifted.values,
-            Values::Probability => Values::Scaled(factor),
-            Values::Scaled(before) if before * factor == 1.0 => Values::Probability,
-            Values::Scaled(before) => Values::Scaled(before * factor),
-            Values::Log => return None,
-        };
-        Some(Lifted { values, ..lifted })
+        self.changed(input, steps, |values| values.scaled(factor))
     }
 
-    /// `p + 0`, or `1 − p` as `1 + (−p)`.
+    /// `p + 0`, `p + ε`, or `1 − p` as `1 + (−p)`.
     fn shifted(&mut self, node: &'g NodeProto, tensor: &str, steps: usize) -> Option<Lifted<'g>> {
         let (input, constant) = self.with_constant(node)?;
         if constant == 0.0 {
             return self.lift_within(input, steps);
         }
-        let negated = self.finder.graph_index.producer(input).filter(|node| node.is("Neg"))?;
-        let lifted = self.lift_within(negated.input_name(0).filter(|_| constant == 1.0)?, steps)?;
+        let producer = self.finder.graph_index.producer(input);
+        let Some(negated) = producer.filter(|node| node.is("Neg") && constant == 1.0) else {
+            return self.changed(input, steps, |values| values.guarded(constant));
+        };
+        let lifted = self.lift_within(negated.input_name(0)?, steps)?;
         self.complement(tensor, lifted)
     }
 
     /// `1 − σ(z) = σ(−z)`.
     fn complement(&mut self, tensor: &str, lifted: Lifted<'g>) -> Option<Lifted<'g>> {
         let is_sigmoid = lifted.activation.kind == OutputActivation::Sigmoid;
-        if !is_sigmoid || lifted.values != Values::Probability {
+        if !is_sigmoid || lifted.values != Values::PROBABILITY {
             return None;
         }
         let negative = NodeProto::new("Neg", &[&lifted.logits], &[]);
@@ -275,14 +264,26 @@ impl<'g, 'f> Lift<'g, 'f> {
 
     /// The probabilities in a tensor that holds multiples or logarithms of them.
     pub(super) fn probabilities(&mut self, tensor: &str, values: Values) -> String {
-        match values {
-            Values::Probability => tensor.to_owned(),
-            Values::Log => self.write(NodeProto::new("Exp", &[tensor], &[]), tensor, tensor),
-            Values::Scaled(factor) => {
-                let factor = self.constant(factor);
-                self.write(NodeProto::new("Div", &[tensor, &factor], &[]), tensor, tensor)
-            }
+        let Line { factor, offset } = values.inner;
+        let mut found = tensor.to_owned();
+        if let Some(log) = values.of_log {
+            found = self.divided(&found, log);
+            found = self.write(NodeProto::new("Exp", &[&found], &[]), &found, &found);
         }
+        if offset != 0.0 {
+            let offset = self.constant(offset);
+            found = self.write(NodeProto::new("Sub", &[&found, &offset], &[]), &found, &found);
+        }
+        self.divided(&found, factor)
+    }
+
+    /// A tensor divided by a constant; the tensor itself where that is 1.
+    fn divided(&mut self, tensor: &str, by: f32) -> String {
+        if by == 1.0 {
+            return tensor.to_owned();
+        }
+        let by = self.constant(by);
+        self.write(NodeProto::new("Div", &[tensor, &by], &[]), tensor, tensor)
     }
 
     /// Writes a node and returns the name of its output, which has the shape of one tensor and the

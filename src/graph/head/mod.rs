@@ -8,27 +8,40 @@
 //! 1. What the manifest says holds.
 //! 2. The graph is followed from the output back to an activation. Its input holds the logits, and
 //!    the probabilities are what the model says.
-//! 3. Where the graph shows no activation, [`OutputSamples`] tell what a few runs gave: values that
-//!    lie in 0..1 in all of them are probabilities without logits.
-//! 4. A single unbounded score for each image is a quantity (a regression) if, as a logit, it would
-//!    be 99.99 % sure of one and the same class on zeros and on all noise, and no two labels name
-//!    classes. Otherwise it is the logit of the second of two classes.
-//! 5. All other outputs are logits of a softmax.
+//! 3. Where the graph shows no activation, values whose [`Range`] lies in 0..1 are probabilities
+//!    without logits, and so are those that lie in 0..1 in a few runs ([`OutputSamples`]).
+//! 4. A single score for each image is a quantity (a regression) if its range has a bound. Without
+//!    bounds it is one if, as a logit, it would be 99.99 % sure of one and the same class on zeros
+//!    and on all noise. Otherwise, or if two labels name classes, it is the logit of the second of
+//!    two classes.
+//! 5. Rows of length 1 are features, which are quantities. All other outputs are logits of a
+//!    softmax.
+//!
+//! Where an output holds the largest scores or their indices, the scores of all classes are used.
 
 mod activation;
+mod decide;
 mod evidence;
 mod lift;
 mod outputs;
+mod range;
+mod selection;
+mod values;
 
+pub use decide::Guess;
 pub use evidence::OutputSamples;
 pub use lift::AddedNodes;
+pub use range::Range;
+pub use selection::Selection;
 
 use activation::ActivationFinder;
+use decide::{Evidence, is_ambiguous, rescaled};
 use lift::{Lift, Lifted};
 use onnx_gradient::facts::TensorFacts;
 use onnx_gradient::index::GraphIndex;
 use onnx_gradient::proto::GraphProto;
 use outputs::{before_rearranging, choose, columns};
+use selection::before_selection;
 
 /// How a model's scores become probabilities.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,20 +77,13 @@ pub enum OutputKind {
     Regression,
 }
 
-/// What was assumed about an output because nothing tells.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Guess {
-    /// A single score is a quantity, because as a logit it would be certain of noise.
-    Regression,
-    /// A single score is the logit of the second of two classes.
-    BinaryLogit,
-}
-
 /// Where a model's scores are.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct ClassifierHead {
     /// The graph output that is explained.
     pub output: String,
+    /// The tensor whose scores are explained: the output, or one from before a selection.
+    pub source: String,
     /// The model's other outputs.
     pub others: Vec<String>,
     /// The tensor that is differentiated, `[N, …]`: logits, probabilities with
@@ -94,6 +100,10 @@ pub struct ClassifierHead {
     pub columns: usize,
     /// What was assumed, if something was.
     pub guess: Option<Guess>,
+    /// A choice among the classes that the output holds.
+    pub selection: Option<Selection>,
+    /// The range of the output's values, as far as the graph shows it.
+    pub range: Range,
 }
 
 /// True if the graph shows how an output's probabilities come from logits.
@@ -102,7 +112,8 @@ pub fn shows_activation(graph: &GraphProto, facts: &TensorFacts, output: &str) -
     let graph_index = GraphIndex::new(graph);
     let finder = ActivationFinder { graph_index: &graph_index, facts, images: None };
     let mut names = graph.output.iter().map(|output| output.name());
-    names.find(|name| *name == output).is_some_and(|name| Lift::new(finder).lift(name).is_some())
+    let source = names.find(|name| *name == output).map(|name| before_selection(finder, name).0);
+    source.is_some_and(|source| Lift::new(finder).lift(source).is_some())
 }
 
 /// What is known about a model's outputs besides its graph.
@@ -122,7 +133,10 @@ impl ClassifierHead {
     /// True for a model with a single class score for each image, as binary classifiers have.
     #[must_use]
     pub fn is_binary(&self) -> bool {
-        self.columns == 1 && self.output_activation != OutputActivation::Identity
+        // A softmax over one class leaves no second one.
+        let is_alone = self.output_activation == OutputActivation::Softmax && self.scores.is_none();
+        let is_quantity = self.output_activation == OutputActivation::Identity;
+        self.columns == 1 && !is_alone && !is_quantity
     }
 
     /// The number of classes, or of quantities. A single class score stands for two classes: the
@@ -184,11 +198,12 @@ impl ClassifierHead {
                 )
             })?,
         };
+        let (source, selection) = before_selection(finder, output);
         // The shape of the output counts; the tensor of scores may be shaped differently.
-        let columns = facts.get(output).and_then(|sizes| columns(sizes, images));
+        let columns = facts.get(source).and_then(|sizes| columns(sizes, images));
         let columns =
             columns.and_then(|columns| usize::try_from(columns).ok()).ok_or_else(|| {
-                let sizes = facts.get(output).unwrap_or_default();
+                let sizes = facts.get(source).unwrap_or_default();
                 format!(
                     "output '{output}' has the shape {sizes:?} and holds no score for each class, \
                  [N, classes]"
@@ -197,24 +212,36 @@ impl ClassifierHead {
         let head = Self {
             output: output.to_owned(),
             others: names().filter(|name| *name != output).map(str::to_owned).collect(),
-            tensor: before_rearranging(&graph_index, output).to_owned(),
+            source: source.to_owned(),
+            tensor: before_rearranging(&graph_index, source).to_owned(),
             scores: None,
             probabilities: None,
             output_activation: OutputActivation::Softmax,
             columns,
             guess: None,
+            selection,
+            range: Range::ALL,
         };
         let mut lift = Lift::new(finder);
         let is_softmax = |lifted: &Lifted<'_>| lifted.activation.kind == OutputActivation::Softmax;
         let lifted = match hints.kind {
             OutputKind::Logits | OutputKind::Regression => None,
-            OutputKind::Auto | OutputKind::Probabilities => lift.lift(output),
-            OutputKind::Sigmoid => lift.lift(output).filter(|lifted| !is_softmax(lifted)),
+            OutputKind::Auto | OutputKind::Probabilities => lift.lift(source),
+            OutputKind::Sigmoid => lift.lift(source).filter(|lifted| !is_softmax(lifted)),
         };
-        Ok(match lifted {
-            Some(lifted) => head.with_logits(lift, lifted),
-            None => (head.without_activation(hints), AddedNodes::default()),
-        })
+        let ambiguous = lifted.as_ref().filter(|lifted| is_ambiguous(lifted, columns, hints));
+        let factor = ambiguous.map(|lifted| lifted.values.factor());
+        match lifted.filter(|_| factor.is_none()) {
+            Some(lifted) => {
+                let guess = rescaled(&lifted, hints);
+                let (head, added) = head.with_logits(lift, lifted);
+                Ok((Self { guess: head.guess.or(guess), ..head }, added))
+            }
+            None => {
+                let evidence = Evidence { factor, ..Evidence::new(finder, source) };
+                Ok((head.without_activation(&evidence, hints)?, AddedNodes::default()))
+            }
+        }
     }
 
     /// The head of an output whose logits were found.
@@ -233,12 +260,11 @@ impl ClassifierHead {
             self.tensor = before_rearranging(graph_index, activation.logits).to_owned();
             lift.added = AddedNodes::default();
         }
-        // A softmax over one score is always 1; its gradient would be 0.
         let is_single = self.columns == 1 && !is_selection;
         if is_single && activation.kind == OutputActivation::Softmax {
-            self.output_activation = OutputActivation::Sigmoid;
+            self.guess = Some(Guess::OneClassSoftmax);
         } else if !is_exact || is_selection {
-            self.probabilities = Some(lift.probabilities(&self.output, values));
+            self.probabilities = Some(lift.probabilities(&self.source, values));
         }
         (self, lift.added)
     }
@@ -248,43 +274,12 @@ impl ClassifierHead {
     #[must_use]
     pub fn without_logits(self) -> Self {
         Self {
-            tensor: self.output.clone(),
+            tensor: self.source.clone(),
             scores: None,
             probabilities: None,
             output_activation: OutputActivation::Unknown,
             ..self
         }
-    }
-
-    /// The head of an output at which the graph shows no activation.
-    fn without_activation(mut self, hints: &OutputHints<'_>) -> Self {
-        let are_probabilities = hints.samples.are_probabilities(&self.output);
-        let is_single = self.columns == 1;
-        self.output_activation = match hints.kind {
-            OutputKind::Regression => OutputActivation::Identity,
-            OutputKind::Probabilities => OutputActivation::Unknown,
-            OutputKind::Auto | OutputKind::Sigmoid if are_probabilities => {
-                OutputActivation::Unknown
-            }
-            OutputKind::Sigmoid => OutputActivation::Sigmoid,
-            OutputKind::Logits if is_single => OutputActivation::Sigmoid,
-            OutputKind::Auto if is_single => {
-                let is_certain = hints.samples.is_certain_of_noise(&self.output);
-                let guess = match hints.label_count {
-                    2 => None,
-                    _ if is_certain => Some(Guess::Regression),
-                    0 => Some(Guess::BinaryLogit),
-                    _ => None,
-                };
-                self.guess = guess;
-                match guess {
-                    Some(Guess::Regression) => OutputActivation::Identity,
-                    _ => OutputActivation::Sigmoid,
-                }
-            }
-            OutputKind::Auto | OutputKind::Logits => OutputActivation::Softmax,
-        };
-        self
     }
 }
 

@@ -6,7 +6,9 @@ use onnx_gradient::proto::NodeProto;
 
 use super::OutputHints;
 use super::activation::{ActivationFinder, is_float_cast};
+use super::decide::is_ambiguous;
 use super::lift::Lift;
+use super::selection::{Selection, before_selection};
 
 /// The number of scores per image in a tensor of these sizes: at most one axis besides the batch
 /// may be larger than 1.
@@ -25,31 +27,53 @@ pub(super) fn columns(sizes: &[i64], images: Option<i64>) -> Option<i64> {
 
 /// The output that looks like class scores: floats `[N, classes]` that no other such output is
 /// computed from (those are features). Among several, the first with a score for each label, else
-/// the first that holds probabilities (others are positions or sizes), else the first.
+/// the first that holds probabilities (others are positions or sizes), else the first of several
+/// columns that are no normalised features, else the first. Without such an output, the first that
+/// holds the indices of the best classes.
 pub(super) fn choose<'g>(
     finder: ActivationFinder<'g, '_>,
     hints: &OutputHints<'_>,
 ) -> Option<&'g str> {
     let ActivationFinder { graph_index, facts, images } = finder;
-    let columns = |tensor: &str| columns(facts.get(tensor)?, images);
-    let likely: Vec<&str> = (graph_index.graph.output.iter().map(|output| output.name()))
+    let source = |output: &'g str| before_selection(finder, output).0;
+    let columns = |output: &'g str| columns(facts.get(source(output))?, images);
+    let names = || graph_index.graph.output.iter().map(|output| output.name());
+    let likely: Vec<&str> = names()
         .filter(|name| columns(name).is_some() && is_float(facts.element_type(name)))
         .collect();
+    if likely.is_empty() {
+        let is_selection =
+            |name: &&'g str| matches!(before_selection(finder, name).1, Some(Selection::Undone(_)));
+        return names().find(|name| is_selection(name) && columns(name).is_some());
+    }
     let final_ones: Vec<&str> = (likely.iter().copied())
         .filter(|name| {
-            let is_source =
-                |other: &&str| other != name && graph_index.upstream(other).contains(name);
+            // A copy of the features is no more final than the features.
+            let own = before_rearranging(graph_index, name);
+            let is_source = |other: &&'g str| {
+                before_rearranging(graph_index, other) != own
+                    && graph_index.upstream(other).contains(own)
+            };
             !likely.iter().any(is_source)
         })
         .collect();
-    let has_labels = |name: &&&str| {
+    let has_labels = |name: &&&'g str| {
         hints.label_count > 0 && columns(name) == i64::try_from(hints.label_count).ok()
     };
-    let is_probability = |name: &&&str| {
-        Lift::new(finder).lift(name).is_some() || hints.samples.are_probabilities(name)
+    let is_probability = |name: &&&'g str| {
+        let lifted = Lift::new(finder).lift(source(name));
+        let count = columns(name).and_then(|count| usize::try_from(count).ok()).unwrap_or(0);
+        match lifted {
+            Some(lifted) => !is_ambiguous(&lifted, count, hints),
+            None => hints.samples.are_probabilities(name),
+        }
+    };
+    let is_likely = |name: &&&'g str| {
+        columns(name).is_some_and(|count| count > 1) && !hints.samples.are_unit_vectors(name)
     };
     (final_ones.iter().find(has_labels))
         .or_else(|| final_ones.iter().find(is_probability))
+        .or_else(|| final_ones.iter().find(is_likely))
         .or_else(|| final_ones.first())
         .copied()
 }

@@ -6,7 +6,7 @@ use std::collections::HashSet;
 
 use super::axes::{self, TracedAxes};
 use super::elementwise::{Elementwise, ignores_values};
-use super::layer_output::{float_output, layer_node, layer_output, starts_layer};
+use super::layer_output::{LayerEnd, float_output, layer_node, starts_layer, walk_layer};
 use super::names::{drop_common_suffix, friendly, make_unique};
 use super::{Layer, Layout, Tokens, layout};
 use onnx_gradient::dtype::is_float;
@@ -64,31 +64,35 @@ impl<'g> Finder<'g> {
     pub fn find(&self) -> Vec<Layer> {
         let (graph_index, of_image) = (&self.graph_index, &self.of_image);
         let input = graph_index.graph.input.first().map_or("", |input| input.name());
-        let of_values = graph_index.downstream(input, |node| ignores_values(graph_index, node));
+        let mut of_values = graph_index.downstream(input, |node| ignores_values(graph_index, node));
+        // What reads a layer for another purpose than the score does not part it.
+        of_values.retain(|tensor| self.upstream.contains(tensor));
         let operators = Elementwise { graph_index, facts: self.facts, of_image: &of_values };
         let mut seen = HashSet::new();
+        let mut inside: HashSet<&str> = HashSet::new();
         let mut found: Vec<(usize, Layer)> = Vec::new();
         for node in &graph_index.graph.node {
             let equivalent = float_equivalent(node);
             if !equivalent.is_standard() || !starts_layer(graph_index, &equivalent, of_image) {
                 continue;
             }
-            let Some(first) = float_output(graph_index, node) else { continue };
-            let mut end = self.in_image_order(layer_output(operators, first, self.score));
-            if self.layout(end).is_none() && self.layout(first).is_some() {
-                end = first;
-            }
-            if !self.upstream.contains(end)
-                || !of_image.contains(end)
-                || end == self.score
-                || !seen.insert(end)
+            let first = float_output(graph_index, node).filter(|first| !inside.contains(first));
+            let Some(first) = first else { continue };
+            let walk = walk_layer(operators, first, self.score);
+            inside.extend(walk.inside);
+            let end = walk.ends.iter().rev().find_map(|&end| self.held(operators, end));
+            let Some(HeldLayer { tensor, layout, named_by }) = end else { continue };
+            if !self.upstream.contains(tensor)
+                || !of_image.contains(tensor)
+                || tensor == self.score
+                || !seen.insert(tensor)
             {
                 continue;
             }
-            let last = layer_node(graph_index, end).unwrap_or(node);
-            let Some(mut layer) = self.layer(end, last, node) else { continue };
-            layer.is_pooled |= end == first && equivalent.op().ends_with("Pool");
-            found.push((graph_index.position(end).unwrap_or(0), layer));
+            let last = layer_node(graph_index, named_by).unwrap_or(node);
+            let Some(mut layer) = self.layer(tensor, layout, last, node) else { continue };
+            layer.is_pooled |= tensor == first && equivalent.op().ends_with("Pool");
+            found.push((graph_index.position(tensor).unwrap_or(0), layer));
         }
         found.sort_by_key(|(position, _)| *position);
         let mut layers: Vec<Layer> = found.into_iter().map(|(_, layer)| layer).collect();
@@ -97,8 +101,33 @@ impl<'g> Finder<'g> {
         layers
     }
 
-    fn layer(&self, tensor: &str, last: &NodeProto, first: &NodeProto) -> Option<Layer> {
-        let layout = self.layout(tensor)?;
+    /// How the end of a layer holds maps, there or where its axes are in the image's order again.
+    /// An activation whose axes never return is a layer in its own axes.
+    fn held<'t>(
+        &'t self,
+        operators: Elementwise<'t, 'g>,
+        end: LayerEnd<'t>,
+    ) -> Option<HeldLayer<'t>> {
+        let tensor = self.in_image_order(operators, end.tensor);
+        let has_name = |tensor: &str| {
+            self.graph_index.producer(tensor).is_some_and(|node| !node.name().is_empty())
+        };
+        let is_named = end.is_activated && has_name(end.tensor);
+        let named_by = if is_named { end.tensor } else { tensor };
+        if let Some(layout) = self.layout(tensor) {
+            return Some(HeldLayer { tensor, layout, named_by });
+        }
+        let layout = self.rearranged(end.tensor).filter(|_| end.is_activated)?;
+        Some(HeldLayer { tensor: end.tensor, layout, named_by })
+    }
+
+    fn layer(
+        &self,
+        tensor: &str,
+        layout: Layout,
+        last: &NodeProto,
+        first: &NodeProto,
+    ) -> Option<Layer> {
         Some(Layer {
             name: friendly(last, first),
             other_names: Vec::new(),
@@ -129,7 +158,12 @@ impl<'g> Finder<'g> {
         {
             return Some(Layout::Tokens(tokens));
         }
-        if traced.is_some() || self.images() != Some(images) || !self.may_have_image_order(tensor) {
+        if traced.is_some()
+            || self.images() != Some(images)
+            || !self.may_have_image_order(tensor)
+            // Rows and columns are known to be elsewhere than in the second axis.
+            || self.rearranged(tensor).is_some()
+        {
             return traced;
         }
         layout::guess_tokens(usize::try_from(count).ok()?, self.image_size()?).map(Layout::Tokens)
@@ -197,17 +231,35 @@ impl<'g> Finder<'g> {
 
     /// Follows a tensor whose positions are not in the order of the image, such as attention
     /// windows, to where they are again; the tensor itself if that is nowhere.
-    fn in_image_order<'t>(&'t self, tensor: &'t str) -> &'t str {
+    fn in_image_order<'t>(&'t self, operators: Elementwise<'t, 'g>, tensor: &'t str) -> &'t str {
         let mut end = tensor;
         while self.traced.layout(end).is_none()
-            && let Some(consumer) = self.graph_index.sole_consumer(end)
-            && matches!(consumer.op(), "Reshape" | "Transpose" | "Identity")
+            && let Some(consumer) = operators.sole_reader(end)
+            && matches!(
+                consumer.op(),
+                "Flatten" | "Identity" | "Reshape" | "Squeeze" | "Transpose" | "Unsqueeze"
+            )
             && let Some(output) = consumer.output.first()
         {
             end = output;
         }
         if self.traced.layout(end).is_some() { end } else { tensor }
     }
+
+    /// How a float tensor holds its maps in other axes, if it does.
+    fn rearranged(&self, tensor: &str) -> Option<Layout> {
+        let sizes = self.facts.get(tensor);
+        let sizes = sizes.filter(|_| is_float(self.facts.element_type(tensor)))?;
+        self.traced.rearrangement(tensor, sizes).map(Layout::Rearranged)
+    }
+}
+
+/// The end of a layer that holds maps.
+struct HeldLayer<'t> {
+    tensor: &'t str,
+    layout: Layout,
+    /// The tensor whose producer names the layer.
+    named_by: &'t str,
 }
 
 /// The tensors that are quantised on their way to the score, found by one walk over the graph.

@@ -1,8 +1,8 @@
 //! Where a layer begins and where it ends.
 //!
 //! A layer begins at an operator that mixes positions or channels, and its output is the tensor
-//! after the normalisation and activation that follow. Where that tensor is quantised, the layer's
-//! output is the dequantised tensor.
+//! after the normalisation and activation that follow, also where these work on a view of it in
+//! other axes. Where that tensor is quantised, the layer's output is the dequantised tensor.
 
 use std::collections::HashSet;
 
@@ -79,50 +79,91 @@ enum Stage {
     Activated { lower: bool, upper: bool, is_gate: bool },
 }
 
-/// The output of the layer that begins with `first`: the tensor after its normalisation and
-/// activation. The walk does not step onto the tensor `score`.
-pub(super) fn layer_output<'g>(
+/// A tensor at which a layer may end.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct LayerEnd<'g> {
+    pub(super) tensor: &'g str,
+    /// Whether an activation lies before it.
+    pub(super) is_activated: bool,
+}
+
+/// A layer, from its first tensor through its normalisation and activation.
+#[derive(Debug)]
+pub(super) struct LayerWalk<'g> {
+    /// Where the layer may end, in order of computation. It ends at the last of them that holds
+    /// maps.
+    pub(super) ends: Vec<LayerEnd<'g>>,
+    /// Tensors within an activation that is written with several operators; no layer begins there.
+    pub(super) inside: HashSet<&'g str>,
+}
+
+/// Follows the layer that begins with `first`. The walk does not step onto the tensor `score`.
+pub(super) fn walk_layer<'g>(
     operators: Elementwise<'_, 'g>,
     first: &'g str,
     score: &str,
-) -> &'g str {
+) -> LayerWalk<'g> {
     let graph_index = operators.graph_index;
-    // Copies are only part of the layer if something that changes values follows.
-    let (mut end, mut cursor) = (first, first);
+    let mut walk = LayerWalk {
+        ends: vec![LayerEnd { tensor: first, is_activated: false }],
+        inside: HashSet::new(),
+    };
+    let mut cursor = first;
     let mut stage = Stage::Linear;
+    // A normalisation or bias in other axes is part of the layer where an activation follows or
+    // the axes return. (Tokens with positions added to them are no longer the convolution's.)
+    let mut is_open = false;
     loop {
-        let Some(consumer) = graph_index.sole_consumer(cursor) else {
-            let gate = match stage {
-                Stage::Linear => operators.gate(cursor).or_else(|| gated(graph_index, cursor)),
-                Stage::Activated { .. } => None,
-            };
-            let Some(output) = gate.filter(|output| *output != score) else { return end };
-            (end, cursor) = (output, output);
+        let Some(consumer) = operators.sole_reader(cursor) else {
+            if !matches!(stage, Stage::Linear) {
+                return walk;
+            }
+            let gate = operators.gate(cursor);
+            let output = gate.as_ref().map(|gate| gate.output);
+            let output = output.or_else(|| gated(graph_index, cursor));
+            let Some(output) = output.filter(|output| *output != score) else { return walk };
+            walk.inside.extend(gate.into_iter().flat_map(|gate| gate.inside));
+            cursor = output;
             stage = Stage::Activated { lower: true, upper: false, is_gate: true };
+            walk.ends.push(LayerEnd { tensor: cursor, is_activated: true });
             continue;
         };
         let Some(output) = consumer.output.first().filter(|output| *output != score) else {
-            return end;
+            return walk;
         };
         // A quantiser leaves out an activation that the integers' range clips as well, so the
         // layer's output is the dequantised tensor. In a model of integer operators, the
         // activation itself may read the integers.
         if consumer.is("QuantizeLinear") && matches!(stage, Stage::Linear) {
-            let is_copied = cursor != end;
+            // Copies are only part of the layer if something that changes values follows.
+            let is_copied = walk.ends.last().is_none_or(|end| end.tensor != cursor);
             match dequantized(graph_index, output) {
                 Some(floats) => cursor = floats,
-                None => return integer_activation(graph_index, output).unwrap_or(end),
+                None => {
+                    let activated = integer_activation(graph_index, output);
+                    walk.ends
+                        .extend(activated.map(|tensor| LayerEnd { tensor, is_activated: true }));
+                    return walk;
+                }
             }
             if !is_copied {
-                end = cursor;
+                walk.ends.push(LayerEnd { tensor: cursor, is_activated: false });
             }
             continue;
         }
-        let Some(role) = operators.role(consumer, cursor) else { return end };
+        let Some(role) = operators.role(consumer, cursor) else { return walk };
         cursor = output;
         let is_part = match (&mut stage, role) {
-            (_, Role::Copy) => false,
-            (Stage::Linear, Role::Linear { .. }) => true,
+            (Stage::Linear, Role::Copy) => {
+                let is_closed = is_open && operators.have_same_sizes(first, cursor);
+                is_open &= !is_closed;
+                is_closed
+            }
+            (Stage::Activated { .. }, Role::Copy) => false,
+            (Stage::Linear, Role::Linear { .. }) => {
+                is_open = !operators.have_same_sizes(first, cursor);
+                !is_open
+            }
             (Stage::Linear, Role::Activation) => {
                 stage = Stage::Activated { lower: true, upper: false, is_gate: false };
                 true
@@ -135,10 +176,10 @@ pub(super) fn layer_output<'g>(
                 match *is_gate && is_scalar {
                     true => true,
                     false if matches!(consumer.op(), "Identity" | "Dropout") => false,
-                    false => return end,
+                    false => return walk,
                 }
             }
-            (Stage::Activated { .. }, Role::Activation) => return end,
+            (Stage::Activated { .. }, Role::Activation) => return walk,
             // ReLU6 as Relu → Min → Max: the last changes no value, but the gradient at 0. A
             // positive lower limit, as generalised mean pooling has, is no part of an activation.
             (Stage::Activated { lower, upper, .. }, Role::Clamp { lower: below, upper: above }) => {
@@ -149,7 +190,8 @@ pub(super) fn layer_output<'g>(
             }
         };
         if is_part {
-            end = output;
+            let is_activated = matches!(stage, Stage::Activated { .. });
+            walk.ends.push(LayerEnd { tensor: cursor, is_activated });
         }
     }
 }
@@ -215,7 +257,7 @@ mod tests {
             of_image: &graph_index.downstream("x", |_| false),
         };
         let first = float_output(&graph_index, &graph.node[0]).unwrap();
-        let end = layer_output(operators, first, "y");
+        let end = walk_layer(operators, first, "y").ends.last().unwrap().tensor;
         (end.to_owned(), layer_node(&graph_index, end).unwrap().op().to_owned())
     }
 

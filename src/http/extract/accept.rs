@@ -7,16 +7,16 @@ use crate::app::options::Output;
 
 /// What a client prefers.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Preferred {
+pub(in crate::http) struct Preferred {
     /// The form of the response if no option names one.
-    pub(super) output: Output,
+    pub(in crate::http) output: Output,
     /// Whether progress is streamed as events.
-    pub(super) is_streamed: bool,
+    pub(in crate::http) is_streamed: bool,
 }
 
 /// The preferred form of an operation's response. An `Accept` that lists nothing available is
 /// treated like a missing one, not refused.
-pub(super) fn preferred<'a>(
+pub(in crate::http) fn preferred<'a>(
     operation: Operation,
     headers: impl IntoIterator<Item = &'a HeaderValue>,
 ) -> Preferred {

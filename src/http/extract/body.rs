@@ -23,7 +23,7 @@ const DISCARD_TIMES: usize = 4;
 ///
 /// # Errors
 /// [`Kind::BodyTooLarge`] over the limit, [`Kind::Malformed`] if it ends early.
-pub(super) async fn collect(
+pub(in crate::http) async fn collect(
     mut body: Body,
     headers: &HeaderMap,
     limit_bytes: usize,

@@ -20,7 +20,7 @@ use super::{Contents, check_names};
 use crate::app::Operation;
 use crate::app::options::is_list;
 use crate::error::{Error, Kind, Result};
-use crate::text::{self, without_mark};
+use crate::text::{self, shortened, without_mark};
 
 /// Base64 with or without padding: both are in use.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
@@ -59,7 +59,7 @@ impl<'de> Deserialize<'de> for Members<'de> {
 }
 
 /// Reads a JSON body.
-pub(super) fn read(operation: Operation, body: &[u8]) -> Result<Contents> {
+pub(in crate::http) fn read(operation: Operation, body: &[u8]) -> Result<Contents> {
     let text = text::decode(body)
         .map_err(|error| Error::new(Kind::Malformed, format!("the JSON {error}")))?;
     let Members(members) = serde_json::from_str(text).map_err(unreadable)?;
@@ -73,7 +73,7 @@ pub(super) fn read(operation: Operation, body: &[u8]) -> Result<Contents> {
                 );
             }
             contents.image = Some(image(value)?);
-        } else if let Some(value) = option(&name, value)? {
+        } else if let Some(value) = raw_option(&name, value)? {
             contents.options.push((name, value));
         }
     }
@@ -81,7 +81,10 @@ pub(super) fn read(operation: Operation, body: &[u8]) -> Result<Contents> {
 }
 
 fn unreadable(error: serde_json::Error) -> Error {
-    Error::new(Kind::Malformed, format!("the JSON could not be read: {error}")).caused_by(error)
+    // A value of the wrong type is quoted in it.
+    let reason = error.to_string();
+    let detail = format!("the JSON could not be read: {}", shortened(&reason));
+    Error::new(Kind::Malformed, detail).caused_by(error)
 }
 
 /// The string that a value is, borrowed if nothing in it is escaped.
@@ -100,8 +103,16 @@ fn image(value: &RawValue) -> Result<Bytes> {
     let Some(text) = string(value) else {
         return Err(malformed("'image' must be a string: the file in base64".into()));
     };
-    let text = text?;
-    let text = without_mark(&text).trim_start();
+    from_base64(&text?)
+}
+
+/// A file in base64, with or without the head of a `data:` address.
+///
+/// # Errors
+/// [`Kind::Malformed`].
+pub(in crate::http) fn from_base64(text: &str) -> Result<Bytes> {
+    let malformed = |detail: String| Error::new(Kind::Malformed, detail).about("image");
+    let text = without_mark(text).trim_start();
     // Schemes and the word base64 have no case (RFC 3986, RFC 2397).
     let is_address = text.get(..5).is_some_and(|scheme| scheme.eq_ignore_ascii_case("data:"));
     let base64 = if is_address {
@@ -128,17 +139,27 @@ fn image(value: &RawValue) -> Result<Bytes> {
     Ok(bytes.into())
 }
 
+fn wrong_option(name: &str) -> Error {
+    let or_list = if is_list(name) { ", or a list of names" } else { "" };
+    let detail = format!("option '{name}' must be a string, a number or a boolean{or_list}");
+    Error::new(Kind::Option, detail).about(name)
+}
+
 /// An option's value as text; `null` means that the option is not given.
-fn option(name: &str, value: &RawValue) -> Result<Option<String>> {
-    let wrong = || {
-        let or_list = if is_list(name) { ", or a list of names" } else { "" };
-        let detail = format!("option '{name}' must be a string, a number or a boolean{or_list}");
-        Error::new(Kind::Option, detail).about(name)
-    };
+fn raw_option(name: &str, value: &RawValue) -> Result<Option<String>> {
     if value.get().len() > MAX_OPTION_BYTES {
-        return Err(wrong());
+        let detail = format!("option '{name}' is longer than {MAX_OPTION_BYTES} bytes");
+        return Err(Error::new(Kind::Option, detail).about(name));
     }
-    Ok(Some(match serde_json::from_str(value.get()).map_err(unreadable)? {
+    option(name, serde_json::from_str(value.get()).map_err(unreadable)?)
+}
+
+/// An option's value as text; `null` means that the option is not given.
+///
+/// # Errors
+/// [`Kind::Option`] for a value that is no text, number, boolean or list of names.
+pub(in crate::http) fn option(name: &str, value: Value) -> Result<Option<String>> {
+    Ok(Some(match value {
         Value::Null => return Ok(None),
         Value::String(text) => text,
         Value::Number(number) => number.to_string(),
@@ -150,8 +171,8 @@ fn option(name: &str, value: &RawValue) -> Result<Option<String>> {
                 _ => None,
             };
             let names: Option<Vec<String>> = items.iter().map(text).collect();
-            names.ok_or_else(wrong)?.join(",")
+            names.ok_or_else(|| wrong_option(name))?.join(",")
         }
-        Value::Array(_) | Value::Object(_) => return Err(wrong()),
+        Value::Array(_) | Value::Object(_) => return Err(wrong_option(name)),
     }))
 }

@@ -4,12 +4,12 @@
 //! either understood completely or refused with a message that says what is wrong. Nothing is
 //! ignored, and no more of the body than the size limit is buffered.
 
-mod accept;
+pub(super) mod accept;
 pub(super) mod body;
-mod json;
-mod multipart;
-mod parameters;
-mod query;
+pub(super) mod json;
+pub(super) mod multipart;
+pub(super) mod parameters;
+pub(super) mod query;
 
 use axum::extract::Request;
 use axum::http::header::{ACCEPT, CONTENT_ENCODING, CONTENT_TYPE};
@@ -22,7 +22,7 @@ use crate::app::options::{Output, accepted};
 use crate::app::{ExplainRequest, Operation, RequestOptions};
 use crate::error::{Error, Kind, Result};
 use crate::explain::Choice;
-use crate::text::without_mark;
+use crate::text::{shortened, without_mark};
 
 /// A request that has been read.
 pub(super) struct ExtractedRequest {
@@ -33,9 +33,9 @@ pub(super) struct ExtractedRequest {
 }
 
 /// What a body holds.
-struct Contents {
-    image: Option<Bytes>,
-    options: Vec<(String, String)>,
+pub(super) struct Contents {
+    pub(super) image: Option<Bytes>,
+    pub(super) options: Vec<(String, String)>,
 }
 
 /// The kinds of body.
@@ -141,8 +141,9 @@ fn check_names<'a>(
     };
     let options: Vec<&str> = accepted(operation).map(|spec| spec.name).collect();
     let options = options.join(", ");
+    let quoted = shortened(name);
     let detail = format!(
-        "there is no option '{name}' here; the image is the {kind} 'image', and options are \
+        "there is no option '{quoted}' here; the image is the {kind} 'image', and options are \
          {options}"
     );
     Err(Error::new(Kind::Option, detail).about(name))
@@ -162,8 +163,9 @@ fn check_encoding(parts: &Parts) -> Result<()> {
     if named.is_empty() {
         return Ok(());
     }
-    let detail =
-        format!("Content-Encoding '{}' is not accepted; send the body as it is", named.join(", "));
+    let named = named.join(", ");
+    let named = shortened(&named);
+    let detail = format!("Content-Encoding '{named}' is not accepted; send the body as it is");
     Err(Error::new(Kind::UnsupportedEncoding, detail))
 }
 
@@ -173,10 +175,14 @@ impl BodyKind {
             "send multipart/form-data, application/json, image/* or application/octet-stream";
         check_encoding(parts)?;
         let refuse = |what: String| Err(Error::new(Kind::UnsupportedImage, what));
-        let Some(value) = parts.headers.get(CONTENT_TYPE) else {
+        let malformed = |what: String| Error::new(Kind::Malformed, format!("Content-Type: {what}"));
+        let mut values = parts.headers.get_all(CONTENT_TYPE).iter();
+        let Some(value) = values.next() else {
             return refuse(format!("the request has no Content-Type; {ACCEPTED}"));
         };
-        let malformed = |what: String| Error::new(Kind::Malformed, format!("Content-Type: {what}"));
+        if values.next().is_some() {
+            return Err(malformed("the request has this header twice; send one".into()));
+        }
         let parsed =
             Parametrised::parse(value.as_bytes()).map_err(|error| malformed(error.to_string()))?;
         let kind = parsed.value.as_str();
@@ -194,7 +200,10 @@ impl BodyKind {
             "application/json" => Ok(Self::Json),
             "application/octet-stream" => Ok(Self::Image),
             _ if kind.starts_with("image/") => Ok(Self::Image),
-            _ => refuse(format!("Content-Type '{kind}' is not accepted; {ACCEPTED}")),
+            _ => {
+                let kind = shortened(kind);
+                refuse(format!("Content-Type '{kind}' is not accepted; {ACCEPTED}"))
+            }
         }
     }
 }

@@ -13,25 +13,23 @@ use super::parameters::Parametrised;
 use super::{Contents, check_names};
 use crate::app::Operation;
 use crate::error::{Error, Kind, Result};
-use crate::text;
+use crate::text::{self, shortened};
 
 /// One part of a form.
-struct Part {
-    name: String,
+pub(in crate::http) struct Part {
+    pub(in crate::http) name: String,
     charset: Option<String>,
-    bytes: Bytes,
+    pub(in crate::http) bytes: Bytes,
 }
 
-/// Parses a complete form.
-pub(super) async fn read(operation: Operation, body: Bytes, boundary: String) -> Result<Contents> {
-    let has_bare_newlines = has_bare_newlines(&body, &boundary);
+/// Separates the parts of a complete form.
+///
+/// # Errors
+/// [`Kind::Malformed`].
+pub(in crate::http) async fn parts(body: Bytes, boundary: String) -> Result<Vec<Part>> {
+    check_structure(&body, &boundary)?;
     let unreadable = |error: multer::Error| {
-        let reason = if has_bare_newlines {
-            "its lines must end in CR LF".to_owned()
-        } else {
-            error.to_string()
-        };
-        malformed(format!("the form could not be read: {reason}")).caused_by(error)
+        malformed(format!("the form could not be read: {error}")).caused_by(error)
     };
     let whole = std::future::ready(Ok::<_, Infallible>(body));
     let mut form = Multipart::new(futures_util::stream::once(whole), boundary);
@@ -40,6 +38,12 @@ pub(super) async fn read(operation: Operation, body: Bytes, boundary: String) ->
         let (name, charset) = (name(&field)?, charset(&field)?);
         parts.push(Part { name, charset, bytes: field.bytes().await.map_err(unreadable)? });
     }
+    Ok(parts)
+}
+
+/// Parses a complete form.
+pub(super) async fn read(operation: Operation, body: Bytes, boundary: String) -> Result<Contents> {
+    let parts = parts(body, boundary).await?;
     check_names(operation, parts.iter().map(|part| part.name.as_str()), "field")?;
     let mut contents = Contents { image: None, options: Vec::new() };
     for part in parts {
@@ -58,9 +62,12 @@ pub(super) async fn read(operation: Operation, body: Bytes, boundary: String) ->
 
 impl Part {
     /// The part as text.
-    fn text(&self) -> Result<String> {
+    ///
+    /// # Errors
+    /// [`Kind::Malformed`] if it is no text in its charset.
+    pub(in crate::http) fn text(&self) -> Result<String> {
         let refuse = |reason: String| {
-            let name = &self.name;
+            let name = shortened(&self.name);
             malformed(format!("the field '{name}' {reason}")).about(name)
         };
         match self.charset.as_deref() {
@@ -72,7 +79,10 @@ impl Part {
             Some("iso-8859-1" | "latin1") => {
                 Ok(self.bytes.iter().copied().map(char::from).collect())
             }
-            Some(other) => Err(refuse(format!("has the charset '{other}'; it must be UTF-8"))),
+            Some(other) => {
+                let other = shortened(other);
+                Err(refuse(format!("has the charset '{other}'; it must be UTF-8")))
+            }
         }
     }
 }
@@ -85,7 +95,7 @@ fn name(field: &Field<'_>) -> Result<String> {
     let disposition = Parametrised::parse(header.as_bytes())
         .map_err(|error| malformed(format!("Content-Disposition: {error}")))?;
     if disposition.value != "form-data" {
-        let value = disposition.value;
+        let value = shortened(&disposition.value);
         return Err(malformed(format!("Content-Disposition is '{value}', not form-data")));
     }
     match disposition.get("name") {
@@ -103,6 +113,7 @@ fn charset(field: &Field<'_>) -> Result<Option<String>> {
     if let Some(encoding) = field.headers().get("content-transfer-encoding") {
         let encoding = String::from_utf8_lossy(encoding.as_bytes()).trim().to_ascii_lowercase();
         if !matches!(encoding.as_str(), "7bit" | "8bit" | "binary") {
+            let encoding = shortened(&encoding);
             return Err(malformed(format!(
                 "Content-Transfer-Encoding '{encoding}' is not accepted; send the bytes themselves"
             )));
@@ -114,10 +125,61 @@ fn charset(field: &Field<'_>) -> Result<Option<String>> {
     Ok(parsed.get("charset").map(str::to_ascii_lowercase))
 }
 
-/// Whether the boundary stands on a line that ends in LF alone.
-fn has_bare_newlines(body: &[u8], boundary: &str) -> bool {
-    let line = format!("--{boundary}\n");
-    body.get(..line.len()).is_some_and(|start| start == line.as_bytes())
+/// Finds the faults of a form for which `multer` has no words of its own, or which it passes over.
+fn check_structure(body: &[u8], boundary: &str) -> Result<()> {
+    let fault = |reason: String| Err(malformed(format!("the form could not be read: {reason}")));
+    let delimiter = format!("--{boundary}");
+    let quoted = shortened(&delimiter);
+    if body.is_empty() {
+        return fault("it is empty (0 bytes)".into());
+    }
+    if body.starts_with(format!("{delimiter}\n").as_bytes()) {
+        return fault("its lines must end in CR LF".into());
+    }
+    let Some(first) = find(body, &delimiter) else {
+        let line = body.split(|byte| matches!(byte, b'\r' | b'\n')).next().unwrap_or_default();
+        let found = match std::str::from_utf8(line) {
+            Ok(line) if line.starts_with("--") => format!("; it starts with '{}'", shortened(line)),
+            _ => String::new(),
+        };
+        return fault(format!(
+            "it has no line '{quoted}', which the boundary in Content-Type asks for{found}"
+        ));
+    };
+    if find(&body[first..], &format!("{delimiter}--")).is_none() {
+        return fault(format!(
+            "its last line '{quoted}--' is missing, so it was cut off or not ended"
+        ));
+    }
+    match repeated_header(&body[first..], &delimiter) {
+        Some(name) => Err(malformed(format!("a field of the form has {name} twice; send one"))),
+        None => Ok(()),
+    }
+}
+
+/// A header that one part of a form has twice. `multer` drops the first of the two, and another
+/// parser in front of this one may drop the second.
+fn repeated_header(form: &[u8], delimiter: &str) -> Option<&'static str> {
+    const NAMES: [&str; 3] = ["Content-Disposition", "Content-Type", "Content-Transfer-Encoding"];
+    memchr::memmem::find_iter(form, delimiter).find_map(|at| {
+        let behind = &form[at + delimiter.len()..];
+        let end_of_line = find(behind, "\r\n")?;
+        let is_line = (at == 0 || form[..at].ends_with(b"\r\n"))
+            && behind[..end_of_line].trim_ascii().is_empty();
+        let head = if is_line { &behind[..find(behind, "\r\n\r\n")?] } else { &[] };
+        let has_name = |line: &[u8], name: &str| {
+            let colon = line.iter().position(|byte| *byte == b':').unwrap_or(0);
+            line[..colon].trim_ascii().eq_ignore_ascii_case(name.as_bytes())
+        };
+        let lines = || head.split(|byte| *byte == b'\n');
+        let is_repeated = |name: &&str| lines().filter(|line| has_name(line, name)).count() > 1;
+        NAMES.into_iter().find(is_repeated)
+    })
+}
+
+/// Where a text first stands in bytes.
+fn find(bytes: &[u8], text: &str) -> Option<usize> {
+    memchr::memmem::find(bytes, text.as_bytes())
 }
 
 fn malformed(detail: String) -> Error {

@@ -6,18 +6,20 @@
 
 use std::fmt;
 
+use crate::text::shortened;
+
 /// A header value and its parameters.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Parametrised {
+pub(in crate::http) struct Parametrised {
     /// The value before the first semicolon, in lower case.
-    pub(super) value: String,
+    pub(in crate::http) value: String,
     /// Names, in lower case, and values, unquoted.
     parameters: Vec<(String, String)>,
 }
 
 /// Why a header value does not follow the grammar.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum SyntaxError {
+pub(in crate::http) enum SyntaxError {
     NotUtf8,
     Unterminated,
     AfterQuote,
@@ -35,8 +37,8 @@ impl fmt::Display for SyntaxError {
                 "something other than ';' follows a quoted value; a quote inside it is \\\" or %22",
             ),
             Self::QuoteInside => f.write_str("a value without quotes has a quote in it"),
-            Self::NoValue(name) => write!(f, "the parameter '{name}' has no value"),
-            Self::Repeated(name) => write!(f, "the parameter '{name}' is given twice"),
+            Self::NoValue(name) => write!(f, "the parameter '{}' has no value", shortened(name)),
+            Self::Repeated(name) => write!(f, "the parameter '{}' is given twice", shortened(name)),
         }
     }
 }
@@ -46,7 +48,7 @@ impl Parametrised {
     ///
     /// # Errors
     /// [`SyntaxError`].
-    pub(super) fn parse(header: &[u8]) -> Result<Self, SyntaxError> {
+    pub(in crate::http) fn parse(header: &[u8]) -> Result<Self, SyntaxError> {
         let header = std::str::from_utf8(header).map_err(|_| SyntaxError::NotUtf8)?;
         let (value, mut rest) = header.split_once(';').unwrap_or((header, ""));
         let mut parameters: Vec<(String, String)> = Vec::new();
@@ -72,7 +74,7 @@ impl Parametrised {
     }
 
     /// The parameter of this name, which is in lower case.
-    pub(super) fn get(&self, name: &str) -> Option<&str> {
+    pub(in crate::http) fn get(&self, name: &str) -> Option<&str> {
         self.parameters.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 }

@@ -5,7 +5,7 @@ use axum::http::request::Parts;
 use crate::app::options::has_plus_signs;
 
 /// The options as pairs of name and text.
-pub(super) fn options(parts: &Parts) -> Vec<(String, String)> {
+pub(in crate::http) fn options(parts: &Parts) -> Vec<(String, String)> {
     let query = parts.uri.query().unwrap_or_default().as_bytes();
     let pairs = form_urlencoded::parse(query).map(|(name, value)| match has_plus_signs(&name) {
         true => (name.into_owned(), restore_plus_signs(&value)),

@@ -18,7 +18,16 @@ pub(in crate::http) async fn live() -> Json<Value> {
 
 /// The service accepts work: no model is loading, the default model is ready, no shutdown.
 pub(in crate::http) async fn ready(State(state): State<Arc<AppState>>) -> Result<Json<Value>> {
-    if state.admission.is_draining() {
+    check_ready(&state)?;
+    Ok(Json(json!({ "status": "ready", "models": summaries(&state) })))
+}
+
+/// Whether the service accepts work.
+///
+/// # Errors
+/// [`Kind::Draining`] or [`Kind::NotReady`].
+pub(in crate::http) fn check_ready(state: &AppState) -> Result<()> {
+    if state.is_stopping() || state.admission.is_draining() {
         return Err(Error::new(Kind::Draining, "the service is shutting down"));
     }
     if let Some((id, _)) =
@@ -26,6 +35,9 @@ pub(in crate::http) async fn ready(State(state): State<Arc<AppState>>) -> Result
     {
         return Err(Error::new(Kind::NotReady, format!("model '{id}' is still loading")));
     }
-    state.models.get(None)?;
-    Ok(Json(json!({ "status": "ready", "models": summaries(&state) })))
+    // Whatever is wrong with the default model, readiness is 503.
+    let default = state.models.get(None);
+    default
+        .map(drop)
+        .map_err(|error| Error::new(Kind::NotReady, error.detail().to_owned()).caused_by(error))
 }

@@ -53,7 +53,7 @@ async fn run(
     let context = ProblemContext::new(&request);
     let extracting = ExtractedRequest::read(operation, request, upload.limit_bytes());
     let ExtractedRequest { request, is_streamed } = upload.read(extracting).await?;
-    let model = state.models.get(request.options.model.as_deref())?;
+    let model = state.model(request.options.model.as_deref())?;
     let limits = Limits { max_pixels: state.server.max_pixels };
     let permit = upload.queue(Cost::estimate(&model, &request, limits))?;
     let work = move |cancel: &CancellationToken, observer: &dyn ProgressObserver| {

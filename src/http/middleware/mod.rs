@@ -1,7 +1,7 @@
 //! The layers around the handlers, one per file.
 //!
 //! From the outside in: `request_id`, `security_headers`, `observe` (log and metrics), `problems`
-//! (bodies of errors), `cors`, `catch_panic`; around the handlers that run a model also
+//! (bodies of errors), `cors`, `keys` (if there are any), `catch_panic`; around the handlers that run a model also
 //! [`admission`]. Two limits are not layers. The body is limited while it is read, after the query
 //! has been checked (`http/extract/body.rs`); the deadline belongs to the permit, which outlives
 //! the handler.
@@ -9,9 +9,11 @@
 pub mod admission;
 mod catch_panic;
 mod cors;
+pub mod keys;
 mod observe;
 pub(super) mod problems;
 mod request_id;
+mod request_span;
 mod security_headers;
 
 use std::sync::Arc;
@@ -25,13 +27,16 @@ use super::state::AppState;
 pub(super) fn apply(router: Router<Arc<AppState>>, state: &Arc<AppState>) -> Router<Arc<AppState>> {
     // Each layer wraps those before it.
     let mut router = router.layer(catch_panic::layer());
+    if state.keys.is_some() {
+        router = router.layer(from_fn_with_state(Arc::clone(state), keys::check));
+    }
     // The layer answers every OPTIONS request itself, so it is added only where origins are
     // configured.
     if !state.server.cors_origins.is_empty() {
         router = router.layer(cors::layer(&state.server.cors_origins));
     }
     router
-        .layer(from_fn(problems::write_problems))
+        .layer(from_fn_with_state(Arc::clone(state), problems::write_problems))
         .layer(from_fn_with_state(Arc::clone(state), observe::observe))
         .layer(map_response(security_headers::set))
         .layer(from_fn(request_id::set))

@@ -1,22 +1,28 @@
-//! Every request is one line in the log and one count in the metrics, even if the client
-//! disconnects before the response. Errors are logged here, once.
+//! Every request is one line in the log, one count in the metrics and one exported span, even if
+//! the client disconnects before the response. Errors are logged here, once.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-use axum::body::Body;
+use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::{Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::Response;
 use http_body_util::BodyExt;
-use tracing::{Instrument, Span};
+use hyper::body::Frame;
+use tracing::Instrument;
 
+use super::request_span::RequestSpan;
 use crate::error::{Error, Kind};
-use crate::http::extensions::{ErrorExtension, RequestId, StreamOutcome};
+use crate::http::extensions::{ErrorExtension, ResponseFacts, StreamOutcome};
 use crate::http::metrics::Route;
 use crate::http::problem;
 use crate::http::state::AppState;
+
+/// The starts of the paths that probes and scrapers ask.
+const PROBES: [&str; 4] = ["/health", "/metrics", "/ping", "/v2/health"];
 
 /// Runs the request in a span, and records how it ended.
 pub(super) async fn observe(
@@ -29,29 +35,39 @@ pub(super) async fn observe(
     // ones.
     let route = matched.map_or("none", MatchedPath::as_str).to_owned();
     let route = Route { route, method: method_label(request.method()) };
-    let id = request.extensions().get::<RequestId>().map(|RequestId(id)| id.as_str());
-    let path = request.uri().path();
-    let span = tracing::info_span!("request", id, method = %request.method(), path);
+    let span = RequestSpan::new(&request, &route);
+    let (logged, received) = (span.logged.clone(), ByteCount::default());
     let mut observation = Observation {
         state,
         route,
-        span: span.clone(),
+        span,
         started: Instant::now(),
+        received: received.clone(),
+        sent: ByteCount::default(),
         is_recorded: false,
         outcome: None,
     };
+    let request = request.map(|body| Body::new(body.map_frame(move |frame| received.add(frame))));
 
-    let mut response = next.run(request).instrument(span).await;
+    let mut response = next.run(request).instrument(logged).await;
     let error = response.extensions_mut().remove::<ErrorExtension>();
     match response.extensions_mut().remove::<StreamOutcome>() {
         Some(outcome) => {
             // The request ends with the stream, so the observation moves into the body.
             observation.outcome = Some(outcome);
-            response.map(|body| Body::new(body.map_frame(move |frame| observation.hold(frame))))
+            let body = move |frame| observation.sent.add(frame);
+            response.map(|stream| Body::new(stream.map_frame(body)))
         }
         None => {
-            let error = error.as_ref().map(|ErrorExtension(error)| &**error);
-            observation.finish(response.status(), error);
+            let facts = response.extensions_mut().remove::<ResponseFacts>();
+            // Bodies of known size have been made by now; only a stream is counted as it is sent.
+            let bytes = response.body().size_hint().exact().unwrap_or(0);
+            observation.sent.0.store(bytes, Ordering::Relaxed);
+            let outcome = match &error {
+                Some(ErrorExtension(error)) => Err(&**error),
+                None => Ok(facts.as_ref()),
+            };
+            observation.finish(response.status(), outcome);
             response
         }
     }
@@ -71,56 +87,109 @@ fn method_label(method: &Method) -> &'static str {
     }
 }
 
+/// Counts the bytes of a body as they pass.
+#[derive(Clone, Default)]
+struct ByteCount(Arc<AtomicU64>);
+
+impl ByteCount {
+    fn add(&self, frame: Frame<Bytes>) -> Frame<Bytes> {
+        let bytes = frame.data_ref().map_or(0, |data| data.len() as u64);
+        self.0.fetch_add(bytes, Ordering::Relaxed);
+        frame
+    }
+
+    fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
 /// Records a request when it ends, however it ends.
 struct Observation {
     state: Arc<AppState>,
     route: Route,
-    span: Span,
+    span: RequestSpan,
     started: Instant,
+    received: ByteCount,
+    sent: ByteCount,
     is_recorded: bool,
     /// For a stream: how it ended, once it has.
     outcome: Option<StreamOutcome>,
 }
 
 impl Observation {
-    fn finish(mut self, status: StatusCode, error: Option<&Error>) {
+    fn finish(mut self, status: StatusCode, outcome: Result<Option<&ResponseFacts>, &Error>) {
         self.is_recorded = true;
-        self.record(status, error);
+        self.record(status, outcome);
     }
 
-    /// Keeps the observation alive as long as the body that calls this.
-    fn hold<T>(&self, frame: T) -> T {
-        frame
-    }
-
-    fn record(&self, status: StatusCode, error: Option<&Error>) {
-        let _entered = self.span.enter();
+    fn record(&self, status: StatusCode, outcome: Result<Option<&ResponseFacts>, &Error>) {
+        let _entered = self.span.logged.enter();
         let elapsed = self.started.elapsed();
         let duration_ms = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
-        let status = status.as_u16();
-        self.state.metrics.request(self.route.clone(), status, elapsed);
+        let facts = outcome.ok().flatten();
+        self.state.metrics.request(self.route.clone(), status.as_u16(), elapsed, facts);
+        self.span.end(status);
         // Probes and scrapers send a request every few seconds, which need not be in every log.
-        let is_probe = self.route.route.starts_with("/health") || self.route.route == "/metrics";
-        match error {
-            Some(error) if status == 500 => tracing::error!(status, duration_ms, ?error, "failed"),
-            _ if is_probe => tracing::debug!(status, duration_ms, "responded"),
-            Some(error) if status > 500 => {
-                tracing::warn!(status, duration_ms, detail = error.detail(), "refused");
+        let is_probe = PROBES.iter().any(|path| self.route.route.starts_with(path));
+        let (bytes_in, bytes_out) = (self.received.get(), self.sent.get());
+        let status = status.as_u16();
+        match outcome {
+            Err(error) if status == 500 => {
+                tracing::error!(status, duration_ms, bytes_in, bytes_out, ?error, "failed");
             }
-            Some(error) => tracing::info!(status, duration_ms, detail = error.detail(), "refused"),
-            None => tracing::info!(status, duration_ms, "responded"),
+            _ if is_probe => tracing::debug!(status, duration_ms, "responded"),
+            Err(error) => {
+                let (model, detail) = (error.model(), error.detail());
+                if status > 500 {
+                    tracing::warn!(
+                        status,
+                        duration_ms,
+                        bytes_in,
+                        bytes_out,
+                        model,
+                        detail,
+                        "refused"
+                    );
+                } else {
+                    tracing::info!(
+                        status,
+                        duration_ms,
+                        bytes_in,
+                        bytes_out,
+                        model,
+                        detail,
+                        "refused"
+                    );
+                }
+            }
+            Ok(facts) => {
+                let model = facts.map(|facts| facts.model.as_str());
+                let explain_method = facts.and_then(|facts| facts.method);
+                tracing::info!(
+                    status,
+                    duration_ms,
+                    bytes_in,
+                    bytes_out,
+                    model,
+                    explain_method,
+                    "responded"
+                );
+            }
         }
     }
 }
 
 impl Drop for Observation {
     fn drop(&mut self) {
-        if let Some(outcome) = self.outcome.as_ref().and_then(StreamOutcome::get) {
+        match self.outcome.as_ref().and_then(StreamOutcome::get) {
             // Every stream begins with 200; it is counted by its outcome.
-            self.record(outcome.map_or(StatusCode::OK, problem::status), outcome);
-        } else if !self.is_recorded {
-            let error = Error::new(Kind::Cancelled, "the client disconnected");
-            self.record(problem::status(&error), Some(&error));
+            Some(Ok(facts)) => self.record(StatusCode::OK, Ok(Some(facts))),
+            Some(Err(error)) => self.record(problem::status(error), Err(error)),
+            None if !self.is_recorded => {
+                let error = Error::new(Kind::Cancelled, "the client disconnected");
+                self.record(problem::status(&error), Err(&error));
+            }
+            None => {}
         }
     }
 }

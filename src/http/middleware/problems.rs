@@ -1,19 +1,32 @@
 //! Writes the body of every response that reports an error.
 
-use axum::extract::Request;
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
 
 use crate::http::extensions::ErrorExtension;
 use crate::http::problem::{self, ProblemContext};
+use crate::http::protocols::errors;
+use crate::http::state::AppState;
 
-/// Writes a problem into a response that carries an error. The error stays for the log.
-pub(super) async fn write_problems(request: Request, next: Next) -> Response {
+/// Writes a problem into a response that carries an error, or what the path's protocol has
+/// instead. The error stays for the log.
+pub(super) async fn write_problems(
+    State(state): State<Arc<AppState>>,
+    request: Request,
+    next: Next,
+) -> Response {
     let context = ProblemContext::new(&request);
+    let form = errors::form(request.uri().path(), &state.server);
     let mut response = next.run(request).await;
     let error = response.extensions().get::<ErrorExtension>().cloned();
     if let Some(ErrorExtension(error)) = error {
         problem::write(&mut response, &error, &context);
+        if let Some(form) = form {
+            errors::write(&mut response, &error, form, &context);
+        }
     }
     response
 }

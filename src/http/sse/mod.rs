@@ -28,7 +28,7 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use self::sender::{Event, EventSender};
-use super::extensions::StreamOutcome;
+use super::extensions::{ResponseFacts, StreamOutcome};
 use super::middleware::admission::held::Held;
 use super::middleware::admission::queue::Permit;
 use super::problem::{self, ProblemContext};
@@ -137,18 +137,18 @@ impl EventStream {
     }
 
     fn end(&mut self, outcome: Result<Box<(ExplainResponse, Held)>>) -> Bytes {
-        let (frame, error) = match outcome {
+        let (frame, outcome) = match outcome {
             Ok(finished) => {
                 let (response, memory) = *finished;
                 self.memory = Some(memory);
                 self.state.metrics.passes(&response.facts.model, response.facts.passes);
-                (frame::event("result", &response.body), None)
+                (frame::event("result", &response.body), Ok(ResponseFacts::of(&response)))
             }
             Err(error) => {
-                (frame::event("problem", &problem::body(&error, &self.context)), Some(error))
+                (frame::event("problem", &problem::body(&error, &self.context)), Err(error))
             }
         };
-        self.outcome.set(error);
+        self.outcome.set(outcome);
         frame
     }
 }

@@ -14,13 +14,17 @@ pub(super) mod tags {
     pub(in super::super) const STRIP_OFFSETS: u16 = 273;
     pub(in super::super) const ORIENTATION: u16 = 274;
     pub(in super::super) const SAMPLES_PER_PIXEL: u16 = 277;
+    pub(in super::super) const ROWS_PER_STRIP: u16 = 278;
     pub(in super::super) const STRIP_BYTE_COUNTS: u16 = 279;
     pub(in super::super) const PLANAR_CONFIGURATION: u16 = 284;
     pub(in super::super) const PREDICTOR: u16 = 317;
+    pub(in super::super) const TILE_WIDTH: u16 = 322;
+    pub(in super::super) const TILE_LENGTH: u16 = 323;
     pub(in super::super) const TILE_OFFSETS: u16 = 324;
     pub(in super::super) const TILE_BYTE_COUNTS: u16 = 325;
     pub(in super::super) const EXTRA_SAMPLES: u16 = 338;
     pub(in super::super) const SAMPLE_FORMAT: u16 = 339;
+    pub(in super::super) const JPEG_TABLES: u16 = 347;
     pub(in super::super) const XMP: u16 = 700;
 }
 
@@ -80,14 +84,14 @@ impl<'a> Ifd<'a> {
         self.find(tag).map(|(_, values)| values)
     }
 
-    /// The type of a tag and the bytes of its values. The last entry counts where a tag is there
-    /// twice, as for Pillow.
+    /// The type of a tag and the bytes of its values. The first entry counts where a tag is there
+    /// twice, as for Pillow 13.
     fn find(&self, tag: u16) -> Option<(u16, &'a [u8])> {
         let entry_size = if self.big_tiff { 20 } else { 12 };
         let entries = self.bytes.get(self.entries..)?.chunks_exact(entry_size);
         let count = usize::try_from(self.count).ok()?;
         let mut entries = entries.take(count).enumerate();
-        let (index, _) = entries.rfind(|(_, entry)| self.u16(entry) == Some(tag))?;
+        let (index, _) = entries.find(|(_, entry)| self.u16(entry) == Some(tag))?;
         let entry = self.entries + index * entry_size;
         let kind = self.unsigned(entry + 2, 2)? as u16;
         let count = usize::try_from(self.unsigned(entry + 4, self.offset_size())?).ok()?;

@@ -1,5 +1,6 @@
 //! Decoding of every format but JPEG, by the `image` crate.
 
+use std::borrow::Cow;
 use std::io::Cursor;
 
 use image::error::ImageError;
@@ -9,12 +10,21 @@ use super::alpha::{Alpha, blend_over_white};
 use super::errors::{corrupt, too_large, unsupported};
 use super::format::Format;
 use super::limits::Limits;
-use super::{size, tiff};
+use super::{gif, size, tiff, tiff_jpeg, webp};
 use crate::error::{Error, Result};
 
 pub(super) fn decode(bytes: &[u8], format: Format, limits: Limits) -> Result<RgbImage> {
+    let bytes = match format {
+        Format::Gif => gif::with_whole_first_frame(bytes)?,
+        Format::WebP => webp::without_announcements(bytes),
+        _ => Cow::Borrowed(bytes),
+    };
+    let bytes = &*bytes;
     if format == Format::Tiff {
         tiff::check_supported(bytes)?;
+        if let Some(image) = tiff_jpeg::decode(bytes, limits)? {
+            return Ok(image);
+        }
         if let Some(image) = tiff::gray_alpha(bytes, limits)? {
             return Ok(blend_over_white(image, tiff::alpha(bytes)));
         }

@@ -21,44 +21,86 @@ use crate::error::{Error, Result};
 /// takes time in proportion to the whole image.
 const MAX_SCANS: usize = 100;
 
+/// What the samples of a decoded file are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Colours {
+    /// RGB, or CMYK where the file has four channels.
+    Rgb,
+    /// Those of the file.
+    AsStored,
+}
+
+/// The samples of a decoded file, `[H, W, C]`.
+pub(super) struct Samples {
+    pub(super) width: u32,
+    pub(super) height: u32,
+    pub(super) channels: usize,
+    pub(super) values: Vec<u8>,
+}
+
 pub(super) fn decode(bytes: &[u8], limits: Limits) -> Result<RgbImage> {
+    let Samples { width, height, channels, mut values } =
+        samples(bytes, Format::Jpeg, Colours::Rgb, limits)?;
+    if channels == 4 {
+        let rgb = |pixel: &[u8]| inverted_cmyk_to_rgb([pixel[0], pixel[1], pixel[2], pixel[3]]);
+        values = values.chunks_exact(4).flat_map(rgb).collect();
+    }
+    RgbImage::from_raw(width, height, values)
+        .ok_or_else(|| corrupt(Format::Jpeg, "it has fewer pixels than its header states"))
+}
+
+/// Decodes a JPEG datastream. Errors name the format that it is in.
+pub(super) fn samples(
+    bytes: &[u8],
+    format: Format,
+    colours: Colours,
+    limits: Limits,
+) -> Result<Samples> {
     let markers = jpeg_markers::scan(bytes);
-    check_supported(&markers)?;
+    check_supported(&markers, format)?;
     // An error unwinds from libjpeg to here.
-    match catch_unwind(AssertUnwindSafe(|| read(bytes, &markers, limits))) {
+    match catch_unwind(AssertUnwindSafe(|| read(bytes, &markers, format, colours, limits))) {
         Ok(decoded) => decoded,
         Err(payload) => match payload.downcast::<LibjpegError>() {
-            Ok(error) => Err(convert_error(*error)),
+            Ok(error) => Err(convert_error(*error, format)),
             Err(payload) => resume_unwind(payload),
         },
     }
 }
 
-fn read(bytes: &[u8], markers: &Markers, limits: Limits) -> Result<RgbImage> {
+fn read(
+    bytes: &[u8],
+    markers: &Markers,
+    format: Format,
+    colours: Colours,
+    limits: Limits,
+) -> Result<Samples> {
+    let damaged = |cause: std::io::Error| damaged(format, cause);
     let file = Decompress::with_err(strict_errors()).from_mem(bytes).map_err(damaged)?;
     let size = (u32::try_from(file.width()).ok()).zip(u32::try_from(file.height()).ok());
     let (width, height) =
-        size.ok_or_else(|| corrupt(Format::Jpeg, "its header does not state a size"))?;
+        size.ok_or_else(|| corrupt(format, "its header does not state a size"))?;
     limits.check(width, height)?;
     if !markers.has_end_of_image {
-        return Err(corrupt(Format::Jpeg, "it is truncated"));
+        return Err(corrupt(format, "it is truncated"));
     }
 
-    let is_cmyk = matches!(file.color_space(), ColorSpace::JCS_CMYK | ColorSpace::JCS_YCCK);
-    let to = if is_cmyk { ColorSpace::JCS_CMYK } else { ColorSpace::JCS_RGB };
+    let stored = file.color_space();
+    let to = match (colours, stored) {
+        (Colours::AsStored, _) => stored,
+        (_, ColorSpace::JCS_CMYK | ColorSpace::JCS_YCCK) => ColorSpace::JCS_CMYK,
+        _ => ColorSpace::JCS_RGB,
+    };
     let mut file = file.to_colorspace(to).map_err(damaged)?;
-    let mut pixels: Vec<u8> = file.read_scanlines().map_err(damaged)?;
+    let values: Vec<u8> = file.read_scanlines().map_err(damaged)?;
     file.finish().map_err(damaged)?;
-    if is_cmyk {
-        pixels = pixels.chunks_exact(4).flat_map(inverted_cmyk_to_rgb).collect();
-    }
-    RgbImage::from_raw(width, height, pixels)
-        .ok_or_else(|| corrupt(Format::Jpeg, "it has fewer pixels than its header states"))
+    let channels = values.len() / (width as usize * height as usize);
+    Ok(Samples { width, height, channels, values })
 }
 
 /// Converts CMYK that is stored inverted, as Adobe's programs write it. Pillow and browsers take
 /// all CMYK files as inverted, with or without Adobe's marker.
-fn inverted_cmyk_to_rgb(pixel: &[u8]) -> [u8; 3] {
+pub(super) fn inverted_cmyk_to_rgb(pixel: [u8; 4]) -> [u8; 3] {
     let key = u32::from(pixel[3]);
     [0, 1, 2].map(|i| {
         // Rounded to nearest, and then subtracted, as Pillow does.
@@ -68,7 +110,7 @@ fn inverted_cmyk_to_rgb(pixel: &[u8]) -> [u8; 3] {
 }
 
 /// Names what libjpeg does not decode.
-fn check_supported(markers: &Markers) -> Result<()> {
+fn check_supported(markers: &Markers, format: Format) -> Result<()> {
     let Some(Frame { marker, precision, height, components, .. }) = markers.frame else {
         return Ok(());
     };
@@ -84,16 +126,16 @@ fn check_supported(markers: &Markers) -> Result<()> {
         }
         _ => return Ok(()),
     };
-    Err(unsupported(Format::Jpeg, &what))
+    Err(unsupported(format, &what))
 }
 
-fn convert_error(error: LibjpegError) -> Error {
+fn convert_error(error: LibjpegError, format: Format) -> Error {
     match error.unsupported_feature() {
-        Some(what) => unsupported(Format::Jpeg, what).caused_by(error),
-        None => damaged(error),
+        Some(what) => unsupported(format, what).caused_by(error),
+        None => damaged(format, error),
     }
 }
 
-fn damaged(cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
-    corrupt(Format::Jpeg, "it is truncated or damaged").caused_by(cause)
+fn damaged(format: Format, cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
+    corrupt(format, "it is truncated or damaged").caused_by(cause)
 }

@@ -26,18 +26,6 @@ pub(super) struct Frame {
     pub(super) precision: u8,
     pub(super) height: u16,
     pub(super) components: u8,
-    /// A channel has another resolution than the others.
-    pub(super) is_subsampled: bool,
-}
-
-impl Markers {
-    /// One scan holds all channels, or the file is progressive, and all have one resolution.
-    pub(super) fn is_plain(&self) -> bool {
-        self.frame.is_none_or(|frame| {
-            let channels_share_scans = self.scans <= 1 || frame.marker == 0xc2;
-            channels_share_scans && !frame.is_subsampled
-        })
-    }
 }
 
 const SOI: u8 = 0xd8;
@@ -57,12 +45,7 @@ pub(super) fn scan(bytes: &[u8]) -> Markers {
                 if let (None, &[precision, high, low, _, _, components, ..]) = (markers.frame, body)
                 {
                     let height = u16::from_be_bytes([high, low]);
-                    // Three bytes per channel; the second is its sampling.
-                    let mut sampling = body[6..].chunks_exact(3).map(|channel| channel[1]);
-                    let first = sampling.next();
-                    let is_subsampled = sampling.any(|other| Some(other) != first);
-                    markers.frame =
-                        Some(Frame { marker, precision, height, components, is_subsampled });
+                    markers.frame = Some(Frame { marker, precision, height, components });
                 }
             }
             _ => {}
@@ -119,8 +102,7 @@ mod tests {
             &[0xff, EOI, 9, 9],
         ]
         .concat();
-        let frame =
-            Frame { marker: 0xc1, precision: 8, height: 13, components: 3, is_subsampled: false };
+        let frame = Frame { marker: 0xc1, precision: 8, height: 13, components: 3 };
         assert_eq!(scan(&file), Markers { has_end_of_image: true, frame: Some(frame), scans: 1 });
         for length in 0..file.len() - 2 {
             assert!(!scan(&file[..length]).has_end_of_image, "complete after {length} bytes");

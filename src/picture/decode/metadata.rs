@@ -90,17 +90,26 @@ impl<'a> Metadata<'a> {
         found
     }
 
-    /// Chunks `EXIF` and `XMP ` of RFC 9649, section 2.7.1.4. The first of each counts.
+    /// Chunks `EXIF` and `XMP ` of RFC 9649, section 2.7.1.4. The first of each counts, and only if
+    /// the header `VP8X` announces it, as for libwebp and therefore for Pillow.
     fn in_webp(bytes: &'a [u8]) -> Self {
+        const HAS_EXIF: u8 = 8;
+        const HAS_XMP: u8 = 4;
         let mut found = Self::default();
+        let flags = match bytes.get(12..21) {
+            Some([b'V', b'P', b'8', b'X', _, _, _, _, flags]) => *flags,
+            _ => 0,
+        };
         let mut rest = bytes.get(12..).unwrap_or_default();
         while let Some((head, tail)) = rest.split_first_chunk::<8>() {
             let [name @ .., a, b, c, d] = *head;
             let length = u32::from_le_bytes([a, b, c, d]) as usize;
             let Some((body, tail)) = tail.split_at_checked(length) else { break };
             match &name {
-                b"EXIF" => found.exif = found.exif.or(Some(Cow::Borrowed(body))),
-                b"XMP " => found.xmp = found.xmp.or(Some(body)),
+                b"EXIF" if flags & HAS_EXIF != 0 => {
+                    found.exif = found.exif.or(Some(Cow::Borrowed(body)));
+                }
+                b"XMP " if flags & HAS_XMP != 0 => found.xmp = found.xmp.or(Some(body)),
                 _ => {}
             }
             // A chunk of odd length is padded.

@@ -8,6 +8,7 @@
 mod alpha;
 mod errors;
 mod format;
+mod gif;
 mod ifd;
 mod image_crate;
 mod jpeg;
@@ -19,8 +20,8 @@ mod orientation;
 mod signatures;
 mod size;
 mod tiff;
-
-use std::panic::{AssertUnwindSafe, catch_unwind};
+mod tiff_jpeg;
+mod webp;
 
 use image::RgbImage;
 
@@ -29,6 +30,7 @@ use self::format::Format;
 pub use self::limits::Limits;
 pub use self::size::DeclaredSize;
 use crate::error::Result;
+use crate::panics;
 
 /// Decodes an image to 8-bit RGB, with its EXIF orientation applied and alpha blended over white.
 ///
@@ -42,17 +44,17 @@ use crate::error::Result;
 /// completely.
 pub fn decode(bytes: &[u8], limits: &Limits) -> Result<RgbImage> {
     let format = Format::detect(bytes)?;
-    let decoded = catch_unwind(AssertUnwindSafe(|| {
+    let decoded = panics::catch(|| {
         let pixels = match format {
             Format::Jpeg => jpeg::decode(bytes, *limits)?,
             _ => image_crate::decode(bytes, format, *limits)?,
         };
         Ok(orientation::apply(pixels, orientation::read(bytes, format)))
-    }));
+    });
     // The decoders are fuzzed, but they are third-party code that parses untrusted bytes. If one
     // panics, the image is at fault, and the error must not look like a bug in camlens.
     decoded.unwrap_or_else(|_| {
-        tracing::error!(?format, bytes = bytes.len(), "an image decoder panicked");
+        tracing::info!(?format, bytes = bytes.len(), "an image decoder failed unexpectedly");
         Err(corrupt(format, "the decoder failed on it"))
     })
 }

@@ -212,6 +212,72 @@ fn floating_point_images_are_refused_by_name() {
 }
 
 #[test]
+fn a_decoder_s_panic_is_the_file_s_fault() {
+    let path =
+        concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/decoding/webp/animated-lossy.webp");
+    let mut file = std::fs::read(path).unwrap();
+    assert!(decode(&file, &LIMITS).is_ok());
+    let frame = file.windows(3).position(|window| window == b"\x9d\x01\x2a").unwrap();
+    file[frame + 5..frame + 7].copy_from_slice(&[14, 0]);
+    assert_eq!(error_kind(&file), Kind::CorruptImage);
+    assert_eq!(error_text(&file), "The WebP could not be decoded: the decoder failed on it.");
+}
+
+#[test]
+fn strips_of_jpeg_in_a_tiff_are_bounded() {
+    // A million strips of one row, all at the same place.
+    let jpeg = encode(&DynamicImage::new_rgb8(1, 1), ImageFormat::Jpeg);
+    let (width, strips) = (1_u32, 65_536_u32);
+    let file = tiff_of_strips(&jpeg, [width, strips], 1, strips);
+    assert_eq!(
+        error_text(&file),
+        "This TIFF has 65536 strips or tiles of JPEG, which is not supported. \
+         Save it as PNG, with 8 or 16 bits per channel."
+    );
+    // A strip that is larger than it may be, or smaller than the image.
+    let jpeg = encode(&DynamicImage::new_rgb8(20, 20), ImageFormat::Jpeg);
+    assert_eq!(decode(&tiff_of_strips(&jpeg, [20, 40], 20, 2), &LIMITS).unwrap().height(), 40);
+    for (size, rows) in [([20, 40], 10), ([19, 40], 20), ([21, 40], 20), ([20, 42], 21)] {
+        let file = tiff_of_strips(&jpeg, size, rows, 8);
+        assert_eq!(error_kind(&file), Kind::CorruptImage, "{size:?}, {rows} rows");
+    }
+    // Fewer strips than the image needs.
+    assert_eq!(error_kind(&tiff_of_strips(&jpeg, [20, 40], 20, 1)), Kind::CorruptImage);
+}
+
+/// A TIFF file of this size whose strips are all the same JPEG.
+fn tiff_of_strips(jpeg: &[u8], [width, height]: [u32; 2], rows: u32, strips: u32) -> Vec<u8> {
+    let lists = 8 + jpeg.len().next_multiple_of(4) as u32;
+    let directory = lists + 8 * strips.max(2);
+    let mut file = [b"II*\0", &directory.to_le_bytes()[..], jpeg].concat();
+    file.resize(lists as usize, 0);
+    for value in [8, jpeg.len() as u32] {
+        file.extend(value.to_le_bytes().repeat(strips as usize));
+    }
+    file.resize(directory as usize, 0);
+    let list = |at: u32, value: u32| if strips == 1 { value } else { at };
+    let entries = [
+        (256_u16, 1, width),
+        (257, 1, height),
+        (259, 1, 7),
+        (262, 1, 6),
+        (273, strips, list(lists, 8)),
+        (277, 1, 3),
+        (278, 1, rows),
+        (279, strips, list(lists + 4 * strips, jpeg.len() as u32)),
+    ];
+    file.extend((entries.len() as u16).to_le_bytes());
+    for (tag, count, value) in entries {
+        file.extend(tag.to_le_bytes());
+        file.extend(4_u16.to_le_bytes());
+        file.extend(count.to_le_bytes());
+        file.extend(value.to_le_bytes());
+    }
+    file.extend([0; 4]);
+    file
+}
+
+#[test]
 fn a_trailer_and_stray_bytes_do_not_change_a_jpeg() {
     let jpeg = encode(&sample().into(), ImageFormat::Jpeg);
     let expected = decode(&jpeg, &LIMITS).unwrap();

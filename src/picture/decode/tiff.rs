@@ -9,13 +9,17 @@ use super::alpha::Alpha;
 use super::errors::{corrupt, too_large, unsupported};
 use super::format::Format;
 use super::ifd::{Ifd, tags};
-use super::jpeg_markers;
 use super::limits::Limits;
 use crate::error::{Error, Result};
 
-const WHITE_IS_ZERO: u32 = 0;
-const BLACK_IS_ZERO: u32 = 1;
-const JPEG: u32 = 7;
+/// Values of the tag PhotometricInterpretation.
+pub(super) const WHITE_IS_ZERO: u32 = 0;
+pub(super) const BLACK_IS_ZERO: u32 = 1;
+pub(super) const RGB: u32 = 2;
+pub(super) const CMYK: u32 = 5;
+pub(super) const YCBCR: u32 = 6;
+/// A value of the tag Compression.
+pub(super) const JPEG: u32 = 7;
 
 /// The meaning of the channel behind the colours (TIFF 6.0, section 18, "ExtraSamples").
 pub(super) fn alpha(bytes: &[u8]) -> Alpha {
@@ -38,8 +42,6 @@ pub(super) fn check_supported(bytes: &[u8]) -> Result<()> {
         format!("{samples} channels")
     } else if let Some(what) = misread_layout(&ifd, samples) {
         what.to_owned()
-    } else if ifd.integer(tags::COMPRESSION) == Some(JPEG) && !has_plain_jpegs(&ifd, bytes) {
-        "JPEG compression with subsampled channels or separate scans".to_owned()
     } else {
         return Ok(());
     };
@@ -53,7 +55,10 @@ fn misread_layout(ifd: &Ifd<'_>, samples: u32) -> Option<&'static str> {
     let is_unspecified = ifd
         .numbers(tags::EXTRA_SAMPLES)
         .is_some_and(|kinds| samples == 4 && kinds.first() == Some(&0.0));
-    if ifd.integer(tags::FILL_ORDER) == Some(2) {
+    if ifd.integer(tags::COMPRESSION) == Some(JPEG) {
+        // Not its concern: `tiff_jpeg.rs` reads these.
+        None
+    } else if ifd.integer(tags::FILL_ORDER) == Some(2) {
         Some("bits in reversed order (FillOrder 2)")
     } else if is_tiled && ifd.integer(tags::PLANAR_CONFIGURATION) == Some(2) {
         Some("tiles with a plane for each channel")
@@ -64,19 +69,6 @@ fn misread_layout(ifd: &Ifd<'_>, samples: u32) -> Option<&'static str> {
     } else {
         None
     }
-}
-
-/// The `tiff` crate decodes JPEG strips with zune-jpeg, which is right where all channels have the
-/// same resolution and share their scans (ADR 6).
-fn has_plain_jpegs(ifd: &Ifd<'_>, bytes: &[u8]) -> bool {
-    let list = |strips, tiles| ifd.numbers(strips).or_else(|| ifd.numbers(tiles));
-    let offsets = list(tags::STRIP_OFFSETS, tags::TILE_OFFSETS).unwrap_or_default();
-    let counts = list(tags::STRIP_BYTE_COUNTS, tags::TILE_BYTE_COUNTS).unwrap_or_default();
-    offsets.iter().zip(&counts).all(|(&offset, &count)| {
-        let (start, count) = (offset as usize, count as usize);
-        let part = bytes.get(start..start.saturating_add(count));
-        part.is_none_or(|part| jpeg_markers::scan(part).is_plain())
-    })
 }
 
 /// Samples that are no unsigned integers of at most 16 bits.
@@ -109,9 +101,9 @@ pub(super) fn unsupported_feature(bytes: &[u8]) -> String {
     };
     let colours = match ifd.integer(tags::PHOTOMETRIC) {
         Some(3) => Some("palette colours".to_owned()),
-        Some(6) => Some("YCbCr colours".to_owned()),
+        Some(YCBCR) => Some("YCbCr colours".to_owned()),
         Some(8..=10) => Some("CIELAB colours".to_owned()),
-        Some(WHITE_IS_ZERO | BLACK_IS_ZERO | 2 | 5) => None,
+        Some(WHITE_IS_ZERO | BLACK_IS_ZERO | RGB | CMYK) => None,
         Some(other) => Some(format!("the colour type {other}")),
         None => Some("no colour type".to_owned()),
     };

@@ -2,10 +2,15 @@
 //!
 //! Each output pixel is a weighted sum of the source pixels within the filter's support, which
 //! widens when the image shrinks. Weights are fixed-point with 22 fractional bits. The horizontal
-//! pass comes first and is rounded to bytes before the vertical pass. SIMD libraries use fewer bits
-//! and differ by up to two levels.
+//! pass comes first and is rounded to bytes before the vertical pass, but for images so tall and
+//! narrow that it would cost more memory than the image itself. SIMD libraries use fewer bits and
+//! differ by up to two levels.
+
+use std::ops::Range;
 
 use image::RgbImage;
+
+use super::{Region, Size};
 
 /// A resampling filter: its weight by distance from the centre, and its support, the distance in
 /// pixels beyond which the weight is 0.
@@ -24,20 +29,55 @@ const PRECISION_BITS: u32 = 32 - 8 - 2;
 /// One half, added to a sum so that the shift by [`PRECISION_BITS`] rounds to nearest.
 const HALF: i32 = 1 << (PRECISION_BITS - 1);
 
-/// Resizes an image to `width` × `height`; no side, before or after, may be 0.
-pub(super) fn convolve(image: &RgbImage, width: u32, height: u32, kernel: &Kernel) -> RgbImage {
-    let mut pixels = None;
-    if width != image.width() {
-        let taps = taps(image.width(), width, kernel);
-        pixels = Some(horizontal_pass(image.as_raw(), image.width() as usize * 3, &taps));
+/// An intermediate image of more pixels than this is avoided where the other order of the two
+/// passes needs a smaller one. No photograph comes near: a height of 75,000 pixels is resized to
+/// a width of 224. A file of 1 × 50,000,000 pixels would need 33 GB.
+const MAX_INTERMEDIATE_PIXELS: usize = 1 << 24;
+
+/// Computes a region of the resized image; no side, before or after, may be 0.
+pub(super) fn convolve(image: &RgbImage, to: Size, region: Region, kernel: &Kernel) -> RgbImage {
+    let columns = taps(image.width(), to.width, region.left, region.width, kernel);
+    let rows = taps(image.height(), to.height, region.top, region.height, kernel);
+    // Only source pixels that the region depends on are computed.
+    let (used_columns, used_rows) = (used(&columns), used(&rows));
+    let source = Samples { bytes: image.as_raw(), row_bytes: image.width() as usize * 3 };
+    let pixels = if is_vertical_first(columns.len(), rows.len(), &used_columns, &used_rows) {
+        let middle = vertical_pass(source, used_columns.clone(), &rows, 0);
+        let row_bytes = used_columns.len() * 3;
+        let middle = Samples { bytes: &middle, row_bytes };
+        horizontal_pass(middle, 0..rows.len(), &columns, used_columns.start)
+    } else {
+        let middle = horizontal_pass(source, used_rows.clone(), &columns, 0);
+        let middle = Samples { bytes: &middle, row_bytes: columns.len() * 3 };
+        vertical_pass(middle, 0..columns.len(), &rows, used_rows.start)
+    };
+    RgbImage::from_raw(region.width, region.height, pixels).unwrap_or_default()
+}
+
+/// Whether the vertical pass comes first, which rounds a few bytes otherwise.
+fn is_vertical_first(
+    columns: usize,
+    rows: usize,
+    used_columns: &Range<usize>,
+    used_rows: &Range<usize>,
+) -> bool {
+    let horizontal_first = columns.saturating_mul(used_rows.len());
+    let vertical_first = used_columns.len().saturating_mul(rows);
+    horizontal_first > MAX_INTERMEDIATE_PIXELS && vertical_first < horizontal_first
+}
+
+/// Rows of RGB pixels.
+#[derive(Clone, Copy)]
+struct Samples<'a> {
+    bytes: &'a [u8],
+    row_bytes: usize,
+}
+
+impl<'a> Samples<'a> {
+    fn rows(self, range: Range<usize>) -> impl Iterator<Item = &'a [u8]> {
+        self.bytes[range.start * self.row_bytes..range.end * self.row_bytes]
+            .chunks_exact(self.row_bytes)
     }
-    if height != image.height() {
-        let taps = taps(image.height(), height, kernel);
-        let source = pixels.as_deref().unwrap_or(image.as_raw());
-        pixels = Some(vertical_pass(source, width as usize * 3, &taps));
-    }
-    let pixels = pixels.unwrap_or_else(|| image.as_raw().clone());
-    RgbImage::from_raw(width, height, pixels).unwrap_or_default()
 }
 
 /// The source pixels of one output pixel along an axis: the index of the first, and the
@@ -47,14 +87,21 @@ struct Taps {
     weights: Vec<i32>,
 }
 
-/// Pillow's `precompute_coeffs`: the taps of each of `to` output pixels among `from` source pixels.
-fn taps(from: u32, to: u32, kernel: &Kernel) -> Vec<Taps> {
-    let scale = f64::from(from) / f64::from(to);
+/// Pillow's `precompute_coeffs`: the taps of `count` of the `to` output pixels, from `start` on,
+/// among `from` source pixels.
+fn taps(from: u32, to: u64, start: u64, count: u32, kernel: &Kernel) -> Vec<Taps> {
+    let pixels = start..start + u64::from(count);
+    if u64::from(from) == to {
+        // Pillow leaves such an axis out.
+        let whole = |pixel| Taps { first: pixel as usize, weights: vec![1 << PRECISION_BITS] };
+        return pixels.map(whole).collect();
+    }
+    let scale = f64::from(from) / to as f64;
     let widening = scale.max(1.0);
     let support = kernel.support * widening;
-    (0..to)
+    pixels
         .map(|pixel| {
-            let centre = (f64::from(pixel) + 0.5) * scale;
+            let centre = (pixel as f64 + 0.5) * scale;
             // The casts saturate negative values to 0.
             let first = (centre - support + 0.5) as usize;
             let end = ((centre + support + 0.5) as usize).min(from as usize);
@@ -70,14 +117,26 @@ fn taps(from: u32, to: u32, kernel: &Kernel) -> Vec<Taps> {
         .collect()
 }
 
-/// Resamples each row of RGB pixels.
-fn horizontal_pass(source: &[u8], row_bytes: usize, taps: &[Taps]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(source.len() / row_bytes * taps.len() * 3);
-    for row in source.chunks_exact(row_bytes) {
+/// The source pixels that some taps read.
+fn used(taps: &[Taps]) -> Range<usize> {
+    let start = taps.iter().map(|taps| taps.first).min().unwrap_or(0);
+    let end = taps.iter().map(|taps| taps.first + taps.weights.len()).max().unwrap_or(0);
+    start..end
+}
+
+/// Resamples these rows. The first pixel of a row is the source's pixel `offset`.
+fn horizontal_pass(
+    source: Samples<'_>,
+    rows: Range<usize>,
+    taps: &[Taps],
+    offset: usize,
+) -> Vec<u8> {
+    let mut out = Vec::with_capacity(rows.len() * taps.len() * 3);
+    for row in source.rows(rows) {
         let (row, _) = row.as_chunks::<3>();
         for taps in taps {
             let mut sum = [HALF; 3];
-            for (pixel, weight) in row[taps.first..].iter().zip(&taps.weights) {
+            for (pixel, weight) in row[taps.first - offset..].iter().zip(&taps.weights) {
                 for (sum, channel) in sum.iter_mut().zip(pixel) {
                     *sum += i32::from(*channel) * weight;
                 }
@@ -88,15 +147,22 @@ fn horizontal_pass(source: &[u8], row_bytes: usize, taps: &[Taps]) -> Vec<u8> {
     out
 }
 
-/// Resamples each column, whole rows of `row_bytes` at a time.
-fn vertical_pass(source: &[u8], row_bytes: usize, taps: &[Taps]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(taps.len() * row_bytes);
-    let mut sums = vec![0; row_bytes];
+/// Resamples these columns, whole rows at a time. The first row is the source's row `offset`.
+fn vertical_pass(
+    source: Samples<'_>,
+    columns: Range<usize>,
+    taps: &[Taps],
+    offset: usize,
+) -> Vec<u8> {
+    let columns = columns.start * 3..columns.end * 3;
+    let mut out = Vec::with_capacity(taps.len() * columns.len());
+    let mut sums = vec![0; columns.len()];
     for taps in taps {
         sums.fill(HALF);
-        let rows = source.chunks_exact(row_bytes).skip(taps.first);
+        let first = taps.first - offset;
+        let rows = source.rows(first..first + taps.weights.len());
         for (row, weight) in rows.zip(&taps.weights) {
-            for (sum, channel) in sums.iter_mut().zip(row) {
+            for (sum, channel) in sums.iter_mut().zip(&row[columns.clone()]) {
                 *sum += i32::from(*channel) * weight;
             }
         }

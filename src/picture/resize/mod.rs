@@ -36,6 +36,29 @@ pub enum Filter {
     Lanczos3,
 }
 
+/// The size of a resized image in pixels. An image that covers a model's input can be far larger
+/// than what of it is computed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Size {
+    /// Its width.
+    pub width: u64,
+    /// Its height.
+    pub height: u64,
+}
+
+/// A part of a resized image, in its pixels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Region {
+    /// Columns to the left of it.
+    pub left: u64,
+    /// Rows above it.
+    pub top: u64,
+    /// Its width.
+    pub width: u32,
+    /// Its height.
+    pub height: u32,
+}
+
 /// Resizes an image to `width` × `height` pixels; equals `PIL.Image.resize` up to Pillow 12.
 ///
 /// If a side of the input or output is 0, the result is black (or empty) and has the given size.
@@ -44,39 +67,58 @@ pub fn resize(image: &RgbImage, width: u32, height: u32, filter: Filter) -> RgbI
     if image.dimensions() == (width, height) {
         return image.clone();
     }
-    if image.width() == 0 || image.height() == 0 || width == 0 || height == 0 {
-        return RgbImage::new(width, height);
+    let to = Size { width: width.into(), height: height.into() };
+    resize_region(image, to, Region { left: 0, top: 0, width, height }, filter)
+}
+
+/// Computes a region of the image that [`resize`] would make, and no more than that.
+///
+/// The region must lie within the resized image. If a side of the input or of the region is 0, the
+/// result is black (or empty) and has the region's size.
+#[must_use]
+pub fn resize_region(image: &RgbImage, to: Size, region: Region, filter: Filter) -> RgbImage {
+    if image.width() == 0 || image.height() == 0 || region.width == 0 || region.height == 0 {
+        return RgbImage::new(region.width, region.height);
     }
     match filter {
-        Filter::Nearest => nearest(image, width, height),
-        Filter::Bilinear => convolve(image, width, height, &convolve::BILINEAR),
-        Filter::Bicubic => convolve(image, width, height, &convolve::BICUBIC),
-        Filter::Lanczos3 => convolve(image, width, height, &convolve::LANCZOS3),
+        Filter::Nearest => nearest(image, to, region),
+        Filter::Bilinear => convolve(image, to, region, &convolve::BILINEAR),
+        Filter::Bicubic => convolve(image, to, region, &convolve::BICUBIC),
+        Filter::Lanczos3 => convolve(image, to, region, &convolve::LANCZOS3),
     }
 }
 
 /// Pillow's `NEAREST` (`ImagingScaleAffine` in `src/libImaging/Geometry.c`).
-fn nearest(image: &RgbImage, width: u32, height: u32) -> RgbImage {
-    let (columns, rows) =
-        (nearest_sources(image.width(), width), nearest_sources(image.height(), height));
+fn nearest(image: &RgbImage, to: Size, region: Region) -> RgbImage {
+    let columns = nearest_sources(image.width(), to.width, region.left, region.width);
+    let rows = nearest_sources(image.height(), to.height, region.top, region.height);
     let source = image.as_raw();
     let row_bytes = image.width() as usize * 3;
-    let mut out = Vec::with_capacity(width as usize * height as usize * 3);
+    let mut out = Vec::with_capacity(columns.len() * rows.len() * 3);
     for row in rows {
         let line = &source[row * row_bytes..][..row_bytes];
         for &column in &columns {
             out.extend_from_slice(&line[column * 3..][..3]);
         }
     }
-    RgbImage::from_raw(width, height, out).unwrap_or_default()
+    RgbImage::from_raw(region.width, region.height, out).unwrap_or_default()
 }
 
-/// The source pixel of each output pixel along one axis. Pillow accumulates the step instead of
-/// multiplying it; at a tie the rounding of that sum decides, so it is accumulated here, too.
-fn nearest_sources(from: u32, to: u32) -> Vec<usize> {
-    let step = f64::from(from) / f64::from(to);
+/// The most steps that are added up to find a position.
+const MAX_STEPS: u64 = 1 << 24;
+
+/// The source pixels of `count` of `to` output pixels along one axis, from `start` on. Pillow
+/// accumulates the step instead of multiplying it; at a tie the rounding of that sum decides, so it
+/// is accumulated here, too, as far as an image can be held in memory.
+fn nearest_sources(from: u32, to: u64, start: u64, count: u32) -> Vec<usize> {
+    let step = f64::from(from) / to as f64;
     let mut position = step * 0.5;
-    (0..to)
+    if start > MAX_STEPS {
+        position += step * start as f64;
+    } else {
+        (0..start).for_each(|_| position += step);
+    }
+    (0..count)
         .map(|_| {
             let source = (position as usize).min(from as usize - 1);
             position += step;
@@ -127,8 +169,45 @@ mod tests {
 
     #[test]
     fn nearest_takes_the_centre_of_each_block() {
-        assert_eq!(nearest_sources(9, 3), [1, 4, 7]);
-        assert_eq!(nearest_sources(2, 4), [0, 0, 1, 1]);
+        assert_eq!(nearest_sources(9, 3, 0, 3), [1, 4, 7]);
+        assert_eq!(nearest_sources(2, 4, 0, 4), [0, 0, 1, 1]);
+        assert_eq!(nearest_sources(2, 4, 1, 2), [0, 1]);
+        let far = 1 << 40;
+        assert_eq!(nearest_sources(1000, far, far - 2, 2), [999, 999]);
+    }
+
+    #[test]
+    fn a_region_is_the_part_of_the_whole() {
+        let image = RgbImage::from_fn(23, 17, |x, y| {
+            image::Rgb([(x * 11) as u8, (y * 15) as u8, ((x * y) % 251) as u8])
+        });
+        for filter in [Filter::Nearest, Filter::Bilinear, Filter::Bicubic, Filter::Lanczos3] {
+            for (width, height) in [(50, 40), (9, 8), (50, 8), (9, 40), (23, 8), (9, 17), (23, 17)]
+            {
+                let whole = resize(&image, width, height, filter);
+                let to = Size { width: width.into(), height: height.into() };
+                for (left, top, w, h) in [(0, 0, 3, 4), (2, 3, 5, 4), (width - 3, height - 2, 3, 2)]
+                {
+                    let region = Region { left: left.into(), top: top.into(), width: w, height: h };
+                    let part = image::imageops::crop_imm(&whole, left, top, w, h).to_image();
+                    assert_eq!(resize_region(&image, to, region, filter), part, "{filter:?}");
+                }
+            }
+        }
+    }
+
+    /// Without a bound on the intermediate image this needs 8 GB and half a minute.
+    #[test]
+    fn a_tall_and_narrow_image_is_resized_in_time_that_grows_with_its_pixels() {
+        let image = RgbImage::from_fn(2, 12_000_000, |x, y| {
+            image::Rgb([if y < 6_000_000 { 40 } else { 200 }, (x * 200) as u8, 7])
+        });
+        for filter in [Filter::Nearest, Filter::Bilinear] {
+            let out = resize(&image, 224, 224, filter);
+            assert_eq!(out.dimensions(), (224, 224));
+            assert_eq!(out.get_pixel(0, 0).0, [40, 0, 7]);
+            assert_eq!(out.get_pixel(223, 223).0, [200, 200, 7]);
+        }
     }
 
     #[test]

@@ -122,7 +122,8 @@ fn requests_are_long_by_their_number_of_passes() {
 fn a_request_s_bytes_grow_with_its_image_and_its_response() {
     let json = cost(Operation::Explain, &[("size", "layer")]).bytes;
     let overlay = cost(Operation::Explain, &[("output", "overlay")]).bytes;
-    let array = cost(Operation::Explain, &[("output", "npy"), ("target", "1,2,3,4,5")]).bytes;
+    let five = [("output", "npy"), ("target", "1,2,3,4,5"), ("size", "image")];
+    let array = cost(Operation::Explain, &five).bytes;
     const MIB: u64 = 1 << 20;
     assert!((MIB..16 * MIB).contains(&json), "{json}");
     assert!(overlay > MIB && array > overlay + 4 * MIB, "{overlay} {array}");

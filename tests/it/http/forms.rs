@@ -129,9 +129,94 @@ async fn the_boundary_is_read_as_the_header_is_written() {
     let twice = format!("{of_all}; boundary=other");
     insta::assert_snapshot!(reason(&post_raw(&twice, form.clone()).await), @"400 Content-Type: the parameter 'boundary' is given twice");
     let other = post_raw("multipart/form-data; boundary=other", form.clone()).await;
-    insta::assert_snapshot!(reason(&other), @"400 the form could not be read: incomplete multipart stream");
+    insta::assert_snapshot!(reason(&other), @"400 the form could not be read: it has no line '--other', which the boundary in Content-Type asks for; it starts with '--a-line-between'");
+    let no_form = post_raw(&of_all, image.clone()).await;
+    insta::assert_snapshot!(reason(&no_form), @"400 the form could not be read: it has no line '--a-line-between', which the boundary in Content-Type asks for");
+    insta::assert_snapshot!(reason(&post_raw(&of_all, "").await), @"400 the form could not be read: it is empty (0 bytes)");
+    for cut in [form.len() - 4, form.len() / 2] {
+        let cut = post_raw(&of_all, form[..cut].to_vec()).await;
+        insta::allow_duplicates! {
+            insta::assert_snapshot!(reason(&cut), @"400 the form could not be read: its last line '--a-line-between--' is missing, so it was cut off or not ended");
+        }
+    }
     let bare = format!("--{BOUNDARY}\n{FILE}\n\nx\n--{BOUNDARY}--\n");
     insta::assert_snapshot!(reason(&post_raw(&of_all, bare).await), @"400 the form could not be read: its lines must end in CR LF");
+}
+
+#[tokio::test]
+async fn a_header_that_is_there_twice_is_refused() {
+    let other = "content-disposition : form-data; name=\"top_k\"";
+    insta::assert_snapshot!(refuses(&format!("{FILE}\r\n{other}")).await, @"400 a field of the form has Content-Disposition twice; send one");
+    insta::assert_snapshot!(refuses(&format!("{other}\r\n{FILE}")).await, @"400 a field of the form has Content-Disposition twice; send one");
+    let twice = "Content-Type: image/png\r\nContent-Type: text/plain";
+    insta::assert_snapshot!(refuses(&format!("{FILE}\r\n{twice}")).await, @"400 a field of the form has Content-Type twice; send one");
+    // The second part is searched as well, and a part's bytes are not.
+    let second = format!("Content-Disposition: form-data; name=\"top_k\"\r\n{other}");
+    let answered = post_parts(&[(FILE, &chelsea()), (&second, b"3")]).await;
+    insta::assert_snapshot!(reason(&answered), @"400 a field of the form has Content-Disposition twice; send one");
+    let nested = format!("x--{BOUNDARY}\r\n{FILE}\r\n{FILE}\r\n\r\nx");
+    let answered = post_parts(&[(FILE, nested.as_bytes())]).await;
+    insta::assert_snapshot!(reason(&answered), @"415 This is text. PNG, JPEG, WebP, GIF, BMP and TIFF are accepted.");
+
+    let request = Request::post("/v1/predict")
+        .header("content-type", "image/png")
+        .header("content-type", format!("multipart/form-data; boundary={BOUNDARY}"));
+    let answered = send(&service(), request.body(Body::from(chelsea())).unwrap()).await;
+    insta::assert_snapshot!(reason(&answered), @"400 Content-Type: the request has this header twice; send one");
+}
+
+/// Every place that quotes what a client sent.
+#[tokio::test]
+async fn a_text_of_a_megabyte_is_not_sent_back() {
+    let long = "ä".repeat(1 << 19);
+    let quoted = |detail: &str| detail.matches('ä').count();
+    let image = chelsea();
+    let field = |name: &str| format!("Content-Disposition: form-data; name=\"{name}\"");
+    let long_field = field(&long);
+    let charset = format!("{}\r\nContent-Type: text/plain; charset=\"{long}\"", field("model"));
+    let encoding = format!("{FILE}\r\nContent-Transfer-Encoding: {long}");
+    let kind = format!("Content-Disposition: {long}; name=image");
+    let parameter = format!("{FILE}; {long}");
+    let repeated = format!("{FILE}; {long}=a; {long}=b");
+    let (text, model, top_k) = (long.as_bytes(), field("model"), field("top_k"));
+    let forms = [
+        vec![(FILE, &image[..]), (model.as_str(), text)],
+        vec![(FILE, &image), (top_k.as_str(), text)],
+        vec![(long_field.as_str(), b"1")],
+        vec![(charset.as_str(), b"1"), (FILE, &image)],
+        vec![(encoding.as_str(), &image)],
+        vec![(kind.as_str(), &image)],
+        vec![(parameter.as_str(), &image)],
+        vec![(repeated.as_str(), &image)],
+    ];
+    for form in forms {
+        let answered = post_parts(&form).await;
+        let problem = answered.json();
+        let detail = problem["detail"].as_str().unwrap();
+        assert_eq!(quoted(detail), 500, "{}", &detail[..detail.len().min(2000)]);
+        assert!(detail.contains('…') && detail.chars().count() < 1200);
+        let option = problem["option"].as_str().unwrap_or_default();
+        assert!(option.chars().count() <= 501, "{} characters", option.len());
+    }
+    for body in
+        [json!({"image": "", "model": long}), json!({ long.as_str(): 1, "image": "" }), json!(long)]
+    {
+        let answered = post_raw("application/json", body.to_string()).await;
+        let problem = answered.json();
+        assert!(quoted(problem["detail"].as_str().unwrap()) <= 500, "{}", answered.status);
+    }
+    let service = service();
+    for query in ["target=", "layer=", "method=", "methods=gradcam,", "size=", "colormap="] {
+        let path = if query.starts_with("methods") { "compare" } else { "explain" };
+        let path = format!("/v1/{path}?{query}{}", "%C3%A4".repeat(5000));
+        let answered = post_image(&service, &path, image.clone()).await;
+        let problem = answered.json();
+        assert_eq!(quoted(problem["detail"].as_str().unwrap()), 500, "{query}");
+    }
+    let answered = get(&service, &format!("/v1/{}", "a".repeat(9000))).await;
+    let problem = answered.json();
+    assert!(problem["detail"].as_str().unwrap().len() < 600, "{problem:#}");
+    assert!(problem["instance"].as_str().unwrap().len() < 600, "{problem:#}");
 }
 
 #[tokio::test]

@@ -10,7 +10,9 @@ mod options;
 mod overload;
 mod page;
 mod problems;
+mod protocols;
 mod refusals;
+mod reload;
 mod responses;
 mod service;
 mod signed;
@@ -95,7 +97,7 @@ fn model(models: &Path, id: &str, onnx: &[u8], manifest: &str, labels: &str) {
 }
 
 /// A model without fully connected layers, for larger images: the same, only slower.
-fn enlarged(name: &str, side_px: i64) -> Vec<u8> {
+pub(crate) fn enlarged(name: &str, side_px: i64) -> Vec<u8> {
     let file = OnnxFile::open(&repository(&format!("tests/golden/dialects/{name}.onnx"))).unwrap();
     let mut model = file.model;
     let input = &mut model.graph.as_mut().unwrap().input[0];

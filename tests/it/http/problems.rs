@@ -5,6 +5,7 @@ use axum::http::{Method, Request};
 use base64::Engine;
 use camlens::config::Server;
 use image::{ExtendedColorType, ImageEncoder};
+use onnx_gradient::proto::NodeProto;
 use serde_json::json;
 
 use super::*;
@@ -26,10 +27,10 @@ async fn refused_body(content_type: &str, body: &'static str) -> String {
 #[tokio::test]
 async fn unknown_paths_and_methods() {
     let service = service();
-    insta::assert_snapshot!(get(&service, "/v2/explain").await.problem(), @r"
+    insta::assert_snapshot!(get(&service, "/v3/explain").await.problem(), @r"
     404
-    detail: there is nothing at /v2/explain; /docs lists the paths
-    instance: /v2/explain
+    detail: there is nothing at /v3/explain; /docs lists the paths
+    instance: /v3/explain
     title: There is nothing at this path
     type: /docs#problem-not-found
     ");
@@ -43,7 +44,7 @@ async fn unknown_paths_and_methods() {
     let request = Request::builder().method(Method::DELETE).uri("/v1/models/tiny");
     let answered = send(&service, request.body(Body::empty()).unwrap()).await;
     insta::assert_snapshot!(answered.problem(), @r"
-    405 allow: GET,HEAD
+    405 allow: GET,HEAD,POST
     detail: /v1/models/tiny does not support DELETE; the header 'allow' lists what it does
     instance: /v1/models/tiny
     title: The path does not take this method
@@ -123,7 +124,7 @@ async fn malformed_bodies() {
     ");
     insta::assert_snapshot!(refused_body("multipart/form-data; boundary=b", "--b\r\nthis is no form").await, @r"
     400
-    detail: the form could not be read: incomplete multipart stream
+    detail: the form could not be read: its last line '--b--' is missing, so it was cut off or not ended
     instance: /v1/explain
     title: The request could not be read
     type: /docs#problem-malformed-request
@@ -302,11 +303,11 @@ async fn unknown_models_classes_and_layers() {
     type: /docs#problem-unknown-model
     ");
     insta::assert_snapshot!(refused("/v1/explain?model=broken", chelsea()).await, @r"
-    503 retry-after: 2
-    detail: model 'broken' could not be loaded; the service's log says why
+    424
+    detail: model 'broken' could not be loaded: broken/model.onnx: not an ONNX model
     instance: /v1/explain
-    title: The model is not ready
-    type: /docs#problem-not-ready
+    title: The model could not be loaded
+    type: /docs#problem-model-failed
     ");
     insta::assert_snapshot!(refused("/v1/explain?target=10", chelsea()).await, @r"
     422
@@ -341,11 +342,31 @@ async fn unknown_models_classes_and_layers() {
     ");
 }
 
+/// The model with the squares of its scores' sigmoids as output: probabilities that no score of one
+/// operator stands behind.
+fn squared_sigmoids(name: &str) -> Vec<u8> {
+    let file = OnnxFile::open(&repository(&format!("tests/golden/dialects/{name}.onnx"))).unwrap();
+    let mut model = file.model;
+    let graph = model.graph.as_mut().unwrap();
+    let scores = graph.output[0].name.replace("squares".into()).unwrap();
+    let mut add = |kind: &str, inputs: &[&str], output: &str| {
+        graph.node.push(NodeProto {
+            op_type: Some(kind.into()),
+            input: inputs.iter().map(|&name| name.into()).collect(),
+            output: vec![output.into()],
+            ..NodeProto::default()
+        });
+    };
+    add("Sigmoid", &[&scores], "sigmoids");
+    add("Mul", &["sigmoids", "sigmoids"], "squares");
+    model.encode_to_vec()
+}
+
 #[tokio::test]
 async fn requests_that_a_model_does_not_support() {
     let folder = tempfile::tempdir().unwrap();
     let hides = "[output]\nkind = \"probabilities\"\n";
-    model(folder.path(), "hides", &onnx("tinyvgg-torchscript"), hides, "");
+    model(folder.path(), "hides", &squared_sigmoids("tinyvgg-torchscript"), hides, "");
     let (service, _) = service_with(start(folder.path(), "hides"), Server::default());
     insta::assert_snapshot!(post_image(&service, "/v1/explain?method=gradcam&score=logit", chelsea()).await.problem(), @r"
     422

@@ -25,7 +25,8 @@ async fn serve(models: ModelRegistry, limits: Server) -> Running {
     let state = AppState::new(models, limits);
     let (stop, stopped) = oneshot::channel();
     let stopped = async move { stopped.await.unwrap_or(()) };
-    let ended = tokio::spawn(listener::serve(socket, Arc::clone(&state), stopped));
+    let ended =
+        tokio::spawn(listener::serve(socket, Arc::clone(&state), stopped, std::future::pending()));
     Running { address, state, stop, ended }
 }
 
@@ -86,6 +87,174 @@ async fn a_request_may_take_longer_than_its_head() {
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer).await.unwrap();
     assert!(answer.starts_with(b"HTTP/1.1 200"));
+}
+
+/// Reads until the connection is closed, and gives how long that took.
+async fn until_closed(stream: &mut TcpStream) -> (Duration, String) {
+    let started = Instant::now();
+    let mut rest = Vec::new();
+    let read = tokio::time::timeout(Duration::from_secs(20), stream.read_to_end(&mut rest)).await;
+    assert!(read.is_ok(), "the connection stays open");
+    (started.elapsed(), String::from_utf8_lossy(&rest).into_owned())
+}
+
+#[tokio::test]
+async fn a_head_that_arrives_too_slowly_gets_a_408() {
+    let running = serve(models(), Server { header_timeout_ms: 200, ..Server::default() }).await;
+    let mut stream = TcpStream::connect(running.address).await.unwrap();
+    for byte in b"GET /health/live HTTP/1.1" {
+        // In the end the service closes while this still sends.
+        let _ = stream.write_all(&[*byte]).await;
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let (_, answer) = until_closed(&mut stream).await;
+    assert!(answer.starts_with("HTTP/1.1 408 ") && answer.contains("slow-request"), "{answer}");
+}
+
+#[tokio::test]
+async fn a_connection_stays_open_between_requests_for_as_long_as_its_own_setting_says() {
+    let limits = Server { header_timeout_ms: 100, keep_alive_ms: 1500, ..Server::default() };
+    let running = serve(models(), limits).await;
+    let mut stream = TcpStream::connect(running.address).await.unwrap();
+    for _ in 0..2 {
+        stream.write_all(b"GET /health/live HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+        let mut answer = [0; 1024];
+        let length = stream.read(&mut answer).await.unwrap();
+        assert!(answer[..length].starts_with(b"HTTP/1.1 200"));
+        tokio::time::sleep(Duration::from_millis(400)).await;
+    }
+    let (waited, _) = until_closed(&mut stream).await;
+    assert!(waited > Duration::from_millis(500), "{waited:?}");
+}
+
+/// Waits for a count of connections that ended for this reason.
+async fn until_ended(address: SocketAddr, reason: &str, count: usize) {
+    let line = format!("camlens_connections_ended_total{{reason=\"{reason}\"}} {count}");
+    let started = Instant::now();
+    loop {
+        let metrics = ask(address, &get_request("/metrics")).await;
+        if metrics.contains(&line) {
+            return;
+        }
+        assert!(started.elapsed() < Duration::from_secs(20), "no {line}: {metrics}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// So many requests that their responses fill every buffer on the way.
+async fn ask_for_more_than_buffers_hold(stream: &mut TcpStream) {
+    let request = "GET /openapi.yaml HTTP/1.1\r\nhost: x\r\n\r\n";
+    stream.write_all(request.repeat(400).as_bytes()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_client_that_never_reads_is_disconnected() {
+    let running = serve(models(), Server { send_timeout_ms: 300, ..Server::default() }).await;
+    let mut stream = TcpStream::connect(running.address).await.unwrap();
+    ask_for_more_than_buffers_hold(&mut stream).await;
+    until_ended(running.address, "slow-receiver", 1).await;
+}
+
+#[tokio::test]
+async fn a_client_that_reads_below_the_minimum_pace_is_disconnected_and_a_faster_one_is_not() {
+    let limits = Server { send_timeout_ms: 1000, send_bytes_per_s: 200_000, ..Server::default() };
+    let running = serve(models(), limits).await;
+    let mut slow = TcpStream::connect(running.address).await.unwrap();
+    ask_for_more_than_buffers_hold(&mut slow).await;
+    let dripping = tokio::spawn(async move {
+        let mut part = [0; 1000];
+        while slow.read(&mut part).await.is_ok_and(|length| length > 0) {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    });
+    until_ended(running.address, "slow-receiver", 1).await;
+    dripping.abort();
+
+    let mut fast = TcpStream::connect(running.address).await.unwrap();
+    ask_for_more_than_buffers_hold(&mut fast).await;
+    let (mut part, mut read) = (vec![0; 1 << 17], 0);
+    // Two to three seconds, several times the limit.
+    while read < 20_000_000 {
+        let length = fast.read(&mut part).await.unwrap();
+        assert!(length > 0, "closed after {read} bytes");
+        read += length;
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+/// An HTTP/2 frame.
+fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
+    let head = [&length[1..], &[kind, flags], &stream.to_be_bytes()].concat();
+    [&head, payload].concat()
+}
+
+/// Flow control: the socket takes bytes, but the client allows none of the response's.
+#[tokio::test]
+async fn an_http2_client_that_opens_no_window_is_disconnected() {
+    let running = serve(models(), Server { send_timeout_ms: 300, ..Server::default() }).await;
+    let mut stream = TcpStream::connect(running.address).await.unwrap();
+    // SETTINGS_INITIAL_WINDOW_SIZE = 0.
+    let settings = frame(4, 0, 0, &[0, 4, 0, 0, 0, 0]);
+    // HPACK: GET, http, and two literals: the path and the authority.
+    let fields = [&[0x82, 0x86, 0x04, 13][..], b"/openapi.yaml", &[0x01, 1], b"x"].concat();
+    let request = frame(1, 0x5, 1, &fields);
+    let all = [b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", &settings[..], &request].concat();
+    stream.write_all(&all).await.unwrap();
+    let (waited, _) = until_closed(&mut stream).await;
+    assert!(waited < Duration::from_secs(5), "{waited:?}");
+    until_ended(running.address, "slow-receiver", 1).await;
+}
+
+#[tokio::test]
+async fn idle_connections_give_up_their_places() {
+    let limits = Server { connections: 16, ..Server::default() };
+    let running = serve(models(), limits).await;
+    let mut idle = Vec::new();
+    for _ in 0..200 {
+        idle.push(TcpStream::connect(running.address).await.unwrap());
+    }
+    let started = Instant::now();
+    let answer = ask(running.address, &get_request("/health/live")).await;
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    assert!(started.elapsed() < Duration::from_secs(2), "{:?}", started.elapsed());
+    let metrics = ask(running.address, &get_request("/metrics")).await;
+    assert!(metrics.contains(r#"camlens_connections_ended_total{reason="shed"} "#), "{metrics}");
+    // The first ones were idle for longest.
+    let (waited, _) = until_closed(&mut idle[0]).await;
+    assert!(waited < Duration::from_secs(1), "{waited:?}");
+}
+
+#[tokio::test]
+async fn a_connection_with_a_request_in_progress_is_not_closed_for_another() {
+    let limits = Server { connections: 2, ..Server::default() };
+    let running = serve(slow_models(), limits).await;
+    let address = running.address;
+    let request = post_request("/v1/predict", &chelsea());
+    let working = tokio::spawn(async move { ask(address, &request).await });
+    let admission = Arc::clone(running.state.admission());
+    until("the work begins", || admission.queued() == 1).await;
+    let mut idle = Vec::new();
+    for _ in 0..20 {
+        idle.push(TcpStream::connect(address).await.unwrap());
+    }
+    assert!(working.await.unwrap().starts_with("HTTP/1.1 200"));
+}
+
+#[tokio::test]
+async fn readiness_falls_before_requests_are_refused() {
+    let limits = Server { shutdown_delay_ms: 600, ..Server::default() };
+    let running = serve(models(), limits).await;
+    running.stop.send(()).unwrap();
+    let started = Instant::now();
+    while ask(running.address, &get_request("/health/ready")).await.starts_with("HTTP/1.1 200") {
+        assert!(started.elapsed() < Duration::from_secs(5), "still ready");
+    }
+    let answer = ask(running.address, &post_request("/v1/predict", &chelsea())).await;
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    running.ended.await.unwrap();
+    assert!(started.elapsed() >= Duration::from_millis(550), "{:?}", started.elapsed());
+    assert!(TcpStream::connect(running.address).await.is_err());
 }
 
 #[tokio::test]

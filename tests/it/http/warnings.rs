@@ -109,3 +109,55 @@ async fn a_saturated_score_is_told_in_json_and_headers() {
     matches_schema("Explanations", &body);
     assert_eq!(body["warnings"].as_array().unwrap().len(), 1);
 }
+
+/// Class 0 has evidence against it alone; class 1 the same for it; class 2 reads nothing.
+fn one_sided() -> Router {
+    static MODELS: OnceLock<ModelRegistry> = OnceLock::new();
+    let load = || {
+        let folder = tempfile::tempdir().unwrap().keep();
+        let mut net = Net::default();
+        let kernel = net.weights(&[6, 3, 3, 3]);
+        let weights: Vec<f32> = [-1.0, 1.0, 0.0].repeat(6);
+        let weight = net.float32s(&[6, 3], &weights);
+        let maps = net.op("Conv", &["x", &kernel]);
+        let maps = net.op("Sigmoid", &[&maps]);
+        let mean = net.op("GlobalAveragePool", &[&maps]);
+        let features = net.op("Flatten", &[&mean]);
+        let scores = net.op("MatMul", &[&features, &weight]);
+        let bytes = net.model([3, 32, 32], &[&scores], 18).encode_to_vec();
+        model(&folder, "sided", &bytes, "[output]\nkind = \"logits\"\n", "");
+        start(&folder, "sided")
+    };
+    service_with(MODELS.get_or_init(load).clone(), Server::default()).0
+}
+
+#[tokio::test]
+async fn an_empty_map_says_why_it_is_empty() {
+    let service = one_sided();
+    for (query, why, cure) in [
+        ("gradcam&target=0", "no value of the map is above 0", "signed=true"),
+        ("gradcam&target=1&negate=true", "no value of the map is above 0", "signed=true"),
+        ("gradcam&target=2", "its gradient is 0 everywhere", "another layer"),
+        ("gradcam&target=2&signed=true", "its gradient is 0 everywhere", "another layer"),
+        ("layercam&target=0", "no value of the map is above 0", "another layer"),
+    ] {
+        let path = format!("/v1/explain?method={query}");
+        let body = post_image(&service, &format!("{path}&output=json"), chelsea()).await.json();
+        matches_schema("Explanation", &body);
+        assert_eq!(body["heatmap"]["empty"], json!(true), "{query}");
+        let [warning] = body["warnings"].as_array().unwrap().as_slice() else { panic!("{body}") };
+        assert_eq!(warning["code"], json!("empty-map"), "{query}");
+        let detail = warning["detail"].as_str().unwrap();
+        let layer = body["layer"].as_str().unwrap();
+        assert!(detail.starts_with(&format!("nothing in layer '{layer}' speaks for class")));
+        assert!(detail.contains(why) && detail.contains(cure), "{query}: {detail}");
+        let picture = post_image(&service, &path, chelsea()).await;
+        assert_eq!(picture.header("camlens-warnings"), "empty-map", "{query}");
+    }
+    // What the warning advises shows something.
+    for query in ["target=1", "target=0&signed=true"] {
+        let path = format!("/v1/explain?method=gradcam&{query}");
+        let picture = post_image(&service, &path, chelsea()).await;
+        assert!(!picture.headers.contains_key("camlens-warnings"), "{query}");
+    }
+}

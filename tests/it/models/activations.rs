@@ -1,6 +1,8 @@
 //! One network, its activation written in many ways: the default layer holds the same values and
 //! has the same gradient as with one operator.
 
+mod views;
+
 use camlens::engine::{PassOutput, PassRequest};
 use camlens::graph::layers::Layer;
 use ndarray::Array4;
@@ -169,7 +171,40 @@ const CASES: &[Case] = &[
             },
         ],
     },
+    Case {
+        name: "GELU by tanh",
+        plain: |n, x| n.op_with("Gelu", &[x], [AttributeProto::string("approximate", "tanh")]),
+        written: &[tanh_gelu],
+    },
+    Case {
+        name: "shrinkage",
+        plain: |n, x| n.op_with("Shrink", &[x], shrinkage()),
+        written: &[|n, x| {
+            let (limit, negative) = (n.scalar(0.1), n.scalar(-0.1));
+            let (above, below) = (n.op("Greater", &[x, &limit]), n.op("Less", &[x, &negative]));
+            let outside = n.op("Or", &[&above, &below]);
+            let zero = n.scalar(0.0);
+            n.op("Where", &[&outside, x, &zero])
+        }],
+    },
+    Case { name: "arcus tangent", plain: |n, x| n.op("Atan", &[x]), written: &[] },
 ];
+
+/// `x / 2 · (1 + tanh(√(2/π) · (x + 0.044715 x³)))`, as torch's exporter writes it.
+fn tanh_gelu(n: &mut Net, x: &str) -> String {
+    let cube = op_with(n, "Pow", x, &[3.0]);
+    let small = op_with(n, "Mul", &cube, &[0.044_715]);
+    let sum = n.add(x, &small);
+    let scaled = op_with(n, "Mul", &sum, &[(2.0 / std::f32::consts::PI).sqrt()]);
+    let tanh = n.op("Tanh", &[&scaled]);
+    let gate = op_with(n, "Add", &tanh, &[1.0]);
+    let half = op_with(n, "Mul", x, &[0.5]);
+    n.mul(&half, &gate)
+}
+
+fn shrinkage() -> [AttributeProto; 2] {
+    [AttributeProto::float("lambd", 0.1), AttributeProto::float("bias", 0.0)]
+}
 
 /// `op` of a tensor and scalar constants.
 fn op_with(net: &mut Net, op: &str, x: &str, constants: &[f32]) -> String {

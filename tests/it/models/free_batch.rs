@@ -3,7 +3,9 @@
 
 use camlens::engine::Model;
 use ndarray::{Array4, Axis, concatenate};
-use onnx_gradient::proto::{ModelProto, NodeProto, OperatorSetIdProto, TensorProto};
+use onnx_gradient::proto::{
+    DimensionValue, ModelProto, NodeProto, OperatorSetIdProto, TensorProto, TypeValue,
+};
 
 use crate::net::{Net, int, ints};
 use crate::support::{logit_gradients, relative_difference, run_default, sine_pattern, written};
@@ -107,6 +109,75 @@ fn the_batch_stays_at_1_if_an_extreme_value_spans_the_images() {
         let model = written(&classifier(net, &flat), "").unwrap();
         assert_eq!(model.batch(), 1, "{operator}, of the input: {of_input}");
     }
+}
+
+/// The model with another fixed number of images in its input and output.
+fn of_batch(mut model: ModelProto, images: i64) -> ModelProto {
+    let graph = model.graph.as_mut().unwrap();
+    for value in graph.input.iter_mut().chain(&mut graph.output) {
+        if let Some(TypeValue::Tensor(tensor)) = &mut value.r#type.as_mut().unwrap().value
+            && let Some(shape) = &mut tensor.shape
+        {
+            shape.dim[0].value = Some(DimensionValue::Size(images));
+        }
+    }
+    model
+}
+
+#[test]
+fn a_batch_of_several_images_in_the_file_becomes_free() {
+    for (images, opset) in [(4, 17), (3, 13), (2, 17)] {
+        for sizes in [vec![images, 64], vec![images, -1]] {
+            let (mut net, maps) = start();
+            let sizes = net.ints(&sizes);
+            let flat = net.op("Reshape", &[&maps, &sizes]);
+            let mut model = of_batch(classifier(net, &flat), images);
+            model.opset_import[0].version = Some(opset);
+            let model = written(&model, "").unwrap();
+            assert_eq!(model.gradient_unsupported_reason(model.default_layer()), None);
+            assert_computes_batches(&model);
+        }
+    }
+}
+
+#[test]
+fn a_batch_of_several_images_in_the_input_alone_becomes_free() {
+    let (mut net, maps) = start();
+    let flat = net.with("Flatten", &[&maps], vec![int("axis", 1)]);
+    let mut model = of_batch(classifier(net, &flat), 8);
+    // An older opset is upgraded, and the result compared with the file.
+    model.opset_import[0].version = Some(13);
+    let model = written(&model, "").unwrap();
+    assert_eq!(model.gradient_unsupported_reason(model.default_layer()), None);
+    assert_computes_batches(&model);
+}
+
+#[test]
+fn a_fixed_batch_that_cannot_be_freed_is_named() {
+    let (mut net, maps) = start();
+    let flat = net.with("Flatten", &[&maps], vec![int("axis", 1)]);
+    // The weights of a product over the images.
+    let mixing = net.weights(&[4, 4]);
+    let mixed = net.op("MatMul", &[&mixing, &flat]);
+    let model = of_batch(classifier(net, &mixed), 4);
+    let error = written(&model, "").err().unwrap().to_string();
+    assert!(error.contains("takes 4 images at once"), "{error}");
+    assert!(!error.contains("opset"), "{error}");
+}
+
+/// A file of four images that divides by the largest value of its batch.
+#[test]
+fn a_fixed_batch_whose_images_are_mixed_is_named() {
+    let (mut net, maps) = start();
+    let extreme = net.with("ReduceMax", &[&maps], vec![int("keepdims", 0)]);
+    let maps = net.op("Div", &[&maps, &extreme]);
+    let flat = net.with("Flatten", &[&maps], vec![int("axis", 1)]);
+    let mut model = of_batch(classifier(net, &flat), 4);
+    model.opset_import[0].version = Some(13);
+    let model = written(&model, "").unwrap();
+    let reason = model.gradient_unsupported_reason(model.default_layer()).unwrap();
+    assert!(reason.contains("takes 4 images at once"), "{reason}");
+    assert!(!reason.contains("opset"), "{reason}");
 }
 
 #[test]

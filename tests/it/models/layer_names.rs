@@ -100,6 +100,38 @@ fn an_alias_takes_its_name_from_the_layer_that_had_it() {
     }
 }
 
+/// A tensor's name can't make way as a layer's can, so an alias must not take it.
+#[test]
+fn an_alias_that_hides_another_tensor_is_refused() {
+    let network = |manifest: &str| {
+        let mut net = Net::default();
+        let mut maps = "x".to_owned();
+        for _ in 0..2 {
+            let kernel = net.weights(&[3, 3, 1, 1]);
+            maps = net.op("Conv", &[&maps, &kernel]);
+            maps = net.op("Relu", &[&maps]);
+        }
+        let (weight, mean) = (net.weights(&[3, 5]), net.op("GlobalAveragePool", &[&maps]));
+        let features = net.op("Flatten", &[&mean]);
+        let scores = net.op("MatMul", &[&features, &weight]);
+        let tensors: Vec<String> = net.nodes.iter().map(|node| node.output[0].clone()).collect();
+        (written(&net.model([3, 8, 8], &[&scores], 18), manifest), tensors)
+    };
+    let tensors = network("").1;
+    let [conv, relu, _, last, pooled, ..] = tensors.as_slice() else { panic!("{tensors:?}") };
+    for hidden in [relu, conv] {
+        let refusal = network(&format!("[layers]\n{hidden} = \"{last}\"\n")).0.err().unwrap();
+        let words =
+            format!("layers.{hidden}: this alias of '{last}' is the name of another tensor");
+        assert!(refusal.to_string().contains(&words), "{refusal}");
+    }
+    // Its own name, and that of a tensor which holds no maps, hide nothing.
+    for alias in [last, pooled] {
+        let model = network(&format!("[layers]\n{alias} = \"{last}\"\n")).0.unwrap();
+        assert_eq!(model.layer(Some(alias)).unwrap().tensor, *last);
+    }
+}
+
 #[test]
 fn a_default_layer_may_be_any_tensor() {
     let nodes = [("a/c1/Conv", "a/c1/Relu"), ("a/c2/Conv", "a/c2/Relu")];

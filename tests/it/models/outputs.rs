@@ -112,6 +112,32 @@ fn the_manifest_chooses_among_several_outputs() {
     assert_eq!((model.classes(), model.output_name()), (6, name.as_str()));
 }
 
+/// What makes a model's outputs from its features.
+type Ends = fn(&mut Net, &str) -> Vec<String>;
+
+#[test]
+fn class_scores_are_chosen_before_features_and_single_values() {
+    let ends: [(&str, Ends); 3] = [
+        ("a copy of the features", |net, features| {
+            let weight = net.weights(&[6, 4]);
+            vec![net.op("Identity", &[features]), net.op("MatMul", &[features, &weight])]
+        }),
+        ("normalised features", |net, features| {
+            let (weight, bias) = (net.weights(&[6, 4]), net.weights(&[6]));
+            let shifted = net.op("Add", &[features, &bias]);
+            let normal = net.op("LpNormalization", &[&shifted]);
+            vec![normal, net.op("MatMul", &[features, &weight])]
+        }),
+        ("an age", |net, features| {
+            let (weight, single) = (net.weights(&[6, 4]), net.weights(&[6, 1]));
+            vec![net.op("MatMul", &[features, &single]), net.op("MatMul", &[features, &weight])]
+        }),
+    ];
+    for (name, end) in ends {
+        assert_eq!(load(6, end, "").unwrap().classes(), 4, "{name}");
+    }
+}
+
 #[test]
 fn the_elements_of_a_sequence_are_outputs() {
     let end = |net: &mut Net, scores: &str| {

@@ -85,3 +85,35 @@ fn batch_normalization_in_training_mode_is_named() {
     let reason = trained.gradient_unsupported_reason(trained.default_layer());
     assert!(reason.is_none_or(|reason| !reason.contains("opset")), "{reason:?}");
 }
+
+#[test]
+fn noise_that_no_score_depends_on_is_no_reason_to_warn() {
+    for op in ["RandomNormalLike", "RandomUniformLike"] {
+        let unused = model(|net, maps| {
+            net.op(op, &[maps]);
+            maps.to_owned()
+        });
+        assert_eq!(unused.warnings(), [], "{op}");
+        assert_eq!(unused.default_layer(), model(|_, maps| maps.to_owned()).default_layer());
+    }
+}
+
+/// The output that is explained is the same in each run; the other one is random.
+#[test]
+fn noise_in_another_output_is_no_reason_to_warn() {
+    let load = |output: &str| {
+        let mut net = Net::default();
+        let (kernel, weight) = (net.weights(&[6, 3, 3, 3]), net.weights(&[6, 5]));
+        let maps = net.op("Conv", &["x", &kernel]);
+        let mean = net.op("GlobalAveragePool", &[&maps]);
+        let features = net.op("Flatten", &[&mean]);
+        let scores = net.op("MatMul", &[&features, &weight]);
+        let noise = net.op("RandomNormalLike", &[&scores]);
+        let noisy = net.op("Add", &[&scores, &noise]);
+        let name = if output == "scores" { &scores } else { &noisy };
+        let manifest = format!("[output]\nname = \"{name}\"\nkind = \"logits\"\n");
+        written(&net.model([3, 8, 8], &[&scores, &noisy], 15), &manifest).unwrap()
+    };
+    assert_eq!(load("scores").warnings(), []);
+    assert!(warning(&load("noisy")).contains("RandomNormalLike"));
+}

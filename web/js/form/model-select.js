@@ -25,16 +25,16 @@ export class ModelSelect {
       const list = await getJson("/v1/models");
       this.#state.defaultModel = list.default;
       this.#render(list);
-      const ready = list.models.filter((model) => model.ready);
+      const ready = list.details.filter((model) => model.ready);
       const usable = ready.find(({ id }) => id === list.default) ?? ready[0];
       if (usable) {
         this.#ui.model.value = usable.id;
         await this.select(usable.id);
         return;
       }
-      const failed = list.models.filter(({ status }) => status === "failed");
-      const isLoading = list.models.length > failed.length;
-      this.#note(unavailableText(list.models, failed));
+      const failed = list.details.filter(({ status }) => status === "failed");
+      const isLoading = list.details.length > failed.length;
+      this.#note(unavailableText(list.details, failed));
       if (isLoading) setTimeout(() => this.load(), LOADING_RETRY_MS);
     } catch (error) {
       const title = error.title ?? "The list of models could not be read";
@@ -50,7 +50,7 @@ export class ModelSelect {
     this.#onModel(model);
   }
 
-  #render({ models, default: defaultModel }) {
+  #render({ details: models, default: defaultModel }) {
     this.#ui.model.replaceChildren(...models.map(({ id, ready, status }) => make(
       "option", { value: id, disabled: !ready, selected: id === defaultModel && ready },
       ready ? id : `${id} (${status})`,

@@ -23,7 +23,9 @@ const GET = {
   "/docs": () => page("docs.html"),
   "/openapi.yaml": () => ({ type: "application/yaml", body: readFile("openapi.yaml") }),
   "/openapi.json": () => ({ json: parse(String(readFile("openapi.yaml"))) }),
-  "/v1/models": () => ({ json: { default: "vgg16", models: SUMMARIES } }),
+  "/v1/models": () => (
+    { json: { models: SUMMARIES.map(({ id }) => id), default: "vgg16", details: SUMMARIES } }
+  ),
   "/health/live": () => ({ json: { status: "ok" } }),
   "/health/ready": () => ({ json: { status: "ready", models: SUMMARIES } }),
   "/metrics": () => (

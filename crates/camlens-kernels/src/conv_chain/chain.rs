@@ -11,10 +11,14 @@ use super::layer_task::RunContext;
 use super::repeats::{LayerRepeats, ReadOutputs, repeats};
 use super::run::{ChainRun, Outputs, ZeroResponse};
 use super::sparsity::{LayerTraits, PositionMask, TilePlan, plan};
-use super::types::{Batch, Cancelled, ChainOutput, ConvLayer, Doubts, RunOptions};
+use super::types::{
+    Batch, Cancelled, ChainOutput, ConvLayer, Doubts, FloatBytes, RunError, RunOptions,
+};
 use super::weights::PackedFilters;
+use crate::block16::Block16;
 use crate::error::InvalidArgument;
 use crate::executor::Executor;
+use crate::sizes::product;
 
 /// A chain of 3×3 convolutions, ready to run.
 ///
@@ -71,18 +75,31 @@ impl ConvChain {
 
     /// The shape `[C, H, W]` of an output, for images of this height and width.
     ///
-    /// # Panics
+    /// # Errors
     /// When there is no such layer.
-    #[must_use]
-    pub fn output_shape(&self, output: ChainOutput, height: usize, width: usize) -> [usize; 3] {
+    pub fn output_shape(
+        &self,
+        output: ChainOutput,
+        height: usize,
+        width: usize,
+    ) -> Result<[usize; 3], InvalidArgument> {
+        let Some((layer, before)) =
+            self.layers.get(..=output.layer).and_then(|layers| layers.split_last())
+        else {
+            return Err(InvalidArgument::new(format!(
+                "a chain of {} convolutions has no layer {}",
+                self.layers.len(),
+                output.layer
+            )));
+        };
         let mut size = MapSize { height, width };
-        for layer in &self.layers[..output.layer] {
+        for layer in before {
             size = layer.output_size(size);
         }
         if output.pooled {
-            size = self.layers[output.layer].output_size(size);
+            size = layer.output_size(size);
         }
-        [self.layers[output.layer].weights.out_channels, size.height, size.width]
+        Ok([layer.weights.out_channels, size.height, size.width])
     }
 
     /// Runs the chain on a batch `[N, C, H, W]` and writes each requested output, `[N, C', H', W']`
@@ -90,32 +107,23 @@ impl ConvChain {
     /// rounding left in doubt where near ties are settled ([`RunOptions::settle_near_ties`]).
     ///
     /// # Errors
-    /// [`Cancelled`] when the cancel flag was set; checked between tasks, so within milliseconds.
-    ///
-    /// # Panics
-    /// When a slice is not as long as its shape says, or there is no such layer; when there are
-    /// filters to settle near ties, but not each layer's.
+    /// [`RunError::Cancelled`] when the cancel flag was set; checked between tasks, so within
+    /// milliseconds. [`RunError::Invalid`] when a slice is not as long as its shape says, a map has
+    /// more than 2³² − 1 positions, or there is no such layer; when there are filters to settle
+    /// near ties, but not each layer's.
     pub fn run(
         &self,
         batch: Batch<'_>,
         outputs: &mut [(ChainOutput, &mut [f32])],
         executor: &dyn Executor,
         options: RunOptions<'_>,
-    ) -> Result<Doubts, Cancelled> {
-        let size = MapSize { height: batch.height, width: batch.width };
+    ) -> Result<Doubts, RunError> {
+        let size = MapSize::new(batch.height, batch.width)?;
         let channels = self.layers[0].weights.in_channels;
-        assert_eq!(batch.data.len(), batch.images * channels * size.area(), "the input's length");
-        for (output, to) in outputs.iter() {
-            let shape = self.output_shape(*output, batch.height, batch.width);
-            let len = batch.images * shape.iter().product::<usize>();
-            assert_eq!(to.len(), len, "an output's length");
-        }
-        if let Some(filters) = options.settle_near_ties {
-            assert_eq!(filters.len(), self.layers.len(), "one slice of filters for each layer");
-            for (filters, layer) in filters.iter().zip(&self.layers) {
-                let len = layer.weights.out_channels * layer.weights.in_channels * 9;
-                assert_eq!(filters.len(), len, "the length of a layer's filters");
-            }
+        self.check(batch, size, outputs, options.settle_near_ties)?;
+        if batch.data.is_empty() {
+            // Without an image or a position, every output is empty, too.
+            return Ok(Doubts::default());
         }
         let traits = self.layer_traits(size, outputs);
         let plans: Vec<Vec<TilePlan>> = (batch.data.chunks_exact((channels * size.area()).max(1)))
@@ -151,6 +159,47 @@ impl ConvChain {
         };
         run.run(batch, outputs)?;
         Ok(Doubts { settled: run.settled.into_inner(), open_gates: run.open_gates.into_inner() })
+    }
+
+    /// Checks every length that the run relies on.
+    fn check(
+        &self,
+        batch: Batch<'_>,
+        size: MapSize,
+        outputs: &Outputs<'_>,
+        filters: Option<&[&[FloatBytes]]>,
+    ) -> Result<(), InvalidArgument> {
+        let is_len = |what: &str, len: usize, sizes: &[usize]| match product(sizes)? {
+            expected if expected == len => Ok(()),
+            _ => Err(InvalidArgument::new(format!("{what} has {len} values, not {sizes:?}"))),
+        };
+        let Batch { data, images, height, width } = batch;
+        is_len(
+            "the input",
+            data.len(),
+            &[images, self.layers[0].weights.in_channels, height, width],
+        )?;
+        for (output, to) in outputs.iter() {
+            let [channels, height, width] = self.output_shape(*output, height, width)?;
+            is_len("an output", to.len(), &[images, channels, height, width])?;
+        }
+        // Buffers of whole blocks, which may be larger than both input and outputs.
+        for ConvLayer { weights, .. } in &self.layers {
+            let blocks = weights.in_blocks().max(weights.out_blocks());
+            product(&[images, blocks, size.area(), size_of::<Block16>()])?;
+        }
+        let Some(filters) = filters else { return Ok(()) };
+        if filters.len() != self.layers.len() {
+            return Err(InvalidArgument::new(format!(
+                "a chain of {} convolutions was given the filters of {}",
+                self.layers.len(),
+                filters.len()
+            )));
+        }
+        for (filters, ConvLayer { weights, .. }) in filters.iter().zip(&self.layers) {
+            is_len("a filter", filters.len(), &[weights.out_channels, weights.in_channels, 9])?;
+        }
+        Ok(())
     }
 
     /// Every layer as planning needs to know it. A layer whose output is requested before its

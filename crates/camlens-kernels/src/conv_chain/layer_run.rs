@@ -16,8 +16,9 @@ use crate::block16::Block16;
 use crate::executor::Executor;
 use crate::shared_mut::SharedMut;
 
-/// Packed weights of up to this many bytes stay in a core's cache.
-const CACHED_WEIGHTS_BYTES: usize = 3 << 20;
+/// Packed weights of up to this many bytes stay in a core's cache. Under Miri, which would take
+/// hours for more, those of two blocks are large.
+const CACHED_WEIGHTS_BYTES: usize = if cfg!(miri) { 40 << 10 } else { 3 << 20 };
 /// Bytes of that cache that a task's patches and products may occupy in addition.
 const CACHED_SCRATCH_BYTES: usize = 640 << 10;
 /// Most tiles that share one read of large weights. More tiles gain little and cost memory.
@@ -61,16 +62,10 @@ impl LayerTask<'_> {
 
     /// Checks every length that the kernels rely on. Returns the number of maps.
     fn check(&self, output: &[Block16]) -> usize {
-        let maps = 1 + self
-            .compute
-            .iter()
-            .chain(self.copy)
-            .map(|tile| tile.map as usize)
-            .max()
-            .unwrap_or(0);
+        let maps = 1 + self.compute.iter().chain(self.copy).map(|tile| tile.map).max().unwrap_or(0);
         let is_inside = |tile: &Tile| {
             let tiles = self.size.tiles();
-            usize::from(tile.row) < tiles.height && usize::from(tile.column) < tiles.width
+            tile.row < tiles.height && tile.column < tiles.width
         };
         assert!(self.compute.iter().chain(self.copy).all(is_inside), "a tile lies outside its map");
         assert!(
@@ -102,10 +97,10 @@ impl LayerTask<'_> {
         let out_blocks = self.weights.out_blocks();
         debug_assert!(maps * out_blocks * area <= output.len());
         for tile in self.copy {
-            let (top, left) = (side * usize::from(tile.row), side * usize::from(tile.column));
+            let (top, left) = (side * tile.row, side * tile.column);
             let columns = left.min(width)..(left + side).min(width);
             for block in 0..out_blocks {
-                let map = (tile.map as usize * out_blocks + block) * area;
+                let map = (tile.map * out_blocks + block) * area;
                 for row in top..(top + side).min(height) {
                     let from = block * area + row * width;
                     let to = map + row * width;

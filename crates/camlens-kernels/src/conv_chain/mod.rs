@@ -33,5 +33,5 @@ mod winograd;
 mod winograd_task;
 
 pub use chain::ConvChain;
-pub use types::{Batch, Cancelled, ChainOutput, ConvLayer, Doubts, FloatBytes, RunOptions};
+pub use types::{Batch, ChainOutput, ConvLayer, Doubts, FloatBytes, RunError, RunOptions};
 pub use weights::ConvWeights;

@@ -15,6 +15,7 @@ use super::types::{Doubts, FloatBytes};
 use super::weights::ConvWeights;
 use crate::block16::Block16;
 use crate::executor::Executor;
+use crate::rounding::to_f32;
 
 /// Values of a window are nearly equal if they differ by at most this part of the largest values
 /// of their channel block. The error of a value rarely exceeds half of it.
@@ -50,7 +51,7 @@ impl ExactLayer<'_> {
     ) -> Doubts {
         let area = self.size.area();
         let blocks = self.weights.out_blocks();
-        let mut firsts: Vec<u32> = (0..area as u32).collect();
+        let mut firsts: Vec<u32> = (0..).take(area).collect();
         repeats.iter().for_each(|&[from, to]| firsts[to as usize] = from);
         let ties = Mutex::new(Vec::new());
         let open_gates = AtomicUsize::new(0);
@@ -96,7 +97,7 @@ impl ExactLayer<'_> {
                 let window = [corner, corner + 1, corner + width, corner + width + 1];
                 let [a, b, c, d] = window.map(|at| &block[at].0);
                 // All lanes without a branch: nearly every window ends here.
-                let (mut most, mut open) = (0, 0);
+                let (mut most, mut open) = (0, 0_u8);
                 for lane in 0..Block16::LANES {
                     let [a, b, c, d] = [a[lane], b[lane], c[lane], d[lane]];
                     let largest = larger(larger(a, b), larger(c, d));
@@ -104,10 +105,10 @@ impl ExactLayer<'_> {
                     let near = [a, b, c, d].map(|value| i32::from(value >= from));
                     let near = near[0] + near[1] + near[2] + near[3];
                     most = most.max(near * i32::from(largest > least));
-                    let doubtful = [a, b, c, d].map(|v| i32::from(v > 0.0 && v <= bound));
+                    let doubtful = [a, b, c, d].map(|v| u8::from(v > 0.0 && v <= bound));
                     open += doubtful[0] + doubtful[1] + doubtful[2] + doubtful[3];
                 }
-                gates += open as usize;
+                gates += usize::from(open);
                 if most < 2 {
                     continue;
                 }
@@ -198,7 +199,7 @@ fn rounded_in_order(mut ties: Vec<NearTie>) -> HashMap<(usize, usize), f32> {
         let largest = tie.largest();
         let mut below = f32::NEG_INFINITY;
         for &(_, value) in &tie.values {
-            let rounded = in_32_bits.entry((tie.channel, value.to_bits())).or_insert(value as f32);
+            let rounded = in_32_bits.entry((tie.channel, value.to_bits())).or_insert(to_f32(value));
             if value < largest {
                 below = larger(below, *rounded);
             }

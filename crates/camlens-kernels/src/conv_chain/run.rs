@@ -210,7 +210,7 @@ impl ChainRun<'_> {
         kind: fn(&TilePlan) -> &Vec<Tile>,
     ) -> Vec<Tile> {
         let of_map = |(map, plans): (usize, &Vec<TilePlan>)| {
-            let in_map = move |tile: &Tile| Tile { map: map as u32, ..*tile };
+            let in_map = move |tile: &Tile| Tile { map, ..*tile };
             kind(&plans[layer]).iter().map(in_map).collect::<Vec<_>>()
         };
         self.plans[images.clone()].iter().enumerate().flat_map(of_map).collect()

@@ -6,6 +6,7 @@ use std::sync::atomic::AtomicBool;
 
 use super::geometry::MapSize;
 use super::weights::ConvWeights;
+use crate::error::InvalidArgument;
 
 /// One layer of a chain: a convolution, then an optional ReLU, then an optional max pooling.
 #[derive(Clone)]
@@ -83,14 +84,44 @@ pub struct Doubts {
 /// hold them at any address, and a `&[f32]` must be aligned.
 pub type FloatBytes = [u8; 4];
 
-/// A run was cancelled. Its output slices hold unspecified values.
+/// A run was cancelled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Cancelled;
+pub(super) struct Cancelled;
 
-impl fmt::Display for Cancelled {
+/// Why a run has no output. The output slices hold unspecified values.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RunError {
+    /// The run's cancel flag was set.
+    Cancelled,
+    /// The arguments do not fit the chain or each other; nothing was computed.
+    Invalid(InvalidArgument),
+}
+
+impl fmt::Display for RunError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the run was cancelled")
+        match self {
+            Self::Cancelled => f.write_str("the run was cancelled"),
+            Self::Invalid(error) => error.fmt(f),
+        }
     }
 }
 
-impl std::error::Error for Cancelled {}
+impl std::error::Error for RunError {}
+
+impl From<Cancelled> for RunError {
+    fn from(Cancelled: Cancelled) -> Self {
+        Self::Cancelled
+    }
+}
+
+impl From<InvalidArgument> for RunError {
+    fn from(error: InvalidArgument) -> Self {
+        Self::Invalid(error)
+    }
+}
+
+impl From<RunError> for String {
+    fn from(error: RunError) -> Self {
+        error.to_string()
+    }
+}

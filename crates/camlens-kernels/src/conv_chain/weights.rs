@@ -4,6 +4,7 @@ use super::kernels::MAX_DIRECT_CHANNELS;
 use super::winograd::{POSITIONS, transform_filter};
 use crate::block16::Block16;
 use crate::error::InvalidArgument;
+use crate::sizes::product;
 
 /// Filters and bias of one 3×3 convolution, packed once and shared by every chain that uses them.
 ///
@@ -38,7 +39,9 @@ impl ConvWeights {
         out_channels: usize,
         in_channels: usize,
     ) -> Result<Self, InvalidArgument> {
-        if out_channels == 0 || in_channels == 0 || filters.len() != out_channels * in_channels * 9
+        if out_channels == 0
+            || in_channels == 0
+            || filters.len() != product(&[out_channels, in_channels, 9])?
         {
             return Err(InvalidArgument::new(format!(
                 "{} weights do not make 3x3 filters of shape [{out_channels}, {in_channels}, 3, 3]",

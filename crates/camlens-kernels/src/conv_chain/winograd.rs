@@ -25,6 +25,7 @@
 
 use super::geometry::{PATCH, TILE};
 use crate::block16::Block16;
+use crate::rounding::to_f32;
 use crate::simd::Simd;
 
 /// Multiplications per tile and pair of channels.
@@ -58,7 +59,7 @@ pub(super) fn transform_filter(filter: &[f32; 9]) -> [f32; POSITIONS] {
     }
     std::array::from_fn(|position| {
         let (row, column) = (position / PATCH, position % PATCH);
-        (0..3).map(|x| columns[row][x] * points[column][x]).sum::<f64>() as f32
+        to_f32((0..3).map(|x| columns[row][x] * points[column][x]).sum())
     })
 }
 

@@ -9,6 +9,7 @@ use crate::error::InvalidArgument;
 use crate::executor::{Executor, for_each_init};
 use crate::shared_mut::SharedMut;
 use crate::simd::Isa;
+use crate::sizes::product;
 
 /// A depthwise convolution with elementwise arithmetic fused before and after it.
 ///
@@ -67,23 +68,23 @@ impl DepthwiseConv<'_> {
         executor: &dyn Executor,
     ) -> Result<(), InvalidArgument> {
         let Self { input, prologue, weights, window, direction, output_size, epilogue } = *self;
-        let plan = Plan::new(window, direction, input.size, output_size)?;
-        let in_area = input.size[0] * input.size[1];
-        let out_area = output_size[0] * output_size[1];
         let channels = input.channels;
+        let (in_area, out_area) = (product(&input.size)?, product(&output_size)?);
         if channels == 0 || in_area == 0 || out_area == 0 {
             return if output.is_empty() { Ok(()) } else { Err(empty_maps()) };
         }
         let in_len = prologue.map_or(input.data.len(), BoundExpression::len);
         let planes = in_len / in_area;
+        let filter = weights.len() / channels;
         if in_len != planes * in_area
             || !planes.is_multiple_of(channels)
-            || output.len() != planes * out_area
+            || output.len() != product(&[planes, out_area])?
             || epilogue.is_some_and(|epilogue| epilogue.len() != output.len())
-            || weights.len() != channels * plan.filter
+            || weights.len() != channels * filter
         {
             return Err(wrong_lengths());
         }
+        let plan = Plan::new(window, direction, filter, input.size, output_size)?;
         let output = SharedMut::new(output);
         // Several small planes make one task, so that expressions are evaluated on enough elements.
         let planes_per_task = MIN_EVALUATION_LEN.div_ceil(in_area.max(out_area));

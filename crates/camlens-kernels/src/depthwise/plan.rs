@@ -6,8 +6,10 @@
 //! tap reads adjacent elements of one phase. Transposed, the output is computed in `stride` phases,
 //! each with the taps that reach it.
 
+use super::conv::wrong_lengths;
 use super::types::{Direction, Window};
 use crate::error::InvalidArgument;
+use crate::sizes::product;
 
 /// A tap of the filter: its weight's index, and where what it multiplies lies in the framed input,
 /// relative to the output position.
@@ -42,7 +44,15 @@ pub(super) struct AxisPlan {
     pub(super) taps: Vec<Vec<AxisTap>>,
 }
 
+/// Largest sizes, strides, dilations and pads. No sum of products of two of them overflows 64 bits.
+const MAX_SIZE: usize = 1 << 30;
+
+/// Most elements of a framed channel: each thread allocates one.
+const MAX_FRAME_LEN: usize = 1 << 28;
+
 impl AxisPlan {
+    /// The caller has checked that every size is at most [`MAX_SIZE`], and that kernel, stride and
+    /// dilation are at least 1.
     fn new(
         window: Window,
         axis: usize,
@@ -52,15 +62,17 @@ impl AxisPlan {
     ) -> Self {
         let [kernel, stride, dilation, pad] =
             [window.kernel, window.strides, window.dilations, window.pads].map(|of| of[axis]);
+        let reach = (kernel - 1) * dilation;
         match direction {
             Direction::Forward => {
+                let framed = (in_len + pad).max((out_len.max(1) - 1) * stride + reach + 1);
+                // A stride past the frame's end is never taken.
+                let stride = stride.min(framed);
                 let tap = |k: usize| AxisTap {
                     index: k,
                     phase: k * dilation % stride,
                     offset: k * dilation / stride,
                 };
-                let framed =
-                    (in_len + pad).max((out_len.max(1) - 1) * stride + (kernel - 1) * dilation + 1);
                 Self {
                     in_phases: stride,
                     out_phases: 1,
@@ -72,7 +84,6 @@ impl AxisPlan {
             Direction::Transposed => {
                 // Output element y = stride·j + phase reads input element o where
                 // o·stride + k·dilation = y + pad.
-                let reach = (kernel - 1) * dilation;
                 let pad_before = reach.div_ceil(stride);
                 let taps_of = |phase: usize| {
                     let tap = |k: usize| {
@@ -86,10 +97,12 @@ impl AxisPlan {
                     };
                     (0..kernel).filter_map(tap).collect::<Vec<_>>()
                 };
-                let taps: Vec<_> = (0..stride).map(taps_of).collect();
+                // The phases past the output's end have no element.
+                let out_phases = stride.min(out_len.max(1));
+                let taps: Vec<_> = (0..out_phases).map(taps_of).collect();
                 let farthest = taps.iter().flatten().map(|tap| tap.offset).max().unwrap_or(0);
                 let len = (pad_before + in_len).max(out_len.div_ceil(stride) + farthest);
-                Self { in_phases: 1, out_phases: stride, pad_before, len, taps }
+                Self { in_phases: 1, out_phases, pad_before, len, taps }
             }
         }
     }
@@ -109,20 +122,43 @@ pub(super) struct Plan {
 }
 
 impl Plan {
+    /// The plan for filters of `filter` weights each.
+    ///
+    /// # Errors
+    /// When the kernel has another number of weights; a kernel size, stride or dilation is 0; a
+    /// size is too large.
     pub(super) fn new(
         window: Window,
         direction: Direction,
+        filter: usize,
         in_size: [usize; 2],
         out_size: [usize; 2],
     ) -> Result<Self, InvalidArgument> {
-        let Window { kernel, strides, dilations, .. } = window;
+        let Window { kernel, strides, dilations, pads } = window;
         if [kernel, strides, dilations].concat().contains(&0) {
             return Err(InvalidArgument::new(format!(
                 "kernel sizes, strides and dilations must be at least 1: {window:?}"
             )));
         }
+        let sizes = [kernel, strides, dilations, pads, in_size, out_size];
+        if sizes.as_flattened().iter().any(|&size| size > MAX_SIZE) {
+            return Err(InvalidArgument::new(format!(
+                "sizes of more than {MAX_SIZE}: {window:?}, {in_size:?} to {out_size:?}"
+            )));
+        }
+        // Before the taps are listed, because the weights, at least, exist.
+        if product(&kernel)? != filter {
+            return Err(wrong_lengths());
+        }
         let [rows, columns] = [0, 1]
             .map(|axis| AxisPlan::new(window, axis, direction, in_size[axis], out_size[axis]));
+        let frame = product(&[rows.in_phases, columns.in_phases, rows.len, columns.len]);
+        if !frame.is_ok_and(|len| len <= MAX_FRAME_LEN) {
+            return Err(InvalidArgument::new(format!(
+                "a channel of {in_size:?} with its padding has more than {MAX_FRAME_LEN} elements: \
+                 {window:?}"
+            )));
+        }
         let (pitch, phase_len) = (columns.len, rows.len * columns.len);
         let mut taps = Vec::new();
         for row_taps in &rows.taps {
@@ -139,7 +175,7 @@ impl Plan {
                 taps.push(pairs.map(tap).collect());
             }
         }
-        Ok(Self { axes: [rows, columns], taps, filter: kernel[0] * kernel[1], kernel })
+        Ok(Self { axes: [rows, columns], taps, filter, kernel })
     }
 
     /// Elements of the framed input, over all phases.

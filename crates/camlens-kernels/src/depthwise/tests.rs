@@ -102,7 +102,7 @@ fn check_nchwc(
     let filter = window.kernel[0] * window.kernel[1];
     let weights = values(channels * filter);
     let expected = reference(&input, &weights, channels, (window, direction), [from, to]);
-    let expected: Vec<f32> = expected.iter().map(|&value| value as f32).collect();
+    let expected: Vec<f32> = expected.iter().map(|&value| crate::rounding::to_f32(value)).collect();
     let expected = to_nchwc(&expected, channels, to[0] * to[1], lanes);
     let input = to_nchwc(&input, channels, from[0] * from[1], lanes);
     let weights = to_nchwc(&weights, channels, filter, lanes);

@@ -11,6 +11,7 @@ use crate::error::InvalidArgument;
 use crate::executor::{Executor, for_each_init};
 use crate::shared_mut::SharedMut;
 use crate::simd::Isa;
+use crate::sizes::product;
 
 /// Fewest elements that are worth another thread.
 const MIN_ELEMENTS_PER_THREAD: usize = 8 * CHUNK;
@@ -46,29 +47,33 @@ impl<'a> BoundExpression<'a> {
         shape: &[usize],
     ) -> Result<Self, InvalidArgument> {
         let mut shapes: Vec<&[usize]> = inputs.iter().map(|input| input.shape).collect();
-        let mut accesses: Vec<InputAccess<'a>> =
-            inputs.iter().map(|input| InputAccess::new(*input, shape)).collect();
         if let Some(index) = streamed.filter(|&index| index <= inputs.len()) {
             shapes.insert(index, shape);
-            accesses.insert(index, InputAccess::Streamed);
         }
-        let fits = |input: &Tensor<'_>| input.data.len() == input.shape.iter().product::<usize>();
-        if accesses.len() != expression.inputs {
+        if shapes.len() != expression.inputs {
             return Err(InvalidArgument::new(format!(
                 "an expression of {} inputs was given {}",
                 expression.inputs,
-                accesses.len()
+                shapes.len()
             )));
         }
-        if !inputs.iter().all(fits) {
-            return Err(InvalidArgument::new("an input is not as long as its shape says"));
+        for input in inputs {
+            if input.data.len() != product(input.shape)? {
+                return Err(InvalidArgument::new("an input is not as long as its shape says"));
+            }
         }
         if broadcast_shape(&shapes)? != shape {
             return Err(InvalidArgument::new(format!(
                 "inputs of the shapes {shapes:?} are not broadcast to {shape:?}"
             )));
         }
-        Ok(Self { expression, inputs: accesses, len: shape.iter().product() })
+        let len = product(shape)?;
+        let mut accesses: Vec<InputAccess<'a>> =
+            inputs.iter().map(|input| InputAccess::new(*input, shape, len)).collect();
+        if let Some(index) = streamed.filter(|&index| index <= inputs.len()) {
+            accesses.insert(index, InputAccess::Streamed);
+        }
+        Ok(Self { expression, inputs: accesses, len })
     }
 
     /// Evaluates the expression into `output`, which has the result's length.
@@ -141,9 +146,9 @@ impl<'a> BoundExpression<'a> {
         executor: &dyn Executor,
     ) -> Result<(), InvalidArgument> {
         let (maps, rest) = output.as_chunks_mut::<LANES>();
-        let map_len = positions * LANES;
+        let map_len = product(&[positions, LANES])?;
         self.check_not_streamed()?;
-        if !rest.is_empty() || self.len != maps.len() * map_len {
+        if !rest.is_empty() || self.len != product(&[maps.len(), map_len])? {
             return Err(InvalidArgument::new(format!(
                 "an expression of {} elements can't be summed to {} maps of {positions} positions \
                  and {LANES} channels",

@@ -48,9 +48,12 @@ pub(super) enum InputAccess<'a> {
 }
 
 impl<'a> InputAccess<'a> {
-    pub(super) fn new(input: Tensor<'a>, shape: &[usize]) -> Self {
+    /// The access of an input, as long as its shape says, to a result of `len` elements with a
+    /// shape that it is broadcast to.
+    pub(super) fn new(input: Tensor<'a>, shape: &[usize], len: usize) -> Self {
         let Tensor { data, shape: sizes } = input;
-        if data.len() == shape.iter().product::<usize>() {
+        // Nothing is read for an empty result, whose other sizes may have any product.
+        if data.len() == len || len == 0 {
             return Self::Whole(data);
         }
         if let [one] = data {

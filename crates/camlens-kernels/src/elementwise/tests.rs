@@ -8,6 +8,7 @@ use super::types::{Op, Step, Tensor};
 use crate::block16::NCHWC_BLOCKS;
 use crate::error::InvalidArgument;
 use crate::executor::{Executor, ScopedThreads, Serial};
+use crate::rounding::to_f32;
 use crate::simd::Isa;
 
 fn tensor<'a>(data: &'a [f32], shape: &'a [usize]) -> Tensor<'a> {
@@ -58,8 +59,8 @@ fn every_operation_matches_plain_rust_with_every_instruction_set() {
             Op::Abs => |a, _, _| a.abs(),
             Op::Sqrt => |a, _, _| a.sqrt(),
             Op::Reciprocal => |a, _, _| 1.0 / a,
-            Op::Exp => |a, _, _| f64::from(a).exp() as f32,
-            Op::Sigmoid => |a, _, _| (1.0 / (1.0 + (-f64::from(a)).exp())) as f32,
+            Op::Exp => |a, _, _| to_f32(f64::from(a).exp()),
+            Op::Sigmoid => |a, _, _| to_f32(1.0 / (1.0 + (-f64::from(a)).exp())),
             Op::Greater => |a, b, _| f32::from(u8::from(a > b)),
             Op::GreaterOrEqual => |a, b, _| f32::from(u8::from(a >= b)),
             Op::Equal => |a, b, _| f32::from(u8::from(a == b)),
@@ -70,13 +71,15 @@ fn every_operation_matches_plain_rust_with_every_instruction_set() {
             Op::HardSwish => |a, _, _| {
                 let a = f64::from(a);
                 // NaN stays NaN.
-                (a * if a < -3.0 {
-                    0.0
-                } else if a > 3.0 {
-                    1.0
-                } else {
-                    a / 6.0 + 0.5
-                }) as f32
+                to_f32(
+                    a * if a < -3.0 {
+                        0.0
+                    } else if a > 3.0 {
+                        1.0
+                    } else {
+                        a / 6.0 + 0.5
+                    },
+                )
             },
         }
     };

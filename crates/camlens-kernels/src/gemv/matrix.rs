@@ -1,6 +1,8 @@
 //! The operands of a product, and the tile sizes that both loops share.
 
 use crate::block16::Block16;
+use crate::error::InvalidArgument;
+use crate::sizes::product;
 
 /// Rows of the matrix that are processed together.
 pub(super) const ROWS: usize = 4;
@@ -47,12 +49,41 @@ pub(super) struct Operands<'a> {
 impl Operands<'_> {
     /// Checks every length that the kernels rely on, for inputs of `input_len` values and outputs
     /// of `output_len`.
-    pub(super) fn check(&self, input_len: usize, output_len: usize, output: &[f32]) {
-        let Self { input, matrix, bias } = self;
-        assert_eq!(matrix.bytes.len(), matrix.rows * matrix.row_bytes(), "the matrix's length");
-        assert!(input_len > 0 && input.len().is_multiple_of(input_len), "the input's length");
-        assert_eq!(output.len(), input.len() / input_len * output_len, "the output's length");
-        assert!(bias.is_none_or(|bias| bias.len() == output_len), "the bias's length");
+    ///
+    /// # Errors
+    /// When one of them is another.
+    pub(super) fn check(
+        &self,
+        input_len: usize,
+        output_len: usize,
+        output: &[f32],
+    ) -> Result<(), InvalidArgument> {
+        let Self { input, matrix: Matrix { bytes, rows, columns }, bias } = *self;
+        // An input without values leaves only the output to tell how many there are.
+        let count = match input_len {
+            0 => output.len() / output_len.max(1),
+            _ => input.len() / input_len,
+        };
+        let fits = bytes.len() == product(&[rows, columns, size_of::<f32>()])?
+            && input.len() == product(&[count, input_len])?
+            && output.len() == product(&[count, output_len])?
+            && bias.is_none_or(|bias| bias.len() == output_len);
+        if fits {
+            return Ok(());
+        }
+        Err(InvalidArgument::new(format!(
+            "{} values times {} bytes of a matrix [{rows}, {columns}], with {} values of bias, do \
+             not make {} values",
+            input.len(),
+            bytes.len(),
+            bias.map_or(0, <[f32]>::len),
+            output.len()
+        )))
+    }
+
+    /// Whether the sums have no term. Then the output, if it has a value, is the bias.
+    pub(super) fn is_empty(&self) -> bool {
+        self.matrix.bytes.is_empty() || self.input.is_empty()
     }
 
     /// The bias of an output, zero without one.

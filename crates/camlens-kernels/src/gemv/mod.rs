@@ -17,6 +17,7 @@ mod tests;
 
 pub use matrix::Matrix;
 
+use crate::error::InvalidArgument;
 use crate::executor::Executor;
 use crate::simd::Isa;
 use matrix::Operands;
@@ -34,11 +35,12 @@ use matrix::Operands;
 /// let bytes: Vec<u8> = (1..=6).flat_map(|value| (value as f32).to_ne_bytes()).collect();
 /// let matrix = Matrix { bytes: &bytes, rows: 2, columns: 3 };
 /// let mut output = [0.0; 3];
-/// gemv(&[10.0, 1.0], matrix, None, &mut output, &Serial);
+/// gemv(&[10.0, 1.0], matrix, None, &mut output, &Serial)?;
 /// assert_eq!(output, [14.0, 25.0, 36.0]);
+/// # Ok::<(), camlens_kernels::InvalidArgument>(())
 /// ```
 ///
-/// # Panics
+/// # Errors
 /// When a slice is not as long as its shape says.
 pub fn gemv(
     input: &[f32],
@@ -46,10 +48,15 @@ pub fn gemv(
     bias: Option<&[f32]>,
     output: &mut [f32],
     executor: &dyn Executor,
-) {
+) -> Result<(), InvalidArgument> {
     let operands = Operands { input, matrix, bias };
-    operands.check(matrix.rows, matrix.columns, output);
-    row_sums::gemv(row_sums::kernel_for(Isa::detect()), operands, output, executor);
+    operands.check(matrix.rows, matrix.columns, output)?;
+    if operands.is_empty() {
+        fill_with_bias(bias, output);
+    } else {
+        row_sums::gemv(row_sums::kernel_for(Isa::detect()), operands, output, executor);
+    }
+    Ok(())
 }
 
 /// `output[n][i] = Σ_j input[n][j] · matrix[i][j] (+ bias[i])`, for `input` `[N, columns]`, `bias`
@@ -58,7 +65,7 @@ pub fn gemv(
 /// Columns where every input is zero are skipped in blocks of 16, so an infinity or NaN in the
 /// matrix may not propagate through a zero.
 ///
-/// # Panics
+/// # Errors
 /// When a slice is not as long as its shape says.
 pub fn gemv_transposed(
     input: &[f32],
@@ -66,8 +73,23 @@ pub fn gemv_transposed(
     bias: Option<&[f32]>,
     output: &mut [f32],
     executor: &dyn Executor,
-) {
+) -> Result<(), InvalidArgument> {
     let operands = Operands { input, matrix, bias };
-    operands.check(matrix.columns, matrix.rows, output);
-    row_dots::gemv(row_dots::kernel_for(Isa::detect()), operands, output, executor);
+    operands.check(matrix.columns, matrix.rows, output)?;
+    if operands.is_empty() {
+        fill_with_bias(bias, output);
+    } else {
+        row_dots::gemv(row_dots::kernel_for(Isa::detect()), operands, output, executor);
+    }
+    Ok(())
+}
+
+/// The product of an input or a matrix without values: sums of no terms.
+fn fill_with_bias(bias: Option<&[f32]>, output: &mut [f32]) {
+    match bias {
+        Some(bias) => output
+            .chunks_exact_mut(bias.len().max(1))
+            .for_each(|output| output.copy_from_slice(bias)),
+        None => output.fill(0.0),
+    }
 }

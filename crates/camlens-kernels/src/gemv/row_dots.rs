@@ -5,6 +5,7 @@ use std::ops::Range;
 use super::matrix::{BLOCK_BYTES, INPUTS, Matrix, Operands, ROWS};
 use crate::block16::Block16;
 use crate::executor::Executor;
+use crate::rounding::to_f32;
 use crate::shared_mut::SharedMut;
 use crate::simd::{Isa, Portable, Simd};
 
@@ -77,7 +78,7 @@ pub(super) fn gemv(
                         // A few terms per row: 64 bits cost nothing here.
                         let lanes = sum.0.iter().map(|&lane| f64::from(lane));
                         let bias = f64::from(operands.bias_at(row));
-                        let value = (lanes.chain(rest).sum::<f64>() + bias) as f32;
+                        let value = to_f32(lanes.chain(rest).sum::<f64>() + bias);
                         // SAFETY: tasks write disjoint rows, all inside the output.
                         unsafe { output.get().add((first + n) * rows + row).write(value) };
                     }

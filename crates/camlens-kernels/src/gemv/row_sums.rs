@@ -3,6 +3,7 @@
 use super::matrix::{BLOCK_BYTES, INPUTS, Matrix, Operands, ROWS};
 use crate::block16::Block16;
 use crate::executor::Executor;
+use crate::rounding::to_f32;
 use crate::shared_mut::SharedMut;
 use crate::simd::{Isa, Portable, Simd};
 
@@ -89,7 +90,7 @@ pub(super) fn gemv(
                 let terms = rows.iter().filter(|&&row| input[row] != 0.0);
                 let term = |&row: &usize| f64::from(input[row]) * f64::from(matrix.at(row, column));
                 let sum: f64 = terms.map(term).sum();
-                let value = (sum + f64::from(operands.bias_at(column))) as f32;
+                let value = to_f32(sum + f64::from(operands.bias_at(column)));
                 // SAFETY: inside the output, after all tasks.
                 unsafe {
                     output.get().add((first + n) * columns + column).write(value);

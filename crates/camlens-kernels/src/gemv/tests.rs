@@ -95,9 +95,9 @@ fn an_all_zero_input_returns_the_bias() {
     let (bytes, bias) = (vec![0xff; 64 * 64 * 4], [3.0; 64]);
     let matrix = Matrix { bytes: &bytes, rows: 64, columns: 64 };
     let mut output = [0.0; 64];
-    gemv(&[0.0; 64], matrix, Some(&bias), &mut output, &Serial);
+    gemv(&[0.0; 64], matrix, Some(&bias), &mut output, &Serial).unwrap();
     assert_eq!(output, bias);
     output.fill(0.0);
-    gemv_transposed(&[0.0; 64], matrix, Some(&bias), &mut output, &Serial);
+    gemv_transposed(&[0.0; 64], matrix, Some(&bias), &mut output, &Serial).unwrap();
     assert_eq!(output, bias);
 }

@@ -1,6 +1,7 @@
 //! Run-time detection of the processor's vector instructions.
 
 /// A vector instruction set that the kernels are compiled for.
+#[cfg_attr(miri, expect(dead_code, reason = "Miri runs the loops in plain Rust"))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Isa {
     /// Plain Rust: runs on every processor, and under Miri.

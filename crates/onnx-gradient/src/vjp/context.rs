@@ -109,6 +109,14 @@ impl VjpContext<'_> {
         self.graph.constant(tensor)?.to_float32s()
     }
 
+    /// An axis of a tensor of this rank as an index. Negative axes count from the end.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] when there is no such axis.
+    pub fn axis_index(&self, axis: i64, rank: usize) -> Result<usize, Error> {
+        index_of(axis, rank).ok_or_else(|| self.unsupported("has an axis out of range"))
+    }
+
     /// Sums `gradient`, of the shape of `output`, over the axes along which `input` was broadcast
     /// to `output`.
     ///
@@ -148,5 +156,24 @@ impl VjpContext<'_> {
         }
         let summed = builder.reduce_sum(gradient, &axes, true);
         Ok(if added > 0 { builder.reshape_like(&summed, input) } else { summed })
+    }
+}
+
+/// An axis as an index; negative ones count from the end.
+fn index_of(axis: i64, rank: usize) -> Option<usize> {
+    let size = usize::try_from(axis.unsigned_abs()).ok()?;
+    let index = if axis < 0 { rank.checked_sub(size)? } else { size };
+    (index < rank).then_some(index)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::index_of;
+
+    #[test]
+    fn an_axis_is_an_index_below_the_rank_or_none() {
+        assert_eq!([0, 3, -1, -4].map(|axis| index_of(axis, 4)), [0, 3, 3, 0].map(Some));
+        assert_eq!([4, -5, i64::MIN, i64::MAX].map(|axis| index_of(axis, 4)), [None; 4]);
+        assert_eq!([0, -1].map(|axis| index_of(axis, 0)), [None; 2]);
     }
 }

@@ -33,8 +33,8 @@ fn slice_as_padding(ctx: &VjpContext<'_>) -> Result<Option<Vec<i64>>, Error> {
     }
     let mut pads = vec![0; 2 * rank];
     for ((&start, &end), &axis) in starts.iter().zip(&ends).zip(&axes) {
-        let axis = (if axis < 0 { axis + rank as i64 } else { axis }) as usize;
-        let size = *sizes.get(axis).ok_or_else(|| ctx.unsupported("has an axis out of range"))?;
+        let axis = ctx.axis_index(axis, rank)?;
+        let size = sizes[axis];
         // The batch may have another size at run time. Only a slice that keeps all of it is known.
         if axis == 0 {
             if start == 0 && end >= i64::from(i32::MAX) {
@@ -51,17 +51,17 @@ fn slice_as_padding(ctx: &VjpContext<'_>) -> Result<Option<Vec<i64>>, Error> {
 
 /// Each input gets its part of `∂L/∂y` along the axis.
 pub(super) fn concat(builder: &mut GraphBuilder, ctx: &VjpContext<'_>) -> InputGradients {
-    let rank = ctx.shape(ctx.output())?.len() as i64;
-    let axis = ctx.node.int("axis", 0);
-    let axis = if axis < 0 { axis + rank } else { axis };
+    let axis = ctx.axis_index(ctx.node.int("axis", 0), ctx.shape(ctx.output())?.len())?;
     if axis == 0 {
         return concat_first(builder, ctx);
     }
-    let axis_name = builder.int64s(&[axis]);
+    let axis_name = builder.int64s(&[axis as i64]);
     let mut gradients = Vec::with_capacity(ctx.node.input.len());
     let mut start = 0;
     for index in 0..ctx.node.input.len() {
-        let size = ctx.shape(ctx.input(index)?)?[axis as usize];
+        let sizes = ctx.shape(ctx.input(index)?)?;
+        let size =
+            *sizes.get(axis).ok_or_else(|| ctx.unsupported("joins tensors of different ranks"))?;
         gradients.push(if ctx.needs_grad(index) {
             let (from, to) = (builder.int64s(&[start]), builder.int64s(&[start + size]));
             Some(builder.op("Slice", &[ctx.grad_output()?, &from, &to, &axis_name]))
@@ -113,13 +113,15 @@ pub(super) fn pad(builder: &mut GraphBuilder, ctx: &VjpContext<'_>) -> InputGrad
     let pads = match ctx.node.input_name(3) {
         Some(axes) => {
             // Pads for all axes, for the same reason as in `gather`.
-            let rank = ctx.shape(ctx.input(0)?)?.len() as i64;
+            let rank = ctx.shape(ctx.input(0)?)?.len();
             let axes =
                 ctx.known_int64s(axes).ok_or_else(|| ctx.unsupported("computes its axes"))?;
-            let begin = axes.iter().map(|&axis| if axis < 0 { axis + rank } else { axis });
-            let entries: Vec<i64> = begin.clone().chain(begin.map(|axis| axis + rank)).collect();
-            let (entries, none) =
-                (builder.int64s(&entries), builder.int64s(&vec![0; 2 * rank as usize]));
+            let begin = axes.into_iter().map(|axis| ctx.axis_index(axis, rank));
+            let begin = begin.collect::<Result<Vec<usize>, _>>()?;
+            let end = begin.iter().map(|axis| axis + rank);
+            let entries: Vec<i64> =
+                begin.iter().copied().chain(end).map(|entry| entry as i64).collect();
+            let (entries, none) = (builder.int64s(&entries), builder.int64s(&vec![0; 2 * rank]));
             let axis = [AttributeProto::int("axis", 0)];
             builder.op_with("ScatterElements", &[&none, &entries, &opposite], axis)
         }
@@ -137,9 +139,9 @@ pub(super) fn gather(builder: &mut GraphBuilder, ctx: &VjpContext<'_>) -> InputG
         (Some(&[index]), Ok([] | [1])) => index,
         _ => return scatter_back(builder, ctx),
     };
-    let rank = ctx.shape(input)?.len() as i64;
-    let axis = ctx.node.int("axis", 0);
-    let axis = if axis < 0 { axis + rank } else { axis };
+    let rank = ctx.shape(input)?.len();
+    let index_of_axis = ctx.axis_index(ctx.node.int("axis", 0), rank)?;
+    let axis = index_of_axis as i64;
     let axes = builder.int64s(&[axis]);
     let gradient = match ctx.shape(indices)? {
         [] => builder.op("Unsqueeze", &[ctx.grad_output()?, &axes]),
@@ -156,9 +158,9 @@ pub(super) fn gather(builder: &mut GraphBuilder, ctx: &VjpContext<'_>) -> InputG
     };
     // Pads for all axes. `Pad` also takes pads for this axis alone, but ONNX Runtime 1.32 mixes
     // them up when it moves a `Transpose` past the `Pad`.
-    let zeros = |builder: &mut GraphBuilder, count: i64| builder.int64s(&vec![0; count as usize]);
-    let (first, between) = (zeros(builder, axis), zeros(builder, rank - 1));
-    let last = zeros(builder, rank - 1 - axis);
+    let zeros = |builder: &mut GraphBuilder, count: usize| builder.int64s(&vec![0; count]);
+    let (first, between) = (zeros(builder, index_of_axis), zeros(builder, rank - 1));
+    let last = zeros(builder, rank - 1 - index_of_axis);
     let pads = [&first, &before, &between, &after, &last].map(String::as_str);
     let pads = builder.op_with("Concat", &pads, [AttributeProto::int("axis", 0)]);
     let gradient = builder.op("Pad", &[&gradient, &pads]);

@@ -41,9 +41,12 @@ pub(super) fn average(builder: &mut GraphBuilder, ctx: &VjpContext<'_>) -> Input
     let shared = builder.mul(ctx.grad_output()?, &shares);
 
     let window = window.within(input);
-    let size = window.kernel.iter().product::<i64>() * channels;
-    let ones =
-        builder.float32s(&[&[channels, 1], &window.kernel[..]].concat(), &vec![1.0; size as usize]);
+    let dims = [&[channels, 1], &window.kernel[..]].concat();
+    let size = dims.iter().try_fold(1_i64, |product, &size| product.checked_mul(size));
+    let size = size
+        .and_then(|size| usize::try_from(size).ok())
+        .ok_or_else(|| ctx.unsupported("has a kernel that is too large"))?;
+    let ones = builder.float32s(&dims, &vec![1.0; size]);
     let mut attributes = window.transposed(input, output);
     attributes.push(AttributeProto::int("group", channels));
     let gradient = builder.op_with("ConvTranspose", &[&shared, &ones], attributes);

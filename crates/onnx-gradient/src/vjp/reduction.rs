@@ -11,15 +11,17 @@ use crate::proto::AttributeProto;
 
 /// The axes that a reduction reduces, as non-negative indices.
 fn axes(ctx: &VjpContext<'_>) -> Result<Vec<i64>, Error> {
-    let rank = ctx.shape(ctx.input(0)?)?.len() as i64;
+    let rank = ctx.shape(ctx.input(0)?)?.len();
     let given = match ctx.node.input_name(1) {
         Some(name) => ctx.known_int64s(name).ok_or_else(|| ctx.unsupported("computes its axes"))?,
         None => Vec::new(),
     };
     // An empty list means the same as no list.
     let all = given.is_empty() && ctx.node.int("noop_with_empty_axes", 0) == 0;
-    let axes = if all { (0..rank).collect() } else { given };
-    Ok(axes.into_iter().map(|axis| if axis < 0 { axis + rank } else { axis }).collect())
+    if all {
+        return Ok((0..rank as i64).collect());
+    }
+    given.into_iter().map(|axis| Ok(ctx.axis_index(axis, rank)? as i64)).collect()
 }
 
 /// [`axes`], for vjps that do not cover a reduction over no axes.

@@ -17,11 +17,11 @@ pub(super) fn resize(builder: &mut GraphBuilder, ctx: &VjpContext<'_>) -> InputG
         return Err(ctx.unsupported("keeps the aspect ratio"));
     }
     let (from, to) = (ctx.shape(ctx.input(0)?)?, ctx.shape(ctx.output())?);
-    let rank = from.len() as i64;
-    let axes = ctx.node.ints("axes").map_or_else(|| (0..rank).collect(), <[i64]>::to_vec);
+    let axes =
+        ctx.node.ints("axes").map_or_else(|| (0..from.len() as i64).collect(), <[i64]>::to_vec);
     let mut gradient = ctx.grad_output()?.to_owned();
     for (index, axis) in axes.into_iter().enumerate() {
-        let axis = (if axis < 0 { axis + rank } else { axis }) as usize;
+        let axis = ctx.axis_index(axis, from.len().min(to.len()))?;
         if axis == 0 || from[axis] == to[axis] {
             continue;
         }

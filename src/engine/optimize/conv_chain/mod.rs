@@ -5,7 +5,7 @@
 //! `camlens-kernels`.
 
 mod operator;
-mod pass;
+pub(super) mod pass;
 
 pub(super) use operator::ConvChain;
 pub(super) use pass::fuse;

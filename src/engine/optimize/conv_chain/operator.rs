@@ -12,7 +12,9 @@ use ort::value::{DynTensorValueType, TensorElementType, ValueRef};
 
 use super::pass::{OPERATOR, attributes};
 use crate::engine::optimize::operators::{ChainKey, Operators};
-use crate::engine::optimize::tensors::{RuntimeThreads, bytes, floats, tensor, unused_output};
+use crate::engine::optimize::tensors::{
+    RuntimeThreads, bytes, dims, floats, sizes, tensor, unused_output,
+};
 
 /// The operator. Sessions of one model share its transformed weights and chains.
 pub(crate) struct ConvChain(pub(crate) Operators);
@@ -61,12 +63,13 @@ impl Operator for ConvChain {
             let mut layers = Vec::with_capacity(bias.len());
             let mut input = 1;
             for ((&has_bias, &relu), &pool) in bias.iter().zip(&relu).zip(&pool) {
-                let bias = (has_bias != 0).then_some(input + 1);
+                let has_bias = has_bias != 0;
+                let bias = has_bias.then_some(input + 1);
                 let name = inputs.get(input).map_or("", String::as_str);
                 let weights =
                     shared(&self.0.store.weights, name.to_owned(), || load(context, input, bias))?;
                 layers.push(ConvLayer { weights, relu: relu != 0, max_pool: pool != 0 });
-                input += 1 + has_bias as usize;
+                input += 1 + usize::from(has_bias);
             }
             camlens_kernels::ConvChain::new(layers).map_err(ort::Error::new)
         })?;
@@ -74,14 +77,13 @@ impl Operator for ConvChain {
             .as_chunks()
             .0
             .iter()
-            .map(|&[layer, pooled]| ChainOutput { layer: layer as usize, pooled: pooled != 0 });
-        Ok(ConvChainKernel {
-            chain,
-            outputs: outputs.collect(),
-            equal_patches,
-            filters,
-            operators: self.0.clone(),
-        })
+            .map(|&[layer, pooled]| {
+                let wrong = |_| ort::Error::new(format!("{OPERATOR} has no layer {layer}"));
+                let layer = usize::try_from(layer).map_err(wrong)?;
+                Ok(ChainOutput { layer, pooled: pooled != 0 })
+            })
+            .collect::<ort::Result<_>>()?;
+        Ok(ConvChainKernel { chain, outputs, equal_patches, filters, operators: self.0.clone() })
     }
 }
 
@@ -112,11 +114,10 @@ fn load(
     };
     let (shape, weights) = constant(index)?;
     let bias = bias.map(|index| constant(index).map(|(_, values)| values)).transpose()?;
-    let [outs, ins, 3, 3] = shape[..] else {
+    let [outs, ins, 3, 3] = sizes(&shape)?[..] else {
         return Err(ort::Error::new(format!("{OPERATOR} takes filters of 3x3, not {shape:?}")));
     };
-    ConvWeights::new(&weights, bias.as_deref(), outs as usize, ins as usize)
-        .map_err(ort::Error::new)
+    ConvWeights::new(&weights, bias.as_deref(), outs, ins).map_err(ort::Error::new)
 }
 
 /// The operator's kernel in one session.
@@ -133,15 +134,14 @@ impl Kernel for ConvChainKernel {
     fn compute(&mut self, context: &ComputeContext) -> ort::Result<()> {
         let input = context.input(0)?.ok_or_else(|| ort::Error::new("input 0 is missing"))?;
         let (shape, data) = input.try_extract_tensor::<f32>()?;
-        let &[images, _, height, width] = &shape[..] else {
+        let [images, _, height, width] = sizes(shape)?[..] else {
             return Err(ort::Error::new(format!("{OPERATOR} takes [N, C, H, W], not {shape}")));
         };
-        let (images, height, width) = (images as usize, height as usize, width as usize);
         let mut values = Vec::with_capacity(self.outputs.len());
         for (index, output) in self.outputs.iter().enumerate() {
             let [channels, h, w] =
-                self.chain.output_shape(*output, height, width).map(|size| size as i64);
-            let value = context.output(index, [images as i64, channels, h, w])?;
+                self.chain.output_shape(*output, height, width).map_err(ort::Error::new)?;
+            let value = context.output(index, dims(&[images, channels, h, w])?)?;
             values.push(value.ok_or_else(unused_output)?);
         }
         let mut outputs = Vec::with_capacity(values.len());
@@ -166,10 +166,8 @@ impl Kernel for ConvChainKernel {
             settle_near_ties: self.equal_patches.then_some(filters.as_slice()),
         };
         let threads = RuntimeThreads { context, count: self.operators.threads };
-        let doubts = self
-            .chain
-            .run(batch, &mut outputs, &threads, options)
-            .map_err(|camlens_kernels::Cancelled| ort::Error::new("cancelled"))?;
+        let doubts =
+            self.chain.run(batch, &mut outputs, &threads, options).map_err(ort::Error::new)?;
         if self.equal_patches {
             let camlens_kernels::Doubts { settled, open_gates } = doubts;
             tracing::debug!(

@@ -5,7 +5,7 @@
 //! kernel only in its own layout, which would mean copying every feature map of a backward pass.
 
 mod operator;
-mod pass;
+pub(super) mod pass;
 
 pub(super) use operator::Depthwise;
 pub(super) use pass::{OPERATOR, fuse, is_output_with_one_consumer};

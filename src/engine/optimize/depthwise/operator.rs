@@ -77,17 +77,23 @@ pub(crate) struct DepthwiseKernel {
 }
 
 impl DepthwiseKernel {
-    /// The output's size along an axis; `None` if the input is too small.
+    /// The output's size along an axis; `None` if the input is too small, or the size too large.
     fn output_size(&self, axis: usize, input: usize) -> Option<usize> {
         let Window { kernel, strides, dilations, pads } = self.window;
-        let (reach, pads) =
-            ((kernel[axis] - 1) * dilations[axis] + 1, pads[axis] + self.pads_end[axis]);
+        let reach = kernel[axis].checked_sub(1)?.checked_mul(dilations[axis])?.checked_add(1)?;
+        let pads = pads[axis].checked_add(self.pads_end[axis])?;
         match self.direction {
-            Direction::Forward => Some((input + pads).checked_sub(reach)? / strides[axis] + 1),
-            Direction::Transposed => {
-                ((input.checked_sub(1)?) * strides[axis] + reach + self.output_padding[axis])
-                    .checked_sub(pads)
-            }
+            Direction::Forward => input
+                .checked_add(pads)?
+                .checked_sub(reach)?
+                .checked_div(strides[axis])?
+                .checked_add(1),
+            Direction::Transposed => input
+                .checked_sub(1)?
+                .checked_mul(strides[axis])?
+                .checked_add(reach)?
+                .checked_add(self.output_padding[axis])?
+                .checked_sub(pads),
         }
     }
 }
@@ -113,8 +119,9 @@ impl Kernel for DepthwiseKernel {
             return Err(wrong());
         };
         let threads = RuntimeThreads { context, count: self.threads };
+        let input = inputs.prologue.first().ok_or_else(wrong)?;
         let job = camlens_kernels::DepthwiseConv {
-            input: FeatureMaps { data: inputs.prologue[0].data, channels, size: input_size },
+            input: FeatureMaps { data: input.data, channels, size: input_size },
             prologue: prologue.as_ref(),
             weights: &weights,
             window: self.window,

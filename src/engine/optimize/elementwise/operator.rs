@@ -96,9 +96,11 @@ impl Kernel for ElementwiseKernel {
         }
         let mut output = output(context, &self.layout.declared_shape(&output_shape))?;
         let (_, output) = output.try_extract_tensor_mut::<f32>()?;
+        let too_large = || ort::Error::new(format!("{OPERATOR} cannot sum {shape:?}"));
         let done = match (self.sums, shape.as_slice()) {
             (true, &[_, _, height, width, block]) => {
-                bound.channel_sums([height * width, block], output, &threads)
+                let positions = height.checked_mul(width).ok_or_else(too_large)?;
+                bound.channel_sums([positions, block], output, &threads)
             }
             _ => bound.run(output, &threads),
         };

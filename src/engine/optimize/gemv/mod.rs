@@ -5,7 +5,7 @@
 //! of the full VGG16 has 411 MB.
 
 mod operator;
-mod pass;
+pub(super) mod pass;
 
 pub(super) use operator::Gemv;
 pub(super) use pass::fuse;

@@ -62,10 +62,13 @@ impl Kernel for GemvKernel {
                 "{OPERATOR} cannot multiply {wide} columns by {read} rows"
             )));
         }
+        let [rows, columns] = [rows, columns].map(usize::try_from);
+        let (Ok(rows), Ok(columns)) = (rows, columns) else {
+            return Err(ort::Error::new(format!("{OPERATOR} cannot take {}", matrix.shape())));
+        };
         let mut output =
             context.output(0, [before, &[made]].concat())?.ok_or_else(unused_output)?;
-        let matrix =
-            Matrix { bytes: bytes(&matrix)?, rows: rows as usize, columns: columns as usize };
+        let matrix = Matrix { bytes: bytes(&matrix)?, rows, columns };
         let threads = RuntimeThreads { context, count: self.threads };
         let multiply = if self.transposed { gemv_transposed } else { gemv };
         multiply(
@@ -74,7 +77,7 @@ impl Kernel for GemvKernel {
             bias.as_deref(),
             output.try_extract_tensor_mut::<f32>()?.1,
             &threads,
-        );
-        Ok(())
+        )
+        .map_err(ort::Error::new)
     }
 }

@@ -47,7 +47,7 @@ impl ShiftedWeights {
             let signed =
                 graph_index.constant(&zeros).filter(|zeros| zeros.data_type() == data_type::INT8);
             let Some((of_zeros, values)) =
-                signed.and_then(|zeros| Some((zeros, zeros.to_int64s()?)))
+                signed.and_then(|zeros| Some((zeros, shifted_bytes(&zeros.to_int64s()?)?)))
             else {
                 continue;
             };
@@ -60,7 +60,7 @@ impl ShiftedWeights {
                 shifted.constants.push(TensorProto {
                     name: Some(unsigned(&zeros)),
                     data_type: Some(data_type::UINT8),
-                    raw_data: Some(values.into_iter().map(|zero| (zero + 128) as u8).collect()),
+                    raw_data: Some(values.into()),
                     dims: of_zeros.dims.clone(),
                     ..TensorProto::default()
                 });
@@ -92,13 +92,14 @@ impl ShiftedWeights {
 /// have kernels for the latter. Only `DequantizeLinear` may read the integers.
 fn make_activations_unsigned(graph: &mut GraphProto) {
     let graph_index = GraphIndex::new(graph);
-    let mut shifted: Vec<(usize, i64)> = Vec::new();
+    let mut shifted: Vec<(usize, u8)> = Vec::new();
     for (index, node) in graph.node.iter().enumerate() {
         // A type named by an attribute would not follow.
         if !node.is("QuantizeLinear") || node.attribute("output_dtype").is_some() {
             continue;
         }
         let Some(zero) = zero_point(&graph_index, node, data_type::INT8) else { continue };
+        let Some(unsigned) = shifted_byte(zero) else { continue };
         let Some(output) = node.output.first().filter(|output| !graph_index.is_output(output))
         else {
             continue;
@@ -113,21 +114,21 @@ fn make_activations_unsigned(graph: &mut GraphProto) {
                 graph_index
                     .consumer_positions(output)
                     .chain([index])
-                    .map(|index| (index, zero + 128)),
+                    .map(|index| (index, unsigned)),
             );
         }
     }
-    let mut zeros: Vec<i64> = shifted.iter().map(|&(_, zero)| zero).collect();
+    let mut zeros: Vec<u8> = shifted.iter().map(|&(_, zero)| zero).collect();
     zeros.sort_unstable();
     zeros.dedup();
-    let name = |zero: i64| format!("camlens/unsigned/{zero}");
+    let name = |zero: u8| format!("camlens/unsigned/{zero}");
     for (index, zero) in shifted {
         graph.node[index].input[2] = name(zero);
     }
     graph.initializer.extend(zeros.into_iter().map(|zero| TensorProto {
         name: Some(name(zero)),
         data_type: Some(data_type::UINT8),
-        raw_data: Some(vec![zero as u8].into()),
+        raw_data: Some(vec![zero].into()),
         ..TensorProto::default()
     }));
 }
@@ -207,6 +208,16 @@ fn scales(graph_index: &GraphIndex<'_>, node: &NodeProto) -> Option<Vec<f32>> {
     if scales.data_type() == data_type::FLOAT { scales.to_float32s() } else { None }
 }
 
+/// A signed 8-bit value shifted to 0..255. A file may hold others in a tensor of 8-bit values, as
+/// it stores those in 32 bits.
+fn shifted_byte(value: i64) -> Option<u8> {
+    i8::try_from(value).ok().map(|value| value.cast_unsigned() ^ 0x80)
+}
+
+fn shifted_bytes(values: &[i64]) -> Option<Vec<u8>> {
+    values.iter().map(|&value| shifted_byte(value)).collect()
+}
+
 /// The zero point of a (de)quantisation, if it has exactly one, of this type.
 fn zero_point(graph_index: &GraphIndex<'_>, node: &NodeProto, kind: i32) -> Option<i64> {
     zero_points(graph_index, node, kind)?.try_into().ok().map(|[one]: [i64; 1]| one)
@@ -221,6 +232,12 @@ fn zero_points(graph_index: &GraphIndex<'_>, node: &NodeProto, kind: i32) -> Opt
 mod tests {
     use super::*;
     use onnx_gradient::proto::ValueInfoProto;
+
+    #[test]
+    fn a_shifted_byte_is_128_more_and_no_other_value_has_one() {
+        assert_eq!([-128, -1, 0, 127].map(shifted_byte), [0, 127, 128, 255].map(Some));
+        assert_eq!([-129, 128, i64::MIN, i64::MAX].map(shifted_byte), [None; 4]);
+    }
 
     fn bytes(name: &str, kind: i32, dims: &[i64], values: &[u8]) -> TensorProto {
         TensorProto {

@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use super::axis_factor::{
     Axes, Axis, AxisFactor, AxisKind, agree, is_channels, regroup, token_grid, whole_axis,
 };
+use crate::graph::layers::elementwise::is_elementwise;
 use crate::graph::layers::layout::Layout;
 use crate::graph::layers::tokens::Tokens;
 use onnx_gradient::facts::TensorFacts;
@@ -112,16 +113,11 @@ impl<'t, 'g> Tracer<'t, 'g> {
                 self.input_axes(node, 0).cloned()
             }
             op if op.starts_with("Reduce") => self.reduced(node),
-            // Elementwise with respect to positions.
             op if op.ends_with("Normalization") || op.ends_with("QuantizeLinear") => {
                 self.broadcast(node, sizes)
             }
-            "Abs" | "Add" | "Cast" | "Celu" | "Clip" | "Cos" | "DequantizeLinear" | "Div"
-            | "Dropout" | "Elu" | "Erf" | "Exp" | "Gelu" | "HardSigmoid" | "HardSwish"
-            | "Identity" | "LRN" | "LeakyRelu" | "Log" | "LogSoftmax" | "Max" | "Mean" | "Min"
-            | "Mish" | "Mul" | "Neg" | "PRelu" | "Pow" | "Reciprocal" | "Relu" | "Selu"
-            | "Sigmoid" | "Sin" | "Softmax" | "Softplus" | "Softsign" | "Sqrt" | "Sub" | "Sum"
-            | "Swish" | "Tanh" | "ThresholdedRelu" | "Where" => self.broadcast(node, sizes),
+            "Dropout" | "LRN" | "LogSoftmax" | "Softmax" => self.broadcast(node, sizes),
+            _ if is_elementwise(node) => self.broadcast(node, sizes),
             _ => None,
         }
     }

@@ -15,7 +15,8 @@ impl Finder<'_> {
     /// tensor; one that is not listed yet is added.
     ///
     /// # Errors
-    /// When the model has no such node or tensor, or it holds no maps.
+    /// When the model has no such node or tensor, or it holds no maps, or when an alias is the name
+    /// of another tensor that can be explained.
     pub fn declare(
         &self,
         layers: &mut Vec<Layer>,
@@ -50,6 +51,7 @@ impl Finder<'_> {
                 })?;
                 layer.layout = layout;
             }
+            self.check_alias(alias, &layers[index])?;
             owners.insert(alias, index);
         }
         let mut named: Vec<(&str, usize)> = owners.iter().map(|(name, at)| (*name, *at)).collect();
@@ -63,6 +65,21 @@ impl Finder<'_> {
         }
         make_way(layers, &owners);
         Ok(())
+    }
+
+    /// An alias must not hide another tensor that can be explained by this name.
+    fn check_alias(&self, alias: &str, layer: &Layer) -> Result<(), String> {
+        if self.graph_index.producer(alias).is_none() {
+            return Ok(());
+        }
+        match self.requested(alias) {
+            Ok(other) if other.tensor != layer.tensor => Err(format!(
+                "layers.{alias}: this alias of '{}' is the name of another tensor, which could no \
+                 longer be explained by it; choose another alias",
+                layer.tensor
+            )),
+            _ => Ok(()),
+        }
     }
 
     /// A tensor that the manifest names; it counts as maps even where it could not be traced.
@@ -85,11 +102,8 @@ impl Finder<'_> {
         let node = node.ok_or_else(|| format!("'{tensor}' is computed by no node"))?;
         let sizes = self.facts.get(tensor);
         let depends_on_image = self.of_image.contains(tensor);
-        let rearranged = || {
-            let sizes = sizes.filter(|_| is_float(self.facts.element_type(tensor)))?;
-            self.traced.rearrangement(tensor, sizes).map(Layout::Rearranged)
-        };
-        let layout = self.layout(tensor).or_else(rearranged).filter(|_| depends_on_image);
+        let layout = self.layout(tensor).or_else(|| self.rearranged(tensor));
+        let layout = layout.filter(|_| depends_on_image);
         layout.and_then(|layout| self.tensor_layer(tensor, layout)).ok_or_else(|| {
             let refused = Refused {
                 tensor,

@@ -1,10 +1,13 @@
 //! Heads: whatever a file makes of its logits, logit, probability and gradient of a class are those
 //! of the plain model, and the probability is what the model says.
 
+mod bounds;
 mod probabilities;
 mod quantities;
+mod selections;
 mod sigmoid;
 mod softmax;
+mod units;
 
 use camlens::engine::{CancellationToken, Model, PassOutput, PassRequest};
 use camlens::graph::program_io::GradientOf;
@@ -76,6 +79,9 @@ fn integers(net: &mut Net, z: &str) -> [String; 3] {
     });
     [net.op("QuantizeLinear", &[z, &scale, &zero]), scale, zero]
 }
+
+/// A name, and what makes the output of that name from the scores.
+type End = (&'static str, fn(&mut Net, &str) -> String);
 
 /// What stands behind the logits: its name, how it is written, and the class of each of its columns.
 type Tail = (&'static str, fn(&mut Net, &str) -> String, &'static [usize]);

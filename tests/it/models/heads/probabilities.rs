@@ -5,14 +5,10 @@ use camlens::engine::Model;
 use camlens::error::Kind;
 use camlens::explain::{Convention, Method, ScoreKind};
 use camlens::graph::head::OutputActivation;
-use camlens::warning::WarningCode;
+use camlens::warning::{Warning, WarningCode};
 
-use super::{forward, image, model, softmax_of};
-use crate::net::Net;
-use crate::support::try_explain;
-
-/// A name, and what makes the output of that name from the scores.
-type End = (&'static str, fn(&mut Net, &str) -> String);
+use super::{End, forward, image, model, network, softmax_of};
+use crate::support::{try_explain, written};
 
 /// Probabilities with no single logit behind them.
 const WITHOUT_LOGITS: &[End] = &[
@@ -30,6 +26,10 @@ const WITHOUT_LOGITS: &[End] = &[
         let sum = n.op("ReduceSum", &[&squares, &axes]);
         n.op("Div", &[&squares, &sum])
     }),
+    ("the square root of a softmax", |n, z| {
+        let p = softmax_of(n, z);
+        n.op("Sqrt", &[&p])
+    }),
     ("a clipped line", |n, z| {
         let (low, high, half) = (n.float(0.0), n.float(1.0), n.float(0.5));
         let shifted = n.op("Add", &[z, &half]);
@@ -45,11 +45,15 @@ fn probabilities_without_logits_are_explained_themselves_and_the_answer_says_so(
         let options = ExplainOptions { target: Some("1".into()), ..ExplainOptions::default() };
         let found = try_explain(&model, &image(), &options).unwrap();
         assert_eq!(found.target.logit, None, "{name}");
-        let codes: Vec<_> = found.warnings.iter().map(|warning| warning.code).collect();
-        assert_eq!(codes, [WarningCode::ProbabilityExplained], "{name}");
+        // A probability at its limit may have no gradient, so that its map is empty.
+        let codes = |warnings: &[Warning]| -> Vec<WarningCode> {
+            let codes = warnings.iter().map(|warning| warning.code);
+            codes.filter(|code| *code != WarningCode::EmptyMap).collect()
+        };
+        assert_eq!(codes(&found.warnings), [WarningCode::ProbabilityExplained], "{name}");
         let named = ExplainOptions { score: Some(ScoreKind::Probability), ..options.clone() };
         let named = try_explain(&model, &image(), &named).unwrap();
-        assert_eq!((named.map, named.warnings.len()), (found.map, 0), "{name}");
+        assert_eq!((named.map, codes(&named.warnings)), (found.map, Vec::new()), "{name}");
         let logit = ExplainOptions { score: Some(ScoreKind::Logit), ..options };
         let refused = try_explain(&model, &image(), &logit).unwrap_err();
         assert_eq!(refused.kind(), Kind::Impossible, "{name}");
@@ -72,6 +76,77 @@ fn logits_that_lie_in_0_to_1_for_noise_are_no_probabilities() {
 }
 
 #[test]
+fn values_that_only_lay_in_0_to_1_are_guessed_to_be_probabilities() {
+    // |x| / (1 + |x|), written in operators whose quotient has no known bounds.
+    let end: End = ("a quotient", |n, z| {
+        let (size, one) = (n.op("Abs", &[z]), n.float(1.0));
+        let sum = n.op("Add", &[&size, &one]);
+        n.op("Div", &[&size, &sum])
+    });
+    let guessed = model(end.1, "");
+    assert_eq!(guessed.output_activation(), OutputActivation::Unknown);
+    let [warning] = guessed.warnings() else { panic!("{:?}", guessed.warnings()) };
+    assert_eq!(warning.code, WarningCode::OutputGuessed);
+    assert!(warning.detail.contains("guessed"), "{warning:?}");
+    assert!(model(end.1, "[output]\nkind = \"probabilities\"\n").warnings().is_empty());
+}
+
+#[test]
+fn normalised_features_are_quantities() {
+    let ends: [End; 2] = [
+        ("non-negative", |n, z| {
+            let (z, axes) = (n.op("Softplus", &[z]), n.ints(&[1]));
+            let length = n.op("ReduceL2", &[&z, &axes]);
+            n.op("Div", &[&z, &length])
+        }),
+        ("of both signs", |n, z| {
+            let bias = n.weights(&[5]);
+            let z = n.op("Add", &[z, &bias]);
+            n.op("LpNormalization", &[&z])
+        }),
+    ];
+    for (name, end) in ends {
+        let features = model(end, "");
+        assert_eq!(features.output_activation(), OutputActivation::Identity, "{name}");
+        let [warning] = features.warnings() else { panic!("{name}: {:?}", features.warnings()) };
+        assert!(warning.detail.contains("features"), "{name}: {warning:?}");
+        let length: f32 = forward(&features).scores.iter().map(|value| value * value).sum();
+        assert!((length - 1.0).abs() < 1e-5, "{name}: {length}");
+    }
+}
+
+#[test]
+fn values_outside_0_to_1_cannot_be_declared_probabilities() {
+    let manifest = "[output]\nkind = \"probabilities\"\n";
+    let error = written(&network(5, |_, z| z.to_owned()), manifest).err().unwrap();
+    assert_eq!(error.kind(), Kind::Setup);
+    let text = error.to_string();
+    assert!(text.contains("holds probabilities, but it gave values from -"), "{text}");
+    assert!(text.contains("kind = \"logits\""), "{text}");
+    // In per cent they are probabilities all the same.
+    let per_cent = network(5, |n, z| {
+        let (p, hundred) = (softmax_of(n, z), n.float(100.0));
+        n.op("Mul", &[&p, &hundred])
+    });
+    assert!(written(&per_cent, manifest).is_ok());
+}
+
+#[test]
+fn scores_with_bounds_are_logits_with_a_warning_that_tells_the_bounds() {
+    let ends: [(End, &str); 3] = [
+        (("tanh", |n, z| n.op("Tanh", &[z])), "5 values between -1 and 1"),
+        (("softplus", |n, z| n.op("Softplus", &[z])), "5 values of at least 0"),
+        (("softsign", |n, z| n.op("Softsign", &[z])), "5 values between -1 and 1"),
+    ];
+    for ((name, end), range) in ends {
+        let model = model(end, "");
+        assert_eq!(model.output_activation(), OutputActivation::Softmax, "{name}");
+        let [warning] = model.warnings() else { panic!("{name}: {:?}", model.warnings()) };
+        assert!(warning.detail.contains(range), "{name}: {warning:?}");
+    }
+}
+
+#[test]
 fn a_saturated_probability_is_explained_with_a_warning() {
     // Multiplied logits make the predicted class certain.
     let scaled = |factor: f32| {
@@ -86,7 +161,9 @@ fn a_saturated_probability_is_explained_with_a_warning() {
     };
     let codes = |model: &Model, options: &ExplainOptions| {
         let warnings = try_explain(model, &image(), options).unwrap().warnings;
-        warnings.into_iter().map(|warning| warning.code).collect::<Vec<_>>()
+        // A gradient that has vanished may leave nothing of the map, too.
+        let codes = warnings.into_iter().map(|warning| warning.code);
+        codes.filter(|code| *code != WarningCode::EmptyMap).collect::<Vec<_>>()
     };
     let article = ExplainOptions { convention: Convention::Article, ..ExplainOptions::default() };
     let (usual, saturated) = (scaled(1.0), scaled(400.0));

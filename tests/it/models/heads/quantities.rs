@@ -11,7 +11,7 @@ use crate::net::Net;
 use crate::support::{load, settings, try_explain, write};
 
 /// A number of years, `[N, 1]`.
-fn age(net: &mut Net, z: &str) -> String {
+pub(super) fn age(net: &mut Net, z: &str) -> String {
     let (scale, shift) = (net.float(3.0), net.float(35.0));
     let years = net.op("Mul", &[z, &scale]);
     net.op("Add", &[&years, &shift])

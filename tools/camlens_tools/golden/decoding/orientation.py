@@ -32,6 +32,12 @@ def exif(value, kind="short", order="<", count=1):
     return head + other + entry + struct.pack(order + "I", 0) + (body if len(body) > 4 else b"")
 
 
+def twice(first, second):
+    """A TIFF structure with the orientation in two entries, of which Pillow takes the first."""
+    entries = [struct.pack("<HHIHH", TAG, 3, 1, value, 0) for value in (first, second)]
+    return b"II*\0" + struct.pack("<IH", 8, 2) + b"".join(entries) + bytes(4)
+
+
 def xmp(value, element=False):
     if element:
         return XMP.replace("{}/>", f"><tiff:Orientation>{value}</tiff:Orientation>"
@@ -59,12 +65,13 @@ class Writers:
             return png.png(PICTURE, png.RGB, 8, behind=chunks)
         return png.png(PICTURE, png.RGB, 8, *chunks)
 
-    def webp(self, exif=None, xmp=None):
+    def webp(self, exif=None, xmp=None, flags=None, extended=True):
         """Chunks by hand: Pillow drops the prefix of EXIF."""
         pixels = saved(PICTURE, "WEBP", lossless=True)[12:]
-        flags = (8 if exif is not None else 0) | (4 if xmp is not None else 0)
+        if flags is None:
+            flags = (8 if exif is not None else 0) | (4 if xmp is not None else 0)
         size = struct.pack("<I", 6)[:3] + struct.pack("<I", 4)[:3]
-        chunks = [b"VP8X" + struct.pack("<II", 10, flags) + size, pixels]
+        chunks = [b"VP8X" + struct.pack("<II", 10, flags) + size, pixels][not extended :]
         for name, body in ((b"EXIF", exif), (b"XMP ", xmp)):
             if body is not None:
                 chunks.append(name + struct.pack("<I", len(body)) + body + bytes(len(body) % 2))
@@ -133,6 +140,7 @@ def files(cjpeg):
                 yield f"6-{kind}-{title}.{name}", write(exif(6, kind, order))
         yield f"6-prefix.{name}", write(b"Exif\0\0" + exif(6))
         yield f"6-twice.{name}", write(exif(6, count=2))
+        yield f"6-then-8.{name}", write(twice(6, 8))
         yield f"300.{name}", write(exif(300))
         yield f"cut.{name}", write(exif(6)[:-8])
         yield f"empty.{name}", write(b"")
@@ -140,6 +148,15 @@ def files(cjpeg):
         yield f"8-xmp-element.{name}", write(xmp=xmp(8, element=True))
         yield f"6-exif-8-xmp.{name}", write(exif(6), xmp(8))
         yield f"1-exif-8-xmp.{name}", write(exif(1), xmp(8))
+    # libwebp, and so Pillow, reads no metadata that the header does not announce.
+    webp = writers.webp
+    yield "6-not-announced.webp", webp(exif(6), flags=0)
+    yield "6-announced-as-xmp.webp", webp(exif(6), flags=4)
+    yield "6-announced-as-all.webp", webp(exif(6), flags=12)
+    yield "6-exif-8-xmp-not-announced.webp", webp(exif(6), xmp(8), flags=4)
+    yield "6-xmp-not-announced.webp", webp(xmp=xmp(6), flags=0)
+    yield "6-xmp-announced-as-exif.webp", webp(xmp=xmp(6), flags=8)
+    yield "6-without-header.webp", webp(exif(6), extended=False)
     for kind in TYPES:
         for order, title in (("<", "little"), (">", "big")):
             yield f"6-{kind}-{title}.tiff", writers.tiff(6, kind, order)

@@ -135,6 +135,31 @@ def gifs():
     right = np.full((16, 21, 3), 255, np.uint8)
     right[2:15, 3:20] = np.array(indices.convert("RGB"))
     yield "offset-frame", offset, right
+    yield from overhanging_frames(indices)
+
+
+def overhanging_frames(indices):
+    """First frames that do not fit on the screen, which Pillow enlarges to hold them.
+
+    The frame has transparent pixels, so that Pillow, too, takes what it leaves bare as transparent.
+    """
+    first = saved(indices, "GIF", transparency=2)
+    later = saved(indices, "GIF", transparency=2, save_all=True, duration=50,
+                  append_images=[indices.rotate(180)])  # fmt: skip
+    for name, screen, offset in (
+        ("wider", (9, 13), (0, 0)), ("taller", (17, 5), (0, 0)), ("both", (1, 1), (0, 0)),
+        ("right", (17, 13), (6, 0)), ("below", (17, 13), (0, 4)), ("corner", (10, 9), (8, 7)),
+        ("no-screen", (0, 0), (0, 0)), ("no-screen-right", (0, 0), (3, 2)),
+        ("inside", (30, 20), (5, 6)),
+    ):  # fmt: skip
+        for kind, data in (("", first), ("-animated", later)):
+            frame = data.index(b"\x2c\0\0\0\0")
+            changed = data[:6] + struct.pack("<HH", *screen) + data[10:frame]
+            changed += b"\x2c" + struct.pack("<HH", *offset) + data[frame + 5 :]
+            yield f"frame-{name}{kind}", changed, opened(changed)
+    frame = first.index(b"\x2c\0\0\0\0")
+    far = first[: frame + 1] + struct.pack("<HH", 65530, 0) + first[frame + 5 :]
+    yield "refused-frame-beyond", far, "a frame that ends behind 65535 pixels"
 
 
 def webps():

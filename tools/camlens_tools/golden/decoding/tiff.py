@@ -102,12 +102,47 @@ def layouts():
     yield "cmyk-8", data, opened(data)
 
 
-def jpeg_compressed():
-    """JPEG inside TIFF, as libtiff writes it. The decoder of these differs from libjpeg by 1."""
-    image = Image.fromarray(picture(40, 37).astype(np.uint8))
-    for mode, name in (("RGB", "rgb"), ("L", "gray")):
+def jpeg_compressed(cjpeg):
+    """JPEG inside TIFF, as libtiff and tifffile write it, and with strips of cjpeg."""
+    samples = picture(40, 37).astype(np.uint8)
+    image = Image.fromarray(samples)
+    for mode, name in (("RGB", "rgb"), ("L", "gray"), ("YCbCr", "ycbcr"), ("CMYK", "cmyk")):
         data = saved(image.convert(mode), "TIFF", compression="jpeg", quality=90)
         yield f"jpeg-{name}", data, opened(data)
+        data = saved(image.convert(mode), "TIFF", compression="jpeg", tiffinfo={278: 16})
+        yield f"jpeg-{name}-strips", data, opened(data)
+    large = picture(70, 53).astype(np.uint8)
+    options = {"compression": "jpeg", "compressionargs": {"level": 90}}
+    for photometric in ("rgb", "ycbcr"):
+        for order, title in (("<", ""), (">", "-big-endian")):
+            data = tiff(large, photometric, tile=(32, 16), byteorder=order, **options)
+            yield f"jpeg-{photometric}-tiles{title}", data, opened(data)
+        data = tiff(large, photometric, rowsperstrip=8, bigtiff=True, **options)
+        yield f"jpeg-{photometric}-bigtiff", data, opened(data)
+    for name, ways in (
+        ("separate", ["-rgb", "-sample", "1x1", "separate"]),
+        ("subsampled", ["-rgb", "-sample", "1x1,2x2,2x2"]),
+        ("progressive", ["-rgb", "-progressive"]),
+        ("arithmetic", ["-rgb", "-arithmetic"]),
+    ):
+        strip = cjpeg(picture(), *ways)
+        data = jpeg_parts([strip], 17, 13)
+        # libtiff refuses subsampled RGB, which as a file of its own is decoded.
+        yield f"jpeg-{name}", data, opened(strip if name == "subsampled" else data)
+    strips = [cjpeg(large[top : top + 24], "-grayscale") for top in (0, 24, 48)]
+    for photometric, name in ((1, "black"), (0, "white")):
+        data = jpeg_parts(strips, 70, 53, photometric=photometric, samples=1, rows=24)
+        yield f"jpeg-{name}-is-zero", data, opened(data)
+    # The planes of RGB, each a JPEG in gray.
+    channels = [cjpeg(np.repeat(large[..., i : i + 1], 3, -1), "-grayscale") for i in range(3)]
+    data = jpeg_parts(channels, 70, 53, planar=2)
+    yield "jpeg-planes", data, opened(data)
+    # What the colours are is said by TIFF, not by JPEG's own markers.
+    for name, ways in (("jfif", []), ("adobe", ["-rgb"])):
+        strip = cjpeg(large, "-sample", "1x1", *ways)
+        for photometric, colours in ((2, "rgb"), (6, "ycbcr")):
+            data = jpeg_parts([strip], 70, 53, photometric=photometric)
+            yield f"jpeg-{name}-said-{colours}", data, opened(data)
 
 
 def refused(cjpeg):
@@ -120,7 +155,6 @@ def refused(cjpeg):
     image = Image.fromarray(samples)
     yield "palette", saved(image.quantize(16), "TIFF"), "palette colours"
     yield "lab", saved(image.convert("LAB"), "TIFF"), "CIELAB colours"
-    yield "ycbcr", saved(image.convert("YCbCr"), "TIFF", compression="jpeg"), "YCbCr colours"
     yield "zstd", tiff(samples, compression="zstd"), "Zstandard compression"
     bits = Image.fromarray(samples[..., 0] > 120)
     yield "group3", saved(bits, "TIFF", compression="group3"), "Group 3"
@@ -148,35 +182,46 @@ def refused(cjpeg):
         entry = struct.pack("<HH", neighbour, 3)
         assert data.count(entry) == 1
         yield name, data.replace(entry, struct.pack("<HH", tag, 3)), what
-    for name, options in (
-        ("separate", ["-sample", "1x1", "separate"]),
-        ("subsampled", ["-sample", "1x1,2x2,2x2"]),
-    ):
-        strip = cjpeg(samples, "-rgb", *options)
-        yield f"jpeg-{name}", jpeg_strip(strip, 17, 13), "JPEG compression with"
+    plain = cjpeg(samples, "-rgb")
+    deep = plain.replace(b"\xff\xc0\x00\x11\x08", b"\xff\xc1\x00\x11\x0c")
+    yield "jpeg-12-bit", jpeg_parts([deep], 17, 13), "12 bits per channel"
+    lossless = plain.replace(b"\xff\xc0\x00\x11", b"\xff\xc3\x00\x11")
+    yield "jpeg-lossless", jpeg_parts([lossless], 17, 13), "lossless coding"
 
 
-def jpeg_strip(strip, width, height):
-    """A TIFF file of one strip, which is a complete JPEG file."""
-    entries = [
-        (256, 4, width), (257, 4, height), (258, 3, 8), (259, 3, 7), (262, 3, 2),
-        (273, 4, 8), (277, 3, 3), (278, 4, height), (279, 4, len(strip)),
+def jpeg_parts(parts, width, height, photometric=2, samples=3, rows=None, planar=1):
+    """A TIFF file whose strips are complete JPEG files."""
+    start, body, offsets = 8, b"", []
+    for part in parts:
+        offsets.append(start + len(body))
+        body += part + bytes(len(part) % 2)
+    fields = [
+        (256, "I", [width]), (257, "I", [height]), (258, "H", [8] * samples), (259, "H", [7]),
+        (262, "H", [photometric]), (273, "I", offsets), (277, "H", [samples]),
+        (278, "I", [rows or height]), (279, "I", [len(part) for part in parts]),
+        (284, "H", [planar]),
     ]  # fmt: skip
-    strip += bytes(len(strip) % 2)
-    at = 8 + len(strip)
-    behind = at + 2 + 12 * len(entries) + 4
-    directory = struct.pack("<H", len(entries))
-    for tag, kind, value in entries:
-        # The three depths do not fit into the entry.
-        count, value = (3, behind) if tag == 258 else (1, value)
-        directory += struct.pack("<HHII", tag, kind, count, value)
-    directory += struct.pack("<IHHH", 0, 8, 8, 8)
-    return struct.pack("<2sHI", b"II", 42, at) + strip + directory
+    if photometric == 6:
+        # No subsampling, which libtiff does not guess.
+        fields.append((530, "H", [1, 1]))
+    at = start + len(body)
+    behind = at + 2 + 12 * len(fields) + 4
+    directory, values = struct.pack("<H", len(fields)), b""
+    for tag, letter, numbers in fields:
+        data = struct.pack("<" + letter * len(numbers), *numbers)
+        directory += struct.pack("<HHI", tag, {"H": 3, "I": 4}[letter], len(numbers))
+        if len(data) <= 4:
+            directory += data.ljust(4, b"\0")
+        else:
+            directory += struct.pack("<I", behind + len(values))
+            values += data + bytes(len(data) % 2)
+    directory += struct.pack("<I", 0)
+    return struct.pack("<2sHI", b"II", 42, at) + body + directory + values
 
 
 def cases(cjpeg):
-    for group in (alpha, layouts, jpeg_compressed):
-        for name, data, right in group():
+    for group in (alpha(), layouts(), jpeg_compressed(cjpeg)):
+        for name, data, right in group:
             yield f"tiff/{name}.tiff", data, right
     for name, data, what in refused(cjpeg):
         yield f"tiff/refused-{name}.tiff", data, what

@@ -29,7 +29,7 @@ fn run(chain: &ConvChain, positions: &PositionMask) -> Vec<f32> {
     let (data, cancel) = (image(), AtomicBool::new(false));
     let batch = Batch { data: &data, images: 1, height: SIZE.height, width: SIZE.width };
     let last = ChainOutput { layer: 2, pooled: false };
-    let shape = chain.output_shape(last, SIZE.height, SIZE.width);
+    let shape = chain.output_shape(last, SIZE.height, SIZE.width).unwrap();
     let mut output = vec![f32::NAN; shape.iter().product()];
     let mut outputs = [(last, output.as_mut_slice())];
     let traits = chain.layer_traits(SIZE, &outputs);
@@ -99,7 +99,8 @@ fn equal_patches_have_bitwise_equal_outputs_at_every_position_of_a_tile() {
         let chain = chain(kernels);
         let last_is_pooled = [(0, false), (1, false), (1, true), (2, false)];
         let requests = last_is_pooled.map(|(layer, pooled)| ChainOutput { layer, pooled });
-        let shapes = requests.map(|request| chain.output_shape(request, SIZE.height, SIZE.width));
+        let shapes =
+            requests.map(|request| chain.output_shape(request, SIZE.height, SIZE.width).unwrap());
         let mut buffers = shapes.map(|shape| vec![f32::NAN; shape.iter().product()]);
         let cancel = AtomicBool::new(false);
         for equal_patches in [true, false] {

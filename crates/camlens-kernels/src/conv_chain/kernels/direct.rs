@@ -16,7 +16,7 @@ const CHANNELS_PER_PARTIAL_SUM: usize = 1;
 pub(super) unsafe fn convolve_direct<S: Simd>(job: &DirectConv<'_>) {
     let MapSize { height, width } = job.size;
     for tile in job.tiles {
-        let (row, column) = (TILE * usize::from(tile.row), TILE * usize::from(tile.column));
+        let (row, column) = (TILE * tile.row, TILE * tile.column);
         // Positions outside the map stay zero: they are the same in every channel.
         let mut patch = [[[0.0_f32; PATCH]; PATCH]; MAX_DIRECT_CHANNELS];
         let rows = row.saturating_sub(1)..(row + PATCH - 1).min(height);
@@ -25,9 +25,7 @@ pub(super) unsafe fn convolve_direct<S: Simd>(job: &DirectConv<'_>) {
             for from in rows.clone() {
                 // SAFETY: guaranteed by the caller, for rows and columns inside the map.
                 let line = unsafe {
-                    let map = job
-                        .input
-                        .add((tile.map as usize * job.channels + channel) * height * width);
+                    let map = job.input.add((tile.map * job.channels + channel) * height * width);
                     std::slice::from_raw_parts(map.add(from * width + left), right - left)
                 };
                 plane[from + 1 - row][left + 1 - column..right + 1 - column].copy_from_slice(line);

@@ -23,8 +23,8 @@ pub(super) unsafe fn store_tile<S: Simd>(
                 *value = S::max(zero, *value);
             }
         }
-        let map = job.output.add(tile.map as usize * job.map_stride);
-        let (row, column) = (TILE * usize::from(tile.row), TILE * usize::from(tile.column));
+        let map = job.output.add(tile.map * job.map_stride);
+        let (row, column) = (TILE * tile.row, TILE * tile.column);
         if job.max_pool {
             let MapSize { height, width } = job.size.pooled();
             for y in 0..TILE / 2 {

@@ -15,9 +15,9 @@ pub(super) unsafe fn transform_inputs<S: Simd>(job: &InputTransform<'_>) {
     for (index, tile) in job.tiles.iter().enumerate() {
         // SAFETY: guaranteed by the caller; rows and columns outside the map are not read.
         unsafe {
-            let map = job.input.add(tile.map as usize * job.map_stride);
+            let map = job.input.add(tile.map * job.map_stride);
             // The patch starts one row and one column before its tile.
-            let (row, column) = (TILE * usize::from(tile.row), TILE * usize::from(tile.column));
+            let (row, column) = (TILE * tile.row, TILE * tile.column);
             let is_inside =
                 row > 0 && column > 0 && row + PATCH - 1 <= height && column + PATCH - 1 <= width;
             let patch = if is_inside {

@@ -40,15 +40,10 @@ pub(crate) fn plan(layers: &[LayerTraits], image: &PositionMask) -> Vec<TilePlan
     for layer in layers {
         influenced = influenced.dilated();
         let tiles = layer.size.tiles();
-        let all = (0..tiles.height).flat_map(|row| {
-            (0..tiles.width).map(move |column| Tile {
-                map: 0,
-                row: row as u16,
-                column: column as u16,
-            })
-        });
+        let all = (0..tiles.height)
+            .flat_map(|row| (0..tiles.width).map(move |column| Tile { map: 0, row, column }));
         let is_computed = |tile: &Tile| {
-            let (row, column) = (TILE * usize::from(tile.row), TILE * usize::from(tile.column));
+            let (row, column) = (TILE * tile.row, TILE * tile.column);
             layer.is_output || influenced.intersects(row..row + TILE, column, column + TILE)
         };
         let (compute, copy) = all.partition(is_computed);
@@ -63,7 +58,7 @@ pub(crate) fn plan(layers: &[LayerTraits], image: &PositionMask) -> Vec<TilePlan
         let previous = &layers[index - 1];
         let side = if previous.max_pool { TILE / 2 } else { TILE };
         plans[index - 1].copy.retain(|tile| {
-            let (row, column) = (side * usize::from(tile.row), side * usize::from(tile.column));
+            let (row, column) = (side * tile.row, side * tile.column);
             needed.intersects(row..row + side, column, column + side)
         });
     }
@@ -74,7 +69,7 @@ pub(crate) fn plan(layers: &[LayerTraits], image: &PositionMask) -> Vec<TilePlan
 fn read_by(tiles: &[Tile], size: MapSize) -> PositionMask {
     let mut read = PositionMask::none(size);
     for tile in tiles {
-        let (row, column) = (TILE * usize::from(tile.row), TILE * usize::from(tile.column));
+        let (row, column) = (TILE * tile.row, TILE * tile.column);
         for row in row.saturating_sub(1)..(row + TILE + 1).min(size.height) {
             read.add(row, column.saturating_sub(1), column + TILE + 1);
         }

@@ -11,6 +11,7 @@ use crate::error::InvalidArgument;
 use crate::executor::{Executor, for_each_init};
 use crate::shared_mut::SharedMut;
 use crate::simd::Isa;
+use crate::sizes::product;
 
 /// Fewest lines of a map that are worth a task.
 const MIN_LINES_PER_TASK: usize = 8;
@@ -44,24 +45,29 @@ impl DepthwiseConv<'_> {
         executor: &dyn Executor,
     ) -> Result<(), InvalidArgument> {
         let Self { input, prologue, weights, window, direction, output_size, epilogue } = *self;
-        let plan = Plan::new(window, direction, input.size, output_size)?;
-        let [in_line, out_line] = [input.size[1], output_size[1]].map(|width| width * lanes);
-        let (in_len, out_len) = (in_line * input.size[0], out_line * output_size[0]);
+        let in_len = product(&[input.size[0], input.size[1], lanes])?;
+        let out_len = product(&[output_size[0], output_size[1], lanes])?;
         let blocks = input.channels / lanes;
         if blocks == 0 || in_len == 0 || out_len == 0 {
             return if output.is_empty() { Ok(()) } else { Err(empty_maps()) };
         }
         let total = prologue.map_or(input.data.len(), BoundExpression::len);
         let maps = total / in_len;
+        let filter = weights.len() / (blocks * lanes);
         if !input.channels.is_multiple_of(lanes)
             || total != maps * in_len
             || !maps.is_multiple_of(blocks)
-            || output.len() != maps * out_len
+            || output.len() != product(&[maps, out_len])?
             || epilogue.is_some_and(|epilogue| epilogue.len() != output.len())
-            || weights.len() != blocks * plan.filter * lanes
+            || weights.len() != blocks * filter * lanes
         {
             return Err(wrong_lengths());
         }
+        let plan = Plan::new(window, direction, filter, input.size, output_size)?;
+        if maps == 0 {
+            return Ok(());
+        }
+        let [in_line, out_line] = [input.size[1], output_size[1]].map(|width| width * lanes);
         let bands = (2 * executor.threads().max(1))
             .div_ceil(maps)
             .min(output_size[0].div_ceil(MIN_LINES_PER_TASK));

@@ -6,6 +6,8 @@
 //! that reads the tensor and otherwise constants. [`Elementwise::gate`] finds where several paths
 //! from the tensor, all of them elementwise, meet again: `x · sigmoid(x)`, `where(x > 0, x, 0)`.
 
+mod table;
+
 use std::collections::{BTreeSet, HashSet};
 
 use onnx_gradient::dtype::is_float;
@@ -14,13 +16,16 @@ use onnx_gradient::index::GraphIndex;
 use onnx_gradient::node::MICROSOFT_DOMAIN;
 use onnx_gradient::proto::{NodeProto, TensorProto};
 
+use self::table::is_activation;
+pub(super) use self::table::is_elementwise;
+
 /// Activations that exporters write with elementwise operators have fewer than this.
 const MAX_GATE_NODES: usize = 24;
 
 /// What an operator does to a tensor whose values it processes one by one.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Role {
-    /// It changes no value: a cast between floats, a transposition, a reshape to the same sizes.
+    /// It changes no value: a cast between floats, a transposition, a view in other axes.
     Copy,
     /// A normalisation, a bias, a constant factor or a function that is only a step of an
     /// activation. `is_scalar` is true for one constant factor for the whole tensor.
@@ -29,6 +34,14 @@ pub(super) enum Role {
     Activation,
     /// It limits values from below, by this number, from above or both.
     Clamp { lower: Option<f32>, upper: bool },
+}
+
+/// Several paths from a tensor that meet again.
+pub(super) struct Gate<'g> {
+    /// Where they meet.
+    pub(super) output: &'g str,
+    /// The tensor where they begin, and those between.
+    pub(super) inside: HashSet<&'g str>,
 }
 
 /// Recognises elementwise operators of a graph.
@@ -43,9 +56,15 @@ pub(super) struct Elementwise<'a, 'g> {
 /// True for a node whose output depends on the type or the sizes of its inputs, not their values.
 pub(super) fn ignores_values(graph_index: &GraphIndex<'_>, node: &NodeProto) -> bool {
     let is_constant = |name: &str| graph_index.constant(name).is_some();
-    node.is("Shape")
-        || node.is("Size")
+    ["EyeLike", "RandomNormalLike", "RandomUniformLike", "Shape", "Size"]
+        .iter()
+        .any(|op| node.is(op))
         || node.is("CastLike") && node.input_name(0).is_some_and(is_constant)
+}
+
+/// Whether an operator arranges the same values in other axes.
+fn is_view(node: &NodeProto) -> bool {
+    matches!(node.op(), "Flatten" | "Reshape" | "Squeeze" | "Unsqueeze")
 }
 
 impl<'g> Elementwise<'_, 'g> {
@@ -56,7 +75,11 @@ impl<'g> Elementwise<'_, 'g> {
         let others = |node: &NodeProto| node.input.iter().filter(|name| *name != tensor).count();
         let is_alone = node.input.iter().all(|name| name == tensor || self.is_constant(name))
             && node.input.len() == others(node) + 1;
-        if !is_alone || !self.keeps_sizes(node, tensor, output) {
+        if !is_alone {
+            return None;
+        }
+        let is_view = is_view(node) && self.is_same_count(tensor, output);
+        if !is_view && !self.keeps_sizes(node, tensor, output) {
             return None;
         }
         if node.domain() == MICROSOFT_DOMAIN {
@@ -92,13 +115,7 @@ impl<'g> Elementwise<'_, 'g> {
             | "Sub"
             | "Sum" => Role::Linear { is_scalar: false },
             "Div" => Role::Linear { is_scalar: false },
-            "Celu" | "Elu" | "Gelu" | "HardSigmoid" | "HardSwish" | "LeakyRelu" | "Mish"
-            | "PRelu" | "Relu" | "Selu" | "Shrink" | "Sigmoid" | "Softplus" | "Softsign"
-            | "Swish" | "Tanh" | "ThresholdedRelu"
-                if is_first =>
-            {
-                Role::Activation
-            }
+            _ if is_first && is_activation(node) => Role::Activation,
             "Max" => {
                 let constants = node.input.iter().filter(|name| *name != tensor);
                 let lower = constants.map(|name| self.number(name)).fold(f32::MIN, f32::max);
@@ -117,19 +134,37 @@ impl<'g> Elementwise<'_, 'g> {
         })
     }
 
-    /// The tensor at which all paths from `tensor` meet again, if the nodes before it are
-    /// elementwise and nothing else reads their results.
-    pub(super) fn gate(&self, tensor: &'g str) -> Option<&'g str> {
-        // An operator that reads the tensor's type or sizes alone is no path.
+    /// The positions of the nodes that read a tensor's values. An operator that reads its type or
+    /// its sizes alone is none of them.
+    fn readers(&self, tensor: &str) -> Vec<usize> {
         let reads_values = |&position: &usize| {
             let node = self.graph_index.graph.node.get(position);
             node.is_some_and(|node| !node.output.iter().all(|output| self.is_constant(output)))
         };
-        let consumers = |tensor: &str| {
-            self.graph_index.consumer_positions(tensor).filter(reads_values).collect::<Vec<_>>()
+        self.graph_index.consumer_positions(tensor).filter(reads_values).collect()
+    }
+
+    /// The only node that reads a tensor's values, unless the tensor is an output of the graph.
+    pub(super) fn sole_reader(&self, tensor: &str) -> Option<&'g NodeProto> {
+        let &[only] = self.readers(tensor).as_slice() else { return None };
+        self.graph_index.graph.node.get(only).filter(|_| !self.graph_index.is_output(tensor))
+    }
+
+    /// Whether two tensors have the same sizes, in whatever order. Unmeasured sizes count as equal.
+    pub(super) fn have_same_sizes(&self, a: &str, b: &str) -> bool {
+        let sorted = |tensor: &str| {
+            let mut sizes = self.facts.get(tensor)?.to_vec();
+            sizes.sort_unstable();
+            Some(sizes)
         };
+        sorted(a).zip(sorted(b)).is_none_or(|(a, b)| a == b)
+    }
+
+    /// The tensor at which all paths from `tensor` meet again, if the nodes before it are
+    /// elementwise and nothing else reads their results.
+    pub(super) fn gate(&self, tensor: &'g str) -> Option<Gate<'g>> {
         let mut inside = HashSet::from([tensor]);
-        let mut open: BTreeSet<usize> = consumers(tensor).into_iter().collect();
+        let mut open: BTreeSet<usize> = self.readers(tensor).into_iter().collect();
         if open.len() < 2 || self.graph_index.is_output(tensor) {
             return None;
         }
@@ -137,16 +172,16 @@ impl<'g> Elementwise<'_, 'g> {
             let node = self.graph_index.graph.node.get(open.pop_first()?)?;
             let is_input = |name: &String| inside.contains(name.as_str()) || self.is_constant(name);
             let output = self.graph_index.own_name(node.output.first()?)?;
-            if !is_gate_step(node)
+            if !is_elementwise(node)
                 || !node.input.iter().all(is_input)
                 || !self.keeps_sizes(node, tensor, output)
             {
                 return None;
             }
             if open.is_empty() {
-                return Some(output);
+                return Some(Gate { output, inside });
             }
-            let following = consumers(output);
+            let following = self.readers(output);
             if following.is_empty() || self.graph_index.is_output(output) {
                 return None;
             }
@@ -165,20 +200,20 @@ impl<'g> Elementwise<'_, 'g> {
     }
 
     /// Whether a node's output has the sizes of `tensor`, in another order after a transposition.
-    /// Unmeasured sizes count as equal.
+    /// Unmeasured sizes count as equal, except those of a view.
     fn keeps_sizes(&self, node: &NodeProto, tensor: &str, output: &str) -> bool {
-        let (Some(before), Some(after)) = (self.facts.get(tensor), self.facts.get(output)) else {
-            return !matches!(
-                node.op(),
-                "Expand" | "Flatten" | "Reshape" | "Squeeze" | "Unsqueeze"
-            );
-        };
-        let sorted = |sizes: &[i64]| {
-            let mut sizes = sizes.to_vec();
-            sizes.sort_unstable();
-            sizes
-        };
-        before == after || node.is("Transpose") && sorted(before) == sorted(after)
+        match (self.facts.get(tensor), self.facts.get(output)) {
+            (Some(before), Some(after)) => {
+                before == after || node.is("Transpose") && self.have_same_sizes(tensor, output)
+            }
+            _ => !is_view(node) && !node.is("Expand"),
+        }
+    }
+
+    /// Whether two measured tensors have the same number of values.
+    fn is_same_count(&self, a: &str, b: &str) -> bool {
+        let count = |tensor: &str| Some(self.facts.get(tensor)?.iter().product::<i64>());
+        count(a).zip(count(b)).is_some_and(|(a, b)| a == b)
     }
 
     /// The largest value of an initializer; 0 for another constant.
@@ -195,59 +230,4 @@ impl<'g> Elementwise<'_, 'g> {
         };
         node.input.iter().any(is_scalar)
     }
-}
-
-/// Whether an operator's output at a position depends on its inputs at that position alone.
-fn is_gate_step(node: &NodeProto) -> bool {
-    node.is_standard()
-        && matches!(
-            node.op(),
-            "Abs"
-                | "Add"
-                | "And"
-                | "Cast"
-                | "Celu"
-                | "Clip"
-                | "DequantizeLinear"
-                | "Div"
-                | "Elu"
-                | "Equal"
-                | "Erf"
-                | "Exp"
-                | "Gelu"
-                | "Greater"
-                | "GreaterOrEqual"
-                | "HardSigmoid"
-                | "HardSwish"
-                | "Identity"
-                | "LeakyRelu"
-                | "Less"
-                | "LessOrEqual"
-                | "Log"
-                | "Max"
-                | "Min"
-                | "Mish"
-                | "Mul"
-                | "Neg"
-                | "Not"
-                | "Or"
-                | "PRelu"
-                | "Pow"
-                | "QuantizeLinear"
-                | "Reciprocal"
-                | "Relu"
-                | "Selu"
-                | "Shrink"
-                | "Sigmoid"
-                | "Sign"
-                | "Softplus"
-                | "Softsign"
-                | "Sqrt"
-                | "Sub"
-                | "Sum"
-                | "Swish"
-                | "Tanh"
-                | "ThresholdedRelu"
-                | "Where"
-        )
 }
