@@ -86,12 +86,15 @@ enum Next {
     End(Result<Box<(ExplainResponse, Held)>>),
 }
 
+/// The work of a stream, with the memory to hold until its result is sent.
+type Work = Pin<Box<dyn Future<Output = Result<(ExplainResponse, Held)>> + Send>>;
+
 /// The connection's side of a stream.
 struct EventStream {
     state: Arc<AppState>,
     context: ProblemContext,
     events: mpsc::Receiver<Event>,
-    work: Pin<Box<dyn Future<Output = Result<(ExplainResponse, Held)>> + Send>>,
+    work: Work,
     /// The memory of the finished work, held until the stream has been sent or dropped.
     memory: Option<Held>,
     outcome: StreamOutcome,
