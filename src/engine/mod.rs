@@ -15,6 +15,7 @@ mod masked;
 mod model;
 pub mod optimize;
 mod probe;
+mod recent_mean;
 mod registry;
 mod runtime;
 mod session;

@@ -4,7 +4,6 @@ mod load;
 mod warnings;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use ndarray::Array4;
@@ -12,6 +11,7 @@ use ndarray::Array4;
 use super::cache::{Cache, CachedImage};
 use super::cancellation::CancellationToken;
 use super::compiler::{ProgramCompiler, ProgramKey};
+use super::recent_mean::RecentMean;
 use super::session::{PassOutput, PassRequest, RunInputs};
 use super::turns::{JobClass, Turns};
 use super::worker::Worker;
@@ -26,10 +26,6 @@ use crate::model::{Labels, ModelFolder};
 use crate::text::shortened;
 use crate::warning::Warning;
 
-/// A batch of a long request takes about this long while short requests are about. It is one image
-/// at least.
-const CONTENDED_BATCH: Duration = Duration::from_millis(50);
-
 /// A loaded model. All requests share it; its worker thread runs one pass at a time.
 pub struct Model {
     folder: ModelFolder,
@@ -43,8 +39,8 @@ pub struct Model {
     compiler: Arc<ProgramCompiler>,
     worker: Worker,
     turns: Turns,
-    /// How long a pass of one image takes, in nanoseconds; the mean of the recent ones.
-    pass_ns: AtomicU64,
+    /// How long a pass of one image takes.
+    pass_time: RecentMean,
     warnings: Vec<Warning>,
 }
 
@@ -143,14 +139,14 @@ impl Model {
             return most;
         }
         let pass_ns = self.pass_time().as_nanos().max(1);
-        let images = CONTENDED_BATCH.as_nanos() / pass_ns;
+        let images = self.turns.contended_batch().as_nanos() / pass_ns;
         usize::try_from(images).unwrap_or(usize::MAX).clamp(1, most)
     }
 
     /// How long a pass of one image takes, from the recent ones.
     #[must_use]
     pub fn pass_time(&self) -> Duration {
-        Duration::from_nanos(self.pass_ns.load(Ordering::Relaxed))
+        self.pass_time.get()
     }
 
     /// How many bytes one image of a pass takes at most while it runs, by estimate: the largest
@@ -352,22 +348,14 @@ impl Model {
         let elapsed = began.elapsed();
         drop(turn);
         if !is_tail {
-            self.note_pass_time(elapsed / images);
+            self.pass_time.add(elapsed / images);
+        }
+        if cancel.class() == JobClass::Short {
+            self.turns.note_short_pass(elapsed);
         }
         // Weights that changed while the pass read them have given nonsense.
         self.compiler.check_files()?;
         outputs.into_iter().map(|output| self.checked_finite(output)).collect()
-    }
-
-    /// Adds a pass to the mean. Two threads may both add theirs to the same old mean; then one of
-    /// them is lost, which does no harm.
-    fn note_pass_time(&self, pass: Duration) {
-        let pass_ns = u64::try_from(pass.as_nanos()).unwrap_or(u64::MAX);
-        let mean_ns = match self.pass_ns.load(Ordering::Relaxed) {
-            0 => pass_ns,
-            mean_ns => mean_ns - mean_ns / 8 + pass_ns / 8,
-        };
-        self.pass_ns.store(mean_ns, Ordering::Relaxed);
     }
 
     /// The cache entry of an image's plain forward pass.

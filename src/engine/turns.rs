@@ -16,6 +16,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::cancellation::CancellationToken;
+use super::recent_mean::RecentMean;
 use crate::error::Result;
 
 /// How long no long batch begins after a short request has arrived: the time to decode and
@@ -60,7 +61,14 @@ pub struct Turns {
     shared: Arc<Shared>,
 }
 
+/// Bounds of [`Turns::contended_batch`]. Below the lower one, long requests would lose more to many
+/// small batches than short ones gain.
+const SHORTEST_CONTENDED_BATCH: Duration = Duration::from_millis(10);
+const LONGEST_CONTENDED_BATCH: Duration = Duration::from_millis(50);
+
 struct Shared {
+    /// How long the passes of short requests take.
+    short_pass: RecentMean,
     /// The most bytes that the images of one batch may take.
     batch_bytes: AtomicU64,
     state: Mutex<State>,
@@ -168,6 +176,7 @@ impl Turns {
         Self {
             shared: Arc::new(Shared {
                 batch_bytes: AtomicU64::new(u64::MAX),
+                short_pass: RecentMean::default(),
                 state,
                 changed: Condvar::new(),
             }),
@@ -193,6 +202,21 @@ impl Turns {
     /// The most bytes that the images of one batch may take.
     pub(super) fn batch_bytes(&self) -> u64 {
         self.shared.batch_bytes.load(Ordering::Relaxed)
+    }
+
+    /// A pass of a short request has taken this long.
+    pub(super) fn note_short_pass(&self, elapsed: Duration) {
+        self.shared.short_pass.add(elapsed);
+    }
+
+    /// About how long a batch of a long request may take while short requests are about: twice as
+    /// long as their own passes, so that waiting for one does not multiply what they take, within
+    /// bounds. A batch is one image at least.
+    pub(super) fn contended_batch(&self) -> Duration {
+        match self.shared.short_pass.get() {
+            Duration::ZERO => LONGEST_CONTENDED_BATCH,
+            mean => (2 * mean).clamp(SHORTEST_CONTENDED_BATCH, LONGEST_CONTENDED_BATCH),
+        }
     }
 
     /// Whether long work should run small batches, because short requests are in work or came

@@ -17,6 +17,7 @@ use crate::engine::compiler::{ProgramCompiler, ProgramKey};
 use crate::engine::optimize::TargetCpu;
 use crate::engine::optimize::operators::Operators;
 use crate::engine::probe::{Probe, facts_of_batch, probe};
+use crate::engine::recent_mean::RecentMean;
 use crate::engine::runtime::Runtime;
 use crate::engine::session::PassRequest;
 use crate::engine::settings::Settings;
@@ -114,7 +115,7 @@ impl Model {
             compiler,
             worker,
             turns,
-            pass_ns: AtomicU64::new(0),
+            pass_time: RecentMean::default(),
             warnings,
         };
         model.warm_up()?;
@@ -145,7 +146,7 @@ impl Model {
         // Again, because how long the first run took says nothing about the following ones.
         let began = Instant::now();
         self.worker.run(key, pass.into(), &token)?;
-        self.note_pass_time(began.elapsed());
+        self.pass_time.add(began.elapsed());
         Ok(())
     }
 }
