@@ -72,10 +72,9 @@ impl AppState {
             // One batch of a model's pass is no request's, because passes take turns.
             let batch = usable / BATCH_SHARE;
             models.turns().limit_batch_bytes(batch);
-            let budget = MemoryBudget::new(usable - batch);
-            let budget_bytes = budget.total_bytes();
+            admission.budget().resize(usable - batch);
+            let budget_bytes = admission.budget().total_bytes();
             tracing::info!(limit, taken, budget_bytes, batch_bytes = batch, "memory budget");
-            admission.set_budget(budget);
         };
         if let Err(error) = std::thread::Builder::new().name("memory".into()).spawn(measure) {
             tracing::warn!(%error, "the memory that the models take is not measured");

@@ -7,7 +7,7 @@
 //! its end, and slow or large bodies don't keep small ones out. Each part is given out in order of
 //! arrival. Long requests leave a quarter of the memory for work to short ones.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -24,22 +24,62 @@ const USABLE_PER_CENT: u64 = 90;
 /// The least that a budget is taken to be: less would refuse photographs.
 const LEAST_BYTES: u64 = 64 << 20;
 
-/// One part of the budget.
+/// One part of the budget. Clones share it.
 #[derive(Clone, Debug)]
 pub struct Pool {
     units: Arc<Semaphore>,
-    total_units: u32,
+    size: Arc<Mutex<Size>>,
     what: &'static str,
+}
+
+/// How many units a pool has.
+#[derive(Clone, Copy, Debug)]
+struct Size {
+    total: u32,
+    /// Units that the pool has lost while they were reserved. They are removed as they come back.
+    owed: u32,
 }
 
 /// Memory that a request holds until this is dropped.
 #[derive(Debug)]
-pub struct Reservation(#[expect(dead_code, reason = "held for its drop")] OwnedSemaphorePermit);
+pub struct Reservation {
+    units: OwnedSemaphorePermit,
+    size: Arc<Mutex<Size>>,
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        let mut size = lock(&self.size);
+        let held = u32::try_from(self.units.num_permits()).unwrap_or(u32::MAX);
+        let lost = size.owed.min(held);
+        if let Some(units) = self.units.split(lost as usize) {
+            units.forget();
+            size.owed -= lost;
+        }
+    }
+}
+
+fn lock(size: &Mutex<Size>) -> MutexGuard<'_, Size> {
+    size.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 impl Pool {
     fn new(bytes: u64, what: &'static str) -> Self {
-        let total_units = units(bytes);
-        Self { units: Arc::new(Semaphore::new(total_units as usize)), total_units, what }
+        let total = units(bytes);
+        let size = Arc::new(Mutex::new(Size { total, owed: 0 }));
+        Self { units: Arc::new(Semaphore::new(total as usize)), size, what }
+    }
+
+    /// Changes the size. What is reserved stays reserved, and counts against the new size.
+    fn resize(&self, bytes: u64) {
+        let mut size = lock(&self.size);
+        let new = units(bytes);
+        let more = new.saturating_sub(size.total);
+        let settled = more.min(size.owed);
+        self.units.add_permits((more - settled) as usize);
+        let fewer = size.total.saturating_sub(new);
+        let removed = self.units.forget_permits(fewer as usize) as u32;
+        *size = Size { total: new, owed: size.owed - settled + fewer - removed };
     }
 
     /// Reserves bytes, as soon as there are enough.
@@ -48,8 +88,9 @@ impl Pool {
     /// [`Kind::OverBudget`] for more bytes than the pool ever has.
     pub async fn reserve(&self, bytes: u64) -> Result<Reservation> {
         let wanted = units(bytes);
-        if wanted > self.total_units {
-            let (what, total) = (self.what, u64::from(self.total_units) * UNIT_BYTES);
+        let total = self.total_bytes();
+        if u64::from(wanted) * UNIT_BYTES > total {
+            let what = self.what;
             let detail = format!(
                 "the request would need {bytes} bytes of memory for its {what}; the service has \
                  {total} for all of them"
@@ -57,20 +98,22 @@ impl Pool {
             return Err(Error::new(Kind::OverBudget, detail));
         }
         let reserved = Arc::clone(&self.units).acquire_many_owned(wanted).await;
-        reserved.map(Reservation).map_err(|closed| Error::internal("reserving memory", closed))
+        let units = reserved.map_err(|closed| Error::internal("reserving memory", closed))?;
+        Ok(Reservation { units, size: Arc::clone(&self.size) })
     }
 
     /// The bytes that are reserved now.
     #[must_use]
     pub fn reserved_bytes(&self) -> u64 {
+        let size = *lock(&self.size);
         let free = self.units.available_permits() as u64;
-        u64::from(self.total_units).saturating_sub(free) * UNIT_BYTES
+        (u64::from(size.total) + u64::from(size.owed)).saturating_sub(free) * UNIT_BYTES
     }
 
     /// The bytes of the pool.
     #[must_use]
     pub fn total_bytes(&self) -> u64 {
-        u64::from(self.total_units) * UNIT_BYTES
+        u64::from(lock(&self.size).total) * UNIT_BYTES
     }
 }
 
@@ -78,7 +121,22 @@ fn units(bytes: u64) -> u32 {
     u32::try_from(bytes.div_ceil(UNIT_BYTES)).unwrap_or(u32::MAX)
 }
 
-/// The bytes that all requests together may hold.
+/// The bytes of each pool.
+struct Parts {
+    bodies: u64,
+    work: u64,
+    long_work: u64,
+}
+
+impl Parts {
+    const fn of(bytes: u64) -> Self {
+        let bodies = bytes / BODIES_SHARE;
+        let work = bytes - 2 * bodies;
+        Self { bodies, work, long_work: work / 4 * 3 }
+    }
+}
+
+/// The bytes that all requests together may hold. Clones share them.
 #[derive(Clone, Debug)]
 pub struct MemoryBudget {
     /// For the first megabyte of each body.
@@ -95,13 +153,22 @@ impl MemoryBudget {
     /// A budget of so many bytes.
     #[must_use]
     pub fn new(bytes: u64) -> Self {
-        let bodies = bytes / BODIES_SHARE;
+        let parts = Parts::of(bytes);
         Self {
-            bodies: Pool::new(bodies, "body"),
-            large_bodies: Pool::new(bodies, "body"),
-            work: Pool::new(bytes - 2 * bodies, "image"),
-            long_work: Pool::new((bytes - 2 * bodies) / 4 * 3, "image"),
+            bodies: Pool::new(parts.bodies, "body"),
+            large_bodies: Pool::new(parts.bodies, "body"),
+            work: Pool::new(parts.work, "image"),
+            long_work: Pool::new(parts.long_work, "image"),
         }
+    }
+
+    /// Changes the number of bytes. What requests hold stays theirs, and counts.
+    pub fn resize(&self, bytes: u64) {
+        let parts = Parts::of(bytes);
+        self.bodies.resize(parts.bodies);
+        self.large_bodies.resize(parts.bodies);
+        self.work.resize(parts.work);
+        self.long_work.resize(parts.long_work);
     }
 
     /// Reserves memory for the work on a request.
@@ -174,6 +241,29 @@ mod tests {
              12582912 for all of them"
         );
         assert_eq!(pool.reserved_bytes(), 0);
+    }
+
+    #[tokio::test]
+    async fn what_is_reserved_counts_when_the_size_changes() {
+        let pool = MemoryBudget::new(16 * MIB).work;
+        let [first, second] = [pool.reserve(8 * MIB), pool.reserve(2 * MIB)];
+        let (first, second) = (first.await.unwrap(), second.await.unwrap());
+        let states = |pool: &Pool| (pool.reserved_bytes() / MIB, pool.total_bytes() / MIB);
+        assert_eq!(states(&pool), (10, 12));
+        pool.resize(20 * MIB);
+        assert_eq!(states(&pool), (10, 20));
+        pool.resize(4 * MIB);
+        assert_eq!(states(&pool), (10, 4));
+        assert!(timeout(Duration::from_millis(20), pool.reserve(MIB)).await.is_err());
+        drop(second);
+        assert_eq!(states(&pool), (8, 4), "what comes back is not given out again");
+        pool.resize(6 * MIB);
+        assert_eq!(states(&pool), (8, 6));
+        assert!(timeout(Duration::from_millis(20), pool.reserve(MIB)).await.is_err());
+        drop(first);
+        assert_eq!(states(&pool), (0, 6));
+        pool.reserve(6 * MIB).await.unwrap();
+        assert_eq!(pool.reserve(7 * MIB).await.unwrap_err().kind(), Kind::OverBudget);
     }
 
     #[tokio::test]

@@ -39,7 +39,7 @@ pub struct Admission {
     /// By class.
     workers: [Arc<Semaphore>; 2],
     turns: Turns,
-    budget: Mutex<MemoryBudget>,
+    budget: MemoryBudget,
     durations: Durations,
     server: config::Server,
     is_draining: AtomicBool,
@@ -88,7 +88,7 @@ impl Admission {
             long_capacity,
             workers: [workers(), workers()],
             turns,
-            budget: Mutex::new(budget),
+            budget,
             durations: Durations::default(),
             server: server.clone(),
             is_draining: AtomicBool::new(false),
@@ -157,13 +157,8 @@ impl Admission {
 
     /// The memory budget.
     #[must_use]
-    pub fn budget(&self) -> MemoryBudget {
-        self.budget.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// Replaces the memory budget. Requests in work keep what they have of the old one.
-    pub fn set_budget(&self, budget: MemoryBudget) {
-        *self.budget.lock().unwrap_or_else(PoisonError::into_inner) = budget;
+    pub fn budget(&self) -> &MemoryBudget {
+        &self.budget
     }
 
     pub(super) fn body_bytes(&self) -> usize {

@@ -78,7 +78,7 @@ impl Upload {
     /// The request with its body measured.
     #[must_use]
     pub(super) fn measured(&self, request: Request) -> Request {
-        let budget = self.admission.budget();
+        let budget = self.admission.budget().clone();
         let received = Arc::clone(&self.received);
         // More is never kept of any body: the excess is discarded.
         let most = self.limit_bytes() as u64;
