@@ -56,8 +56,14 @@ fn of_file(file: &std::path::Path) -> Result<ModelFolder> {
 fn report(model: &Model) -> String {
     let preprocess = model.preprocess();
     let is_regression = model.output_activation() == OutputActivation::Identity;
-    let mut lines = vec![
-        format!("model    {}", model.id()),
+    let manifest = &model.folder().manifest;
+    let title = manifest.title.iter().map(|title| format!(": {title}")).collect::<String>();
+    let mut lines = vec![format!("model    {}{title}", model.id())];
+    let texts = [&manifest.description, &manifest.domain];
+    for (name, text) in ["about", "for"].into_iter().zip(texts) {
+        lines.extend(text.iter().map(|text| format!("{name:8} {text}")));
+    }
+    lines.extend([
         format!(
             "input    {}: {} × {} (height × width), {:?}, {:?}",
             model.input_name(),
@@ -74,7 +80,7 @@ fn report(model: &Model) -> String {
             if is_regression { "quantities" } else { "classes" },
             output_kind(model.output_activation())
         ),
-    ];
+    ]);
     if !model.other_outputs().is_empty() {
         lines.push(format!("others   {}", model.other_outputs().join(", ")));
     }
