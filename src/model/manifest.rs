@@ -213,9 +213,7 @@ impl Manifest {
         ];
         for (key, text) in texts {
             if text.as_ref().is_some_and(|text| !is_line(text)) {
-                return Err(format!(
-                    "{key} must be one line of 1 to {MAX_TEXT_CHARS} characters"
-                ));
+                return Err(format!("{key} must be one line of 1 to {MAX_TEXT_CHARS} characters"));
             }
         }
         let input = &self.input;

@@ -3,9 +3,9 @@
 use super::output::{Output, Size};
 use super::spec::DefaultValue;
 use super::spec::OptionSpec;
-use super::values::OptionValues;
 use super::syntax::ValueSyntax;
 use super::syntax::names;
+use super::values::OptionValues;
 use crate::app::operation::{ALL, MAPS, Operation};
 use crate::explain::Convention;
 use crate::picture::colormap::Colormap;
