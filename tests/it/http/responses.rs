@@ -136,7 +136,7 @@ async fn predictions_are_most_probable_first() {
         serde_json::json!({ "width": 451, "height": 300, "seen": [0.0, 0.0, 451.0, 300.0] })
     );
     let cropped = post_image(&service, "/v1/predict?model=cropped", chelsea()).await.json();
-    assert_eq!(cropped["image"]["seen"], serde_json::json!([75.5, 0.0, 300.0, 300.0]));
+    assert_eq!(cropped["image"]["seen"], serde_json::json!([75.166_664, 0.0, 300.666_66, 300.0]));
     let none = post_image(&service, "/v1/predict?top_k=0", chelsea()).await.json();
     assert_eq!(none["predictions"], serde_json::json!([]));
 }
