@@ -25,8 +25,8 @@ macro_rules! samples {
 
 static FILES: [(&str, &[u8]); 6] = samples![
     "astronaut.jpg",
+    "camera.jpg",
     "chelsea.jpg",
-    "clock_motion.jpg",
     "coffee.jpg",
     "phantom.jpg",
     "rocket.jpg",
