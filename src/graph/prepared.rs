@@ -7,6 +7,7 @@
 //! differentiated. The graph computes the same.
 
 use onnx_gradient::facts::TensorFacts;
+use onnx_gradient::index::find_name;
 use onnx_gradient::passes::constants::{constants_to_initializers, fold_identities};
 use onnx_gradient::passes::{
     decompose, free_batch, inline_functions, io_types, opset_upgrade, qdq,
@@ -15,10 +16,14 @@ use onnx_gradient::proto::{GraphProto, ModelProto};
 
 use super::image_input::{ImageInput, image_input};
 use super::training_mode::{VaryingNode, remove_training_dropout, varying_nodes};
-use crate::error::Result;
+use crate::error::{Error, Kind, Result};
+use crate::text::shortened;
 
-/// Names of tensors that graph passes add start with this.
+/// Names of tensors that graph passes add start with this, and no name of a file does.
 pub(crate) const SCOPE: &str = "camlens/";
+
+/// The end of the names that [`io_types::normalize`] makes with that scope.
+const INSIDE: &str = "/camlens/inside";
 
 /// A model in the dialect that the rest of the crate reads.
 #[derive(Clone, Debug)]
@@ -40,8 +45,10 @@ impl PreparedModel {
     /// Brings a model into the common dialect.
     ///
     /// # Errors
-    /// [`crate::error::Kind::Setup`] when the model's only input is not a batch of images.
+    /// [`Kind::Setup`] when the model's only input is not a batch of images, or for a node or a
+    /// tensor with a name of camlens's own.
     pub fn new(original: &ModelProto) -> Result<Self> {
+        check_names(original)?;
         let mut model = original.clone();
         inline_functions::inline(&mut model);
         let graph = model.graph.get_or_insert_default();
@@ -103,4 +110,19 @@ impl PreparedModel {
             .as_ref()
             .unwrap_or_else(|| unreachable!("decode() refuses a model without a graph"))
     }
+}
+
+/// Checks that no name of a file is one that a pass could add. Of two tensors of one name, one
+/// would take the place of the other.
+fn check_names(model: &ModelProto) -> Result<()> {
+    let is_own = |name: &str| name.starts_with(SCOPE) || name.ends_with(INSIDE);
+    let Some(name) = model.graph.as_ref().and_then(|graph| find_name(graph, &is_own)) else {
+        return Ok(());
+    };
+    let detail = format!(
+        "the model has a node or a tensor '{}'; such names are \
+         camlens's own, so rename it",
+        shortened(name)
+    );
+    Err(Error::new(Kind::Setup, detail))
 }

@@ -9,9 +9,12 @@
 //!
 //! The router is a function from requests to responses, which is how most tests call it.
 
+mod allowed_methods;
 mod connection;
 mod extensions;
 mod extract;
+#[doc(hidden)]
+pub mod fuzzing;
 mod handlers;
 pub mod listener;
 mod metrics;

@@ -9,8 +9,8 @@ use std::sync::OnceLock;
 use axum::Json;
 use axum::extract::Path;
 use axum::extract::rejection::PathRejection;
-use axum::http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
-use axum::http::{HeaderMap, StatusCode, Uri};
+use axum::http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH, VARY};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 use sha2::{Digest, Sha256};
@@ -134,13 +134,27 @@ impl Asset {
     }
 }
 
-/// `GET /`: the page, or what a KServe server says there to a client that asks for JSON.
+/// `GET /`: the page for a browser, which asks for HTML by name. KServe's client asks for `*/*`,
+/// and reads from the response whether the server is alive.
 pub(super) async fn index(headers: HeaderMap) -> Response {
-    let accept = headers.get(ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
-    if accept.contains("application/json") && !accept.contains("text/html") {
-        return Json(json!({ "status": "alive" })).into_response();
-    }
-    INDEX.response(&headers)
+    let mut ranges = headers.get_all(ACCEPT).iter().filter_map(|accept| accept.to_str().ok());
+    let mut response = if ranges.any(names_html) {
+        INDEX.response(&headers)
+    } else {
+        ([(CACHE_CONTROL, "no-cache")], Json(json!({ "status": "alive" }))).into_response()
+    };
+    response.headers_mut().insert(VARY, HeaderValue::from_static("accept"));
+    response
+}
+
+/// Whether an `Accept` has HTML among its types, and not with a quality of 0.
+fn names_html(accept: &str) -> bool {
+    accept.split(',').any(|range| {
+        let mut parts = range.split(';').map(str::trim);
+        let is_html = parts.next().is_some_and(|kind| kind.eq_ignore_ascii_case("text/html"));
+        let quality = parts.find_map(|part| part.strip_prefix("q=")?.parse().ok());
+        is_html && quality.unwrap_or(1.0_f32) > 0.0
+    })
 }
 
 /// `GET /docs`.

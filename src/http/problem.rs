@@ -9,13 +9,14 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::extract::Request;
 use axum::http::header::{
-    ACCEPT_ENCODING, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER,
+    ACCEPT_ENCODING, ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER,
     WWW_AUTHENTICATE,
 };
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
+use super::allowed_methods::allow;
 use super::extensions::{ErrorExtension, RequestId};
 use crate::error::{Error, Kind};
 use crate::text::shortened;
@@ -198,6 +199,12 @@ pub(super) fn write(response: &mut Response, error: &Error, context: &ProblemCon
     // RFC 9110, 15.5.2: a 401 says how to authenticate.
     if error.kind() == Kind::Unauthorized {
         headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"camlens\""));
+    }
+    // RFC 9110, 15.5.6: a 405 says which methods would do. The router has said so for most paths.
+    if error.kind() == Kind::MethodNotAllowed
+        && let Some(methods) = allow(&context.path)
+    {
+        headers.insert(ALLOW, HeaderValue::from_static(methods));
     }
     headers.remove(CONTENT_LENGTH);
     *response.body_mut() = Body::from(body(error, context));

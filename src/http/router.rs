@@ -7,6 +7,7 @@ use axum::extract::Request;
 use axum::middleware::from_fn_with_state;
 use axum::routing::{MethodRouter, get, post};
 
+use super::allowed_methods::not_allowed;
 use super::handlers::{admin, health, metrics, models, v1};
 use super::middleware::{self, admission};
 use super::state::AppState;
@@ -106,8 +107,5 @@ async fn not_found(request: Request) -> Error {
 }
 
 async fn method_not_allowed(request: Request) -> Error {
-    let path = shortened(request.uri().path());
-    let method = shortened(request.method().as_str());
-    let detail = format!("{path} does not support {method}; the header 'allow' lists what it does");
-    Error::new(Kind::MethodNotAllowed, detail)
+    not_allowed(request.method(), request.uri().path())
 }

@@ -25,16 +25,22 @@ impl Labels {
     /// # Errors
     /// [`Kind::Setup`] with the file's path when it can't be read or is not UTF-8.
     pub fn read(path: &Path) -> Result<Self> {
-        let text = crate::text::read(path)?.replace("\r\n", "\n");
+        Ok(Self::parse(&crate::text::read(path)?))
+    }
+
+    /// Parses the text of a file of labels.
+    #[must_use]
+    pub fn parse(text: &str) -> Self {
+        let text = text.replace("\r\n", "\n");
         let named = text.trim_end();
         let lines = |text: &str| text.split(['\n', '\r']).count();
         if named.is_empty() {
-            return Ok(Self::default());
+            return Self::default();
         }
         let names = named.split(['\n', '\r']).map(|line| line.trim().to_owned());
         // The last line's end begins no line.
         let unnamed = (lines(&text) - lines(named)).saturating_sub(1);
-        Ok(Self { unnamed, ..names.collect() })
+        Self { unnamed, ..names.collect() }
     }
 
     /// The label of a class, if it has one.

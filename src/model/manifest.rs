@@ -18,6 +18,8 @@ pub const MAX_INPUT_SIZE: u32 = 8192;
 
 /// The longest title, description, domain or notice. The notice is part of every response.
 const MAX_TEXT_CHARS: usize = 500;
+/// The smallest crop ratio. Smaller ones would enlarge an image beyond what integers can count.
+pub const MIN_CROP_RATIO: f32 = 0.01;
 
 /// A model's manifest. Unknown keys are errors, so that a misspelt one is noticed.
 #[derive(Clone, Debug, Deserialize)]
@@ -77,7 +79,7 @@ pub struct Input {
     /// How an image with another aspect ratio is fitted to the input.
     pub fit: Fit,
     /// With `fit = "crop"`: the image is resized to `size / crop_ratio` before the centre is
-    /// cropped. In (0, 1].
+    /// cropped. From [`MIN_CROP_RATIO`] to 1.
     pub crop_ratio: f32,
     /// Factor for pixel values 0..=255; when absent 1/255, or 1 where the graph takes uint8.
     pub scale: Option<f32>,
@@ -229,8 +231,8 @@ impl Manifest {
         {
             return Err("input.std must not be 0, and mean and std must be finite".into());
         }
-        if !(input.crop_ratio > 0.0 && input.crop_ratio <= 1.0) {
-            return Err("input.crop_ratio must be greater than 0 and at most 1".into());
+        if !(MIN_CROP_RATIO..=1.0).contains(&input.crop_ratio) {
+            return Err(format!("input.crop_ratio must be from {MIN_CROP_RATIO} to 1"));
         }
         if self.tokens.is_some_and(|tokens| tokens.grid.contains(&0)) {
             return Err("tokens.grid must be [rows, columns], each at least 1".into());
@@ -302,6 +304,18 @@ mod tests {
         assert_eq!(tokens, Some(Tokens { skip: 5, grid: [14, 12] }));
         assert_eq!(parse("grid = [7, 7]").unwrap().tokens.unwrap().skip, 0);
         assert!(parse("grid = [0, 7]").unwrap_err().starts_with("tokens.grid"));
+    }
+
+    #[test]
+    fn a_crop_ratio_has_bounds() {
+        let parse = |ratio: &str| Manifest::parse(&format!("[input]\ncrop_ratio = {ratio}\n"));
+        for right in ["0.01", "0.875", "1"] {
+            assert!(parse(right).is_ok(), "{right}");
+        }
+        for wrong in ["0", "-1", "1.01", "nan", "inf", "1e-38", "0.0099"] {
+            let error = parse(wrong).unwrap_err();
+            assert_eq!(error, "input.crop_ratio must be from 0.01 to 1", "{wrong}");
+        }
     }
 
     #[test]

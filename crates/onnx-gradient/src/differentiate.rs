@@ -4,7 +4,7 @@ use crate::backward::{Backward, backward};
 use crate::builder::GraphBuilder;
 use crate::error::Error;
 use crate::facts::TensorFacts;
-use crate::index::GraphIndex;
+use crate::index::{GraphIndex, find_name};
 use crate::passes::constants::{constants_to_initializers, fold_identities};
 use crate::passes::opset_upgrade::{self, OPSET};
 use crate::passes::{decompose, inline_functions, qdq};
@@ -58,8 +58,10 @@ pub fn gradient_name(tensor: &str) -> String {
 /// with the original, not copied.
 ///
 /// # Errors
-/// [`Error::OpsetTooOld`], or [`Error::Unsupported`] for a node that opset 18 cannot express.
+/// [`Error::OpsetTooOld`], [`Error::Unsupported`] for a node that opset 18 cannot express, or
+/// [`Error::NameTaken`] for names that begin with `onnx_gradient/`.
 pub fn prepare(model: &ModelProto) -> Result<ModelProto, Error> {
+    check_names(model, |name| name.starts_with(PREPARE_SCOPE))?;
     let mut model = model.clone();
     inline_functions::inline(&mut model);
     if let Some(graph) = &mut model.graph {
@@ -94,6 +96,12 @@ pub fn differentiate(
     if opset < OPSET {
         return Err(Error::OpsetTooOld { opset, required: OPSET });
     }
+    let added: Vec<String> =
+        request.with_respect_to.iter().map(|tensor| gradient_name(tensor)).collect();
+    check_names(model, |name| {
+        let is_input = matches!(request.grad_output, GradOutput::Input(input) if input == name);
+        name.starts_with(NODE_PREFIX) || is_input || added.iter().any(|added| added == name)
+    })?;
     let mut model = model.clone();
     let graph = model.graph.get_or_insert_default();
     let (seed, backward) = backward_pass(graph, facts, request)?;
@@ -114,6 +122,13 @@ pub fn differentiate(
         graph.output.push(ValueInfoProto::typed(&name, element, None));
     }
     Ok(model)
+}
+
+/// Checks that a model has no name that would be added to it: a second definition would change what
+/// reads the first.
+fn check_names(model: &ModelProto, is_added: impl Fn(&str) -> bool) -> Result<(), Error> {
+    let taken = model.graph.as_ref().and_then(|graph| find_name(graph, &is_added));
+    taken.map_or(Ok(()), |name| Err(Error::NameTaken { name: name.to_owned() }))
 }
 
 /// The gradient of the differentiated tensor, and what it needs.
@@ -231,6 +246,34 @@ mod tests {
         let graph = differentiated("scores", &["x"], GradOutput::Input("direction")).unwrap();
         let sizes = graph.input[1].tensor().map(|(_, sizes)| sizes);
         assert_eq!((graph.input[1].name(), sizes), ("direction", Some(vec![None, Some(2)])));
+    }
+
+    /// Each of these would be defined twice in the result.
+    #[test]
+    fn a_name_that_would_be_added_is_refused() {
+        for (taken, grad_output) in [
+            ("gradient/x", GradOutput::Ones),
+            ("gradient//seed/0", GradOutput::Ones),
+            ("direction", GradOutput::Input("direction")),
+        ] {
+            let mut model = model();
+            let graph = model.graph.get_or_insert_default();
+            graph.node.push(NodeProto::new("Relu", &["x"], &[taken]));
+            let facts = TensorFacts::from_model(&model);
+            let request = Differentiate { of: "scores", with_respect_to: &["x"], grad_output };
+            let error = differentiate(&model, &facts, &request).unwrap_err();
+            assert_eq!(error, Error::NameTaken { name: taken.to_owned() });
+        }
+        let mut model = model();
+        let inner = GraphProto {
+            node: vec![NodeProto::new("Relu", &["x"], &["onnx_gradient/upgrade/y"])],
+            ..Default::default()
+        };
+        let node = NodeProto::new("If", &["c"], &["y"])
+            .with(crate::proto::AttributeProto::graph("then_branch", inner));
+        model.graph.get_or_insert_default().node.push(node);
+        let name = "onnx_gradient/upgrade/y".to_owned();
+        assert_eq!(prepare(&model), Err(Error::NameTaken { name }));
     }
 
     #[test]

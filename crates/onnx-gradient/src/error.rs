@@ -73,6 +73,12 @@ pub enum Error {
         /// The requested name.
         tensor: String,
     },
+    /// The graph has a node or a tensor of a name that is to be added, or that begins as the names
+    /// of added tensors do.
+    NameTaken {
+        /// The name.
+        name: String,
+    },
     /// The last axis of the differentiated tensor has no such index.
     NoComponent {
         /// Name of the tensor.
@@ -138,6 +144,9 @@ impl fmt::Display for Error {
                 write!(f, "the shape of tensor '{tensor}' is unknown")
             }
             Self::UnknownTensor { tensor } => write!(f, "the graph has no tensor '{tensor}'"),
+            Self::NameTaken { name } => {
+                write!(f, "the graph has '{name}' already, a name of what would be added")
+            }
             Self::NoComponent { tensor, index, size } => {
                 write!(f, "the last axis of '{tensor}' has {size} elements, so none at {index}")
             }

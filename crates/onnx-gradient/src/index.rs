@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use crate::proto::{GraphProto, NodeProto, TensorProto};
+use crate::proto::{GraphProto, NodeProto, TensorProto, ValueInfoProto};
 
 /// An index over the nodes and initializers of one graph, which it borrows.
 #[derive(Debug)]
@@ -129,6 +129,25 @@ pub fn reads(node: &NodeProto) -> impl Iterator<Item = &str> {
         node.attribute.iter().flat_map(|attribute| attribute.g.iter().chain(&attribute.graphs));
     let captured = graphs.flat_map(captures);
     node.input.iter().map(String::as_str).filter(|name| !name.is_empty()).chain(captured)
+}
+
+/// The first name in a graph and its sub-graphs for which `is_match` holds: of a node, of a tensor
+/// that is written, or of an input or output. Passes ask it whether the names that they would add
+/// are free.
+pub fn find_name<'g>(graph: &'g GraphProto, is_match: &dyn Fn(&str) -> bool) -> Option<&'g str> {
+    let values = graph.input.iter().chain(&graph.output).map(ValueInfoProto::name);
+    let constants = graph.initializer.iter().map(TensorProto::name);
+    let sparse = graph.sparse_initializer.iter().filter_map(|tensor| tensor.values.as_ref());
+    let nodes = graph.node.iter();
+    let written =
+        nodes.flat_map(|node| node.output.iter().map(String::as_str).chain([node.name()]));
+    let mut names = values.chain(constants).chain(sparse.map(TensorProto::name)).chain(written);
+    names.find(|name| is_match(name)).or_else(|| {
+        let attributes = graph.node.iter().flat_map(|node| &node.attribute);
+        let mut graphs =
+            attributes.flat_map(|attribute| attribute.g.iter().chain(&attribute.graphs));
+        graphs.find_map(|graph| find_name(graph, is_match))
+    })
 }
 
 /// The names of all tensors of a graph that are read: by a node, or as an output of the graph.

@@ -12,7 +12,7 @@ use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use bytes::Bytes;
 use serde::Deserialize;
-use serde::de::{Deserializer, MapAccess, Visitor};
+use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
@@ -30,6 +30,9 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 
 /// An option's value is not longer than this.
 const MAX_OPTION_BYTES: usize = 64 << 10;
+
+/// The most members of a body. An option may be given twice, so there is no exact number.
+const MAX_MEMBERS: usize = 256;
 
 /// The members in order, with the text of their values. A map would silently keep the last of two
 /// with the same name.
@@ -49,6 +52,10 @@ impl<'de> Deserialize<'de> for Members<'de> {
             ) -> std::result::Result<Members<'de>, M::Error> {
                 let mut members = Vec::new();
                 while let Some(name) = map.next_key::<String>()? {
+                    if members.len() == MAX_MEMBERS {
+                        let detail = format!("there are more than {MAX_MEMBERS} members");
+                        return Err(M::Error::custom(detail));
+                    }
                     members.push((name, map.next_value()?));
                 }
                 Ok(Members(members))

@@ -161,20 +161,28 @@ fn check_structure(body: &[u8], boundary: &str) -> Result<()> {
 /// parser in front of this one may drop the second.
 fn repeated_header(form: &[u8], delimiter: &str) -> Option<&'static str> {
     const NAMES: [&str; 3] = ["Content-Disposition", "Content-Type", "Content-Transfer-Encoding"];
-    memchr::memmem::find_iter(form, delimiter).find_map(|at| {
-        let behind = &form[at + delimiter.len()..];
-        let end_of_line = find(behind, "\r\n")?;
-        let is_line = (at == 0 || form[..at].ends_with(b"\r\n"))
-            && behind[..end_of_line].trim_ascii().is_empty();
-        let head = if is_line { &behind[..find(behind, "\r\n\r\n")?] } else { &[] };
+    let mut rest = form;
+    // Nothing is searched twice: a form may consist of millions of delimiters.
+    while let Some(at) = find(rest, delimiter) {
+        let is_first_of_line = rest[..at].ends_with(b"\r\n") || rest.len() == form.len() && at == 0;
+        rest = &rest[at + delimiter.len()..];
+        let padding = rest.iter().take_while(|byte| matches!(byte, b' ' | b'\t')).count();
+        if !is_first_of_line || !rest[padding..].starts_with(b"\r\n") {
+            continue;
+        }
+        let head;
+        (head, rest) = rest.split_at(find(rest, "\r\n\r\n")?);
         let has_name = |line: &[u8], name: &str| {
             let colon = line.iter().position(|byte| *byte == b':').unwrap_or(0);
             line[..colon].trim_ascii().eq_ignore_ascii_case(name.as_bytes())
         };
         let lines = || head.split(|byte| *byte == b'\n');
         let is_repeated = |name: &&str| lines().filter(|line| has_name(line, name)).count() > 1;
-        NAMES.into_iter().find(is_repeated)
-    })
+        if let Some(name) = NAMES.into_iter().find(is_repeated) {
+            return Some(name);
+        }
+    }
+    None
 }
 
 /// Where a text first stands in bytes.
@@ -184,4 +192,32 @@ fn find(bytes: &[u8], text: &str) -> Option<usize> {
 
 fn malformed(detail: String) -> Error {
     Error::new(Kind::Malformed, detail)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Each search to the end of the form, for each delimiter, would take hours.
+    #[test]
+    fn a_form_of_delimiters_is_searched_once() {
+        for line in ["--b", "--b\r\n", "--b \r\n--b", "\r\n--b"] {
+            let delimiters = line.repeat((8 << 20) / line.len());
+            for end in ["--b--", "\r\n--b--\r\n", "\r\n\r\n--b--\r\n"] {
+                let form = format!("{delimiters}{end}");
+                assert_eq!(repeated_header(form.as_bytes(), "--b"), None, "{line:?} {end:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_header_that_a_part_repeats_is_found_in_any_part() {
+        let part = "--b\r\nContent-Disposition: form-data; name=a\r\n\r\nContent-Type: x\r\n";
+        let twice = "--b \r\nContent-Type: a\r\ncontent-type : b\r\n\r\n1\r\n--b--\r\n";
+        let found = |form: String| repeated_header(form.as_bytes(), "--b");
+        assert_eq!(found(format!("{part}{part}--b--\r\n")), None);
+        assert_eq!(found(format!("{part}{part}{twice}")), Some("Content-Type"));
+        // A delimiter inside a line begins no part.
+        assert_eq!(found(format!("{part}text {twice}")), None);
+    }
 }

@@ -8,6 +8,9 @@ use std::fmt;
 
 use crate::text::shortened;
 
+/// The most parameters. Each is compared with those before it.
+const MAX_PARAMETERS: usize = 32;
+
 /// A header value and its parameters.
 #[derive(Debug, PartialEq, Eq)]
 pub(in crate::http) struct Parametrised {
@@ -26,6 +29,7 @@ pub(in crate::http) enum SyntaxError {
     QuoteInside,
     NoValue(String),
     Repeated(String),
+    TooMany,
 }
 
 impl fmt::Display for SyntaxError {
@@ -38,6 +42,7 @@ impl fmt::Display for SyntaxError {
             ),
             Self::QuoteInside => f.write_str("a value without quotes has a quote in it"),
             Self::NoValue(name) => write!(f, "the parameter '{}' has no value", shortened(name)),
+            Self::TooMany => write!(f, "it has more than {MAX_PARAMETERS} parameters"),
             Self::Repeated(name) => write!(f, "the parameter '{}' is given twice", shortened(name)),
         }
     }
@@ -66,6 +71,9 @@ impl Parametrised {
             let (value, left) = parameter_value(after.trim_start())?;
             if parameters.iter().any(|(known, _)| *known == name) {
                 return Err(SyntaxError::Repeated(name));
+            }
+            if parameters.len() == MAX_PARAMETERS {
+                return Err(SyntaxError::TooMany);
             }
             parameters.push((name, value));
             rest = left;
@@ -151,6 +159,9 @@ mod tests {
             Err(SyntaxError::Repeated("name".into()))
         );
         assert_eq!(Parametrised::parse(b"form-data; name=\xff"), Err(SyntaxError::NotUtf8));
+        let many = |count: usize| (0..count).map(|index| format!(";p{index}=")).collect::<String>();
+        assert!(Parametrised::parse(many(32).as_bytes()).is_ok());
+        assert_eq!(Parametrised::parse(many(33).as_bytes()), Err(SyntaxError::TooMany));
     }
 
     proptest! {

@@ -5,12 +5,14 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
+use axum::http::{Method, Uri};
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::app::describe;
 use crate::engine::{Status, failure};
 use crate::error::{Error, Kind, Result};
+use crate::http::allowed_methods::{has_verb, not_allowed};
 use crate::http::state::AppState;
 
 /// One line of the list.
@@ -73,9 +75,14 @@ pub(in crate::http) async fn list(State(state): State<Arc<AppState>>) -> Json<Va
 pub(in crate::http) async fn one(
     State(state): State<Arc<AppState>>,
     id: Result<Path<String>, PathRejection>,
+    method: Method,
+    uri: Uri,
 ) -> Result<Json<Value>> {
     let Path(id) =
         id.map_err(|error| Error::new(Kind::Malformed, "the path is not UTF-8").caused_by(error))?;
+    if has_verb(&id) {
+        return Err(not_allowed(&method, uri.path()));
+    }
     let mut description = describe(&*state.model(Some(&id))?);
     // KServe's clients compare it with the name that they asked for.
     description["name"] = json!(id);

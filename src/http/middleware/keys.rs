@@ -39,10 +39,15 @@ impl ApiKeys {
     /// [`Kind::Setup`] with the path for a file that can't be read or has no key, and for a key
     /// that is too short or that a header can't hold. The message names the line, not the key.
     pub fn read(path: &Path) -> Result<Self> {
-        let setup = |detail: String| {
-            Error::new(Kind::Setup, format!("server.api_keys: {detail}")).at_path(path)
-        };
-        let text = crate::text::read(path)?;
+        Self::parse(&crate::text::read(path)?).map_err(|error| error.at_path(path))
+    }
+
+    /// Parses the text of a file of keys.
+    ///
+    /// # Errors
+    /// Those of [`ApiKeys::read`], without a path.
+    pub fn parse(text: &str) -> Result<Self> {
+        let setup = |detail: String| Error::new(Kind::Setup, format!("server.api_keys: {detail}"));
         let mut digests = Vec::new();
         for (number, line) in text.lines().enumerate() {
             let key = line.trim();
@@ -66,7 +71,8 @@ impl ApiKeys {
     }
 
     /// Whether a key is one of these. Every key is compared, whichever matches.
-    fn contains(&self, key: &[u8]) -> bool {
+    #[must_use]
+    pub fn contains(&self, key: &[u8]) -> bool {
         let given = digest(key);
         let matches = |known: &[u8; 32]| known[..].ct_eq(&given[..]);
         self.0.iter().map(matches).fold(Choice::from(0), |any, one| any | one).into()

@@ -13,7 +13,7 @@ pub mod keys;
 mod observe;
 pub(super) mod problems;
 mod request_id;
-mod request_span;
+pub(super) mod request_span;
 mod security_headers;
 
 use std::sync::Arc;

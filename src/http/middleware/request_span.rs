@@ -5,6 +5,7 @@
 
 use axum::extract::Request;
 use axum::http::{HeaderMap, StatusCode};
+use opentelemetry::Context;
 use opentelemetry::propagation::TextMapPropagator;
 use opentelemetry::trace::{SpanContext, TraceContextExt};
 use opentelemetry_http::HeaderExtractor;
@@ -27,7 +28,7 @@ pub(super) struct RequestSpan {
 
 impl RequestSpan {
     pub(super) fn new(request: &Request, route: &Route) -> Self {
-        let parent = TraceContextPropagator::new().extract(&HeaderExtractor(request.headers()));
+        let parent = client_context(request.headers());
         let exported = exported(request, route);
         let from_client = parent.span().span_context().clone();
         // Fails where traces are off, which is no fault.
@@ -45,6 +46,32 @@ impl RequestSpan {
             self.exported.record("otel.status_code", "ERROR");
         }
     }
+}
+
+/// The client's trace, if it sent one valid `traceparent`.
+pub(in crate::http) fn client_context(headers: &HeaderMap) -> Context {
+    let mut given = headers.get_all("traceparent").iter();
+    match (given.next(), given.next()) {
+        (Some(one), None) if is_traceparent(one.as_bytes()) => {
+            TraceContextPropagator::new().extract(&HeaderExtractor(headers))
+        }
+        _ => Context::new(),
+    }
+}
+
+/// Whether a header has the form of W3C Trace Context, section 3.2. OpenTelemetry's parser also
+/// takes ids of other lengths, and signs before them.
+fn is_traceparent(header: &[u8]) -> bool {
+    let is_lower_hex =
+        |field: &[u8]| field.iter().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    let fields: Vec<&[u8]> = header.split(|byte| *byte == b'-').collect();
+    let [version, trace, parent, flags, ..] = fields[..] else { return false };
+    // Version 00 has four fields, and later ones may append some; ff is none.
+    version != b"ff"
+        && (version != b"00" || fields.len() == 4)
+        && [(version, 2), (trace, 32), (parent, 16), (flags, 2)]
+            .iter()
+            .all(|(field, length)| field.len() == *length && is_lower_hex(field))
 }
 
 fn exported(request: &Request, route: &Route) -> Span {
@@ -102,4 +129,58 @@ fn version(request: &Request) -> &'static str {
 
 fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers.get(name).and_then(|value| value.to_str().ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::HeaderValue;
+
+    use super::*;
+
+    const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
+    const PARENT: &str = "b7ad6b7169203331";
+
+    fn trace(given: &[&str]) -> Option<String> {
+        let mut headers = HeaderMap::new();
+        for header in given {
+            headers.append("traceparent", HeaderValue::from_str(header).unwrap());
+        }
+        let context = client_context(&headers);
+        let span = context.span().span_context().clone();
+        span.is_valid().then(|| span.trace_id().to_string())
+    }
+
+    #[test]
+    fn a_valid_traceparent_is_continued() {
+        for header in [
+            format!("00-{TRACE}-{PARENT}-01"),
+            format!("00-{TRACE}-{PARENT}-ff"),
+            format!("cc-{TRACE}-{PARENT}-00-what-comes-later"),
+        ] {
+            assert_eq!(trace(&[&header]).as_deref(), Some(TRACE), "{header}");
+        }
+    }
+
+    #[test]
+    fn any_other_traceparent_is_not() {
+        let (short, zero) = (&TRACE[1..], "0".repeat(32));
+        for header in [
+            format!("00-{short}-{PARENT}-01"),
+            format!("00-+{short}-{PARENT}-01"),
+            format!("00-{zero}-{PARENT}-01"),
+            format!("00-{TRACE}-{}-01", &zero[..16]),
+            format!("00-{}-{PARENT}-01", TRACE.to_uppercase()),
+            format!("00-{TRACE}-{PARENT}-01-"),
+            format!("0-{TRACE}-{PARENT}-01"),
+            format!("00-{TRACE}-{PARENT}-1"),
+            format!("ff-{TRACE}-{PARENT}-01"),
+            format!("cc-{TRACE}-{PARENT}-01x"),
+            format!("00-{TRACE}-{PARENT}"),
+            String::new(),
+        ] {
+            assert_eq!(trace(&[&header]), None, "{header}");
+        }
+        let valid = format!("00-{TRACE}-{PARENT}-01");
+        assert_eq!(trace(&[&valid, &valid]), None);
+    }
 }

@@ -28,7 +28,7 @@ enum Coding {
 ///
 /// # Errors
 /// [`Kind::BodyTooLarge`], [`Kind::UnsupportedEncoding`] or [`Kind::Malformed`].
-pub(super) async fn read(request: Request, limit_bytes: usize) -> Result<(Parts, Bytes)> {
+pub(in crate::http) async fn read(request: Request, limit_bytes: usize) -> Result<(Parts, Bytes)> {
     let (parts, body) = request.into_parts();
     let coding = match coding(&parts) {
         Ok(coding) => coding,
@@ -50,7 +50,7 @@ pub(super) async fn read(request: Request, limit_bytes: usize) -> Result<(Parts,
 ///
 /// # Errors
 /// Those of `work`, or [`Kind::Internal`] if it panics.
-pub(super) async fn blocking<T: Send + 'static>(
+pub(in crate::http) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T> + Send + 'static,
 ) -> Result<T> {
     let done = tokio::task::spawn_blocking(work).await;

@@ -9,11 +9,11 @@ use axum::extract::Request;
 use axum::http::request::Parts;
 use bytes::Bytes;
 use serde::Deserialize;
-use serde::de::{Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 
-use super::body;
 use super::nested::Nested;
+use super::{body, bounded};
 use crate::app::Instance;
 use crate::engine::Model;
 use crate::error::{Error, Kind, Result};
@@ -32,16 +32,16 @@ const FORMS: &str = "an instance is an image file in base64, {\"b64\": …}, {\"
 
 /// A request with instances.
 #[derive(Debug)]
-pub(super) struct InstancesRequest {
+pub(in crate::http) struct InstancesRequest {
     /// The instances; at least one.
-    pub(super) instances: Vec<RawInstance>,
+    pub(in crate::http) instances: Vec<RawInstance>,
     /// The options.
-    pub(super) parameters: Map<String, Value>,
+    pub(in crate::http) parameters: Map<String, Value>,
 }
 
 /// An instance as it was sent.
 #[derive(Debug)]
-pub(super) enum RawInstance {
+pub(in crate::http) enum RawInstance {
     /// An image file.
     Image(Bytes),
     /// Numbers, still without a model that they belong to.
@@ -58,26 +58,29 @@ impl InstancesRequest {
         #[serde(deny_unknown_fields)]
         struct Body {
             instances: Option<List>,
-            #[serde(default)]
-            parameters: Option<Map<String, Value>>,
+            #[serde(default, deserialize_with = "bounded::parameters")]
+            parameters: Map<String, Value>,
         }
         let malformed = |detail: String| Error::new(Kind::Malformed, detail);
         let text = text::decode(body).map_err(|error| malformed(format!("the JSON {error}")))?;
         let body: Body = serde_json::from_str(text).map_err(|error| {
             malformed(format!("the JSON could not be read: {error}")).caused_by(error)
         })?;
-        let Some(List(instances)) = body.instances else {
+        let Some(List { instances, count }) = body.instances else {
             return Err(malformed(NO_LIST.to_owned()));
         };
-        check_count(instances.len())?;
-        Ok(Self { instances, parameters: body.parameters.unwrap_or_default() })
+        check_count(count)?;
+        Ok(Self { instances, parameters: body.parameters })
     }
 
     /// Reads a request whose body is JSON or one image file.
     ///
     /// # Errors
     /// Those of [`body::read`] and [`InstancesRequest::parse`].
-    pub(super) async fn read(request: Request, limit_bytes: usize) -> Result<(Parts, Self)> {
+    pub(in crate::http) async fn read(
+        request: Request,
+        limit_bytes: usize,
+    ) -> Result<(Parts, Self)> {
         let (parts, bytes) = body::read(request, limit_bytes).await?;
         let parsing = body::blocking(move || match body::is_json(&bytes) {
             true => Self::parse(&bytes),
@@ -123,7 +126,12 @@ impl RawInstance {
 
 /// A list of instances, whose refusal says so.
 #[derive(Debug)]
-struct List(Vec<RawInstance>);
+struct List {
+    /// The instances, up to the largest number.
+    instances: Vec<RawInstance>,
+    /// How many there are in all.
+    count: usize,
+}
 
 impl<'de> Deserialize<'de> for List {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
@@ -138,10 +146,18 @@ impl<'de> Deserialize<'de> for List {
                 mut seq: A,
             ) -> std::result::Result<List, A::Error> {
                 let mut instances = Vec::new();
-                while let Some(instance) = seq.next_element()? {
-                    instances.push(instance);
+                while instances.len() < MAX_INSTANCES {
+                    match seq.next_element()? {
+                        Some(instance) => instances.push(instance),
+                        None => return Ok(List { count: instances.len(), instances }),
+                    }
                 }
-                Ok(List(instances))
+                // More are refused, so they are counted, not kept.
+                let mut count = instances.len();
+                while seq.next_element::<IgnoredAny>()?.is_some() {
+                    count += 1;
+                }
+                Ok(List { instances, count })
             }
             fn visit_str<E: serde::de::Error>(self, _: &str) -> std::result::Result<List, E> {
                 Err(E::custom(NO_LIST))

@@ -16,6 +16,7 @@ use super::instances::InstancesRequest;
 use super::options;
 use crate::app::Operation;
 use crate::error::{Error, Kind, Result};
+use crate::http::allowed_methods::not_allowed;
 use crate::http::middleware::admission::upload::Upload;
 use crate::http::state::AppState;
 
@@ -26,7 +27,7 @@ pub(super) async fn verb(
     path: Result<Path<String>, PathRejection>,
     request: Request,
 ) -> Result<Response> {
-    let uri = request.uri().path().to_owned();
+    let (method, uri) = (request.method().clone(), request.uri().path().to_owned());
     let reading = InstancesRequest::read(request, upload.limit_bytes());
     let (parts, InstancesRequest { instances, parameters }) = upload.read(reading).await?;
     let Path(segment) = path
@@ -34,7 +35,9 @@ pub(super) async fn verb(
     let (name, operation, list) = match segment.rsplit_once(':') {
         Some((name, "predict")) => (name, Operation::Predict, "predictions"),
         Some((name, "explain")) => (name, Operation::Explain, "explanations"),
-        _ => {
+        // The path of a model.
+        None => return Err(not_allowed(&method, &uri)),
+        Some(_) => {
             let detail =
                 format!("there is nothing at {uri}; a model has ':predict' and ':explain'");
             return Err(Error::new(Kind::NotFound, detail));

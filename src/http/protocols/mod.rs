@@ -8,15 +8,16 @@
 //! that the protocol's clients read. `docs/protocols.md` describes all of it for users.
 
 mod batch;
-mod body;
+pub(super) mod body;
+mod bounded;
 pub(super) mod errors;
-mod instances;
+pub(super) mod instances;
 mod kserve;
-mod nested;
-mod oip;
-mod options;
-mod sagemaker;
-mod single;
+pub(super) mod nested;
+pub(super) mod oip;
+pub(super) mod options;
+pub(super) mod sagemaker;
+pub(super) mod single;
 mod torchserve;
 pub(super) mod vertex;
 

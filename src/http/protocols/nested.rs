@@ -11,15 +11,18 @@ use serde::de::{DeserializeSeed, Deserializer, Error as _, SeqAccess, Visitor};
 /// More axes than any tensor that is accepted.
 const MAX_DEPTH: usize = 6;
 
+/// The most texts: each is an image. An empty one takes eight times its own length in memory.
+const MAX_TEXTS: usize = super::bounded::MAX_LIST;
+
 /// A nested array whose rows have equal lengths.
 #[derive(Debug, Default, PartialEq)]
-pub(super) struct Nested {
+pub(in crate::http) struct Nested {
     /// The length of each axis.
-    pub(super) shape: Vec<usize>,
+    pub(in crate::http) shape: Vec<usize>,
     /// The numbers in row-major order.
-    pub(super) numbers: Vec<f32>,
+    pub(in crate::http) numbers: Vec<f32>,
     /// The texts in row-major order.
-    pub(super) texts: Vec<String>,
+    pub(in crate::http) texts: Vec<String>,
 }
 
 impl Nested {
@@ -124,6 +127,9 @@ impl<'de> Visitor<'de> for Level<'_> {
 
     fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<(), E> {
         self.builder.leaf(self.depth).map_err(E::custom)?;
+        if self.builder.texts.len() == MAX_TEXTS {
+            return Err(E::custom(format!("an array has at most {MAX_TEXTS} texts")));
+        }
         self.builder.texts.push(text.to_owned());
         Ok(())
     }
@@ -166,6 +172,9 @@ mod tests {
             assert!(parse(text).unwrap_err().starts_with(RAGGED), "{text}");
         }
         assert!(parse("[[[[[[[1]]]]]]]").unwrap_err().starts_with("an array has at most 6 axes"));
+        let texts = |count: usize| format!("[{}]", vec!["\"\""; count].join(","));
+        assert!(parse(&texts(64)).is_ok());
+        assert!(parse(&texts(65)).unwrap_err().starts_with("an array has at most 64 texts"));
         assert!(parse("[true]").unwrap_err().starts_with("invalid type: boolean"));
         assert!(parse(&"[".repeat(100_000)).is_err());
     }

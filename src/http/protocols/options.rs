@@ -10,13 +10,13 @@ use crate::explain::Choice;
 use crate::http::extract::{json, query};
 
 /// Pairs of name and text.
-pub(super) type Pairs = Vec<(String, String)>;
+pub(in crate::http) type Pairs = Vec<(String, String)>;
 
 /// The options of a request to the model `name`: its query, and `parameters`.
 ///
 /// # Errors
 /// [`Kind::Option`] for a value that is no text, number or boolean.
-pub(super) fn pairs(
+pub(in crate::http) fn pairs(
     name: Option<&str>,
     parts: &Parts,
     parameters: Map<String, Value>,
@@ -36,7 +36,10 @@ pub(super) fn pairs(
 ///
 /// # Errors
 /// Those of [`RequestOptions::parse`], and [`Kind::Option`] about `output`.
-pub(super) fn parse_for_json(operation: Operation, pairs: &Pairs) -> Result<RequestOptions> {
+pub(in crate::http) fn parse_for_json(
+    operation: Operation,
+    pairs: &Pairs,
+) -> Result<RequestOptions> {
     let options = parse(operation, pairs, Output::Json)?;
     let output = options.rendering.output;
     if output != Output::Json {
@@ -54,7 +57,7 @@ pub(super) fn parse_for_json(operation: Operation, pairs: &Pairs) -> Result<Requ
 ///
 /// # Errors
 /// Those of [`RequestOptions::parse`].
-pub(super) fn parse(
+pub(in crate::http) fn parse(
     operation: Operation,
     pairs: &Pairs,
     preferred: Output,

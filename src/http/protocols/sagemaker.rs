@@ -48,7 +48,7 @@ pub(super) async fn invocations(
 }
 
 /// The options in the custom attributes, `name=value;name=value`.
-fn attributes(headers: &HeaderMap) -> Result<Pairs> {
+pub(in crate::http) fn attributes(headers: &HeaderMap) -> Result<Pairs> {
     let malformed = |detail: &str| Error::new(Kind::Malformed, format!("{ATTRIBUTES}: {detail}"));
     let mut pairs = Pairs::new();
     for header in headers.get_all(ATTRIBUTES) {

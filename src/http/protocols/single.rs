@@ -20,11 +20,11 @@ use crate::text::without_mark;
 const FILE_FIELDS: [&str; 3] = ["data", "body", "image"];
 
 /// A body with its image.
-pub(super) struct SingleRequest {
-    pub(super) parts: Parts,
-    pub(super) image: Bytes,
+pub(in crate::http) struct SingleRequest {
+    pub(in crate::http) parts: Parts,
+    pub(in crate::http) image: Bytes,
     /// The options in the body.
-    pub(super) options: Pairs,
+    pub(in crate::http) options: Pairs,
 }
 
 impl SingleRequest {
@@ -32,7 +32,7 @@ impl SingleRequest {
     ///
     /// # Errors
     /// Those of [`body::read`], and [`Kind::Malformed`].
-    pub(super) async fn read(
+    pub(in crate::http) async fn read(
         operation: Operation,
         request: Request,
         limit_bytes: usize,

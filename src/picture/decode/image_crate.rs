@@ -16,7 +16,7 @@ use crate::error::{Error, Result};
 pub(super) fn decode(bytes: &[u8], format: Format, limits: Limits) -> Result<RgbImage> {
     let bytes = match format {
         Format::Gif => gif::with_whole_first_frame(bytes)?,
-        Format::WebP => webp::without_announcements(bytes),
+        Format::WebP => webp::as_libwebp_reads_it(bytes),
         _ => Cow::Borrowed(bytes),
     };
     let bytes = &*bytes;

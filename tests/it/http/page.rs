@@ -27,7 +27,8 @@ async fn every_file_of_the_page_is_served_with_its_type() {
             "css" => "text/css; charset=utf-8",
             _ => "image/svg+xml",
         };
-        let response = get(&service, &url).await;
+        let request = Request::get(&url).header("accept", "text/html,*/*;q=0.8");
+        let response = send(&service, request.body(Body::empty()).unwrap()).await;
         assert_eq!(
             (response.status.as_u16(), response.header("content-type")),
             (200, content_type),

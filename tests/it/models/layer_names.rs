@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use camlens::engine::Model;
 use ndarray::Array4;
+use onnx_gradient::proto::ModelProto;
 
 use crate::net::Net;
 use crate::support::{Golden, golden_model, image_size, repository, settings, written};
@@ -138,4 +139,37 @@ fn a_default_layer_may_be_any_tensor() {
     let model = scoped(&nodes, "default_layer = \"a/c2/Conv\"\n");
     assert_eq!(model.default_layer().node, "a/c2/Conv");
     assert_eq!(model.layer(Some("a/c2/Conv")).unwrap(), model.default_layer());
+}
+
+/// A tensor of such a name would take the place of one that camlens adds.
+#[test]
+fn a_name_of_camlens_s_own_is_refused() {
+    let loaded = |rename: &dyn Fn(&mut ModelProto)| {
+        let mut net = Net::default();
+        let (kernel, weight) = (net.weights(&[3, 3, 1, 1]), net.weights(&[3, 5]));
+        let maps = net.op("Conv", &["x", &kernel]);
+        let maps = net.op("Relu", &[&maps]);
+        let mean = net.op("GlobalAveragePool", &[&maps]);
+        let features = net.op("Flatten", &[&mean]);
+        let scores = net.op("MatMul", &[&features, &weight]);
+        let mut model = net.model([3, 8, 8], &[&scores], 18);
+        rename(&mut model);
+        written(&model, "").map(drop).map_err(|error| error.to_string())
+    };
+    assert_eq!(loaded(&|_| ()), Ok(()));
+    let maps = |model: &mut ModelProto, name: &str| {
+        let nodes = &mut model.graph.as_mut().unwrap().node;
+        nodes[0].output[0] = name.to_owned();
+        nodes[1].input[0] = name.to_owned();
+    };
+    assert_eq!(loaded(&|model| maps(model, "mine/camlens/scores")), Ok(()));
+    for name in ["camlens/scores", "camlens/seed/0", "x/camlens/inside"] {
+        let error = loaded(&|model| maps(model, name)).unwrap_err();
+        let expected = format!("the model has a node or a tensor '{name}'; such names are");
+        assert!(error.contains(&expected), "{error}");
+    }
+    let error = loaded(&|model| {
+        model.graph.as_mut().unwrap().node[2].name = Some("camlens/condition".to_owned());
+    });
+    assert!(error.unwrap_err().contains("'camlens/condition'"));
 }

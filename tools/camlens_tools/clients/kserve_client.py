@@ -17,7 +17,7 @@ def checks(url, model, image):
     async def server_is_live():
         """v1 server is live"""
         async with InferenceRESTClient(v1) as client:
-            assert await client.is_server_live(url, headers={"accept": "application/json"})
+            assert await client.is_server_live(url)
 
     async def model_is_ready():
         """v1 model is ready"""

@@ -1,6 +1,6 @@
 //! [`ConvChain`]: validates layers, caches the zero response, plans and starts runs.
 
-use std::collections::HashMap;
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::sync::{Arc, Mutex};
 
@@ -20,6 +20,10 @@ use crate::error::InvalidArgument;
 use crate::executor::Executor;
 use crate::sizes::product;
 
+/// The most zero responses that a chain keeps. One takes as much memory as every map of the chain
+/// for one image, and images of a model with free sizes may have any size.
+const MAX_ZERO_RESPONSES: usize = 4;
+
 /// A chain of 3×3 convolutions, ready to run.
 ///
 /// Any number of threads may run one chain at the same time. It keeps buffers between runs, so a
@@ -31,8 +35,8 @@ use crate::sizes::product;
 pub struct ConvChain {
     layers: Vec<ConvLayer>,
     kernels: ConvKernels,
-    /// By image height and width.
-    zero_responses: Mutex<HashMap<(usize, usize), Arc<ZeroResponse>>>,
+    /// With the image's size; the latest one used is the last.
+    zero_responses: Mutex<VecDeque<(MapSize, Arc<ZeroResponse>)>>,
     scratch: BufferPool,
     maps: BufferPool,
 }
@@ -245,16 +249,16 @@ impl ConvChain {
         images.map(|image| repeats(&layers, image, size)).collect()
     }
 
-    /// The response to an all-zero image of this size, computed on first use.
+    /// The response to an all-zero image of this size, computed on first use, and kept for the
+    /// sizes used last.
     fn zero_response(
         &self,
         size: MapSize,
         executor: &dyn Executor,
         cancel: &AtomicBool,
     ) -> Result<Arc<ZeroResponse>, Cancelled> {
-        let key = (size.height, size.width);
-        if let Some(response) = lock(&self.zero_responses).get(&key) {
-            return Ok(Arc::clone(response));
+        if let Some(response) = self.cached_zero_response(size) {
+            return Ok(response);
         }
         let zeros = vec![0.0; self.layers[0].weights.in_channels * size.area()];
         let batch = Batch { data: &zeros, images: 1, height: size.height, width: size.width };
@@ -274,8 +278,26 @@ impl ConvChain {
             executor,
         };
         let response = Arc::new(run.run_and_store_all(batch)?);
-        lock(&self.zero_responses).insert(key, Arc::clone(&response));
+        // Another thread may have computed the same one meanwhile.
+        if let Some(response) = self.cached_zero_response(size) {
+            return Ok(response);
+        }
+        let mut cached = lock(&self.zero_responses);
+        if cached.len() == MAX_ZERO_RESPONSES {
+            cached.pop_front();
+        }
+        cached.push_back((size, Arc::clone(&response)));
         Ok(response)
+    }
+
+    /// The zero response of this size, if there is one.
+    fn cached_zero_response(&self, size: MapSize) -> Option<Arc<ZeroResponse>> {
+        let mut cached = lock(&self.zero_responses);
+        let at = cached.iter().position(|(known, _)| *known == size)?;
+        let entry = cached.remove(at)?;
+        let response = Arc::clone(&entry.1);
+        cached.push_back(entry);
+        Some(response)
     }
 
     fn context<'a>(&'a self, cancel: &'a AtomicBool) -> RunContext<'a> {

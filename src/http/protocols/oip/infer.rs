@@ -109,7 +109,8 @@ impl Inference {
         options.explain.top_k = served.model.classes();
         let outputs = outputs(&served, &request)?;
         let model = &served.model;
-        let instances = request.instances(model)?.into_iter().map(|raw| raw.into_instance(model));
+        let instances =
+            request.instances(model.input_name())?.into_iter().map(|raw| raw.into_instance(model));
         let instances = instances.collect::<Result<_>>()?;
         Ok(Self { id: request.id, instances, options, top_k, outputs, served })
     }
@@ -172,7 +173,8 @@ fn outputs(served: &Served, request: &InferRequest) -> Result<Vec<(&'static str,
     let scores = scores_name(&served.model);
     let known = [HEATMAP, TARGET, scores, EXPLANATION];
     let by_default = request.is_binary();
-    let Some(requested) = request.outputs.as_ref().filter(|outputs| !outputs.is_empty()) else {
+    let requested = request.outputs.as_ref().map(|outputs| &outputs.0);
+    let Some(requested) = requested.filter(|outputs| !outputs.is_empty()) else {
         let is_explainer = served.is_explainer || request.asks_explainer();
         let names = if is_explainer { &known[3..] } else { &known[..3] };
         return Ok(names.iter().map(|name| (*name, by_default)).collect());

@@ -6,7 +6,7 @@
 //! request's `parameters`.
 
 mod infer;
-mod request;
+pub(in crate::http) mod request;
 mod response;
 mod tensor;
 

@@ -2,13 +2,13 @@
 
 use axum::http::HeaderMap;
 use bytes::Bytes;
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::tensor;
-use crate::engine::Model;
 use crate::error::{Error, Kind, Result};
 use crate::http::extract::json;
+use crate::http::protocols::bounded::{self, List};
 use crate::http::protocols::instances::{RawInstance, check_count};
 use crate::http::protocols::nested::Nested;
 use crate::http::protocols::options::Pairs;
@@ -32,13 +32,13 @@ const NOT_OPTIONS: [&str; 9] = [
 
 /// The JSON of a request.
 #[derive(Debug, Default, Deserialize)]
-pub(super) struct InferRequest {
+pub(in crate::http) struct InferRequest {
     pub(super) id: Option<String>,
-    #[serde(default, deserialize_with = "null_as_default")]
+    #[serde(default, deserialize_with = "bounded::parameters")]
     parameters: Map<String, Value>,
     #[serde(default)]
-    inputs: Vec<Input>,
-    pub(super) outputs: Option<Vec<RequestedOutput>>,
+    inputs: List<Input>,
+    pub(super) outputs: Option<List<RequestedOutput>>,
     /// Whether the whole body is one image, without JSON.
     #[serde(skip)]
     is_raw: bool,
@@ -50,7 +50,7 @@ pub(super) struct Input {
     pub(super) name: String,
     pub(super) shape: Vec<usize>,
     pub(super) datatype: String,
-    #[serde(default, deserialize_with = "null_as_default")]
+    #[serde(default, deserialize_with = "bounded::parameters")]
     pub(super) parameters: Map<String, Value>,
     pub(super) data: Option<Nested>,
     #[serde(skip)]
@@ -61,15 +61,8 @@ pub(super) struct Input {
 #[derive(Debug, Deserialize)]
 pub(super) struct RequestedOutput {
     pub(super) name: String,
-    #[serde(default, deserialize_with = "null_as_default")]
+    #[serde(default, deserialize_with = "bounded::parameters")]
     pub(super) parameters: Map<String, Value>,
-}
-
-/// Clients write `null` for parameters that they have not.
-fn null_as_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(
-    deserializer: D,
-) -> std::result::Result<T, D::Error> {
-    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
 
 pub(super) fn malformed(detail: impl Into<String>) -> Error {
@@ -81,7 +74,7 @@ impl InferRequest {
     ///
     /// # Errors
     /// [`Kind::Malformed`].
-    pub(super) fn parse(headers: &HeaderMap, body: Bytes) -> Result<Self> {
+    pub(in crate::http) fn parse(headers: &HeaderMap, body: Bytes) -> Result<Self> {
         let length = header_length(headers, body.len())?;
         if length == Some(0) {
             let image = Input {
@@ -91,7 +84,7 @@ impl InferRequest {
                 binary: Some(tensor::bytes_tensor([&body[..]]).into()),
                 ..Input::default()
             };
-            return Ok(Self { inputs: vec![image], is_raw: true, ..Self::default() });
+            return Ok(Self { inputs: List(vec![image]), is_raw: true, ..Self::default() });
         }
         let length = length.unwrap_or(body.len());
         let text = text::decode(&body[..length])
@@ -105,7 +98,7 @@ impl InferRequest {
 
     /// Gives each binary input its part of the bytes after the JSON.
     fn take_binary(&mut self, mut rest: Bytes) -> Result<()> {
-        for input in &mut self.inputs {
+        for input in &mut self.inputs.0 {
             let Some(size) = input.parameters.get("binary_data_size") else { continue };
             let size = size.as_u64().and_then(|size| usize::try_from(size).ok());
             let Some(size) = size.filter(|size| *size <= rest.len()) else {
@@ -128,13 +121,12 @@ impl InferRequest {
         }
     }
 
-    /// The one input, as instances for the model.
+    /// The one input, as instances for a model whose own input is called `own`.
     ///
     /// # Errors
     /// [`Kind::Malformed`].
-    pub(super) fn instances(&mut self, model: &Model) -> Result<Vec<RawInstance>> {
-        let own = model.input_name();
-        let names: Vec<&str> = self.inputs.iter().map(|input| input.name.as_str()).collect();
+    pub(in crate::http) fn instances(&mut self, own: &str) -> Result<Vec<RawInstance>> {
+        let names: Vec<&str> = self.inputs.0.iter().map(|input| input.name.as_str()).collect();
         let [_] = names.as_slice() else {
             let detail = format!(
                 "the request has {} inputs; it takes one: 'image' (BYTES) or '{own}' (FP32)",
@@ -142,7 +134,7 @@ impl InferRequest {
             );
             return Err(malformed(detail));
         };
-        let input = self.inputs.pop().unwrap_or_default();
+        let input = self.inputs.0.pop().unwrap_or_default();
         let instances = match (input.name.as_str(), input.datatype.as_str()) {
             ("image", "BYTES") => tensor::images(input)?,
             (name, "FP32") if name == own => tensor::values(input)?,
@@ -172,7 +164,7 @@ impl InferRequest {
     ///
     /// # Errors
     /// [`Kind::Option`].
-    pub(super) fn options(&self) -> Result<Pairs> {
+    pub(in crate::http) fn options(&self) -> Result<Pairs> {
         let of_explainer = match self.parameters.get("explain_parameters") {
             Some(Value::Object(parameters)) => Some(parameters),
             Some(Value::Null) | None => None,

@@ -8,7 +8,7 @@ use bytes::{Buf, Bytes};
 use super::request::{Input, malformed};
 use crate::error::Result;
 use crate::http::extract::json::from_base64;
-use crate::http::protocols::instances::RawInstance;
+use crate::http::protocols::instances::{RawInstance, check_count};
 use crate::http::protocols::nested::Nested;
 
 /// The elements of a BYTES tensor, encoded.
@@ -35,10 +35,11 @@ pub(super) fn images(input: Input) -> Result<Vec<RawInstance>> {
             return Err(malformed(format!("input 'image' has shape [N] or [N, 1], not {shape:?}")));
         }
     };
+    check_count(count)?;
     let is_base64 = input.parameters.get("content_type").is_some_and(|kind| kind == "base64");
     let elements: Vec<Bytes> = match (input.binary, input.data) {
         (Some(binary), _) => {
-            let elements = split(binary)?;
+            let elements = split(binary, count)?;
             let text = |element: Bytes| from_base64(&String::from_utf8_lossy(&element));
             if is_base64 {
                 elements.into_iter().map(text).collect::<Result<_>>()?
@@ -83,6 +84,7 @@ pub(super) fn values(input: Input) -> Result<Vec<RawInstance>> {
     let [count, own @ ..] = shape.as_slice() else {
         return Err(malformed(format!("input '{name}' has no axes")));
     };
+    check_count(*count)?;
     let each = numbers.len().checked_div(*count).filter(|each| *each > 0);
     let Some(each) = each else { return Err(malformed(format!("input '{name}' is empty"))) };
     let instance = |numbers: &[f32]| {
@@ -92,14 +94,19 @@ pub(super) fn values(input: Input) -> Result<Vec<RawInstance>> {
     Ok(numbers.chunks_exact(each).map(instance).collect())
 }
 
-/// The elements of a binary BYTES tensor.
-fn split(mut tensor: Bytes) -> Result<Vec<Bytes>> {
+/// The elements of a binary BYTES tensor, which has `count` of them by its shape.
+fn split(mut tensor: Bytes, count: usize) -> Result<Vec<Bytes>> {
     let mut elements = Vec::new();
     while !tensor.is_empty() {
         let length = if tensor.len() < 4 { usize::MAX } else { tensor.get_u32_le() as usize };
         if length > tensor.len() {
             let detail = "a BYTES tensor is, per element, a length of four bytes \
                           (little-endian) and that many bytes; this one ends early";
+            return Err(malformed(detail));
+        }
+        // An empty element takes eight times its own length in memory.
+        if elements.len() == count {
+            let detail = format!("input 'image' has {count} elements, its data more");
             return Err(malformed(detail));
         }
         elements.push(tensor.split_to(length));
@@ -116,16 +123,27 @@ mod tests {
     fn bytes_have_a_length_in_front() {
         let tensor = bytes_tensor([&b"abc"[..]]);
         assert_eq!(tensor, [3, 0, 0, 0, b'a', b'b', b'c']);
-        assert_eq!(split(tensor.into()).unwrap(), [&b"abc"[..]]);
-        assert_eq!(split(bytes_tensor([&b""[..], b"de"]).into()).unwrap(), [&b""[..], b"de"]);
-        assert_eq!(split(Bytes::new()).unwrap(), [&b""[..]; 0]);
+        assert_eq!(split(tensor.into(), 1).unwrap(), [&b"abc"[..]]);
+        assert_eq!(split(bytes_tensor([&b""[..], b"de"]).into(), 2).unwrap(), [&b""[..], b"de"]);
+        assert_eq!(split(Bytes::new(), 1).unwrap(), [&b""[..]; 0]);
     }
 
     #[test]
     fn a_length_beyond_the_end_is_refused() {
         for tensor in [&[3, 0, 0, 0, b'a'][..], &[1, 0], &[255, 255, 255, 255, b'a']] {
-            assert!(split(Bytes::copy_from_slice(tensor)).is_err(), "{tensor:?}");
+            assert!(split(Bytes::copy_from_slice(tensor), 1).is_err(), "{tensor:?}");
         }
+    }
+
+    /// A body of 32 MB would be 8 million elements, of 32 bytes each.
+    #[test]
+    fn no_more_elements_are_split_than_the_shape_has() {
+        let tensor = Bytes::from(vec![0; 4 << 20]);
+        let detail = split(tensor.clone(), 2).unwrap_err().detail().to_owned();
+        assert_eq!(detail, "input 'image' has 2 elements, its data more");
+        let shape = vec![1 << 20];
+        let input = Input { name: "image".into(), shape, binary: Some(tensor), ..Input::default() };
+        assert!(images(input).unwrap_err().detail().contains("64 are possible"));
     }
 
     #[test]

@@ -167,6 +167,24 @@ async fn models_have_the_members_that_kserve_s_client_reads() {
     assert_eq!(none.header("content-type"), "application/problem+json");
 }
 
+/// For the router, a model and its verbs are one path.
+#[tokio::test]
+async fn a_model_is_not_posted_to_and_a_verb_is_not_read() {
+    let service = service();
+    for (method, path, allow) in [
+        ("POST", "/v1/models/tiny", "GET,HEAD"),
+        ("PUT", "/v1/models/tiny", "GET,HEAD"),
+        ("GET", "/v1/models/tiny:explain", "POST"),
+        ("GET", "/v1/models/tiny%3Apredict", "POST"),
+        ("PUT", "/v1/models/tiny:predict", "POST"),
+    ] {
+        let request = Request::builder().method(method).uri(path).body(Body::empty()).unwrap();
+        let response = send(&service, request).await;
+        let found = (response.status.as_u16(), response.header("allow"));
+        assert_eq!(found, (405, allow), "{method} {path}");
+    }
+}
+
 /// KServe names the model like the InferenceService.
 #[tokio::test]
 async fn the_default_model_has_the_name_that_kserve_gives_it() {
@@ -184,16 +202,27 @@ async fn the_default_model_has_the_name_that_kserve_gives_it() {
     assert_eq!(get(&service, "/v1/models/cats").await.status, StatusCode::NOT_FOUND);
 }
 
-/// Its client asks whether a server is alive at the root, where the page is.
+/// Its client asks whether a server is alive at the root, where the page is, and names no type.
 #[tokio::test]
-async fn the_root_says_that_it_is_alive_to_a_client_that_asks_for_json() {
+async fn the_root_says_that_it_is_alive_to_a_client_that_does_not_ask_for_html() {
     let service = service();
     let ask = async |accept: &str| {
         let request = Request::get("/").header("accept", accept).body(Body::empty()).unwrap();
         send(&service, request).await
     };
-    assert_eq!(ask("application/json").await.json(), json!({ "status": "alive" }));
-    for accept in ["text/html, application/json;q=0.5", "*/*"] {
-        assert_eq!(ask(accept).await.header("content-type"), "text/html; charset=utf-8");
+    for accept in ["*/*", "application/json", "text/html;q=0, */*"] {
+        let response = ask(accept).await;
+        assert_eq!(response.json(), json!({ "status": "alive" }), "{accept}");
+        assert_eq!(response.header("vary"), "accept");
+    }
+    assert_eq!(get(&service, "/").await.json(), json!({ "status": "alive" }));
+    // What browsers send, and a person who asks for the page.
+    for accept in [
+        "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8",
+        "application/json, Text/HTML",
+    ] {
+        let response = ask(accept).await;
+        assert_eq!(response.header("content-type"), "text/html; charset=utf-8", "{accept}");
+        assert_eq!(response.header("vary"), "accept");
     }
 }

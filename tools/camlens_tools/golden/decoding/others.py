@@ -179,6 +179,50 @@ def webps():
         out = io.BytesIO()
         frames[0].save(out, "WEBP", save_all=True, append_images=frames[1:], duration=50, **options)
         yield f"animated-{kind}", out.getvalue(), opened(out.getvalue())
+    for kind, options in (("lossless", {"lossless": True, "exact": True}), ("lossy", {})):
+        for name, channels in (("", 3), ("-alpha", 4)):
+            part = bitstream(saved(picture(9, 6, channels), "WEBP", **options))
+            for background, colour in (("", bytes(4)), ("-background", bytes([90, 60, 30, 255]))):
+                data = animation((17, 13), (4, 2), (9, 6), part, colour, channels == 4)
+                yield f"animated-part-{kind}{name}{background}", data, opened(data)
+                # A header that promises no transparency, and a frame that has some.
+                if channels == 4:
+                    data = animation((17, 13), (4, 2), (9, 6), part, colour, False)
+                    yield f"animated-part-{kind}-hidden{name}{background}", data, opened(data)
+
+
+def chunk(tag, data):
+    """A chunk of a RIFF file."""
+    return tag + struct.pack("<I", len(data)) + data + bytes(len(data) % 2)
+
+
+def bitstream(data):
+    """The chunks of a still WebP that hold its pixels."""
+    chunks, at = b"", 12
+    while at < len(data):
+        (size,) = struct.unpack_from("<I", data, at + 4)
+        end = at + 8 + size + size % 2
+        if data[at : at + 4] in (b"ALPH", b"VP8 ", b"VP8L"):
+            chunks += data[at:end]
+        at = end
+    return chunks
+
+
+def animation(canvas, position, size, part, background, has_alpha):
+    """An animation (RFC 9649, section 2.7) of one frame that is smaller than its canvas.
+
+    The background is blue, green, red and alpha.
+    """
+
+    def integers(*values):
+        return b"".join(struct.pack("<I", value)[:3] for value in values)
+
+    flags = 0x02 | (0x10 if has_alpha else 0)
+    canvas = bytes([flags, 0, 0, 0]) + integers(canvas[0] - 1, canvas[1] - 1)
+    places = integers(position[0] // 2, position[1] // 2, size[0] - 1, size[1] - 1, 50)
+    body = b"WEBP" + chunk(b"VP8X", canvas) + chunk(b"ANIM", background + bytes(2))
+    body += chunk(b"ANMF", places + bytes(1) + part)
+    return b"RIFF" + struct.pack("<I", len(body)) + body
 
 
 def cases():

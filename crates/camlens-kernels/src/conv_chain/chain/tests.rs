@@ -213,3 +213,22 @@ fn winograd_is_more_exact_than_a_running_sum_over_the_terms_of_a_direct_convolut
         }
     }
 }
+
+#[test]
+fn zero_responses_are_kept_for_the_sizes_used_last() {
+    let (chain, cancel) = (chain(ConvKernels::detect()), AtomicBool::new(false));
+    let ask = |height: usize| {
+        let size = MapSize { height, width: 8 };
+        chain.zero_response(size, &Serial, &cancel).unwrap()
+    };
+    let first = ask(8);
+    for height in 9..30 {
+        ask(height);
+        // Used again and again, so never the oldest.
+        assert!(Arc::ptr_eq(&first, &ask(8)), "{height}");
+        assert!(lock(&chain.zero_responses).len() <= MAX_ZERO_RESPONSES);
+    }
+    let kept: Vec<usize> =
+        lock(&chain.zero_responses).iter().map(|(size, _)| size.height).collect();
+    assert_eq!(kept, [27, 28, 29, 8]);
+}
