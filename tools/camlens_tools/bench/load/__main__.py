@@ -2,8 +2,8 @@
 
     python3 tools bench.load BINARY PLAIN_SERVER [--scenario NAME …] [--scale 0.1] [--threads N]
 
-Without --scenario and at full scale it writes docs/bench/load.md, otherwise bench/out/load.md; it
-prints the same tables. A promise that is not met fails nothing: the page says so.
+It prints its tables. Without --scenario and at full scale it writes docs/bench/load.md and the table
+of promises in docs/operating.md, otherwise bench/out/load.md. A promise that is not met fails nothing: the page says so.
 
 Exit codes: 0 measured, 1 something failed.
 """
@@ -16,7 +16,7 @@ import sys
 from camlens_tools.bench.common import Failure, say
 from camlens_tools.bench.load import report
 from camlens_tools.bench.load.context import Context
-from camlens_tools.paths import BENCH_DOCS, BENCH_OUT
+from camlens_tools.paths import BENCH_DOCS, BENCH_OUT, DOCS
 
 SCENARIOS = (
     "capacity",
@@ -60,6 +60,8 @@ def main():
     folder.mkdir(parents=True, exist_ok=True)
     page = report.page(sections, args.binary, sys.argv[1:])
     (folder / "load.md").write_text(page, encoding="utf-8")
+    if is_whole:
+        report.write_promises(DOCS / "operating.md", sections)
     say(f"wrote {folder / 'load.md'}")
     return 0
 

@@ -11,6 +11,9 @@ Promise = namedtuple("Promise", "promise figure is_met")
 # The first `text_columns` columns are text, the others figures.
 Section = namedtuple("Section", "title notes columns text_columns rows promises")
 
+# The marks around the promises in docs/operating.md.
+BEGIN, END = "<!-- load -->", "<!-- /load -->"
+
 VERDICTS = {True: "met", False: "**not met**", None: "not decided"}
 
 
@@ -26,6 +29,15 @@ def promises(sections):
     found = [promise for section in sections for promise in section.promises]
     rows = [(promise, figure, VERDICTS[is_met]) for promise, figure, is_met in found]
     yield from table(["promise", "figure", "met?"], 3, rows)
+
+
+def write_promises(path, sections):
+    """Replaces the table between the page's marks."""
+    text = path.read_text(encoding="utf-8")
+    before, _, rest = text.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    rows = "\n".join(promises(sections))
+    path.write_text(f"{before}{BEGIN}\n\n{rows}\n\n{END}{after}", encoding="utf-8")
 
 
 def section_lines(section):

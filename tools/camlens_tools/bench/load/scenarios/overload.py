@@ -120,6 +120,11 @@ def measure(context):
                 with_forecast == len(refusals) > 0 and others == 0,
             ),
             Promise(
+                "A refusal takes less than a millisecond",
+                f"p50 {run.p50(503):.1f} ms, p95 {run.p95(503):.1f} ms, at the client",
+                run.p50(503) < 1,
+            ),
+            Promise(
                 f"{RECOVERED_AT_ONCE_S} s after an overload, requests are as quick as before",
                 f"{recovered_s:.1f} s" if recovered_s is not None else "not within the limit",
                 recovered_s is not None and recovered_s <= RECOVERED_AT_ONCE_S,
