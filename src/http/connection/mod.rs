@@ -87,16 +87,12 @@ impl ConnectionServer {
         Self { router, limits: Limits::new(server), memory, stopping }
     }
 
-    fn overdue(&self, activity: &Activity) -> Option<Overdue> {
-        activity.overdue(&self.limits, self.memory.is_short())
-    }
-
     /// Serves one connection until it ends.
     pub(super) async fn serve(mut self, stream: TcpStream, activity: Arc<Activity>) -> Ending {
         // Responses are written whole: waiting for more to send would only add latency.
         let _ = stream.set_nodelay(true);
         let client = stream.peer_addr().ok().map(ClientAddress);
-        let (router, requests) = (self.router.clone(), Arc::clone(&activity));
+        let (router, requests) = (self.router, Arc::clone(&activity));
         let service = service_fn(move |mut request: Request<Incoming>| {
             if let Some(client) = client {
                 request.extensions_mut().insert(client);
@@ -137,7 +133,7 @@ impl ConnectionServer {
                     is_stopping = true;
                     connection.as_mut().graceful_shutdown();
                 }
-                _ = checks.tick() => match self.overdue(&activity) {
+                _ = checks.tick() => match activity.overdue(&self.limits, self.memory.is_short()) {
                     None => {}
                     Some(Overdue::Receiver) => return Ending::SlowReceiver,
                     Some(Overdue::KeepAlive) => return Ending::KeepAlive,

@@ -127,10 +127,14 @@ impl Pool {
             );
             return Err(Error::new(Kind::OverBudget, detail));
         }
-        let waiting = Waiting::begin(&self.waiting);
-        let reserved = Arc::clone(&self.units).acquire_many_owned(wanted).await;
-        drop(waiting);
-        let units = reserved.map_err(|closed| Error::internal("reserving memory", closed))?;
+        let units = match Arc::clone(&self.units).try_acquire_many_owned(wanted) {
+            Ok(units) => units,
+            Err(_) => {
+                let _waiting = Waiting::begin(&self.waiting);
+                let reserved = Arc::clone(&self.units).acquire_many_owned(wanted).await;
+                reserved.map_err(|closed| Error::internal("reserving memory", closed))?
+            }
+        };
         Ok(Reservation { units, size: Arc::clone(&self.size) })
     }
 
@@ -307,6 +311,23 @@ mod tests {
         assert_eq!(states(&pool), (0, 6));
         pool.reserve(6 * MIB).await.unwrap();
         assert_eq!(pool.reserve(7 * MIB).await.unwrap_err().kind(), Kind::OverBudget);
+    }
+
+    #[tokio::test]
+    async fn memory_is_short_while_work_waits_for_it_and_what_is_not_needed_can_be_returned() {
+        let budget = MemoryBudget::new(16 * MIB);
+        let mut held = budget.work.reserve(8 * MIB).await.unwrap();
+        assert!(!budget.is_short());
+        let mut next = Box::pin(budget.reserve_work(JobClass::Short, 8 * MIB));
+        assert!(timeout(Duration::from_millis(20), next.as_mut()).await.is_err());
+        assert!(budget.is_short());
+        held.shrink_to(4 * MIB);
+        let next = next.await.unwrap();
+        assert!(!budget.is_short());
+        held.shrink_to(6 * MIB);
+        assert_eq!(budget.work.reserved_bytes(), 12 * MIB, "shrinking never takes more");
+        drop((held, next));
+        assert_eq!(budget.reserved_bytes(), (0, 0));
     }
 
     #[tokio::test]
