@@ -10,8 +10,10 @@ VENV_BIN := $(CURDIR)/$(VENV)/bin
 # Kept apart, because it needs Python 3.11 and `make test` does not.
 DEPLOY_VENV := .venv-deploy
 BINARY := target/release/camlens
+PLAIN_SERVER := target/release/examples/plain_server
 IMAGES := downloads/images
 SECONDS_PER_FUZZ_TARGET ?= 60
+SOAK_S ?= 600
 # Which part of all mutants is tried: 0/50 is every fiftieth, 0/1 all of them, which takes days.
 SHARD ?= 0/50
 MUTANTS := target/tools/bin/cargo-mutants
@@ -23,7 +25,7 @@ DESTDIR ?=
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup vgg16 install uninstall quiet-setup run test openapi lint audit build demo bench load scorecam architectures exactness models clients mutants page fuzz sanitize miri conformance proxy deploy-check image clean distclean schema
+.PHONY: help setup vgg16 install uninstall quiet-setup run test openapi lint audit build demo bench load scorecam architectures exactness models clients mutants page fuzz sanitize miri conformance proxy deploy-check image clean distclean schema soak
 
 help: ## print this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1|/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-22s %s\n", $$1, $$2}'
@@ -135,8 +137,13 @@ miri: ## run small tests of the kernels under Miri (needs a nightly toolchain wi
 	@cargo +nightly miri --version >/dev/null 2>&1 || { echo "make: no Miri: rustup toolchain install nightly --component miri,rust-src" >&2; exit 2; }
 	@cargo +nightly miri test --quiet --package camlens-kernels --test it --target-dir target/miri -- small::
 
-load: quiet-setup build $(VENV)/ready ## measure short requests beside Score-CAM clients (docs/operating.md)
-	@$(VENV_BIN)/python tools bench.load $(BINARY)
+# LOAD="--scenario overload" measures one scenario, LOAD="--scale 0.1" all of them in short.
+load: quiet-setup build $(VENV)/ready ## measure overload, slow clients, bombs … beside a plain server (docs/bench/load.md)
+	@cargo build --release --example plain_server $$(test -x $(PLAIN_SERVER) && echo --quiet)
+	@$(VENV_BIN)/python tools bench.load $(BINARY) $(PLAIN_SERVER) $(LOAD)
+
+soak: quiet-setup build $(VENV)/ready ## send a mix of everything for SOAK_S seconds; fail if anything degrades
+	@$(VENV_BIN)/python tools bench.soak $(BINARY) --seconds $(SOAK_S)
 
 # No wheel of cargo-mutants exists, so cargo builds it, once.
 mutants: quiet-setup $(VENV)/ready ## break lines on purpose and see which tests notice (SHARD=k/n; see tools/mutants.toml)

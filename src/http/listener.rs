@@ -94,9 +94,10 @@ struct Connections {
 impl Connections {
     fn new(state: &Arc<AppState>, router: Router, limit: usize) -> Self {
         let (stopping, is_stopping) = watch::channel(false);
+        let memory = state.admission().budget().clone();
         Self {
             state: Arc::clone(state),
-            server: ConnectionServer::new(router, &state.server, is_stopping),
+            server: ConnectionServer::new(router, &state.server, memory, is_stopping),
             limit,
             places: Arc::new(Semaphore::new(limit)),
             stopping,

@@ -18,18 +18,30 @@ pub(super) struct Limits {
     header_timeout: Duration,
     keep_alive: Duration,
     send_timeout: Duration,
-    /// The fewest bytes that a client must take within `send_timeout`.
-    send_bytes: u64,
+    /// What takes its place while requests wait for the memory that responses hold.
+    hurried_send_timeout: Duration,
+    /// The fewest bytes a second that a client must take within one of them.
+    send_bytes_per_s: u64,
 }
+
+/// The longest hurried time limit for a response: a client that reads at all takes something.
+const HURRIED_SEND_TIMEOUT: Duration = Duration::from_secs(2);
 
 impl Limits {
     pub(super) fn new(server: &config::Server) -> Self {
+        let send_timeout = Duration::from_millis(server.send_timeout_ms);
         Self {
             header_timeout: Duration::from_millis(server.header_timeout_ms),
             keep_alive: Duration::from_millis(server.keep_alive_ms),
-            send_timeout: Duration::from_millis(server.send_timeout_ms),
-            send_bytes: (server.send_bytes_per_s * server.send_timeout_ms / 1000).max(1),
+            send_timeout,
+            hurried_send_timeout: send_timeout.min(HURRIED_SEND_TIMEOUT),
+            send_bytes_per_s: server.send_bytes_per_s,
         }
+    }
+
+    /// The fewest bytes that a client must take in some time.
+    fn send_bytes(&self, elapsed: Duration) -> u64 {
+        ((elapsed.as_secs_f64() * self.send_bytes_per_s as f64) as u64).max(1)
     }
 
     /// How often a connection is checked: often enough to be closed nearly in time.
@@ -57,12 +69,16 @@ struct Sending {
 }
 
 impl Sending {
-    fn is_too_slow(&mut self, now: Instant, limits: &Limits) -> bool {
-        if now.duration_since(self.since) < limits.send_timeout {
+    fn is_too_slow(&mut self, now: Instant, limits: &Limits, is_memory_short: bool) -> bool {
+        let elapsed = now.duration_since(self.since);
+        let is_complete = elapsed >= limits.send_timeout;
+        if !is_complete && !(is_memory_short && elapsed >= limits.hurried_send_timeout) {
             return false;
         }
-        let is_too_slow = self.bytes < limits.send_bytes;
-        *self = Self { since: now, bytes: 0 };
+        let is_too_slow = self.bytes < limits.send_bytes(elapsed);
+        if is_complete {
+            *self = Self { since: now, bytes: 0 };
+        }
         is_too_slow
     }
 }
@@ -178,12 +194,13 @@ impl Activity {
         self.state().responses.remove(&request);
     }
 
-    /// The limit that the connection is over, if it is over one.
-    pub(super) fn overdue(&self, limits: &Limits) -> Option<Overdue> {
+    /// The limit that the connection is over, if it is over one. While memory is short, a client
+    /// has less time to take a response.
+    pub(super) fn overdue(&self, limits: &Limits, is_memory_short: bool) -> Option<Overdue> {
         let now = Instant::now();
         let state = &mut *self.state();
         let mut sending = state.blocked.iter_mut().chain(state.responses.values_mut());
-        if sending.any(|sending| sending.is_too_slow(now, limits)) {
+        if sending.any(|sending| sending.is_too_slow(now, limits, is_memory_short)) {
             return Some(Overdue::Receiver);
         }
         if !state.is_idle() {
@@ -198,5 +215,31 @@ impl Activity {
                 .then_some(Overdue::Head { has_begun: false }),
             None => is_over(state.idle_since, limits.keep_alive).then_some(Overdue::KeepAlive),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::advance;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_takes_nothing_has_less_time_while_memory_is_short() {
+        let limits = Limits::new(&config::Server::default());
+        let (stalled, reading) = (Activity::new(), Activity::new());
+        let overdue = |is_memory_short| {
+            [&stalled, &reading].map(|activity| activity.overdue(&limits, is_memory_short))
+        };
+        for activity in [&stalled, &reading] {
+            activity.request_began();
+            activity.blocks();
+        }
+        advance(HURRIED_SEND_TIMEOUT).await;
+        reading.sent(100_000);
+        assert_eq!(overdue(false), [None, None]);
+        assert_eq!(overdue(true), [Some(Overdue::Receiver), None]);
+        advance(limits.send_timeout).await;
+        assert_eq!(overdue(false), [Some(Overdue::Receiver), Some(Overdue::Receiver)]);
     }
 }

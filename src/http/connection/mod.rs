@@ -3,7 +3,8 @@
 //! hyper speaks HTTP; this module decides how long a connection may wait for the client:
 //! - for the head of a request (408 where a part of it has arrived),
 //! - for the next request (`keep_alive`),
-//! - for the client to take a response, at a minimum pace, event streams included,
+//! - for the client to take a response, at a minimum pace, event streams included; less long while
+//!   requests wait for the memory that responses hold,
 //! - and not at all while it is idle and its place is needed, or the service stops.
 
 mod activity;
@@ -30,6 +31,7 @@ use self::activity::{Limits, Overdue};
 use self::response_body::RequestInProgress;
 use self::stream::{LastWords, ObservedStream};
 use super::extensions::ClientAddress;
+use super::middleware::admission::budget::MemoryBudget;
 use super::problem;
 use crate::config;
 use crate::error::{Error, Kind};
@@ -69,6 +71,8 @@ impl Ending {
 pub(super) struct ConnectionServer {
     router: Router,
     limits: Limits,
+    /// A part of it is held by responses until their clients have taken them.
+    memory: MemoryBudget,
     stopping: watch::Receiver<bool>,
 }
 
@@ -77,9 +81,10 @@ impl ConnectionServer {
     pub(super) fn new(
         router: Router,
         server: &config::Server,
+        memory: MemoryBudget,
         stopping: watch::Receiver<bool>,
     ) -> Self {
-        Self { router, limits: Limits::new(server), stopping }
+        Self { router, limits: Limits::new(server), memory, stopping }
     }
 
     /// Serves one connection until it ends.
@@ -128,7 +133,7 @@ impl ConnectionServer {
                     is_stopping = true;
                     connection.as_mut().graceful_shutdown();
                 }
-                _ = checks.tick() => match activity.overdue(&self.limits) {
+                _ = checks.tick() => match activity.overdue(&self.limits, self.memory.is_short()) {
                     None => {}
                     Some(Overdue::Receiver) => return Ending::SlowReceiver,
                     Some(Overdue::KeepAlive) => return Ending::KeepAlive,

@@ -61,8 +61,7 @@ pub(super) async fn respond(
     let work = Box::pin(permit.run(move |cancel| work(cancel, &EventSender::start(sender))));
     let outcome = StreamOutcome::default();
     let outcome_of_stream = outcome.clone();
-    let mut events =
-        EventStream { state, context, events, work, memory: None, outcome: outcome_of_stream };
+    let mut events = EventStream { state, context, events, work, outcome: outcome_of_stream };
     let first = events.first().await?;
     let rest = stream::unfold(events, |mut events| async move {
         let is_over = events.outcome.get().is_some();
@@ -95,8 +94,6 @@ struct EventStream {
     context: ProblemContext,
     events: mpsc::Receiver<Event>,
     work: Work,
-    /// The memory of the finished work, held until the stream has been sent or dropped.
-    memory: Option<Held>,
     outcome: StreamOutcome,
 }
 
@@ -143,9 +140,9 @@ impl EventStream {
         let (frame, outcome) = match outcome {
             Ok(finished) => {
                 let (response, memory) = *finished;
-                self.memory = Some(memory);
                 self.state.metrics.passes(&response.facts.model, response.facts.passes);
-                (frame::event("result", &response.body), Ok(ResponseFacts::of(&response)))
+                let result = memory.until_dropped(frame::event("result", &response.body));
+                (result, Ok(ResponseFacts::of(&response)))
             }
             Err(error) => {
                 (frame::event("problem", &problem::body(&error, &self.context)), Err(error))

@@ -155,6 +155,27 @@ async fn a_client_that_never_reads_is_disconnected() {
     until_ended(running.address, "slow-receiver", 1).await;
 }
 
+/// hyper takes a body at once, long before the client does.
+#[tokio::test]
+async fn the_memory_of_a_response_is_held_until_its_client_has_taken_it() {
+    let running = serve(models(), Server::default()).await;
+    let mut image = std::io::Cursor::new(Vec::new());
+    let pixels = image::RgbImage::from_pixel(2000, 2000, image::Rgb([9, 99, 200]));
+    pixels.write_to(&mut image, image::ImageFormat::Png).unwrap();
+    let request = post_request("/v1/explain?output=npy&size=image", image.get_ref());
+    let mut stream = TcpStream::connect(running.address).await.unwrap();
+    stream.write_all(&request).await.unwrap();
+    let mut answer = vec![0; 100];
+    stream.read_exact(&mut answer).await.unwrap();
+    // Time for all the rest to be handed over.
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let reserved = || running.state.admission().budget().reserved_bytes().1;
+    assert!(reserved() >= 2000 * 2000 * 4, "{} bytes are reserved", reserved());
+    let _ = stream.read_to_end(&mut answer).await;
+    assert!(answer.len() > 2000 * 2000 * 4);
+    until("the memory is returned", || reserved() == 0).await;
+}
+
 #[tokio::test]
 async fn a_client_that_reads_below_the_minimum_pace_is_disconnected_and_a_faster_one_is_not() {
     let limits = Server { send_timeout_ms: 1000, send_bytes_per_s: 200_000, ..Server::default() };

@@ -28,6 +28,13 @@ def tail(name):
     return lines[-1] if lines else "its log is empty"
 
 
+def free_port():
+    """A port of 127.0.0.1 on which nothing listens now."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
+
+
 class Worker:
     """A Python process that runs one action at a time on request, and otherwise sleeps.
 
@@ -76,13 +83,14 @@ class Worker:
 
 
 class Service:
-    """`camlens serve` on a free port with the models of one folder, over one connection."""
+    """`camlens serve` on a free port with the models of one folder, over one connection.
 
-    def __init__(self, binary, models, threads, name="camlens", settings=None):
+    `prepare` is called in the process before the service starts.
+    """
+
+    def __init__(self, binary, models, threads, name="camlens", settings=None, prepare=None):
         self.name = name
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
+        port = free_port()
         defaults = {
             "CAMLENS_THREADS": str(threads),
             "CAMLENS_LOG_LEVEL": "warn",
@@ -103,6 +111,7 @@ class Service:
                 stderr=log,
                 cwd=ROOT,
                 env={**inherited, **defaults, **(settings or {})},
+                preexec_fn=prepare,
             )
         self.pid = self.process.pid
         self.connection = http.client.HTTPConnection("127.0.0.1", port, timeout=REQUEST_TIMEOUT_S)

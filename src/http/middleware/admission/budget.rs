@@ -7,6 +7,7 @@
 //! its end, and slow or large bodies don't keep small ones out. Each part is given out in order of
 //! arrival. Long requests leave a quarter of the memory for work to short ones.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -29,7 +30,25 @@ const LEAST_BYTES: u64 = 64 << 20;
 pub struct Pool {
     units: Arc<Semaphore>,
     size: Arc<Mutex<Size>>,
+    /// How many reservations wait for others to be returned.
+    waiting: Arc<AtomicUsize>,
     what: &'static str,
+}
+
+/// A reservation that waits, until it is dropped.
+struct Waiting<'a>(&'a AtomicUsize);
+
+impl<'a> Waiting<'a> {
+    fn begin(waiting: &'a AtomicUsize) -> Self {
+        waiting.fetch_add(1, Ordering::Relaxed);
+        Self(waiting)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// How many units a pool has.
@@ -45,6 +64,16 @@ struct Size {
 pub struct Reservation {
     units: OwnedSemaphorePermit,
     size: Arc<Mutex<Size>>,
+}
+
+impl Reservation {
+    /// Returns what is more than so many bytes.
+    pub(super) fn shrink_to(&mut self, bytes: u64) {
+        let excess = self.units.num_permits().saturating_sub(units(bytes) as usize);
+        if let Some(units) = self.units.split(excess) {
+            drop(Self { units, size: Arc::clone(&self.size) });
+        }
+    }
 }
 
 impl Drop for Reservation {
@@ -67,7 +96,8 @@ impl Pool {
     fn new(bytes: u64, what: &'static str) -> Self {
         let total = units(bytes);
         let size = Arc::new(Mutex::new(Size { total, owed: 0 }));
-        Self { units: Arc::new(Semaphore::new(total as usize)), size, what }
+        let units = Arc::new(Semaphore::new(total as usize));
+        Self { units, size, waiting: Arc::default(), what }
     }
 
     /// Changes the size. What is reserved stays reserved, and counts against the new size.
@@ -97,9 +127,20 @@ impl Pool {
             );
             return Err(Error::new(Kind::OverBudget, detail));
         }
-        let reserved = Arc::clone(&self.units).acquire_many_owned(wanted).await;
-        let units = reserved.map_err(|closed| Error::internal("reserving memory", closed))?;
+        let units = match Arc::clone(&self.units).try_acquire_many_owned(wanted) {
+            Ok(units) => units,
+            Err(_) => {
+                let _waiting = Waiting::begin(&self.waiting);
+                let reserved = Arc::clone(&self.units).acquire_many_owned(wanted).await;
+                reserved.map_err(|closed| Error::internal("reserving memory", closed))?
+            }
+        };
         Ok(Reservation { units, size: Arc::clone(&self.size) })
+    }
+
+    /// Whether a reservation waits for others to be returned.
+    fn is_short(&self) -> bool {
+        self.waiting.load(Ordering::Relaxed) > 0
     }
 
     /// The bytes that are reserved now.
@@ -184,6 +225,12 @@ impl MemoryBudget {
         Ok(reserved)
     }
 
+    /// Whether the work on a request waits for memory that others hold.
+    #[must_use]
+    pub fn is_short(&self) -> bool {
+        self.work.is_short() || self.long_work.is_short()
+    }
+
     /// The largest body that can ever be read.
     #[must_use]
     pub fn largest_body(&self) -> usize {
@@ -264,6 +311,23 @@ mod tests {
         assert_eq!(states(&pool), (0, 6));
         pool.reserve(6 * MIB).await.unwrap();
         assert_eq!(pool.reserve(7 * MIB).await.unwrap_err().kind(), Kind::OverBudget);
+    }
+
+    #[tokio::test]
+    async fn memory_is_short_while_work_waits_for_it_and_what_is_not_needed_can_be_returned() {
+        let budget = MemoryBudget::new(16 * MIB);
+        let mut held = budget.work.reserve(8 * MIB).await.unwrap();
+        assert!(!budget.is_short());
+        let mut next = Box::pin(budget.reserve_work(JobClass::Short, 8 * MIB));
+        assert!(timeout(Duration::from_millis(20), next.as_mut()).await.is_err());
+        assert!(budget.is_short());
+        held.shrink_to(4 * MIB);
+        let next = next.await.unwrap();
+        assert!(!budget.is_short());
+        held.shrink_to(6 * MIB);
+        assert_eq!(budget.work.reserved_bytes(), 12 * MIB, "shrinking never takes more");
+        drop((held, next));
+        assert_eq!(budget.reserved_bytes(), (0, 0));
     }
 
     #[tokio::test]

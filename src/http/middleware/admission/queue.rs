@@ -276,9 +276,10 @@ impl Permit {
             if outcome.is_ok() {
                 shared.durations.add(class, started.elapsed(), shared.working());
             }
-            drop((worker, place));
+            // The request has been consumed by its work.
+            drop((worker, place, body));
             // The memory outlives the work: the response is part of it.
-            outcome.map(|value| (value, Held::new(body.into_iter().chain(memory).collect())))
+            outcome.map(|value| (value, Held::new(memory)))
         });
         let outcome = match timeout_at(deadline, thread).await {
             // The work also checks the deadline and may notice first; the client gets the same

@@ -1,28 +1,21 @@
-"""Measures short requests beside long ones: do cheap explanations stay quick, and dear ones go on?
-
-    python3 tools bench.load BINARY [BINARY …] [--seconds N] [--long 1,4,16] [--case NAME]
+"""Short requests beside long ones: do cheap explanations stay quick, and do dear ones go on?
 
 For each pair of models, Grad-CAM++ requests are sent one at a time, as many a second as leave the
 service idle for four fifths of the time. Their 95th percentile is compared with that of an idle
 service. Meanwhile 1, 4 and 16 clients run Score-CAM without pause, as streams, whose progress gives
-the passes per second; that pace is compared with the same clients' pace alone. Several binaries are
-measured one after the other, for a control.
-
-Exit codes: 0 done, 1 something failed.
+the passes per second; that pace is compared with the same clients' pace alone.
 """
 
-import argparse
 import http.client
 import json
 import statistics
-import sys
 import threading
 import time
 
-from camlens_tools.bench import machine
-from camlens_tools.bench.common import Failure, progress
-from camlens_tools.bench.processes import Service
-from camlens_tools.paths import MODELS, PICTURES
+from camlens_tools.bench.common import progress
+from camlens_tools.bench.load.report import Promise, Section
+from camlens_tools.bench.load.traffic import percentile
+from camlens_tools.paths import PICTURES
 
 EFFICIENTNET = ("efficientnet-lite0", "chelsea.png")
 VGG = ("vgg16-mri", "phantom.png")
@@ -33,6 +26,12 @@ CASES = (
     ("VGG16-MRI beside itself", VGG, VGG),
     ("VGG16-MRI beside EfficientNet-Lite0", VGG, EFFICIENTNET),
 )
+LONG_CLIENTS = (1, 4, 16)
+SECONDS = 8
+# A short request's p95 beside long ones, at most so many times that of an idle service.
+MOST_TIMES = 3
+# A batch that waits three times as long as the last one took leaves a quarter of the pace.
+LEAST_PACE = 0.25
 # A short request is sent every so many times the idle service's median time.
 PAUSE = 5
 IDLE_REQUESTS = 20
@@ -49,7 +48,7 @@ class LongClient(threading.Thread):
 
     def __init__(self, service, model, picture):
         super().__init__(daemon=True)
-        self.address = (service.connection.host, service.connection.port)
+        self.address = service.address
         self.path = path_of(model, "scorecam")
         self.picture = (PICTURES / picture).read_bytes()
         self.passes = 0
@@ -109,10 +108,10 @@ def short_times(service, path, picture, every_ms, seconds):
 
 
 def p95(times):
-    return statistics.quantiles(times, n=20, method="inclusive")[-1]
+    return percentile(times, 95)
 
 
-def measure(service, case, longs, seconds):
+def measure_case(service, case, seconds):
     """Yields, for each number of long clients, the short requests' times and both paces."""
     _, (model, picture), (long_model, long_picture) = case
     path = path_of(model, "gradcam%2B%2B")
@@ -120,7 +119,7 @@ def measure(service, case, longs, seconds):
     service.post(path, picture)
     idle = [service.post(path, picture)[0] for _ in range(IDLE_REQUESTS)]
     every_ms = PAUSE * statistics.median(idle)
-    for count in longs:
+    for count in LONG_CLIENTS:
         clients = [LongClient(service, long_model, long_picture) for _ in range(count)]
         try:
             for client in clients:
@@ -139,51 +138,58 @@ def measure(service, case, longs, seconds):
         yield count, idle, times, alone, beside
 
 
-def parse_arguments():
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("binaries", nargs="+", metavar="BINARY")
-    parser.add_argument("--seconds", type=float, default=20, help="of each measurement")
-    parser.add_argument("--long", default="1,4,16", help="numbers of long clients")
-    parser.add_argument("--case", help="only the cases whose name contains this")
-    parser.add_argument("--threads", type=int, default=2)
-    return parser.parse_args()
-
-
-def main():
-    args = parse_arguments()
-    longs = [int(count) for count in args.long.split(",")]
-    print(json.dumps(machine.describe()))
-    print(
-        "| binary | case | Score-CAM clients | idle p50, ms | idle p95 | p50 beside | p95 beside "
-        "| × idle p95 | Score-CAM passes/s alone | beside | share |"
-    )
-    print("|---:|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|")
-    for index, binary in enumerate(args.binaries):
-        service = None
-        try:
-            service = Service(binary, MODELS, args.threads, name=f"load-{index}")
-            for case in CASES:
-                if args.case and args.case not in case[0]:
-                    continue
-                progress(case[0])
-                for count, idle, times, alone, beside in measure(
-                    service, case, longs, args.seconds
-                ):
-                    cells = [
-                        f"{index + 1} | {case[0]} | {count} | {statistics.median(idle):.0f}",
-                        f"{p95(idle):.0f} | {statistics.median(times):.0f} | {p95(times):.0f}",
-                        f"**{p95(times) / p95(idle):.1f}** | {alone:.1f} | {beside:.1f}",
-                        f"{beside / alone:.0%}" if alone else "–",
+def measure(context):
+    rows, ratios, shares = [], [], []
+    seconds = context.seconds(SECONDS)
+    service = context.camlens()
+    try:
+        for case in CASES:
+            progress(case[0])
+            for count, idle, times, alone, beside in measure_case(service, case, seconds):
+                ratios.append(p95(times) / p95(idle))
+                shares.append(beside / alone if alone else 0)
+                rows.append(
+                    [
+                        case[0],
+                        count,
+                        f"{p95(idle):.0f}",
+                        f"{p95(times):.0f}",
+                        f"**{ratios[-1]:.1f}**",
+                        f"{shares[-1]:.0%}",
                     ]
-                    print(f"| {' | '.join(cells)} |", flush=True)
-        except Failure as failure:
-            print(f"bench.load: {failure}", file=sys.stderr)
-            return 1
-        finally:
-            if service:
-                service.stop()
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+                )
+    finally:
+        service.stop()
+    within = sum(ratio <= MOST_TIMES for ratio in ratios)
+    return Section(
+        "Short requests beside long ones",
+        [
+            "Grad-CAM++ requests, as many as keep the service busy for a fifth of the time, beside "
+            "clients that run Score-CAM without pause. So Score-CAM can keep at most four fifths "
+            f"of its pace. Each figure takes {seconds:.0f} s.",
+        ],
+        [
+            "short requests beside long ones",
+            "Score-CAM clients",
+            "p95 alone, ms",
+            "p95 beside, ms",
+            "ratio",
+            "Score-CAM keeps",
+        ],
+        1,
+        rows,
+        [
+            Promise(
+                f"Short requests beside Score-CAM: p95 at most {MOST_TIMES} times that of an idle "
+                "service",
+                f"{min(ratios):.1f} to {max(ratios):.1f}; {within} of {len(ratios)} cases",
+                within == len(ratios),
+            ),
+            Promise(
+                "Long requests do not starve: a batch waits at most three times as long as the "
+                "last one took",
+                f"Score-CAM keeps {min(shares):.0%} to {max(shares):.0%} of its pace",
+                min(shares) >= LEAST_PACE,
+            ),
+        ],
+    )

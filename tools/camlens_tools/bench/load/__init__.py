@@ -1,0 +1,1 @@
+"""The service under load: its promises of docs/operating.md, each with a measured figure."""
