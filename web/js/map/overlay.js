@@ -54,7 +54,7 @@ export function paintOverlay(out, image, map, style, signed = false) {
   const indices = INDICES[signed ? "signed" : "unsigned"][style.emphasize ? "emphasized" : "plain"];
   const weights = blendWeights(style, signed);
   // As on the server: `add` rounds down, `mix` to the nearest.
-  const half = style.view === "overlay" && style.blend === "mix" ? 0.5 : 0;
+  const half = style.view !== "map" && style.blend === "mix" ? 0.5 : 0;
   for (let i = 0, p = 0; i < map.length; i++, p += 4) {
     if (map[i] === OUTSIDE) {
       for (let c = 0; c < 3; c++) out[p + c] = image[p + c] * 0.35 + 60;

@@ -65,7 +65,16 @@ export class Viewer {
       const signed = this.#heatmap?.signed;
       paintOverlay(this.#output.data, this.#image.data, this.#map, style, signed);
       this.#context.putImageData(this.#output, 0, 0);
+      if (style.view === "wipe" && this.#map) this.#uncover(style.split);
     });
+  }
+
+  /** Shows the picture alone left of a boundary, 0..1. */
+  #uncover(split) {
+    const width = Math.round(split * this.#image.width);
+    if (width > 0) {
+      this.#context.putImageData(this.#image, 0, 0, 0, 0, width, this.#image.height);
+    }
   }
 
   /** The map's value under a pointer; null outside the map. */

@@ -25,7 +25,8 @@ const noGradient = {
 };
 
 const vgg16 = {
-  id: "vgg16", status: "ready", file: "model.onnx",
+  id: "vgg16", title: "VGG16", description: "A classic of 2014.", domain: "Everyday objects",
+  status: "ready", file: "model.onnx", warnings: [],
   input: {
     name: "input_1", shape: [null, 3, 224, 224], size: [224, 224], layout: "nchw", color: "bgr",
     resize: "nearest", fit: "stretch", scale: 1, mean: [103.939, 116.779, 123.68], std: [1, 1, 1],
@@ -35,7 +36,7 @@ const vgg16 = {
   methods: { "gradcam": available, "gradcam++": available, "scorecam": available },
 };
 const cropped = {
-  ...vgg16, id: "cropped", labels: [],
+  ...vgg16, id: "cropped", title: null, description: null, domain: null, labels: [],
   input: { ...vgg16.input, fit: "crop", crop_ratio: 0.875 },
   methods: { "gradcam": noGradient, "gradcam++": noGradient, "scorecam": available },
 };
@@ -43,7 +44,7 @@ const cropped = {
 export const MODELS = { vgg16, cropped };
 
 export const SUMMARIES = [
-  { id: "vgg16", ready: true, status: "ready" },
+  { id: "vgg16", title: "VGG16", domain: "Everyday objects", ready: true, status: "ready" },
   { id: "cropped", ready: true, status: "ready" },
   {
     id: "broken", ready: false, status: "failed",

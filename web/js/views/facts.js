@@ -1,8 +1,9 @@
-// A response as a list of terms and values, for the card below the image.
+// A response as a list of terms and values, for the card below the figures.
 
+import { make } from "../lib/dom.js";
 import { methodName } from "../lib/methods.js";
 import { mapsOf, totalMs } from "../lib/response.js";
-import { amountText, className, duration, passText, sentence } from "../lib/text.js";
+import { amountText, className, duration, passText } from "../lib/text.js";
 
 function classWithIndex({ index, label }) {
   return label == null ? String(index) : `${label} (${index})`;
@@ -12,8 +13,22 @@ function maximum({ heatmap }) {
   return heatmap.empty ? "0, the map is empty" : heatmap.max.toPrecision(4);
 }
 
+/** Shows the facts of the first finished map, and of all maps of one response. */
+export function factsView({ store, ui }) {
+  store.watch(["cells"], ({ cells, model }) => {
+    const response = cells.find((cell) => cell.response)?.response;
+    const isComparison = new Set(cells.map(({ response: one }) => one)).size > 1;
+    ui.details.hidden = !response || isComparison;
+    if (ui.details.hidden) return;
+    const facts = factsOf(response, model.input.fit === "crop");
+    ui.facts.replaceChildren(...facts.map(([term, text]) => (
+      make("div", {}, make("dt", {}, term), make("dd", {}, text))
+    )));
+  });
+}
+
 /** The terms and values. `isCropped` says that the model receives only the image's centre. */
-export function factsOf(response, isCropped) {
+function factsOf(response, isCropped) {
   const { image, passes, contrast, negate, convention } = response;
   const layer = response.layer.replaceAll(",", ", ");
   const maps = mapsOf(response);
@@ -28,10 +43,9 @@ export function factsOf(response, isCropped) {
     maps.length === 1
       ? ["Maximum", maximum(maps[0])]
       : ["Maxima", ofEach(maps, maximum)],
-    ["Image", `${image.width} × ${image.height}${isCropped ? ", cropped to the centre" : ""}`],
+    ["Picture", `${image.width} × ${image.height}${isCropped ? ", cropped to the centre" : ""}`],
     ["Passes", passText(passes)],
     ["Time", timeText(response)],
-    ["Warnings", response.warnings?.map(({ detail }) => sentence(detail)).join(" ")],
   ];
   return facts.filter(([, value]) => value);
 }

@@ -1,5 +1,6 @@
 // A combobox: a text field that searches a long list of classes, by keyboard or pointer.
 
+import { searchClasses } from "../lib/class-search.js";
 import { make } from "../lib/dom.js";
 
 const MAX_SHOWN = 80;
@@ -13,13 +14,13 @@ export class ClassPicker {
   #selected = [];
   #shown = [];
   #active = -1;
-  #offersPredicted;
+  /** Whether a pick adds a class to others; then the predicted class is not offered. */
+  isAddition = false;
 
-  /** `onPick` receives a class index, or null for the predicted class where that is offered. */
-  constructor(input, onPick, { offersPredicted = true } = {}) {
+  /** `onPick` receives a class index, or null for the predicted class. */
+  constructor(input, onPick) {
     this.#input = input;
     this.#onPick = onPick;
-    this.#offersPredicted = offersPredicted;
     this.#list = make("ul", {
       id: `${input.id}-list`, role: "listbox", className: "options", hidden: true,
       "aria-label": "Classes",
@@ -34,7 +35,7 @@ export class ClassPicker {
 
     input.addEventListener("focus", () => input.select());
     input.addEventListener("click", () => this.#open(""));
-    input.addEventListener("input", () => this.#open(input.value, true));
+    input.addEventListener("input", () => this.#search());
     input.addEventListener("keydown", (event) => this.#handleKey(event));
     input.addEventListener("blur", () => this.#close());
     // Without this, mousedown moves the focus, and the blur closes the list before the click.
@@ -51,9 +52,13 @@ export class ClassPicker {
     this.show([]);
   }
 
-  /** Displays a selection without calling `onPick`. No classes mean the predicted one. */
+  /**
+   * Displays a selection without calling `onPick`. No classes mean the predicted one. A list that is
+   * open belongs to what is being typed, which stays.
+   */
   show(indices) {
     this.#selected = indices;
+    if (!this.#list.hidden) return;
     this.#input.value = indices.map((index) => this.name(index)).join(", ");
   }
 
@@ -61,14 +66,20 @@ export class ClassPicker {
     return this.#labels[index] || `class ${index}`;
   }
 
-  /** Lists the classes that match a text; an exact index comes first. */
-  #open(text, isSearch = false) {
-    const query = text.trim().toLowerCase();
-    this.#shown = query || !this.#offersPredicted ? [] : [null];
-    for (let index = 0; index < this.#classes && this.#shown.length < MAX_SHOWN; index++) {
-      if (String(index) === query) this.#shown.unshift(index);
-      else if (this.name(index).toLowerCase().includes(query)) this.#shown.push(index);
+  /** Searches for the text. An empty field means the predicted class, at once. */
+  #search() {
+    const { value } = this.#input;
+    if (value.trim() === "" && !this.isAddition && this.#selected.length > 0) {
+      this.#selected = [];
+      this.#onPick(null);
     }
+    this.#open(value, value.trim() !== "");
+  }
+
+  /** Lists the classes that match a text, the best first. */
+  #open(text, isSearch = false) {
+    const found = searchClasses(text, this.#classes, (index) => this.name(index), MAX_SHOWN);
+    this.#shown = isSearch || this.isAddition ? found : [null, ...found];
     this.#active = isSearch ? 0 : this.#shown.indexOf(this.#selected[0] ?? null);
     this.#list.replaceChildren(...this.#shown.map((index, at) => this.#item(index, at)));
     if (this.#shown.length === 0) {
@@ -108,7 +119,7 @@ export class ClassPicker {
   }
 
   #pick(index) {
-    const isUnchanged = this.#selected.length < 2 && index === (this.#selected[0] ?? null);
+    const isUnchanged = !this.isAddition && index === (this.#selected[0] ?? null);
     this.#close();
     if (!isUnchanged) this.#onPick(index);
   }
