@@ -46,6 +46,8 @@ for (const view of views) view(context);
 
 listenForFiles(ui, (file) => actions.useFile(file));
 ui.brand.addEventListener("click", (event) => {
+  // In a new tab it is an ordinary link.
+  if (event.ctrlKey || event.metaKey || event.shiftKey) return;
   event.preventDefault();
   actions.startOver();
 });

@@ -20,9 +20,7 @@ export class FieldErrors {
     const id = `${control.id}-error`;
     const message = make("p", { className: "field-error", id }, sentence(detail));
     const describedBy = control.getAttribute("aria-describedby");
-    const field = control.closest(".field");
-    if (field) field.append(message);
-    else control.closest("label").after(message);
+    control.closest(".field, .group").append(message);
     control.setAttribute("aria-invalid", "true");
     control.setAttribute("aria-describedby", [describedBy, id].filter(Boolean).join(" "));
     control.closest("details")?.setAttribute("open", "");

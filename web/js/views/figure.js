@@ -75,7 +75,9 @@ export class Figure {
     frame.addEventListener("pointermove", (event) => {
       readout.textContent = readoutText(this.#viewer.read(event));
     });
-    frame.addEventListener("pointerleave", () => { readout.textContent = ""; });
+    frame.addEventListener("pointerleave", () => {
+      readout.textContent = readout.dataset.rest;
+    });
   }
 }
 

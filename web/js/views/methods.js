@@ -30,7 +30,7 @@ export function methodsView({ store, ui, actions, estimate }) {
         className: "more-methods", open: isOpen || isHidden,
         ontoggle: () => { isOpen = more.open; },
       },
-      make("summary", { id: "more-methods" }, `${others.flatMap(([, all]) => all).length} more`),
+      make("summary", { id: "more-methods" }, moreText(others)),
       others.map(([title, methods]) => [make("h3", {}, title), rows(methods)]),
     );
     ui.methods.replaceChildren(...rows(first), ...(more ? [more] : []));
@@ -41,6 +41,10 @@ export function methodsView({ store, ui, actions, estimate }) {
     ui.agreement.hidden = !text;
     ui.agreement.textContent = text;
   });
+}
+
+function moreText(groups) {
+  return `${groups.flatMap(([, methods]) => methods).length} more methods`;
 }
 
 function contextOf(state, actions, estimate) {

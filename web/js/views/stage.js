@@ -1,10 +1,12 @@
 // The figures: one large map, the same map as picture, map and overlay side by side, or one figure
 // for each cell of a comparison.
 
-import { amountText, className, duration, emptyMapText, passText, progressText, scoreText }
-  from "../lib/text.js";
-import { totalMs } from "../lib/response.js";
 import { methodName } from "../lib/methods.js";
+import { totalMs } from "../lib/response.js";
+import {
+  amountText, className, duration, emptyMapText, passText, progressText, scoreText,
+} from "../lib/text.js";
+import { visibleRect } from "../map/resize.js";
 import { modeOf } from "../state/plan.js";
 import { viewReason } from "../state/support.js";
 import { Figure } from "./figure.js";
@@ -36,19 +38,23 @@ export function stageView({ store, ui, actions }) {
     ui.result.hidden = !file;
     ui.fileName.textContent = ui.fileName.title = file ? file.name || "pasted picture" : "";
   });
+  store.watch(["image", "model"], ({ image, model }) => {
+    ui.readout.dataset.rest = cropText(image, model);
+    ui.readout.textContent = ui.readout.dataset.rest;
+  });
   store.watch(["image", "cells", "display", "model"], (state) => {
     const { image, cells, display, model } = state;
     const isSingle = cells.length < 2 && modeOf(state.settings) === "single";
     const isSide = isSingle && display.view === "side";
     const parts = isSide
-      ? SIDE.map(([key, name]) => ({ key, name, isPane: true, isSide }))
+      ? SIDE.map(([key, name]) => ({ key, name, isPane: false }))
       : isSingle
         ? [{ key: "single", name: "", isPane: false }]
         : cells.map(({ key, title }) => ({ key, name: title, isPane: true }));
     const wanted = parts.map(({ key, name }) => `${key}:${name}`).join("|");
     if (wanted !== layout) {
       layout = wanted;
-      open(state, isSide ? parts.map((part) => ({ ...part, isPane: false })) : parts);
+      open(state, parts);
     }
     for (const { key } of parts) {
       const cell = isSingle ? cells[0] : cells.find((one) => one.key === key);
@@ -65,6 +71,14 @@ export function stageView({ store, ui, actions }) {
       });
     }
   });
+}
+
+/** Says that the model receives the picture's centre alone, if so. */
+function cropText(image, model) {
+  if (!image || !model) return "";
+  const { width, height } = visibleRect(image.width, image.height, model.input);
+  const isCropped = width < image.width - 1 || height < image.height - 1;
+  return isCropped ? "The model receives the centre only; the rest is grey." : "";
 }
 
 /** What a screen reader says about a figure. */

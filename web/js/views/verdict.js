@@ -12,6 +12,9 @@ export function verdictView({ store, ui, actions }) {
     ui.verdict.textContent = title;
     ui.verdictShare.textContent = share;
     ui.verdictAbout.textContent = about;
+    document.title = title
+      ? `${[title, share].filter(Boolean).join(" ")} · camlens`
+      : "camlens: where did the model look?";
     const { text, canContinue } = remark(cells);
     ui.remark.hidden = !text;
     ui.remarkText.textContent = text;
@@ -81,10 +84,8 @@ function listWarnings(list, cells, model) {
   // The remark below the figure already tells why a map is empty.
   const details = all.filter(({ code }) => code !== "empty-map" || cells.length > 1)
     .map(({ detail }) => sentence(detail));
-  const isCropped = model?.input.fit === "crop" && cells.some(({ heatmap }) => heatmap);
   const unique = [...new Set(details)];
   list.hidden = unique.length === 0;
-  list.dataset.cropped = isCropped;
   list.replaceChildren(...unique.map((text) => make("li", {}, text)));
 }
 

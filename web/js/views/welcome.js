@@ -7,13 +7,14 @@ export function welcomeView({ store, ui, actions }) {
   store.watch(["file"], ({ file }) => {
     ui.welcome.hidden = Boolean(file);
   });
-  store.watch(["samples", "model"], ({ samples, model }) => {
+  store.watch(["samples", "model", "models"], ({ samples, model, models }) => {
+    const title = (id) => modelTitle(models?.details.find((one) => one.id === id) ?? { id });
     ui.samples.hidden = samples.length === 0;
     ui.welcome.dataset.samples = samples.length > 0;
     const focused = ui.sampleList.contains(document.activeElement);
     if (focused) return;
     ui.sampleList.replaceChildren(...samples.map((sample) => (
-      make("li", {}, sampleButton(sample, model, actions))
+      make("li", {}, sampleButton(sample, model, actions, title))
     )));
   });
   store.watch(["model"], ({ model }) => {
@@ -29,8 +30,8 @@ export function welcomeView({ store, ui, actions }) {
   });
 }
 
-function sampleButton(sample, model, actions) {
-  const { file, title, credit, license } = sample;
+function sampleButton(sample, model, actions, title) {
+  const { file, credit, license } = sample;
   const isElsewhere = sample.model && model && sample.model !== model.id;
   const credits = [credit, license].filter(Boolean).join(", ");
   return make(
@@ -38,8 +39,8 @@ function sampleButton(sample, model, actions) {
     make("img", {
       src: `/samples/${encodeURIComponent(file)}`, alt: "", width: 400, height: 300,
     }),
-    make("span", { className: "sample-title" }, title),
+    make("span", { className: "sample-title" }, sample.title),
     make("small", {}, credits),
-    isElsewhere ? make("small", {}, `with ${sample.model}`) : null,
+    isElsewhere ? make("small", {}, `with ${title(sample.model)}`) : null,
   );
 }
