@@ -99,7 +99,7 @@ inBrowser("accessibility", (tab) => {
     assert.match(await page.textContent("#facts"), new RegExp(`^Class.*\\b${last}\\b`));
   });
 
-  test("with reduced motion nothing moves, and with forced colours the selection shows", async () => {
+  test("with reduced motion nothing moves; forced colours show the selection", async () => {
     await tab.page.emulateMedia({ reducedMotion: "reduce", forcedColors: "active" });
     await tab.openWithImage();
     const moving = await tab.page.evaluate(() => (

@@ -134,7 +134,10 @@ inBrowser("comparisons", (tab) => {
     assert.ok(Number(options.budget) >= 8);
     assert.ok(response.passes.masked <= Number(options.budget));
     if (response.heatmap.estimate) {
-      assert.match(await tab.page.textContent("#remark"), /estimate\. Its correlation/);
+      const { correlation, at_least: least } = response.heatmap.estimate;
+      const about = await tab.page.textContent("#verdict-about");
+      assert.ok(about.includes(`an estimate, correlated ${correlation.toFixed(2)}`), about);
+      assert.ok((await tab.page.textContent("#facts")).includes(least.toFixed(3)));
     }
     assert.ok(tab.page.url().includes(`budget=${options.budget}`));
     await tab.openOptions();

@@ -13,7 +13,8 @@ export function make(tag, properties = {}, ...children) {
       element.setAttribute(name, value);
     } else element[name] = value;
   }
-  element.append(...children.flat(Infinity).filter((child) => child !== undefined && child !== null));
+  const isGiven = (child) => child !== undefined && child !== null;
+  element.append(...children.flat(Infinity).filter(isGiven));
   return element;
 }
 

@@ -8,8 +8,6 @@ import {
   effective, layerName, methodReason, selectedLayers,
 } from "./support.js";
 
-export const MAX_CELLS = 9;
-
 /** `single`, `classes`, `methods` or `layers`. */
 export function modeOf({ compare, targets }) {
   if (compare !== "none") return compare;

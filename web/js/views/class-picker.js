@@ -53,8 +53,8 @@ export class ClassPicker {
   }
 
   /**
-   * Displays a selection without calling `onPick`. No classes mean the predicted one. A list that is
-   * open belongs to what is being typed, which stays.
+   * Displays a selection without calling `onPick`. No classes mean the predicted one. A list that
+   * is open belongs to what is being typed, which stays.
    */
   show(indices) {
     this.#selected = indices;

@@ -44,6 +44,7 @@ function factsOf(response, isCropped) {
       ? ["Maximum", maximum(maps[0])]
       : ["Maxima", ofEach(maps, maximum)],
     ["Picture", `${image.width} × ${image.height}${isCropped ? ", cropped to the centre" : ""}`],
+    ["Estimate", estimateText(maps[0].heatmap)],
     ["Passes", passText(passes)],
     ["Time", timeText(response)],
   ];
@@ -75,6 +76,13 @@ function ofEach(maps, text) {
 function mapSize({ heatmap }) {
   const [rows, columns] = heatmap.shape;
   return `${columns} × ${rows}${heatmap.signed ? ", from −1 (against) to 1 (for)" : ""}`;
+}
+
+function estimateText({ estimate }) {
+  if (!estimate) return null;
+  const { correlation, at_least: least } = estimate;
+  return `correlation with the exact map about ${correlation.toFixed(3)}, nine times in ten at `
+    + `least ${least.toFixed(3)}`;
 }
 
 function timeText(response) {

@@ -46,6 +46,10 @@ function headline(cells) {
   ];
   if (options.contrast) parts.push(`rather than ${options.contrast}`);
   if (options.negate) parts.push("evidence against");
+  const estimate = cells.length === 1 && withTarget[0].heatmap?.estimate;
+  if (estimate) {
+    parts.push(`an estimate, correlated ${estimate.correlation.toFixed(2)} with the exact map`);
+  }
   if (options.convention !== "paper") parts.push(options.convention);
   return { title: className(target), share: amountText(target), about: parts.join(" · ") };
 }
@@ -66,13 +70,6 @@ function remark(cells) {
   const [cell] = cells;
   if (cells.length === 1 && cell.status === "done" && cell.heatmap.empty) {
     return { text: emptyMapText({ ...cell.response, ...cell }), canContinue: false };
-  }
-  const estimate = cells.length === 1 && cell.status === "done" && cell.heatmap.estimate;
-  if (estimate) {
-    const text = `An estimate. Its correlation with the exact map is about `
-      + `${estimate.correlation.toFixed(3)}, nine times in ten at least `
-      + `${estimate.at_least.toFixed(3)}.`;
-    return { text, canContinue: false };
   }
   return { text: "", canContinue: false };
 }

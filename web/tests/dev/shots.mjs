@@ -60,7 +60,10 @@ const all = {
   "result-forced": [forced, "/", sample],
   wipe: [{}, "/?view=wipe", sample],
   side: [wide, "/?view=side", sample],
-  compare: [wide, "/?compare=methods&methods=gradcam,gradcam%2B%2B,layercam,xgradcam,hirescam,eigencam", sample],
+  compare: [
+    wide, "/?compare=methods&methods=gradcam,gradcam%2B%2B,layercam,xgradcam,hirescam,eigencam",
+    sample,
+  ],
   "compare-layers": [{}, "/?compare=layers", sample],
   "compare-classes": [dark, "/", async (page) => {
     await sample(page);
