@@ -11,8 +11,6 @@ ARG DEBIAN=bookworm
 FROM rust:1.95-slim-${DEBIAN} AS build
 WORKDIR /build
 COPY . .
-# Without symbols and line tables the binary is a sixth as large. Only backtraces need them.
-ENV CARGO_PROFILE_RELEASE_STRIP=true CARGO_PROFILE_RELEASE_DEBUG=false
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/build/target \
     cargo build --release --locked && cp target/release/camlens /camlens

@@ -18,15 +18,21 @@ MUTANTS := target/tools/bin/cargo-mutants
 # Made by `python tools conformance.zoo`; several gigabytes, so not in the repository.
 ZOO ?= target/zoo
 
+PREFIX ?= $(HOME)/.local
+DESTDIR ?=
+
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup quiet-setup run test openapi lint audit build demo bench load scorecam architectures exactness models clients mutants page fuzz sanitize miri conformance proxy deploy-check image clean distclean
+.PHONY: help setup vgg16 install uninstall quiet-setup run test openapi lint audit build demo bench load scorecam architectures exactness models clients mutants page fuzz sanitize miri conformance proxy deploy-check image clean distclean
 
 help: ## print this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1|/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-22s %s\n", $$1, $$2}'
 
 setup: ## fetch ONNX Runtime, the models and the demo images; once, verified
 	@$(TOOLS) setup
+
+vgg16: ## fetch the full ImageNet VGG16, 528 MB, from PyTorch's model hub; then it is the default
+	@$(TOOLS) models.vgg16
 
 # Prints nothing when everything is there.
 quiet-setup:
@@ -38,6 +44,12 @@ build: ## build the release binary
 
 run: quiet-setup build ## serve on 127.0.0.1:8080 (or CAMLENS_LISTEN)
 	@exec $(BINARY) serve
+
+install: quiet-setup build ## install for this user; PREFIX=/usr/local for all (DESTDIR for packages)
+	@$(TOOLS) install --binary $(BINARY) --prefix "$(PREFIX)" --destdir "$(DESTDIR)"
+
+uninstall: ## remove what `make install` wrote
+	@$(TOOLS) install --remove --prefix "$(PREFIX)" --destdir "$(DESTDIR)"
 
 # Cheap checks come first and the tests last, so that a fault shows early and the last line is the
 # test runner's summary. nextest runs no doc tests; `cargo test --doc` does.

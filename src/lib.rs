@@ -26,6 +26,7 @@ pub mod error;
 pub mod explain;
 pub mod graph;
 pub mod http;
+mod installation;
 pub mod memory;
 pub mod model;
 mod panics;

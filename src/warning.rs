@@ -9,6 +9,8 @@ use serde::Serialize;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum WarningCode {
+    /// What the model's manifest says about it, such as the only pictures that it knows.
+    ModelNotice,
     /// The folder has no manifest, so the preprocessing is a default.
     PreprocessingGuessed,
     /// There are more labels than classes, or fewer.
@@ -31,7 +33,8 @@ pub enum WarningCode {
 
 impl WarningCode {
     /// Every code.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
+        Self::ModelNotice,
         Self::PreprocessingGuessed,
         Self::LabelsDoNotFit,
         Self::SeveralOutputs,
@@ -47,6 +50,7 @@ impl WarningCode {
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
+            Self::ModelNotice => "model-notice",
             Self::PreprocessingGuessed => "preprocessing-guessed",
             Self::LabelsDoNotFit => "labels-do-not-fit",
             Self::SeveralOutputs => "several-outputs",

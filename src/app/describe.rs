@@ -18,6 +18,7 @@ pub fn describe(model: &Model) -> Value {
     let preprocess = model.preprocess();
     // The batch dimension is free: camlens frees a fixed one when it loads the model.
     let [first, second, third] = preprocess.shape();
+    let manifest = &model.folder().manifest;
     let layers: Vec<Value> =
         model.layers().iter().map(|layer| describe_layer(model, layer)).collect();
     json!({
@@ -25,7 +26,10 @@ pub fn describe(model: &Model) -> Value {
         "name": model.id(),
         "ready": true,
         "status": "ready",
-        "file": model.folder().manifest.file,
+        "title": manifest.title,
+        "description": manifest.description,
+        "domain": manifest.domain,
+        "file": manifest.file,
         "input": {
             "name": model.input_name(),
             "shape": [null, first, second, third],

@@ -203,7 +203,12 @@ impl Execution<'_> {
     }
 
     pub(super) fn size(&self) -> ImageSize {
-        ImageSize { width: self.image.width(), height: self.image.height() }
+        let (width, height) = self.image.dimensions();
+        let seen = match self.tensor {
+            Some(_) => [0.0, 0.0, width as f32, height as f32],
+            None => self.model.preprocess().visible_rect(width, height),
+        };
+        ImageSize { width, height, seen }
     }
 
     /// Preprocessing counts as decoding. Methods share the passes of the image itself.

@@ -1,22 +1,18 @@
 //! `camlens inspect MODEL`: a model's input and output, and the layers that can be explained.
 
-use std::path::PathBuf;
-
 use clap::Args;
 
-use super::explain::{load, quiet};
-use super::{Source, output};
+use super::{Source, model, output};
 use crate::app::{describe, output_kind};
+use crate::engine::Model;
 use crate::engine::optimize::FusionReport;
-use crate::engine::{Model, ModelRegistry};
 use crate::error::{Error, Kind, Result};
 use crate::graph::head::OutputActivation;
-use crate::model::ModelFolder;
 
 #[derive(Args, Debug)]
 pub(super) struct Inspect {
     /// An .onnx file, a model's folder, or the id of a model in the models folder
-    model: PathBuf,
+    model: String,
     /// Print JSON, the same as GET /v1/models/{id}
     #[arg(long)]
     json: bool,
@@ -27,37 +23,25 @@ pub(super) struct Inspect {
 impl Inspect {
     pub(super) fn run(&self) -> Result<()> {
         let config = self.source.load()?;
-        crate::telemetry::start_log(&quiet(&config));
-        let settings = config.engine.clone().into();
-        let model = if self.model.is_dir() {
-            ModelRegistry::load_one(ModelFolder::read(&self.model)?, &settings)?
-        } else if self.model.is_file() {
-            ModelRegistry::load_one(of_file(&self.model)?, &settings)?
-        } else {
-            load(&config, Some(&self.model.to_string_lossy()))?
-        };
+        crate::telemetry::start_log(&model::quiet(&config));
+        let model = model::load(&config, Some(&self.model))?;
         let text = if self.json { format!("{:#}\n", describe(&model)) } else { report(&model) };
         output::result(text.as_bytes())
             .map_err(|error| Error::new(Kind::Malformed, format!("standard output: {error}")))
     }
 }
 
-/// The model of an ONNX file: that of its folder if the folder's `model.toml` names the file,
-/// otherwise a model with a default manifest.
-fn of_file(file: &std::path::Path) -> Result<ModelFolder> {
-    let folder = file.parent().filter(|folder| folder.join("model.toml").is_file());
-    let named = folder.and_then(|folder| ModelFolder::read(folder).ok());
-    match named {
-        Some(found) if found.onnx_path().file_name() == file.file_name() => Ok(found),
-        _ => ModelFolder::from_onnx_file(file),
-    }
-}
-
 fn report(model: &Model) -> String {
     let preprocess = model.preprocess();
     let is_regression = model.output_activation() == OutputActivation::Identity;
-    let mut lines = vec![
-        format!("model    {}", model.id()),
+    let manifest = &model.folder().manifest;
+    let title = manifest.title.iter().map(|title| format!(": {title}")).collect::<String>();
+    let mut lines = vec![format!("model    {}{title}", model.id())];
+    let texts = [&manifest.description, &manifest.domain];
+    for (name, text) in ["about", "for"].into_iter().zip(texts) {
+        lines.extend(text.iter().map(|text| format!("{name:8} {text}")));
+    }
+    lines.extend([
         format!(
             "input    {}: {} × {} (height × width), {:?}, {:?}",
             model.input_name(),
@@ -74,7 +58,7 @@ fn report(model: &Model) -> String {
             if is_regression { "quantities" } else { "classes" },
             output_kind(model.output_activation())
         ),
-    ];
+    ]);
     if !model.other_outputs().is_empty() {
         lines.push(format!("others   {}", model.other_outputs().join(", ")));
     }

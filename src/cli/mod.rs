@@ -1,15 +1,20 @@
-//! The command line: `serve`, `explain`, `inspect`, `health`.
+//! The command line: argument parsing and terminal output.
 //!
 //! The options of an explanation are those of the API, parsed by the same code, so what works in a
-//! URL works here. An error is one line on standard error; the exit code is 1, or 2 for a command
-//! that could not be understood.
+//! URL works here. An error is one line on standard error. Exit codes: 0 done, 1 failed, 2 the
+//! command could not be understood, 3 some of many images failed, 130 interrupted.
 
 mod explain;
 mod health;
+mod images;
 mod inspect;
+mod interrupt;
 mod kserve_flags;
+mod model;
+mod models;
 mod option_flags;
 mod output;
+mod reference;
 mod serve;
 mod try_load;
 
@@ -18,7 +23,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use crate::config::Config;
 use crate::engine::trial::COMMAND as TRY_LOAD;
@@ -29,14 +34,26 @@ pub use serve::ServeFn;
 const FAILURE: u8 = 1;
 /// The exit code of a command that could not be understood.
 const USAGE: u8 = 2;
+/// The exit code where some of many images failed.
+const SOME_FAILED: u8 = 3;
+
+/// How far a command came that did not fail as a whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Done {
+    All,
+    /// Some images failed; each has been reported.
+    Some,
+    /// All of many images failed; each has been reported.
+    Nothing,
+}
 
 /// Where did it look? Grad-CAM, Grad-CAM++ and Score-CAM for any ONNX image classifier.
 #[derive(Debug, Parser)]
 #[command(name = "camlens", version, max_term_width = 100)]
 #[command(
     after_help = "Every setting is explained in config/default.toml, and is also an environment variable \
-                        CAMLENS_….\n\nFirst steps: `make setup` fetches ONNX Runtime and two models, \
-                        `camlens serve` starts the service and prints a line to try it."
+                        CAMLENS_….\n\nExit codes: 0 done, 1 failed, 2 wrong usage, 3 some of many images \
+                        failed, 130 interrupted."
 )]
 struct Cli {
     #[command(subcommand)]
@@ -47,8 +64,14 @@ struct Cli {
 enum Command {
     /// Serve the HTTP API, with a web page at /
     Serve(serve::Serve),
-    /// Explain one image, without a server
+    /// Explain images: where did the model look?
     Explain(explain::Explain),
+    /// Compare several methods on images: one figure an image
+    Compare(explain::Compare),
+    /// Show the most probable classes of images
+    Predict(explain::Predict),
+    /// List the models in the models folder
+    Models(models::Models),
     /// Show what a model takes and which of its layers can be explained
     Inspect(inspect::Inspect),
     /// Load one model and exit, as a trial; the service runs this for models of unknown origin
@@ -56,6 +79,10 @@ enum Command {
     TryLoad(try_load::TryLoad),
     /// Check whether a running service is ready
     Health(health::Health),
+    /// Print a script that completes commands and options in a shell
+    Completions(reference::Completions),
+    /// Print the man page, or write those of all commands
+    Man(reference::Man),
 }
 
 /// Where settings come from; every command accepts these.
@@ -82,6 +109,10 @@ impl Source {
         let mut config = Config::load(file, environment)?;
         if let Some(models) = &self.models {
             config.models.folder.clone_from(models);
+        } else if config.models.folder == Path::new("models") && !config.models.folder.exists() {
+            // The working directory has no models folder, and no setting names one.
+            let installed = crate::installation::models_folder();
+            config.models.folder = installed.unwrap_or(config.models.folder);
         }
         Ok(config)
     }
@@ -96,16 +127,27 @@ pub fn run(serve: ServeFn) -> ExitCode {
         Err(message) => return explain_usage(&message),
     };
     let is_service = matches!(command, Command::Serve(_));
+    if !is_service {
+        interrupt::end_with_code();
+    }
+    let all = |outcome: Result<()>| outcome.map(|()| Done::All);
     let outcome = match command {
-        Command::Serve(command) => command.run(serve),
+        Command::Serve(command) => all(command.run(serve)),
         Command::Explain(command) => command.run(),
-        Command::Inspect(command) => command.run(),
-        Command::TryLoad(command) => command.run(),
-        Command::Health(command) => command.run(),
+        Command::Compare(command) => command.run(),
+        Command::Predict(command) => command.run(),
+        Command::Models(command) => all(command.run()),
+        Command::Inspect(command) => all(command.run()),
+        Command::TryLoad(command) => all(command.run()),
+        Command::Health(command) => all(command.run()),
+        Command::Completions(command) => all(command.run(Cli::command())),
+        Command::Man(command) => all(command.run(Cli::command())),
     };
     crate::telemetry::flush();
     let code = match outcome {
-        Ok(()) => 0,
+        Ok(Done::All) => 0,
+        Ok(Done::Some) => SOME_FAILED,
+        Ok(Done::Nothing) => FAILURE,
         Err(error) => {
             report(&error);
             if error.kind() == Kind::Option { USAGE } else { FAILURE }

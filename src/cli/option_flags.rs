@@ -1,23 +1,47 @@
 //! The options of a request as flags, made from the [table of options](crate::app::options).
 
+use std::marker::PhantomData;
+
 use clap::{Arg, ArgMatches, Args, Command, FromArgMatches};
 
+use crate::app::Operation;
 use crate::app::options::{OPTIONS, OptionSpec, ValueSyntax};
 
-/// The options that were given, as pairs of name and text.
-#[derive(Clone, Debug, Default)]
-pub(super) struct OptionFlags(pub(super) Vec<(&'static str, String)>);
+/// Which options a command has.
+pub(super) trait Flags: Clone + std::fmt::Debug + Send + Sync + 'static {
+    /// Those of these operations.
+    const OPERATIONS: &'static [Operation];
+}
 
-impl OptionFlags {
+/// The options that were given, as pairs of name and text.
+#[derive(Clone, Debug)]
+pub(super) struct OptionFlags<F> {
+    pairs: Vec<(&'static str, String)>,
+    flags: PhantomData<F>,
+}
+
+impl<F: Flags> OptionFlags<F> {
     /// Whether an option was given.
     pub(super) fn contains(&self, name: &str) -> bool {
-        self.0.iter().any(|(known, _)| *known == name)
+        self.pairs.iter().any(|(known, _)| *known == name)
+    }
+
+    /// Names and texts.
+    pub(super) fn pairs(&self) -> &[(&'static str, String)] {
+        &self.pairs
+    }
+
+    fn specs() -> impl Iterator<Item = &'static OptionSpec> {
+        let has = |spec: &&OptionSpec| {
+            spec.operations.iter().any(|operation| F::OPERATIONS.contains(operation))
+        };
+        OPTIONS.iter().copied().filter(has)
     }
 }
 
-impl Args for OptionFlags {
+impl<F: Flags> Args for OptionFlags<F> {
     fn augment_args(command: Command) -> Command {
-        command.next_help_heading("Explanation options").args(OPTIONS.iter().map(|spec| {
+        command.next_help_heading("Explanation options").args(Self::specs().map(|spec| {
             let arg = Arg::new(spec.name)
                 .long(spec.flag())
                 .alias(spec.name)
@@ -36,10 +60,11 @@ impl Args for OptionFlags {
     }
 }
 
-impl FromArgMatches for OptionFlags {
+impl<F: Flags> FromArgMatches for OptionFlags<F> {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
         let given = |name: &'static str| Some((name, matches.get_one::<String>(name)?.clone()));
-        Ok(Self(OPTIONS.iter().filter_map(|spec| given(spec.name)).collect()))
+        let pairs = Self::specs().filter_map(|spec| given(spec.name)).collect();
+        Ok(Self { pairs, flags: PhantomData })
     }
 
     fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {

@@ -145,7 +145,7 @@ fn available_threads() -> usize {
 }
 
 /// The configured library, or else one next to the binary, or else the one that `make setup`
-/// installs.
+/// fetches, or else the one of `make install`.
 fn find(configured: Option<&Path>) -> Result<PathBuf> {
     let missing = |what: String| Error::new(Kind::Setup, what);
     if let Some(path) = configured {
@@ -158,12 +158,15 @@ fn find(configured: Option<&Path>) -> Result<PathBuf> {
     let beside =
         std::env::current_exe().ok().and_then(|binary| Some(binary.parent()?.join(LIBRARY)));
     let fetched = Path::new("runtime").join(LIBRARY);
-    beside.into_iter().chain([fetched]).find(|path| path.is_file()).ok_or_else(|| {
-        missing(format!(
-            "ONNX Runtime is missing: `make setup` fetches it to runtime/{LIBRARY}; \
+    let installed = crate::installation::library_folder().map(|folder| folder.join(LIBRARY));
+    beside.into_iter().chain([fetched]).chain(installed).find(|path| path.is_file()).ok_or_else(
+        || {
+            missing(format!(
+                "ONNX Runtime is missing: `make setup` fetches it to runtime/{LIBRARY}; \
              set engine.runtime (CAMLENS_RUNTIME) if it is elsewhere"
-        ))
-    })
+            ))
+        },
+    )
 }
 
 #[cfg(test)]

@@ -22,6 +22,7 @@ mod protocols;
 mod reload;
 mod respond;
 mod router;
+mod samples;
 pub mod serve;
 mod sse;
 mod state;

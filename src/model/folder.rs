@@ -83,6 +83,8 @@ impl ModelFolder {
         };
         let labels = labels.map(|labels| read_labels(&labels, path, &manifest)).transpose()?;
         let labels = labels.unwrap_or_default();
+        let notice = manifest.notice.iter();
+        warnings.extend(notice.map(|notice| Warning::new(WarningCode::ModelNotice, notice)));
         Ok(Self { id, path: path.to_owned(), manifest, labels, warnings })
     }
 
@@ -131,8 +133,8 @@ impl ModelFolder {
     }
 }
 
-/// The default model of an installation that configures none.
-const PREFERRED: &str = "vgg16-mri";
+/// The default model of an installation that configures none: the first of these that is there.
+const PREFERRED: [&str; 2] = ["vgg16", "efficientnet-lite0"];
 
 /// The model folders below `models`, and the id of the default model: `requested`, or the choice of
 /// camlens where that is `None`. A folder whose ONNX file is missing is in the list, so that
@@ -172,14 +174,18 @@ pub fn skipped_folders(models: &Path) -> Result<Vec<(PathBuf, &'static str)>> {
     Ok(skipped)
 }
 
-/// The requested model; without a request [`PREFERRED`] if it is present, otherwise the first one.
+/// The requested model; without a request the first of [`PREFERRED`] that is present, otherwise
+/// the first one.
 ///
 /// # Errors
 /// A sentence that lists the available models.
 fn choose_default<'a>(ids: &'a [String], requested: Option<&str>) -> Result<&'a str, String> {
     let found = match requested {
         Some(requested) => ids.iter().find(|id| *id == requested),
-        None => ids.iter().find(|id| *id == PREFERRED).or(ids.first()),
+        None => {
+            let present = |preferred: &&str| ids.iter().find(|id| id == preferred);
+            PREFERRED.iter().find_map(present).or(ids.first())
+        }
     };
     found.map(String::as_str).ok_or_else(|| match requested {
         Some(id) => format!("there is no model '{id}'; available models: {}", ids.join(", ")),
@@ -296,12 +302,13 @@ mod tests {
 
     #[test]
     fn the_preferred_model_is_the_default_unless_another_is_requested() {
-        let ids = ["alpha", "vgg16-mri"].map(str::to_owned);
-        assert_eq!(choose_default(&ids, None), Ok("vgg16-mri"));
+        let ids = ["alpha", "efficientnet-lite0", "vgg16"].map(str::to_owned);
+        assert_eq!(choose_default(&ids, None), Ok("vgg16"));
+        assert_eq!(choose_default(&ids[..2], None), Ok("efficientnet-lite0"));
         assert_eq!(choose_default(&ids[..1], None), Ok("alpha"));
         assert_eq!(
             choose_default(&ids, Some("beta")).unwrap_err(),
-            "there is no model 'beta'; available models: alpha, vgg16-mri"
+            "there is no model 'beta'; available models: alpha, efficientnet-lite0, vgg16"
         );
         assert_eq!(
             choose_default(&[], None).unwrap_err(),

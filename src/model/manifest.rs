@@ -16,10 +16,22 @@ use crate::picture::resize::Filter;
 /// The largest height and width of an input, in pixels.
 pub const MAX_INPUT_SIZE: u32 = 8192;
 
+/// The longest title, description, domain or notice. The notice is part of every response.
+const MAX_TEXT_CHARS: usize = 500;
+
 /// A model's manifest. Unknown keys are errors, so that a misspelt one is noticed.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Manifest {
+    /// The model's name for people, such as `EfficientNet-Lite0`.
+    pub title: Option<String>,
+    /// A sentence or two on what the model is.
+    pub description: Option<String>,
+    /// The pictures that it is for, such as `photographs`.
+    pub domain: Option<String>,
+    /// What everybody who sees one of its results must know. Every response carries it as a
+    /// warning.
+    pub notice: Option<String>,
     /// The ONNX file, relative to the model's folder. Where the manifest names none, it is the only
     /// one in the folder; [`ModelFolder::read`](super::ModelFolder::read) fills it in.
     #[serde(default)]
@@ -176,6 +188,10 @@ impl Manifest {
     #[must_use]
     pub fn for_file(file: &str) -> Self {
         Self {
+            title: None,
+            description: None,
+            domain: None,
+            notice: None,
             file: file.to_owned(),
             sha256: None,
             data_folders: Vec::new(),
@@ -189,6 +205,17 @@ impl Manifest {
     }
 
     fn validate(&self) -> Result<(), String> {
+        let texts = [
+            ("title", &self.title),
+            ("description", &self.description),
+            ("domain", &self.domain),
+            ("notice", &self.notice),
+        ];
+        for (key, text) in texts {
+            if text.as_ref().is_some_and(|text| !is_line(text)) {
+                return Err(format!("{key} must be one line of 1 to {MAX_TEXT_CHARS} characters"));
+            }
+        }
         let input = &self.input;
         if input.size.is_some_and(|[height, width]| {
             ![height, width].iter().all(|size| (1..=MAX_INPUT_SIZE).contains(size))
@@ -213,6 +240,11 @@ impl Manifest {
         }
         Ok(())
     }
+}
+
+fn is_line(text: &str) -> bool {
+    let is_short = text.chars().count() <= MAX_TEXT_CHARS;
+    is_short && !text.trim().is_empty() && !text.contains(char::is_control)
 }
 
 #[cfg(test)]
@@ -250,6 +282,17 @@ mod tests {
     fn a_misspelt_key_is_an_error_with_its_line() {
         let error = Manifest::parse("file = \"m.onnx\"\n[input]\nsise = [1, 2]\n").unwrap_err();
         assert!(error.starts_with("line 3: unknown field `sise`"), "{error}");
+    }
+
+    #[test]
+    fn texts_for_people_are_single_lines() {
+        let parse = |text: &str| Manifest::parse(&format!("notice = {text}\n"));
+        assert_eq!(parse("'For MRI only.'").unwrap().notice.as_deref(), Some("For MRI only."));
+        let too_long = format!("'{}'", "a".repeat(MAX_TEXT_CHARS + 1));
+        for wrong in ["''", "' '", "\"two\\nlines\"", too_long.as_str()] {
+            let error = parse(wrong).unwrap_err();
+            assert_eq!(error, "notice must be one line of 1 to 500 characters", "{wrong}");
+        }
     }
 
     #[test]

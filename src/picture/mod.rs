@@ -9,5 +9,6 @@ pub mod colormap;
 pub mod decode;
 pub mod encode;
 pub mod figure;
+pub mod frame;
 pub mod overlay;
 pub mod resize;

@@ -17,9 +17,9 @@ use super::colormap::Colormap;
 #[serde(rename_all = "lowercase")]
 pub enum Blend {
     /// `min(image + weight · heat, 255)`, rounded down, as in the Keras article.
-    #[default]
     Add,
     /// `(1 − weight) · image + weight · heat`, rounded to nearest.
+    #[default]
     Mix,
 }
 

@@ -33,7 +33,7 @@ pub(crate) fn workplace() -> tempfile::TempDir {
     folder
 }
 
-fn run(folder: &Path, arguments: &[&str]) -> Output {
+pub(crate) fn run(folder: &Path, arguments: &[&str]) -> Output {
     camlens(folder).args(arguments).output().unwrap()
 }
 

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a failing unwrap fails the test, which is intended")]
 
 mod cli;
+mod cli_images;
 mod decoding;
 mod engine;
 mod http;

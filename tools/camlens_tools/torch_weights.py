@@ -24,6 +24,7 @@ def _rebuild_tensor(storage, offset, shape, stride, *_unused):
 class _Unpickler(pickle.Unpickler):
     KNOWN = {
         ("collections", "OrderedDict"): OrderedDict,
+        ("torch._utils", "_rebuild_tensor"): _rebuild_tensor,  # before PyTorch 0.4
         ("torch._utils", "_rebuild_tensor_v2"): _rebuild_tensor,
         ("torch", "FloatStorage"): "f",
         ("torch", "LongStorage"): "q",
@@ -65,8 +66,12 @@ def load(path):
 
 def _row_major(data, view):
     axes = [(size, step) for size, step in zip(view.shape, view.stride) if size > 1]
-    if not axes:
-        return data[view.offset : view.offset + 1]
+    count, is_contiguous = 1, True
+    for size, step in reversed(axes):
+        is_contiguous &= step == count
+        count *= size
+    if is_contiguous:
+        return data[view.offset : view.offset + count]
     out = array(data.typecode)
 
     def walk(offset, axis):

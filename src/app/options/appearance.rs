@@ -5,7 +5,9 @@ use super::spec::DefaultValue;
 use super::spec::OptionSpec;
 use super::syntax::ValueSyntax;
 use super::syntax::names;
+use super::values::OptionValues;
 use crate::app::operation::{ALL, MAPS, Operation};
+use crate::explain::Convention;
 use crate::picture::colormap::Colormap;
 use crate::picture::overlay::Blend;
 
@@ -58,6 +60,11 @@ pub(super) const COLORMAP: OptionSpec = OptionSpec {
     set: |spec, raw, values| spec.store(spec.choice(raw)?, &mut values.colormap),
 };
 
+/// Whether the overlay of a request is the article's by default.
+fn adds(values: &OptionValues) -> bool {
+    values.convention == Some(Convention::Article) && !values.is_signed()
+}
+
 pub(super) const BLEND: OptionSpec = OptionSpec {
     name: "blend",
     operations: MAPS,
@@ -65,13 +72,14 @@ pub(super) const BLEND: OptionSpec = OptionSpec {
     metavar: "HOW",
     default: DefaultValue::Computed {
         // Added to the image, the pale middle of a diverging colormap would wash it out.
-        value: |values| if values.is_signed() { "mix" } else { "add" },
-        text: "add; mix for a signed map",
+        value: |values| if adds(values) { "add" } else { "mix" },
+        text: "mix; add with convention=article",
     },
     summary: "How an overlay combines colours and image",
     description: "How an overlay combines image and colours: `add` is min(image + weight · heat, \
-        255), `mix` is (1 − weight) · image + weight · heat. Default: `add`; with `signed`, \
-        `mix`, where the weight is multiplied by the map's absolute value.",
+        255), `mix` is (1 − weight) · image + weight · heat. Default: `mix`; with \
+        `convention=article`, `add`. With `signed` it is always `mix` by default, and the weight \
+        is multiplied by the map's absolute value.",
     set: |spec, raw, values| spec.store(spec.choice(raw)?, &mut values.blend),
 };
 

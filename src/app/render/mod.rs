@@ -2,8 +2,8 @@
 //!
 //! A model whose input is a crop sees only the middle of an image. Its map covers just that part:
 //! outside it an array is 0, and an overlay shows the plain image, because a tint there would claim
-//! that the model looked and found nothing. For the same reason the overlay of an empty map is the
-//! plain image.
+//! that the model looked and found nothing; a thin frame separates the two. For the same reason the
+//! overlay of an empty map is the plain image.
 
 use image::{RgbImage, imageops};
 use ndarray::{Array2, s};
@@ -12,6 +12,7 @@ use super::options::{Output, Rendering, Size};
 use crate::explain::Explanation;
 use crate::model::preprocess::Preprocess;
 use crate::picture::figure::{Panel, figure};
+use crate::picture::frame::frame;
 use crate::picture::overlay::{Range, emphasize, heatmap, overlay};
 use crate::picture::resize::{Filter, resize};
 
@@ -113,6 +114,7 @@ pub(super) fn overlaid(
         imageops::crop_imm(&below, left, top, area.width as u32, area.height as u32).to_image();
     let mut out = below;
     imageops::replace(&mut out, &lay(&part), left.into(), top.into());
+    frame(&mut out, left, top, area.width as u32, area.height as u32);
     out
 }
 

@@ -31,8 +31,8 @@ fn without_options_the_contract_s_defaults_apply() {
             output: Output::Overlay,
             size: Size::Image,
             colormap: Colormap::Jet,
-            blend: Blend::Add,
-            weight: 0.8,
+            blend: Blend::Mix,
+            weight: 0.5,
             emphasize: false
         }
     );

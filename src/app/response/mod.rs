@@ -33,13 +33,15 @@ pub struct ExplainResponse {
     pub timing: TimingMs,
 }
 
-/// The size of an image in pixels.
+/// The size of an image in pixels, and the part of it that the model saw.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct ImageSize {
     /// The width.
     pub width: u32,
     /// The height.
     pub height: u32,
+    /// Left, top, width and height of the part that the model saw.
+    pub seen: [f32; 4],
 }
 
 /// A PNG of one map or of several.

@@ -19,6 +19,10 @@ pub(super) struct Summary {
     id: String,
     ready: bool,
     status: &'static str,
+    /// From the manifest of a loaded model, as the next two.
+    title: Option<String>,
+    description: Option<String>,
+    domain: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
 }
@@ -26,15 +30,24 @@ pub(super) struct Summary {
 /// Every model with its status.
 pub(super) fn summaries(state: &AppState) -> Vec<Summary> {
     let summary = |(id, status): (String, Status)| {
-        let (ready, status, error) = match status {
-            Status::Ready(_) => {
-                let problem = state.models.problem(&id);
-                (true, "ready", problem.map(|error| failure(&error, &id)))
-            }
-            Status::Loading => (false, "loading", None),
-            Status::Failed(error) => (false, "failed", Some(failure(&error, &id))),
+        let (name, error) = match &status {
+            Status::Ready(_) => ("ready", state.models.problem(&id)),
+            Status::Loading => ("loading", None),
+            Status::Failed(error) => ("failed", Some(error.clone())),
         };
-        Summary { id, ready, status, error }
+        let manifest = match &status {
+            Status::Ready(model) => Some(&model.folder().manifest),
+            Status::Loading | Status::Failed(_) => None,
+        };
+        Summary {
+            ready: manifest.is_some(),
+            status: name,
+            title: manifest.and_then(|manifest| manifest.title.clone()),
+            description: manifest.and_then(|manifest| manifest.description.clone()),
+            domain: manifest.and_then(|manifest| manifest.domain.clone()),
+            error: error.map(|error| failure(&error, &id)),
+            id,
+        }
     };
     state.models.list().into_iter().map(summary).collect()
 }

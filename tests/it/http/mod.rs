@@ -14,6 +14,7 @@ mod protocols;
 mod refusals;
 mod reload;
 mod responses;
+mod samples;
 mod service;
 mod signed;
 mod sockets;

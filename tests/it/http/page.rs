@@ -48,7 +48,7 @@ async fn every_file_of_the_page_is_served_with_its_type() {
     assert!(served >= 60, "{served}");
 }
 
-/// Every file under `web/`, except its browser tests.
+/// Every file under `web/`, except its browser tests and the samples.
 fn files_of_the_page(web: &Path) -> Vec<PathBuf> {
     let mut files = Vec::new();
     let mut folders = vec![web.to_owned()];
@@ -57,7 +57,7 @@ fn files_of_the_page(web: &Path) -> Vec<PathBuf> {
             let path = entry.unwrap().path();
             if !path.is_dir() {
                 files.push(path);
-            } else if path != web.join("tests") {
+            } else if !["tests", "samples"].map(|name| web.join(name)).contains(&path) {
                 folders.push(path);
             }
         }

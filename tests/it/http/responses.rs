@@ -39,7 +39,7 @@ async fn json_has_the_members_of_the_contract() {
         assert!((0.0..=1.0).contains(&probability) && prediction["logit"].take().is_f64());
     }
     body["heatmap"]["max"].take().as_f64().unwrap();
-    insta::assert_snapshot!(body.to_string(), @r#"{"convention":"paper","heatmap":{"data":"…","empty":false,"max":null,"shape":[4,4]},"image":{"height":300,"width":451},"layer":"features.29","method":"gradcam++","model":"tiny","passes":{"forward":1,"masked":0,"skipped":0,"tail":0},"predictions":[{"index":8,"label":"thing 8","logit":null,"probability":null}],"target":{"index":8,"label":"thing 8","logit":null,"probability":null},"warnings":[]}"#);
+    insta::assert_snapshot!(body.to_string(), @r#"{"convention":"paper","heatmap":{"data":"…","empty":false,"max":null,"shape":[4,4]},"image":{"height":300,"seen":[0.0,0.0,451.0,300.0],"width":451},"layer":"features.29","method":"gradcam++","model":"tiny","passes":{"forward":1,"masked":0,"skipped":0,"tail":0},"predictions":[{"index":8,"label":"thing 8","logit":null,"probability":null}],"target":{"index":8,"label":"thing 8","logit":null,"probability":null},"warnings":[]}"#);
 }
 
 #[tokio::test]
@@ -115,7 +115,9 @@ async fn a_model_that_crops_marks_only_the_visible_part() {
     let overlay = post_image(&service, "/v1/explain?model=cropped", chelsea()).await;
     let (overlay, original) =
         (picture(&overlay).into_rgb8(), image::load_from_memory(&chelsea()).unwrap().into_rgb8());
-    assert!((0..300).all(|y| (0..75).all(|x| overlay.get_pixel(x, y) == original.get_pixel(x, y))));
+    // The two columns next to the visible part are its frame.
+    assert!((0..300).all(|y| (0..73).all(|x| overlay.get_pixel(x, y) == original.get_pixel(x, y))));
+    assert!((0..300).all(|y| overlay.get_pixel(73, y).0.iter().all(|&value| value > 216)));
     assert!(
         (0..300).any(|y| (75..376).any(|x| overlay.get_pixel(x, y) != original.get_pixel(x, y)))
     );
@@ -129,7 +131,12 @@ async fn predictions_are_most_probable_first() {
     assert_eq!(predictions.len(), 10);
     let of = |index: usize| predictions[index]["probability"].as_f64().unwrap();
     assert!((1..10).all(|index| of(index - 1) >= of(index)));
-    assert_eq!(body["image"], serde_json::json!({ "width": 451, "height": 300 }));
+    assert_eq!(
+        body["image"],
+        serde_json::json!({ "width": 451, "height": 300, "seen": [0.0, 0.0, 451.0, 300.0] })
+    );
+    let cropped = post_image(&service, "/v1/predict?model=cropped", chelsea()).await.json();
+    assert_eq!(cropped["image"]["seen"], serde_json::json!([75.166_664, 0.0, 300.666_66, 300.0]));
     let none = post_image(&service, "/v1/predict?top_k=0", chelsea()).await.json();
     assert_eq!(none["predictions"], serde_json::json!([]));
 }

@@ -13,25 +13,37 @@ async fn models_are_listed_with_their_status() {
       "default": "tiny",
       "details": [
         {
+          "description": null,
+          "domain": null,
           "error": "broken/model.onnx: not an ONNX model",
           "id": "broken",
           "ready": false,
-          "status": "failed"
+          "status": "failed",
+          "title": null
         },
         {
+          "description": null,
+          "domain": null,
           "id": "cropped",
           "ready": true,
-          "status": "ready"
+          "status": "ready",
+          "title": null
         },
         {
+          "description": null,
+          "domain": null,
           "id": "nan",
           "ready": true,
-          "status": "ready"
+          "status": "ready",
+          "title": null
         },
         {
+          "description": null,
+          "domain": null,
           "id": "tiny",
           "ready": true,
-          "status": "ready"
+          "status": "ready",
+          "title": null
         }
       ],
       "models": [
@@ -73,6 +85,8 @@ async fn a_model_describes_its_input_and_its_layers() {
     insta::assert_snapshot!(format!("{model:#}"), @r#"
     {
       "default_layer": "features.29",
+      "description": null,
+      "domain": null,
       "file": "model.onnx",
       "id": "tiny",
       "input": {
@@ -160,6 +174,7 @@ async fn a_model_describes_its_input_and_its_layers() {
       },
       "ready": true,
       "status": "ready",
+      "title": null,
       "warnings": []
     }
     "#);

@@ -69,11 +69,12 @@ pub struct Permit {
     body: Vec<Reservation>,
 }
 
-/// A place in the queue.
+/// A place in the queue. Its fields are dropped in this order: nobody who waits for the end of all
+/// requests finds the queue still full.
 struct Place {
-    _in_flight: InFlight,
-    _queue: OwnedSemaphorePermit,
     _long_queue: Option<OwnedSemaphorePermit>,
+    _queue: OwnedSemaphorePermit,
+    _in_flight: InFlight,
 }
 
 impl Admission {
@@ -235,7 +236,7 @@ impl Permit {
         };
         let queue = Arc::clone(&admission.queue).try_acquire_owned();
         let queue = queue.map_err(|_| admission.full())?;
-        let place = Place { _in_flight: in_flight, _queue: queue, _long_queue: long_queue };
+        let place = Place { _long_queue: long_queue, _queue: queue, _in_flight: in_flight };
         Ok(Self { admission, place, deadline, cost, body })
     }
 

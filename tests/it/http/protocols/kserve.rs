@@ -39,7 +39,10 @@ async fn a_nested_array_is_the_model_s_input_in_either_layout() {
         for member in ["heatmap", "target", "predictions", "method"] {
             assert_eq!(explanation[member], expected[member], "{member}");
         }
-        assert_eq!(explanation["image"], json!({ "width": 64, "height": 64 }));
+        assert_eq!(
+            explanation["image"],
+            json!({ "width": 64, "height": 64, "seen": [0.0, 0.0, 64.0, 64.0] })
+        );
     }
 }
 

@@ -1,0 +1,321 @@
+//! `camlens explain`, `compare` and `predict`: images without a server, by the same code as the
+//! API.
+
+mod destination;
+mod inputs;
+mod text;
+
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::Value;
+
+use self::destination::{Destination, Fields};
+use self::inputs::{Input, inputs};
+use super::option_flags::{Flags, OptionFlags};
+use super::{Done, Source, model, output};
+use crate::app::options::Output;
+use crate::app::response::TargetFacts;
+use crate::app::{self, ExplainRequest, ExplainResponse, Operation, RequestOptions};
+use crate::engine::{CancellationToken, Model};
+use crate::error::{Error, Kind, Result};
+use crate::explain::Choice;
+use crate::picture::decode::Limits;
+
+/// What the three commands take.
+#[derive(Args, Debug)]
+pub(super) struct Images<F: Flags> {
+    /// Image files, folders, patterns such as 'photos/*.jpg', or - for standard input
+    #[arg(required = true, value_name = "IMAGE")]
+    images: Vec<PathBuf>,
+    /// A file, a folder, a name such as '{stem}-{method}.png', or - for standard output [default: -]
+    #[arg(short, long = "out", value_name = "PLACE")]
+    out: Option<String>,
+    /// Print nothing but results and errors
+    #[arg(short, long)]
+    quiet: bool,
+    #[command(flatten)]
+    options: OptionFlags<F>,
+    #[command(flatten)]
+    source: Source,
+}
+
+impl<F: Flags> Images<F> {
+    /// Whether an option was given.
+    pub(super) fn has(&self, option: &str) -> bool {
+        self.options.contains(option)
+    }
+
+    /// Runs an operation on each image.
+    ///
+    /// # Errors
+    /// Those of the arguments and of the model; with one image, its own.
+    pub(super) fn run(&self, operation: Operation) -> Result<Done> {
+        let config = self.source.load()?;
+        crate::telemetry::start_log(&model::quiet(&config));
+        let destination = Destination::parse(self.out.as_deref(), operation)?;
+        let options = self.parse(operation, &destination)?;
+        let inputs = inputs(&self.images)?;
+        let is_text = options.rendering.output == Output::Json;
+        if destination == Destination::Stdout && !is_text {
+            refuse_stdout(inputs.len())?;
+        }
+        // Everything that can be wrong without the model is found before it is loaded.
+        let files = destination.files(&inputs, self.fields(&options, ""))?;
+        let model = model::load(&config, options.model.as_deref())?;
+        let files = match destination {
+            Destination::Template(_) => {
+                destination.files(&inputs, self.fields(&options, model.id()))?
+            }
+            _ => files,
+        };
+        let limits = Limits { max_pixels: config.server.max_pixels };
+        let run = Run { model: &model, options: &options, operation, limits, is_quiet: self.quiet };
+        run.each(&inputs, &files)
+    }
+
+    fn parse(&self, operation: Operation, destination: &Destination) -> Result<RequestOptions> {
+        let form = match destination.form(operation)? {
+            Some(form) => form,
+            // Any extension will do if an option names the form.
+            None if self.has("output") => Output::for_operation(operation)[0],
+            None => {
+                let name = self.out.as_deref().unwrap_or_default();
+                let detail = match operation {
+                    Operation::Predict => format!("{name}: name it .json"),
+                    _ => format!("{name}: name it .png, .json or .npy, or add --output"),
+                };
+                return Err(Error::new(Kind::Option, detail));
+            }
+        };
+        let pairs = self.options.pairs().iter().map(|(name, value)| (*name, value.as_str()));
+        RequestOptions::parse(operation, pairs, form)
+    }
+
+    fn fields<'a>(&self, options: &'a RequestOptions, model: &'a str) -> Fields<'a> {
+        let method = match options.methods.as_slice() {
+            [method] => method.name(),
+            _ => "compare",
+        };
+        Fields { method, model }
+    }
+}
+
+/// Standard output takes one picture or array, and not on a terminal.
+fn refuse_stdout(images: usize) -> Result<()> {
+    if images > 1 {
+        let detail = "standard output takes one picture or array: name a folder with -o";
+        return Err(Error::new(Kind::Option, detail));
+    }
+    if std::io::stdout().is_terminal() {
+        let detail =
+            "a terminal can't show pictures or arrays: name a file with -o, or use --output json";
+        return Err(Error::new(Kind::Option, detail));
+    }
+    Ok(())
+}
+
+/// One run over images with a loaded model.
+struct Run<'a> {
+    model: &'a Model,
+    options: &'a RequestOptions,
+    operation: Operation,
+    limits: Limits,
+    is_quiet: bool,
+}
+
+impl Run<'_> {
+    fn each(&self, inputs: &[Input], files: &[Option<PathBuf>]) -> Result<Done> {
+        let bar = Bar::new(inputs.len(), self.is_quiet);
+        let mut failed = 0;
+        for (input, file) in inputs.iter().zip(files) {
+            match self.one(input, file.as_deref(), &bar) {
+                Ok(()) => {}
+                // One bad image does not stop the others; a wrong option or a full disk would stop
+                // them all.
+                Err(error) if inputs.len() > 1 && is_about_the_image(&error) => {
+                    failed += 1;
+                    let name = input.name();
+                    let known = error.to_string();
+                    let text =
+                        if known.starts_with(&name) { known } else { format!("{name}: {known}") };
+                    bar.note(&format!("camlens: {}", text.replace('\n', " ")));
+                }
+                Err(error) => {
+                    bar.finish();
+                    return Err(error);
+                }
+            }
+            bar.advance();
+        }
+        bar.finish();
+        Ok(match failed {
+            0 => Done::All,
+            _ if failed == inputs.len() => Done::Nothing,
+            _ => Done::Some,
+        })
+    }
+
+    fn one(&self, input: &Input, file: Option<&Path>, bar: &Bar) -> Result<()> {
+        let (operation, options) = (self.operation, self.options.clone());
+        let request = ExplainRequest { operation, image: input.read()?, options };
+        let cancel = CancellationToken::default();
+        let progress = |done: usize, total: usize| bar.passes(done, total);
+        let response = app::execute(self.model, &request, self.limits, &cancel, &progress)?;
+        match file {
+            Some(file) => self.write(&response, file, bar),
+            None => self.print(&response, input, bar),
+        }
+    }
+
+    /// Writes a file under its name only once it is complete.
+    fn write(&self, response: &ExplainResponse, file: &Path, bar: &Bar) -> Result<()> {
+        let failed =
+            |error: std::io::Error| Error::new(Kind::Setup, error.to_string()).at_path(file);
+        if let Some(folder) = file.parent() {
+            std::fs::create_dir_all(folder).map_err(failed)?;
+        }
+        write_whole(file, &response.body).map_err(failed)?;
+        if !self.is_quiet {
+            bar.note(&format!("{}: {}", file.display(), summary(response)));
+            self.warn(response, bar);
+        }
+        Ok(())
+    }
+
+    fn print(&self, response: &ExplainResponse, input: &Input, bar: &Bar) -> Result<()> {
+        let failed =
+            |error: std::io::Error| Error::new(Kind::Setup, format!("standard output: {error}"));
+        let is_text = self.options.rendering.output == Output::Json;
+        if !is_text {
+            return output::result(&response.body).map_err(failed);
+        }
+        if !std::io::stdout().is_terminal() {
+            let line = json_line(&response.body, bar.has_many.then(|| input.name()));
+            return output::result(&line).map_err(failed);
+        }
+        let body: Value = serde_json::from_slice(&response.body)
+            .map_err(|error| Error::internal("reading a result", error))?;
+        let text = text::of_result(&input.name(), &body);
+        bar.suspend(|| output::result(text.as_bytes())).map_err(failed)?;
+        if !self.is_quiet {
+            self.warn(response, bar);
+        }
+        Ok(())
+    }
+
+    fn warn(&self, response: &ExplainResponse, bar: &Bar) {
+        for warning in &response.facts.warnings {
+            bar.note(&format!("warning: {}", warning.detail));
+        }
+    }
+}
+
+/// A JSON object as a line; one of several tells its file.
+fn json_line(object: &[u8], file: Option<String>) -> Vec<u8> {
+    let file = file.map(|file| format!("{{\"file\":{},", Value::from(file)));
+    let (start, rest) = match &file {
+        Some(start) => (start.as_bytes(), &object[1..]),
+        None => (&[][..], object),
+    };
+    [start, rest, b"\n"].concat()
+}
+
+/// Whether another image may succeed where this one failed.
+fn is_about_the_image(error: &Error) -> bool {
+    matches!(
+        error.kind(),
+        Kind::Malformed
+            | Kind::ImageTooLarge
+            | Kind::UnsupportedImage
+            | Kind::CorruptImage
+            | Kind::NotANumber
+            | Kind::BodyTooLarge
+    )
+}
+
+/// Writes to a file beside it and renames that. What is no regular file, such as `/dev/stdout`, is
+/// written to as it is.
+fn write_whole(file: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    if file.metadata().is_ok_and(|metadata| !metadata.is_file()) {
+        return std::fs::write(file, bytes);
+    }
+    let name = file.file_name().unwrap_or_default().to_string_lossy();
+    let part = file.with_file_name(format!(".{name}.{}.part", std::process::id()));
+    let written = std::fs::write(&part, bytes).and_then(|()| std::fs::rename(&part, file));
+    if written.is_err() {
+        let _ = std::fs::remove_file(&part);
+    }
+    written
+}
+
+/// What a file shows, in one line.
+fn summary(response: &ExplainResponse) -> String {
+    let model = &response.facts.model;
+    let Some(maps) = &response.facts.maps else { return model.clone() };
+    let join = |texts: Vec<String>| texts.join(",");
+    let indices = join(maps.targets.iter().map(|target| target.index.to_string()).collect());
+    let amount = |target: &TargetFacts| target.value.or(target.probability).map(|v| v.to_string());
+    let amounts = join(maps.targets.iter().filter_map(amount).collect());
+    let has_values = maps.targets.iter().any(|target| target.value.is_some());
+    let (what, measure) = if has_values { ("output", "value") } else { ("class", "probability") };
+    let empty = maps.targets.iter().filter(|target| target.is_empty).count();
+    let note = match empty {
+        _ if maps.method.is_none() => "",
+        0 => "",
+        _ if maps.targets.len() == 1 => "; nothing in the layer supports it",
+        _ => "; nothing in the layer supports some of them",
+    };
+    let layer = &maps.layer;
+    format!("{what} {indices} ({measure} {amounts}) of {model}, layer {layer}{note}")
+}
+
+/// Progress on a terminal: of the passes of one image, or of many images.
+struct Bar {
+    bar: ProgressBar,
+    has_many: bool,
+}
+
+impl Bar {
+    fn new(images: usize, is_quiet: bool) -> Self {
+        let has_many = images > 1;
+        let what = if has_many { "images" } else { "masked images" };
+        let template = format!("{{bar:40}} {{pos}}/{{len}} {what}, {{eta}} left");
+        let style = ProgressStyle::with_template(&template);
+        let bar = match is_quiet {
+            true => ProgressBar::hidden(),
+            false => ProgressBar::new(if has_many { images as u64 } else { 0 }),
+        };
+        Self {
+            bar: bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar())),
+            has_many,
+        }
+    }
+
+    fn passes(&self, done: usize, total: usize) {
+        if !self.has_many {
+            self.bar.set_length(total as u64);
+            self.bar.set_position(done as u64);
+        }
+    }
+
+    fn advance(&self) {
+        if self.has_many {
+            self.bar.inc(1);
+        }
+    }
+
+    fn suspend<T>(&self, print: impl FnOnce() -> T) -> T {
+        self.bar.suspend(print)
+    }
+
+    fn note(&self, line: &str) {
+        self.suspend(|| output::note(line));
+    }
+
+    fn finish(&self) {
+        self.bar.finish_and_clear();
+    }
+}

@@ -1,0 +1,57 @@
+//! The model of a command: an id, a folder, or an ONNX file.
+
+use std::path::Path;
+
+use crate::config::Config;
+use crate::engine::{Model, ModelRegistry};
+use crate::error::Result;
+use crate::model::ModelFolder;
+use crate::model::folder::available_models;
+
+/// Loads only the requested model: loading the others would waste time. What is no folder and no
+/// file is an id in the models folder; without a request it is the default model.
+///
+/// # Errors
+/// [`Kind::UnknownModel`](crate::error::Kind::UnknownModel), and those of loading.
+pub(super) fn load(config: &Config, requested: Option<&str>) -> Result<Model> {
+    let models = &config.models.folder;
+    let folder = match requested.map(Path::new) {
+        // A folder that happens to have a model's id is none.
+        Some(path) if path.is_dir() && (holds_model(path) || !models.join(path).is_dir()) => {
+            ModelFolder::read(path)?
+        }
+        Some(path) if path.is_file() => of_file(path)?,
+        _ => {
+            let id = requested.or(config.models.default.as_deref());
+            let (_, id) = available_models(models, id)?;
+            ModelFolder::read(&models.join(id))?
+        }
+    };
+    ModelRegistry::load_one(folder, &config.engine.clone().into())
+}
+
+fn holds_model(folder: &Path) -> bool {
+    let is_onnx = |path: &Path| path.extension().is_some_and(|extension| extension == "onnx");
+    let mut entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    folder.join("model.toml").is_file() || entries.any(|entry| is_onnx(&entry.path()))
+}
+
+/// The model of an ONNX file: that of its folder if the folder's `model.toml` names the file,
+/// otherwise a model with a default manifest.
+fn of_file(file: &Path) -> Result<ModelFolder> {
+    let folder = file.parent().filter(|folder| folder.join("model.toml").is_file());
+    let named = folder.and_then(|folder| ModelFolder::read(folder).ok());
+    match named {
+        Some(found) if found.onnx_path().file_name() == file.file_name() => Ok(found),
+        _ => ModelFolder::from_onnx_file(file),
+    }
+}
+
+/// The log settings of a one-shot command: only warnings, unless the settings specify more.
+pub(super) fn quiet(config: &Config) -> crate::config::Log {
+    let mut log = config.log.clone();
+    if log.level == "info" {
+        log.level = "warn".into();
+    }
+    log
+}

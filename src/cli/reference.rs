@@ -1,0 +1,68 @@
+//! `camlens completions` and `camlens man`, made from the definitions of the command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Command, ValueEnum};
+use clap_complete::{Shell, generate};
+
+use super::output;
+use crate::error::{Error, Kind, Result};
+
+/// The shells that completions are tested for.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum KnownShell {
+    Bash,
+    Zsh,
+    Fish,
+}
+
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:\n  \
+                        camlens completions bash > ~/.local/share/bash-completion/completions/camlens\n  \
+                        camlens completions fish > ~/.config/fish/completions/camlens.fish")]
+pub(super) struct Completions {
+    shell: KnownShell,
+}
+
+impl Completions {
+    pub(super) fn run(&self, mut command: Command) -> Result<()> {
+        let shell = match self.shell {
+            KnownShell::Bash => Shell::Bash,
+            KnownShell::Zsh => Shell::Zsh,
+            KnownShell::Fish => Shell::Fish,
+        };
+        let mut script = Vec::new();
+        generate(shell, &mut command, "camlens", &mut script);
+        output::result(&script).map_err(on_stdout)
+    }
+}
+
+#[derive(Args, Debug)]
+#[command(
+    after_help = "Examples:\n  camlens man | man -l -\n  camlens man -o ~/.local/share/man/man1"
+)]
+pub(super) struct Man {
+    /// Write the page of every command into this folder
+    #[arg(short, long = "out", value_name = "DIR")]
+    out: Option<PathBuf>,
+}
+
+impl Man {
+    pub(super) fn run(&self, command: Command) -> Result<()> {
+        let Some(folder) = &self.out else {
+            let mut page = Vec::new();
+            clap_mangen::Man::new(command)
+                .render(&mut page)
+                .map_err(|error| Error::internal("writing a man page", error))?;
+            return output::result(&page).map_err(on_stdout);
+        };
+        let failed =
+            |error: std::io::Error| Error::new(Kind::Setup, error.to_string()).at_path(folder);
+        std::fs::create_dir_all(folder).map_err(failed)?;
+        clap_mangen::generate_to(command, folder).map_err(failed)
+    }
+}
+
+fn on_stdout(error: std::io::Error) -> Error {
+    Error::new(Kind::Setup, format!("standard output: {error}"))
+}
