@@ -80,6 +80,7 @@ assets![
     "js/lib/text.js",
     "js/map/colormaps.js",
     "js/map/colors.js",
+    "js/map/frame.js",
     "js/map/overlay.js",
     "js/map/resize.js",
     "js/map/viewer.js",

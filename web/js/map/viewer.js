@@ -1,5 +1,6 @@
 // One canvas that shows an image with a map over it. A change of style only repaints.
 
+import { paintFrame, seenRect } from "./frame.js";
 import { paintOverlay } from "./overlay.js";
 import { OUTSIDE, levelValue, resizeMap, visibleRect } from "./resize.js";
 
@@ -64,6 +65,10 @@ export class Viewer {
     this.#frame = requestAnimationFrame(() => {
       const signed = this.#heatmap?.signed;
       paintOverlay(this.#output.data, this.#image.data, this.#map, style, signed);
+      if (this.#map && ["overlay", "wipe"].includes(style.view)) {
+        const { width, height } = this.#image;
+        paintFrame(this.#output.data, width, height, seenRect(this.#map, width));
+      }
       this.#context.putImageData(this.#output, 0, 0);
       if (style.view === "wipe" && this.#map) this.#uncover(style.split);
     });

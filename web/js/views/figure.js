@@ -85,5 +85,5 @@ function readoutText(reading) {
   if (!reading) return "";
   return reading.inside
     ? `Value: ${valueText(reading)}`
-    : "The model does not receive this part of the picture.";
+    : "The model does not receive this part.";
 }

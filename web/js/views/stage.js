@@ -78,7 +78,7 @@ function cropText(image, model) {
   if (!image || !model) return "";
   const { width, height } = visibleRect(image.width, image.height, model.input);
   const isCropped = width < image.width - 1 || height < image.height - 1;
-  return isCropped ? "The model receives the centre only; the rest is grey." : "";
+  return isCropped ? "The model receives only what is framed." : "";
 }
 
 /** What a screen reader says about a figure. */

@@ -1,11 +1,10 @@
 // For work on the page: serves web/ from the disk, so that a change shows without a build, and
-// passes everything else on to the service at CAMLENS_URL. Where that has no samples, the stub's
-// are served.
+// passes everything else on to the service at CAMLENS_URL.
 //
 // CAMLENS_URL=http://127.0.0.1:8080 PORT=8098 node dev/proxy.mjs
 
 import { createServer, request as requestTo } from "node:http";
-import { pageFile, sampleFile } from "../stub/files.mjs";
+import { pageFile } from "../stub/files.mjs";
 
 const upstream = new URL(process.env.CAMLENS_URL ?? "http://127.0.0.1:8080");
 
@@ -23,12 +22,6 @@ createServer((request, response) => {
     headers: request.headers,
   };
   const passed = requestTo(options, (answer) => {
-    const sample = answer.statusCode === 404 ? sampleFile(pathname) : null;
-    if (sample) {
-      answer.resume();
-      response.writeHead(200, { "content-type": sample.type }).end(sample.body);
-      return;
-    }
     response.writeHead(answer.statusCode, answer.headers);
     answer.pipe(response);
   });
