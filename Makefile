@@ -113,6 +113,8 @@ schema: quiet-setup build ## make requests from openapi.yaml and check the real 
 	@$(TOOLS) schema
 
 page: quiet-setup build ## test the page in Chromium against the real service (needs npm and Debian's chromium)
+# The page's Python code runs with the requests of the tools' environment.
+page: quiet-setup build $(VENV)/ready ## test the page in Chromium against the real service (needs npm and Debian's chromium)
 	@cd web/tests && npm ci --silent
 	@$(BINARY) serve --listen 127.0.0.1:18090 >/dev/null & server=$$!; trap "kill $$server" EXIT; \
 	for second in $$(seq 60); do $(BINARY) health --url http://127.0.0.1:18090 >/dev/null 2>&1 && break; sleep 1; done; \

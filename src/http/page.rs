@@ -3,14 +3,19 @@
 //! The files live in `web/`. Every response carries an `ETag` and `no-cache`: a browser revalidates
 //! each time and gets `304 Not Modified` until the binary changes, so page and service never
 //! mismatch.
+//!
+//! A browser that opens an address gets errors as a page, too.
 
 use std::sync::OnceLock;
 
 use axum::Json;
-use axum::extract::Path;
+use axum::body::Body;
 use axum::extract::rejection::PathRejection;
 use axum::http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH, VARY};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri};
+use axum::extract::{Path, Request};
+use axum::http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 use sha2::{Digest, Sha256};
@@ -50,10 +55,14 @@ macro_rules! assets {
 }
 
 assets![
-    "icon.svg",
     "css/base.css",
+    "css/controls.css",
     "css/docs.css",
     "css/page.css",
+    "css/problem.css",
+    "css/stage.css",
+    "icon.svg",
+    "js/actions.js",
     "js/app.js",
     "js/docs.js",
     "js/docs/contract.js",
@@ -62,39 +71,50 @@ assets![
     "js/docs/received-response.js",
     "js/docs/request-form.js",
     "js/docs/schema.js",
-    "js/explainer.js",
-    "js/form/class-picker.js",
-    "js/form/class-selection.js",
-    "js/form/explain-form.js",
-    "js/form/field-errors.js",
-    "js/form/file-input.js",
-    "js/form/layer-picker.js",
-    "js/form/method-picker.js",
-    "js/form/mode-switch.js",
-    "js/form/model-select.js",
-    "js/form/prediction-list.js",
     "js/lib/api.js",
+    "js/lib/class-search.js",
     "js/lib/curl.js",
     "js/lib/dom.js",
+    "js/lib/method-specs.js",
     "js/lib/methods.js",
     "js/lib/response.js",
+    "js/lib/snippets.js",
     "js/lib/text.js",
     "js/map/colormaps.js",
     "js/map/colors.js",
-    "js/map/display-options.js",
+    "js/map/frame.js",
     "js/map/overlay.js",
-    "js/map/panes.js",
     "js/map/resize.js",
     "js/map/viewer.js",
-    "js/result/export.js",
-    "js/result/facts.js",
-    "js/result/result-view.js",
-    "js/run/alert.js",
-    "js/run/explain-client.js",
-    "js/run/job-runner.js",
-    "js/run/pass-estimate.js",
-    "js/stage.js",
-    "js/state.js",
+    "js/run/client.js",
+    "js/run/estimate.js",
+    "js/run/explainer.js",
+    "js/state/address.js",
+    "js/state/cells.js",
+    "js/state/initial.js",
+    "js/state/picture-request.js",
+    "js/state/plan.js",
+    "js/state/session.js",
+    "js/state/store.js",
+    "js/state/support.js",
+    "js/views/alert.js",
+    "js/views/class-picker.js",
+    "js/views/classes.js",
+    "js/views/code.js",
+    "js/views/facts.js",
+    "js/views/field-errors.js",
+    "js/views/figure.js",
+    "js/views/file-input.js",
+    "js/views/key-dialog.js",
+    "js/views/layers.js",
+    "js/views/methods.js",
+    "js/views/model-select.js",
+    "js/views/options.js",
+    "js/views/progress.js",
+    "js/views/stage.js",
+    "js/views/toolbar.js",
+    "js/views/verdict.js",
+    "js/views/welcome.js",
 ];
 
 impl Asset {
@@ -170,6 +190,44 @@ pub(super) async fn openapi_yaml(headers: HeaderMap) -> Response {
 /// `GET /openapi.json`.
 pub(super) async fn openapi_json(headers: HeaderMap) -> Response {
     OPENAPI_JSON.response(&headers)
+}
+
+/// The page for people about an error: `{status}`, `{title}` and the rest are filled in.
+const PROBLEM: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/web/problem.html"));
+
+/// Whether a request is a browser's that opens an address: it asks for HTML, and scripts do not.
+pub(super) fn is_navigation(request: &Request) -> bool {
+    let accept = request.headers().get(ACCEPT).and_then(|accept| accept.to_str().ok());
+    let is_read = [Method::GET, Method::HEAD].contains(request.method());
+    is_read && accept.is_some_and(|accept| accept.contains("text/html"))
+}
+
+/// Writes an error as a page into a response whose status and headers are set.
+pub(super) fn write_problem(response: &mut Response, title: &str, detail: &str, id: &str) {
+    let status = response.status().as_u16().to_string();
+    let values =
+        [("{status}", status.as_str()), ("{title}", title), ("{detail}", detail), ("{id}", id)];
+    // One pass: a value that looks like a placeholder stays as it is.
+    let mut page = String::new();
+    let mut rest = PROBLEM;
+    while let Some((at, (name, value))) = values
+        .iter()
+        .filter_map(|pair| rest.find(pair.0).map(|at| (at, pair)))
+        .min_by_key(|(at, _)| *at)
+    {
+        page.push_str(&rest[..at]);
+        page.push_str(&escaped(value));
+        rest = &rest[at + name.len()..];
+    }
+    page.push_str(rest);
+    let html = HeaderValue::from_static("text/html; charset=utf-8");
+    response.headers_mut().insert(CONTENT_TYPE, html);
+    *response.body_mut() = Body::from(page);
+}
+
+/// Text for the inside of an HTML element.
+fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 
 /// `GET /favicon.ico`: browsers request it when they open a picture by itself.

@@ -125,6 +125,11 @@ impl ProblemContext {
     pub(super) fn path(&self) -> &str {
         &self.path
     }
+
+    /// The id of the request.
+    pub(super) fn request_id(&self) -> &str {
+        &self.request_id
+    }
 }
 
 #[derive(Serialize)]
@@ -212,7 +217,7 @@ pub(super) fn write(response: &mut Response, error: &Error, context: &ProblemCon
 
 /// The message that the client receives. An internal error has none: its details are in the log,
 /// under the request's id. The message never contains the path of a file on this machine.
-fn detail(error: &Error) -> Option<String> {
+pub(super) fn detail(error: &Error) -> Option<String> {
     let detail = error.detail();
     if status(error) == StatusCode::INTERNAL_SERVER_ERROR || detail.is_empty() {
         return None;

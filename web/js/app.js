@@ -1,125 +1,74 @@
-// Entry point of the page: creates its parts and connects them.
+// Entry point of the page: one store, the actions that change it, and the views that show it.
 //
-// A change of model, method, layer or class needs a request, whose response is cached. A change of
-// the display options only repaints. Imports and constructor arguments point one way; whatever
-// must go the other way is a callback from here.
+// Views read the store and call actions; actions change the store and ask for maps; the explainer
+// puts maps into the store. A change of model, method, layer or class needs a request, whose
+// response is cached. A change of the colours only repaints.
 
-import { ClassSelection } from "./form/class-selection.js";
-import { ExplainForm } from "./form/explain-form.js";
-import { FieldErrors } from "./form/field-errors.js";
-import { listenForFiles } from "./form/file-input.js";
-import { LayerPicker } from "./form/layer-picker.js";
-import { MethodPicker } from "./form/method-picker.js";
-import { ModeSwitch } from "./form/mode-switch.js";
-import { ModelSelect } from "./form/model-select.js";
-import { Explainer } from "./explainer.js";
-import { Problem } from "./lib/api.js";
+import { Actions } from "./actions.js";
+import { getJson, setApiKey, whenUnauthorized } from "./lib/api.js";
 import { elements } from "./lib/dom.js";
-import { DisplayOptions } from "./map/display-options.js";
-import { Export } from "./result/export.js";
-import { ResultView } from "./result/result-view.js";
-import { Alert } from "./run/alert.js";
-import { ExplainClient } from "./run/explain-client.js";
-import { JobRunner } from "./run/job-runner.js";
-import { PassEstimate } from "./run/pass-estimate.js";
-import { Stage } from "./stage.js";
-import { PageState } from "./state.js";
+import { Client } from "./run/client.js";
+import { Estimate } from "./run/estimate.js";
+import { Explainer } from "./run/explainer.js";
+import { readAddress } from "./state/address.js";
+import { INITIAL_STATE } from "./state/initial.js";
+import { apiKey, savedPicture } from "./state/session.js";
+import { Store } from "./state/store.js";
+import { alertView } from "./views/alert.js";
+import { classesView } from "./views/classes.js";
+import { codeView } from "./views/code.js";
+import { factsView } from "./views/facts.js";
+import { listenForFiles } from "./views/file-input.js";
+import { keyDialog } from "./views/key-dialog.js";
+import { layersView } from "./views/layers.js";
+import { methodsView } from "./views/methods.js";
+import { loadModels, modelView } from "./views/model-select.js";
+import { optionsView } from "./views/options.js";
+import { progressView } from "./views/progress.js";
+import { stageView } from "./views/stage.js";
+import { toolbarView } from "./views/toolbar.js";
+import { verdictView } from "./views/verdict.js";
+import { welcomeView } from "./views/welcome.js";
 
 const ui = elements();
-const state = new PageState();
+const store = new Store(INITIAL_STATE);
+const client = new Client();
+const estimate = new Estimate();
+const explainer = new Explainer(store, client, estimate);
+const actions = new Actions(store, { explainer, client, estimate });
+const context = { store, ui, actions, explainer, estimate };
 
-const mode = new ModeSwitch(ui.modeNote, changeMode);
-const classes = new ClassSelection(ui, state, mode, explain);
-const layers = new LayerPicker(ui, explain);
-const methods = new MethodPicker(ui, state, explainOneMethod);
-const models = new ModelSelect(ui, state, useModel);
-const form = new ExplainForm(ui, state, layers);
-const display = new DisplayOptions(ui, repaint);
+const views = [
+  modelView, welcomeView, stageView, toolbarView, verdictView, progressView, classesView,
+  methodsView, layersView, optionsView, factsView, codeView, alertView,
+];
+for (const view of views) view(context);
 
-const fieldErrors = new FieldErrors({
-  target: ui.addClass, layer: ui.layer, contrast: ui.contrast, negate: ui.negate,
-  signed: ui.signed, convention: ui.convention, score: ui.score, max_channels: ui.maxChannels,
+listenForFiles(ui, (file) => actions.useFile(file));
+ui.brand.addEventListener("click", (event) => {
+  // In a new tab it is an ordinary link.
+  if (event.ctrlKey || event.metaKey || event.shiftKey) return;
+  event.preventDefault();
+  actions.startOver();
 });
-const alert = new Alert(ui, state, fieldErrors);
-const runner = new JobRunner(ui, alert);
-const estimate = new PassEstimate(state, form, layers);
-const client = new ExplainClient(state, runner, estimate);
+addEventListener("popstate", () => actions.followAddress());
+addEventListener("pagehide", () => explainer.stop());
 
-const stage = new Stage(ui, state, display);
-const exporter = new Export(ui, { state, mode, form, display, estimate, runner });
-const results = new ResultView(ui, { state, mode, stage, classes, exporter });
-const explainer = new Explainer(ui, {
-  state, mode, form, layers, classes, methods, display, stage, results, exporter, estimate, client,
-  runner,
-});
+whenUnauthorized((refused) => store.update({ key: { needed: true, refused } }));
+setApiKey(apiKey());
+keyDialog(context, start);
+start();
 
-function explain() {
-  explainer.start();
+/** Loads what the server has, and takes up where the tab was before a reload. */
+async function start() {
+  const { model, settings, display } = readAddress(location.search);
+  store.update({ display });
+  getJson("/samples").then((samples) => store.update({ samples }), () => {});
+  const file = store.state.file ?? savedPicture();
+  if (file && !store.state.file) {
+    store.update({ file });
+    const image = await createImageBitmap(file).catch(() => null);
+    store.update({ image });
+  }
+  await loadModels(context, model, settings);
 }
-
-function explainOneMethod() {
-  mode.select("single");
-  explain();
-}
-
-function repaint() {
-  stage.repaint();
-  if (state.file && state.model) exporter.showCurl();
-}
-
-function useModel(model) {
-  classes.setModel(model);
-  layers.setModel(model);
-  methods.setModel(model);
-  explain();
-}
-
-async function useFile(file) {
-  if (!file) return;
-  runner.stop();
-  state.file = file;
-  const image = await createImageBitmap(file).catch(() => null);
-  if (state.file !== file) return;
-  state.image = image;
-  client.clearCache();
-  classes.reset();
-  ui.fileName.textContent = ui.fileName.title = file.name || "pasted image";
-  stage.clear();
-  stage.showImage();
-  if (state.model) explain();
-  else ui.status.textContent = "Waiting for a model.";
-}
-
-/** Several classes are possible for one method only, so a comparison keeps the first. */
-function changeMode() {
-  const isNarrowed = mode.isComparison && state.targets.length > 1;
-  if (isNarrowed) classes.keepFirst();
-  const name = isNarrowed ? classes.name(state.shownClasses[0]) : "";
-  mode.note(isNarrowed ? `Methods are compared on one class at a time: ${name}.` : "");
-  explain();
-}
-
-function cancel() {
-  runner.stop();
-  if (!mode.isComparison) stage.clear();
-  const detail = "The server has stopped working on this request";
-  alert.show(new Problem({ title: "Cancelled", detail }));
-}
-
-listenForFiles(ui, useFile);
-ui.model.addEventListener("change", () => {
-  const id = ui.model.value;
-  stage.clear();
-  classes.reset();
-  runner.run(`Loading ${id}`, 0, () => models.select(id));
-});
-for (const control of form.controls) control.addEventListener("change", explain);
-ui.maxChannels.addEventListener("change", () => {
-  if (mode.isComparison || state.method === "scorecam") explain();
-});
-ui.cancel.addEventListener("click", cancel);
-ui.retry.addEventListener("click", explain);
-addEventListener("pagehide", () => runner.stop());
-
-repaint();
-models.load();

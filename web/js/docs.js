@@ -5,8 +5,12 @@ import { Contract } from "./docs/contract.js";
 import { code, pretty, prose } from "./docs/markup.js";
 import { operationArticle } from "./docs/operation.js";
 import { propertyTable } from "./docs/schema.js";
+import { setApiKey } from "./lib/api.js";
 import { make } from "./lib/dom.js";
+import { apiKey } from "./state/session.js";
 
+// The key that the page was given in this tab, for the forms.
+setApiKey(apiKey());
 const main = document.querySelector("#main");
 const contents = document.querySelector("#contents");
 

@@ -10,8 +10,8 @@ import { chromium } from "playwright-core";
 import { png } from "./png.mjs";
 import { start } from "./stub/server.mjs";
 
-const CHROMIUM = process.env.CHROMIUM ?? "/usr/bin/chromium";
-const FLAGS = [
+export const CHROMIUM = process.env.CHROMIUM ?? "/usr/bin/chromium";
+export const FLAGS = [
   "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
   "--disable-background-networking", "--disable-component-update", "--disable-sync",
 ];
@@ -39,7 +39,7 @@ export function inBrowser(title, define) {
   const skip = existsSync(CHROMIUM)
     ? false
     : `there is no browser at ${CHROMIUM} (Debian: apt-get install chromium)`;
-  describe(title, { skip, concurrency: false, timeout: TIMEOUT_MS * 4 }, () => {
+  describe(title, { skip, concurrency: false, timeout: TIMEOUT_MS * 10 }, () => {
     const tab = new Tab();
     let stub, browser, messages, foreignRequests, name;
 
@@ -97,7 +97,8 @@ function recordRequests() {
     if (init?.body instanceof FormData) {
       const texts = [...init.body].filter(([, value]) => typeof value === "string");
       const { status } = response;
-      const text = response.clone().text();
+      // Cancelled before its end, a response has no text.
+      const text = response.clone().text().catch(() => "{}");
       window.exchanges.push({ options: Object.fromEntries(texts), status, text });
     }
     return response;
@@ -123,7 +124,7 @@ class Tab {
 
   /** Waits until no request is running. */
   idle() {
-    return this.page.waitForSelector("#stage:not([aria-busy])");
+    return this.page.waitForSelector("#stage:not([aria-busy])", { state: "attached" });
   }
 
   /** The response to the next `POST` to this path. */
@@ -178,7 +179,7 @@ class Tab {
 
   /** The controls that have no name for a screen reader. */
   unnamedControls() {
-    return this.page.$$eval("input, select, button", (controls) => {
+    return this.page.$$eval("input, select, button, a[href]", (controls) => {
       const isNamed = (control) => (
         control.labels?.length || control.getAttribute("aria-label") || control.textContent.trim()
       );
@@ -194,18 +195,50 @@ class Tab {
     assert.ok(content <= window, `the content is ${content} px wide, the window ${window} px`);
   }
 
-  async open() {
-    await this.page.goto(this.base);
-    await this.page.waitForSelector("#layer:not([disabled])");
-    await this.page.locator("summary", { hasText: "More" }).click();
-    await this.page.fill("#max-channels", MAX_CHANNELS);
+  /** Opens the page. `query` holds settings; Score-CAM stays short unless they say otherwise. */
+  async open(query = `max_channels=${MAX_CHANNELS}`) {
+    await this.page.goto(`${this.base}/?${query}`);
+    await this.page.waitForSelector("#layer:not([disabled])", { state: "attached" });
   }
 
-  async openWithImage() {
-    await this.open();
+  async openWithImage(query) {
+    await this.open(query);
     await this.page.setInputFiles("#file", image);
+    await this.shown();
+  }
+
+  /** Waits until the picture has its map. */
+  async shown() {
     await this.page.waitForSelector("#predictions li");
     await this.idle();
     await this.repainted();
+  }
+
+  /** Opens the part of the panel with the less common options. */
+  async openOptions() {
+    const isOpen = await this.page.$eval("#options", (options) => options.open);
+    if (!isOpen) await this.page.click("#options summary");
+  }
+
+  /** Selects a method, one of the first three or another. */
+  async selectMethod(method) {
+    const input = this.page.locator(`input[name="method"][value="${method}"]`);
+    if (!await input.isVisible()) await this.page.click("#more-methods");
+    await input.check();
+  }
+
+  /** Switches to one map or to a kind of comparison. */
+  selectMode(mode) {
+    return this.page.check(`input[name="mode"][value="${mode}"]`);
+  }
+
+  selectView(view) {
+    return this.page.check(`input[name="view"][value="${view}"]`);
+  }
+
+  /** The code that the page shows in a language. */
+  async code(language) {
+    await this.page.check(`input[name="language"][value="${language}"]`);
+    return this.page.textContent("#code");
   }
 }

@@ -4,6 +4,7 @@
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { test } from "node:test";
+import { paintFrame, seenRect } from "../js/map/frame.js";
 import { DIVERGING, SEQUENTIAL, colorTable } from "../js/map/colors.js";
 import { paintOverlay } from "../js/map/overlay.js";
 import { OUTSIDE, levelValue, resizeMap, visibleRect } from "../js/map/resize.js";
@@ -44,6 +45,26 @@ test("an overlay adds the weighted colour and stops at 255", () => {
   assert.deepEqual([...out], [100, 255, 204, 255]); // 0.8 · (0, 128, 255) + the image
   paintOverlay(out, image, map, { ...style, blend: "mix", weight: 0.5 });
   assert.deepEqual([...out], [50, 164, 128, 255]);
+});
+
+test("a frame surrounds what the model receives; the rest is plain", () => {
+  const [width, height] = [80, 70];
+  const rect = { x: 10, y: 0, width: 60, height: 70 };
+  const map = resizeMap({ shape: [1, 1], data: [[1]] }, width, height, rect);
+  assert.deepEqual(seenRect(map, width), { left: 10, top: 0, right: 70, bottom: 70 });
+  const image = new Uint8ClampedArray(width * height * 4).fill(100);
+  const out = new Uint8ClampedArray(image.length);
+  const style = { view: "overlay", colormap: "gray", blend: "mix", weight: 0, emphasize: false };
+  paintOverlay(out, image, map, style);
+  paintFrame(out, width, height, seenRect(map, width));
+  const row = (from, to) => (
+    Array.from({ length: to - from }, (_, at) => out[(35 * width + from + at) * 4])
+  );
+  // As in the test of `picture::frame`.
+  assert.deepEqual(row(6, 12), [100, 100, 232, 50, 100, 100]);
+  assert.deepEqual(row(68, 74), [100, 100, 50, 232, 100, 100]);
+  paintOverlay(out, image, map, { ...style, view: "map" });
+  assert.deepEqual([...row(6, 7), ...row(40, 41)], [0, 255], "a map is 0 there");
 });
 
 test("a signed map has the middle colour at 0 and leaves the image unchanged there", () => {

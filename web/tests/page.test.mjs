@@ -1,53 +1,106 @@
-// Both pages in normal use: an image, its map, the display options, errors, the documentation.
+// The page in normal use: samples, a picture, its map, the views, errors.
 
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
 import { image, inBrowser } from "./browser.mjs";
 
-inBrowser("the pages", (tab) => {
+inBrowser("the page", (tab) => {
   const facts = () => tab.page.textContent("#facts");
   const waitForFact = (text) => tab.page.waitForFunction((text) => (
     document.querySelector("#facts").textContent.includes(text)
   ), text);
-  const selectMethod = (name) => tab.page.check(`input[name="method"][value="${name}"]`);
 
-  /** Runs an action and waits for the response to its request. */
-  async function explainBy(action) {
-    const response = tab.nextResponse("/v1/explain");
-    await action();
-    await response;
-    await tab.idle();
-  }
-
-  /** Counts the requests from now on. */
+  /** Counts the requests to the API from now on. */
   function countRequests() {
     const counter = { requests: 0 };
-    tab.page.on("request", () => { counter.requests++; });
+    tab.page.on("request", (request) => {
+      if (new URL(request.url()).pathname.startsWith("/v1/")) counter.requests++;
+    });
     return counter;
   }
 
-  test("an image gets a map, predictions and details", async () => {
+  test("a first visit says what comes back, and names the model", async () => {
+    await tab.open();
+    assert.match(await tab.page.textContent(".lead"), /predictions and a heat map/);
+    const { default: id } = await (await fetch(`${tab.base}/v1/models`)).json();
+    const model = await (await fetch(`${tab.base}/v1/models/${id}`)).json();
+    assert.equal(await tab.page.textContent("#model-title"), model.title ?? id);
+    if (model.domain) {
+      assert.ok((await tab.page.textContent("#model-about")).includes(model.domain));
+    }
+    assert.ok(await tab.page.isHidden("#result"));
+  });
+
+  test("a click on a sample gives a map; each sample has its credit", async (context) => {
+    const response = await fetch(`${tab.base}/samples`);
+    const samples = response.ok ? await response.json() : [];
+    if (samples.length === 0) return context.skip("this service has no samples");
+    await tab.open();
+    await tab.page.waitForSelector(".sample");
+    const cards = await tab.page.$$eval(".sample", (all) => all.map((one) => one.textContent));
+    assert.equal(cards.length, samples.length);
+    for (const [at, { title, credit, license }] of samples.entries()) {
+      assert.ok(cards[at].includes(title) && cards[at].includes(credit), cards[at]);
+      assert.ok(cards[at].includes(license), cards[at]);
+    }
+    await tab.page.click(".sample");
+    await tab.shown();
+    assert.ok(await tab.colorsOn("#canvas") > 20);
+    assert.ok(await tab.page.isHidden("#welcome"));
+    // The name leads back to the samples.
+    await tab.page.click("#brand");
+    assert.ok(await tab.page.isVisible("#welcome"));
+    assert.ok(await tab.page.isHidden("#result"));
+  });
+
+  test("a service without samples shows no place for them", async () => {
+    await tab.page.route("**/samples", (route) => route.fulfill({ json: [] }));
+    await tab.open();
+    assert.ok(await tab.page.isHidden("#samples"));
+    assert.ok(await tab.page.isVisible("#choose"));
+  });
+
+  test("a picture gets a map, predictions and details", async () => {
     await tab.openWithImage();
     assert.ok(await tab.colorsOn("#canvas") > 20, "the canvas shows more than one colour");
     assert.ok(await tab.page.locator("#predictions li").count() >= 1);
-    assert.match(await facts(), /Layer.*Map\d+ × \d+.*Passes1 forward/s);
+    assert.match(await facts(), /Layer.*Map\d+ × \d+.*Passes\d+ forward/s);
     assert.match(await tab.page.textContent("#status"), /: the map is ready\.|map is empty/);
-    const curl = new RegExp(`^curl -fsS '${tab.base}/v1/explain\\?`);
-    assert.match(await tab.page.textContent("#curl"), curl);
+    const { response } = await tab.exchange(-1);
+    const name = response.target.label ?? `class ${response.target.index}`;
+    assert.equal(await tab.page.textContent("#verdict"), name);
+    const curl = new RegExp(`^curl -fsS '${tab.base}/v1/explain`);
+    assert.match(await tab.page.textContent("#code"), curl);
+  });
+
+  test("the picture stays in view while the controls scroll", async () => {
+    await tab.openWithImage();
+    await tab.page.click("#more-methods");
+    await tab.page.locator("#options").scrollIntoViewIfNeeded();
+    const box = await tab.page.locator("#canvas").boundingBox();
+    assert.ok(await tab.page.evaluate(() => scrollY) > 200, "the page has scrolled");
+    assert.ok(box.y >= 0 && box.y + box.height <= 900, `the picture is at ${box.y}`);
+    await tab.page.setViewportSize({ width: 390, height: 800 });
+    await tab.page.evaluate(() => scrollTo(0, 0));
+    const [picture, panel] = await Promise.all(
+      ["#canvas", "#class-panel"].map((one) => tab.page.locator(one).boundingBox()),
+    );
+    assert.ok(picture.y + picture.height <= panel.y, "on a phone the controls are below");
   });
 
   test("a display option repaints the map without a request", async () => {
     await tab.openWithImage();
+    await tab.openOptions();
     const counter = countRequests();
     let last = await tab.pixels();
     const changes = [
       () => tab.page.selectOption("#colormap", "viridis"),
       () => tab.page.fill("#weight", "0.3"),
-      () => tab.page.selectOption("#blend", "mix"),
+      () => tab.page.selectOption("#blend", "add"),
       () => tab.page.check("#emphasize"),
-      () => tab.page.check('input[name="view"][value="map"]'),
-      () => tab.page.check('input[name="view"][value="original"]'),
+      () => tab.selectView("map"),
+      () => tab.selectView("original"),
     ];
     for (const change of changes) {
       await change();
@@ -57,72 +110,86 @@ inBrowser("the pages", (tab) => {
       last = now;
     }
     assert.equal(counter.requests, 0);
-    const options = /colormap=viridis.*blend=mix|blend=mix.*colormap=viridis/;
-    assert.match(await tab.page.textContent("#curl"), options);
+    const options = /colormap=viridis.*blend=add|blend=add.*colormap=viridis/;
+    assert.match(await tab.page.textContent("#code"), options);
+  });
+
+  test("the default overlay is the server's own", async () => {
+    await tab.openWithImage();
+    assert.equal(await tab.page.textContent("#weight-text"), "50 %");
+    assert.doesNotMatch(await tab.page.textContent("#code"), /blend|weight|colormap/);
+  });
+
+  test("input, map and overlay stand side by side", async () => {
+    await tab.openWithImage();
+    const overlay = await tab.pixels();
+    await tab.selectView("side");
+    await tab.repainted();
+    const captions = await tab.page.$$eval(".figure-name", (all) => (
+      all.map((one) => one.textContent)
+    ));
+    assert.deepEqual(captions, ["Input", "Map", "Overlay"]);
+    const colors = [];
+    for (const key of ["original", "map", "overlay"]) {
+      colors.push(await tab.pixels(`[data-key="${key}"] canvas`));
+    }
+    assert.equal(new Set(colors).size, 3, "three different pictures");
+    assert.equal(colors[2], overlay);
+    await tab.assertFits();
+  });
+
+  test("a slider uncovers the picture, by mouse and by keyboard", async () => {
+    await tab.openWithImage();
+    const sides = () => tab.page.$eval("#canvas", (canvas) => {
+      const context = canvas.getContext("2d");
+      const at = (x) => [...context.getImageData(x * canvas.width, 40, 1, 1).data].join();
+      return [at(0.25), at(0.75)];
+    });
+    const overlay = await sides();
+    await tab.selectView("original");
+    await tab.repainted();
+    const picture = await sides();
+    await tab.selectView("wipe");
+    await tab.repainted();
+    assert.deepEqual(await sides(), [picture[0], overlay[1]], "the picture is on the left");
+    const box = await tab.page.locator(".split").boundingBox();
+    await tab.page.mouse.click(box.x + box.width * 0.1, box.y + box.height / 2);
+    await tab.repainted();
+    assert.deepEqual(await sides(), overlay);
+    await tab.page.focus(".split");
+    await tab.page.keyboard.press("End");
+    await tab.repainted();
+    assert.deepEqual(await sides(), picture);
   });
 
   test("another method, layer or class is requested", async () => {
     await tab.openWithImage();
     const first = await facts();
-    await explainBy(() => selectMethod("scorecam"));
+    await tab.requestBy(() => tab.selectMethod("scorecam"));
     assert.match(await facts(), /Score-CAM/);
-
     const layers = await tab.page.$$eval("#layer option", (all) => all.map(({ value }) => value));
     const other = layers.find((layer) => !first.includes(`Layer${layer}`));
-    await explainBy(() => selectMethod("gradcam"));
+    await tab.requestBy(() => tab.selectMethod("gradcam"));
     if (other) {
-      await explainBy(() => tab.page.selectOption("#layer", other));
+      await tab.requestBy(() => tab.page.selectOption("#layer", other));
       assert.ok((await facts()).includes(`Layer${other}`));
     }
-
     if (await tab.page.locator("#predictions li").count() > 1) {
       const button = "#predictions li:nth-child(2) button";
       const second = await tab.page.getAttribute(button, "data-index");
-      await explainBy(() => tab.page.click(button));
+      await tab.requestBy(() => tab.page.click(button));
       assert.match(await facts(), new RegExp(`^Class.*\\b${second}\\b.*Probability`));
       assert.equal(await tab.page.getAttribute(button, "aria-pressed"), "true");
     }
   });
 
-  test("a class is found by typing and selected with the keyboard", async () => {
-    await tab.openWithImage();
-    const last = await tab.page.getAttribute("#predictions li:last-child button", "data-index");
-    await explainBy(async () => {
-      await tab.page.focus("#target");
-      await tab.page.keyboard.type(last);
-      await tab.page.keyboard.press("Enter");
-    });
-    assert.match(await facts(), new RegExp(`^Class.*\\b${last}\\b.*Probability`));
-    assert.equal(await tab.page.getAttribute("#target", "aria-expanded"), "false");
-  });
-
   test("a cached response is shown again without a request", async () => {
     await tab.openWithImage();
-    await explainBy(() => selectMethod("gradcam"));
+    await tab.requestBy(() => tab.selectMethod("gradcam"));
     const counter = countRequests();
-    await selectMethod("gradcam++");
+    await tab.selectMethod("gradcam++");
     await waitForFact("Grad-CAM++");
     assert.equal(counter.requests, 0);
-  });
-
-  test("a comparison shows the methods side by side", async () => {
-    await tab.openWithImage();
-    await tab.page.check('input[name="mode"][value="compare"]');
-    await tab.page.waitForFunction(() => {
-      const notes = [...document.querySelectorAll(".pane .soft")];
-      const isPending = ({ textContent }) => /^(Waiting|Running)/.test(textContent);
-      return notes.length === 3 && !notes.some(isPending);
-    });
-    await tab.idle();
-    await tab.repainted();
-    for (const method of ["gradcam", "gradcam++", "scorecam"]) {
-      const colors = await tab.colorsOn(`.pane[data-key="${method}"] canvas`);
-      assert.ok(colors > 20, `${method} is visible`);
-    }
-    assert.match(await tab.page.textContent("#curl"), /\/v1\/compare/);
-    await tab.page.click('.pane[data-key="gradcam"] button');
-    await tab.page.waitForSelector("#single:not([hidden])");
-    await tab.idle();
   });
 
   test("the download is the server's picture", async () => {
@@ -135,27 +202,16 @@ inBrowser("the pages", (tab) => {
     assert.deepEqual([...bytes.subarray(0, 4)], [0x89, 0x50, 0x4e, 0x47]);
   });
 
-  test("a slow method shows partial maps and the remaining time", async () => {
+  test("warnings of the response are visible", async () => {
+    const warnings = [{ code: "preprocessing-guessed", detail: "the preprocessing is a guess" }];
+    await tab.page.route("**/v1/explain", async (route) => {
+      const headers = { ...route.request().headers(), accept: "application/json" };
+      const response = await route.fetch({ headers });
+      await route.fulfill({ json: { ...await response.json(), warnings } });
+    });
     await tab.openWithImage();
-    const before = await tab.pixels();
-    await tab.page.fill("#max-channels", process.env.SLOW_CHANNELS ?? "96");
-    await selectMethod("scorecam");
-    await tab.page.waitForFunction(() => (
-      document.querySelector("#canvas").ariaLabel.includes("in progress")
-    ));
-    await tab.repainted();
-    assert.notEqual(await tab.pixels(), before);
-    await tab.page.waitForFunction(() => (
-      /^\d+ of \d+, .* left$/.test(document.querySelector("#run-time").textContent)
-    ));
-    const [done, total] = (await tab.page.textContent("#run-time")).match(/\d+/g).map(Number);
-    assert.ok(done > 0 && done < total);
-    const value = await tab.page.$eval("#run-bar", (bar) => bar.value);
-    assert.ok(Math.abs(value - done / total) < 0.25);
-    await tab.screenshot("partial-map");
-    await tab.idle();
-    assert.match(await facts(), /Score-CAM/);
-    assert.ok(!(await tab.page.getAttribute("#canvas", "aria-label")).includes("in progress"));
+    assert.ok(await tab.page.isVisible("#warnings"));
+    assert.equal(await tab.page.textContent("#warnings"), "The preprocessing is a guess.");
   });
 
   test("a plain JSON response works where a proxy allows no event stream", async () => {
@@ -178,24 +234,6 @@ inBrowser("the pages", (tab) => {
     assert.ok(await tab.page.isVisible("#retry"));
   });
 
-  test("a slow request can be cancelled and retried", async () => {
-    await tab.openWithImage();
-    // Blocks the request, so that the test does not depend on the server's speed.
-    let isBlocked = true;
-    await tab.page.route("**/v1/explain", async (route) => {
-      if (isBlocked) return;
-      await route.continue();
-    });
-    await selectMethod("scorecam");
-    await tab.page.click("#cancel");
-    assert.equal(await tab.page.textContent("#alert-title"), "Cancelled");
-    assert.ok(await tab.page.isHidden("#run"));
-    isBlocked = false;
-    await tab.page.click("#retry");
-    await waitForFact("Score-CAM");
-    assert.ok(await tab.page.isHidden("#alert"));
-  });
-
   test("a file that is not an image is rejected, and the next image works", async () => {
     await tab.open();
     const buffer = Buffer.from("not an image");
@@ -205,74 +243,9 @@ inBrowser("the pages", (tab) => {
     assert.ok(await tab.page.isVisible("#alert"));
     assert.equal(await tab.page.textContent("#alert-title"), rejected.response.title);
     assert.notEqual(await tab.page.textContent("#alert-detail"), "");
+    assert.ok(await tab.page.isVisible("#choose"), "another picture can be chosen");
     await tab.page.setInputFiles("#file", image);
-    await tab.page.waitForSelector("#predictions li");
+    await tab.shown();
     assert.ok(await tab.page.isHidden("#alert"));
-  });
-
-  for (const path of ["/", "/docs"]) {
-    test(`${path} fits a narrow screen`, async () => {
-      await tab.page.setViewportSize({ width: 360, height: 740 });
-      await tab.page.goto(tab.base + path);
-      if (path === "/") {
-        await tab.page.waitForSelector("#layer:not([disabled])");
-        await tab.page.setInputFiles("#file", image);
-        await tab.page.waitForSelector("#predictions li");
-      } else await tab.page.waitForSelector("#explain");
-      await tab.assertFits();
-    });
-
-    test(`every control of ${path} has a name`, async () => {
-      await tab.page.goto(tab.base + path);
-      await tab.page.waitForSelector(path === "/" ? "#layer:not([disabled])" : "#explain");
-      assert.deepEqual(await tab.unnamedControls(), []);
-    });
-  }
-
-  test("the documentation lists every operation and problem, without dead links", async () => {
-    await tab.page.goto(`${tab.base}/docs#problem-invalid-option`);
-    await tab.page.waitForSelector("#explain");
-    const target = await tab.page.evaluate(() => document.querySelector(":target")?.id);
-    assert.equal(target, "problem-invalid-option");
-    const contract = await (await fetch(`${tab.base}/openapi.json`)).json();
-    const operations = Object.values(contract.paths).flatMap((verbs) => Object.values(verbs));
-    const dead = await tab.page.$$eval('a[href^="#"]', (links) => (
-      links.map((link) => link.hash.slice(1)).filter((id) => !document.getElementById(id))
-    ));
-    assert.deepEqual(dead, []);
-    const ids = [
-      ...operations.map(({ operationId }) => operationId),
-      ...Object.keys(contract.components.examples),
-    ];
-    const missing = await tab.page.evaluate((ids) => (
-      ids.filter((id) => !document.getElementById(id))
-    ), ids);
-    assert.deepEqual(missing, []);
-  });
-
-  test("the documentation's forms send the request that they show", async () => {
-    const text = (selector) => tab.page.textContent(selector);
-    await tab.page.goto(`${tab.base}/docs`);
-    await tab.page.waitForSelector("#explain");
-
-    await tab.page.click("#listModels .try-it summary");
-    await tab.page.click("#listModels .try button[type=submit]");
-    await tab.page.waitForSelector("#listModels .outcome .status");
-    assert.equal(await text("#listModels .outcome .status"), "200");
-    assert.match(await text("#listModels .outcome"), /"default":/);
-
-    await tab.page.click("#explain .try-it summary");
-    await tab.page.setInputFiles("#try-explain-image", image);
-    await tab.page.selectOption("#try-explain-method", "gradcam");
-    await tab.page.click("#explain .try button[type=submit]");
-    await tab.page.waitForSelector("#explain .outcome img");
-    assert.match(await text("#explain .outcome"), /camlens-method: gradcam/);
-    const command = /^curl -sS '.*\/v1\/explain\?method=gradcam' -F image=@image\.png/;
-    assert.match(await text("#explain .curl code"), command);
-
-    await tab.page.fill("#try-explain-target", "no such class");
-    await tab.page.click("#explain .try button[type=submit]");
-    await tab.page.waitForSelector("#explain .outcome .status.bad");
-    assert.equal(await text("#explain .outcome .status"), "422");
   });
 });

@@ -3,7 +3,7 @@
 //! A key comes as `Authorization: Bearer KEY` or `x-api-key: KEY`. Only its SHA-256 is kept, and
 //! all of them are compared in constant time, so that the time of a refusal says nothing about any
 //! key. Keys never reach the log: no header does, and no message quotes one. Health stays open,
-//! because the programs that ask for it have no keys.
+//! because the programs that ask for it have no keys; and so do the page's own files.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -26,6 +26,13 @@ const MIN_KEY_BYTES: usize = 16;
 /// The paths that need no key, besides Vertex AI's health route.
 const OPEN: [&str; 5] =
     ["/health/live", "/health/ready", "/v2/health/live", "/v2/health/ready", "/ping"];
+
+/// The page and its files are the same in every copy of camlens, and a browser cannot send a key
+/// with them. The page asks for one and sends it with its requests.
+fn is_page(path: &str) -> bool {
+    ["/", "/docs", "/favicon.ico", "/openapi.json", "/openapi.yaml", "/samples"].contains(&path)
+        || ["/assets/", "/docs/guide/", "/samples/"].iter().any(|below| path.starts_with(below))
+}
 
 const METRICS: &str = "/metrics";
 
@@ -83,7 +90,7 @@ fn digest(key: &[u8]) -> [u8; 32] {
     Sha256::digest(key).into()
 }
 
-/// Lets a request with a valid key pass, and those for health.
+/// Lets a request with a valid key pass, and those for health and for the page.
 pub(super) async fn check(
     State(state): State<Arc<AppState>>,
     request: Request,
@@ -92,6 +99,7 @@ pub(super) async fn check(
     let Some(keys) = &state.keys else { return next.run(request).await };
     let path = request.uri().path();
     let is_open = OPEN.contains(&path)
+        || is_page(path)
         || state.server.vertex.health_route.as_deref() == Some(path)
         // Only the admin port has it then, and Prometheus needs no key there.
         || (path == METRICS && state.server.admin_listen.is_some());

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use axum::body::Body;
 use axum::http::{Method, Request};
 use camlens::config::Server;
+use camlens::explain::{Choice, METHODS, Needs};
 use camlens::picture::colormap::Colormap;
 
 use super::*;
@@ -16,6 +17,9 @@ async fn every_file_of_the_page_is_served_with_its_type() {
     let mut served = 0;
     for path in files_of_the_page(&web) {
         let name = path.strip_prefix(&web).unwrap().to_str().unwrap();
+        if name == "problem.html" {
+            continue;
+        }
         let url = match name {
             "index.html" => "/".to_owned(),
             "docs.html" => "/docs".to_owned(),
@@ -42,7 +46,7 @@ async fn every_file_of_the_page_is_served_with_its_type() {
         );
         served += 1;
     }
-    assert!(served >= 47, "{served}");
+    assert!(served >= 60, "{served}");
 }
 
 /// Every file under `web/`, except its browser tests and the samples.
@@ -70,25 +74,20 @@ async fn a_file_outside_the_assets_is_not_found() {
     }
 }
 
-/// The page paints maps by itself, with colour tables generated from the server's.
-/// `UPDATE_EXPECT=1` rewrites the file.
+/// The page paints maps by itself, with colour tables that `python3 tools page_colors` writes from
+/// the same files as the server's.
 #[test]
 fn colour_tables_of_the_page_equal_the_servers() {
-    let file = repository("web/js/map/colormaps.js");
-    let expected = colormaps_module();
-    if std::env::var_os("UPDATE_EXPECT").is_some() {
-        std::fs::write(&file, &expected).unwrap();
-    }
+    let file = std::fs::read_to_string(repository("web/js/map/colormaps.js")).unwrap();
     assert!(
-        std::fs::read_to_string(&file).unwrap() == expected,
-        "web/js/map/colormaps.js is outdated; run `UPDATE_EXPECT=1 cargo test colour_tables`"
+        file == colormaps_module(),
+        "web/js/map/colormaps.js is outdated; run `python3 tools page_colors`"
     );
 }
 
 fn colormaps_module() -> String {
     let mut module = String::from(
-        "// Generated from src/picture/colormap.rs by a test; do not edit. To update:\n\
-         // UPDATE_EXPECT=1 cargo test colour_tables\n\n\
+        "// Generated from src/picture/colormaps/ by `python3 tools page_colors`; do not edit.\n\n\
          /** Colour tables by name: 256 RGB colours in hexadecimal, 16 a line. */\n\
          export const TABLES = {\n",
     );
@@ -104,6 +103,82 @@ fn colormaps_module() -> String {
     }
     module.push_str("};\n");
     module
+}
+
+/// The page disables what cannot work, so it knows what the table of methods says.
+/// `UPDATE_EXPECT=1` rewrites the file.
+#[test]
+fn method_table_of_the_page_equals_the_servers() {
+    let file = repository("web/js/lib/method-specs.js");
+    let expected = method_module();
+    if std::env::var_os("UPDATE_EXPECT").is_some() {
+        std::fs::write(&file, &expected).unwrap();
+    }
+    assert!(
+        std::fs::read_to_string(&file).unwrap() == expected,
+        "web/js/lib/method-specs.js is outdated; run `UPDATE_EXPECT=1 cargo test method_table`"
+    );
+}
+
+fn method_module() -> String {
+    let mut module = String::from(
+        "// Generated from the server's table of methods by a test; do not edit. To update:\n\
+         // UPDATE_EXPECT=1 cargo test method_table\n\n\
+         /** What the server's code says about each method, by its name. */\n\
+         export const SPECS = {\n",
+    );
+    let list = |names: Vec<&str>| {
+        names.iter().map(|name| format!("\"{name}\"")).collect::<Vec<_>>().join(", ")
+    };
+    for spec in METHODS {
+        let needs = match spec.needs {
+            Needs::ActivationOnly => "activation",
+            Needs::Gradient => "gradient",
+            Needs::Masked => "masked",
+            Needs::Tail => "tail",
+        };
+        let conventions = spec.conventions.iter().map(|convention| convention.name()).collect();
+        let (name, title, score) = (spec.name, spec.title, spec.paper_score.name());
+        writeln!(module, "  \"{name}\": {{").unwrap();
+        writeln!(module, "    title: \"{title}\", needs: \"{needs}\", score: \"{score}\",")
+            .unwrap();
+        writeln!(module, "    conventions: [{}],", list(conventions)).unwrap();
+        writeln!(
+            module,
+            "    classDiscriminative: {}, weightsAreScores: {}, signed: {},",
+            spec.class_discriminative, spec.weights_are_scores, spec.supports_signed
+        )
+        .unwrap();
+        writeln!(module, "    parameters: [{}],\n  }},", list(spec.parameters.to_vec())).unwrap();
+    }
+    module.push_str("};\n");
+    module
+}
+
+#[tokio::test]
+async fn a_browser_gets_errors_as_a_page_and_a_program_as_a_problem() {
+    let service = service();
+    let open = async |path: &str, accept: &str| {
+        let request = Request::get(path).header("accept", accept).body(Body::empty()).unwrap();
+        send(&service, request).await
+    };
+    let browser = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8";
+    let page = open("/%3Cscript%3E&{id}", browser).await;
+    assert_eq!(
+        (page.status.as_u16(), page.header("content-type")),
+        (404, "text/html; charset=utf-8")
+    );
+    let html = String::from_utf8(page.body.to_vec()).unwrap();
+    assert!(html.contains("<h1>There is nothing at this path</h1>"), "{html}");
+    assert!(!html.contains("<script") && !html.contains("{detail}"), "{html}");
+    assert!(html.contains("&amp;{id}"), "a path is text, not a placeholder: {html}");
+    assert!(html.contains(page.headers["x-request-id"].to_str().unwrap()), "{html}");
+    let unknown = open("/v1/models", "text/html").await;
+    assert_eq!(unknown.status, 200, "what exists is not changed");
+    for accept in ["*/*", "application/json"] {
+        let problem = open("/nowhere", accept).await;
+        assert_eq!(problem.header("content-type"), "application/problem+json", "{accept}");
+    }
 }
 
 #[tokio::test]

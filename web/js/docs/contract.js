@@ -40,9 +40,13 @@ export class Contract {
 
   /** The schemas of JSON responses: pairs of a name and a schema. */
   get responseSchemas() {
-    return Object.entries(this.document.components.schemas).filter(([name, schema]) => (
-      schema.type === "object" && schema.properties
-        && !/Options$|^Image(File|Base64)$/.test(name)
-    ));
+    return Object.entries(this.document.components.schemas)
+      .filter(([name, schema]) => this.isListed(name, schema));
+  }
+
+  /** Whether the page lists a schema's members, so that its name can link to them. */
+  isListed(name, schema) {
+    const isInput = /Options$|^Image(File|Base64)$/.test(name);
+    return schema.type === "object" && Boolean(schema.properties) && !isInput;
   }
 }

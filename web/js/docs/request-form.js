@@ -1,5 +1,6 @@
 // A form that sends an operation and shows the same request as a curl command.
 
+import { keyHeaders } from "../lib/api.js";
 import { curlFile, pathWithQuery, shellWord } from "../lib/curl.js";
 import { copyFrom, make } from "../lib/dom.js";
 import { receivedResponse } from "./received-response.js";
@@ -16,7 +17,9 @@ export function requestForm(contract, { path, verb, operation, parameters }) {
   const url = () => requestPath(path, fields);
   const headers = () => requestHeaders(fields, accept);
   const body = () => (file ? imageForm(file.files[0]) : undefined);
-  const init = () => ({ method: verb.toUpperCase(), headers: headers(), body: body() });
+  const init = () => (
+    { method: verb.toUpperCase(), headers: { ...keyHeaders(), ...headers() }, body: body() }
+  );
   const command = make("code");
   const updateCommand = () => {
     const parts = ["curl", "-sS", `'${location.origin}${url()}'`];

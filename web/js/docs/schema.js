@@ -9,7 +9,7 @@ export const refName = (node) => node?.$ref?.split("/").at(-1);
 export function typeOf(contract, schema) {
   const name = refName(schema);
   const full = contract.resolve(schema);
-  if (name && full.type === "object") return [make("a", { href: `#schema-${name}` }, name)];
+  if (name && contract.isListed(name, full)) return [make("a", { href: `#schema-${name}` }, name)];
   if (full.const !== undefined) return [make("code", {}, JSON.stringify(full.const))];
   if (full.type === "array") return ["list of ", ...typeOf(contract, full.items ?? {})];
   if (full.oneOf) {

@@ -1,5 +1,23 @@
 // HTTP client for the API. Every failure is a `Problem` with a title and usually a detail.
 
+let apiKey = "";
+let onUnauthorized = () => {};
+
+/** Sends this key with every request from now on; an empty one sends none. */
+export function setApiKey(key) {
+  apiKey = key;
+}
+
+/** Calls `listener(hadKey)` after each response that asks for an API key. */
+export function whenUnauthorized(listener) {
+  onUnauthorized = listener;
+}
+
+/** The headers that a request needs besides its own. */
+export function keyHeaders() {
+  return apiKey ? { authorization: `Bearer ${apiKey}` } : {};
+}
+
 /** A problem document (RFC 9457), or a failure on this side described in the same terms. */
 export class Problem extends Error {
   constructor({ title, detail = "", status = 0, type = "", option = "", request_id = "" }) {
@@ -11,7 +29,7 @@ export class Problem extends Error {
 async function send(path, init) {
   let response;
   try {
-    response = await fetch(path, init);
+    response = await fetch(path, { ...init, headers: { ...init.headers, ...keyHeaders() } });
   } catch (error) {
     if (init.signal?.aborted) throw error;
     throw new Problem({
@@ -20,6 +38,7 @@ async function send(path, init) {
     });
   }
   if (response.ok) return response;
+  if (response.status === 401) onUnauthorized(apiKey !== "");
   let problem = {};
   try {
     problem = await response.json();
@@ -32,6 +51,12 @@ async function send(path, init) {
 
 export async function getJson(path, signal) {
   return (await send(path, { signal, headers: { accept: "application/json" } })).json();
+}
+
+/** A file of this service, such as a sample. */
+export async function getFile(path, name) {
+  const blob = await (await send(path, {})).blob();
+  return new File([blob], name, { type: blob.type });
 }
 
 /** A multipart form with the image and its options. Empty options keep the server's default. */

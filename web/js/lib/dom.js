@@ -13,7 +13,8 @@ export function make(tag, properties = {}, ...children) {
       element.setAttribute(name, value);
     } else element[name] = value;
   }
-  element.append(...children.flat().filter((child) => child !== undefined && child !== null));
+  const isGiven = (child) => child !== undefined && child !== null;
+  element.append(...children.flat(Infinity).filter(isGiven));
   return element;
 }
 
@@ -47,4 +48,35 @@ export function save(blob, name) {
   link.click();
   link.remove();
   setTimeout(() => URL.revokeObjectURL(href), 10_000);
+}
+
+/** Sets the properties of an element that differ; an unchanged value touches nothing. */
+export function set(element, properties) {
+  for (const [name, value] of Object.entries(properties)) {
+    if (element[name] !== value) element[name] = value;
+  }
+}
+
+/**
+ * Radio buttons drawn as one control: `choices` are `{ value, text, reason }`. A choice with a
+ * reason is disabled and says why. Buttons that exist are kept, with the focus.
+ */
+export function renderSegments(container, name, choices, selected, onSelect) {
+  const values = choices.map(({ value }) => value).join();
+  if (container.dataset.values !== values) {
+    container.dataset.values = values;
+    container.replaceChildren(...choices.map(({ value, text }) => make(
+      "label", {},
+      make("input", { type: "radio", name, value, onchange: () => onSelect(value) }),
+      make("span", {}, text),
+    )));
+  }
+  for (const [at, { value, reason = "" }] of choices.entries()) {
+    const label = container.children[at];
+    const input = label.firstElementChild;
+    set(input, { checked: value === selected, disabled: Boolean(reason) });
+    set(label, { title: reason });
+    if (reason) input.setAttribute("aria-description", reason);
+    else input.removeAttribute("aria-description");
+  }
 }

@@ -49,6 +49,11 @@ export function passText({ forward, masked, tail, skipped }) {
   return parts.join(", ");
 }
 
+/** A number of passes of a total, such as "120 of 1,280 passes". */
+export function progressText({ done, total }) {
+  return `${done.toLocaleString("en")} of ${total.toLocaleString("en")} passes`;
+}
+
 /** Says why the map of one class is empty. */
 export function emptyMapText({ layer, target, heatmap, negate }) {
   const [evidence, values] = heatmap.signed

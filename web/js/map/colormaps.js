@@ -1,5 +1,4 @@
-// Generated from src/picture/colormap.rs by a test; do not edit. To update:
-// UPDATE_EXPECT=1 cargo test colour_tables
+// Generated from src/picture/colormaps/ by `python3 tools page_colors`; do not edit.
 
 /** Colour tables by name: 256 RGB colours in hexadecimal, 16 a line. */
 export const TABLES = {

@@ -1,5 +1,6 @@
 // One canvas that shows an image with a map over it. A change of style only repaints.
 
+import { paintFrame, seenRect } from "./frame.js";
 import { paintOverlay } from "./overlay.js";
 import { OUTSIDE, levelValue, resizeMap, visibleRect } from "./resize.js";
 
@@ -64,8 +65,21 @@ export class Viewer {
     this.#frame = requestAnimationFrame(() => {
       const signed = this.#heatmap?.signed;
       paintOverlay(this.#output.data, this.#image.data, this.#map, style, signed);
+      if (this.#map && ["overlay", "wipe"].includes(style.view)) {
+        const { width, height } = this.#image;
+        paintFrame(this.#output.data, width, height, seenRect(this.#map, width));
+      }
       this.#context.putImageData(this.#output, 0, 0);
+      if (style.view === "wipe" && this.#map) this.#uncover(style.split);
     });
+  }
+
+  /** Shows the picture alone left of a boundary, 0..1. */
+  #uncover(split) {
+    const width = Math.round(split * this.#image.width);
+    if (width > 0) {
+      this.#context.putImageData(this.#image, 0, 0, 0, 0, width, this.#image.height);
+    }
   }
 
   /** The map's value under a pointer; null outside the map. */

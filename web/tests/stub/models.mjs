@@ -12,12 +12,18 @@ const SCORES = [
   [904, 0.0006, 8.1], [283, 0.0004, 7.7],
 ];
 
+/** Every method of the server; on these layers the first three have the same map. */
+export const METHODS = [
+  "gradcam", "hirescam", "xgradcam", "gradcam++", "scorecam", "layercam", "gradcam-elementwise",
+  "eigencam", "eigengradcam", "random", "ablationcam", "reciprocam", "smoothgradcam++", "groupcam",
+];
+
 const LAYERS = [["block3_conv3", 256, 56], ["block4_conv3", 512, 28], ["block5_conv3", 512, 14]];
 
 const layers = LAYERS.map(([alias, channels, side]) => ({
   name: `functional_1/${alias}_1/Relu`, alias, tensor: `functional_1/${alias}_1/Relu:0`,
   shape: [channels, side, side], layout: "nchw", gradients: true, gradient: "exact",
-  methods: ["gradcam++", "gradcam", "scorecam"],
+  methods: METHODS,
 }));
 const available = { available: true };
 const noGradient = {
@@ -25,25 +31,32 @@ const noGradient = {
 };
 
 const vgg16 = {
-  id: "vgg16", status: "ready", file: "model.onnx",
+  id: "vgg16", title: "VGG16", description: "A classic of 2014.", domain: "Everyday objects",
+  status: "ready", file: "model.onnx", warnings: [],
   input: {
     name: "input_1", shape: [null, 3, 224, 224], size: [224, 224], layout: "nchw", color: "bgr",
     resize: "nearest", fit: "stretch", scale: 1, mean: [103.939, 116.779, 123.68], std: [1, 1, 1],
   },
   output: { name: "predictions", others: [], kind: "logits", classes: 1000 },
   labels: LABELS, layers, default_layer: "block5_conv3",
-  methods: { "gradcam": available, "gradcam++": available, "scorecam": available },
+  methods: Object.fromEntries(METHODS.map((method) => [method, available])),
 };
+const WITHOUT_GRADIENT = ["scorecam", "eigencam", "random", "ablationcam", "reciprocam"];
 const cropped = {
-  ...vgg16, id: "cropped", labels: [],
+  ...vgg16, id: "cropped", title: null, description: null, domain: null, labels: [],
   input: { ...vgg16.input, fit: "crop", crop_ratio: 0.875 },
-  methods: { "gradcam": noGradient, "gradcam++": noGradient, "scorecam": available },
+  layers: layers.map((layer) => ({
+    ...layer, gradients: false, reason: noGradient.reason, methods: WITHOUT_GRADIENT,
+  })),
+  methods: Object.fromEntries(METHODS.map((method) => (
+    [method, WITHOUT_GRADIENT.includes(method) ? available : noGradient]
+  ))),
 };
 
 export const MODELS = { vgg16, cropped };
 
 export const SUMMARIES = [
-  { id: "vgg16", ready: true, status: "ready" },
+  { id: "vgg16", title: "VGG16", domain: "Everyday objects", ready: true, status: "ready" },
   { id: "cropped", ready: true, status: "ready" },
   {
     id: "broken", ready: false, status: "failed",

@@ -6,21 +6,12 @@ import { createServer } from "node:http";
 import { parse } from "yaml";
 import { png } from "../png.mjs";
 import { ProblemError, canonicalMethod, explain, validate } from "./explain.mjs";
+import { pageFile, sampleFile } from "./files.mjs";
 import { MODELS, SUMMARIES } from "./models.mjs";
 
 const root = new URL("../../../", import.meta.url);
 const readFile = (path) => readFileSync(new URL(path, root));
-const TYPES = {
-  html: "text/html; charset=utf-8",
-  js: "text/javascript; charset=utf-8",
-  css: "text/css; charset=utf-8",
-  svg: "image/svg+xml",
-};
-const page = (name) => ({ type: TYPES.html, body: readFile(`web/${name}`) });
-
 const GET = {
-  "/": () => page("index.html"),
-  "/docs": () => page("docs.html"),
   "/openapi.yaml": () => ({ type: "application/yaml", body: readFile("openapi.yaml") }),
   "/openapi.json": () => ({ json: parse(String(readFile("openapi.yaml"))) }),
   "/v1/models": () => (
@@ -44,8 +35,8 @@ async function respond(request, url, signal) {
   if (method === "POST" && POST[path]) return POST[path](await read(request, url), request, signal);
   if (method === "GET" && GET[path]) return GET[path]();
   if (method === "GET") {
-    const [, asset, extension] = path.match(/^\/assets\/([a-z/-]+\.(js|css|svg))$/) ?? [];
-    if (asset) return { type: TYPES[extension], body: readFile(`web/${asset}`) };
+    const file = pageFile(path) ?? sampleFile(path);
+    if (file) return file;
     const [, id] = path.match(/^\/v1\/models\/([^/]+)$/) ?? [];
     if (MODELS[id]) return { json: MODELS[id] };
   }

@@ -52,13 +52,16 @@ async fn a_request_needs_one_of_the_keys_in_either_header() {
 }
 
 #[tokio::test]
-async fn health_needs_no_key_and_everything_else_does() {
+async fn health_and_the_page_need_no_key_and_everything_else_does() {
     let service = guarded();
     for path in ["/health/live", "/health/ready", "/v2/health/live", "/v2/health/ready", "/ping"] {
         assert_eq!(get(&service, path).await.status, StatusCode::OK, "{path}");
     }
-    for path in ["/", "/metrics", "/v1/models/tiny", "/v2", "/health", "/nowhere", "/health/live/"]
-    {
+    // The page asks for a key by itself, so it must load without one.
+    for path in ["/", "/docs", "/assets/js/app.js", "/favicon.ico", "/openapi.json"] {
+        assert_eq!(get(&service, path).await.status, StatusCode::OK, "{path}");
+    }
+    for path in ["/metrics", "/v1/models/tiny", "/v2", "/health", "/nowhere", "/health/live/"] {
         assert_eq!(get(&service, path).await.status, StatusCode::UNAUTHORIZED, "{path}");
     }
 }

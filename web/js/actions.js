@@ -1,0 +1,277 @@
+// What a visitor can do. Each action changes the store, then the address, and requests maps where
+// the change needs any.
+
+import { getJson, getFile, setApiKey } from "./lib/api.js";
+import { readAddress, writeAddress } from "./state/address.js";
+import { DEFAULT_DISPLAY, DEFAULT_SETTINGS } from "./state/initial.js";
+import { comparedLayers, comparedMethods, isSigned, modeOf } from "./state/plan.js";
+import { forgetPicture, saveApiKey, savePicture } from "./state/session.js";
+import { conventionReason, layerName, selectedLayers } from "./state/support.js";
+
+export class Actions {
+  #store;
+  #explainer;
+  #client;
+  #estimate;
+  #modelRequest = null;
+
+  constructor(store, { explainer, client, estimate }) {
+    this.#store = store;
+    this.#explainer = explainer;
+    this.#client = client;
+    this.#estimate = estimate;
+  }
+
+  get #state() {
+    return this.#store.state;
+  }
+
+  // The picture.
+
+  /** Shows a picture and explains it. `keep` says whether it must be kept for a reload. */
+  async useFile(file, { keep = true } = {}) {
+    if (!file) return;
+    this.#explainer.stop();
+    this.#client.clear();
+    const targets = keep ? [] : this.#state.settings.targets;
+    this.#store.update({
+      file, image: null, cells: [], shown: null, problem: null, predictions: [],
+      scores: new Map(), settings: { ...this.#state.settings, targets },
+    });
+    if (keep) savePicture(file);
+    const image = await createImageBitmap(file).catch(() => null);
+    if (this.#state.file !== file) return;
+    this.#store.update({ image });
+    this.#pushAddress();
+    await this.#explainer.start();
+    if (this.#state.file === file) this.#dropIfUndecoded();
+  }
+
+  /** A file that neither the browser nor the server can decode is no picture. */
+  #dropIfUndecoded() {
+    const { image, problem } = this.#state;
+    if (image || !(problem?.status >= 400 && problem.status < 500)) return;
+    forgetPicture();
+    this.#store.update({ file: null, cells: [], shown: null });
+  }
+
+  /** Shows a sample with the model that it is for. */
+  async useSample({ file, model }) {
+    const isElsewhere = model && model !== this.#state.model?.id;
+    const isReady = this.#state.models?.details.some(({ id, ready }) => id === model && ready);
+    try {
+      const picture = await getFile(`/samples/${encodeURIComponent(file)}`, file);
+      if (isElsewhere && isReady) await this.selectModel(model);
+      await this.useFile(picture);
+    } catch (problem) {
+      this.#store.update({ problem });
+    }
+  }
+
+  /** Back to the first page. */
+  startOver() {
+    this.#explainer.stop();
+    this.#client.clear();
+    forgetPicture();
+    this.#store.update({
+      file: null, image: null, cells: [], shown: null, problem: null, predictions: [],
+      scores: new Map(), settings: DEFAULT_SETTINGS, display: DEFAULT_DISPLAY,
+    });
+    this.#pushAddress();
+  }
+
+  // The model.
+
+  /** Reads a model's description and selects it. `settings` come from the address. */
+  async selectModel(id, settings) {
+    const request = (this.#modelRequest = new AbortController());
+    this.#explainer.stop();
+    const model = await getJson(`/v1/models/${encodeURIComponent(id)}`, request.signal);
+    if (this.#modelRequest !== request) return;
+    const { method } = this.#state.settings;
+    const own = settings
+      ? { ...settings }
+      : { ...DEFAULT_SETTINGS, method, compare: this.#state.settings.compare };
+    this.#client.clear();
+    this.#store.update({
+      model, cells: [], shown: null, predictions: [], scores: new Map(), problem: null,
+      settings: settingsFor(model, own),
+    });
+  }
+
+  async changeModel(id) {
+    try {
+      await this.selectModel(id);
+      this.#pushAddress();
+      await this.#explainer.start();
+    } catch (problem) {
+      this.#store.update({ problem });
+    }
+  }
+
+  // What is explained.
+
+  selectMethod(method) {
+    this.#set({ method, compare: this.#state.settings.compare === "methods" ? "none"
+      : this.#state.settings.compare });
+  }
+
+  toggleMethod(method, on) {
+    const methods = comparedMethods(this.#state).filter((one) => one !== method);
+    if (on) methods.push(method);
+    if (methods.length > 0) this.#set({ methods });
+  }
+
+  toggleLayer(name, on) {
+    const names = comparedLayers(this.#state).filter((one) => one !== name);
+    if (on) names.push(name);
+    const order = this.#state.model.layers.map(layerName);
+    names.sort((one, other) => order.indexOf(one) - order.indexOf(other));
+    if (names.length > 0) this.#set({ comparedLayers: names });
+  }
+
+  setLayers(layers) {
+    this.#set({ layers, compare: this.#state.settings.compare === "layers" ? "none"
+      : this.#state.settings.compare });
+  }
+
+  /** Shows one class alone; null for the predicted one. */
+  selectClass(index) {
+    const isPredicted = index === null || index === this.#state.predictions[0]?.index;
+    this.#set({ targets: isPredicted ? [] : [index] });
+  }
+
+  /** Adds a class to the others or removes it. */
+  toggleClass(index, on) {
+    const others = this.shownClasses.filter((one) => one !== index);
+    const targets = on ? [...others, index] : others;
+    if (targets.length === 0) return;
+    const isPredicted = targets.length === 1 && targets[0] === this.#state.predictions[0]?.index;
+    this.#set({ targets: isPredicted ? [] : targets, compare: "none" });
+  }
+
+  /** The indices of the classes whose maps are shown. */
+  get shownClasses() {
+    const { settings, predictions } = this.#state;
+    if (settings.targets.length > 0) return settings.targets;
+    return predictions.slice(0, 1).map(({ index }) => index);
+  }
+
+  /** Switches between one map and the kinds of comparison. */
+  compare(kind) {
+    const { settings, predictions } = this.#state;
+    const first = settings.targets.slice(0, 1);
+    if (kind === "classes") {
+      const likely = predictions.map(({ index }) => index);
+      const targets = [...new Set([...first, ...likely])].slice(0, 3);
+      this.#set({ compare: "none", targets: targets.length > 1 ? targets : first });
+      return;
+    }
+    const isPredicted = first[0] === predictions[0]?.index;
+    const targets = isPredicted ? [] : first;
+    this.#set({ compare: kind === "single" ? "none" : kind, targets });
+  }
+
+  /** Shows one cell of a comparison alone. */
+  showOnly({ key, index }) {
+    const mode = modeOf(this.#state.settings);
+    if (mode === "methods") this.#set({ compare: "none", method: key });
+    else if (mode === "layers") this.#set({ compare: "none", layers: [key] });
+    else this.selectClass(index);
+  }
+
+  setOption(patch) {
+    this.#set(patch);
+  }
+
+  /** Score-CAM's estimate of about two seconds, or all passes. */
+  setEstimated(isEstimated) {
+    const { model } = this.#state;
+    this.#set({ budget: isEstimated ? this.#estimate.budgetFor(model.id, 2000) : null });
+  }
+
+  retry() {
+    return this.#explainer.start();
+  }
+
+  cancel() {
+    this.#explainer.cancel();
+  }
+
+  // How it looks.
+
+  setDisplay(patch, { push = true } = {}) {
+    this.#store.update({ display: { ...this.#state.display, ...patch } });
+    if (push) this.#pushAddress();
+    else this.#replaceAddress();
+  }
+
+  /** Changes the colours of the kind of map that is shown. */
+  setColors(patch, options) {
+    const kind = isSigned(this.#state) ? "signed" : "unsigned";
+    this.setDisplay({ [kind]: { ...this.#state.display[kind], ...patch } }, options);
+  }
+
+  // The address and the key.
+
+  /** Takes up the settings of the address, after the visitor went back or forward. */
+  async followAddress() {
+    const { model: id, settings, display } = readAddress(location.search);
+    const wanted = id ?? this.#state.models?.default;
+    this.#store.update({ display });
+    try {
+      if (wanted && wanted !== this.#state.model?.id) await this.selectModel(wanted, settings);
+      else this.#store.update({ settings: settingsFor(this.#state.model, settings) });
+      await this.#explainer.start();
+    } catch (problem) {
+      this.#store.update({ problem });
+    }
+  }
+
+  useKey(key) {
+    saveApiKey(key);
+    setApiKey(key);
+    this.#store.update({ key: { needed: false, refused: false }, problem: null });
+  }
+
+  #set(patch) {
+    this.#store.update({ settings: { ...this.#state.settings, ...patch } });
+    this.#pushAddress();
+    this.#explainer.start();
+  }
+
+  #pushAddress() {
+    const address = location.pathname + writeAddress(this.#state);
+    if (address !== location.pathname + location.search) history.pushState(null, "", address);
+  }
+
+  #replaceAddress() {
+    history.replaceState(null, "", location.pathname + writeAddress(this.#state));
+  }
+}
+
+/** Settings without what the model does not have. */
+export function settingsFor(model, settings) {
+  if (!model) return settings;
+  const names = model.layers.map(layerName);
+  const isClass = (index) => Number.isInteger(index) && index >= 0 && index < model.output.classes;
+  const layers = settings.layers.filter((name) => names.includes(name));
+  const usable = (method) => model.methods[method]?.available;
+  const [layer] = selectedLayers({ model, settings: { layers } });
+  const fallback = Object.keys(model.methods).find(usable) ?? settings.method;
+  const isUsable = settings.method in model.methods
+    && (usable(settings.method) || layer?.methods.includes(settings.method));
+  const method = isUsable ? settings.method : fallback;
+  const isKnown = ["none", "methods", "layers"].includes(settings.compare);
+  return {
+    ...settings,
+    compare: isKnown ? settings.compare : "none",
+    method,
+    layers,
+    comparedLayers: settings.comparedLayers.filter((name) => names.includes(name)),
+    methods: settings.methods.filter((one) => one in model.methods),
+    targets: [...new Set(settings.targets.filter(isClass))],
+    convention: conventionReason(method, settings.convention) ? "paper" : settings.convention,
+    budget: Number.isInteger(settings.budget) ? settings.budget : null,
+  };
+}

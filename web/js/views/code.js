@@ -1,0 +1,50 @@
+// Download of the server's picture, and the code that requests the same.
+
+import { apiKey } from "../state/session.js";
+import { postForBlob } from "../lib/api.js";
+import { copyFrom, renderSegments, save } from "../lib/dom.js";
+import { LANGUAGES } from "../lib/snippets.js";
+import { isFinal } from "../state/cells.js";
+import { pictureRequest } from "../state/picture-request.js";
+
+export function codeView({ store, ui, explainer }) {
+  let language = "curl";
+  const render = (state) => {
+    const { file, model, cells, run } = state;
+    ui.exportCard.hidden = !file || !model || cells.length === 0;
+    if (ui.exportCard.hidden) return;
+    const request = pictureRequest(state);
+    const fileName = file.name || "picture.png";
+    ui.code.textContent = LANGUAGES[language].write({
+      ...request, origin: location.origin, fileName, output: outputName(fileName, request.name),
+      needsKey: apiKey() !== "",
+    });
+    const isUnfinished = cells.some((cell) => !isFinal(cell) || cell.status === "partial"
+      || cell.status === "cancelled");
+    ui.download.disabled = isUnfinished || Boolean(run);
+    ui.exportNote.textContent = isUnfinished && !run
+      ? "The download is the complete map; run it to the end first."
+      : request.note;
+    renderSegments(ui.languages, "language", Object.entries(LANGUAGES).map(([value, { title }]) => (
+      { value, text: title }
+    )), language, (value) => {
+      language = value;
+      render(store.state);
+    });
+  };
+  store.watch(["file", "model", "cells", "settings", "display", "run", "predictions"], render);
+  ui.copy.addEventListener("click", () => copyFrom(ui.code, ui.copy));
+  ui.download.addEventListener("click", () => {
+    const { file } = store.state;
+    const { path, options, name } = pictureRequest(store.state);
+    explainer.run("Rendering the picture on the server", 0, async (signal) => {
+      const output = path === "/v1/compare" ? { output: "figure" } : {};
+      const blob = await postForBlob(path, file, { ...options, ...output }, signal);
+      const fileName = outputName(file.name || "picture.png", name);
+      save(blob, fileName);
+      ui.status.textContent = `Saved as ${fileName}.`;
+    });
+  });
+}
+
+const outputName = (fileName, name) => `${fileName.replace(/\.[^.]*$/, "")}-${name}.png`;

@@ -1,0 +1,74 @@
+// The other options of a request. One that cannot work with the current method is disabled, shows
+// no value and says why; the value comes back with a method that takes it.
+
+import { SPECS } from "../lib/method-specs.js";
+import { comparedMethods, modeOf } from "../state/plan.js";
+import {
+  contrastReason, conventionReason, negateReason, scoreReason, signedReason,
+} from "../state/support.js";
+
+export function optionsView({ store, ui, actions }) {
+  const on = (control, read) => control.addEventListener("change", () => {
+    actions.setOption(read(control));
+  });
+  on(ui.convention, ({ value }) => ({ convention: value }));
+  on(ui.score, ({ value }) => ({ score: value }));
+  on(ui.contrast, ({ value }) => ({ contrast: value.trim() }));
+  on(ui.negate, ({ checked }) => ({ negate: checked }));
+  on(ui.signed, ({ checked }) => ({ signed: checked }));
+  on(ui.maxChannels, ({ value }) => ({ maxChannels: value }));
+
+  store.watch(["model", "settings"], (state) => {
+    const { model, settings } = state;
+    if (!model) return;
+    // In a comparison an option works if it works for one of the methods.
+    const isComparison = modeOf(settings) === "methods";
+    const methods = isComparison ? comparedMethods(state) : [settings.method];
+    const reason = (reasonOf) => {
+      const reasons = methods.map((method) => reasonOf(method, settings));
+      return reasons.every(Boolean) ? reasons[0] : "";
+    };
+    for (const option of ui.convention.options) {
+      const why = reason((method) => conventionReason(method, option.value));
+      option.disabled = Boolean(why);
+      option.title = why;
+    }
+    const isUsual = reason((method) => conventionReason(method, settings.convention));
+    ui.convention.value = isUsual ? "paper" : settings.convention;
+    for (const option of ui.score.options) {
+      option.disabled = Boolean(option.value && scoreReason(model, option.value));
+    }
+    explain(ui.scoreWhy, ["logit", "probability"].map((score) => scoreReason(model, score))
+      .find(Boolean) ?? "");
+    ui.score.value = scoreReason(model, settings.score) ? "" : settings.score;
+
+    const contrastWhy = reason(contrastReason);
+    lock(ui.contrast, ui.contrastWhy, contrastWhy);
+    if (document.activeElement !== ui.contrast || contrastWhy) {
+      ui.contrast.value = contrastWhy ? "" : settings.contrast;
+    }
+    const negateWhy = reason(negateReason);
+    lock(ui.negate, ui.negateWhy, negateWhy);
+    ui.negate.checked = settings.negate && !negateWhy;
+    const signedWhy = reason(signedReason);
+    lock(ui.signed, ui.signedWhy, signedWhy);
+    ui.signed.checked = settings.signed && !signedWhy;
+    const takes = (method) => SPECS[method]?.parameters.includes("max_channels");
+    lock(ui.maxChannels, ui.maxChannelsWhy, methods.some(takes) ? "" : "Only for Score-CAM.");
+    ui.maxChannels.value = settings.maxChannels;
+  });
+}
+
+function lock(control, why, reason) {
+  control.disabled = Boolean(reason);
+  if (reason) control.setAttribute("aria-describedby", why.id);
+  else if (control.getAttribute("aria-describedby") === why.id) {
+    control.removeAttribute("aria-describedby");
+  }
+  explain(why, reason);
+}
+
+function explain(why, reason) {
+  why.hidden = !reason;
+  why.textContent = reason;
+}

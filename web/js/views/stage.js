@@ -1,0 +1,114 @@
+// The figures: one large map, the same map as picture, map and overlay side by side, or one figure
+// for each cell of a comparison.
+
+import { methodName } from "../lib/methods.js";
+import { totalMs } from "../lib/response.js";
+import {
+  amountText, className, duration, emptyMapText, passText, progressText, scoreText,
+} from "../lib/text.js";
+import { visibleRect } from "../map/resize.js";
+import { modeOf } from "../state/plan.js";
+import { viewReason } from "../state/support.js";
+import { Figure } from "./figure.js";
+
+/** Four panes look better in two rows of two than in rows of three and one. */
+const columns = (count) => (count === 4 ? 2 : Math.min(3, count));
+
+const SIDE = [["original", "Input"], ["map", "Map"], ["overlay", "Overlay"]];
+
+export function stageView({ store, ui, actions }) {
+  /** Key → figure. */
+  let figures = new Map();
+  let layout = "";
+
+  const open = (state, parts) => {
+    figures = new Map(parts.map(({ key, name, isPane }) => {
+      const onSelect = isPane ? () => actions.showOnly(cellOf(key)) : null;
+      const onSplit = (split) => actions.setDisplay({ split }, { push: false });
+      return [key, new Figure({ key, name, isPane, onSelect, onSplit, readout: ui.readout })];
+    }));
+    ui.figures.style.setProperty("--columns", columns(parts.length));
+    ui.figures.dataset.of = modeOf(state.settings);
+    ui.figures.dataset.count = parts.length;
+    ui.figures.replaceChildren(...[...figures.values()].map(({ element }) => element));
+  };
+  const cellOf = (key) => store.state.cells.find((cell) => cell.key === key);
+
+  store.watch(["file", "image"], ({ file }) => {
+    ui.result.hidden = !file;
+    ui.fileName.textContent = ui.fileName.title = file ? file.name || "pasted picture" : "";
+  });
+  store.watch(["image", "model"], ({ image, model }) => {
+    ui.readout.dataset.rest = cropText(image, model);
+    ui.readout.textContent = ui.readout.dataset.rest;
+  });
+  store.watch(["image", "cells", "display", "model"], (state) => {
+    const { image, cells, display, model } = state;
+    const isSingle = cells.length < 2 && modeOf(state.settings) === "single";
+    const isSide = isSingle && display.view === "side";
+    const parts = isSide
+      ? SIDE.map(([key, name]) => ({ key, name, isPane: false }))
+      : isSingle
+        ? [{ key: "single", name: "", isPane: false }]
+        : cells.map(({ key, title }) => ({ key, name: title, isPane: true }));
+    const wanted = parts.map(({ key, name }) => `${key}:${name}`).join("|");
+    if (wanted !== layout) {
+      layout = wanted;
+      open(state, parts);
+    }
+    for (const { key } of parts) {
+      const cell = isSingle ? cells[0] : cells.find((one) => one.key === key);
+      const view = isSide ? key : viewReason(display.view, cells.length) ? "overlay" : display.view;
+      const kind = cell?.heatmap?.signed ? "signed" : "unsigned";
+      figures.get(key).show({
+        image, input: model?.input,
+        heatmap: cell?.heatmap && !cell.heatmap.empty ? cell.heatmap : null,
+        style: { ...display[kind], view, emphasize: display.emphasize, split: display.split },
+        label: labelOf(cell, view),
+        note: isSingle ? "" : noteOf(cell),
+        status: cell?.status ?? "waiting",
+        name: isSide ? SIDE.find(([one]) => one === key)[1] : cell?.title ?? "",
+      });
+    }
+  });
+}
+
+/** Says that the model receives the picture's centre alone, if so. */
+function cropText(image, model) {
+  if (!image || !model) return "";
+  const { width, height } = visibleRect(image.width, image.height, model.input);
+  const isCropped = width < image.width - 1 || height < image.height - 1;
+  return isCropped ? "The model receives only what is framed." : "";
+}
+
+/** What a screen reader says about a figure. */
+function labelOf(cell, view) {
+  if (!cell?.heatmap || !cell.target || view === "original") return "The picture";
+  const name = methodName(cell.options.method);
+  const what = `${name} for ${className(cell.target)}`;
+  if (cell.response === null) {
+    return cell.status === "partial" ? `${what}, partial` : `${what}, in progress`;
+  }
+  return `${what}, ${amountText(cell.target)}, over the picture`;
+}
+
+/** The line below a pane. */
+function noteOf({ status, note, response, target, heatmap, progress, index }) {
+  switch (status) {
+    case "waiting": return "Waiting …";
+    case "running": return progress ? `Running: ${progressText(progress)}` : "Running …";
+    case "partial": return `Partial: ${progressText(progress)}`;
+    case "cancelled": return "Cancelled.";
+    case "done": {
+      if (heatmap.empty) return emptyMapText({ ...response, target, heatmap });
+      if (index !== undefined) return scoreText(target);
+      const time = duration(totalMs(response));
+      return `${passText(response.passes)}, ${time}${estimateText(heatmap)}`;
+    }
+    default: return note;
+  }
+}
+
+function estimateText({ estimate }) {
+  return estimate ? `, estimate (correlation ${estimate.correlation.toFixed(2)})` : "";
+}
