@@ -1,8 +1,10 @@
 //! The fuzz targets as functions of bytes. Each states what holds for any input, beside that
 //! nothing panics; libFuzzer looks for an input for which it does not (`make fuzz`), and
-//! `tests/corpus.rs` runs each over the inputs that were found worth keeping.
+//! the test in `corpus.rs` runs each over the inputs that were found worth keeping.
 
 pub mod api_keys;
+#[cfg(test)]
+mod corpus;
 pub mod decode;
 pub mod infer;
 pub mod instances;

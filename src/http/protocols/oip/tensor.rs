@@ -84,9 +84,9 @@ pub(super) fn values(input: Input) -> Result<Vec<RawInstance>> {
     let [count, own @ ..] = shape.as_slice() else {
         return Err(malformed(format!("input '{name}' has no axes")));
     };
-    check_count(*count)?;
     let each = numbers.len().checked_div(*count).filter(|each| *each > 0);
     let Some(each) = each else { return Err(malformed(format!("input '{name}' is empty"))) };
+    check_count(*count)?;
     let instance = |numbers: &[f32]| {
         let (shape, numbers) = (own.to_vec(), numbers.to_vec());
         RawInstance::Values(Nested { shape, numbers, texts: Vec::new() })

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use camlens_fuzz::TARGETS;
+use crate::TARGETS;
 
 /// One test, because the targets count the memory of the whole process.
 #[test]
