@@ -46,7 +46,8 @@ USER 10001:10001
 # Health and metrics have a port of their own, which a flood of connections to 8080 can't reach.
 # Docker kills a container 10 seconds after the signal to stop. A drain of 6 seconds, 2 to deliver
 # the last responses and 1 to end the work stay below that. Raise it together with --stop-timeout.
-ENV CAMLENS_LISTEN=0.0.0.0:8080 \
+ENV ORT_DISABLE_TELEMETRY=1 \
+    CAMLENS_LISTEN=0.0.0.0:8080 \
     CAMLENS_ADMIN_LISTEN=0.0.0.0:8081 \
     CAMLENS_DRAIN_TIMEOUT_MS=6000
 EXPOSE 8080 8081

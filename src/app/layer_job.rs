@@ -8,7 +8,7 @@ use super::validate::method::score;
 use super::validate::{self, ExplainPlan};
 use super::warnings;
 use crate::engine::{CancellationToken, PassOutput, predicted};
-use crate::error::Result;
+use crate::error::{Error, Kind, Result};
 use crate::explain::MethodSpec;
 use crate::explain::ProgressObserver;
 use crate::explain::context::{MethodContext, first_image, gradients};
@@ -88,6 +88,14 @@ impl LayerJob<'_> {
         };
         let mut passes = Passes { forward: usize::from(!output.from_cache), ..Passes::default() };
         let maps = (spec.maps)(&context, &mut passes)?;
+        if maps.iter().any(|map| map.map.iter().any(|value| !value.is_finite())) {
+            let detail = format!(
+                "the map of layer '{}' by {} holds NaN or infinity: a gradient behind it is not \
+                 finite, such as that of a square root at 0; method=scorecam needs no gradient",
+                self.layer.name, spec.name
+            );
+            return Err(Error::new(Kind::NotANumber, detail));
+        }
         let finished = |(index, map): (usize, TargetMap)| {
             let TargetMap { map, confidence } = map;
             let mut finished = preview(map, &targets[index], passes);

@@ -98,7 +98,7 @@ pub const SETTINGS: &[Setting] = &[
     setting!(server.drain_timeout_ms, "CAMLENS_DRAIN_TIMEOUT_MS", number, within(0..=DAY_MS)),
     setting!(server.admin, "CAMLENS_ADMIN", flag, any),
     setting!(server.cors_origins, "CAMLENS_CORS_ORIGINS", list, origins),
-    setting!(server.api_keys, "CAMLENS_API_KEYS", optional_path, any),
+    setting!(server.api_keys, "CAMLENS_API_KEYS", named_path, any),
     setting!(server.model_name, "CAMLENS_MODEL_NAME", optional_text, model_name),
     setting!(models.folder, "CAMLENS_MODELS", path, not_empty_path),
     setting!(models.default, "CAMLENS_DEFAULT_MODEL", optional_text, any),
@@ -150,6 +150,12 @@ fn optional_text(value: &str) -> Result<Option<String>, String> {
 
 fn optional_path(value: &str) -> Result<Option<PathBuf>, String> {
     optional(value, path)
+}
+
+/// A path that, once given, must not be empty: a service whose keys are not found must not start
+/// without keys.
+fn named_path(value: &str) -> Result<Option<PathBuf>, String> {
+    if value.is_empty() { Err("must be a file".to_owned()) } else { path(value).map(Some) }
 }
 
 fn optional_address(value: &str) -> Result<Option<std::net::SocketAddr>, String> {

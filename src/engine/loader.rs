@@ -3,6 +3,7 @@
 //! A new version is loaded beside the old one, which serves until then. Requests that have begun
 //! keep the version that they began with. If the new one is bad, the old one goes on.
 
+use std::any::Any;
 use std::collections::HashMap;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -150,7 +151,10 @@ impl Loader {
         let id = folder_id(folder);
         self.shared.begin(&id);
         let before = Fingerprint::of(folder);
-        let loaded = self.loaded(folder).and_then(|model| {
+        // A bug that one file meets must not end the thread that loads all others.
+        let loaded = crate::panics::catch(|| self.loaded(folder));
+        let loaded = loaded.unwrap_or_else(|panic| Err(internal(panic.as_ref(), folder)));
+        let loaded = loaded.and_then(|model| {
             if Fingerprint::of(folder) == before {
                 return Ok(model);
             }
@@ -197,4 +201,12 @@ impl Loader {
         tracing::info!(model = model.id(), layers, duration_ms, "model ready");
         Ok(model)
     }
+}
+
+/// The error of a model whose loading panicked.
+fn internal(panic: &(dyn Any + Send), folder: &Path) -> Error {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message");
+    let reason = format!("loading the model failed by a bug in camlens: {text}");
+    Error::new(Kind::Setup, reason).at_path(folder)
 }

@@ -32,6 +32,7 @@ pub use loader::ReloadReport;
 pub use masked::{MaskedPasses, PassScores};
 pub use model::Model;
 pub use registry::{ModelRegistry, Status, failure};
+pub use runtime::keep_runtime_silent;
 pub use session::{PassOutput, PassRequest, predicted};
 pub use settings::{Settings, TrialPolicy};
 pub use tail::TailRunner;

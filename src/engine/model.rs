@@ -69,6 +69,14 @@ impl Model {
         &self.folder
     }
 
+    /// Checks that the model's files hold what was loaded. Takes a system call for each.
+    ///
+    /// # Errors
+    /// [`Kind::ModelFailed`] if one was overwritten.
+    pub fn check_files(&self) -> Result<()> {
+        self.compiler.check_files()
+    }
+
     /// What a reader of every result of this model must know.
     #[must_use]
     pub fn warnings(&self) -> &[Warning] {

@@ -38,6 +38,20 @@ pub(super) struct Runtime {
     nchwc_block: Option<usize>,
 }
 
+/// Tells ONNX Runtime to send no telemetry. Since 1.32 the library reports the processor, the path of
+/// the program and more to its maker, and keeps a database in the home folder, unless this variable
+/// is set before it is loaded. A value that the variable has stays.
+///
+/// # Safety
+/// As [`std::env::set_var`]: no other thread may read or write the environment meanwhile.
+pub unsafe fn keep_runtime_silent() {
+    const VARIABLE: &str = "ORT_DISABLE_TELEMETRY";
+    if std::env::var_os(VARIABLE).is_none() {
+        // SAFETY: the caller's promise.
+        unsafe { std::env::set_var(VARIABLE, "1") };
+    }
+}
+
 impl Runtime {
     /// Loads the runtime, or returns the one that this process has already loaded.
     pub(super) fn load(settings: &Settings) -> Result<Self> {

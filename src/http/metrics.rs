@@ -279,7 +279,7 @@ impl Metrics {
         // A model that was removed leaves no gauge behind.
         self.ready.clear();
         for (model, status) in models.list() {
-            let is_ready = matches!(status, Status::Ready(_));
+            let is_ready = matches!(status, Status::Ready(model) if model.check_files().is_ok());
             self.ready.get_or_create(&ModelLabel { model }).set(i64::from(is_ready));
         }
         let CacheStats { forward, masked, bytes } = models.cache().usage();

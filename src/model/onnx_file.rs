@@ -98,6 +98,7 @@ impl OnnxFile {
         for tensor in tensors::all_mut(&mut model) {
             tensors::check(tensor)?;
         }
+        tensors::check_declared(&model)?;
         let files = [file].into_iter().chain(data).collect();
         Ok(Self { model, files, unknown_bytes })
     }

@@ -2,7 +2,8 @@
 //! from a file of unknown origin, and are checked before anything is computed from them.
 
 use onnx_gradient::proto::{
-    AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, data_type,
+    AttributeProto, DimensionValue, GraphProto, ModelProto, NodeProto, TensorProto, TypeValue,
+    data_type,
 };
 
 use crate::error::{Error, Kind, Result};
@@ -35,6 +36,36 @@ fn of_nodes<'a>(nodes: &'a mut [NodeProto], found: &mut Vec<&'a mut TensorProto>
         }
         g.iter_mut().chain(graphs).for_each(|graph| of_graph(graph, found));
     }
+}
+
+/// Checks the shapes that the graph declares for its inputs, outputs and tensors.
+///
+/// # Errors
+/// [`Kind::Setup`] that names the tensor.
+pub(super) fn check_declared(model: &ModelProto) -> Result<()> {
+    let graph = model.graph.iter();
+    let declared =
+        graph.flat_map(|graph| graph.input.iter().chain(&graph.output).chain(&graph.value_info));
+    for info in declared {
+        let kind = info.r#type.as_ref().and_then(|kind| kind.value.as_ref());
+        let Some(TypeValue::Tensor(tensor)) = kind else { continue };
+        for dimension in tensor.shape.iter().flat_map(|shape| &shape.dim) {
+            match dimension.value {
+                // A negative size stands for an unknown one in files of some exporters.
+                Some(DimensionValue::Size(size)) if size > MAX_AXIS => {
+                    let name = info.name();
+                    return Err(Error::new(
+                        Kind::Setup,
+                        format!(
+                            "tensor '{name}' has an axis of {size}; at most {MAX_AXIS} are possible"
+                        ),
+                    ));
+                }
+                _ => {}
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Checks that a tensor's shape is possible, and that it has as many values as the shape says.

@@ -178,6 +178,19 @@ fn completions_and_man_pages_cover_every_command() {
     assert!(!path.join("man1/camlens-try-load.1").exists(), "an internal command has no page");
 }
 
+/// ONNX Runtime 1.32 reports to its maker, and keeps a database in the home folder for that, unless
+/// it is told not to.
+#[test]
+fn the_runtime_sends_nothing_and_writes_nothing() {
+    let folder = workplace();
+    let home = folder.path().join("home");
+    std::fs::create_dir(&home).unwrap();
+    let output =
+        camlens(folder.path()).args(["predict", "cat.png"]).env("HOME", &home).output().unwrap();
+    assert!(output.status.success());
+    assert_eq!(std::fs::read_dir(&home).unwrap().count(), 0);
+}
+
 #[test]
 fn an_interrupted_command_ends_with_130() {
     let folder = workplace();

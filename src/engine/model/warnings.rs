@@ -45,7 +45,7 @@ fn selection(analysed: &AnalysedModel) -> Option<Warning> {
         ),
         Selection::Ranks(operator) => format!(
             "output '{output}' holds scores in order of size, and {operator} changes them, so a \
-             column is a rank and not a class: index 0 is the largest score, and labels are not \
+             column is a rank and not a class, and labels are not \
              used. Export the scores of all classes to explain a class"
         ),
     };

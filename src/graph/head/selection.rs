@@ -34,11 +34,25 @@ pub(super) fn before_selection<'g>(
             break;
         };
         let Some(input) = varying_input(finder, node) else { break };
+        // The class of the smallest score is not the one that a map of the scores would explain.
+        match node.op() {
+            "ArgMin" => break,
+            "TopK" if node.int("largest", 1) == 0 => {
+                return (output, Some(Selection::Ranks(node.op().to_owned())));
+            }
+            _ => {}
+        }
         if chooses(finder, node, input) {
             return match follower {
                 None => (input, Some(Selection::Undone(node.op().to_owned()))),
                 Some(op) => (output, Some(Selection::Ranks(op))),
             };
+        }
+        // A table of other class numbers, indexed by a choice.
+        if node.op() == "Gather" && node.input_name(1) == Some(input) {
+            follower = Some("Gather".to_owned());
+            tensor = input;
+            continue;
         }
         match node.op() {
             // These neither change which score belongs to which class nor the scores' meaning.
@@ -75,7 +89,7 @@ fn chooses(finder: ActivationFinder<'_, '_>, node: &NodeProto, input: &str) -> b
             let rest = sizes(output).and_then(|sizes| columns(sizes, finder.images));
             !output.is_empty() && rest.is_some()
         }),
-        "ArgMax" | "ArgMin" => true,
+        "ArgMax" => true,
         // The largest of other scores, such as those of an image's parts, is a score of its own.
         "ReduceMax" => {
             let is_softmax = |kind| kind == OutputActivation::Softmax;

@@ -33,7 +33,10 @@ pub(super) struct Summary {
 pub(super) fn summaries(state: &AppState) -> Vec<Summary> {
     let summary = |(id, status): (String, Status)| {
         let (name, error) = match &status {
-            Status::Ready(_) => ("ready", state.models.problem(&id)),
+            Status::Ready(model) => match model.check_files() {
+                Ok(()) => ("ready", state.models.problem(&id)),
+                Err(error) => ("failed", Some(Arc::new(error))),
+            },
             Status::Loading => ("loading", None),
             Status::Failed(error) => ("failed", Some(error.clone())),
         };
@@ -42,7 +45,7 @@ pub(super) fn summaries(state: &AppState) -> Vec<Summary> {
             Status::Loading | Status::Failed(_) => None,
         };
         Summary {
-            ready: manifest.is_some(),
+            ready: name == "ready",
             status: name,
             title: manifest.and_then(|manifest| manifest.title.clone()),
             description: manifest.and_then(|manifest| manifest.description.clone()),

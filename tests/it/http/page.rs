@@ -216,6 +216,7 @@ async fn other_origins_may_call_the_api_only_when_configured() {
             .uri("/v1/explain")
             .header("origin", "https://example.org")
             .header("access-control-request-method", "POST")
+            .header("access-control-request-headers", "authorization,x-api-key")
             .body(Body::empty())
             .unwrap()
     };
@@ -226,6 +227,8 @@ async fn other_origins_may_call_the_api_only_when_configured() {
     let allowed = send(&open, preflight()).await;
     assert_eq!(allowed.status, 200);
     assert_eq!(allowed.header("access-control-allow-origin"), "https://example.org");
+    // `*` would not cover `Authorization`.
+    assert_eq!(allowed.header("access-control-allow-headers"), "authorization,x-api-key");
     let mut request = post("/v1/explain?metod=x", "image/png", "");
     request.headers_mut().insert("origin", "https://example.org".parse().unwrap());
     let rejected = send(&open, request).await;

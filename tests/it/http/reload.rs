@@ -105,6 +105,12 @@ async fn an_overwritten_model_fails_until_it_is_loaded_again() {
     title: The model could not be loaded
     type: /docs#problem-model-failed
     ");
+    assert_eq!(get(&service, "/health/ready").await.status, 503);
+    let listed = get(&service, "/v1/models").await.json()["details"][0].clone();
+    assert_eq!((&listed["ready"], &listed["status"]), (&false.into(), &"failed".into()));
+    let metrics = get(&service, "/metrics").await.body;
+    let metrics = std::str::from_utf8(&metrics).unwrap();
+    assert!(metrics.contains("camlens_model_ready{model=\"tiny\"} 0"), "{metrics}");
     std::fs::write(&path, onnx("tinyvgg-torchscript")).unwrap();
     let report = command(&service, "/v1/models/reload").await.json();
     assert_eq!(report["loaded"], serde_json::json!(["tiny"]));

@@ -14,6 +14,10 @@ pub(super) fn scatter_back(builder: &mut GraphBuilder, ctx: &VjpContext<'_>) -> 
     let positions = builder.reshape_like(&count, input);
     let mut inputs: Vec<&str> = ctx.node.input.iter().map(String::as_str).collect();
     inputs[0] = &positions;
+    // The value that a `Pad` of another mode carries without need has the type of its data.
+    if ctx.node.op() == "Pad" && inputs.len() > 2 {
+        inputs[2] = "";
+    }
     let picked = builder.op_with(ctx.node.op(), &inputs, ctx.node.attribute.clone());
     let picked = builder.reshape(&picked, &[-1]);
     let gradient = scatter_add(builder, ctx.grad_output()?, &picked, input);

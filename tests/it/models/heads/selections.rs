@@ -91,6 +91,43 @@ fn the_scores_of_all_classes_are_explained_where_the_output_holds_indices() {
     }
 }
 
+/// The class of the smallest score, and a class number from a table: the scores' own columns are
+/// not the classes that the output names.
+#[test]
+fn choices_that_name_other_classes_are_refused() {
+    const ENDS: &[End] = &[
+        ("the index of the smallest", |n, z| {
+            n.with("ArgMin", &[z], vec![int("axis", 1), int("keepdims", 0)])
+        }),
+        ("a table behind the index of the largest", |n, z| {
+            let index = n.with("ArgMax", &[z], vec![int("axis", 1), int("keepdims", 0)]);
+            let table = n.ints(&[4, 3, 2, 0, 1]);
+            n.op("Gather", &[&table, &index])
+        }),
+    ];
+    for &(name, end) in ENDS {
+        let mut network = network(5, end);
+        let output = &mut network.graph.as_mut().unwrap().output[0];
+        *output = ValueInfoProto::typed(output.name(), data_type::INT64, None);
+        let folder = tempfile::tempdir().unwrap();
+        write(folder.path(), &network, "");
+        let error = load(folder.path(), &settings()).map(drop).expect_err(name).to_string();
+        assert!(error.contains("no output of the model holds a score for each class"), "{error}");
+    }
+}
+
+#[test]
+fn the_smallest_scores_are_ranks() {
+    let ranks = labelled(&network(5, |n, z| {
+        let k = n.ints(&[3]);
+        n.second_output("TopK", &[z, &k], vec![int("largest", 0)]);
+        last_output(n, 0)
+    }));
+    assert!(ranks.labels().all().is_empty());
+    let [warning] = ranks.warnings() else { panic!("{:?}", ranks.warnings()) };
+    assert!(warning.detail.contains("a column is a rank and not a class"), "{warning:?}");
+}
+
 #[test]
 fn ranks_that_cannot_be_undone_get_no_class_names() {
     let ranks = labelled(&network(5, |n, z| {
