@@ -87,6 +87,11 @@ const all = {
     await page.mouse.wheel(0, 500);
   }],
   signed: [dark, "/?method=gradcam&signed=true", sample],
+  "other-model": [{}, "/", async (page) => {
+    await page.locator(".sample").last().click();
+    await page.waitForSelector("#predictions li");
+    await idle(page);
+  }],
   error: [{}, "/", async (page) => {
     await page.setInputFiles("#file", {
       name: "notes.txt", mimeType: "text/plain", buffer: Buffer.from("not a picture"),
