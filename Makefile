@@ -84,10 +84,9 @@ $(VENV)/ready: tools/requirements/dev.txt
 	@$(VENV_BIN)/pip --disable-pip-version-check install --quiet --only-binary :all: --no-deps --requirement $<
 	@touch $@
 
-demo: quiet-setup build ## write the README's pictures into docs/images
+demo: quiet-setup build ## write the README's picture into docs/images
 	@mkdir -p docs/images
-	@$(BINARY) explain $(IMAGES)/chelsea.png --model efficientnet-lite0 --compare -o docs/images/chelsea-figure.png
-	@$(BINARY) explain $(IMAGES)/phantom.png --model vgg16-mri --compare -o docs/images/phantom-figure.png
+	@$(BINARY) compare web/samples/coffee.jpg --model efficientnet-lite0 --quiet -o docs/images/coffee-figure.png
 
 bench: quiet-setup build ## measure speed and memory beside plain ONNX Runtime (BENCH=--peers: and others)
 	@$(TOOLS) bench.compare $(BENCH)
@@ -129,7 +128,7 @@ miri: ## run small tests of the kernels under Miri (needs a nightly toolchain wi
 	@cargo +nightly miri --version >/dev/null 2>&1 || { echo "make: no Miri: rustup toolchain install nightly --component miri,rust-src" >&2; exit 2; }
 	@cargo +nightly miri test --quiet --package camlens-kernels --test it --target-dir target/miri -- small::
 
-load: quiet-setup build $(VENV)/ready ## measure short requests beside Score-CAM clients (docs/operating.md)
+load: quiet-setup build $(VENV)/ready ## measure short requests beside Score-CAM clients (docs/guide/operating.md)
 	@$(VENV_BIN)/python tools bench.load $(BINARY)
 
 # No wheel of cargo-mutants exists, so cargo builds it, once.
