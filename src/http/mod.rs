@@ -12,6 +12,7 @@
 mod connection;
 mod extensions;
 mod extract;
+mod guide;
 mod handlers;
 pub mod listener;
 mod metrics;

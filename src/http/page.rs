@@ -19,27 +19,27 @@ use crate::error::{Error, Kind, Result};
 use crate::text::shortened;
 
 /// A file inside the binary.
-struct Asset {
-    /// Relative to `web/`.
-    path: &'static str,
-    content: &'static str,
+pub(super) struct Asset {
+    /// Relative to `web/`, or to the guide.
+    pub(super) path: &'static str,
+    content: &'static [u8],
     /// Computed by the first request.
     etag: OnceLock<String>,
 }
 
 macro_rules! web {
     ($path:literal) => {
-        Asset::new($path, include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/web/", $path)))
+        Asset::new($path, include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/web/", $path)))
     };
 }
 
 static INDEX: Asset = web!("index.html");
 static DOCS: Asset = web!("docs.html");
 static OPENAPI_YAML: Asset =
-    Asset::new("openapi.yaml", include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/openapi.yaml")));
+    Asset::new("openapi.yaml", include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/openapi.yaml")));
 /// `build.rs` converts `openapi.yaml`.
 static OPENAPI_JSON: Asset =
-    Asset::new("openapi.json", include_str!(concat!(env!("OUT_DIR"), "/openapi.json")));
+    Asset::new("openapi.json", include_bytes!(concat!(env!("OUT_DIR"), "/openapi.json")));
 static ICON: Asset = web!("icon.svg");
 
 macro_rules! assets {
@@ -53,6 +53,7 @@ assets![
     "icon.svg",
     "css/base.css",
     "css/docs.css",
+    "css/guide.css",
     "css/page.css",
     "js/app.js",
     "js/docs.js",
@@ -98,7 +99,7 @@ assets![
 ];
 
 impl Asset {
-    const fn new(path: &'static str, content: &'static str) -> Self {
+    pub(super) const fn new(path: &'static str, content: &'static [u8]) -> Self {
         Self { path, content, etag: OnceLock::new() }
     }
 
@@ -108,6 +109,7 @@ impl Asset {
             Some("js") => "text/javascript; charset=utf-8",
             Some("css") => "text/css; charset=utf-8",
             Some("svg") => "image/svg+xml",
+            Some("jpg") => "image/jpeg",
             Some("yaml") => "application/yaml",
             Some("json") => "application/json",
             _ => "application/octet-stream",
@@ -116,13 +118,13 @@ impl Asset {
 
     fn etag(&self) -> &str {
         self.etag.get_or_init(|| {
-            let hash = Sha256::digest(self.content.as_bytes());
+            let hash = Sha256::digest(self.content);
             let digits: String = hash.iter().take(12).map(|byte| format!("{byte:02x}")).collect();
             format!("\"{digits}\"")
         })
     }
 
-    fn response(&'static self, request: &HeaderMap) -> Response {
+    pub(super) fn response(&'static self, request: &HeaderMap) -> Response {
         let cached =
             request.get(IF_NONE_MATCH).and_then(|tags| tags.to_str().ok()).unwrap_or_default();
         let common = [(ETAG, self.etag()), (CACHE_CONTROL, "no-cache")];

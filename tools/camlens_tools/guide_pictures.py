@@ -39,7 +39,10 @@ PICTURES = {
     "reciprocam": ["--method", "reciprocam"],
     "smoothgradcampp": ["--method", "smoothgradcam++"],
     "groupcam": ["--method", "groupcam"],
-    "signed": ["--method", "gradcam", "--signed"],
+    "signed": [
+        *["--method", "gradcam", "--target", "cup", "--contrast", "espresso"],
+        *["--signed", "true", "--weight", "1"],
+    ],
 }
 
 
