@@ -181,8 +181,7 @@ fn with_heading_ids(markdown: &str) -> String {
     let mut written = String::with_capacity(markdown.len());
     let mut id = None;
     for line in markdown.lines() {
-        let anchor =
-            line.strip_prefix("<a id=\"").and_then(|rest| rest.strip_suffix("\"></a>"));
+        let anchor = line.strip_prefix("<a id=\"").and_then(|rest| rest.strip_suffix("\"></a>"));
         if anchor.is_some() {
             id = anchor;
             continue;

@@ -17,7 +17,7 @@ use crate::text::shortened;
 static FILES: &[(&str, &[u8])] = include!(concat!(env!("OUT_DIR"), "/guide.rs"));
 
 static ASSETS: LazyLock<Vec<Asset>> =
-    LazyLock::new(|| FILES.iter().map(|(path, content)| Asset::new(path, content)).collect());
+    LazyLock::new(|| FILES.iter().map(|&(path, content)| Asset::new(path, content)).collect());
 
 fn find(path: &str) -> Option<&'static Asset> {
     ASSETS.iter().find(|asset| asset.path == path)

@@ -35,8 +35,10 @@ macro_rules! web {
 
 static INDEX: Asset = web!("index.html");
 static DOCS: Asset = web!("docs.html");
-static OPENAPI_YAML: Asset =
-    Asset::new("openapi.yaml", include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/openapi.yaml")));
+static OPENAPI_YAML: Asset = Asset::new(
+    "openapi.yaml",
+    include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/openapi.yaml")),
+);
 /// `build.rs` converts `openapi.yaml`.
 static OPENAPI_JSON: Asset =
     Asset::new("openapi.json", include_bytes!(concat!(env!("OUT_DIR"), "/openapi.json")));

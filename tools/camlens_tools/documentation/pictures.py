@@ -1,21 +1,24 @@
-"""Writes the guide's pictures, docs/guide/images/*.jpg: one sample, explained by each method.
+"""Writes the pictures of README.md and of the guide: one sample, explained by each method.
 
-    python tools guide_pictures
+    python tools documentation.pictures [--binary FILE] [NAME ...]
 
-Needs Pillow (requirements/bench.txt), and the binary and the models that `make build setup` gives.
-The committed files come from Pillow 13.0.0.
+Installs Pillow on first use. The committed files come from Pillow 13.0.0.
 """
 
 import argparse
 import io
 import subprocess
+import sys
 from pathlib import Path
 
-from PIL import Image
-
+from camlens_tools.bench.common import Failure
+from camlens_tools.bench.environment import continue_in, install
 from camlens_tools.paths import BINARY, DOCS, ROOT
 
+VENV = ROOT / ".venv-docs"
 FOLDER = DOCS / "guide" / "images"
+FIGURE = DOCS / "images" / "coffee-figure.jpg"
+FIGURE_PX = 1200
 SAMPLE = ROOT / "web" / "samples" / "coffee.jpg"
 MODEL = "efficientnet-lite0"
 # The longer side. A page shows the pictures at two thirds of this, so that they are sharp on
@@ -46,10 +49,29 @@ PICTURES = {
 }
 
 
-def save(picture, name):
+def save(picture, file, side_px=SIDE_PX):
+    from PIL import Image
+
     picture = picture.convert("RGB")
-    picture.thumbnail((SIDE_PX, SIDE_PX), Image.Resampling.LANCZOS)
-    picture.save(FOLDER / f"{name}.jpg", quality=QUALITY, optimize=True, progressive=True)
+    picture.thumbnail((side_px, side_px), Image.Resampling.LANCZOS)
+    picture.save(file, quality=QUALITY, optimize=True, progressive=True)
+
+
+def write(binary, names):
+    from PIL import Image
+
+    def run(command, *options):
+        arguments = [binary, command, SAMPLE, "--model", MODEL, "--quiet", *options, "-o", "-"]
+        output = subprocess.run(arguments, cwd=ROOT, check=True, stdout=subprocess.PIPE).stdout
+        return Image.open(io.BytesIO(output))
+
+    if not names or "figure" in names:
+        save(run("compare", "--output", "figure"), FIGURE, FIGURE_PX)
+    if not names or "input" in names:
+        save(Image.open(SAMPLE), FOLDER / "input.jpg")
+    for name, options in PICTURES.items():
+        if not names or name in names:
+            save(run("explain", "--output", "overlay", *options), FOLDER / f"{name}.jpg")
 
 
 def main():
@@ -57,16 +79,12 @@ def main():
     parser.add_argument("--binary", type=Path, default=BINARY, help="the camlens to run")
     parser.add_argument("names", nargs="*", help="only these pictures")
     arguments = parser.parse_args()
-    FOLDER.mkdir(parents=True, exist_ok=True)
-    save(Image.open(SAMPLE), "input")
-    for name, options in PICTURES.items():
-        if arguments.names and name not in arguments.names:
-            continue
-        command = [arguments.binary, "explain", SAMPLE, "--model", MODEL, "--quiet", *options]
-        overlay = subprocess.run(
-            [*command, "--output", "overlay", "-o", "-"], cwd=ROOT, check=True, capture_output=True
-        )
-        save(Image.open(io.BytesIO(overlay.stdout)), name)
+    try:
+        install("docs.txt", "requests, numpy and Pillow", VENV)
+        continue_in(VENV / "bin" / "python", "documentation.pictures")
+    except Failure as failure:
+        sys.exit(f"demo: {failure}")
+    write(arguments.binary, arguments.names)
 
 
 if __name__ == "__main__":
