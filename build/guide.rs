@@ -232,7 +232,9 @@ fn repository_path(file: &str) -> String {
     let mut parts: Vec<&str> = SOURCE.split('/').collect();
     for part in file.split('/') {
         match part {
-            ".." => drop(parts.pop()),
+            ".." => {
+                parts.pop();
+            }
             "." | "" => {}
             part => parts.push(part),
         }
