@@ -25,7 +25,7 @@ DESTDIR ?=
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup vgg16 install uninstall quiet-setup run test openapi lint audit build demo bench load scorecam architectures exactness models clients mutants page fuzz sanitize miri conformance proxy deploy-check image clean distclean schema soak
+.PHONY: help setup vgg16 install uninstall quiet-setup run test openapi lint audit build demo bench load scorecam architectures exactness models clients mutants page fuzz sanitize miri conformance proxy deploy-check image clean distclean schema soak docs-check
 
 help: ## print this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1|/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-22s %s\n", $$1, $$2}'
@@ -86,10 +86,11 @@ $(VENV)/ready: tools/requirements/dev.txt
 	@$(VENV_BIN)/pip --disable-pip-version-check install --quiet --only-binary :all: --no-deps --requirement $<
 	@touch $@
 
-demo: quiet-setup build ## write the README's pictures into docs/images
-	@mkdir -p docs/images
-	@$(BINARY) explain $(IMAGES)/chelsea.png --model efficientnet-lite0 --compare -o docs/images/chelsea-figure.png
-	@$(BINARY) explain $(IMAGES)/phantom.png --model vgg16-mri --compare -o docs/images/phantom-figure.png
+demo: quiet-setup build ## write the pictures of README.md and docs/guide anew
+	@$(TOOLS) documentation.pictures
+
+docs-check: quiet-setup build ## run every command of README.md and docs/guide, and compare what it prints
+	@$(TOOLS) documentation.check
 
 bench: quiet-setup build ## measure speed and memory beside plain ONNX Runtime (BENCH=--peers: and others)
 	@$(TOOLS) bench.compare $(BENCH)
@@ -173,7 +174,7 @@ $(DEPLOY_VENV)/ready: tools/requirements/deploy.txt tools/requirements/sbom.txt
 
 clean: ## remove what was built, and .venv; keep what was fetched
 	@cargo clean --quiet
-	@rm -rf $(VENV) $(DEPLOY_VENV) bench/out
+	@rm -rf $(VENV) $(DEPLOY_VENV) .venv-docs bench/out
 
 distclean: clean ## remove what was fetched, too
 	@rm -rf runtime downloads models/vgg16-mri/model.onnx models/efficientnet-lite0/model.onnx

@@ -15,6 +15,7 @@ mod extensions;
 mod extract;
 #[doc(hidden)]
 pub mod fuzzing;
+mod guide;
 mod handlers;
 pub mod listener;
 mod metrics;

@@ -22,27 +22,29 @@ use crate::error::{Error, Kind, Result};
 use crate::text::shortened;
 
 /// A file inside the binary.
-struct Asset {
-    /// Relative to `web/`.
-    path: &'static str,
-    content: &'static str,
+pub(super) struct Asset {
+    /// Relative to `web/`, or to the guide.
+    pub(super) path: &'static str,
+    content: &'static [u8],
     /// Computed by the first request.
     etag: OnceLock<String>,
 }
 
 macro_rules! web {
     ($path:literal) => {
-        Asset::new($path, include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/web/", $path)))
+        Asset::new($path, include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/web/", $path)))
     };
 }
 
 static INDEX: Asset = web!("index.html");
 static DOCS: Asset = web!("docs.html");
-static OPENAPI_YAML: Asset =
-    Asset::new("openapi.yaml", include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/openapi.yaml")));
+static OPENAPI_YAML: Asset = Asset::new(
+    "openapi.yaml",
+    include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/openapi.yaml")),
+);
 /// `build.rs` converts `openapi.yaml`.
 static OPENAPI_JSON: Asset =
-    Asset::new("openapi.json", include_str!(concat!(env!("OUT_DIR"), "/openapi.json")));
+    Asset::new("openapi.json", include_bytes!(concat!(env!("OUT_DIR"), "/openapi.json")));
 static ICON: Asset = web!("icon.svg");
 
 macro_rules! assets {
@@ -56,6 +58,7 @@ assets![
     "css/base.css",
     "css/controls.css",
     "css/docs.css",
+    "css/guide.css",
     "css/page.css",
     "css/problem.css",
     "css/stage.css",
@@ -116,7 +119,7 @@ assets![
 ];
 
 impl Asset {
-    const fn new(path: &'static str, content: &'static str) -> Self {
+    pub(super) const fn new(path: &'static str, content: &'static [u8]) -> Self {
         Self { path, content, etag: OnceLock::new() }
     }
 
@@ -126,6 +129,7 @@ impl Asset {
             Some("js") => "text/javascript; charset=utf-8",
             Some("css") => "text/css; charset=utf-8",
             Some("svg") => "image/svg+xml",
+            Some("jpg") => "image/jpeg",
             Some("yaml") => "application/yaml",
             Some("json") => "application/json",
             _ => "application/octet-stream",
@@ -134,13 +138,13 @@ impl Asset {
 
     fn etag(&self) -> &str {
         self.etag.get_or_init(|| {
-            let hash = Sha256::digest(self.content.as_bytes());
+            let hash = Sha256::digest(self.content);
             let digits: String = hash.iter().take(12).map(|byte| format!("{byte:02x}")).collect();
             format!("\"{digits}\"")
         })
     }
 
-    fn response(&'static self, request: &HeaderMap) -> Response {
+    pub(super) fn response(&'static self, request: &HeaderMap) -> Response {
         let cached =
             request.get(IF_NONE_MATCH).and_then(|tags| tags.to_str().ok()).unwrap_or_default();
         let common = [(ETAG, self.etag()), (CACHE_CONTROL, "no-cache")];

@@ -11,7 +11,7 @@ use super::allowed_methods::not_allowed;
 use super::handlers::{admin, health, metrics, models, v1};
 use super::middleware::{self, admission};
 use super::state::AppState;
-use super::{page, protocols, samples};
+use super::{guide, page, protocols, samples};
 use crate::config::Server;
 use crate::error::{Error, Kind};
 use crate::text::shortened;
@@ -26,7 +26,7 @@ enum Ports {
 
 /// The paths with their ports and handlers. `openapi.yaml` lists the same, except the page's own
 /// files.
-fn table() -> [(&'static str, Ports, MethodRouter<Arc<AppState>>); 19] {
+fn table() -> [(&'static str, Ports, MethodRouter<Arc<AppState>>); 22] {
     use Ports::{Admin, Both, Main};
     [
         ("/v1/explain", Main, post(v1::explain)),
@@ -43,6 +43,9 @@ fn table() -> [(&'static str, Ports, MethodRouter<Arc<AppState>>); 19] {
         ("/openapi.yaml", Main, get(page::openapi_yaml)),
         ("/openapi.json", Main, get(page::openapi_json)),
         ("/docs", Main, get(page::docs)),
+        ("/docs/guide", Main, get(guide::redirect)),
+        ("/docs/guide/", Main, get(guide::index)),
+        ("/docs/guide/{*path}", Main, get(guide::file)),
         ("/", Main, get(page::index)),
         ("/assets/{*path}", Main, get(page::asset)),
         ("/samples", Main, get(samples::list)),

@@ -5,7 +5,7 @@
 //! Each protocol is a thin translation. Its handler reads the names and texts that its clients
 //! send, hands them to the same option parser as `/v1/explain`, runs under the same permit,
 //! deadline and limits, and writes the result in the protocol's form. [`errors`] writes errors in the form
-//! that the protocol's clients read. `docs/protocols.md` describes all of it for users.
+//! that the protocol's clients read. `docs/guide/protocols.md` describes all of it for users.
 
 mod batch;
 pub(super) mod body;

@@ -4,6 +4,7 @@ mod compare;
 mod contract;
 mod conventions;
 mod forms;
+mod guide;
 mod labels;
 mod layers;
 mod options;

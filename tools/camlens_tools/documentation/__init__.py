@@ -1,0 +1,1 @@
+"""Makes and checks what README.md and docs/guide show."""
