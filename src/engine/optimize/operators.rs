@@ -64,6 +64,12 @@ impl Operators {
         Self { threads, skip_zeros, stop: Stop::default(), store: Arc::default() }
     }
 
+    /// The same operators for sessions that run beside the others: with `threads` threads, and
+    /// stopped by themselves. They share the transformed weights.
+    pub(crate) fn beside(&self, threads: usize) -> Self {
+        Self { threads, stop: Stop::default(), ..self.clone() }
+    }
+
     /// The operator domain for one session.
     pub(crate) fn domain(&self) -> ort::Result<OperatorDomain> {
         OperatorDomain::new(DOMAIN)?
