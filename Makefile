@@ -20,7 +20,7 @@ ZOO ?= target/zoo
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup quiet-setup run test openapi lint audit build demo bench load scorecam architectures exactness models clients mutants page fuzz sanitize miri conformance proxy deploy-check image clean distclean
+.PHONY: help setup quiet-setup run test openapi lint audit build demo bench load throughput scorecam architectures exactness models clients mutants page fuzz sanitize miri conformance proxy deploy-check image clean distclean
 
 help: ## print this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1|/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-22s %s\n", $$1, $$2}'
@@ -119,6 +119,9 @@ miri: ## run small tests of the kernels under Miri (needs a nightly toolchain wi
 
 load: quiet-setup build $(VENV)/ready ## measure short requests beside Score-CAM clients (docs/operating.md)
 	@$(VENV_BIN)/python tools bench.load $(BINARY)
+
+throughput: quiet-setup build ## measure requests per second beside plain ONNX Runtime sessions (docs/operating.md)
+	@$(TOOLS) bench.throughput $(BINARY) $(BENCH)
 
 # No wheel of cargo-mutants exists, so cargo builds it, once.
 mutants: quiet-setup $(VENV)/ready ## break lines on purpose and see which tests notice (SHARD=k/n; see tools/mutants.toml)

@@ -12,7 +12,7 @@ use crate::app::options::Output;
 use crate::app::response::TargetFacts;
 use crate::app::{self, ExplainRequest, ExplainResponse, Operation, RequestOptions};
 use crate::config::Config;
-use crate::engine::{CancellationToken, Model, ModelRegistry};
+use crate::engine::{CancellationToken, Model, ModelRegistry, Settings};
 use crate::error::{Error, Kind, Result};
 use crate::model::ModelFolder;
 use crate::model::folder::available_models;
@@ -142,7 +142,12 @@ fn summary(response: &ExplainResponse) -> String {
 pub(super) fn load(config: &Config, id: Option<&str>) -> Result<Model> {
     let folder = &config.models.folder;
     let (_, id) = available_models(folder, id.or(config.models.default.as_deref()))?;
-    ModelRegistry::load_one(ModelFolder::read(&folder.join(id))?, &config.engine.clone().into())
+    ModelRegistry::load_one(ModelFolder::read(&folder.join(id))?, &engine(config))
+}
+
+/// The engine's settings for one request at a time.
+pub(super) fn engine(config: &Config) -> Settings {
+    Settings { side_by_side: Some(1), ..config.engine.clone().into() }
 }
 
 /// The log settings of a one-shot command: only warnings, unless the settings specify more.

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::explain::{load, quiet};
+use super::explain::{engine, load, quiet};
 use super::{Source, output};
 use crate::app::{describe, output_kind};
 use crate::engine::optimize::FusionReport;
@@ -28,7 +28,7 @@ impl Inspect {
     pub(super) fn run(&self) -> Result<()> {
         let config = self.source.load()?;
         crate::telemetry::start_log(&quiet(&config));
-        let settings = config.engine.clone().into();
+        let settings = engine(&config);
         let model = if self.model.is_dir() {
             ModelRegistry::load_one(ModelFolder::read(&self.model)?, &settings)?
         } else if self.model.is_file() {

@@ -117,7 +117,7 @@ pub struct Engine {
     /// Passes that may run at once with all threads, whatever their models.
     pub parallel: usize,
     /// Passes of small models that may run side by side when several requests are in work; when
-    /// absent, one for each compute thread, at most 8.
+    /// absent, one for each compute thread, at most 4.
     pub side_by_side: Option<usize>,
     /// Sessions that each model keeps ready for layers other than its default one.
     pub layer_sessions: usize,

@@ -392,3 +392,6 @@ fn single(outputs: Vec<PassOutput>) -> Result<PassOutput> {
     let first = outputs.into_iter().next();
     first.ok_or_else(|| Error::internal("running the model", "a program without layers"))
 }
+
+#[cfg(test)]
+mod tests;

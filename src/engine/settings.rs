@@ -18,8 +18,8 @@ pub enum TrialPolicy {
     Never,
 }
 
-/// With more sessions than this, a model would take long to load.
-const MAX_SIDE_BY_SIDE: usize = 8;
+/// By default, as many as there are workers for short requests. Each takes memory and time to load.
+const MAX_SIDE_BY_SIDE: usize = 4;
 
 /// Settings of the engine.
 #[derive(Clone, Debug)]
@@ -46,7 +46,7 @@ pub struct Settings {
     /// How many passes may run at once with all threads, whatever their models.
     pub parallel: usize,
     /// How many passes of small models may run at once, each with its part of the threads; when
-    /// absent, one for each thread, at most [`MAX_SIDE_BY_SIDE`]. 1 for none.
+    /// absent, one for each thread, at most 4. 1 for none.
     pub side_by_side: Option<usize>,
     /// Open sessions of a model besides the default layer's.
     pub layer_sessions: usize,
@@ -102,8 +102,8 @@ mod tests {
         for (side_by_side, threads, count, each) in [
             (None, 1, 0, 1),
             (None, 2, 2, 1),
-            (None, 8, 8, 1),
-            (None, 20, 8, 2),
+            (None, 3, 3, 1),
+            (None, 18, 4, 4),
             (Some(1), 8, 0, 8),
             (Some(3), 8, 3, 2),
             (Some(64), 4, 4, 1),

@@ -9,9 +9,9 @@
 //!   moment after a short request has arrived, while its image is decoded, no long batch begins.
 //! - Long requests don't starve: a long batch waits at most [`MAX_WAITS`] times as long as the last
 //!   one took, or [`MIN_WAIT`].
-//! - When several short requests are in work, passes of small models run side by side, each with its
-//!   part of the threads ([`Share::Part`]). A lone request has all threads. Parts and passes with
-//!   all threads never run at the same time.
+//! - When short requests are in work for more than half of the parts into which the threads are
+//!   divided, passes of small models run side by side, each with its part ([`Share::Part`]). A lone
+//!   request has all threads. Parts and passes with all threads never run at the same time.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -172,10 +172,9 @@ impl State {
         Some(self.long_waits_since? + (self.long_batch * MAX_WAITS).max(MIN_WAIT))
     }
 
-    /// Whether several short requests are in work. Where passes come without their requests, those
-    /// that wait and run tell.
+    /// Whether so many short requests are in work that most parts of the threads would be used.
     fn is_crowded(&self) -> bool {
-        self.short_in_work >= 2 || self.short.len() >= 2 || self.parts.contains(&true)
+        2 * self.short_in_work > self.parts.len()
     }
 
     /// The pass runs with all threads, once nothing else does.

@@ -84,3 +84,18 @@ impl Operators {
         &self.stop
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sessions_side_by_side_are_stopped_by_themselves() {
+        let operators = Operators::new(2, true);
+        let beside = operators.beside(1);
+        assert_eq!(beside.threads, 1);
+        assert!(Arc::ptr_eq(&beside.store, &operators.store));
+        beside.stop().raise();
+        assert!(!operators.stop.0.load(Ordering::SeqCst));
+    }
+}

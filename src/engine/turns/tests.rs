@@ -19,7 +19,8 @@ fn run(state: &mut State, now: Instant) -> Option<u64> {
 fn short_passes_go_first_and_each_class_keeps_its_order() {
     let (mut state, now) = (State::new(1, 0), Instant::now());
     let long = [state.enter(JobClass::Long, false, now), state.enter(JobClass::Long, false, now)];
-    let short = [state.enter(JobClass::Short, false, now), state.enter(JobClass::Short, false, now)];
+    let short =
+        [state.enter(JobClass::Short, false, now), state.enter(JobClass::Short, false, now)];
     let order: Vec<u64> = std::iter::from_fn(|| run(&mut state, now)).collect();
     assert_eq!(order, [short[0], short[1], long[0], long[1]]);
 }
@@ -69,6 +70,82 @@ fn requests_that_arrive_all_the_time_do_not_hold_long_work_for_ever() {
     state.last_short = Some(due - MS);
     assert_eq!(state.next(due - MS), Next::WaitUntil(due));
     assert_eq!(state.next(due), Next::Run(long, Share::All));
+}
+
+/// A pass takes its turn.
+fn begin(state: &mut State, now: Instant) -> Option<(u64, Share)> {
+    let Next::Run(ticket, share) = state.next(now) else { return None };
+    let is_short = state.short.iter().any(|other| other.number == ticket);
+    state.leave(if is_short { JobClass::Short } else { JobClass::Long }, ticket, now);
+    state.set_running(share, true);
+    Some((ticket, share))
+}
+
+#[test]
+fn passes_run_side_by_side_while_several_short_requests_are_in_work() {
+    let (mut state, now) = (State::new(1, 2), Instant::now());
+    state.short_in_work = 3;
+    let [first, second, third] = [(); 3].map(|()| state.enter(JobClass::Short, true, now));
+    assert_eq!(begin(&mut state, now), Some((first, Share::Part(0))));
+    assert_eq!(begin(&mut state, now), Some((second, Share::Part(1))));
+    assert_eq!(state.next(now), Next::Wait);
+    state.set_running(Share::Part(0), false);
+    assert_eq!(begin(&mut state, now), Some((third, Share::Part(0))));
+}
+
+#[test]
+fn few_requests_have_all_threads_where_most_parts_would_be_idle() {
+    let (mut state, now) = (State::new(1, 4), Instant::now());
+    state.enter(JobClass::Short, true, now);
+    state.enter(JobClass::Short, true, now);
+    state.short_in_work = 2;
+    assert!(matches!(state.next(now), Next::Run(_, Share::All)));
+    state.short_in_work = 3;
+    assert!(matches!(state.next(now), Next::Run(_, Share::Part(0))));
+}
+
+#[test]
+fn a_lone_request_has_all_threads() {
+    let (mut state, now) = (State::new(1, 2), Instant::now());
+    state.short_in_work = 1;
+    let first = state.enter(JobClass::Short, true, now);
+    assert_eq!(begin(&mut state, now), Some((first, Share::All)));
+    // One that comes meanwhile waits: its threads would compete with those of the first.
+    state.short_in_work = 2;
+    let second = state.enter(JobClass::Short, true, now);
+    assert_eq!(state.next(now), Next::Wait);
+    state.set_running(Share::All, false);
+    assert_eq!(begin(&mut state, now), Some((second, Share::Part(0))));
+}
+
+#[test]
+fn a_pass_that_needs_all_threads_waits_for_the_parts_and_is_not_overtaken() {
+    let (mut state, now) = (State::new(1, 2), Instant::now());
+    state.short_in_work = 3;
+    state.enter(JobClass::Short, true, now);
+    assert!(begin(&mut state, now).is_some());
+    let large = state.enter(JobClass::Short, false, now);
+    state.enter(JobClass::Short, true, now);
+    assert_eq!(state.next(now), Next::Wait);
+    state.set_running(Share::Part(0), false);
+    assert_eq!(begin(&mut state, now), Some((large, Share::All)));
+    assert_eq!(state.next(now), Next::Wait);
+}
+
+#[test]
+fn a_long_batch_that_is_due_lets_no_further_part_begin() {
+    let (mut state, start) = (State::new(1, 2), Instant::now());
+    state.short_in_work = 3;
+    let long = state.enter(JobClass::Long, true, start);
+    state.enter(JobClass::Short, true, start);
+    assert!(begin(&mut state, start).is_some());
+    state.enter(JobClass::Short, true, start);
+    let due = start + MIN_WAIT;
+    assert!(matches!(state.next(due - MS), Next::Run(_, Share::Part(1))));
+    assert_eq!(state.next(due), Next::Wait);
+    state.set_running(Share::Part(0), false);
+    assert_eq!(begin(&mut state, due), Some((long, Share::All)));
+    assert_eq!(state.next(due), Next::Wait);
 }
 
 #[test]

@@ -24,7 +24,7 @@ import threading
 import time
 from collections import namedtuple
 
-from camlens_tools.bench import machine
+from camlens_tools.bench import environment, machine
 from camlens_tools.bench.common import Failure, Model, ModelsFolder, progress
 from camlens_tools.bench.processes import Service, Worker, cpu_s
 from camlens_tools.paths import MODELS, PICTURES
@@ -161,6 +161,7 @@ def parse_arguments():
     parser.add_argument("--model", default="efficientnet-lite0")
     parser.add_argument("--only", choices=PATHS, help="one kind of request")
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--python", metavar="FILE", help="with onnxruntime, numpy and Pillow")
     parser.add_argument("--settings", nargs="*", default=[], metavar="CAMLENS_NAME=VALUE")
     return parser.parse_args()
 
@@ -196,10 +197,11 @@ def main():
     services, workers = [], []
     print(json.dumps(machine.describe()))
     try:
+        python = environment.interpreter(args.python, False)
         for index in range(args.threads):
             arguments = [model.folder, PICTURES / model.picture, "--threads", 1]
             workers.append(
-                Worker(sys.executable, "plain_ort", *arguments, name=f"throughput-plain-{index}")
+                Worker(python, "plain_ort", *arguments, name=f"throughput-plain-{index}")
             )
         with ModelsFolder([model]) as folder:
             for index, binary in enumerate(args.binaries):
