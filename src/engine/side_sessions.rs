@@ -10,7 +10,7 @@
 //! weights with the model's other sessions. Passes run on the caller's thread.
 
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::cancellation::CancellationToken;
 use super::compiler::ProgramKey;
@@ -18,12 +18,16 @@ use super::session::{PassOutput, PassRequest, ProgramSession, RunInputs};
 use super::settings::Parts;
 use super::worker::SessionFactory;
 use crate::error::{Error, Result};
+use crate::processor::thread_time;
 
 /// The longest pass of one image with a part of the threads. Other passes wait for as long as that:
 /// it is the time that a batch of a long request may take, too.
 const LONGEST_PASS: Duration = Duration::from_millis(50);
 /// The model's passes are small enough if one of so many is.
 const ATTEMPTS: usize = 3;
+/// A model whose pass takes so many times as long with all threads is not tried. That is measured by
+/// the clock, which goes on while other processes have the cores.
+const PATIENCE: u32 = 8;
 
 /// The sessions; none for a model that is not small.
 #[derive(Default)]
@@ -45,7 +49,7 @@ impl SideSessions {
         pass_time: Duration,
     ) -> Result<Self> {
         let mut sessions = Vec::with_capacity(parts.count);
-        if pass_time > LONGEST_PASS {
+        if pass_time > PATIENCE * LONGEST_PASS {
             return Ok(Self { sessions });
         }
         let key = ProgramKey::Whole(vec![layer.to_owned()]);
@@ -97,9 +101,9 @@ impl SideSessions {
     }
 }
 
-/// How long a pass takes.
+/// How long a pass takes on a core of its own.
 fn run(session: &mut ProgramSession, pass: &PassRequest) -> Result<Duration> {
-    let began = Instant::now();
+    let began = thread_time();
     session.run(&pass.clone().into(), &CancellationToken::default())?;
-    Ok(began.elapsed())
+    Ok(thread_time().saturating_sub(began))
 }
