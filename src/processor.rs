@@ -5,7 +5,7 @@ use std::time::Duration;
 /// How long this thread has run so far: time that other threads and processes had its core does not
 /// count. Where the system doesn't tell, it is the time by the clock.
 #[must_use]
-pub fn thread_time() -> Duration {
+pub(crate) fn thread_time() -> Duration {
     #[cfg(unix)]
     {
         let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };

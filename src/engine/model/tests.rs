@@ -1,7 +1,6 @@
 //! Passes side by side.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use super::*;
 use crate::engine::runtime::Runtime;
