@@ -25,8 +25,8 @@ use crate::processor::thread_time;
 const LONGEST_PASS: Duration = Duration::from_millis(50);
 /// The model's passes are small enough if one of so many is.
 const ATTEMPTS: usize = 3;
-/// A model whose pass takes so many times as long with all threads is not tried. That is measured by
-/// the clock, which goes on while other processes have the cores.
+/// A model whose pass takes so many times as long with all threads is not tried. That is measured
+/// by the clock, which goes on while other processes have the cores.
 const PATIENCE: u32 = 8;
 
 /// The sessions; none for a model that is not small.
