@@ -25,7 +25,7 @@ DESTDIR ?=
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup vgg16 install uninstall quiet-setup run test openapi lint audit build demo bench load scorecam architectures exactness models clients mutants page fuzz sanitize miri conformance proxy deploy-check image clean distclean schema soak docs-check
+.PHONY: help setup vgg16 install uninstall quiet-setup run test openapi lint audit build demo bench load scorecam architectures exactness models clients mutants page fuzz sanitize miri conformance proxy deploy-check image clean distclean schema soak docs-check throughput
 
 help: ## print this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1|/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-22s %s\n", $$1, $$2}'
@@ -147,6 +147,9 @@ load: quiet-setup build $(VENV)/ready ## measure overload, slow clients, bombs â
 
 soak: quiet-setup build $(VENV)/ready ## send a mix of everything for SOAK_S seconds; fail if anything degrades
 	@$(VENV_BIN)/python tools bench.soak $(BINARY) --seconds $(SOAK_S)
+
+throughput: quiet-setup build ## measure requests per second beside plain ONNX Runtime sessions (docs/operating.md)
+	@$(TOOLS) bench.throughput $(BINARY) $(BENCH)
 
 # No wheel of cargo-mutants exists, so cargo builds it, once.
 mutants: quiet-setup $(VENV)/ready ## break lines on purpose and see which tests notice (SHARD=k/n; see tools/mutants.toml)

@@ -31,6 +31,7 @@ pub mod memory;
 pub mod model;
 mod panics;
 pub mod picture;
+mod processor;
 mod regular_file;
 pub mod telemetry;
 pub mod text;

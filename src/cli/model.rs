@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::config::Config;
-use crate::engine::{Model, ModelRegistry};
+use crate::engine::{Model, ModelRegistry, Settings};
 use crate::error::Result;
 use crate::model::ModelFolder;
 use crate::model::folder::available_models;
@@ -27,7 +27,9 @@ pub(super) fn load(config: &Config, requested: Option<&str>) -> Result<Model> {
             ModelFolder::read(&models.join(id))?
         }
     };
-    ModelRegistry::load_one(folder, &config.engine.clone().into())
+    // One request at a time needs no sessions for several.
+    let settings = Settings { side_by_side: Some(1), ..config.engine.clone().into() };
+    ModelRegistry::load_one(folder, &settings)
 }
 
 fn holds_model(folder: &Path) -> bool {

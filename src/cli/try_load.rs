@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::Source;
+use super::explain::engine;
 use crate::engine::{ModelRegistry, trial};
 use crate::error::Result;
 use crate::model::ModelFolder;
@@ -20,7 +21,7 @@ pub(super) struct TryLoad {
 impl TryLoad {
     pub(super) fn run(&self) -> Result<()> {
         trial::limit_this_process();
-        let settings = self.source.load()?.engine.into();
+        let settings = engine(&self.source.load()?);
         ModelRegistry::load_one(ModelFolder::read(&self.folder)?, &settings).map(drop)
     }
 }

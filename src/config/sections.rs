@@ -114,8 +114,11 @@ pub struct Engine {
     pub trial: TrialPolicy,
     /// Masked images per pass.
     pub batch: usize,
-    /// Passes that may run at once, whatever their models.
+    /// Passes that may run at once with all threads, whatever their models.
     pub parallel: usize,
+    /// Passes of small models that may run side by side when several requests are in work; when
+    /// absent, one for each compute thread, at most 4.
+    pub side_by_side: Option<usize>,
     /// Sessions that each model keeps ready for layers other than its default one.
     pub layer_sessions: usize,
     /// Whether camlens's own kernels replace slower ones of the runtime.
@@ -204,6 +207,7 @@ impl Default for Engine {
             trial: TrialPolicy::Unpinned,
             batch,
             parallel,
+            side_by_side: None,
             fast_kernels,
             skip_zeros,
             layer_sessions,
@@ -235,6 +239,7 @@ impl From<Engine> for engine::Settings {
             trial,
             batch,
             parallel,
+            side_by_side,
             fast_kernels,
             skip_zeros,
             layer_sessions,
@@ -247,6 +252,7 @@ impl From<Engine> for engine::Settings {
             trial,
             batch,
             parallel,
+            side_by_side,
             fast_kernels,
             skip_zeros,
             layer_sessions,

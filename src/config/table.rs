@@ -109,6 +109,7 @@ pub const SETTINGS: &[Setting] = &[
     setting!(engine.batch, "CAMLENS_BATCH", number, within(1..=1024)),
     // Each pass has all compute threads, so more than a few at once never help.
     setting!(engine.parallel, "CAMLENS_PARALLEL", number, within(1..=64)),
+    setting!(engine.side_by_side, "CAMLENS_SIDE_BY_SIDE", optional_number, if_set(within(1..=64))),
     setting!(engine.fast_kernels, "CAMLENS_FAST_KERNELS", flag, any),
     setting!(engine.skip_zeros, "CAMLENS_SKIP_ZEROS", flag, any),
     setting!(engine.layer_sessions, "CAMLENS_LAYER_SESSIONS", number, within(0..=256)),

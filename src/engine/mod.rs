@@ -4,8 +4,8 @@
 //! [`AnalysedModel`](crate::graph::analysed), the compiler writes `CompiledProgram`s from it, and
 //! each of these runs in a `ProgramSession`. [`ModelRegistry`] holds every model of the service. A
 //! [`Model`] runs a [`PassRequest`] on the thread that owns its sessions and returns a
-//! [`PassOutput`] of plain arrays. A [`CancellationToken`] stops it between two kernels, and
-//! [`Turns`] decides whose pass runs next.
+//! [`PassOutput`] of plain arrays; a small one also has sessions in which passes run side by side.
+//! A [`CancellationToken`] stops a pass between two kernels, and [`Turns`] decides whose runs next.
 
 mod cache;
 mod cancellation;
@@ -20,6 +20,7 @@ mod registry;
 mod runtime;
 mod session;
 mod settings;
+mod side_sessions;
 mod tail;
 pub mod trial;
 mod turns;

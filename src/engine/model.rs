@@ -13,7 +13,8 @@ use super::cancellation::CancellationToken;
 use super::compiler::{ProgramCompiler, ProgramKey};
 use super::recent_mean::RecentMean;
 use super::session::{PassOutput, PassRequest, RunInputs};
-use super::turns::{JobClass, Turns};
+use super::side_sessions::SideSessions;
+use super::turns::{JobClass, Share, Turns};
 use super::worker::Worker;
 use crate::engine::optimize::FusionReport;
 use crate::error::{Error, Kind, Result};
@@ -26,7 +27,8 @@ use crate::model::{Labels, ModelFolder};
 use crate::text::shortened;
 use crate::warning::Warning;
 
-/// A loaded model. All requests share it; its worker thread runs one pass at a time.
+/// A loaded model. All requests share it; its worker thread runs one pass at a time, and those of a
+/// small model also run side by side.
 pub struct Model {
     folder: ModelFolder,
     preprocess: Preprocess,
@@ -38,8 +40,9 @@ pub struct Model {
     cache_key: String,
     compiler: Arc<ProgramCompiler>,
     worker: Worker,
+    side_sessions: SideSessions,
     turns: Turns,
-    /// How long a pass of one image takes.
+    /// How long a pass of one image takes with all threads.
     pass_time: RecentMean,
     warnings: Vec<Warning>,
 }
@@ -151,7 +154,7 @@ impl Model {
         usize::try_from(images).unwrap_or(usize::MAX).clamp(1, most)
     }
 
-    /// How long a pass of one image takes, from the recent ones.
+    /// How long a pass of one image takes with all threads, from the recent ones.
     #[must_use]
     pub fn pass_time(&self) -> Duration {
         self.pass_time.get()
@@ -350,16 +353,25 @@ impl Model {
     ) -> Result<Vec<PassOutput>> {
         let images = inputs.images();
         let is_tail = matches!(key, Some(ProgramKey::Tail(_)));
-        let turn = self.turns.take(cancel)?;
+        let default_layer = &self.default_layer().tensor;
+        // A batch keeps all threads busy.
+        let takes_part = images == 1 && self.side_sessions.serves(key.as_ref(), default_layer);
+        let turn = self.turns.take(cancel, takes_part)?;
         let began = Instant::now();
-        let outputs = self.worker.run(key, inputs, cancel)?;
-        let elapsed = began.elapsed();
+        let outputs = match turn.share() {
+            Share::All => self.worker.run(key, inputs, cancel)?,
+            Share::Part(part) => self.side_sessions.run(part, &inputs, cancel)?,
+        };
+        let (elapsed, share) = (began.elapsed(), turn.share());
         drop(turn);
-        if !is_tail {
-            self.pass_time.add(elapsed / images);
-        }
-        if cancel.class() == JobClass::Short {
-            self.turns.note_short_pass(elapsed);
+        // Batches of long requests, which these times serve to choose, have all threads.
+        if share == Share::All {
+            if !is_tail {
+                self.pass_time.add(elapsed / images);
+            }
+            if cancel.class() == JobClass::Short {
+                self.turns.note_short_pass(elapsed);
+            }
         }
         // Weights that changed while the pass read them have given nonsense.
         self.compiler.check_files()?;
@@ -388,3 +400,6 @@ fn single(outputs: Vec<PassOutput>) -> Result<PassOutput> {
     let first = outputs.into_iter().next();
     first.ok_or_else(|| Error::internal("running the model", "a program without layers"))
 }
+
+#[cfg(test)]
+mod tests;

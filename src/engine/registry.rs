@@ -147,7 +147,7 @@ impl ModelRegistry {
 
         let shared = Arc::new(Shared { models: Mutex::new(models), changed: Condvar::new() });
         let cache = Cache::new(settings.cache_bytes);
-        let turns = Turns::new(settings.parallel);
+        let turns = turns(settings, &runtime);
         let loader = Loader {
             models: folder.to_owned(),
             runtime,
@@ -170,8 +170,9 @@ impl ModelRegistry {
     /// # Errors
     /// [`Kind::Setup`] that says what is wrong.
     pub fn load_one(folder: ModelFolder, settings: &Settings) -> Result<Model> {
-        let (cache, turns) = (Cache::new(settings.cache_bytes), Turns::new(settings.parallel));
-        Model::load(folder, &Runtime::load(settings)?, settings, cache, turns)
+        let runtime = Runtime::load(settings)?;
+        let (cache, turns) = (Cache::new(settings.cache_bytes), turns(settings, &runtime));
+        Model::load(folder, &runtime, settings, cache, turns)
     }
 
     /// The id of the model for requests that name none.
@@ -281,6 +282,10 @@ impl ModelRegistry {
             self.shared.changed.wait_while(models, loading).unwrap_or_else(PoisonError::into_inner),
         );
     }
+}
+
+fn turns(settings: &Settings, runtime: &Runtime) -> Turns {
+    Turns::new(settings.parallel, settings.parts(runtime.threads()).count)
 }
 
 /// Why a model failed to load. Its files are named relative to the models folder, whose own path is

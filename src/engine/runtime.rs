@@ -102,6 +102,11 @@ impl Runtime {
         self.threads
     }
 
+    /// The same runtime for sessions of so many threads.
+    pub(super) fn with_threads(&self, threads: usize) -> Self {
+        Self { threads, ..self.clone() }
+    }
+
     /// Opens a session of an encoded model.
     ///
     /// `has_integer_operators` switches pre-packing on, which copies weights into the order in

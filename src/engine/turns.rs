@@ -1,5 +1,5 @@
-//! Turns: whose pass runs next. The models share the cores, so two passes at once would only slow
-//! each other down.
+//! Turns: whose pass runs next. The models share the cores, so two passes with all threads at once
+//! would only slow each other down.
 //!
 //! A request is [`JobClass::Short`] or [`JobClass::Long`]. Every pass waits for a turn, and the
 //! promises are:
@@ -9,6 +9,9 @@
 //!   moment after a short request has arrived, while its image is decoded, no long batch begins.
 //! - Long requests don't starve: a long batch waits at most [`MAX_WAITS`] times as long as the last
 //!   one took, or [`MIN_WAIT`].
+//! - When short requests are in work for more than half of the parts into which the threads are
+//!   divided, passes of small models run side by side, each with its part ([`Share::Part`]). A lone
+//!   request has all threads. Parts and passes with all threads never run at the same time.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -55,6 +58,16 @@ impl JobClass {
     }
 }
 
+/// What a pass may use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Share {
+    /// All compute threads.
+    All,
+    /// One of the parts into which the threads are divided, by its index. No other pass has it at
+    /// the same time.
+    Part(usize),
+}
+
 /// Hands out turns; clones share them.
 #[derive(Clone)]
 pub struct Turns {
@@ -75,14 +88,25 @@ struct Shared {
     changed: Condvar,
 }
 
+/// A pass that waits for its turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Ticket {
+    number: u64,
+    /// Whether a part of the threads will do.
+    takes_part: bool,
+}
+
 /// Who runs and who waits.
 struct State {
-    /// How many passes may run at once.
+    /// How many passes may run at once with all threads.
     parallel: usize,
+    /// How many do.
     running: usize,
+    /// Which parts of the threads are taken.
+    parts: Vec<bool>,
     next_ticket: u64,
-    short: VecDeque<u64>,
-    long: VecDeque<u64>,
+    short: VecDeque<Ticket>,
+    long: VecDeque<Ticket>,
     /// Since when long passes have waited without one being run.
     long_waits_since: Option<Instant>,
     /// How long the last long batch took.
@@ -94,8 +118,8 @@ struct State {
 /// What happens next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Next {
-    /// This ticket's pass runs.
-    Run(u64),
+    /// The pass of the ticket with this number runs.
+    Run(u64, Share),
     /// Nothing changes until then, unless a pass ends or arrives.
     WaitUntil(Instant),
     /// Nothing changes until a pass ends or arrives.
@@ -103,10 +127,11 @@ enum Next {
 }
 
 impl State {
-    fn new(parallel: usize) -> Self {
+    fn new(parallel: usize, parts: usize) -> Self {
         Self {
             parallel: parallel.max(1),
             running: 0,
+            parts: vec![false; parts],
             next_ticket: 0,
             short: VecDeque::new(),
             long: VecDeque::new(),
@@ -117,26 +142,26 @@ impl State {
         }
     }
 
-    fn waiting(&mut self, class: JobClass) -> &mut VecDeque<u64> {
+    fn waiting(&mut self, class: JobClass) -> &mut VecDeque<Ticket> {
         match class {
             JobClass::Short => &mut self.short,
             JobClass::Long => &mut self.long,
         }
     }
 
-    fn enter(&mut self, class: JobClass, now: Instant) -> u64 {
-        let ticket = self.next_ticket;
+    fn enter(&mut self, class: JobClass, takes_part: bool, now: Instant) -> u64 {
+        let number = self.next_ticket;
         self.next_ticket += 1;
         if class == JobClass::Long && self.long.is_empty() {
             self.long_waits_since = Some(now);
         }
-        self.waiting(class).push_back(ticket);
-        ticket
+        self.waiting(class).push_back(Ticket { number, takes_part });
+        number
     }
 
     /// Takes a ticket out of its queue, because its pass begins or is given up.
     fn leave(&mut self, class: JobClass, ticket: u64, now: Instant) {
-        self.waiting(class).retain(|&other| other != ticket);
+        self.waiting(class).retain(|other| other.number != ticket);
         if class == JobClass::Long {
             self.long_waits_since = (!self.long.is_empty()).then_some(now);
         }
@@ -147,32 +172,63 @@ impl State {
         Some(self.long_waits_since? + (self.long_batch * MAX_WAITS).max(MIN_WAIT))
     }
 
+    /// Whether so many short requests are in work that most parts of the threads would be used.
+    fn is_crowded(&self) -> bool {
+        2 * self.short_in_work > self.parts.len()
+    }
+
+    /// The pass runs with all threads, once nothing else does.
+    fn with_all(&self, ticket: Ticket) -> Next {
+        match self.running < self.parallel && !self.parts.contains(&true) {
+            true => Next::Run(ticket.number, Share::All),
+            false => Next::Wait,
+        }
+    }
+
+    fn short_pass(&self, ticket: Ticket) -> Next {
+        let part = self.parts.iter().position(|is_taken| !is_taken);
+        match part.filter(|_| ticket.takes_part && self.running == 0 && self.is_crowded()) {
+            Some(part) => Next::Run(ticket.number, Share::Part(part)),
+            None => self.with_all(ticket),
+        }
+    }
+
     fn next(&self, now: Instant) -> Next {
         if self.running >= self.parallel {
             return Next::Wait;
         }
         let (short, long) = (self.short.front().copied(), self.long.front().copied());
         match (short, long, self.long_is_due()) {
-            (Some(_), Some(long), Some(due)) if due <= now => Next::Run(long),
-            (Some(short), _, _) => Next::Run(short),
+            (Some(_), Some(long), Some(due)) if due <= now => self.with_all(long),
+            (Some(short), _, _) => self.short_pass(short),
             (None, None, _) => Next::Wait,
             (None, Some(long), due) => {
                 let last = self.last_short.filter(|_| self.short_in_work > 0);
                 let hold = last.map(|last| last + HOLD);
                 match hold.map(|hold| due.map_or(hold, |due| hold.min(due))) {
                     Some(until) if until > now => Next::WaitUntil(until),
-                    _ => Next::Run(long),
+                    _ => self.with_all(long),
                 }
             }
+        }
+    }
+
+    /// A pass has taken its turn, or gives it back.
+    fn set_running(&mut self, share: Share, runs: bool) {
+        match share {
+            Share::All if runs => self.running += 1,
+            Share::All => self.running -= 1,
+            Share::Part(part) => self.parts[part] = runs,
         }
     }
 }
 
 impl Turns {
-    /// Turns for at most `parallel` passes at once.
+    /// Turns for at most `parallel` passes at once with all threads, or `parts` passes with a part
+    /// of them.
     #[must_use]
-    pub fn new(parallel: usize) -> Self {
-        let state = Mutex::new(State::new(parallel));
+    pub fn new(parallel: usize, parts: usize) -> Self {
+        let state = Mutex::new(State::new(parallel, parts));
         Self {
             shared: Arc::new(Shared {
                 batch_bytes: AtomicU64::new(u64::MAX),
@@ -233,15 +289,16 @@ impl Turns {
         self.lock().waiting(class).len()
     }
 
-    /// Waits for a turn.
+    /// Waits for a turn. If `takes_part`, it may be one with a part of the threads; long requests
+    /// always get all.
     ///
     /// # Errors
     /// Those of [`CancellationToken::check`].
-    pub(super) fn take(&self, cancel: &CancellationToken) -> Result<Turn<'_>> {
+    pub(super) fn take(&self, cancel: &CancellationToken, takes_part: bool) -> Result<Turn<'_>> {
         let class = cancel.class();
         let mut state = self.lock();
-        let ticket = state.enter(class, Instant::now());
-        loop {
+        let ticket = state.enter(class, takes_part, Instant::now());
+        let share = loop {
             let now = Instant::now();
             if let Err(cancelled) = cancel.check() {
                 state.leave(class, ticket, now);
@@ -251,20 +308,20 @@ impl Turns {
                 return Err(cancelled);
             }
             let pause = match state.next(now) {
-                Next::Run(next) if next == ticket => break,
+                Next::Run(next, share) if next == ticket => break share,
                 Next::WaitUntil(until) => POLL.min(until - now),
-                Next::Run(_) | Next::Wait => POLL,
+                Next::Run(..) | Next::Wait => POLL,
             };
             let waited = self.shared.changed.wait_timeout(state, pause);
             state = waited.unwrap_or_else(PoisonError::into_inner).0;
-        }
+        };
         let began = Instant::now();
         state.leave(class, ticket, began);
-        state.running += 1;
+        state.set_running(share, true);
         drop(state);
         // With several slots, the next one may run, too.
         self.shared.changed.notify_all();
-        Ok(Turn { turns: self, class, began })
+        Ok(Turn { turns: self, class, share, began })
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -291,13 +348,21 @@ impl Drop for InWork {
 pub(super) struct Turn<'a> {
     turns: &'a Turns,
     class: JobClass,
+    share: Share,
     began: Instant,
+}
+
+impl Turn<'_> {
+    /// What the pass may use.
+    pub(super) const fn share(&self) -> Share {
+        self.share
+    }
 }
 
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
         let mut state = self.turns.lock();
-        state.running -= 1;
+        state.set_running(self.share, false);
         if self.class == JobClass::Long {
             state.long_batch = self.began.elapsed();
         }

@@ -18,6 +18,7 @@ use super::session::{PassOutput, ProgramSession, RunInputs};
 use crate::error::{Error, Kind, Result};
 
 /// Opens the sessions of a model.
+#[derive(Clone)]
 pub(super) struct SessionFactory {
     pub(super) runtime: Runtime,
     pub(super) compiler: Arc<ProgramCompiler>,
@@ -117,7 +118,13 @@ impl Sessions {
 }
 
 impl SessionFactory {
-    fn open(&self, key: &ProgramKey) -> Result<ProgramSession> {
+    /// A factory of sessions that run beside this one's, with so many threads.
+    pub(super) fn beside(&self, threads: usize) -> Self {
+        let runtime = self.runtime.with_threads(threads);
+        Self { runtime, operators: self.operators.beside(threads), ..self.clone() }
+    }
+
+    pub(super) fn open(&self, key: &ProgramKey) -> Result<ProgramSession> {
         let started = Instant::now();
         self.compiler.check_files()?;
         let compiled = self.compiler.compile(key)?;

@@ -4,7 +4,7 @@
 //! same input as in its training framework.
 
 use image::RgbImage;
-use ndarray::Array4;
+use ndarray::{Array4, Axis};
 
 use super::manifest::{Color, Fit, Input, Layout};
 use crate::picture::resize::{Filter, Region, Size, resize, resize_region};
@@ -160,25 +160,33 @@ impl Preprocess {
     #[must_use]
     pub fn normalise(&self, image: &RgbImage) -> Array4<f32> {
         let (height, width) = (image.height() as usize, image.width() as usize);
-        let pixels = image.as_raw();
-        let value = |y: usize, x: usize, channel: usize| {
-            let pixel = &pixels[(y * width + x) * 3..][..3];
-            let pixel = match self.color {
-                Color::Rgb => pixel[channel],
-                Color::Bgr => pixel[2 - channel],
-                Color::Gray => luma([pixel[0], pixel[1], pixel[2]]),
-            };
-            (f32::from(pixel) * self.scale - self.mean[channel]) / self.std[channel]
-        };
+        let (pixels, _) = image.as_raw().as_chunks::<3>();
         let channels = self.color.channels();
-        match self.layout {
-            Layout::Nchw => {
-                Array4::from_shape_fn((1, channels, height, width), |(_, c, y, x)| value(y, x, c))
-            }
-            Layout::Nhwc => {
-                Array4::from_shape_fn((1, height, width, channels), |(_, y, x, c)| value(y, x, c))
+        // A byte has few values, so none is computed twice.
+        let tables: Vec<[f32; 256]> = (0..channels).map(|channel| self.values(channel)).collect();
+        let byte = |pixel: &[u8; 3], channel: usize| match self.color {
+            Color::Rgb => pixel[channel],
+            Color::Bgr => pixel[2 - channel],
+            Color::Gray => luma(*pixel),
+        };
+        let mut tensor = Array4::zeros(match self.layout {
+            Layout::Nchw => (1, channels, height, width),
+            Layout::Nhwc => (1, height, width, channels),
+        });
+        for (channel, table) in tables.iter().enumerate() {
+            let axis = if self.layout == Layout::Nchw { Axis(1) } else { Axis(3) };
+            let plane = tensor.index_axis_mut(axis, channel);
+            for (value, pixel) in plane.into_iter().zip(pixels) {
+                *value = table[usize::from(byte(pixel, channel))];
             }
         }
+        tensor
+    }
+
+    /// What each value of a byte becomes in a channel.
+    fn values(&self, channel: usize) -> [f32; 256] {
+        let (scale, mean, std) = (self.scale, self.mean[channel], self.std[channel]);
+        std::array::from_fn(|byte| (byte as f32 * scale - mean) / std)
     }
 }
 

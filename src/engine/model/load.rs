@@ -21,6 +21,7 @@ use crate::engine::recent_mean::RecentMean;
 use crate::engine::runtime::Runtime;
 use crate::engine::session::PassRequest;
 use crate::engine::settings::Settings;
+use crate::engine::side_sessions::SideSessions;
 use crate::engine::turns::Turns;
 use crate::engine::worker::{SessionFactory, Worker};
 use crate::error::{Error, Kind, Result};
@@ -99,12 +100,13 @@ impl Model {
             capacity: settings.layer_sessions,
         };
         let analysed_ms = ms(started);
-        let worker = Worker::start(&folder.id, factory, &analysed.layers[default_layer].tensor)?;
+        let layer = &analysed.layers[default_layer].tensor;
+        let worker = Worker::start(&folder.id, factory.clone(), layer)?;
         let opened_ms = ms(started);
         let batch = if takes_batches { settings.batch.max(1) } else { 1 };
         static VERSIONS: AtomicU64 = AtomicU64::new(0);
         let cache_key = format!("{}/{}", folder.id, VERSIONS.fetch_add(1, Ordering::Relaxed));
-        let model = Self {
+        let mut model = Self {
             folder,
             preprocess,
             analysed,
@@ -114,11 +116,15 @@ impl Model {
             cache_key,
             compiler,
             worker,
+            side_sessions: SideSessions::default(),
             turns,
             pass_time: RecentMean::default(),
             warnings,
         };
-        model.warm_up()?;
+        let pass = model.warm_up()?;
+        let parts = settings.parts(runtime.threads());
+        let (layer, pass_time) = (&model.default_layer().tensor, model.pass_time());
+        model.side_sessions = SideSessions::open(&factory, layer, parts, &pass, pass_time)?;
         model.compiler.check_files()?;
         let ready_ms = ms(started);
         // When each stage ended.
@@ -127,8 +133,8 @@ impl Model {
     }
 
     /// Runs once, because the first run of a session allocates its memory, which no request should
-    /// wait for.
-    fn warm_up(&self) -> Result<()> {
+    /// wait for. Returns the pass that it ran.
+    fn warm_up(&self) -> Result<PassRequest> {
         let [first, second, third] = self.preprocess.shape();
         let layer = self.default_layer();
         let gradient_of = match self.gradient_unsupported_reason(layer) {
@@ -145,9 +151,9 @@ impl Model {
         self.worker.run(key.clone(), pass.clone().into(), &token)?;
         // Again, because how long the first run took says nothing about the following ones.
         let began = Instant::now();
-        self.worker.run(key, pass.into(), &token)?;
+        self.worker.run(key, pass.clone().into(), &token)?;
         self.pass_time.add(began.elapsed());
-        Ok(())
+        Ok(pass)
     }
 }
 

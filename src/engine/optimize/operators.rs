@@ -64,6 +64,12 @@ impl Operators {
         Self { threads, skip_zeros, stop: Stop::default(), store: Arc::default() }
     }
 
+    /// The same operators for sessions that run beside the others: with `threads` threads, and
+    /// stopped by themselves. They share the transformed weights.
+    pub(crate) fn beside(&self, threads: usize) -> Self {
+        Self { threads, stop: Stop::default(), ..self.clone() }
+    }
+
     /// The operator domain for one session.
     pub(crate) fn domain(&self) -> ort::Result<OperatorDomain> {
         OperatorDomain::new(DOMAIN)?
@@ -76,5 +82,20 @@ impl Operators {
     /// The handle that stops the running chain.
     pub(crate) fn stop(&self) -> &Stop {
         &self.stop
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sessions_side_by_side_are_stopped_by_themselves() {
+        let operators = Operators::new(2, true);
+        let beside = operators.beside(1);
+        assert_eq!(beside.threads, 1);
+        assert!(Arc::ptr_eq(&beside.store, &operators.store));
+        beside.stop().raise();
+        assert!(!operators.stop.0.load(Ordering::SeqCst));
     }
 }

@@ -131,17 +131,20 @@ fn horizontal_pass(
     taps: &[Taps],
     offset: usize,
 ) -> Vec<u8> {
-    let mut out = Vec::with_capacity(rows.len() * taps.len() * 3);
-    for row in source.rows(rows) {
+    let mut out = vec![0; rows.len() * taps.len() * 3];
+    if taps.is_empty() {
+        return out;
+    }
+    for (row, out) in source.rows(rows).zip(out.chunks_exact_mut(taps.len() * 3)) {
         let (row, _) = row.as_chunks::<3>();
-        for taps in taps {
+        for (taps, out) in taps.iter().zip(out.as_chunks_mut::<3>().0) {
             let mut sum = [HALF; 3];
             for (pixel, weight) in row[taps.first - offset..].iter().zip(&taps.weights) {
                 for (sum, channel) in sum.iter_mut().zip(pixel) {
                     *sum += i32::from(*channel) * weight;
                 }
             }
-            out.extend(sum.map(to_byte));
+            *out = sum.map(to_byte);
         }
     }
     out

@@ -91,6 +91,46 @@ async fn a_bad_new_version_leaves_the_old_one_serving_and_says_so() {
     assert!(get(&service, "/v1/models/tiny").await.json().get("reload_error").is_none());
 }
 
+/// Requests that run side by side end in the sessions in which they began, and no version answers
+/// with another one's digits.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_model_is_reloaded_and_unloaded_while_its_passes_run_side_by_side() {
+    let folder = tempfile::tempdir().unwrap();
+    model(folder.path(), "tiny", &onnx("tinyvgg-torchscript"), "", "");
+    let settings = Settings { threads: Some(2), side_by_side: Some(2), ..settings() };
+    let models = ModelRegistry::start(folder.path(), Some("tiny"), &settings).unwrap();
+    models.wait();
+    let (service, _) = service_with(models, Server { admin: true, ..Server::default() });
+    let old = logit(&service).await;
+    replace(&folder, "model.toml", b"file = \"model.onnx\"\n[input]\nscale = 0.001\n");
+
+    let requests = || {
+        let clients = (0..4).map(|_| {
+            let service = service.clone();
+            tokio::spawn(async move {
+                let mut logits = Vec::new();
+                for _ in 0..20 {
+                    logits.push(logit(&service).await);
+                }
+                logits
+            })
+        });
+        futures_util::future::join_all(clients.collect::<Vec<_>>())
+    };
+    let (found, report) = tokio::join!(requests(), command(&service, "/v1/models/reload"));
+    assert_eq!(report.json()["loaded"], serde_json::json!(["tiny"]));
+    let new = logit(&service).await;
+    assert_ne!(old, new);
+    for logits in found {
+        let logits = logits.unwrap();
+        assert!(logits.iter().all(|logit| [old, new].contains(logit)), "{logits:?}");
+    }
+    let (found, _) = tokio::join!(requests(), command(&service, "/v1/models/tiny/load"));
+    assert!(found.into_iter().flat_map(Result::unwrap).all(|logit| logit == new));
+    assert_eq!(command(&service, "/v1/models/tiny/unload").await.status, 200);
+    assert_eq!(post_image(&service, "/v1/predict?model=tiny", chelsea()).await.status, 404);
+}
+
 /// The file was overwritten in place, so the old version is gone.
 #[tokio::test]
 async fn an_overwritten_model_fails_until_it_is_loaded_again() {

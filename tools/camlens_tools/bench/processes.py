@@ -22,6 +22,14 @@ def open_log(name):
     return open(LOGS / (name + ".log"), "w", encoding="utf-8")
 
 
+def cpu_s(pid):
+    """Processor time of a process so far, in seconds."""
+    # The second field may hold spaces; the fields behind it don't.
+    fields = pathlib.Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2]
+    user, system = fields.split()[11:13]
+    return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
+
+
 def tail(name):
     """The last line of a process's log, usually the reason why it ended."""
     lines = (LOGS / (name + ".log")).read_text(encoding="utf-8").strip().splitlines()
@@ -72,9 +80,14 @@ class Worker:
 
     def ask(self, action, **arguments):
         """Runs an action; returns its milliseconds by the worker's own clock."""
+        return self.ask_result(action, **arguments)[0]
+
+    def ask_result(self, action, **arguments):
+        """Runs an action; returns its milliseconds by the worker's own clock, and its result."""
         self.process.stdin.write(json.dumps(dict(arguments, do=action)) + "\n")
         self.process.stdin.flush()
-        return self.read_message()["ms"]
+        message = self.read_message()
+        return message["ms"], message["result"]
 
     def stop(self):
         self.process.stdin.close()

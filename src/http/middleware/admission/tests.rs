@@ -10,7 +10,7 @@ const LONG: Cost = Cost { class: JobClass::Long, bytes: 0 };
 
 fn admission(queue: usize, workers: usize, request_timeout_ms: u64) -> Arc<Admission> {
     let server = config::Server { queue, workers, request_timeout_ms, ..Default::default() };
-    Admission::new(&server, Turns::new(1), MemoryBudget::new(64 * MIB))
+    Admission::new(&server, Turns::new(1, 0), MemoryBudget::new(64 * MIB))
 }
 
 /// A request whose body has arrived.

@@ -7,7 +7,9 @@ The input tensor and the masked ones are made before the clock starts.
 """
 
 import argparse
+import io
 import pathlib
+import time
 
 import numpy as np
 import onnxruntime
@@ -45,9 +47,37 @@ def main():
         for start in range(0, count, BATCH):
             session.run(None, {name: batch[: min(BATCH, count - start)]})
 
+    settings = model_input.manifest(args.folder)["input"]
+    content = args.picture.read_bytes()
+
+    def picture():
+        """Runs the picture from its file's bytes on, as a service would."""
+        made = model_input.tensor(settings, io.BytesIO(content))
+        session.run(None, {name: made})
+
+    def repeated(action):
+        """The action again and again for some seconds: the time of each, and of all."""
+
+        def run(seconds):
+            times, cpu, begin = [], time.process_time(), time.perf_counter()
+            now = begin
+            while now < begin + seconds:
+                action()
+                before, now = now, time.perf_counter()
+                times.append((now - before) * 1e3)
+            cpu_s = time.process_time() - cpu
+            return {"times_ms": times, "elapsed_s": now - begin, "cpu_s": cpu_s}
+
+        return run
+
     scores = session.run(None, {name: tensor})[0][0]
     protocol.serve(
-        {"forward": forward, "masked": masked},
+        {
+            "forward": forward,
+            "masked": masked,
+            "forward_for": repeated(forward),
+            "picture_for": repeated(picture),
+        },
         {"onnxruntime": onnxruntime.__version__, "top": int(scores.argmax())},
     )
 

@@ -79,7 +79,7 @@ cases![
     }),
     (pad_reflect_with_a_value_that_it_does_not_use, "Pad", -2.0, 2.0, |n| {
         let pads = n.int64s(&[0, 0, 1, 2, 0, 0, 3, 1]);
-        let value = n.float(7.0);
+        let value = n.float32s(&[], &[7.0]);
         n.op_with("Pad", &["layer", &pads, &value], [string("mode", "reflect")])
     }),
     (pad_computed_pads_along_some_axes, "Pad", -2.0, 2.0, |n| {
