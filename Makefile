@@ -148,7 +148,7 @@ load: quiet-setup build $(VENV)/ready ## measure overload, slow clients, bombs â
 soak: quiet-setup build $(VENV)/ready ## send a mix of everything for SOAK_S seconds; fail if anything degrades
 	@$(VENV_BIN)/python tools bench.soak $(BINARY) --seconds $(SOAK_S)
 
-throughput: quiet-setup build ## measure requests per second beside plain ONNX Runtime sessions (docs/operating.md)
+throughput: quiet-setup build ## measure requests per second beside plain ONNX Runtime sessions (docs/guide/operating.md)
 	@$(TOOLS) bench.throughput $(BINARY) $(BENCH)
 
 # No wheel of cargo-mutants exists, so cargo builds it, once.

@@ -27,9 +27,12 @@ pub(super) fn load(config: &Config, requested: Option<&str>) -> Result<Model> {
             ModelFolder::read(&models.join(id))?
         }
     };
-    // One request at a time needs no sessions for several.
-    let settings = Settings { side_by_side: Some(1), ..config.engine.clone().into() };
-    ModelRegistry::load_one(folder, &settings)
+    ModelRegistry::load_one(folder, &engine(config))
+}
+
+/// The engine's settings for one request at a time.
+pub(super) fn engine(config: &Config) -> Settings {
+    Settings { side_by_side: Some(1), ..config.engine.clone().into() }
 }
 
 fn holds_model(folder: &Path) -> bool {

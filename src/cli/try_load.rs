@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::Source;
-use super::explain::engine;
+use super::model::engine;
 use crate::engine::{ModelRegistry, trial};
 use crate::error::Result;
 use crate::model::ModelFolder;

@@ -1,1 +1,1 @@
-"""The service under load: its promises of docs/operating.md, each with a measured figure."""
+"""The service under load: its promises of docs/guide/operating.md, each with a measured figure."""

@@ -3,7 +3,7 @@
     python3 tools bench.load BINARY PLAIN_SERVER [--scenario NAME …] [--scale 0.1] [--threads N]
 
 It prints its tables. Without --scenario and at full scale it writes docs/bench/load.md and the
-promises in docs/operating.md, otherwise bench/out/load.md. A promise that is not met fails nothing:
+promises in docs/guide/operating.md, otherwise bench/out/load.md. A promise that is not met fails nothing:
 the page says so.
 
 Exit codes: 0 measured, 1 something failed.
@@ -62,7 +62,7 @@ def main():
     page = report.page(sections, args.binary, sys.argv[1:])
     (folder / "load.md").write_text(page, encoding="utf-8")
     if is_whole:
-        report.write_promises(DOCS / "operating.md", sections)
+        report.write_promises(DOCS / "guide" / "operating.md", sections)
     say(f"wrote {folder / 'load.md'}")
     return 0
 

@@ -11,7 +11,7 @@ Promise = namedtuple("Promise", "promise figure is_met")
 # The first `text_columns` columns are text, the others figures.
 Section = namedtuple("Section", "title notes columns text_columns rows promises")
 
-# The marks around the promises in docs/operating.md.
+# The marks around the promises in docs/guide/operating.md.
 BEGIN, END = "<!-- load -->", "<!-- /load -->"
 
 VERDICTS = {True: "met", False: "**not met**", None: "not decided"}
@@ -63,7 +63,7 @@ def page(sections, binary, arguments):
         "[examples/plain_server.rs](../../examples/plain_server.rs): axum and ONNX Runtime with "
         "one session, and no limit of any kind. It computes no maps, so predictions are compared.",
         "",
-        "Promises are those of [operating.md](../operating.md).",
+        "Promises are those of [operating.md](../guide/operating.md).",
         "",
         *promises(sections),
         "",
