@@ -72,7 +72,8 @@ impl Sending {
     fn is_too_slow(&mut self, now: Instant, limits: &Limits, is_memory_short: bool) -> bool {
         let elapsed = now.duration_since(self.since);
         let is_complete = elapsed >= limits.send_timeout;
-        if !is_complete && !(is_memory_short && elapsed >= limits.hurried_send_timeout) {
+        let is_hurried = is_memory_short && elapsed >= limits.hurried_send_timeout;
+        if !is_complete && !is_hurried {
             return false;
         }
         let is_too_slow = self.bytes < limits.send_bytes(elapsed);

@@ -3,8 +3,8 @@
     python3 tools bench.load BINARY PLAIN_SERVER [--scenario NAME …] [--scale 0.1] [--threads N]
 
 It prints its tables. Without --scenario and at full scale it writes docs/bench/load.md and the
-promises in docs/guide/operating.md, otherwise bench/out/load.md. A promise that is not met fails nothing:
-the page says so.
+promises in docs/guide/operating.md, otherwise bench/out/load.md. A promise that is not met fails
+nothing: the page says so.
 
 Exit codes: 0 measured, 1 something failed.
 """
