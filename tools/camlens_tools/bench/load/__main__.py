@@ -55,7 +55,9 @@ def main():
             return 1
         sections.append(section)
         print("\n".join(report.section_lines(section)))
-        print("\n".join(report.promises([section])) + "\n", flush=True)
+        if section.promises:
+            print("\n".join(report.promises([section])) + "\n")
+        sys.stdout.flush()
     is_whole = not args.scenario and args.scale == 1
     folder = BENCH_DOCS if is_whole else BENCH_OUT
     folder.mkdir(parents=True, exist_ok=True)
