@@ -24,6 +24,7 @@ import urllib.request
 
 from camlens_tools import onnx_writer, paths, torch_weights
 from camlens_tools.checksums import matches, sha256_of
+from camlens_tools.models.export_vgg16 import TORCHVISION
 
 URL = "https://download.pytorch.org/models/vgg16-397923af.pth"
 SHA256 = "397923af8e79cdbb6a7127f12361acd7a2f83e06b05044ddf496e83de57a5bf0"
@@ -49,18 +50,7 @@ default_layer = "block5_conv3" # after its ReLU, [512, 14, 14]
 [layers] # Keras's names
 {layers}
 
-# VGG16_Weights.IMAGENET1K_V1.transforms(): shorter side to 256, bilinear, centre crop of 224.
-[input]
-size = [224, 224]
-layout = "nchw"
-color = "rgb"
-resize = "bilinear"
-fit = "crop"
-crop_ratio = 0.875
-scale = 0.00392156862745098 # 1 / 255
-mean = [0.485, 0.456, 0.406]
-std = [0.229, 0.224, 0.225]
-
+{input}
 [output]
 kind = "logits"
 """
@@ -194,7 +184,7 @@ def main():
     part = args.out / "model.onnx.part"
     aliases = convert(checkpoint, part)
     layers = "\n".join(f'{alias} = "{tensor}"' for alias, tensor in aliases.items())
-    text = MANIFEST.format(sha256=sha256_of(part), layers=layers)
+    text = MANIFEST.format(sha256=sha256_of(part), layers=layers, input=TORCHVISION)
     labels = args.out / "labels.txt"
     if not labels.exists():
         labels.write_bytes((paths.MODELS / "vgg16/labels.txt").read_bytes())
