@@ -27,13 +27,15 @@ pub enum WarningCode {
     SaturatedScore,
     /// The gradient is a straight-through estimate, because the model rounds to integers.
     StraightThrough,
+    /// Rows and columns could not be traced from the image to the layer.
+    PositionsUntraced,
     /// Nothing in the layer speaks for the class, so the map is all zeros.
     EmptyMap,
 }
 
 impl WarningCode {
     /// Every code.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::ModelNotice,
         Self::PreprocessingGuessed,
         Self::LabelsDoNotFit,
@@ -43,6 +45,7 @@ impl WarningCode {
         Self::ProbabilityExplained,
         Self::SaturatedScore,
         Self::StraightThrough,
+        Self::PositionsUntraced,
         Self::EmptyMap,
     ];
 
@@ -59,6 +62,7 @@ impl WarningCode {
             Self::ProbabilityExplained => "probability-explained",
             Self::SaturatedScore => "saturated-score",
             Self::StraightThrough => "straight-through",
+            Self::PositionsUntraced => "positions-untraced",
             Self::EmptyMap => "empty-map",
         }
     }

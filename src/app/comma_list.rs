@@ -8,17 +8,22 @@
 const MAX_COMMAS: usize = 16;
 
 /// Splits a text at its commas, except those inside a name that `is_name` knows. A name that it
-/// does not know ends at the next comma. Spaces around names are removed.
+/// does not know ends at the next comma. Spaces around names are removed, unless they belong to a
+/// known one.
 pub fn split(text: &str, is_name: impl Fn(&str) -> bool) -> impl Iterator<Item = &str> {
     let mut rest = Some(text);
     std::iter::from_fn(move || {
         let text = rest?;
         let commas = text.match_indices(',').map(|(at, _)| at);
         let ends: Vec<usize> = commas.chain([text.len()]).take(MAX_COMMAS + 1).collect();
-        let is_known = |end: &&usize| is_name(text[..**end].trim());
-        let end = ends.iter().rev().find(is_known).or(ends.first()).copied()?;
+        let known = |end: &usize| {
+            let exact = &text[..*end];
+            [exact, exact.trim()].into_iter().find(|name| is_name(name)).map(|name| (*end, name))
+        };
+        let unknown = || ends.first().map(|&end| (end, text[..end].trim()));
+        let (end, name) = ends.iter().rev().find_map(known).or_else(unknown)?;
         rest = text.get(end + 1..);
-        Some(text[..end].trim())
+        Some(name)
     })
 }
 
@@ -38,6 +43,16 @@ mod tests {
         assert_eq!(split("goldfish, Carassius"), ["goldfish", "Carassius"]);
         assert_eq!(split("cat,"), ["cat", ""]);
         assert_eq!(split(""), [""]);
+    }
+
+    #[test]
+    fn spaces_that_belong_to_a_name_are_kept() {
+        let known = [" a", "a", "b ,c"];
+        let split = |text| split(text, |name| known.contains(&name)).collect::<Vec<_>>();
+        assert_eq!(split(" a"), [" a"]);
+        assert_eq!(split("a , a"), ["a", " a"]);
+        assert_eq!(split("b ,c, b ,c"), ["b ,c", "b ,c"]);
+        assert_eq!(split(" d "), ["d"]);
     }
 
     proptest! {

@@ -76,6 +76,9 @@ fn describe_layer(model: &Model, layer: &Layer) -> Value {
         described["gradient"] =
             json!(if layer.is_straight_through { STRAIGHT_THROUGH } else { "exact" });
     }
+    if let Some(mover) = &layer.moved_by {
+        described["moved_by"] = json!(mover);
+    }
     if let Some(reason) = no_gradient {
         described["reason"] = json!(reason);
     }

@@ -30,6 +30,7 @@ pub(super) fn of_map(
         probability_explained(model, spec, options),
         saturated(model, spec, options, output, class),
         straight_through(spec, layer),
+        positions_untraced(layer),
     ];
     model.warnings().iter().cloned().chain(found.into_iter().flatten()).collect()
 }
@@ -105,6 +106,17 @@ fn straight_through(spec: &MethodSpec, layer: &Layer) -> Option<Warning> {
                       straight-through estimate";
         Warning::new(WarningCode::StraightThrough, detail)
     })
+}
+
+/// The layer's positions may not be the image's.
+fn positions_untraced(layer: &Layer) -> Option<Warning> {
+    let mover = layer.moved_by.as_ref()?;
+    let detail = format!(
+        "rows and columns of layer '{}' can't be traced to the image's, because node {mover} may \
+         move them; the map is laid over the image as if it did not",
+        layer.name
+    );
+    Some(Warning::new(WarningCode::PositionsUntraced, detail))
 }
 
 /// The map is all zeros: why, and what would show something.

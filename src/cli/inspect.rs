@@ -1,5 +1,7 @@
 //! `camlens inspect MODEL`: a model's input and output, and the layers that can be explained.
 
+use std::collections::BTreeSet;
+
 use clap::Args;
 
 use super::{Source, model, output};
@@ -67,6 +69,14 @@ fn report(model: &Model) -> String {
         images => format!("batches  masked images run {images} at a time"),
     });
     lines.extend(model.warnings().iter().map(|warning| format!("warning  {}", warning.detail)));
+    let movers: BTreeSet<&String> =
+        model.layers().iter().flat_map(|layer| &layer.moved_by).collect();
+    lines.extend(movers.into_iter().map(|mover| {
+        format!(
+            "warning  node {mover} may move rows and columns, so maps of layers after it may be \
+             displaced"
+        )
+    }));
     lines.push(format!("kernels  {}", custom_kernels(&model.fusion_report())));
     lines.extend([
         format!("labels   {}", model.labels().all().len()),

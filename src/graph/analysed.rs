@@ -103,14 +103,9 @@ impl AnalysedModel {
         let finder = Finder::new(graph, &facts, &head.tensor, hints);
         let mut layers = finder.find();
         finder.declare(&mut layers, &options.aliases).map_err(setup)?;
-        if let Some(name) = options.default_layer
-            && layers::find(&layers, name).or(layers::last_inside(&layers, name)).is_none()
-            && let Some(tensor) = unlisted_tensor(graph, &facts, name)
-        {
-            let mut layer = (finder.requested(tensor))
+        if let Some(name) = options.default_layer {
+            list_default(&finder, graph, &facts, &mut layers, name)
                 .map_err(|reason| setup(format!("default_layer: {reason}")))?;
-            layer.other_names.push(name.to_owned());
-            layers.push(layer);
         }
         let gradient_unsupported_reasons =
             gradient_unsupported_reasons(&prepared, &facts, &head, &layers);
@@ -131,18 +126,31 @@ impl AnalysedModel {
         listed.or_else(|| self.unlisted.known(tensor).map(|known| &known.layer))
     }
 
-    /// Finds the layer that a name stands for: in this order a listed layer by its name, an alias,
-    /// its tensor or its node, any other tensor or node, or a module, which stands for its last
-    /// layer.
+    /// Finds the layer that a name stands for: in this order a listed layer by its name, an alias
+    /// or its tensor, any other tensor, a node, or a module, which stands for its last layer. A node
+    /// comes before a tensor of its name that holds no maps.
     ///
     /// # Errors
     /// [`UnknownLayer`] when the graph has nothing of this name, or it holds no maps.
     pub fn resolve(&self, name: &str) -> Result<&Layer, UnknownLayer> {
-        if let Some(layer) = layers::find(&self.layers, name) {
+        if let Some(layer) = layers::find_named(&self.layers, name) {
             return Ok(layer);
         }
-        if let Some(tensor) = layers::tensor_named(self.graph(), name) {
-            return self.of_tensor(tensor);
+        let by_tensor = layers::computed(self.graph(), name).map(|tensor| self.of_tensor(tensor));
+        if let Some(Ok(layer)) = by_tensor {
+            return Ok(layer);
+        }
+        if let Some(layer) = layers::find_by_node(&self.layers, name) {
+            return Ok(layer);
+        }
+        let by_node = || {
+            let tensor = layers::computed_by(self.graph(), name)?;
+            Some(self.of_tensor(tensor))
+        };
+        match (by_tensor, by_node()) {
+            (_, Some(Ok(layer))) => return Ok(layer),
+            (Some(refused), _) | (None, Some(refused)) => return refused,
+            (None, None) => {}
         }
         if let Some(layer) = layers::last_inside(&self.layers, name) {
             return Ok(layer);
@@ -187,8 +195,9 @@ impl AnalysedModel {
         let finder = Finder::new(self.graph(), facts, &head.tensor, self.hints);
         let mut layer = finder.requested(tensor)?;
         // The name must lead back to this layer, and a listed layer's names come first.
-        if layers::find(&self.layers, &layer.name).is_some()
+        if layers::find_named(&self.layers, &layer.name).is_some()
             && layers::find(&self.layers, &layer.node).is_none()
+            && layers::computed(self.graph(), &layer.node).is_none()
         {
             layer.name.clone_from(&layer.node);
         }
@@ -230,6 +239,41 @@ fn add_head(
         return Ok(head.without_logits());
     }
     Ok(head)
+}
+
+/// Adds the layer of this name to the listed ones, if it isn't among them. As in a request, another
+/// tensor comes before a listed layer's node.
+fn list_default(
+    finder: &Finder<'_>,
+    graph: &GraphProto,
+    facts: &TensorFacts,
+    layers: &mut Vec<Layer>,
+    name: &str,
+) -> std::result::Result<(), String> {
+    if layers::find_named(layers, name).is_some() {
+        return Ok(());
+    }
+    let by_tensor = layers::computed(graph, name).map(|tensor| finder.requested(tensor));
+    let mut layer = match by_tensor {
+        Some(Ok(layer)) => layer,
+        _ if layers::find(layers, name).or(layers::last_inside(layers, name)).is_some() => {
+            return Ok(());
+        }
+        Some(refused) => refused?,
+        None => match unlisted_tensor(graph, facts, name) {
+            Some(tensor) => finder.requested(tensor)?,
+            None => return Ok(()),
+        },
+    };
+    // Integers stand for their floats, which may be listed.
+    match layers.iter_mut().find(|listed| listed.tensor == layer.tensor) {
+        Some(listed) => listed.other_names.push(name.to_owned()),
+        None => {
+            layer.other_names.push(name.to_owned());
+            layers.push(layer);
+        }
+    }
+    Ok(())
 }
 
 /// The tensor of a name that no listed layer has.

@@ -117,7 +117,8 @@ impl<'g> Finder<'g> {
         if let Some(layout) = self.layout(tensor) {
             return Some(HeldLayer { tensor, layout, named_by });
         }
-        let layout = self.rearranged(end.tensor).filter(|_| end.is_activated)?;
+        let is_layer = end.is_activated || self.traced.is_transposed(end.tensor);
+        let layout = self.rearranged(end.tensor).filter(|_| is_layer)?;
         Some(HeldLayer { tensor: end.tensor, layout, named_by })
     }
 
@@ -138,6 +139,7 @@ impl<'g> Finder<'g> {
             is_pooled: last.op().ends_with("Pool"),
             affects_score_per_position: self.affects_score_per_position(tensor, layout),
             is_straight_through: self.straight_through.contains(tensor),
+            moved_by: self.moved_by(tensor, layout),
         })
     }
 
@@ -186,6 +188,15 @@ impl<'g> Finder<'g> {
             }
         }
         true
+    }
+
+    /// The node that may have moved the layer's positions. Tokens of a grid that the manifest
+    /// declares are where it says.
+    fn moved_by(&self, tensor: &str, layout: Layout) -> Option<String> {
+        let is_declared =
+            matches!(layout, Layout::Tokens(tokens) if self.hints.tokens == Some(tokens));
+        let node = self.traced.moved_by(&self.graph_index, tensor).filter(|_| !is_declared)?;
+        Some(format!("'{}' ({})", node.label(), node.op()))
     }
 
     fn input_sizes(&self) -> Option<&[i64]> {

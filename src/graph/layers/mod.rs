@@ -24,7 +24,9 @@ pub use finder::{Finder, LayoutHints};
 pub use layout::Layout;
 pub use rearrangement::Rearrangement;
 pub use tokens::Tokens;
-pub use unlisted::{UnlistedLayer, UnlistedLayers, module_output, tensor_named};
+pub use unlisted::{
+    UnlistedLayer, UnlistedLayers, computed, computed_by, module_output, tensor_named,
+};
 
 /// What a layer's tensor must hold, for error messages.
 pub const FORMS: &str =
@@ -53,17 +55,32 @@ pub struct Layer {
     /// True when values are quantised between the layer and the score, so that the layer's gradient
     /// is a straight-through estimate.
     pub is_straight_through: bool,
+    /// The node that may have moved positions between the image and the layer, as `'name' (Op)`,
+    /// because rows and columns could not be traced through it.
+    pub moved_by: Option<String>,
 }
 
 /// Finds a listed layer by its name, an alias of the manifest, its tensor or its node, in this
 /// order.
 #[must_use]
 pub fn find<'a>(layers: &'a [Layer], name: &str) -> Option<&'a Layer> {
+    find_named(layers, name).or_else(|| find_by_node(layers, name))
+}
+
+/// Finds a listed layer by its name, an alias of the manifest or its tensor. A node's name is not
+/// among them, because another tensor of the graph may have it.
+#[must_use]
+pub fn find_named<'a>(layers: &'a [Layer], name: &str) -> Option<&'a Layer> {
     let by_name = || layers.iter().find(|layer| layer.name == name);
     let by_other = || layers.iter().find(|layer| layer.other_names.iter().any(|own| own == name));
     let by_tensor = || layers.iter().find(|layer| layer.tensor == name);
-    let by_node = || layers.iter().find(|layer| layer.node == name);
-    by_name().or_else(by_other).or_else(by_tensor).or_else(by_node)
+    by_name().or_else(by_other).or_else(by_tensor)
+}
+
+/// Finds a listed layer by the node that computes it.
+#[must_use]
+pub fn find_by_node<'a>(layers: &'a [Layer], name: &str) -> Option<&'a Layer> {
+    layers.iter().find(|layer| layer.node == name)
 }
 
 /// The last listed layer in a module: `layer4` of a ResNet holds several.
@@ -87,6 +104,7 @@ mod tests {
             is_pooled: false,
             affects_score_per_position: true,
             is_straight_through: false,
+            moved_by: None,
         }
     }
 

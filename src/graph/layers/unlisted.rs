@@ -58,14 +58,25 @@ impl UnlistedLayers {
     }
 }
 
+/// The tensor of this name that a node computes.
+#[must_use]
+pub fn computed<'g>(graph: &'g GraphProto, name: &str) -> Option<&'g str> {
+    let mut outputs = graph.node.iter().flat_map(|node| &node.output).map(String::as_str);
+    outputs.find(|output| *output == name && !name.is_empty())
+}
+
 /// The name of the tensor that a tensor or a node of this name computes. A node of several outputs
 /// stands for its first.
 #[must_use]
 pub fn tensor_named<'g>(graph: &'g GraphProto, name: &str) -> Option<&'g str> {
-    let outputs = graph.node.iter().flat_map(|node| &node.output);
-    let by_tensor = || outputs.map(String::as_str).find(|output| *output == name);
-    let by_node = || first_output(graph.node.iter().find(|node| node.name() == name)?);
-    if name.is_empty() { None } else { by_tensor().or_else(by_node) }
+    computed(graph, name).or_else(|| computed_by(graph, name))
+}
+
+/// The first tensor that the node of this name computes.
+#[must_use]
+pub fn computed_by<'g>(graph: &'g GraphProto, node: &str) -> Option<&'g str> {
+    let named = || graph.node.iter().find(|other| other.name() == node);
+    if node.is_empty() { None } else { first_output(named()?) }
 }
 
 /// The last tensor of floats that a module computes, by the scopes that its exporter noted.

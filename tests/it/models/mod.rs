@@ -14,6 +14,7 @@ mod impossible_sizes;
 mod layer_names;
 mod onnx_file;
 mod outputs;
+mod positions;
 mod reduced_precision;
 mod tokens;
 mod training_mode;

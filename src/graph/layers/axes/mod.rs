@@ -8,11 +8,14 @@
 //! this module does not know, is not traced; a residual sum with a traced tensor is traced again.
 
 mod axis_factor;
+mod moved;
 mod operators;
+mod windows;
 
 use std::collections::HashMap;
 
 use self::axis_factor::{Axes, Axis, AxisFactor, AxisKind, token_grid};
+use self::moved::untraced_at;
 use self::operators::Tracer;
 use super::layout::Layout;
 use super::rearrangement::Rearrangement;
@@ -27,6 +30,7 @@ use onnx_gradient::quantized::float_equivalent;
 pub struct TracedAxes<'g> {
     axes: HashMap<&'g str, Axes>,
     images: Axis,
+    moved: HashMap<&'g str, &'g NodeProto>,
 }
 
 /// Traces a graph from its image input, whose layout is [`Layout::Maps`] or
@@ -42,10 +46,10 @@ pub fn trace<'g>(
     for node in graph_index.graph.node.iter().filter(|node| float_equivalent(node).is_standard()) {
         tracer.add_node(node);
     }
-    TracedAxes { axes: tracer.axes, images: tracer.images }
+    TracedAxes { axes: tracer.axes, images: tracer.images, moved: tracer.moved }
 }
 
-impl TracedAxes<'_> {
+impl<'g> TracedAxes<'g> {
     /// How a tensor holds its maps; `None` when it holds none or could not be traced.
     #[must_use]
     pub fn layout(&self, tensor: &str) -> Option<Layout> {
@@ -73,6 +77,26 @@ impl TracedAxes<'_> {
             }
             [_, tokens, c] if holds_channels(c) => token_grid(tokens).map(Layout::Tokens),
             _ => None,
+        }
+    }
+
+    /// True for maps `[N, C, w, h]`, whose rows are the image's columns.
+    #[must_use]
+    pub fn is_transposed(&self, tensor: &str) -> bool {
+        let is_of = |axis: &Axis, kind: AxisKind| matches!(axis.as_slice(), [factor] if factor.kind == kind && factor.is_whole());
+        let is_kind =
+            |[_, _, h, w]: &[Axis; 4]| is_of(h, AxisKind::Columns) && is_of(w, AxisKind::Rows);
+        let axes = self.axes.get(tensor).and_then(|axes| axes.first_chunk());
+        axes.is_some_and(is_kind)
+    }
+
+    /// The node that may have moved a tensor's positions within the image, because they could not
+    /// be traced through it.
+    #[must_use]
+    pub fn moved_by(&self, graph_index: &GraphIndex<'g>, tensor: &str) -> Option<&'g NodeProto> {
+        match self.axes.contains_key(tensor) {
+            true => self.moved.get(tensor).copied(),
+            false => untraced_at(graph_index, &self.axes, graph_index.own_name(tensor)?),
         }
     }
 

@@ -8,27 +8,31 @@ use std::collections::HashMap;
 use super::axis_factor::{
     Axes, Axis, AxisFactor, AxisKind, agree, is_channels, regroup, token_grid, whole_axis,
 };
+use super::moved::untraced_at;
+use super::windows::has_windows;
 use crate::graph::layers::elementwise::is_elementwise;
 use crate::graph::layers::layout::Layout;
 use crate::graph::layers::tokens::Tokens;
 use onnx_gradient::facts::TensorFacts;
-use onnx_gradient::index::GraphIndex;
+use onnx_gradient::index::{GraphIndex, reads};
 use onnx_gradient::proto::{GraphProto, NodeProto};
 use onnx_gradient::quantized::float_equivalent;
 
 /// The axes traced so far.
 pub(super) struct Tracer<'t, 'g> {
-    graph_index: &'t GraphIndex<'g>,
+    pub(super) graph_index: &'t GraphIndex<'g>,
     facts: &'t TensorFacts,
     /// The axes of the tensors that could be traced.
     pub(super) axes: HashMap<&'g str, Axes>,
     /// The batch axis of the image input.
     pub(super) images: Axis,
+    /// Traced tensors whose positions may have been moved, with the node that may have done it.
+    pub(super) moved: HashMap<&'g str, &'g NodeProto>,
 }
 
 impl<'t, 'g> Tracer<'t, 'g> {
     pub(super) fn new(graph_index: &'t GraphIndex<'g>, facts: &'t TensorFacts) -> Self {
-        Self { graph_index, facts, axes: HashMap::new(), images: Vec::new() }
+        Self { graph_index, facts, axes: HashMap::new(), images: Vec::new(), moved: HashMap::new() }
     }
 
     /// Sets the axes of the graph's image input.
@@ -52,7 +56,7 @@ impl<'t, 'g> Tracer<'t, 'g> {
     }
 
     /// The axes of an input, if they were traced.
-    fn input_axes(&self, node: &NodeProto, index: usize) -> Option<&Axes> {
+    pub(super) fn input_axes(&self, node: &NodeProto, index: usize) -> Option<&Axes> {
         self.axes.get(node.input_name(index)?)
     }
 
@@ -60,12 +64,12 @@ impl<'t, 'g> Tracer<'t, 'g> {
         self.facts.get(tensor)
     }
 
-    fn input_sizes(&self, node: &NodeProto, index: usize) -> Option<&[i64]> {
+    pub(super) fn input_sizes(&self, node: &NodeProto, index: usize) -> Option<&[i64]> {
         self.sizes(node.input_name(index)?)
     }
 
     /// The values of an integer input that does not depend on the image.
-    fn ints(&self, node: &NodeProto, index: usize) -> Option<Vec<i64>> {
+    pub(super) fn ints(&self, node: &NodeProto, index: usize) -> Option<Vec<i64>> {
         self.facts.known_int64s(self.graph_index, node.input_name(index)?)
     }
 
@@ -74,21 +78,39 @@ impl<'t, 'g> Tracer<'t, 'g> {
         let equivalent = float_equivalent(node);
         for output in node.output.iter().filter(|output| !output.is_empty()) {
             let Some(sizes) = self.sizes(output) else { continue };
-            if let Some(axes) =
-                self.output_axes(&equivalent, sizes).filter(|axes| axes.len() == sizes.len())
+            let traced = self.output_axes(&equivalent, sizes);
+            let Some(axes) = traced.filter(|axes| axes.len() == sizes.len()) else { continue };
+            if axes.iter().flatten().any(AxisFactor::is_spatial)
+                && let Some(mover) = self.mover(node)
             {
-                self.axes.insert(output, axes);
+                self.moved.insert(output, mover);
             }
+            self.axes.insert(output, axes);
         }
+    }
+
+    /// The node that may have moved the positions of a node's inputs, if there is one.
+    fn mover(&self, node: &'g NodeProto) -> Option<&'g NodeProto> {
+        let inherited = reads(node).find_map(|input| self.moved.get(input).copied());
+        inherited.or_else(|| {
+            let input = node.input_name(0).filter(|input| !self.axes.contains_key(input))?;
+            has_windows(&float_equivalent(node))
+                .then(|| untraced_at(self.graph_index, &self.axes, input))?
+        })
     }
 
     /// The axes of an output of these sizes.
     fn output_axes(&self, node: &NodeProto, sizes: &[i64]) -> Option<Axes> {
         match node.op() {
-            "Conv" | "ConvTranspose" | "MaxPool" | "AveragePool" | "LpPool" => {
-                self.windows(node, sizes, true)
+            _ if has_windows(node) => self.windows(node, sizes, true),
+            // The region that a crop keeps is an input of its own.
+            "Resize"
+                if node.string("coordinate_transformation_mode", "") == "tf_crop_and_resize" =>
+            {
+                None
             }
             "Resize" | "DepthToSpace" | "SpaceToDepth" => self.windows(node, sizes, false),
+            "GlobalAveragePool" | "GlobalLpPool" | "GlobalMaxPool" => self.pooled(node),
             "Transpose" => {
                 let axes = self.input_axes(node, 0)?;
                 let order = node.ints("perm").map_or_else(
@@ -109,9 +131,10 @@ impl<'t, 'g> Tracer<'t, 'g> {
             "Gather" => self.gather(node, sizes),
             "Slice" => self.slice(node, sizes),
             "Split" => self.split(node, sizes),
-            "Pad" | "Expand" if self.input_sizes(node, 0) == Some(sizes) => {
+            "Expand" if self.input_sizes(node, 0) == Some(sizes) => {
                 self.input_axes(node, 0).cloned()
             }
+            "Pad" => self.padded(node, sizes),
             op if op.starts_with("Reduce") => self.reduced(node),
             op if op.ends_with("Normalization") || op.ends_with("QuantizeLinear") => {
                 self.broadcast(node, sizes)
@@ -120,30 +143,6 @@ impl<'t, 'g> Tracer<'t, 'g> {
             _ if is_elementwise(node) => self.broadcast(node, sizes),
             _ => None,
         }
-    }
-
-    /// An operator with sliding windows turns maps into maps. With `assume_maps`, an input that was
-    /// not traced also counts as maps.
-    fn windows(&self, node: &NodeProto, sizes: &[i64], assume_maps: bool) -> Option<Axes> {
-        let &[n, c, h, w] = sizes else { return None };
-        let images = match self.input_axes(node, 0).map(Vec::as_slice) {
-            Some([images, _, h, w]) => {
-                let is_of =
-                    |axis: &Axis, kind| axis.iter().all(|factor: &AxisFactor| factor.kind == kind);
-                (is_of(h, AxisKind::Rows) && is_of(w, AxisKind::Columns)).then(|| images.clone())?
-            }
-            Some(_) => return None,
-            None => {
-                let batch = self.images.iter().map(|factor| factor.size).product::<i64>();
-                (assume_maps && n == batch).then(|| self.images.clone())?
-            }
-        };
-        Some(vec![
-            images,
-            whole_axis(AxisKind::Channels, c),
-            whole_axis(AxisKind::Rows, h),
-            whole_axis(AxisKind::Columns, w),
-        ])
     }
 
     /// The rows of the first matrix and the columns of the second; the summed axis is removed.
@@ -237,10 +236,10 @@ impl<'t, 'g> Tracer<'t, 'g> {
                 _ if is_channels(&axes[axis]) => whole_axis(AxisKind::Channels, to),
                 [factor] if matches!(factor.kind, AxisKind::Rows | AxisKind::Columns) => {
                     // Every `step`-th row or column from one of the first on is a coarser grid.
-                    (factor.is_whole()
-                        && step > 1
-                        && start < step
-                        && to == (from - start + step - 1) / step)
+                    let is_coarser =
+                        step > 1 && start < step && to == (from - start + step - 1) / step;
+                    let is_trimmed = step == 1 && self.is_trimming(node, start, from - start - to);
+                    (factor.is_whole() && (is_coarser || is_trimmed))
                         .then(|| whole_axis(factor.kind, to))?
                 }
                 _ if to == 1 => Axis::new(),
@@ -319,7 +318,7 @@ impl<'t, 'g> Tracer<'t, 'g> {
 }
 
 /// The index of an axis that may be counted from the end; `None` when there is no such axis.
-fn normalized(axis: i64, rank: usize) -> Option<usize> {
+pub(super) fn normalized(axis: i64, rank: usize) -> Option<usize> {
     let index = usize::try_from(if axis < 0 { axis + rank as i64 } else { axis }).ok();
     index.filter(|&axis| axis < rank)
 }

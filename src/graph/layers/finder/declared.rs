@@ -7,8 +7,8 @@ use onnx_gradient::dtype::is_float;
 use super::Finder;
 use crate::graph::layers::names::make_way;
 use crate::graph::layers::refusal::Refused;
-use crate::graph::layers::unlisted::{floats_of, tensor_named};
-use crate::graph::layers::{FORMS, Layer, LayerDeclaration, Layout, find};
+use crate::graph::layers::unlisted::{computed, computed_by, floats_of};
+use crate::graph::layers::{FORMS, Layer, LayerDeclaration, Layout, find_by_node, find_named};
 
 impl Finder<'_> {
     /// Gives layers the names that a manifest declares. A declaration names a layer, a node or a
@@ -25,9 +25,7 @@ impl Finder<'_> {
         let mut owners: HashMap<&str, usize> = HashMap::new();
         // All targets are resolved before any name changes.
         for (alias, declaration) in declared {
-            let listed = find(layers, declaration.tensor()).map(|layer| layer.tensor.clone());
-            let own = || tensor_named(self.graph_index.graph, declaration.tensor());
-            let tensor = listed.or_else(|| own().map(str::to_owned));
+            let tensor = self.target(layers, declaration.tensor());
             let known = |tensor: &String| layers.iter().position(|layer| layer.tensor == *tensor);
             let index = match tensor.as_ref().and_then(known) {
                 Some(index) => index,
@@ -50,6 +48,7 @@ impl Finder<'_> {
                     format!("layers.{alias}: {sizes:?} can't be {}", layout.name())
                 })?;
                 layer.layout = layout;
+                layer.moved_by = None;
             }
             self.check_alias(alias, &layers[index])?;
             owners.insert(alias, index);
@@ -65,6 +64,18 @@ impl Finder<'_> {
         }
         make_way(layers, &owners);
         Ok(())
+    }
+
+    /// The tensor that a declaration names: in this order a listed layer by its name or tensor, any
+    /// other tensor, or a node.
+    fn target(&self, layers: &[Layer], name: &str) -> Option<String> {
+        let graph = self.graph_index.graph;
+        let listed = |layer: &Layer| layer.tensor.clone();
+        let by_tensor = || computed(graph, name).map(str::to_owned);
+        let by_node = || computed_by(graph, name).map(str::to_owned);
+        (find_named(layers, name).map(listed).or_else(by_tensor))
+            .or_else(|| find_by_node(layers, name).map(listed))
+            .or_else(by_node)
     }
 
     /// An alias must not hide another tensor that can be explained by this name.
@@ -129,6 +140,7 @@ impl Finder<'_> {
             is_pooled: node.op().ends_with("Pool"),
             affects_score_per_position: self.affects_score_per_position(tensor, layout),
             is_straight_through: self.straight_through.contains(tensor),
+            moved_by: self.moved_by(tensor, layout),
         })
     }
 }

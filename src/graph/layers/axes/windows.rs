@@ -1,0 +1,130 @@
+//! What operators with sliding windows, and the padding before them, do to rows and columns.
+
+use super::axis_factor::{Axes, Axis, AxisKind, is_channels, whole_axis};
+use super::operators::{Tracer, normalized};
+use onnx_gradient::proto::NodeProto;
+use onnx_gradient::quantized::float_equivalent;
+
+/// As many rows or columns at an edge may be added or removed without a change of the map that
+/// anyone would see: what frameworks pad and trim where a convolution's size is odd.
+const NEGLIGIBLE: i64 = 1;
+
+/// True for an operator whose windows slide over maps.
+pub(super) fn has_windows(node: &NodeProto) -> bool {
+    matches!(node.op(), "Conv" | "ConvTranspose" | "MaxPool" | "AveragePool" | "LpPool")
+}
+
+impl Tracer<'_, '_> {
+    /// An operator with sliding windows turns maps into maps, also those of columns and rows. With
+    /// `assume_maps`, an input that was not traced counts as maps, too.
+    pub(super) fn windows(
+        &self,
+        node: &NodeProto,
+        sizes: &[i64],
+        assume_maps: bool,
+    ) -> Option<Axes> {
+        let &[n, c, h, w] = sizes else { return None };
+        let upright = [AxisKind::Rows, AxisKind::Columns];
+        let (images, kinds) = match self.input_axes(node, 0).map(Vec::as_slice) {
+            Some([images, _, h, w]) => {
+                let is_of = |axis: &Axis, kind| axis.iter().all(|factor| factor.kind == kind);
+                let fits = |[first, second]: &[AxisKind; 2]| is_of(h, *first) && is_of(w, *second);
+                let transposed = [AxisKind::Columns, AxisKind::Rows];
+                (images.clone(), [upright, transposed].into_iter().find(fits)?)
+            }
+            Some(_) => return None,
+            None => {
+                let batch = self.images.iter().map(|factor| factor.size).product::<i64>();
+                let is_assumed = assume_maps && n == batch;
+                (is_assumed.then(|| self.images.clone())?, upright)
+            }
+        };
+        Some(vec![
+            images,
+            whole_axis(AxisKind::Channels, c),
+            whole_axis(kinds[0], h),
+            whole_axis(kinds[1], w),
+        ])
+    }
+
+    /// A global pooling leaves one position.
+    pub(super) fn pooled(&self, node: &NodeProto) -> Option<Axes> {
+        let axes = self.input_axes(node, 0)?.iter().take(2).cloned();
+        let rank = self.input_sizes(node, 0)?.len();
+        Some(axes.chain(std::iter::repeat_n(Axis::new(), rank.saturating_sub(2))).collect())
+    }
+
+    /// Rows and columns with a border: more of them at the same places, as long as the border is
+    /// the padding of the windows that read it. A wider one moves the image within the map.
+    pub(super) fn padded(&self, node: &NodeProto, sizes: &[i64]) -> Option<Axes> {
+        let mut axes = self.input_axes(node, 0)?.clone();
+        let pads = match node.input_name(1) {
+            Some(_) => self.ints(node, 1),
+            None => node.ints("pads").map(<[i64]>::to_vec),
+        };
+        // Exporters compute the border that odd sizes need, and even sizes need none.
+        if pads.is_none() && self.input_sizes(node, 0) == Some(sizes) {
+            return Some(axes);
+        }
+        let pads = pads?;
+        let padded = match node.input_name(3) {
+            Some(_) => self.ints(node, 3)?,
+            None => (0..axes.len() as i64).collect(),
+        };
+        let ends = pads.get(padded.len()..).filter(|ends| ends.len() == padded.len())?;
+        for ((&before, &after), &axis) in pads.iter().zip(ends).zip(&padded) {
+            let axis = normalized(axis, axes.len())?;
+            if [before, after] == [0, 0] {
+                continue;
+            }
+            let kind = match axes[axis].as_slice() {
+                _ if is_channels(&axes[axis]) => AxisKind::Channels,
+                [factor]
+                    if matches!(factor.kind, AxisKind::Rows | AxisKind::Columns)
+                        && factor.is_whole()
+                        && self.is_spanned(node, axis, before.abs().max(after.abs())) =>
+                {
+                    factor.kind
+                }
+                _ => return None,
+            };
+            axes[axis] = whole_axis(kind, *sizes.get(axis)?);
+        }
+        Some(axes)
+    }
+
+    /// True if every reader of the node's output slides windows over it that are longer than the
+    /// border, or if the border is negligible to them.
+    fn is_spanned(&self, node: &NodeProto, axis: usize, border: i64) -> bool {
+        self.all_readers(node, |reader| {
+            let spans = self.extent(reader, axis).is_some_and(|extent| extent > border);
+            spans || border <= NEGLIGIBLE && (has_windows(reader) || reader.op() == "Slice")
+        })
+    }
+
+    /// True if nothing but windows reads what a node leaves of an axis, so that the few positions
+    /// which it removes are a convolution's padding or rest. A roll reads both parts instead.
+    pub(super) fn is_trimming(&self, node: &NodeProto, before: i64, after: i64) -> bool {
+        before <= NEGLIGIBLE && after <= NEGLIGIBLE && self.all_readers(node, has_windows)
+    }
+
+    fn all_readers(&self, node: &NodeProto, holds: impl Fn(&NodeProto) -> bool) -> bool {
+        let output = node.output.first().map_or("", String::as_str);
+        let mut readers = self.graph_index.consumers(output).peekable();
+        readers.peek().is_some() && readers.all(|reader| holds(&float_equivalent(reader)))
+    }
+
+    /// How many positions of an axis a window of the operator covers.
+    fn extent(&self, node: &NodeProto, axis: usize) -> Option<i64> {
+        if !matches!(node.op(), "Conv" | "MaxPool" | "AveragePool" | "LpPool") {
+            return None;
+        }
+        let index = axis.checked_sub(2)?;
+        let size = match node.ints("kernel_shape") {
+            Some(sizes) => *sizes.get(index)?,
+            None => *self.input_sizes(node, 1)?.get(axis)?,
+        };
+        let dilation = node.ints("dilations").and_then(|steps| steps.get(index));
+        Some((size - 1) * dilation.copied().unwrap_or(1) + 1)
+    }
+}
