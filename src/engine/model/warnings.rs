@@ -43,6 +43,11 @@ fn selection(analysed: &AnalysedModel) -> Option<Warning> {
              the scores of all {} classes, from before {operator}, are explained",
             head.classes()
         ),
+        Selection::Ranks(operator) if head.columns == 1 => format!(
+            "output '{output}' is what {operator} makes of the largest score, whose class differs \
+             from image to image, so labels are not used. Export the scores of all classes to \
+             explain a class"
+        ),
         Selection::Ranks(operator) => format!(
             "output '{output}' holds scores in order of size, and {operator} changes them, so a \
              column is a rank and not a class, and labels are not \

@@ -74,8 +74,8 @@ pub(super) fn rescaled(lifted: &Lifted<'_>, hints: &OutputHints<'_>) -> Option<G
     (hints.kind == OutputKind::Auto && !is_usual).then_some(Guess::Rescaled(factor))
 }
 
-/// True if operators that keep the columns apart lead from an activation over the classes to a
-/// tensor, or those that a written-out softmax has.
+/// True if an activation over the classes leads to a tensor by operators without weights, such as
+/// sums along the classes, or logits and probabilities side by side.
 fn follows_activation<'g>(finder: ActivationFinder<'g, '_>, tensor: &'g str) -> bool {
     let mut open = vec![tensor];
     let mut seen = std::collections::HashSet::new();
@@ -89,7 +89,8 @@ fn follows_activation<'g>(finder: ActivationFinder<'g, '_>, tensor: &'g str) -> 
             return true;
         }
         if let Some(node) = finder.graph_index.producer(tensor)
-            && is_elementwise(node.op())
+            && node.is_standard()
+            && !makes_features(node.op())
         {
             open.extend(node.input.iter().map(String::as_str));
         }
@@ -97,35 +98,14 @@ fn follows_activation<'g>(finder: ActivationFinder<'g, '_>, tensor: &'g str) -> 
     false
 }
 
-fn is_elementwise(op: &str) -> bool {
-    matches!(
-        op,
-        "Add"
-            | "Sub"
-            | "Mul"
-            | "Div"
-            | "Pow"
-            | "Neg"
-            | "Log"
-            | "Exp"
-            | "Sqrt"
-            | "Reciprocal"
-            | "Identity"
-            | "Cast"
-            | "Clip"
-            | "Where"
-            | "Sum"
-            | "Mean"
-            | "Max"
-            | "Min"
-            | "Reshape"
-            | "Flatten"
-            | "Squeeze"
-            | "Unsqueeze"
-            | "Transpose"
-            | "Gather"
-            | "Slice"
-    )
+/// True for operators that make new features of others: an activation before them belongs to the
+/// network, not to its head.
+fn makes_features(op: &str) -> bool {
+    let suffixes = ["Normalization", "Pool", "Integer"];
+    let prefixes = ["Conv", "QLinear", "Reduce"];
+    matches!(op, "Attention" | "Einsum" | "GRU" | "Gemm" | "LSTM" | "MatMul" | "RNN" | "Resize")
+        || suffixes.iter().any(|suffix| op.ends_with(suffix))
+        || prefixes.iter().any(|prefix| op.starts_with(prefix))
 }
 
 impl ClassifierHead {

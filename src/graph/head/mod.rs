@@ -129,6 +129,15 @@ pub struct OutputHints<'a> {
     pub samples: &'a OutputSamples,
 }
 
+/// An output for an error message: its name, what it holds and its shape.
+fn described(facts: &TensorFacts, output: &str) -> String {
+    let held = onnx_gradient::dtype::name(facts.element_type(output));
+    match facts.get(output) {
+        Some(sizes) => format!("'{output}', {held} {sizes:?}"),
+        None => format!("'{output}', {held} of unknown shape"),
+    }
+}
+
 impl ClassifierHead {
     /// True for a model with a single class score for each image, as binary classifiers have.
     #[must_use]
@@ -191,10 +200,11 @@ impl ClassifierHead {
                 format!("the model has no output '{wanted}'; it has {names}")
             })?,
             None => choose(finder, hints).ok_or_else(|| {
-                let names = names().collect::<Vec<_>>().join(", ");
+                let outputs = names().map(|name| described(facts, name));
                 format!(
-                    "no output of the model holds a score for each class, [N, classes]; it has \
-                     {names}"
+                    "no output of the model holds a score for each class, floats [N, classes]; it \
+                     has {}",
+                    outputs.collect::<Vec<_>>().join("; ")
                 )
             })?,
         };

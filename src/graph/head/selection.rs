@@ -48,6 +48,11 @@ pub(super) fn before_selection<'g>(
                 Some(op) => (output, Some(Selection::Ranks(op))),
             };
         }
+        // The choice, written as one value for each class.
+        if node.op() == "OneHot" && node.input_name(0) == Some(input) && follower.is_none() {
+            tensor = input;
+            continue;
+        }
         // A table of other class numbers, indexed by a choice.
         if node.op() == "Gather" && node.input_name(1) == Some(input) {
             follower = Some("Gather".to_owned());
@@ -80,16 +85,18 @@ fn varying_input<'g>(finder: ActivationFinder<'g, '_>, node: &'g NodeProto) -> O
 /// True if a node chooses among the classes of its input.
 fn chooses(finder: ActivationFinder<'_, '_>, node: &NodeProto, input: &str) -> bool {
     let sizes = |tensor: &str| finder.facts.get(tensor);
-    let classes = sizes(input).and_then(|sizes| columns(sizes, finder.images));
-    if classes.is_none_or(|classes| classes < 2) {
+    let Some(classes) = sizes(input).and_then(|sizes| columns(sizes, finder.images)) else {
         return false;
-    }
+    };
     match node.op() {
+        // The classes above a threshold, of which there may be one.
+        "Greater" | "GreaterOrEqual" => node.input_name(0) == Some(input),
+        _ if classes < 2 => false,
         "TopK" => node.output.iter().any(|output| {
             let rest = sizes(output).and_then(|sizes| columns(sizes, finder.images));
             !output.is_empty() && rest.is_some()
         }),
-        "ArgMax" => true,
+        "ArgMax" | "Hardmax" => true,
         // The largest of other scores, such as those of an image's parts, is a score of its own.
         "ReduceMax" => {
             let is_softmax = |kind| kind == OutputActivation::Softmax;

@@ -8,6 +8,7 @@ use super::axes::{self, TracedAxes};
 use super::elementwise::{Elementwise, ignores_values};
 use super::layer_output::{LayerEnd, float_output, layer_node, starts_layer, walk_layer};
 use super::names::{drop_common_suffix, friendly, make_unique};
+use super::unlisted::computed;
 use super::{Layer, Layout, Tokens, layout};
 use onnx_gradient::dtype::is_float;
 use onnx_gradient::facts::TensorFacts;
@@ -98,7 +99,20 @@ impl<'g> Finder<'g> {
         let mut layers: Vec<Layer> = found.into_iter().map(|(_, layer)| layer).collect();
         drop_common_suffix(&mut layers);
         make_unique(&mut layers);
+        self.leave_tensor_names(&mut layers);
         layers
+    }
+
+    /// A layer named after its node gets its tensor's name where the node's is another tensor's, so
+    /// that each name of a tensor leads to that tensor.
+    fn leave_tensor_names(&self, layers: &mut [Layer]) {
+        let is_other = |layer: &Layer| {
+            let tensor = computed(self.graph_index.graph, &layer.name);
+            layer.name == layer.node && tensor.is_some_and(|tensor| tensor != layer.tensor)
+        };
+        for layer in layers.iter_mut().filter(|layer| is_other(layer)) {
+            layer.name.clone_from(&layer.tensor);
+        }
     }
 
     /// How the end of a layer holds maps, there or where its axes are in the image's order again.

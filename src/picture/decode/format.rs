@@ -35,7 +35,11 @@ impl Format {
                     format!("The image is empty (0 bytes). {ACCEPTED}."),
                 ));
             }
-            [0x89, b'P', b'N', b'G', b'\r', b'\n', 0x1a, b'\n', ..] => Self::Png,
+            [0x89, b'P', b'N', b'G', b'\r', b'\n', 0x1a, b'\n', rest @ ..]
+                if rest.get(4..8) != Some(b"CgBI") =>
+            {
+                Self::Png
+            }
             [0xff, 0xd8, 0xff, ..] => Self::Jpeg,
             [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => Self::WebP,
             [b'G', b'I', b'F', b'8', b'7' | b'9', b'a', ..] => Self::Gif,

@@ -6,7 +6,7 @@
 type Signature = (usize, &'static [u8], &'static str);
 
 /// Signatures that no other file has by chance, nor text by intention.
-const SIGNATURES: [Signature; 47] = [
+const SIGNATURES: [Signature; 48] = [
     // Medical and scientific
     (128, b"DICM", "a DICOM file"),
     (344, b"n+1\0", "a NIfTI file"),
@@ -38,6 +38,8 @@ const SIGNATURES: [Signature; 47] = [
     (0, b"\0\0\0\x0cjP  \r\n\x87\n", "a JPEG 2000"),
     (0, b"\xff\x4f\xff\x51", "a JPEG 2000"),
     (0, b"II\xbc\x01", "a JPEG XR"),
+    // Xcode writes these into iOS apps, with a stream that a PNG decoder can't read.
+    (12, b"CgBI", "a PNG for iOS apps (CgBI), which is no standard PNG"),
     (0, b"\x8aMNG\r\n\x1a\n", "an MNG animation"),
     (0, b"\x8bJNG\r\n\x1a\n", "a JNG"),
     (0, b"BPG\xfb", "a BPG"),

@@ -141,6 +141,10 @@ fn an_unsupported_file_is_named_and_the_supported_formats_are_listed() {
     assert_eq!(error_text(b""), format!("The image is empty (0 bytes). {ACCEPTED}"));
     assert_eq!(error_text(b"BMW is a maker of cars"), format!("This is text. {ACCEPTED}"));
     assert_eq!(error_text(b"%PDF-1.7\n"), format!("This is a PDF. {ACCEPTED}"));
+    assert_eq!(
+        error_text(b"\x89PNG\r\n\x1a\n\0\0\0\x04CgBI\x50\0\x20\x06"),
+        format!("This is a PNG for iOS apps (CgBI), which is no standard PNG. {ACCEPTED}")
+    );
     assert_eq!(error_text(b"\0\0\0\x1cftypavif\0\0\0\0"), format!("This is an AVIF. {ACCEPTED}"));
     assert_eq!(
         error_text(b" <svg xmlns='http://www.w3.org/2000/svg'/>"),

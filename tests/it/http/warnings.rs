@@ -161,3 +161,63 @@ async fn an_empty_map_says_why_it_is_empty() {
         assert!(!picture.headers.contains_key("camlens-warnings"), "{query}");
     }
 }
+
+/// `mirrored` flips the image before its convolution; `rooted` has a square root at 0, whose
+/// gradient is infinite.
+fn doubtful() -> Router {
+    static MODELS: OnceLock<ModelRegistry> = OnceLock::new();
+    let load = || {
+        let folder = tempfile::tempdir().unwrap().keep();
+        let build = |before: &dyn Fn(&mut Net) -> String,
+                     after: &dyn Fn(&mut Net, &str) -> String| {
+            let mut net = Net::default();
+            let (kernel, weight) = (net.weights(&[6, 3, 3, 3]), net.weights(&[6, 3]));
+            let image = before(&mut net);
+            let maps = net.op("Conv", &[&image, &kernel]);
+            let maps = net.op("Relu", &[&maps]);
+            let maps = after(&mut net, &maps);
+            let mean = net.op("GlobalAveragePool", &[&maps]);
+            let features = net.op("Flatten", &[&mean]);
+            let scores = net.op("MatMul", &[&features, &weight]);
+            net.model([3, 32, 32], &[&scores], 18).encode_to_vec()
+        };
+        let flip = |net: &mut Net| {
+            let inputs = [[-1], [i64::MIN], [3], [-1]].map(|values| net.ints(&values));
+            net.op("Slice", &["x", &inputs[0], &inputs[1], &inputs[2], &inputs[3]])
+        };
+        let mirrored = build(&flip, &|_, maps| maps.to_owned());
+        model(&folder, "mirrored", &mirrored, "", "");
+        let rooted = build(&|_| "x".to_owned(), &|net, maps| net.op("Sqrt", &[maps]));
+        model(&folder, "rooted", &rooted, "", "");
+        start(&folder, "mirrored")
+    };
+    service_with(MODELS.get_or_init(load).clone(), Server::default()).0
+}
+
+#[tokio::test]
+async fn a_layer_whose_positions_could_not_be_traced_says_so() {
+    let service = doubtful();
+    let body = post_image(&service, "/v1/explain?output=json", chelsea()).await.json();
+    matches_schema("Explanation", &body);
+    let [warning] = body["warnings"].as_array().unwrap().as_slice() else { panic!("{body}") };
+    assert_eq!(warning["code"], json!("positions-untraced"));
+    assert!(warning["detail"].as_str().unwrap().contains("(Slice) may move them"), "{warning}");
+    let picture = post_image(&service, "/v1/explain", chelsea()).await;
+    assert_eq!(picture.header("camlens-warnings"), "positions-untraced");
+    let described = get(&service, "/v1/models/mirrored").await.json();
+    matches_schema("Model", &described);
+    assert!(described["layers"][0]["moved_by"].as_str().unwrap().ends_with("(Slice)"));
+}
+
+#[tokio::test]
+async fn a_map_that_is_not_finite_is_refused() {
+    let service = doubtful();
+    let layer = get(&service, "/v1/models/rooted").await.json()["layers"][0]["tensor"].clone();
+    let path = format!("/v1/explain?model=rooted&method=gradcam&layer={}", layer.as_str().unwrap());
+    let refused = post_image(&service, &path, chelsea()).await;
+    assert_eq!(refused.status, StatusCode::UNPROCESSABLE_ENTITY, "{}", refused.json());
+    let detail = refused.json()["detail"].as_str().unwrap().to_owned();
+    assert!(detail.contains("holds NaN or infinity"), "{detail}");
+    let masked = format!("{path}&method=scorecam").replace("&method=gradcam&", "&");
+    assert_eq!(post_image(&service, &masked, chelsea()).await.status, StatusCode::OK);
+}

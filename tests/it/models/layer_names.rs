@@ -66,6 +66,39 @@ fn names(model: &Model) -> Vec<&str> {
     model.layers().iter().map(|layer| layer.name.as_str()).collect()
 }
 
+/// Two layers, of which the second's nodes have the names of the first's tensors.
+#[test]
+fn a_tensor_s_name_leads_to_it_whatever_the_nodes_are_called() {
+    let mut net = Net::default();
+    let kernels = [net.weights(&[3, 3, 1, 1]), net.weights(&[3, 3, 1, 1])];
+    let first = net.op("Conv", &["x", &kernels[0]]);
+    let first_relu = net.op("Relu", &[&first]);
+    let second = net.op("Conv", &[&first_relu, &kernels[1]]);
+    net.nodes.last_mut().unwrap().name = Some(first_relu.clone());
+    let second_relu = net.op("Relu", &[&second]);
+    net.nodes.last_mut().unwrap().name = Some(first.clone());
+    let (weight, mean) = (net.weights(&[3, 5]), net.op("GlobalAveragePool", &[&second_relu]));
+    let features = net.op("Flatten", &[&mean]);
+    let scores = net.op("MatMul", &[&features, &weight]);
+    let network = net.model([3, 8, 8], &[&scores], 18);
+    let manifest = format!("default_layer = \"{first}\"\n[layers]\nmine = \"{first}\"\n");
+    for manifest in ["", &manifest] {
+        let model = written(&network, manifest).unwrap();
+        for tensor in [&first, &first_relu, &second, &second_relu] {
+            let layer = model.layer(Some(tensor)).unwrap();
+            assert_eq!(layer.tensor, *tensor, "{:?}", model.layers());
+            assert_eq!(model.layer(Some(&layer.name)).unwrap(), layer);
+        }
+        if !manifest.is_empty() {
+            assert_eq!(model.default_layer().tensor, first);
+            assert_eq!(model.layer(Some("mine")).unwrap().tensor, first);
+        }
+    }
+    // A manifest's default layer without an alias is the tensor, too.
+    let model = written(&network, &format!("default_layer = \"{first}\"\n")).unwrap();
+    assert_eq!(model.default_layer().tensor, first);
+}
+
 #[test]
 fn names_that_repeat_in_several_scopes_keep_enough_of_their_path() {
     let slim = scoped(

@@ -35,6 +35,21 @@ const CHOICES: &[End] = &[
         let (p, axes) = (softmax_of(n, z), n.ints(&[1]));
         n.op("ReduceMax", &[&p, &axes])
     }),
+    ("1 for the largest and 0 for the others", |n, z| {
+        let p = softmax_of(n, z);
+        n.with("Hardmax", &[&p], vec![int("axis", 1)])
+    }),
+    ("the index of the largest as one value for each class", |n, z| {
+        let p = softmax_of(n, z);
+        let index = n.with("ArgMax", &[&p], vec![int("axis", 1), int("keepdims", 0)]);
+        let (depth, values) = (n.int(5), n.floats(&[0.0, 1.0]));
+        n.op("OneHot", &[&index, &depth, &values])
+    }),
+    ("the classes above a threshold", |n, z| {
+        let (p, half) = (softmax_of(n, z), n.float(0.5));
+        let above = n.op("Greater", &[&p, &half]);
+        n.with("Cast", &[&above], vec![int("to", data_type::FLOAT.into())])
+    }),
 ];
 
 /// The same, for outputs of integers.
@@ -139,6 +154,56 @@ fn ranks_that_cannot_be_undone_get_no_class_names() {
     assert!(ranks.labels().all().is_empty());
     let [warning] = ranks.warnings() else { panic!("{:?}", ranks.warnings()) };
     assert!(warning.detail.contains("a column is a rank and not a class"), "{warning:?}");
+}
+
+#[test]
+fn what_is_made_of_the_largest_score_is_of_no_class() {
+    let doubt = labelled(&network(5, |n, z| {
+        let (p, axes, one) = (softmax_of(n, z), n.ints(&[1]), n.float(1.0));
+        let largest = n.op("ReduceMax", &[&p, &axes]);
+        n.op("Sub", &[&one, &largest])
+    }));
+    assert!(doubt.labels().all().is_empty());
+    let [warning] = doubt.warnings() else { panic!("{:?}", doubt.warnings()) };
+    assert!(warning.detail.contains("is what Sub makes of the largest score"), "{warning:?}");
+}
+
+/// Logits and probabilities side by side, and the cumulated probabilities of ordered classes.
+#[test]
+fn what_is_computed_from_probabilities_is_told() {
+    const ENDS: &[End] = &[
+        ("logits and probabilities", |n, z| {
+            let p = softmax_of(n, z);
+            n.with("Concat", &[z, &p], vec![int("axis", 1)])
+        }),
+        ("cumulated", |n, z| {
+            let (p, axis) = (n.op("Sigmoid", &[z]), n.int(1));
+            n.op("CumSum", &[&p, &axis])
+        }),
+    ];
+    for &(name, end) in ENDS {
+        let found = model(end, "");
+        let [warning] = found.warnings() else { panic!("{name}: {:?}", found.warnings()) };
+        let words = "is computed from the result of a softmax or sigmoid";
+        assert!(warning.detail.contains(words), "{name}: {warning:?}");
+    }
+}
+
+#[test]
+fn a_refusal_tells_what_the_outputs_hold() {
+    let mut network = network(5, |n, z| {
+        let hundred = n.float(100.0);
+        let (p, to) = (softmax_of(n, z), int("to", data_type::INT32.into()));
+        let percent = n.op("Mul", &[&p, &hundred]);
+        n.with("Cast", &[&percent], vec![to])
+    });
+    let output = &mut network.graph.as_mut().unwrap().output[0];
+    let name = output.name().to_owned();
+    *output = ValueInfoProto::typed(&name, data_type::INT32, None);
+    let folder = tempfile::tempdir().unwrap();
+    write(folder.path(), &network, "");
+    let error = load(folder.path(), &settings()).map(drop).unwrap_err().to_string();
+    assert!(error.contains(&format!("it has '{name}', int32 [")), "{error}");
 }
 
 #[test]
