@@ -14,6 +14,7 @@ use crate::explain::ProgressObserver;
 use crate::explain::context::{MethodContext, first_image, gradients};
 use crate::explain::normalise::Normalizer;
 use crate::explain::result::{Explanation, Passes, TargetMap, Timing};
+use crate::explain::rounding::is_rounding;
 use crate::explain::target::ClassTarget;
 use crate::graph::layers::Layer;
 
@@ -97,11 +98,17 @@ impl LayerJob<'_> {
             return Err(Error::new(Kind::NotANumber, detail));
         }
         let finished = |(index, map): (usize, TargetMap)| {
-            let TargetMap { map, confidence } = map;
+            let TargetMap { mut map, confidence } = map;
+            let gradient = context.gradients.get(index).map(|gradient| gradient.view());
+            let activation = context.activation;
+            let is_rounding = gradient
+                .is_some_and(|gradient| is_rounding(spec.method, &map, activation, gradient));
+            if is_rounding {
+                map.fill(0.0);
+            }
             let mut finished = preview(map, &targets[index], passes);
             finished.confidence = confidence;
-            let gradient = context.gradients.get(index).map(|gradient| gradient.view());
-            let empty = warnings::empty_map(&finished, spec, context.activation, gradient);
+            let empty = warnings::empty_map(&finished, spec, activation, gradient, is_rounding);
             finished.warnings.extend(empty);
             finished
         };

@@ -125,6 +125,7 @@ pub(super) fn empty_map(
     spec: &MethodSpec,
     activation: ArrayView3<'_, f32>,
     gradient: Option<ArrayView3<'_, f32>>,
+    is_rounding: bool,
 ) -> Option<Warning> {
     if !explanation.empty {
         return None;
@@ -136,6 +137,11 @@ pub(super) fn empty_map(
         ("its activation is 0 everywhere", "try another layer")
     } else if gradient.is_some_and(is_zero) {
         ("its gradient is 0 everywhere", "try another layer, or method=scorecam")
+    } else if is_rounding {
+        (
+            "the terms of every value cancel, and only rounding is left",
+            "try another layer, or method=layercam",
+        )
     } else if explanation.signed {
         ("every value of the map is 0", "try another layer or method")
     } else if !normalizer.relu && normalizer.normalization == Normalization::MinMax {

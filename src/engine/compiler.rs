@@ -9,6 +9,7 @@ use crate::graph::analysed::AnalysedModel;
 use crate::graph::explain_graph;
 use crate::graph::layers::Layer;
 use crate::graph::tail::{SideInput, side_inputs, tail};
+use crate::graph::unused;
 use crate::model::held_file::Change;
 use crate::model::onnx_file::OnnxFile;
 use onnx_gradient::passes::qdq;
@@ -109,6 +110,8 @@ impl ProgramCompiler {
             let fused = optimize::optimize(&mut model, target_cpu);
             tracing::debug!(?key, ?fused, "custom operators in a program");
         }
+        // ONNX Runtime rejects a model that is given the values of a weight which it has removed.
+        model.graph.iter_mut().for_each(unused::remove);
         let activations = (layers.iter().enumerate())
             .map(|(index, layer)| explain_graph::activation_output(&analysed.facts, layer, index))
             .collect();

@@ -384,7 +384,14 @@ impl Model {
     }
 
     fn checked_finite(&self, output: PassOutput) -> Result<PassOutput> {
-        if output.scores.iter().chain(&output.probabilities).all(|value| value.is_finite()) {
+        // A model may rule classes out by a logit of −∞, which is a probability of 0.
+        let is_score = |value: &f32| value.is_finite() || *value == f32::NEG_INFINITY;
+        let is_possible =
+            output.scores.outer_iter().all(|row| row.iter().any(|value| value.is_finite()));
+        if is_possible
+            && output.scores.iter().all(is_score)
+            && output.probabilities.iter().all(|value| value.is_finite())
+        {
             return Ok(output);
         }
         let detail = format!(

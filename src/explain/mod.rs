@@ -15,6 +15,7 @@ pub mod normalise;
 pub mod parameters;
 pub mod progress;
 pub mod result;
+pub mod rounding;
 pub mod spec;
 pub mod target;
 

@@ -17,3 +17,4 @@ pub mod program_io;
 mod seed;
 pub mod tail;
 mod training_mode;
+pub mod unused;

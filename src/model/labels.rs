@@ -101,7 +101,9 @@ impl Labels {
     /// of all classes that share the label.
     pub fn resolve(&self, target: &str, classes: usize) -> Result<usize> {
         let target = target.trim();
-        if let Some(index) = index(target).filter(|index| *index < classes) {
+        let number = index(target).filter(|index| *index < classes);
+        // "02" is a label, if there is one of this name.
+        if let Some(index) = number.filter(|index| index.to_string() == target) {
             return Ok(index);
         }
         let is_named = |(_, name): &(usize, &String)| !name.is_empty() && *name == target;
@@ -109,7 +111,10 @@ impl Labels {
         let named: Vec<usize> = named.map(|(class, _)| class).collect();
         let detail = match named[..] {
             [class] => return Ok(class),
-            [] => self.unknown(target, classes),
+            [] => match number {
+                Some(index) => return Ok(index),
+                None => self.unknown(target, classes),
+            },
             [..] => {
                 let indices: Vec<String> = named.iter().map(usize::to_string).collect();
                 let indices = indices.join(", ");
@@ -240,6 +245,14 @@ mod tests {
         assert_eq!(labels.resolve("0", 4).unwrap(), 0);
         assert_eq!(labels.resolve("-5", 4).unwrap(), 3);
         assert_eq!(error(&labels, "30", 4), "there is no class 30; the model has classes 0 to 3");
+    }
+
+    #[test]
+    fn an_exact_label_comes_before_a_number_with_zeros_in_front() {
+        let labels = labels(["01", "02", "03"]);
+        assert_eq!(labels.resolve("02", 3).unwrap(), 1);
+        assert_eq!(labels.resolve("2", 3).unwrap(), 2);
+        assert_eq!(labels.resolve("00", 3).unwrap(), 0);
     }
 
     #[test]

@@ -285,7 +285,7 @@ fn preprocess(folder: &ModelFolder, image: &ImageInput) -> Result<Preprocess> {
 }
 
 /// The layer of the manifest, or else the last one with a gradient that is not pooled: a pooled map
-/// is coarser without any benefit.
+/// is coarser without any benefit. A layer of one channel is a gate, and comes after all others.
 fn default_layer(analysed: &AnalysedModel, configured: Option<&str>) -> Result<usize> {
     let setup = |what: String| Error::new(Kind::Setup, what);
     let layers = &analysed.layers;
@@ -296,14 +296,20 @@ fn default_layer(analysed: &AnalysedModel, configured: Option<&str>) -> Result<u
         return Ok(layers.iter().position(|other| other == layer).unwrap_or(0));
     }
     let has_gradient = |layer: &Layer| analysed.gradient_unsupported_reason(layer).is_none();
-    let last = |needs_gradient: bool, may_be_pooled: bool| {
+    let last = |needs_gradient: bool, may_be_pooled: bool, least_channels: usize| {
         layers.iter().rposition(|layer| {
-            (has_gradient(layer) || !needs_gradient) && (!layer.is_pooled || may_be_pooled)
+            (has_gradient(layer) || !needs_gradient)
+                && (!layer.is_pooled || may_be_pooled)
+                && layer.shape[0] >= least_channels
         })
     };
-    last(true, false)
-        .or_else(|| last(true, true))
-        .or_else(|| last(false, false))
-        .or_else(|| last(false, true))
+    let of_features = |least_channels: usize| {
+        last(true, false, least_channels)
+            .or_else(|| last(true, true, least_channels))
+            .or_else(|| last(false, false, least_channels))
+            .or_else(|| last(false, true, least_channels))
+    };
+    of_features(2)
+        .or_else(|| of_features(1))
         .ok_or_else(|| setup(format!("the model has no layer that holds {FORMS}")))
 }

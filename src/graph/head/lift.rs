@@ -76,6 +76,9 @@ impl<'g, 'f> Lift<'g, 'f> {
     }
 
     fn start(&mut self, tensor: &'g str, activation: Activation<'g>) -> Option<Lifted<'g>> {
+        if let Some(inner) = self.before_logarithms(&activation) {
+            return Some(Lifted { origin: tensor.to_owned(), ..inner });
+        }
         let logits = activation.logits.to_owned();
         let logits = if activation.is_half {
             let two = self.constant(2.0);
@@ -92,6 +95,28 @@ impl<'g, 'f> Lift<'g, 'f> {
             is_selection: false,
             activation,
         })
+    }
+
+    /// A softmax of `t · ln p`, with the probabilities p of another softmax over the same classes, is
+    /// a softmax of `t · z`, with the logits z of that one.
+    fn before_logarithms(&mut self, outer: &Activation<'g>) -> Option<Lifted<'g>> {
+        if outer.kind != OutputActivation::Softmax {
+            return None;
+        }
+        let inner = self.lift_within(outer.logits, MAX_STEPS)?;
+        let is_same = inner.activation.kind == OutputActivation::Softmax
+            && inner.values.inner == Values::LOG.inner
+            && inner.is_exact
+            && !inner.is_selection;
+        let factor = inner.values.of_log.filter(|_| is_same)?;
+        let lifted = Lifted { values: outer.values, is_exact: outer.is_exact, ..inner };
+        if factor == 1.0 {
+            return Some(lifted);
+        }
+        let factor = self.constant(factor);
+        let scaled = NodeProto::new("Mul", &[&lifted.logits, &factor], &[]);
+        let logits = self.write(scaled, &lifted.logits, &lifted.logits);
+        Some(Lifted { logits, is_moved: true, ..lifted })
     }
 
     /// The logits behind the result of an operator that is no activation.

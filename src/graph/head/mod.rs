@@ -203,12 +203,19 @@ impl ClassifierHead {
                 let outputs = names().map(|name| described(facts, name));
                 format!(
                     "no output of the model holds a score for each class, floats [N, classes]; it \
-                     has {}",
+                     has {}. Export the scores of all classes as an output",
                     outputs.collect::<Vec<_>>().join("; ")
                 )
             })?,
         };
         let (source, selection) = before_selection(finder, output);
+        // What the output gave says nothing about the scores that it chooses among.
+        let unseen = OutputSamples::default();
+        let samples = match selection {
+            Some(Selection::Undone(_)) => &unseen,
+            _ => hints.samples,
+        };
+        let hints = &OutputHints { samples, ..*hints };
         // The shape of the output counts; the tensor of scores may be shaped differently.
         let columns = facts.get(source).and_then(|sizes| columns(sizes, images));
         let columns =

@@ -221,3 +221,39 @@ async fn a_map_that_is_not_finite_is_refused() {
     let masked = format!("{path}&method=scorecam").replace("&method=gradcam&", "&");
     assert_eq!(post_image(&service, &masked, chelsea()).await.status, StatusCode::OK);
 }
+
+/// Attention pooling: the softmax's gradient sums to 0 over the positions, so the mean that Grad-CAM
+/// takes is rounding alone.
+#[tokio::test]
+async fn a_map_of_rounding_alone_is_empty() {
+    let folder = tempfile::tempdir().unwrap().keep();
+    let mut net = Net::default();
+    let (kernel, gate, weight) =
+        (net.weights(&[6, 3, 3, 3]), net.weights(&[1, 6, 1, 1]), net.weights(&[6, 3]));
+    let (flat, channels) = (net.ints(&[0, 1, -1]), net.ints(&[0, 6, -1]));
+    let maps = net.op("Conv", &["x", &kernel]);
+    let maps = net.op("Relu", &[&maps]);
+    let attention = net.op("Conv", &[&maps, &gate]);
+    let logits = net.op("Reshape", &[&attention, &flat]);
+    let shares = net.with("Softmax", &[&logits], vec![int("axis", 2)]);
+    let values = net.op("Reshape", &[&maps, &channels]);
+    let weighted = net.op("Mul", &[&values, &shares]);
+    let axis = net.ints(&[2]);
+    let features = net.with("ReduceSum", &[&weighted, &axis], vec![int("keepdims", 0)]);
+    let scores = net.op("MatMul", &[&features, &weight]);
+    model(&folder, "attention", &net.model([3, 32, 32], &[&scores], 18).encode_to_vec(), "", "");
+    let service = service_with(start(&folder, "attention"), Server::default()).0;
+    let path = format!("/v1/explain?output=json&target=1&layer={attention}&method=");
+    let body = post_image(&service, &format!("{path}gradcam"), chelsea()).await.json();
+    assert_eq!(body["heatmap"]["empty"], json!(true), "{body}");
+    let [warning] = body["warnings"].as_array().unwrap().as_slice() else { panic!("{body}") };
+    assert!(warning["detail"].as_str().unwrap().contains("cancel"), "{warning}");
+    let body = post_image(&service, &format!("{path}hirescam"), chelsea()).await.json();
+    assert_eq!(body["heatmap"]["empty"], json!(false), "{body}");
+    // The default layer holds features, not the gate of one channel.
+    let described = get(&service, "/v1/models/attention").await.json();
+    let default = described["default_layer"].as_str().unwrap();
+    let layers = described["layers"].as_array().unwrap();
+    let layer = layers.iter().find(|layer| layer["alias"] == json!(default)).unwrap();
+    assert_eq!(layer["shape"][0], json!(6));
+}

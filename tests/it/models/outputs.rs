@@ -161,3 +161,23 @@ fn a_model_whose_only_output_holds_maps_is_refused() {
         "{error}"
     );
 }
+
+/// A weight of a kilobyte or more is given to the runtime apart from the graph, which must not have
+/// removed it.
+#[test]
+fn a_second_output_with_large_weights_is_left_out() {
+    let mut net = Net::default();
+    let (kernel, weight) = (net.weights(&[4, 3, 3, 3]), net.weights(&[4, 6]));
+    let maps = net.op("Conv", &["x", &kernel]);
+    let maps = net.op("Tanh", &[&maps]);
+    let mean = net.op("GlobalAveragePool", &[&maps]);
+    let features = net.op("Flatten", &[&mean]);
+    let scores = net.op("MatMul", &[&features, &weight]);
+    let weight = net.weights(&[4, 64]);
+    let embedding = net.op("MatMul", &[&features, &weight]);
+    let manifest = format!("[output]\nname = \"{scores}\"\n");
+    let model = written(&net.model([3, 8, 8], &[&scores, &embedding], 18), &manifest).unwrap();
+    assert_eq!(model.other_outputs(), [embedding]);
+    assert_eq!(forward(&model).scores.shape(), [1, 6]);
+    assert!(gradient(&model, 2, GradientOf::Logit).iter().any(|value| *value != 0.0));
+}

@@ -185,3 +185,81 @@ fn maps_of_columns_and_rows_are_turned_back() {
     let (upright, transposed) = (activation(&network(false)), activation(&network(true)));
     assert!(difference(&upright, &transposed) < 1e-6);
 }
+
+fn flip(net: &mut Net, tensor: &str) -> String {
+    let inputs = [[-1], [i64::MIN], [3], [-1]].map(|values| net.ints(&values));
+    net.op("Slice", &[tensor, &inputs[0], &inputs[1], &inputs[2], &inputs[3]])
+}
+
+#[test]
+fn what_was_moved_moves_what_it_is_combined_with() {
+    for op in ["Add", "Max", "Mean", "Sum", "Mul"] {
+        let both = model(|net| {
+            let flipped = flip(net, "x");
+            net.op(op, &["x", &flipped])
+        });
+        assert_eq!(mover(&both).as_deref(), Some("Slice"), "{op}");
+    }
+    let chosen = model(|net| {
+        let flipped = flip(net, "x");
+        let never = net.float(1e9);
+        let condition = net.op("Greater", &["x", &never]);
+        net.op("Where", &[&condition, "x", &flipped])
+    });
+    assert_eq!(mover(&chosen).as_deref(), Some("Slice"));
+    let side_by_side = model(|net| {
+        let kernel = net.weights(&[3, 6, 1, 1]);
+        let flipped = flip(net, "x");
+        let both = net.with("Concat", &["x", &flipped], vec![int("axis", 1)]);
+        net.op("Conv", &[&both, &kernel])
+    });
+    assert_eq!(mover(&side_by_side).as_deref(), Some("Slice"));
+}
+
+/// A model whose image passes a convolution or pooling with these attributes first.
+fn padded(op: &str, kernel: i64, pads: &[i64]) -> Model {
+    model(|net| {
+        let attributes = vec![ints("pads", pads), ints("kernel_shape", &[kernel, kernel])];
+        match op {
+            "Conv" | "ConvTranspose" => {
+                let weights = net.weights(&[3, 3, kernel, kernel]);
+                net.with(op, &["x", &weights], attributes)
+            }
+            _ => net.with(op, &["x"], attributes),
+        }
+    })
+}
+
+#[test]
+fn padding_of_one_side_moves_the_image() {
+    for op in ["Conv", "MaxPool", "AveragePool", "LpPool", "ConvTranspose"] {
+        assert_eq!(mover(&padded(op, 5, &[2, 2, 2, 2])), None, "{op}");
+        // TensorFlow's SAME padding of an even size.
+        assert_eq!(mover(&padded(op, 4, &[1, 1, 2, 2])), None, "{op}");
+        assert_eq!(mover(&padded(op, 5, &[0, 4, 0, 0])).as_deref(), Some(op));
+    }
+    assert_eq!(mover(&padded("Conv", 1, &[6, 6, 6, 6])).as_deref(), Some("Conv"));
+}
+
+#[test]
+fn rows_and_columns_that_are_cut_and_interleaved_are_told() {
+    let interleaved = model(|net| {
+        let cut = net.ints(&[0, 3, 12, 4, 4]);
+        let joined = net.ints(&[0, 3, 12, 16]);
+        let parts = net.op("Reshape", &["x", &cut]);
+        let turned = net.with("Transpose", &[&parts], vec![ints("perm", &[0, 1, 2, 4, 3])]);
+        let image = net.op("Reshape", &[&turned, &joined]);
+        let kernel = net.weights(&[3, 3, 1, 1]);
+        net.op("Conv", &[&image, &kernel])
+    });
+    assert_eq!(mover(&interleaved).as_deref(), Some("Conv"));
+    let multiplied = model(|net| {
+        let (flat, image) = (net.ints(&[0, 3, 192]), net.ints(&[0, 3, 12, 16]));
+        let (permutation, kernel) = (net.weights(&[192, 192]), net.weights(&[3, 3, 1, 1]));
+        let positions = net.op("Reshape", &["x", &flat]);
+        let permuted = net.op("MatMul", &[&positions, &permutation]);
+        let moved = net.op("Reshape", &[&permuted, &image]);
+        net.op("Conv", &[&moved, &kernel])
+    });
+    assert_eq!(mover(&multiplied).as_deref(), Some("MatMul"));
+}

@@ -10,18 +10,16 @@ use super::axis_factor::{Axes, AxisFactor};
 use crate::graph::layers::elementwise::ignores_values;
 use onnx_gradient::index::{GraphIndex, reads};
 use onnx_gradient::proto::NodeProto;
+use onnx_gradient::quantized::float_equivalent;
 
-/// The last node on the way from the image to an untraced tensor of which an input was traced to
-/// rows and columns.
+/// The last node on the way from the image to a tensor, without rows and columns of its own, of which
+/// an input was traced to rows and columns.
 pub(super) fn untraced_at<'g>(
     graph_index: &GraphIndex<'g>,
     axes: &HashMap<&'g str, Axes>,
     tensor: &'g str,
 ) -> Option<&'g NodeProto> {
-    let has_positions = |input: &str| {
-        let axes = axes.get(input);
-        axes.is_some_and(|axes| axes.iter().flatten().any(AxisFactor::is_spatial))
-    };
+    let has_positions = |input: &str| has_positions(axes, input);
     let mut open = VecDeque::from([tensor]);
     let mut seen: HashSet<&str> = HashSet::new();
     while let Some(tensor) = open.pop_front() {
@@ -30,7 +28,44 @@ pub(super) fn untraced_at<'g>(
         if reads(node).any(has_positions) {
             return Some(node);
         }
-        open.extend(reads(node).filter(|input| !axes.contains_key(input)));
+        open.extend(reads(node));
     }
     None
+}
+
+/// The node that has moved the positions of an untraced tensor, if nothing on its way from a traced
+/// one combines positions. (The windows of an attention are moved too, and moved back after it.)
+pub(super) fn moved_alone<'g>(
+    graph_index: &GraphIndex<'g>,
+    axes: &HashMap<&'g str, Axes>,
+    tensor: &'g str,
+) -> Option<&'g NodeProto> {
+    let has_positions = |input: &str| has_positions(axes, input);
+    let mut open = vec![tensor];
+    let mut seen: HashSet<&str> = HashSet::new();
+    while let Some(tensor) = open.pop() {
+        let node = graph_index.producer(tensor).filter(|_| seen.insert(tensor));
+        let is_mover = |node: &&NodeProto| {
+            !ignores_values(graph_index, node) && !combines(float_equivalent(node).op())
+        };
+        let Some(node) = node.filter(is_mover) else { continue };
+        if reads(node).any(has_positions) {
+            return Some(node);
+        }
+        open.extend(reads(node));
+    }
+    None
+}
+
+/// True for operators whose result at a position depends on several positions.
+fn combines(op: &str) -> bool {
+    let suffixes = ["Normalization", "Pool", "Softmax"];
+    let prefixes = ["Conv", "Reduce", "Global"];
+    matches!(op, "Attention" | "Einsum" | "GRU" | "Gemm" | "LSTM" | "MatMul" | "RNN")
+        || suffixes.iter().any(|suffix| op.ends_with(suffix))
+        || prefixes.iter().any(|prefix| op.starts_with(prefix))
+}
+
+fn has_positions(axes: &HashMap<&str, Axes>, tensor: &str) -> bool {
+    axes.get(tensor).is_some_and(|axes| axes.iter().flatten().any(AxisFactor::is_spatial))
 }

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use super::axis_factor::{
     Axes, Axis, AxisFactor, AxisKind, agree, is_channels, regroup, token_grid, whole_axis,
 };
-use super::moved::untraced_at;
+use super::moved::{moved_alone, untraced_at};
 use super::windows::has_windows;
 use crate::graph::layers::elementwise::is_elementwise;
 use crate::graph::layers::layout::Layout;
@@ -92,10 +92,20 @@ impl<'t, 'g> Tracer<'t, 'g> {
     /// The node that may have moved the positions of a node's inputs, if there is one.
     fn mover(&self, node: &'g NodeProto) -> Option<&'g NodeProto> {
         let inherited = reads(node).find_map(|input| self.moved.get(input).copied());
+        let is_untraced = |input: &&'g str| !self.axes.contains_key(input);
         inherited.or_else(|| {
-            let input = node.input_name(0).filter(|input| !self.axes.contains_key(input))?;
-            has_windows(&float_equivalent(node))
-                .then(|| untraced_at(self.graph_index, &self.axes, input))?
+            let equivalent = float_equivalent(node);
+            if has_windows(&equivalent) {
+                let input = node.input_name(0).filter(is_untraced)?;
+                return untraced_at(self.graph_index, &self.axes, input);
+            }
+            if !is_elementwise(&equivalent) && equivalent.op() != "Concat" {
+                return None;
+            }
+            // What was moved is combined with what was not.
+            reads(node)
+                .filter(is_untraced)
+                .find_map(|input| moved_alone(self.graph_index, &self.axes, input))
         })
     }
 

@@ -14,6 +14,17 @@ pub(super) fn has_windows(node: &NodeProto) -> bool {
     matches!(node.op(), "Conv" | "ConvTranspose" | "MaxPool" | "AveragePool" | "LpPool")
 }
 
+/// An axis of this kind after windows have slid along it. A part of an axis, such as the rows within
+/// a window of an attention, stays one if its size stays.
+fn slid(axis: &Axis, kind: AxisKind, size: i64) -> Option<Axis> {
+    match axis.as_slice() {
+        [] => Some(whole_axis(kind, size)),
+        [factor] if factor.kind == kind && factor.is_whole() => Some(whole_axis(kind, size)),
+        [factor] if factor.kind == kind && factor.size == size => Some(axis.clone()),
+        _ => None,
+    }
+}
+
 impl Tracer<'_, '_> {
     /// An operator with sliding windows turns maps into maps, also those of columns and rows. With
     /// `assume_maps`, an input that was not traced counts as maps, too.
@@ -24,27 +35,39 @@ impl Tracer<'_, '_> {
         assume_maps: bool,
     ) -> Option<Axes> {
         let &[n, c, h, w] = sizes else { return None };
-        let upright = [AxisKind::Rows, AxisKind::Columns];
-        let (images, kinds) = match self.input_axes(node, 0).map(Vec::as_slice) {
-            Some([images, _, h, w]) => {
-                let is_of = |axis: &Axis, kind| axis.iter().all(|factor| factor.kind == kind);
-                let fits = |[first, second]: &[AxisKind; 2]| is_of(h, *first) && is_of(w, *second);
-                let transposed = [AxisKind::Columns, AxisKind::Rows];
-                (images.clone(), [upright, transposed].into_iter().find(fits)?)
+        let (rows, columns) = (AxisKind::Rows, AxisKind::Columns);
+        let channels = whole_axis(AxisKind::Channels, c);
+        match self.input_axes(node, 0).map(Vec::as_slice) {
+            Some([images, _, first, second]) => {
+                if (2..4).any(|axis| self.moves(node, axis)) {
+                    return None;
+                }
+                let of = |[a, b]: [AxisKind; 2]| Some([slid(first, a, h)?, slid(second, b, w)?]);
+                let [first, second] = of([rows, columns]).or_else(|| of([columns, rows]))?;
+                Some(vec![images.clone(), channels, first, second])
             }
-            Some(_) => return None,
+            Some(_) => None,
             None => {
                 let batch = self.images.iter().map(|factor| factor.size).product::<i64>();
                 let is_assumed = assume_maps && n == batch;
-                (is_assumed.then(|| self.images.clone())?, upright)
+                let images = is_assumed.then(|| self.images.clone())?;
+                Some(vec![images, channels, whole_axis(rows, h), whole_axis(columns, w)])
             }
+        }
+    }
+
+    /// True if the padding of an operator with windows moves an axis: it is longer at one end than
+    /// at the other, or wider than the windows, whose results would then lie outside the image.
+    fn moves(&self, node: &NodeProto, axis: usize) -> bool {
+        let Some([before, after]) = node.ints("pads").and_then(|pads| {
+            let half = pads.len() / 2;
+            Some([*pads.get(axis - 2)?, *pads.get(half + axis - 2)?])
+        }) else {
+            return false;
         };
-        Some(vec![
-            images,
-            whole_axis(AxisKind::Channels, c),
-            whole_axis(kinds[0], h),
-            whole_axis(kinds[1], w),
-        ])
+        let extent = self.extent(node, axis).unwrap_or(i64::MAX);
+        let is_spanned = before.max(after) < extent.max(1 + NEGLIGIBLE);
+        (before - after).abs() > NEGLIGIBLE || !is_spanned
     }
 
     /// A global pooling leaves one position.
@@ -82,6 +105,7 @@ impl Tracer<'_, '_> {
                 [factor]
                     if matches!(factor.kind, AxisKind::Rows | AxisKind::Columns)
                         && factor.is_whole()
+                        && (before - after).abs() <= NEGLIGIBLE
                         && self.is_spanned(node, axis, before.abs().max(after.abs())) =>
                 {
                     factor.kind
@@ -116,7 +140,7 @@ impl Tracer<'_, '_> {
 
     /// How many positions of an axis a window of the operator covers.
     fn extent(&self, node: &NodeProto, axis: usize) -> Option<i64> {
-        if !matches!(node.op(), "Conv" | "MaxPool" | "AveragePool" | "LpPool") {
+        if !has_windows(node) {
             return None;
         }
         let index = axis.checked_sub(2)?;

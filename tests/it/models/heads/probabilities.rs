@@ -187,3 +187,32 @@ fn a_saturated_probability_is_explained_with_a_warning() {
     let other = ExplainOptions { target: Some(least.0.to_string()), ..article };
     assert_eq!(codes(&saturated, &other), []);
 }
+
+/// A model rules a class out by a logit of −∞. The others can be explained.
+#[test]
+fn a_class_of_probability_0_leaves_the_others() {
+    const MASKS: &[End] = &[
+        ("added", |n, z| {
+            let mask = n.float32s(&[1, 5], &[0.0, f32::NEG_INFINITY, 0.0, 0.0, 0.0]);
+            let masked = n.op("Add", &[z, &mask]);
+            softmax_of(n, &masked)
+        }),
+        ("chosen", |n, z| {
+            let mask = n.float32s(&[1, 5], &[0.0, 1.0, 0.0, 0.0, 0.0]);
+            let (half, never) = (n.float(0.5), n.float(f32::NEG_INFINITY));
+            let is_masked = n.op("Greater", &[&mask, &half]);
+            let masked = n.op("Where", &[&is_masked, &never, z]);
+            softmax_of(n, &masked)
+        }),
+    ];
+    for &(name, tail) in MASKS {
+        let model = model(tail, "");
+        let output = forward(&model);
+        assert_eq!(output.probabilities[[0, 1]], 0.0, "{name}");
+        assert!((output.probabilities.sum() - 1.0).abs() < 1e-6, "{name}");
+        let options = ExplainOptions { target: Some("2".into()), ..ExplainOptions::default() };
+        let found = try_explain(&model, &image(), &options).unwrap();
+        assert!(found.target.probability.is_some_and(|p| p > 0.0), "{name}");
+        assert!(found.map.iter().all(|value| value.is_finite()), "{name}");
+    }
+}

@@ -39,6 +39,7 @@ const CHOICES: &[End] = &[
         let p = softmax_of(n, z);
         n.with("Hardmax", &[&p], vec![int("axis", 1)])
     }),
+    ("1 for the largest logit", |n, z| n.with("Hardmax", &[z], vec![int("axis", 1)])),
     ("the index of the largest as one value for each class", |n, z| {
         let p = softmax_of(n, z);
         let index = n.with("ArgMax", &[&p], vec![int("axis", 1), int("keepdims", 0)]);

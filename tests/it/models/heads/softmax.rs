@@ -298,3 +298,41 @@ fn the_one_probability_of_a_softmax_over_two_classes_is_a_binary_classifier() {
     let found = gradient(&positive, 1, GradientOf::Logit);
     assert!(close(&found, &gradient(&plain, 1, GradientOf::Logit), 1e-5));
 }
+
+/// `softmax(t · ln softmax(z)) = softmax(t · z)`, so the logits are `t · z`.
+#[test]
+fn a_softmax_of_logarithms_has_the_logits_of_the_first() {
+    let plain = model(
+        |n, z| {
+            let half = n.float(0.5);
+            let scaled = n.op("Mul", &[z, &half]);
+            softmax_of(n, &scaled)
+        },
+        "",
+    );
+    let tails: [Tail; 2] = [
+        (
+            "LogSoftmax with a temperature",
+            |n, z| {
+                let logarithms = n.with("LogSoftmax", &[z], vec![int("axis", 1)]);
+                let two = n.float(2.0);
+                let cooled = n.op("Div", &[&logarithms, &two]);
+                softmax_of(n, &cooled)
+            },
+            ALL,
+        ),
+        (
+            "probabilities with a temperature",
+            |n, z| {
+                let (p, half) = (softmax_of(n, z), n.float(0.5));
+                let logarithms = n.op("Log", &[&p]);
+                let cooled = n.op("Mul", &[&logarithms, &half]);
+                softmax_of(n, &cooled)
+            },
+            ALL,
+        ),
+    ];
+    for tail in tails {
+        agrees(&plain, tail, 0.0);
+    }
+}
