@@ -15,6 +15,7 @@
 //!   graph     ONNX as data: layers, the logit, the backward pass as ONNX operators
 //! ```
 //!
+//! [`export`] writes a model with its map as an ONNX file; only the command line uses it.
 //! [`model`] (model folders), [`picture`] (decoding, resizing, colours) and [`text`] (reading and
 //! shortening text) are used by the layers above.
 
@@ -24,6 +25,7 @@ pub mod config;
 pub mod engine;
 pub mod error;
 pub mod explain;
+pub mod export;
 pub mod graph;
 pub mod http;
 mod installation;

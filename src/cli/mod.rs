@@ -5,6 +5,7 @@
 //! command could not be understood, 3 some of many images failed, 130 interrupted.
 
 mod explain;
+mod export;
 mod health;
 mod images;
 mod inspect;
@@ -74,6 +75,8 @@ enum Command {
     Models(models::Models),
     /// Show what a model takes and which of its layers can be explained
     Inspect(inspect::Inspect),
+    /// Write a model with its map as a plain ONNX file, which runs without camlens
+    Export(export::Export),
     /// Load one model and exit, as a trial; the service runs this for models of unknown origin
     #[command(name = TRY_LOAD, hide = true)]
     TryLoad(try_load::TryLoad),
@@ -138,6 +141,7 @@ pub fn run(serve: ServeFn) -> ExitCode {
         Command::Predict(command) => command.run(),
         Command::Models(command) => all(command.run()),
         Command::Inspect(command) => all(command.run()),
+        Command::Export(command) => all(command.run()),
         Command::TryLoad(command) => all(command.run()),
         Command::Health(command) => all(command.run()),
         Command::Completions(command) => all(command.run(Cli::command())),

@@ -22,6 +22,7 @@ use crate::graph::analysed::{AnalysedModel, UnknownLayer};
 use crate::graph::head::OutputActivation;
 use crate::graph::layers::Layer;
 use crate::graph::tail::{SideInput, side_inputs};
+use crate::model::onnx_file::OnnxFile;
 use crate::model::preprocess::Preprocess;
 use crate::model::{Labels, ModelFolder};
 use crate::text::shortened;
@@ -319,6 +320,12 @@ impl Model {
         cancel: &CancellationToken,
     ) -> Result<PassOutput> {
         self.run_program(None, PassRequest::new(input).into(), cancel)
+    }
+
+    /// The model's file and those of its external data.
+    #[must_use]
+    pub fn file(&self) -> &OnnxFile {
+        &self.compiler.file
     }
 
     /// The graph and what is known about it.

@@ -91,8 +91,7 @@ impl Runtime {
         self.nchwc_block
     }
 
-    /// The environment, for a session of a test's own operators.
-    #[cfg(test)]
+    /// The environment, for sessions of other options.
     pub(super) fn environment(&self) -> &Environment {
         &self.environment
     }

@@ -4,10 +4,12 @@
 //! measures it, and [`AnalysedModel`](analysed::AnalysedModel) adds what the other modules need to
 //! know: the classifier's [`head`] and its [`layers`], and which of them have a gradient.
 //! [`explain_graph`] writes the graph that the engine runs for a layer, and [`tail`] cuts out the
-//! part of the model after a layer. The gradients themselves come from `onnx_gradient`.
+//! part of the model after a layer. [`export_graph`] writes the one that leaves the process. The
+//! gradients themselves come from `onnx_gradient`.
 
 pub mod analysed;
 pub mod explain_graph;
+pub mod export_graph;
 mod gradient_error;
 pub mod head;
 pub mod image_input;

@@ -111,6 +111,18 @@ impl OnnxFile {
         changes.min_by_key(|(_, change)| *change != Change::Overwritten)
     }
 
+    /// The file of external data that holds a tensor's data, and where it begins there, in bytes;
+    /// `None` for data of the model's own file or of the process.
+    #[must_use]
+    pub fn external_place(&self, data: &Bytes) -> Option<(&Path, usize)> {
+        let range = data.as_ptr_range();
+        self.files.iter().skip(1).find_map(|file| {
+            let whole = file.bytes().as_ptr_range();
+            let is_inside = whole.start <= range.start && range.end <= whole.end;
+            is_inside.then(|| (file.path(), range.start.addr() - whole.start.addr()))
+        })
+    }
+
     /// The whole file of the model.
     #[must_use]
     pub fn bytes(&self) -> &[u8] {

@@ -6,6 +6,7 @@ mod cli;
 mod cli_images;
 mod decoding;
 mod engine;
+mod export;
 mod http;
 mod layer_gradients;
 mod methods;

@@ -1,0 +1,163 @@
+//! Maps that leave the process: a plain ONNX file that computes the map beside the model's outputs.
+//!
+//! [`export`] writes standard operators alone, so the file runs wherever ONNX runs. Its inputs and
+//! outputs are the model's own, with the input `target` where that was asked for, and one output
+//! `heatmap`, float32 `[N, h, w]`, for each method.
+
+mod file;
+mod maps;
+mod metadata;
+mod normalise;
+
+use onnx_gradient::builder::GraphBuilder;
+use onnx_gradient::proto::{
+    Dimension, DimensionValue, GraphProto, ModelProto, TensorShapeProto, ValueInfoProto, data_type,
+};
+
+use crate::engine::Model;
+use crate::error::{Error, Kind, Result};
+use crate::explain::normalise::Normalizer;
+use crate::explain::{Choice, Convention, Method, Normalization, ScoreKind};
+use crate::graph::export_graph::{ExportGraph, ExportTarget, export_graph};
+use crate::graph::layers::Layer;
+use crate::graph::unused;
+
+pub use file::{Weights, write};
+
+/// What an exported file computes.
+#[derive(Clone, Debug)]
+pub struct ExportRequest<'a> {
+    /// The methods, each with an output of its own; they share one forward and backward pass.
+    pub methods: &'a [Method],
+    /// The layer that is explained.
+    pub layer: &'a Layer,
+    /// Whose arithmetic is followed.
+    pub convention: Convention,
+    /// The score that is differentiated.
+    pub score: ScoreKind,
+    /// How maps are normalised; the convention's way where it is `None`.
+    pub normalization: Option<Normalization>,
+    /// The class of each image.
+    pub target: ExportTarget,
+    /// Whether maps have the size of the model's input instead of the layer's.
+    pub at_input_size: bool,
+}
+
+impl ExportRequest<'_> {
+    fn normalizer(&self, method: Method) -> Normalizer {
+        let spec = method.spec();
+        Normalizer {
+            normalization: self.normalization.unwrap_or(spec.normalization(self.convention)),
+            epsilon: self.convention.epsilon(),
+            relu: spec.relu,
+            signed: false,
+        }
+    }
+}
+
+/// The methods that can be exported: those that read the activation and its gradient alone.
+pub const METHODS: [Method; 6] = [
+    Method::GradCam,
+    Method::GradCamPlusPlus,
+    Method::LayerCam,
+    Method::HiResCam,
+    Method::XGradCam,
+    Method::GradCamElementWise,
+];
+
+/// The name of a method's output: `heatmap`, or `heatmap_gradcampp` among several.
+#[must_use]
+pub fn output_name(method: Method, is_only: bool) -> String {
+    if is_only {
+        return "heatmap".to_owned();
+    }
+    let name = method.name().replace("++", "pp").replace('-', "_");
+    format!("heatmap_{name}")
+}
+
+/// Writes the graph of an exported file.
+///
+/// # Errors
+/// [`Kind::Impossible`] when the layer has no gradient, a method can't be exported, or the model
+/// needs operators that are not in the ONNX standard.
+pub fn export(model: &Model, request: &ExportRequest<'_>) -> Result<ModelProto> {
+    let impossible = |reason: String| Error::new(Kind::Impossible, reason).in_model(model.id());
+    let analysed = model.analysed();
+    let gradient_of = request.score.gradient_of();
+    let ExportGraph { model: mut exported, activation, gradient } =
+        export_graph(analysed, request.layer, request.target, gradient_of).map_err(impossible)?;
+    let preprocess = model.preprocess();
+    let size = match request.at_input_size {
+        true => [i64::from(preprocess.height), i64::from(preprocess.width)],
+        false => [request.layer.shape[1] as i64, request.layer.shape[2] as i64],
+    };
+    let mut builder = GraphBuilder::sharing_constants("camlens/heatmap/");
+    let [activation, gradient] =
+        [activation, gradient].map(|tensor| maps::cast(&mut builder, &tensor, data_type::DOUBLE));
+    let mut outputs: Vec<ValueInfoProto> = Vec::new();
+    for &method in request.methods {
+        let map = maps::map(&mut builder, method, request.convention, &activation, &gradient);
+        let map = map.ok_or_else(|| {
+            let known = METHODS.map(Choice::name).join(", ");
+            impossible(format!("{} can't be exported; {known} can", method.name()))
+        })?;
+        let map = maps::cast(&mut builder, &map, data_type::FLOAT);
+        let normalizer = request.normalizer(method);
+        let mut map = normalise::normalise(&mut builder, normalizer, &map);
+        if request.at_input_size {
+            map = normalise::resize(&mut builder, &map, size);
+            if request.convention.normalizes_resized()
+                && normalizer.normalization == Normalization::MinMax
+            {
+                map = normalise::normalise(&mut builder, normalizer, &map);
+            }
+        }
+        let name = output_name(method, request.methods.len() == 1);
+        builder.named_op(&name, "Identity", &[&map], []);
+        outputs.push(heatmap(&name, size));
+    }
+    let (nodes, constants) = builder.finish();
+    let graph = exported.graph.get_or_insert_default();
+    check_names(graph, &outputs).map_err(impossible)?;
+    graph.node.extend(nodes);
+    graph.initializer.extend(constants);
+    graph.output.extend(outputs);
+    unused::remove(graph);
+    check_operators(&exported).map_err(impossible)?;
+    metadata::describe(&mut exported, model, request);
+    Ok(exported)
+}
+
+/// An output float32 `[N, h, w]`.
+fn heatmap(name: &str, size: [i64; 2]) -> ValueInfoProto {
+    let sizes = [
+        DimensionValue::Name("N".into()),
+        DimensionValue::Size(size[0]),
+        DimensionValue::Size(size[1]),
+    ];
+    let dim = sizes.map(|size| Dimension { value: Some(size), denotation: None }).into();
+    ValueInfoProto::typed(name, data_type::FLOAT, Some(TensorShapeProto { dim }))
+}
+
+/// An output of the model must not have the name of a map.
+fn check_names(graph: &GraphProto, outputs: &[ValueInfoProto]) -> std::result::Result<(), String> {
+    let is_taken = |name: &str| outputs.iter().any(|output| output.name() == name);
+    match onnx_gradient::index::find_name(graph, &is_taken) {
+        Some(name) => Err(format!("the model itself has a tensor or node '{name}'")),
+        None => Ok(()),
+    }
+}
+
+/// A plain ONNX file has no operator of another domain.
+fn check_operators(model: &ModelProto) -> std::result::Result<(), String> {
+    let mut nodes = model.graph.iter().flat_map(|graph| &graph.node);
+    match nodes.find(|node| !node.is_standard()) {
+        Some(node) => Err(format!(
+            "node '{}' is a {} of the domain {}, which is no operator of the ONNX standard",
+            node.label(),
+            node.op(),
+            node.domain()
+        )),
+        None => Ok(()),
+    }
+}

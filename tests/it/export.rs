@@ -1,0 +1,143 @@
+//! Exported files: plain ONNX Runtime computes the service's maps from them.
+
+use std::path::Path;
+
+use camlens::app::ExplainOptions;
+use camlens::engine::{Model, PlainSession};
+use camlens::explain::{Choice, Convention, Method, Normalization, ScoreKind};
+use camlens::export::{ExportRequest, METHODS, Weights, export, output_name, write};
+use camlens::graph::export_graph::ExportTarget;
+use ndarray::{Array3, Array4, Axis};
+use onnx_gradient::proto::ModelProto;
+
+use crate::support::{Golden, explain, golden_model, image_size, settings};
+
+/// Largest difference of a map in 0..1.
+const TOLERANCE: f32 = 1e-5;
+
+/// The outputs of these names, `[N, h, w]`.
+fn run(
+    path: &Path,
+    is_optimised: bool,
+    x: &Array4<f32>,
+    target: Option<&[i64]>,
+    names: &[String],
+) -> Vec<Array3<f32>> {
+    let mut session = PlainSession::open(path, &settings(), is_optimised).unwrap();
+    let target: Vec<_> = target.map(|target| ("target", target)).into_iter().collect();
+    let maps = session.run(x, &target, names).unwrap();
+    maps.into_iter().map(|map| map.into_dimensionality().unwrap()).collect()
+}
+
+fn request<'a>(model: &'a Model, methods: &'a [Method]) -> ExportRequest<'a> {
+    ExportRequest {
+        methods,
+        layer: model.default_layer(),
+        convention: Convention::Paper,
+        score: ScoreKind::Logit,
+        normalization: None,
+        target: ExportTarget::Input,
+        at_input_size: false,
+    }
+}
+
+fn exported(model: &Model, request: &ExportRequest<'_>, folder: &Path) -> std::path::PathBuf {
+    let path = folder.join("cam.onnx");
+    let file: ModelProto = export(model, request).unwrap();
+    write(&path, file, model.file(), Weights::Auto).unwrap();
+    path
+}
+
+/// Compares every method's map of every image with the service's.
+fn agrees(name: &str, model: &Model, x: &Array4<f32>, change: impl Fn(&mut ExportRequest<'_>)) {
+    let folder = tempfile::tempdir().unwrap();
+    let mut request = request(model, &METHODS);
+    change(&mut request);
+    let path = exported(model, &request, folder.path());
+    let targets: Vec<i64> =
+        (0..x.len_of(Axis(0))).map(|image| [1, -1, 0, 2, -1][image % 5]).collect();
+    let names: Vec<String> = METHODS.iter().map(|&method| output_name(method, false)).collect();
+    for is_optimised in [false, true] {
+        let found = run(&path, is_optimised, x, Some(&targets), &names);
+        for (maps, &method) in found.iter().zip(&METHODS) {
+            for (image, (map, &target)) in maps.outer_iter().zip(&targets).enumerate() {
+                let options = ExplainOptions {
+                    method,
+                    convention: request.convention,
+                    score: Some(request.score),
+                    normalize: request.normalization,
+                    target: (target >= 0).then(|| target.to_string()),
+                    layer: Some(request.layer.name.clone()),
+                    ..ExplainOptions::default()
+                };
+                let image_of = x.slice_axis(Axis(0), (image..=image).into()).to_owned();
+                let right = explain(model, &image_of, &options);
+                let right = match request.at_input_size {
+                    true => right.resized(right.input_size[0], right.input_size[1]),
+                    false => right.map,
+                };
+                assert_eq!(map.shape(), right.shape());
+                let difference = (&map - &right).fold(0.0_f32, |most, d| most.max(d.abs()));
+                assert!(
+                    difference <= TOLERANCE,
+                    "{name}, {}, image {image}: {difference}",
+                    method.name()
+                );
+            }
+        }
+    }
+}
+
+fn images(name: &str) -> Array4<f32> {
+    let x: Array4<f32> = Golden::open(&format!("{name}.npz")).get("x");
+    // Five images of two, so that a batch has more images than the model was measured with.
+    let first = x.index_axis(Axis(0), 0).insert_axis(Axis(0)).to_owned();
+    let scaled: Vec<Array4<f32>> =
+        [1.0, -0.7, 0.4, 1.3, 0.9].iter().map(|factor| &first * *factor).collect();
+    let views: Vec<_> = scaled.iter().map(|image| image.view()).collect();
+    ndarray::concatenate(Axis(0), &views).unwrap()
+}
+
+#[test]
+fn architectures_explain_themselves() {
+    for name in [
+        "zoo/attention-dynamo",
+        "zoo/convnext-torchscript",
+        "zoo/deit-dynamo",
+        "zoo/densenet-torchscript",
+        "zoo/maxvit-dynamo",
+        "zoo/registers-torchscript",
+        "zoo/shufflenet-dynamo",
+        "zoo/swin-torchscript",
+        "zoo/vit-dynamo",
+        "zoo/patchwork-dynamo",
+    ] {
+        let x = images(name);
+        let model = golden_model(name, image_size(&x), "", &settings());
+        agrees(name, &model, &x, |_| {});
+    }
+}
+
+#[test]
+fn conventions_scores_and_sizes_are_the_service_s() {
+    let name = "zoo/convnext-dynamo";
+    let x = images(name);
+    let model = golden_model(name, image_size(&x), "", &settings());
+    agrees(name, &model, &x, |request| request.score = ScoreKind::Probability);
+    agrees(name, &model, &x, |request| request.normalization = Some(Normalization::MinMax));
+    agrees(name, &model, &x, |request| request.at_input_size = true);
+    agrees(name, &model, &x, |request| {
+        request.convention = Convention::PytorchGradCam;
+        request.at_input_size = true;
+    });
+}
+
+#[test]
+fn quantised_and_short_models_are_exported_too() {
+    for name in ["zoo/quantised-torchscript", "zoo/convnext-torchscript-half", "zoo/convnext-qdq"] {
+        let golden = name.trim_end_matches("-half").replace("-qdq", "-torchscript");
+        let x = images(&golden);
+        let model = golden_model(name, image_size(&x), "", &settings());
+        agrees(name, &model, &x, |_| {});
+    }
+}
