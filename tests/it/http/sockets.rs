@@ -159,10 +159,7 @@ async fn a_client_that_never_reads_is_disconnected() {
 #[tokio::test]
 async fn the_memory_of_a_response_is_held_until_its_client_has_taken_it() {
     let running = serve(models(), Server::default()).await;
-    let mut image = std::io::Cursor::new(Vec::new());
-    let pixels = image::RgbImage::from_pixel(2000, 2000, image::Rgb([9, 99, 200]));
-    pixels.write_to(&mut image, image::ImageFormat::Png).unwrap();
-    let request = post_request("/v1/explain?output=npy&size=image", image.get_ref());
+    let request = post_request("/v1/explain?output=npy&size=image", &png(2000, 2000));
     let mut stream = TcpStream::connect(running.address).await.unwrap();
     stream.write_all(&request).await.unwrap();
     let mut answer = vec![0; 100];
@@ -348,6 +345,148 @@ async fn a_client_that_sends_a_body_over_the_limit_still_gets_its_response() {
     let running = serve(models(), Server { body_bytes: 1000, ..Server::default() }).await;
     let answer = ask(running.address, &post_request("/v1/explain", &[0; 3000])).await;
     assert!(answer.starts_with("HTTP/1.1 413") && answer.contains("body-too-large"), "{answer}");
+}
+
+/// The client has sent a head and may be about to send gigabytes.
+#[tokio::test]
+async fn a_body_that_announces_itself_as_too_large_is_refused_before_it_arrives() {
+    let running = serve(models(), Server { body_bytes: 1000, ..Server::default() }).await;
+    let mut stream = TcpStream::connect(running.address).await.unwrap();
+    let head = post_request("/v1/explain", &[0; 3000]);
+    stream.write_all(&head[..head.len() - 3000]).await.unwrap();
+    let mut answer = [0; 4096];
+    // Waiting for the rest of the body would take five seconds.
+    let read = tokio::time::timeout(Duration::from_secs(4), stream.read(&mut answer)).await;
+    let answer = String::from_utf8_lossy(&answer[..read.expect("it waits").unwrap()]).into_owned();
+    assert!(answer.starts_with("HTTP/1.1 413") && answer.contains("body-too-large"), "{answer}");
+}
+
+#[tokio::test]
+async fn the_rest_of_a_refused_body_is_no_head_of_the_next_request() {
+    let limits = Server { body_bytes: 1000, header_timeout_ms: 200, ..Server::default() };
+    let running = serve(models(), limits).await;
+    let mut stream = TcpStream::connect(running.address).await.unwrap();
+    let head = "POST /v1/explain HTTP/1.1\r\nhost: x\r\ncontent-type: image/png\r\n\
+                content-length: 3000\r\n\r\n";
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut answer = [0; 4096];
+    assert!(stream.read(&mut answer).await.unwrap() > 0);
+    for _ in 0..10 {
+        stream.write_all(&[0; 300]).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(60)).await;
+    }
+    stream.write_all(&get_request("/health/live")).await.unwrap();
+    let (_, next) = until_closed(&mut stream).await;
+    assert!(next.starts_with("HTTP/1.1 200"), "{next}");
+}
+
+/// The head and the problem of a response.
+fn problem(answer: &str) -> (&str, Value) {
+    let (head, body) = answer.split_once("\r\n\r\n").expect("a complete head");
+    assert!(head.contains("content-type: application/problem+json"), "{answer}");
+    assert!(head.contains("x-request-id: "), "{answer}");
+    assert!(head.contains(&format!("content-length: {}", body.len())), "{answer}");
+    (head, serde_json::from_str(body).expect("JSON"))
+}
+
+#[tokio::test]
+async fn a_request_that_is_no_http_gets_a_problem() {
+    let running = serve(models(), Server::default()).await;
+    let many = (0..200).map(|index| format!("x-{index}: 1\r\n")).collect::<String>();
+    let long = "x".repeat(70_000);
+    let large = format!("x-large: {}\r\n", "x".repeat(600_000));
+    for (status, request) in [
+        (400, "NO SENSE\r\n\r\n".to_owned()),
+        (400, "GET / HTTP/9.9\r\nhost: x\r\n\r\n".to_owned()),
+        (400, "GET / HTTP/1.1\r\nhost: x\r\na header\r\n\r\n".to_owned()),
+        (400, "GET / HTTP/1.1\r\nhost: x\r\ncontent-length: many\r\n\r\n".to_owned()),
+        (414, format!("GET /{long} HTTP/1.1\r\nhost: x\r\n\r\n")),
+        (431, format!("GET / HTTP/1.1\r\nhost: x\r\n{many}\r\n")),
+        (431, format!("GET / HTTP/1.1\r\nhost: x\r\n{large}\r\n")),
+        // After a request of the same connection.
+        (400, "GET /health/live HTTP/1.1\r\nhost: x\r\n\r\nNO SENSE\r\n\r\n".to_owned()),
+    ] {
+        let start = &request[..request.len().min(60)];
+        let answer = ask(running.address, request.as_bytes()).await;
+        let last = answer.rfind("HTTP/1.1 ").unwrap_or_else(|| panic!("{start}: {answer}"));
+        let (head, problem) = problem(&answer[last..]);
+        assert!(head.starts_with(&format!("HTTP/1.1 {status} ")), "{start}: {answer}");
+        assert_eq!(problem["status"], status, "{start}");
+        assert!(!problem["detail"].as_str().unwrap().is_empty(), "{start}");
+    }
+}
+
+#[tokio::test]
+async fn a_head_that_lacks_what_http_demands_gets_a_problem() {
+    let running = serve(models(), Server::default()).await;
+    for (status, head) in [
+        (400, "GET /health/live HTTP/1.1\r\nconnection: close\r\n\r\n"),
+        (400, "GET /health/live HTTP/1.1\r\nhost: a b\r\nconnection: close\r\n\r\n"),
+        (
+            417,
+            "POST /v1/predict HTTP/1.1\r\nhost: x\r\nexpect: magic\r\n\
+             connection: close\r\ncontent-length: 0\r\n\r\n",
+        ),
+    ] {
+        let answer = ask(running.address, head.as_bytes()).await;
+        let (head, problem) = problem(&answer);
+        assert!(head.starts_with(&format!("HTTP/1.1 {status} ")), "{answer}");
+        assert_eq!(problem["status"], status);
+    }
+    let old = "GET /health/live HTTP/1.0\r\n\r\n";
+    assert!(ask(running.address, old.as_bytes()).await.contains(" 200 "));
+}
+
+/// What a body of this size needs, not the largest that there may be.
+#[tokio::test]
+async fn a_large_body_that_arrives_reserves_its_own_size() {
+    let running = serve(models(), Server::default()).await;
+    let size = 3 << 20;
+    let request = post_request("/v1/predict", &vec![0; size]);
+    let mut stream = TcpStream::connect(running.address).await.unwrap();
+    stream.write_all(&request[..size / 2]).await.unwrap();
+    let reserved = || running.state.admission().budget().reserved_bytes().0;
+    until("the rest is reserved", || reserved() >= size as u64).await;
+    assert!(reserved() <= size as u64 + (64 << 10), "{} bytes", reserved());
+}
+
+fn png(width: u32, height: u32) -> Vec<u8> {
+    let mut file = std::io::Cursor::new(Vec::new());
+    let pixels = image::RgbImage::from_pixel(width, height, image::Rgb([9, 99, 200]));
+    pixels.write_to(&mut file, image::ImageFormat::Png).unwrap();
+    file.into_inner()
+}
+
+/// Their responses hold memory for as long as they are not taken, and those that wait for it hold
+/// nothing that a small request needs.
+#[tokio::test(flavor = "multi_thread")]
+async fn clients_that_never_read_large_responses_do_not_keep_small_requests_waiting() {
+    let limits = Server { memory_budget: Some(256 << 20), workers: 2, ..Server::default() };
+    let running = serve(models(), limits).await;
+    let (address, admission) = (running.address, Arc::clone(running.state.admission()));
+    // A map of four bytes for each of these pixels is more than sockets buffer.
+    let large = post_request("/v1/explain?output=npy&size=image", &png(3000, 1200));
+    let mut unread = Vec::new();
+    for _ in 0..20 {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(&large).await.unwrap();
+        unread.push(stream);
+    }
+    until("large responses wait for memory", || {
+        admission.budget().is_short() && admission.queued() >= 8
+    })
+    .await;
+    // All that wait would have to be served, and clients be disconnected for it, before the first
+    // of these if they waited in one line.
+    let waiting = admission.queued();
+    for _ in 0..4 {
+        let answer = ask(address, &post_request("/v1/predict", &chelsea())).await;
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    }
+    let left = admission.queued();
+    assert!(left >= waiting / 2, "{waiting} large ones waited, {left} are left");
+    drop(unread);
+    until("nothing is left", || admission.queued() == 0).await;
 }
 
 #[tokio::test]

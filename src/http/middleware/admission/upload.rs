@@ -16,8 +16,10 @@ use bytes::Bytes;
 use hyper::body::{Frame, SizeHint};
 use tokio::time::{Instant, sleep, timeout_at};
 
-use super::budget::{MemoryBudget, Reservation};
-use super::queue::{Admission, InFlight, Permit};
+use super::budget::MemoryBudget;
+use super::permit::Permit;
+use super::pool::Reservation;
+use super::queue::{Admission, InFlight};
 use crate::app::Cost;
 use crate::error::{Error, Kind, Result};
 
