@@ -362,6 +362,22 @@ async fn a_body_that_announces_itself_as_too_large_is_refused_before_it_arrives(
 }
 
 #[tokio::test]
+async fn a_body_that_is_discarded_takes_no_memory_from_others() {
+    let running = serve(models(), Server { body_bytes: 8 << 20, ..Server::default() }).await;
+    let mut stream = TcpStream::connect(running.address).await.unwrap();
+    let size = 9 << 20;
+    let request = post_request("/v1/explain", &vec![0; size]);
+    stream.write_all(&request[..size / 2]).await.unwrap();
+    let mut answer = [0; 4096];
+    assert!(stream.read(&mut answer).await.unwrap() > 0);
+    let admission = Arc::clone(running.state.admission());
+    until("its memory is returned", || admission.budget().reserved_bytes().0 == 0).await;
+    stream.write_all(&request[size / 2..size / 2 + (3 << 20)]).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert_eq!(admission.budget().reserved_bytes().0, 0);
+}
+
+#[tokio::test]
 async fn the_rest_of_a_refused_body_is_no_head_of_the_next_request() {
     let limits = Server { body_bytes: 1000, header_timeout_ms: 200, ..Server::default() };
     let running = serve(models(), limits).await;

@@ -1,9 +1,10 @@
 //! A number of bytes that reservations share, in order of arrival.
 
+use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
 use crate::error::{Error, Kind, Result};
 
@@ -17,6 +18,8 @@ pub struct Pool {
     size: Arc<Mutex<Size>>,
     /// How many reservations wait for others to be returned.
     waiting: Arc<AtomicUsize>,
+    /// Told when the size has changed.
+    resized: Arc<Notify>,
     what: &'static str,
 }
 
@@ -87,7 +90,7 @@ impl Pool {
         let total = units(bytes);
         let size = Arc::new(Mutex::new(Size { total, owed: 0 }));
         let units = Arc::new(Semaphore::new(total as usize));
-        Self { units, size, waiting: Arc::default(), what }
+        Self { units, size, waiting: Arc::default(), resized: Arc::default(), what }
     }
 
     /// Changes the size. What is reserved stays reserved, and counts against the new size.
@@ -100,6 +103,8 @@ impl Pool {
         let fewer = size.total.saturating_sub(new);
         let removed = self.units.forget_permits(fewer as usize) as u32;
         *size = Size { total: new, owed: size.owed - settled + fewer - removed };
+        drop(size);
+        self.resized.notify_waiters();
     }
 
     /// Reserves bytes, as soon as there are enough.
@@ -115,9 +120,24 @@ impl Pool {
             return Ok(reservation);
         }
         let _waiting = Waiting::begin(&self.waiting);
-        let reserved = Arc::clone(&self.units).acquire_many_owned(units(bytes)).await;
-        let units = reserved.map_err(|closed| Error::internal("reserving memory", closed))?;
-        Ok(Reservation { units, size: Arc::clone(&self.size) })
+        let mut reserved = pin!(Arc::clone(&self.units).acquire_many_owned(units(bytes)));
+        loop {
+            let mut resized = pin!(self.resized.notified());
+            // Before the check, so that no change in between is missed.
+            resized.as_mut().enable();
+            // Otherwise it would wait for ever, and all behind it.
+            let total = self.total_bytes();
+            if bytes > total {
+                return Err(over_budget(bytes, total, self.what));
+            }
+            tokio::select! {
+                units = &mut reserved => {
+                    let units = units.map_err(|closed| Error::internal("reserving memory", closed))?;
+                    return Ok(Reservation { units, size: Arc::clone(&self.size) });
+                }
+                () = resized => {}
+            }
+        }
     }
 
     /// Reserves bytes if they are free and nobody waits for them.
@@ -209,7 +229,18 @@ mod tests {
         assert!(timeout(Duration::from_millis(20), pool.reserve(MIB)).await.is_err());
         drop(first);
         assert_eq!(states(&pool), (0, 6));
-        pool.reserve(6 * MIB).await.unwrap();
+        let held = pool.reserve(6 * MIB).await.unwrap();
+        let (pool_of_next, large) = (pool.clone(), pool.clone());
+        let large = tokio::spawn(async move { large.reserve(6 * MIB).await.map(drop) });
+        tokio::task::yield_now().await;
+        let next = tokio::spawn(async move { pool_of_next.reserve(MIB).await.map(drop) });
+        tokio::task::yield_now().await;
+        pool.resize(5 * MIB);
+        let refused = large.await.unwrap().unwrap_err();
+        assert_eq!(refused.kind(), Kind::OverBudget, "it would wait for ever, and all behind it");
+        drop(held);
+        next.await.unwrap().unwrap();
+        pool.resize(6 * MIB);
         assert_eq!(pool.reserve(7 * MIB).await.unwrap_err().kind(), Kind::OverBudget);
     }
 }
