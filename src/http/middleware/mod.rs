@@ -2,9 +2,9 @@
 //!
 //! From the outside in: `request_id`, `security_headers`, `observe` (log and metrics), `problems`
 //! (bodies of errors), `invalid_head`, `cors`, `keys` (if there are any), `catch_panic`; around the
-//! handlers that run a model also [`admission`]. Two limits are not layers. The body is limited while it is read, after the query
-//! has been checked (`http/extract/body.rs`); the deadline belongs to the permit, which outlives
-//! the handler.
+//! handlers that run a model also [`admission`]. Two limits are not layers. The body is limited
+//! while it is read, after the query has been checked (`http/extract/body.rs`); the deadline belongs
+//! to the permit, which outlives the handler.
 
 pub mod admission;
 mod catch_panic;

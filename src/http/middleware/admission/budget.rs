@@ -152,8 +152,8 @@ impl MemoryBudget {
                 return Err(over_budget(bytes, small + large, WORK));
             }
             Lane::Large => {
-                // Without these, the largest image would be a quarter smaller. It is worked on for a
-                // moment, in which small requests have less.
+                // Without these, the largest image would be a quarter smaller. It is worked on for
+                // a moment, in which small requests have less.
                 let rest = bytes.saturating_sub(large);
                 parts.push(self.large.reserve(bytes - rest).await?);
                 if rest > 0 {

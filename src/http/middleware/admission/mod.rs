@@ -6,9 +6,9 @@
 //! 4. a worker of its lane: small, large or long.
 //!
 //! So a slow body takes nothing that another request waits for, and neither does a response that
-//! its client is slow to take: small requests have memory, places and workers of their own. A queue that is full when a head
-//! arrives refuses at once, with the rest of the body discarded so that the client reads the
-//! refusal.
+//! its client is slow to take: small requests have memory, places and workers of their own. A queue
+//! that is full when a head arrives refuses at once, with the rest of the body discarded so that
+//! the client reads the refusal.
 
 pub mod budget;
 pub mod forecast;

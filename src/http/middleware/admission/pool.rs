@@ -132,7 +132,8 @@ impl Pool {
             }
             tokio::select! {
                 units = &mut reserved => {
-                    let units = units.map_err(|closed| Error::internal("reserving memory", closed))?;
+                    let failed = |closed| Error::internal("reserving memory", closed);
+                    let units = units.map_err(failed)?;
                     return Ok(Reservation { units, size: Arc::clone(&self.size) });
                 }
                 () = resized => {}
