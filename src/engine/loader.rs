@@ -16,7 +16,7 @@ use super::entries::{Entries, Entry};
 use super::fingerprint::Fingerprint;
 use super::model::Model;
 use super::registry::{Status, failure};
-use super::reload::{Reload, ReloadReport};
+use super::reload::{Done, Reload, ReloadReport};
 use super::trials::{JobId, Trials};
 use crate::error::{Error, Kind, Result};
 use crate::model::ModelFolder;
@@ -38,9 +38,6 @@ pub(super) enum Command {
 
 /// Loads the model in a folder.
 pub(super) type Open = Box<dyn Fn(&Path) -> Result<Model> + Send>;
-
-/// Called with what loading a model led to.
-type Done = Box<dyn FnOnce(&Result<(), Arc<Error>>) + Send>;
 
 /// A model that is tried or waits to be loaded.
 struct Job {

@@ -18,6 +18,9 @@ pub struct ReloadReport {
     pub failed: Vec<(String, Arc<Error>)>,
 }
 
+/// Called with what loading a model led to.
+pub(super) type Done = Box<dyn FnOnce(&Result<(), Arc<Error>>) + Send>;
+
 /// A reload in progress. The report is sent when the last clone is dropped: each model that is
 /// loaded has one.
 #[derive(Clone)]
@@ -39,7 +42,7 @@ impl Reload {
     }
 
     /// The report waits until what this returns is called or dropped.
-    pub(super) fn waits_for(&self, id: String) -> Box<dyn FnOnce(&Result<(), Arc<Error>>) + Send> {
+    pub(super) fn waits_for(&self, id: String) -> Done {
         let reload = self.clone();
         Box::new(move |outcome| {
             let mut report = reload.0.lock();
