@@ -51,6 +51,12 @@ pub enum Kind {
     Impossible,
     /// The model's output is NaN or infinite.
     NotANumber,
+    /// The head of the request is too large.
+    HeadTooLarge,
+    /// The path and query are too long.
+    UriTooLong,
+    /// The request expects (`Expect`) what HTTP does not define.
+    UnknownExpectation,
     /// The request needs more memory than the service ever has.
     OverBudget,
     /// The queue is full.
@@ -75,7 +81,7 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 28] = [
         Self::Malformed,
         Self::Option,
         Self::NotFound,
@@ -91,6 +97,9 @@ impl Kind {
         Self::UnknownLayer,
         Self::Impossible,
         Self::NotANumber,
+        Self::HeadTooLarge,
+        Self::UriTooLong,
+        Self::UnknownExpectation,
         Self::OverBudget,
         Self::Busy,
         Self::Draining,

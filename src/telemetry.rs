@@ -37,6 +37,12 @@ pub fn start_log(log: &Log) {
     install(log, None);
 }
 
+/// An exported span of a stage of a request; none where traces are off.
+#[must_use]
+pub fn stage(name: &'static str) -> tracing::Span {
+    tracing::info_span!(target: TRACE_TARGET, "stage", otel.name = name)
+}
+
 /// A second call has no effect.
 fn install(log: &Log, traces: Option<&Traces>) {
     // The settings were validated when they were loaded, so the fallback is never used.

@@ -22,6 +22,12 @@ const MAX_FILE_BYTES: u64 = 64 << 20;
 /// The byte order mark, as a character.
 const MARK: char = '\u{feff}';
 
+/// Names as a sentence lists them: `a, b`, or `none`.
+pub(crate) fn listed<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
+    let names: Vec<&str> = names.into_iter().collect();
+    if names.is_empty() { "none".to_owned() } else { names.join(", ") }
+}
+
 /// Why bytes are not text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NotText {

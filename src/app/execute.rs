@@ -24,7 +24,7 @@ use crate::explain::{Explanation, ProgressObserver};
 use crate::picture::decode::{Limits, decode};
 use crate::picture::encode::{png, png_gray};
 use crate::picture::overlay::{gray, heatmap};
-use crate::telemetry::TRACE_TARGET;
+use crate::telemetry::stage;
 
 /// Executes one request.
 ///
@@ -43,11 +43,6 @@ pub fn execute(
     let options = &request.options;
     let execution = Execution { model, options, image, tensor: None, decode_ms, cancel, observer };
     execution.respond(request.operation, limits)
-}
-
-/// An exported span of a stage; none where traces are off.
-fn stage(name: &'static str) -> tracing::Span {
-    tracing::info_span!(target: TRACE_TARGET, "stage", otel.name = name)
 }
 
 /// One image or tensor on its way through a model.
@@ -101,10 +96,10 @@ impl Execution<'_> {
         let rendering = &options.rendering;
         validate::form::check(operation, rendering, classes, pixels, limits.max_pixels)?;
         let plan = validate::explanation(model, &options.methods, &options.explain)?;
-        let explanations = stage("explain").in_scope(|| match self.tensor {
+        let explanations = match self.tensor {
             Some(tensor) => explain_tensor(&plan, tensor, self.cancel, self),
             None => explain_image(&plan, image, self.cancel, self),
-        })?;
+        }?;
         self.cancel.check()?;
         Ok(explanations)
     }

@@ -16,6 +16,7 @@ use crate::explain::multi_layer;
 use crate::explain::normalise::Normalizer;
 use crate::explain::result::{Explanation, Timing, ms_since};
 use crate::graph::program_io::GradientOf;
+use crate::telemetry::stage;
 
 /// Explains one image with one method, one map per class. The maps share all passes, so each
 /// reports the passes and the time of all.
@@ -128,11 +129,13 @@ fn run(plan: &ExplainPlan<'_>, subject: Subject<'_>) -> Result<Vec<Explanation>>
         let index = match passes.iter().position(|pass| pass.gradient_of == gradient) {
             Some(index) => index,
             None => {
-                passes.push(run_pass(plan, subject, gradient, carry)?);
+                let pass = || run_pass(plan, subject, gradient, carry);
+                passes.push(stage("forward").in_scope(pass)?);
                 passes.len() - 1
             }
         };
-        let by_layer = explain_layers(&jobs, method, &passes[index])?;
+        let explain = || explain_layers(&jobs, method, &passes[index]);
+        let by_layer = stage("passes").in_scope(explain)?;
         if is_fused {
             explanations.extend(fuse(by_layer, normalizer(method.spec(), plan.options))?);
         } else {

@@ -9,6 +9,7 @@ use crate::engine::{CancellationToken, Model, PassOutput};
 use crate::error::Result;
 use crate::explain::result::{Passes, Prediction, Predictions, Timing, ms_since};
 use crate::graph::head::OutputActivation;
+use crate::telemetry::stage;
 
 /// Predicts the most probable classes of an image.
 ///
@@ -39,7 +40,7 @@ pub(super) fn predict_tensor(
     cancel: &CancellationToken,
 ) -> Result<Predictions> {
     let started = Instant::now();
-    let outcome = model.forward(input, cancel)?;
+    let outcome = stage("forward").in_scope(|| model.forward(input, cancel))?;
     Ok(Predictions {
         model: model.id().to_owned(),
         predictions: top(model, &outcome, top_k),

@@ -8,7 +8,7 @@ use super::{Source, model, output};
 use crate::app::{describe, output_kind};
 use crate::engine::Model;
 use crate::engine::optimize::FusionReport;
-use crate::error::{Error, Kind, Result};
+use crate::error::Result;
 use crate::graph::head::OutputActivation;
 
 #[derive(Args, Debug)]
@@ -29,7 +29,6 @@ impl Inspect {
         let model = model::load(&config, Some(&self.model))?;
         let text = if self.json { format!("{:#}\n", describe(&model)) } else { report(&model) };
         output::result(text.as_bytes())
-            .map_err(|error| Error::new(Kind::Malformed, format!("standard output: {error}")))
     }
 }
 

@@ -166,11 +166,11 @@ pub fn run(serve: ServeFn) -> ExitCode {
 /// Prints the help that was asked for, or what is wrong with the command line.
 fn explain_usage(message: &clap::Error) -> ExitCode {
     let printed = message.print().and_then(|()| std::io::stdout().flush());
-    match (output::unless_closed(printed), message.use_stderr()) {
+    match (output::written(printed), message.use_stderr()) {
         (_, true) => ExitCode::from(USAGE),
         (Ok(()), false) => ExitCode::SUCCESS,
         (Err(error), false) => {
-            output::note(&format!("camlens: standard output: {error}"));
+            output::note(&format!("camlens: {error}"));
             ExitCode::from(FAILURE)
         }
     }

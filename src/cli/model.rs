@@ -8,25 +8,40 @@ use crate::error::Result;
 use crate::model::ModelFolder;
 use crate::model::folder::available_models;
 
-/// Loads only the requested model: loading the others would waste time. What is no folder and no
-/// file is an id in the models folder; without a request it is the default model.
+/// Finds and loads the requested model.
 ///
 /// # Errors
-/// [`Kind::UnknownModel`](crate::error::Kind::UnknownModel), and those of loading.
+/// Those of [`find`] and [`open`].
 pub(super) fn load(config: &Config, requested: Option<&str>) -> Result<Model> {
+    open(config, find(config, requested)?)
+}
+
+/// Finds the requested model. What is no folder and no file is an id in the models folder; without
+/// a request it is the default model.
+///
+/// # Errors
+/// [`Kind::UnknownModel`](crate::error::Kind::UnknownModel), and those of reading its folder.
+pub(super) fn find(config: &Config, requested: Option<&str>) -> Result<ModelFolder> {
     let models = &config.models.folder;
-    let folder = match requested.map(Path::new) {
+    match requested.map(Path::new) {
         // A folder that happens to have a model's id is none.
         Some(path) if path.is_dir() && (holds_model(path) || !models.join(path).is_dir()) => {
-            ModelFolder::read(path)?
+            ModelFolder::read(path)
         }
-        Some(path) if path.is_file() => of_file(path)?,
+        Some(path) if path.is_file() => of_file(path),
         _ => {
             let id = requested.or(config.models.default.as_deref());
             let (_, id) = available_models(models, id)?;
-            ModelFolder::read(&models.join(id))?
+            ModelFolder::read(&models.join(id))
         }
-    };
+    }
+}
+
+/// Loads one model: loading the others would waste time.
+///
+/// # Errors
+/// Those of loading.
+pub(super) fn open(config: &Config, folder: ModelFolder) -> Result<Model> {
     ModelRegistry::load_one(folder, &engine(config))
 }
 

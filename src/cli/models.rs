@@ -7,7 +7,7 @@ use clap::Args;
 use serde::Serialize;
 
 use super::{Source, output};
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Result};
 use crate::model::ModelFolder;
 use crate::model::folder::{available_models, folder_id};
 
@@ -65,7 +65,6 @@ impl Models {
             table(&rows)
         };
         output::result(text.as_bytes())
-            .map_err(|error| Error::new(Kind::Setup, format!("standard output: {error}")))
     }
 }
 

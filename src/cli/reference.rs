@@ -33,7 +33,7 @@ impl Completions {
         };
         let mut script = Vec::new();
         generate(shell, &mut command, "camlens", &mut script);
-        output::result(&script).map_err(on_stdout)
+        output::result(&script)
     }
 }
 
@@ -54,15 +54,11 @@ impl Man {
             clap_mangen::Man::new(command)
                 .render(&mut page)
                 .map_err(|error| Error::internal("writing a man page", error))?;
-            return output::result(&page).map_err(on_stdout);
+            return output::result(&page);
         };
         let failed =
             |error: std::io::Error| Error::new(Kind::Setup, error.to_string()).at_path(folder);
         std::fs::create_dir_all(folder).map_err(failed)?;
         clap_mangen::generate_to(command, folder).map_err(failed)
     }
-}
-
-fn on_stdout(error: std::io::Error) -> Error {
-    Error::new(Kind::Setup, format!("standard output: {error}"))
 }

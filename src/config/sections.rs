@@ -40,8 +40,8 @@ pub struct Server {
     pub max_pixels: u64,
     /// Maximum number of requests queued or processed; further ones are refused.
     pub queue: usize,
-    /// Maximum number of requests processed concurrently, of short and of long ones each; the rest
-    /// of the queue waits.
+    /// Maximum number of requests processed concurrently, of small, large and long ones each; the
+    /// rest of the queue waits.
     pub workers: usize,
     /// Maximum memory of all requests together, in bytes; when absent, what the container or the
     /// machine has, less what the models take.

@@ -2,27 +2,27 @@
 //!
 //! A new version is loaded beside the old one, which serves until then. Requests that have begun
 //! keep the version that they began with. If the new one is bad, the old one goes on.
+//!
+//! The thread never waits for a trial: [`Trials`] reports when one has ended. So a model that is
+//! slow to try delays no other one, and no command.
 
 use std::any::Any;
-use std::collections::HashMap;
-use std::os::unix::fs::MetadataExt;
+use std::collections::{HashMap, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender};
-use std::time::Instant;
+use std::sync::mpsc::{Receiver, Sender, TryRecvError};
 
-use super::cache::Cache;
+use super::entries::{Entries, Entry};
+use super::fingerprint::Fingerprint;
 use super::model::Model;
-use super::registry::{Entry, Shared, Status, failure};
-use super::runtime::Runtime;
-use super::settings::Settings;
-use super::trial;
-use super::turns::Turns;
+use super::registry::{Status, failure};
+use super::reload::{Done, Reload, ReloadReport};
+use super::trials::{JobId, Trials};
 use crate::error::{Error, Kind, Result};
 use crate::model::ModelFolder;
-use crate::model::folder::folder_id;
+use crate::model::folder::{folder_id, skipped_folders};
 
-/// What the thread is asked to do.
+/// What the thread is told.
 pub(super) enum Command {
     /// Take in what changed in the models folder.
     Reload(Sender<Result<ReloadReport>>),
@@ -30,183 +30,228 @@ pub(super) enum Command {
     Load(String, Sender<Result<()>>),
     /// Stop serving a model.
     Unload(String, Sender<Result<()>>),
+    /// A trial has ended.
+    Tried(JobId, Result<()>),
+    /// Nobody needs the models any more.
+    End,
 }
 
-/// What a reload has done, as ids of models.
-#[derive(Clone, Debug, Default)]
-pub struct ReloadReport {
-    /// New or changed, and loaded.
-    pub loaded: Vec<String>,
-    /// The same as before.
-    pub unchanged: Vec<String>,
-    /// No longer in the models folder, and no longer served.
-    pub removed: Vec<String>,
-    /// New or changed and not loaded, with the reasons. A version from before is served on.
-    pub failed: Vec<(String, Arc<Error>)>,
+/// Loads the model in a folder.
+pub(super) type Open = Box<dyn Fn(&Path) -> Result<Model> + Send>;
+
+/// A model that is tried or waits to be loaded.
+struct Job {
+    folder: PathBuf,
+    before: Fingerprint,
+    done: Vec<Done>,
 }
 
 /// What the thread needs.
 pub(super) struct Loader {
-    pub(super) models: PathBuf,
-    pub(super) runtime: Runtime,
-    pub(super) settings: Settings,
-    pub(super) cache: Cache,
-    pub(super) turns: Turns,
-    pub(super) shared: Arc<Shared>,
-    /// The folders of the models as they were when they were last tried.
-    pub(super) seen: HashMap<String, Fingerprint>,
-}
-
-/// The files of a folder with what tells their versions apart.
-#[derive(PartialEq, Eq)]
-pub(super) struct Fingerprint(Vec<(PathBuf, Option<[i64; 5]>)>);
-
-impl Fingerprint {
-    fn of(folder: &Path) -> Self {
-        let paths = std::fs::read_dir(folder).into_iter().flatten().flatten();
-        let stat = |path: &Path| {
-            let found = path.metadata().ok()?;
-            let (device, inode, size) = (found.dev(), found.ino(), found.size());
-            let [device, inode, size] = [device, inode, size].map(u64::cast_signed);
-            Some([device, inode, size, found.mtime(), found.mtime_nsec()])
-        };
-        let mut files: Vec<_> =
-            paths.map(|entry| entry.path()).map(|path| (path.clone(), stat(&path))).collect();
-        files.sort();
-        Self(files)
-    }
+    models: PathBuf,
+    open: Open,
+    trials: Trials,
+    entries: Arc<Entries>,
+    /// The folders of the models as they were when they were last loaded, or failed to.
+    seen: HashMap<String, Fingerprint>,
+    /// By the id of the model.
+    jobs: HashMap<String, (JobId, Job)>,
+    next_job: JobId,
+    /// Models that need no trial, in order.
+    ready: VecDeque<JobId>,
 }
 
 impl Loader {
-    /// Loads the models of some folders, and then does what it is asked to, until nobody can ask
-    /// any more.
+    pub(super) fn new(models: PathBuf, open: Open, trials: Trials, entries: Arc<Entries>) -> Self {
+        Self {
+            models,
+            open,
+            trials,
+            entries,
+            seen: HashMap::new(),
+            jobs: HashMap::new(),
+            next_job: 0,
+            ready: VecDeque::new(),
+        }
+    }
+
+    /// Loads the models of some folders, and does what it is told, until nobody needs them.
     pub(super) fn run(mut self, folders: &[PathBuf], commands: &Receiver<Command>) {
         for folder in folders {
             // An error is in the model's status.
-            let _ = self.load(folder);
+            self.begin(folder, Box::new(|_| ()));
         }
-        // Sending a reply fails when nobody waits for it.
-        for command in commands {
+        loop {
+            // What is said meanwhile goes before the next load: it may be the default model's turn.
+            let command = match commands.try_recv() {
+                Err(TryRecvError::Empty) => match self.ready.pop_front() {
+                    Some(job) => Some(Command::Tried(job, Ok(()))),
+                    None => commands.recv().ok(),
+                },
+                other => other.ok(),
+            };
+            // Sending a reply fails when nobody waits for it.
             match command {
-                Command::Reload(reply) => drop(reply.send(self.reload())),
-                Command::Load(id, reply) => drop(reply.send(self.load_id(&id))),
-                Command::Unload(id, reply) => drop(reply.send(self.unload(&id))),
+                Some(Command::Reload(reply)) => self.reload(reply),
+                Some(Command::Load(id, reply)) => self.load_id(id, reply),
+                Some(Command::Unload(id, reply)) => drop(reply.send(self.unload(&id))),
+                Some(Command::Tried(job, outcome)) => self.tried(job, outcome),
+                Some(Command::End) | None => return,
             }
         }
     }
 
-    fn reload(&mut self) -> Result<ReloadReport> {
-        let folders = ModelFolder::list(&self.models)?;
-        let mut report = ReloadReport::default();
+    fn reload(&mut self, reply: Sender<Result<ReloadReport>>) {
+        let folders = match ModelFolder::list(&self.models) {
+            Ok(folders) => folders,
+            Err(error) => return drop(reply.send(Err(error))),
+        };
         let ids: Vec<String> = folders.iter().map(|folder| folder_id(folder)).collect();
         let gone = |entry: &Entry| (!ids.contains(&entry.id)).then(|| entry.id.clone());
-        let gone: Vec<String> = self.shared.lock().iter().filter_map(gone).collect();
-        for id in gone {
+        let gone: Vec<String> = self.entries.lock().iter().filter_map(gone).collect();
+        for id in &gone {
             tracing::warn!(model = id, "its folder holds no model any more; it is not served");
-            self.shared.remove(&id);
-            self.seen.remove(&id);
-            report.removed.push(id);
+            self.forget(id);
         }
+        let reload = Reload::begin(gone, reply);
         for (id, folder) in ids.into_iter().zip(&folders) {
-            let is_served = self.shared.lock().iter().any(|entry| entry.id == id);
-            let is_known = is_served && self.seen.get(&id) == Some(&Fingerprint::of(folder));
-            if is_known && !self.shared.has_changed(&id) {
-                report.unchanged.push(id);
-                continue;
-            }
-            match self.load(folder) {
-                Ok(()) => report.loaded.push(id),
-                Err(error) => report.failed.push((id, error)),
+            let is_served = self.entries.lock().iter().any(|entry| entry.id == id);
+            let now = Fingerprint::of(folder);
+            let done = reload.waits_for(id.clone());
+            if let Some((_, job)) = self.jobs.get_mut(&id).filter(|(_, job)| job.before == now) {
+                job.done.push(done);
+            } else if is_served
+                && self.seen.get(&id) == Some(&now)
+                && !self.entries.has_changed(&id)
+            {
+                reload.is_unchanged(id);
+            } else {
+                self.begin(folder, done);
             }
         }
-        let ReloadReport { loaded, unchanged, removed, failed } = &report;
-        let failed: Vec<&str> = failed.iter().map(|(id, _)| id.as_str()).collect();
-        let unchanged = unchanged.len();
-        tracing::info!(?loaded, ?removed, ?failed, unchanged, "reloaded the models");
-        Ok(report)
     }
 
-    fn load_id(&mut self, id: &str) -> Result<()> {
-        let folders = ModelFolder::list(&self.models)?;
-        let folder = folders.iter().find(|folder| folder_id(folder) == id).ok_or_else(|| {
-            Error::new(Kind::UnknownModel, "the models folder has no model of this id")
-        })?;
-        self.load(folder).map_err(|error| {
-            let reason = failure(&error, id);
-            Error::new(Kind::ModelFailed, format!("model '{id}' could not be loaded: {reason}"))
-        })
+    fn load_id(&mut self, id: String, reply: Sender<Result<()>>) {
+        let folder = ModelFolder::list(&self.models).and_then(|folders| {
+            let found = folders.into_iter().find(|folder| folder_id(folder) == id);
+            found.ok_or_else(|| self.no_model(&id))
+        });
+        match folder {
+            Err(error) => drop(reply.send(Err(error))),
+            Ok(folder) => self.begin(
+                &folder,
+                Box::new(move |outcome| {
+                    let failed = |error: &Arc<Error>| {
+                        let reason = failure(error, &id);
+                        let detail = format!("model '{id}' could not be loaded: {reason}");
+                        Error::new(Kind::ModelFailed, detail)
+                    };
+                    let _ = reply.send(outcome.as_ref().copied().map_err(failed));
+                }),
+            ),
+        }
+    }
+
+    /// Why there is no model of this id to load.
+    fn no_model(&self, id: &str) -> Error {
+        let skipped = skipped_folders(&self.models).unwrap_or_default();
+        let skipped = skipped.into_iter().find(|(folder, _)| folder_id(folder) == id);
+        let id = crate::text::shortened(id);
+        let detail = match skipped {
+            Some((_, reason)) => format!("the folder '{id}' holds no model: {reason}"),
+            None => format!("the models folder has no folder '{id}'"),
+        };
+        Error::new(Kind::UnknownModel, detail)
     }
 
     fn unload(&mut self, id: &str) -> Result<()> {
-        if !self.shared.remove(id) {
-            return Err(Error::new(Kind::UnknownModel, "no model of this id is served"));
+        if !self.forget(id) {
+            let id = crate::text::shortened(id);
+            return Err(Error::new(Kind::UnknownModel, format!("no model '{id}' is served")));
         }
-        self.seen.remove(id);
         tracing::info!(model = id, "unloaded the model");
         Ok(())
     }
 
-    /// Loads the model in a folder and serves it, in place of an older version if there is one.
-    fn load(&mut self, folder: &Path) -> Result<(), Arc<Error>> {
+    /// Stops serving a model, and loading it; whether there was one.
+    fn forget(&mut self, id: &str) -> bool {
+        self.seen.remove(id);
+        if let Some((number, job)) = self.jobs.remove(id) {
+            self.trials.cancel(number);
+            let reason = "the model was unloaded while it was loaded";
+            let outcome = Err(Arc::new(Error::new(Kind::Setup, reason)));
+            job.done.into_iter().for_each(|done| done(&outcome));
+        }
+        self.entries.remove(id)
+    }
+
+    /// Begins to load the model in a folder, in place of an older version if there is one.
+    fn begin(&mut self, folder: &Path, done: Done) {
         let id = folder_id(folder);
-        self.shared.begin(&id);
-        let before = Fingerprint::of(folder);
-        // A bug that one file meets must not end the thread that loads all others.
-        let loaded = crate::panics::catch(|| self.loaded(folder));
-        let loaded = loaded.unwrap_or_else(|panic| Err(internal(panic.as_ref(), folder)));
-        let loaded = loaded.and_then(|model| {
-            if Fingerprint::of(folder) == before {
-                return Ok(model);
-            }
-            let reason = "the folder changed while its model was loaded; load it again";
-            Err(Error::new(Kind::Setup, reason).at_path(folder))
-        });
+        let number = self.next_job;
+        self.next_job += 1;
+        self.entries.begin(&id);
+        let mut job =
+            Job { folder: folder.to_owned(), before: Fingerprint::of(folder), done: vec![done] };
+        if let Some((old, replaced)) = self.jobs.remove(&id) {
+            self.trials.cancel(old);
+            job.done.extend(replaced.done);
+        }
+        self.jobs.insert(id, (number, job));
+        if self.trials.need(folder) {
+            self.trials.begin(number, folder);
+        } else {
+            self.ready.push_back(number);
+        }
+    }
+
+    /// Loads a model that has been tried, and serves it.
+    fn tried(&mut self, number: JobId, outcome: Result<()>) {
+        let id = self.jobs.iter().find(|(_, (job, _))| *job == number).map(|(id, _)| id.clone());
+        // It may have been unloaded or begun again.
+        let Some((id, (_, job))) = id.and_then(|id| self.jobs.remove_entry(&id)) else { return };
+        let Job { folder, before, done } = job;
+        let loaded = outcome.and_then(|()| self.load(&folder, &before));
         self.seen.insert(id.clone(), before);
-        match loaded {
+        let outcome = match loaded {
             Ok(model) => {
-                self.shared.set(&id, Status::Ready(Arc::new(model)), None);
+                self.entries.set(&id, Status::Ready(Arc::new(model)), None);
                 Ok(())
             }
             Err(error) => {
                 let error = Arc::new(error);
                 let model = folder.display();
-                if self.shared.set_failed(&id, &error) {
+                if self.entries.set_failed(&id, &error) {
                     tracing::error!(%model, ?error, "model can't be reloaded; it is served on");
                 } else {
                     tracing::error!(%model, ?error, "model can't be loaded");
                 }
                 Err(error)
             }
-        }
+        };
+        done.into_iter().for_each(|done| done(&outcome));
     }
 
-    fn loaded(&self, path: &Path) -> Result<Model> {
-        let started = Instant::now();
-        let folder = ModelFolder::read(path)?;
-        if trial::is_needed(&folder, self.settings.trial) {
-            trial::run(path, &self.settings)?;
+    fn load(&self, folder: &Path, before: &Fingerprint) -> Result<Model> {
+        // A bug that one file meets must not end the thread that loads all others.
+        let loaded = crate::panics::catch(|| (self.open)(folder));
+        let model = loaded.unwrap_or_else(|panic| Err(bug(panic.as_ref(), folder)))?;
+        if Fingerprint::of(folder) == *before {
+            return Ok(model);
         }
-        let model = Model::load(
-            folder,
-            &self.runtime,
-            &self.settings,
-            self.cache.clone(),
-            self.turns.clone(),
-        )?;
-        for warning in model.warnings() {
-            tracing::warn!(model = model.id(), code = warning.code.name(), "{}", warning.detail);
-        }
-        let duration_ms = started.elapsed().as_secs_f64() * 1e3;
-        let layers = model.layers().len();
-        tracing::info!(model = model.id(), layers, duration_ms, "model ready");
-        Ok(model)
+        let reason = "the folder changed while its model was loaded; load it again";
+        Err(Error::new(Kind::Setup, reason).at_path(folder))
     }
 }
 
-/// The error of a model whose loading panicked.
-fn internal(panic: &(dyn Any + Send), folder: &Path) -> Error {
+/// The error of a model whose loading panicked. Where it did is in the log, at the level `debug`.
+fn bug(panic: &(dyn Any + Send), folder: &Path) -> Error {
     let text = panic.downcast_ref::<String>().map(String::as_str);
     let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message");
-    let reason = format!("loading the model failed by a bug in camlens: {text}");
-    Error::new(Kind::Setup, reason).at_path(folder)
+    let reason = "camlens has a bug that this model brings to light; please report it, with the \
+                  model or the line about it in the log";
+    Error::new(Kind::Setup, reason).at_path(folder).caused_by(format!("panic: {text}"))
 }
+
+#[cfg(test)]
+mod tests;

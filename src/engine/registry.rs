@@ -1,15 +1,18 @@
 //! All models of the service, and whether each is loaded.
 
-use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use super::cache::Cache;
-use super::loader::{Command, Loader, ReloadReport};
+use super::entries::{Entries, Entry};
+use super::loader::{Command, Loader, Open};
 use super::model::Model;
+use super::reload::ReloadReport;
 use super::runtime::Runtime;
 use super::settings::Settings;
+use super::trials::Trials;
 use super::turns::Turns;
 use crate::error::{Error, Kind, Result};
 use crate::model::ModelFolder;
@@ -31,103 +34,27 @@ pub enum Status {
 #[derive(Clone)]
 pub struct ModelRegistry {
     default: String,
-    shared: Arc<Shared>,
-    loader: Sender<Command>,
+    entries: Arc<Entries>,
+    loader: Arc<LoaderHandle>,
     cache: Cache,
     turns: Turns,
 }
 
-/// A model of the service.
-pub(super) struct Entry {
-    pub(super) id: String,
-    status: Status,
-    /// Why the version on disk is not served, where an older one is.
-    problem: Option<Arc<Error>>,
-}
+/// Tells the loader what to do. Its thread ends when this is dropped.
+struct LoaderHandle(Sender<Command>);
 
-/// What requests and the loader share.
-pub(super) struct Shared {
-    /// Sorted by id.
-    models: Mutex<Vec<Entry>>,
-    changed: Condvar,
-}
-
-impl Shared {
-    pub(super) fn lock(&self) -> MutexGuard<'_, Vec<Entry>> {
-        self.models.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Changes a model's entry, which is made if need be. What the change returns is dropped
-    /// without the lock: dropping a model waits for its pass in progress.
-    fn change<T>(&self, id: &str, change: impl FnOnce(&mut Entry) -> T) -> T {
-        let mut models = self.lock();
-        let index = models.binary_search_by(|entry| entry.id.as_str().cmp(id));
-        let index = index.unwrap_or_else(|index| {
-            let (id, status) = (id.to_owned(), Status::Loading);
-            models.insert(index, Entry { id, status, problem: None });
-            index
-        });
-        let result = change(&mut models[index]);
-        drop(models);
-        self.changed.notify_all();
-        result
-    }
-
-    /// A model is about to be loaded: one that is served stays so.
-    pub(super) fn begin(&self, id: &str) {
-        self.change(id, |entry| {
-            if !matches!(entry.status, Status::Ready(_)) {
-                entry.status = Status::Loading;
-            }
-        });
-    }
-
-    pub(super) fn set(&self, id: &str, status: Status, problem: Option<Arc<Error>>) {
-        let old = self.change(id, |entry| {
-            entry.problem = problem;
-            std::mem::replace(&mut entry.status, status)
-        });
-        drop(old);
-    }
-
-    /// A version of a model could not be loaded. Whether an older one is served on.
-    pub(super) fn set_failed(&self, id: &str, error: &Arc<Error>) -> bool {
-        self.change(id, |entry| match entry.status {
-            Status::Ready(_) => {
-                entry.problem = Some(Arc::clone(error));
-                true
-            }
-            _ => {
-                entry.status = Status::Failed(Arc::clone(error));
-                false
-            }
-        })
-    }
-
-    /// Removes a model; whether there was one.
-    pub(super) fn remove(&self, id: &str) -> bool {
-        let mut models = self.lock();
-        let index = models.iter().position(|entry| entry.id == id);
-        let removed = index.map(|index| models.remove(index));
-        drop(models);
-        self.changed.notify_all();
-        removed.is_some()
-    }
-
-    /// Whether a loaded model's files are no longer those that were loaded.
-    pub(super) fn has_changed(&self, id: &str) -> bool {
-        let models = self.lock();
-        models.iter().any(|entry| match &entry.status {
-            Status::Ready(model) => entry.id == id && model.has_changed_on_disk(),
-            _ => false,
-        })
+impl Drop for LoaderHandle {
+    fn drop(&mut self) {
+        // Fails if the thread has ended already.
+        let _ = self.0.send(Command::End);
     }
 }
 
 impl ModelRegistry {
     /// Loads the runtime and starts a thread that loads every model below `folder`, one after
-    /// another, the default first. `default` is the id of the model for requests that name none;
-    /// without it [`available_models`] chooses.
+    /// another, the default first; a model that is tried before is loaded after its trial.
+    /// `default` is the id of the model for requests that name none; without it
+    /// [`available_models`] chooses.
     ///
     /// # Errors
     /// [`Kind::Setup`] when there is no runtime, no model, or no model `default`.
@@ -137,32 +64,21 @@ impl ModelRegistry {
             tracing::warn!(folder = %folder.display(), reason, "no model in this folder");
         }
         let (mut folders, default) = available_models(folder, default)?;
-        let entry = |path: &PathBuf| {
-            let (id, status) = (folder_id(path), Status::Loading);
-            Entry { id, status, problem: None }
-        };
-        let mut models: Vec<Entry> = folders.iter().map(entry).collect();
-        models.sort_by(|one, other| one.id.cmp(&other.id));
+        let entries = Arc::new(Entries::of(folders.iter().map(|path| folder_id(path)).collect()));
         folders.sort_by_key(|path| folder_id(path) != default);
 
-        let shared = Arc::new(Shared { models: Mutex::new(models), changed: Condvar::new() });
         let cache = Cache::new(settings.cache_bytes);
         let turns = turns(settings, &runtime);
-        let loader = Loader {
-            models: folder.to_owned(),
-            runtime,
-            settings: settings.clone(),
-            cache: cache.clone(),
-            turns: turns.clone(),
-            shared: Arc::clone(&shared),
-            seen: HashMap::new(),
-        };
+        let open = opener(runtime, settings.clone(), cache.clone(), turns.clone());
         let (commands, received) = channel();
+        let trials = Trials::start(settings, &commands)?;
+        let loader = Loader::new(folder.to_owned(), open, trials, Arc::clone(&entries));
         std::thread::Builder::new()
             .name("loader".into())
             .spawn(move || loader.run(&folders, &received))
             .map_err(|error| Error::internal("starting the loader's thread", error))?;
-        Ok(Self { default, shared, loader: commands, cache, turns })
+        let loader = Arc::new(LoaderHandle(commands));
+        Ok(Self { default, entries, loader, cache, turns })
     }
 
     /// Loads a single model, such as a file that `inspect` is given.
@@ -197,13 +113,13 @@ impl ModelRegistry {
     #[must_use]
     pub fn list(&self) -> Vec<(String, Status)> {
         let entry = |entry: &Entry| (entry.id.clone(), entry.status.clone());
-        self.shared.lock().iter().map(entry).collect()
+        self.entries.lock().iter().map(entry).collect()
     }
 
     /// Why the version of a model that is on disk is not served, where an older one is.
     #[must_use]
     pub fn problem(&self, id: &str) -> Option<Arc<Error>> {
-        self.shared.lock().iter().find(|entry| entry.id == id)?.problem.clone()
+        self.entries.lock().iter().find(|entry| entry.id == id)?.problem.clone()
     }
 
     /// Takes in what changed in the models folder, and waits for it. The default model stays the
@@ -237,7 +153,7 @@ impl ModelRegistry {
     fn ask<T>(&self, command: impl FnOnce(Sender<T>) -> Command) -> Result<T> {
         let gone = || Error::internal("loading a model", "the loader's thread has ended");
         let (reply, outcome) = channel();
-        self.loader.send(command(reply)).map_err(|_| gone())?;
+        self.loader.0.send(command(reply)).map_err(|_| gone())?;
         outcome.recv().map_err(|_| gone())
     }
 
@@ -248,7 +164,7 @@ impl ModelRegistry {
     /// [`Kind::ModelFailed`] with the reason.
     pub fn get(&self, id: Option<&str>) -> Result<Arc<Model>> {
         let id = id.unwrap_or(&self.default);
-        let models = self.shared.lock();
+        let models = self.entries.lock();
         match models.iter().find(|entry| entry.id == id).map(|entry| &entry.status) {
             Some(Status::Ready(model)) => Ok(Arc::clone(model)),
             Some(Status::Loading) => {
@@ -258,29 +174,39 @@ impl ModelRegistry {
                 Kind::ModelFailed,
                 format!("model '{id}' could not be loaded: {}", failure(error, id)),
             )),
-            None => {
-                let known: Vec<&str> = models.iter().map(|entry| entry.id.as_str()).collect();
-                Err(Error::new(
-                    Kind::UnknownModel,
-                    format!(
-                        "there is no model '{}'; there are: {}",
-                        shortened(id),
-                        known.join(", ")
-                    ),
-                ))
-            }
+            None => Err(Error::new(Kind::UnknownModel, unknown(id, &models))),
         }
     }
 
     /// Waits until every model is loaded or has failed.
     pub fn wait(&self) {
-        let models = self.shared.lock();
-        let loading = |models: &mut Vec<Entry>| {
-            models.iter().any(|entry| matches!(entry.status, Status::Loading))
-        };
-        drop(
-            self.shared.changed.wait_while(models, loading).unwrap_or_else(PoisonError::into_inner),
-        );
+        self.entries.wait();
+    }
+}
+
+/// Loads a model, and logs what there is to know about it.
+fn opener(runtime: Runtime, settings: Settings, cache: Cache, turns: Turns) -> Open {
+    Box::new(move |path| {
+        let started = Instant::now();
+        let folder = ModelFolder::read(path)?;
+        let model = Model::load(folder, &runtime, &settings, cache.clone(), turns.clone())?;
+        for warning in model.warnings() {
+            tracing::warn!(model = model.id(), code = warning.code.name(), "{}", warning.detail);
+        }
+        let duration_ms = started.elapsed().as_secs_f64() * 1e3;
+        let layers = model.layers().len();
+        tracing::info!(model = model.id(), layers, duration_ms, "model ready");
+        Ok(model)
+    })
+}
+
+/// What a client learns who names a model that there is not.
+fn unknown(id: &str, models: &[Entry]) -> String {
+    let id = shortened(id);
+    let known: Vec<&str> = models.iter().map(|entry| entry.id.as_str()).collect();
+    match known.as_slice() {
+        [] => format!("there is no model '{id}', and no other one"),
+        _ => format!("there is no model '{id}'; there are: {}", known.join(", ")),
     }
 }
 

@@ -35,11 +35,27 @@ pub(super) fn is_needed(folder: &ModelFolder, policy: TrialPolicy) -> bool {
     }
 }
 
-/// Loads the model in a folder in a child process.
+/// How a trial ended that says nothing against the model yet.
+#[derive(Debug)]
+pub(super) enum Outcome {
+    /// The model may be loaded.
+    Passed,
+    /// It was ended before its time.
+    GaveWay,
+    /// The system killed it, perhaps because memory ran out; the error if that was its own fault.
+    Killed(Error),
+}
+
+/// Loads the model in a folder in a child process. `gives_way` is asked again and again, with the
+/// time that has passed, whether to end it.
 ///
 /// # Errors
 /// [`Kind::Setup`] when the child dies or takes too long.
-pub(super) fn run(folder: &Path, settings: &Settings) -> Result<()> {
+pub(super) fn run(
+    folder: &Path,
+    settings: &Settings,
+    gives_way: &dyn Fn(Duration) -> bool,
+) -> Result<Outcome> {
     let started = Instant::now();
     let program = settings.trial_program.clone().map_or_else(std::env::current_exe, Ok);
     let mut child = match program.and_then(|program| command(program, folder, settings).spawn()) {
@@ -47,17 +63,25 @@ pub(super) fn run(folder: &Path, settings: &Settings) -> Result<()> {
         // Not the model's fault.
         Err(error) => {
             tracing::warn!(%error, "models can't be tried in a child process");
-            return Ok(());
+            return Ok(Outcome::Passed);
         }
     };
     let messages = last_messages(&mut child);
-    let status = wait(&mut child, settings.trial_timeout);
+    let status = match wait(&mut child, settings.trial_timeout, gives_way) {
+        End::Exited(status) => Some(status),
+        End::TimedOut => None,
+        End::GaveWay => return Ok(Outcome::GaveWay),
+    };
     let duration_ms = started.elapsed().as_secs_f64() * 1e3;
     tracing::debug!(folder = %folder.display(), duration_ms, ?status, "tried a model");
-    let Some(reason) = fatal(status, settings.trial_timeout) else { return Ok(()) };
+    let Some(reason) = fatal(status, settings.trial_timeout) else { return Ok(Outcome::Passed) };
     let messages = messages.and_then(|thread| thread.join().ok()).unwrap_or_default();
     tracing::error!(folder = %folder.display(), reason, messages, "a model failed its trial");
-    Err(Error::new(Kind::Setup, reason).at_path(folder))
+    let error = Error::new(Kind::Setup, reason).at_path(folder);
+    match status.and_then(|status| status.signal()) {
+        Some(libc::SIGKILL) => Ok(Outcome::Killed(error)),
+        _ => Err(error),
+    }
 }
 
 fn command(program: PathBuf, folder: &Path, settings: &Settings) -> Command {
@@ -93,22 +117,30 @@ fn last_messages(child: &mut Child) -> Option<std::thread::JoinHandle<String>> {
     std::thread::Builder::new().name("trial".into()).spawn(read).ok()
 }
 
-/// The child's exit status; `None` if it was stopped because it took too long.
-fn wait(child: &mut Child, limit: Duration) -> Option<ExitStatus> {
+/// How a child ended.
+enum End {
+    Exited(ExitStatus),
+    TimedOut,
+    GaveWay,
+}
+
+fn wait(child: &mut Child, limit: Duration, gives_way: &dyn Fn(Duration) -> bool) -> End {
     let started = Instant::now();
     loop {
-        match child.try_wait() {
-            Ok(Some(status)) => return Some(status),
-            Ok(None) if started.elapsed() < limit => {
+        let elapsed = started.elapsed();
+        let end = match child.try_wait() {
+            Ok(Some(status)) => return End::Exited(status),
+            Ok(None) if elapsed < limit && !gives_way(elapsed) => {
                 std::thread::sleep(Duration::from_millis(5));
+                continue;
             }
-            _ => {
-                // Both fail only if the child has ended.
-                let _ = child.kill();
-                let _ = child.wait();
-                return None;
-            }
-        }
+            Ok(None) if elapsed < limit => End::GaveWay,
+            _ => End::TimedOut,
+        };
+        // Both fail only if the child has ended.
+        let _ = child.kill();
+        let _ = child.wait();
+        return end;
     }
 }
 
@@ -164,7 +196,7 @@ mod tests {
     use super::*;
 
     /// What a trial says of a program with this script in place of the binary.
-    fn trial(script: &str) -> Result<()> {
+    fn trial(script: &str) -> Result<Outcome> {
         let folder = tempfile::tempdir().unwrap();
         let program = folder.path().join("program");
         std::fs::write(&program, format!("#!/bin/sh\n{script}\n")).unwrap();
@@ -174,7 +206,7 @@ mod tests {
             trial_timeout: Duration::from_millis(500),
             ..Settings::default()
         };
-        run(folder.path(), &settings)
+        run(folder.path(), &settings, &|_| false)
     }
 
     #[test]
@@ -187,6 +219,7 @@ mod tests {
             refusal("kill -ABRT $$"),
             "loading it ends the process by signal 6, so it was not loaded"
         );
+        assert!(matches!(trial("kill -KILL $$").unwrap(), Outcome::Killed(_)));
         assert!(refusal("exit 101").contains("with code 101"));
         assert_eq!(refusal("exec sleep 60"), "loading it takes longer than 0.5 s");
     }

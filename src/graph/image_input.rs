@@ -4,6 +4,7 @@ use onnx_gradient::dtype;
 use onnx_gradient::proto::{GraphProto, ValueInfoProto, data_type};
 
 use crate::error::{Error, Kind, Result};
+use crate::text::listed;
 
 /// The one image input of a classifier.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,12 +25,13 @@ pub struct ImageInput {
 pub fn image_input(graph: &GraphProto, original: Option<&GraphProto>) -> Result<ImageInput> {
     let setup = |what: String| Err(Error::new(Kind::Setup, what));
     let [input] = graph.input.as_slice() else {
-        let names: Vec<_> = graph.input.iter().map(ValueInfoProto::name).collect();
-        return setup(format!(
-            "a classifier takes one image, this model takes {}: {}",
-            names.len(),
-            names.join(", ")
-        ));
+        return setup(match graph.input.len() {
+            0 => "a classifier takes one image, this model takes no input".to_owned(),
+            count => {
+                let names = listed(graph.input.iter().map(ValueInfoProto::name));
+                format!("a classifier takes one image, this model takes {count}: {names}")
+            }
+        });
     };
     let name = input.name().to_owned();
     let holds_bytes = |input: &ValueInfoProto| {
@@ -93,5 +95,6 @@ mod tests {
             "takes one image, this model takes 2: x, x",
         );
         assert_refused(vec![ValueInfoProto::untyped("x")], "input 'x' has no shape");
+        assert_refused(vec![], "this model takes no input");
     }
 }

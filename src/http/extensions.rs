@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use crate::app::ExplainResponse;
 use crate::app::response::TimingMs;
@@ -15,12 +16,18 @@ pub(super) struct RequestId(pub(super) String);
 #[derive(Clone, Copy)]
 pub(super) struct ClientAddress(pub(super) SocketAddr);
 
+/// What is wrong with a request's head, inside a request.
+#[derive(Clone)]
+pub(super) struct InvalidHead(pub(super) Arc<Error>);
+
 /// What a response of a model shows, for the log and the metrics.
 #[derive(Clone, Debug)]
 pub(super) struct ResponseFacts {
     pub(super) model: String,
     /// The method, or `several`; absent for a prediction.
     pub(super) method: Option<&'static str>,
+    /// How long the request waited for memory and a worker.
+    pub(super) queued: Option<Duration>,
     pub(super) timing: TimingMs,
 }
 
@@ -30,7 +37,15 @@ impl ResponseFacts {
         let method = facts.maps.as_ref().and_then(|maps| maps.method).map(|method| method.name);
         let is_comparison = facts.maps.is_some() && method.is_none();
         let method = if is_comparison { Some("several") } else { method };
-        Self { model: facts.model.clone(), method, timing: *timing }
+        Self { model: facts.model.clone(), method, queued: None, timing: *timing }
+    }
+
+    /// The stages that there were, by their names in metrics and traces, with seconds.
+    pub(super) fn stages_s(&self) -> impl Iterator<Item = (&'static str, f64)> {
+        let name = |stage| if stage == "explain" { "passes" } else { stage };
+        let queued = self.queued.map(|queued| ("queue", queued.as_secs_f64()));
+        let stages = self.timing.stages();
+        queued.into_iter().chain(stages.map(move |(stage, ms)| (name(stage), ms / 1e3)))
     }
 }
 

@@ -223,9 +223,9 @@ impl Metrics {
     ) {
         let Route { route, method } = route;
         let model = facts.map(|facts| facts.model.clone()).unwrap_or_default();
-        for (stage, ms) in facts.into_iter().flat_map(|facts| facts.timing.stages()) {
+        for (stage, seconds) in facts.into_iter().flat_map(ResponseFacts::stages_s) {
             let labels = StageLabels { stage, model: model.clone() };
-            self.stages.get_or_create(&labels).observe(ms / 1e3);
+            self.stages.get_or_create(&labels).observe(seconds);
         }
         let explain_method = facts.and_then(|facts| facts.method).unwrap_or_default();
         let labels = DurationLabels { route: route.clone(), method, status, model, explain_method };

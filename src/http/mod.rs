@@ -30,6 +30,7 @@ mod samples;
 pub mod serve;
 mod sse;
 mod state;
+mod tapped_body;
 
 pub use router::{admin_router, paths, router};
 pub use serve::serve;

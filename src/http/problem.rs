@@ -80,6 +80,15 @@ pub fn problem_type(kind: Kind) -> ProblemType {
         Kind::NotANumber => {
             (S::UNPROCESSABLE_ENTITY, "not-a-number", "The model's scores are not finite")
         }
+        Kind::HeadTooLarge => (
+            S::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            "head-too-large",
+            "The head of the request is too large",
+        ),
+        Kind::UriTooLong => (S::URI_TOO_LONG, "uri-too-long", "The request's path is too long"),
+        Kind::UnknownExpectation => {
+            (S::EXPECTATION_FAILED, "unknown-expectation", "The expectation can't be met")
+        }
         Kind::OverBudget => {
             (S::PAYLOAD_TOO_LARGE, "over-budget", "The request needs too much memory")
         }

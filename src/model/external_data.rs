@@ -114,7 +114,9 @@ impl DataFolders {
             let Some(link) = links.next() else {
                 return refuse(&format!("is missing: there is no '{location}'"));
             };
-            let what = format!("is missing: '{location}' is a link, and {}", link.detail());
+            let what = format!(
+                "is missing: '{location}' is a symbolic link to a file that does not exist"
+            );
             let (path, target) = (link.path(), link.link_target());
             let (path, target) = (path.unwrap_or(Path::new("")), target.unwrap_or(Path::new("")));
             refuse(&what).at_path(path).at_link_to(target)
@@ -150,7 +152,7 @@ fn canonical(path: &Path) -> Result<PathBuf> {
 }
 
 /// Whether a relative path never leads above the folder that it starts from.
-fn stays_inside(path: &Path) -> bool {
+pub(super) fn stays_inside(path: &Path) -> bool {
     let mut depth = 0_usize;
     path.components().all(|part| match part {
         Component::CurDir => true,

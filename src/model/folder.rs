@@ -5,12 +5,13 @@
 
 use std::path::{Path, PathBuf};
 
-use super::external_data::{DataFolders, OUTSIDE};
+use super::external_data::{DataFolders, OUTSIDE, stays_inside};
 use super::held_file::WeightStorage;
 use super::labels::Labels;
 use super::manifest::Manifest;
 use super::onnx_file::{OnnxFile, OpenOptions};
 use crate::error::{Error, Kind, Result};
+use crate::text::shortened;
 use crate::warning::{Warning, WarningCode};
 
 /// A model folder with its manifest and labels.
@@ -70,6 +71,14 @@ impl ModelFolder {
                 manifest.file = only_file(
                     "model.toml has no `file`, and the folder has not exactly one .onnx file",
                 )?;
+            }
+            if !stays_inside(Path::new(&manifest.file)) {
+                let reason = format!(
+                    "file = '{}' leads out of the model's folder; name a file in it, which may be \
+                     a symbolic link",
+                    shortened(&manifest.file)
+                );
+                return Err(Error::new(Kind::Setup, reason).at_path(manifest_path));
             }
             manifest
         } else {
@@ -188,6 +197,9 @@ fn choose_default<'a>(ids: &'a [String], requested: Option<&str>) -> Result<&'a 
         }
     };
     found.map(String::as_str).ok_or_else(|| match requested {
+        Some(id) if ids.is_empty() => {
+            format!("there is no model '{id}', and no other one; `make setup` fetches two")
+        }
         Some(id) => format!("there is no model '{id}'; available models: {}", ids.join(", ")),
         None => "there are no models; `make setup` fetches two".to_owned(),
     })
@@ -300,6 +312,38 @@ mod tests {
         assert!(available_models(models.path(), None).is_err());
     }
 
+    /// What a manifest says that someone else wrote must not read any file of this machine.
+    #[test]
+    fn a_manifest_names_files_in_its_folder_alone() {
+        let models = tempfile::tempdir().unwrap();
+        let folder = models.path().join("mine");
+        std::fs::create_dir_all(folder.join("inner")).unwrap();
+        for file in ["secret.onnx", "secret.txt", "mine/model.onnx", "mine/inner/model.onnx"] {
+            std::fs::write(models.path().join(file), b"secret").unwrap();
+        }
+        let absolute = models.path().join("secret.onnx").display().to_string();
+        let read = |manifest: String| {
+            std::fs::write(folder.join("model.toml"), manifest).unwrap();
+            ModelFolder::read(&folder)
+        };
+        for outside in
+            ["../secret.onnx", "inner/../../secret.onnx", "../mine/model.onnx", &absolute]
+        {
+            let error = read(format!("file = '{outside}'\n")).unwrap_err();
+            let expected = format!("file = '{outside}' leads out of the model's folder");
+            assert!(error.detail().starts_with(&expected), "{error}");
+            assert_eq!(error.path(), Some(folder.join("model.toml").as_path()));
+        }
+        for inside in ["model.onnx", "./model.onnx", "inner/model.onnx", "inner/../model.onnx"] {
+            assert!(read(format!("file = '{inside}'\n")).is_ok(), "{inside}");
+        }
+        let absolute = models.path().join("secret.txt").display().to_string();
+        for outside in ["../secret.txt", &absolute] {
+            let error = read(format!("file = 'model.onnx'\nlabels = '{outside}'\n")).unwrap_err();
+            assert!(error.detail().contains(OUTSIDE), "{error}");
+        }
+    }
+
     #[test]
     fn the_preferred_model_is_the_default_unless_another_is_requested() {
         let ids = ["alpha", "efficientnet-lite0", "vgg16"].map(str::to_owned);
@@ -313,6 +357,10 @@ mod tests {
         assert_eq!(
             choose_default(&[], None).unwrap_err(),
             "there are no models; `make setup` fetches two"
+        );
+        assert_eq!(
+            choose_default(&[], Some("beta")).unwrap_err(),
+            "there is no model 'beta', and no other one; `make setup` fetches two"
         );
     }
 

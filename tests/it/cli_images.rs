@@ -239,3 +239,62 @@ fn an_installation_works_from_any_folder() {
     tool(&["--remove"]);
     assert!(!prefix.join("bin/camlens").exists() && !prefix.join("share/camlens").exists());
 }
+
+/// The name of a file that is being written.
+fn part_in(folder: &Path) -> Option<std::path::PathBuf> {
+    let mut entries = std::fs::read_dir(folder).ok()?.flatten().map(|entry| entry.path());
+    entries.find(|path| path.extension().is_some_and(|extension| extension == "part"))
+}
+
+fn signal(child: &std::process::Child, signal: &str) {
+    let id = child.id().to_string();
+    assert!(std::process::Command::new("kill").args([signal, &id]).status().unwrap().success());
+}
+
+/// Arrays of 64 megabytes take a moment to be written.
+#[test]
+fn a_command_that_is_interrupted_leaves_no_part_of_a_file() {
+    let folder = workplace();
+    let (path, out) = (folder.path(), folder.path().join("out"));
+    std::fs::create_dir(&out).unwrap();
+    image::RgbImage::from_pixel(4000, 4000, image::Rgb([9, 99, 200]))
+        .save(path.join("large.png"))
+        .unwrap();
+    let mut caught = 0;
+    for (name, round) in ["-INT", "-TERM"].into_iter().cycle().zip(0..20) {
+        let mut child = camlens(path)
+            .args(["explain", "large.png", "--size", "image", "-o", "out/large.npy", "--quiet"])
+            .spawn()
+            .unwrap();
+        while child.try_wait().unwrap().is_none() && part_in(&out).is_none() {
+            std::thread::yield_now();
+        }
+        if child.try_wait().unwrap().is_none() {
+            signal(&child, "-STOP");
+            caught += usize::from(part_in(&out).is_some());
+            signal(&child, name);
+            signal(&child, "-CONT");
+        }
+        let status = child.wait().unwrap();
+        assert_eq!(part_in(&out), None, "{name}, round {round}: {status}");
+        if name == "-INT" && caught > 0 {
+            assert!(matches!(status.code(), Some(130 | 0)), "{status}");
+        }
+        if caught == 4 {
+            return;
+        }
+    }
+    assert!(caught > 0, "no run was interrupted while it wrote");
+}
+
+#[test]
+fn a_result_goes_through_a_symbolic_link() {
+    let folder = workplace();
+    let (link, target) = (folder.path().join("map.png"), folder.path().join("kept/target.png"));
+    std::fs::create_dir(folder.path().join("kept")).unwrap();
+    std::os::unix::fs::symlink("kept/target.png", &link).unwrap();
+    let output = run(folder.path(), &["explain", "cat.png", "-o", "map.png", "--quiet"]);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    assert!(link.is_symlink());
+    assert!(std::fs::read(target).unwrap().starts_with(b"\x89PNG"));
+}

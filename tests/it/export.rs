@@ -15,6 +15,9 @@ use crate::support::{Golden, explain, golden_model, image_size, settings};
 /// Largest difference of a map in 0..1.
 const TOLERANCE: f32 = 1e-5;
 
+/// The same for 16-bit floats, which have 11 bits: ONNX Runtime's optimisations move the casts.
+const SHORT: f32 = 2e-3;
+
 /// The outputs of these names, `[N, h, w]`.
 fn run(
     path: &Path,
@@ -78,8 +81,9 @@ fn agrees(name: &str, model: &Model, x: &Array4<f32>, change: impl Fn(&mut Expor
                 };
                 assert_eq!(map.shape(), right.shape());
                 let difference = (&map - &right).fold(0.0_f32, |most, d| most.max(d.abs()));
+                let tolerance = if name.ends_with("-half") { SHORT } else { TOLERANCE };
                 assert!(
-                    difference <= TOLERANCE,
+                    difference <= tolerance,
                     "{name}, {}, image {image}: {difference}",
                     method.name()
                 );

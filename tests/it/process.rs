@@ -297,7 +297,7 @@ fn a_request_s_trace_continues_the_client_s_and_reaches_the_collector() {
     for text in ["POST /v1/explain", "http.response.status_code", "http.route", "service.version"] {
         assert!(has(text.as_bytes()), "{text}");
     }
-    for stage in ["decode", "explain", "render"] {
+    for stage in ["queue", "decode", "forward", "passes", "render"] {
         assert!(has(stage.as_bytes()), "{stage}");
     }
 }

@@ -4,6 +4,7 @@
 mod destination;
 mod inputs;
 mod text;
+mod whole_file;
 
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
@@ -14,6 +15,7 @@ use serde_json::Value;
 
 use self::destination::{Destination, Fields};
 use self::inputs::{Input, inputs};
+use self::whole_file::write_whole;
 use super::option_flags::{Flags, OptionFlags};
 use super::{Done, Source, model, output};
 use crate::app::options::Output;
@@ -63,14 +65,9 @@ impl<F: Flags> Images<F> {
             refuse_stdout(inputs.len())?;
         }
         // Everything that can be wrong without the model is found before it is loaded.
-        let files = destination.files(&inputs, self.fields(&options, ""))?;
-        let model = model::load(&config, options.model.as_deref())?;
-        let files = match destination {
-            Destination::Template(_) => {
-                destination.files(&inputs, self.fields(&options, model.id()))?
-            }
-            _ => files,
-        };
+        let folder = model::find(&config, options.model.as_deref())?;
+        let files = destination.files(&inputs, self.fields(&options, &folder.id))?;
+        let model = model::open(&config, folder)?;
         let limits = Limits { max_pixels: config.server.max_pixels };
         let run = Run { model: &model, options: &options, operation, limits, is_quiet: self.quiet };
         run.each(&inputs, &files)
@@ -186,20 +183,18 @@ impl Run<'_> {
     }
 
     fn print(&self, response: &ExplainResponse, input: &Input, bar: &Bar) -> Result<()> {
-        let failed =
-            |error: std::io::Error| Error::new(Kind::Setup, format!("standard output: {error}"));
         let is_text = self.options.rendering.output == Output::Json;
         if !is_text {
-            return output::result(&response.body).map_err(failed);
+            return output::result(&response.body);
         }
         if !std::io::stdout().is_terminal() {
             let line = json_line(&response.body, bar.has_many.then(|| input.name()));
-            return output::result(&line).map_err(failed);
+            return output::result(&line);
         }
         let body: Value = serde_json::from_slice(&response.body)
             .map_err(|error| Error::internal("reading a result", error))?;
         let text = text::of_result(&input.name(), &body);
-        bar.suspend(|| output::result(text.as_bytes())).map_err(failed)?;
+        bar.suspend(|| output::result(text.as_bytes()))?;
         if !self.is_quiet {
             self.warn(response, bar);
         }
@@ -234,21 +229,6 @@ fn is_about_the_image(error: &Error) -> bool {
             | Kind::NotANumber
             | Kind::BodyTooLarge
     )
-}
-
-/// Writes to a file beside it and renames that. What is no regular file, such as `/dev/stdout`, is
-/// written to as it is.
-fn write_whole(file: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    if file.metadata().is_ok_and(|metadata| !metadata.is_file()) {
-        return std::fs::write(file, bytes);
-    }
-    let name = file.file_name().unwrap_or_default().to_string_lossy();
-    let part = file.with_file_name(format!(".{name}.{}.part", std::process::id()));
-    let written = std::fs::write(&part, bytes).and_then(|()| std::fs::rename(&part, file));
-    if written.is_err() {
-        let _ = std::fs::remove_file(&part);
-    }
-    written
 }
 
 /// What a file shows, in one line.

@@ -1,11 +1,16 @@
 //! Passes side by side.
 
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use ndarray::Array4;
 
 use super::*;
 use crate::engine::runtime::Runtime;
+use crate::engine::session::RunInputs;
 use crate::engine::settings::Settings;
-use crate::engine::{InWork, ModelRegistry};
+use crate::engine::turns::{JobClass, Share};
+use crate::engine::{CancellationToken, InWork, ModelRegistry, PassOutput, PassRequest};
 use crate::graph::program_io::GradientOf;
 
 fn repository(path: &str) -> PathBuf {

@@ -34,6 +34,7 @@ pub use lift::AddedNodes;
 pub use range::Range;
 pub use selection::Selection;
 
+use crate::text::listed;
 use activation::ActivationFinder;
 use decide::{Evidence, is_ambiguous, rescaled};
 use lift::{Lift, Lifted};
@@ -196,15 +197,15 @@ impl ClassifierHead {
         let names = || graph.output.iter().map(|output| output.name());
         let output = match hints.output {
             Some(wanted) => names().find(|name| *name == wanted).ok_or_else(|| {
-                let names = names().collect::<Vec<_>>().join(", ");
+                let names = listed(names());
                 format!("the model has no output '{wanted}'; it has {names}")
             })?,
             None => choose(finder, hints).ok_or_else(|| {
-                let outputs = names().map(|name| described(facts, name));
+                let outputs: Vec<String> = names().map(|name| described(facts, name)).collect();
+                let outputs = listed(outputs.iter().map(String::as_str));
                 format!(
                     "no output of the model holds a score for each class, floats [N, classes]; it \
-                     has {}. Export the scores of all classes as an output",
-                    outputs.collect::<Vec<_>>().join("; ")
+                     has {outputs}. Export the scores of all classes as an output"
                 )
             })?,
         };

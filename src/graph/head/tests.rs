@@ -145,4 +145,12 @@ fn an_unknown_output_is_reported_with_the_outputs_there_are() {
     let (graph, facts) = (ending_in(&["Gemm"]), TensorFacts::default());
     let error = find(&graph, &facts, Some("nope"), OutputKind::Auto, 0).unwrap_err();
     assert_eq!(error, "the model has no output 'nope'; it has t1");
+    let nothing = GraphProto::default();
+    for (wanted, expected) in [
+        (Some("nope"), "the model has no output 'nope'; it has none"),
+        (None, "no output of the model holds a score for each class, [N, classes]; it has none"),
+    ] {
+        let error = find(&nothing, &facts, wanted, OutputKind::Auto, 0).unwrap_err();
+        assert_eq!(error, expected);
+    }
 }

@@ -8,6 +8,8 @@
 //! - and not at all while it is idle and its place is needed, or the service stops.
 
 mod activity;
+mod head;
+mod own_error;
 mod response_body;
 mod stream;
 
@@ -16,8 +18,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::body::Body;
 use axum::extract::Request;
-use hyper::body::Incoming;
+use bytes::Bytes;
+use hyper::body::{Frame, Incoming};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
@@ -30,9 +34,10 @@ pub(super) use self::activity::Activity;
 use self::activity::{Limits, Overdue};
 use self::response_body::RequestInProgress;
 use self::stream::{LastWords, ObservedStream};
-use super::extensions::ClientAddress;
+use super::extensions::{ClientAddress, InvalidHead};
 use super::middleware::admission::budget::MemoryBudget;
 use super::problem;
+use super::tapped_body::TappedBody;
 use crate::config;
 use crate::error::{Error, Kind};
 
@@ -97,11 +102,19 @@ impl ConnectionServer {
             if let Some(client) = client {
                 request.extensions_mut().insert(client);
             }
+            if let Err(error) = head::check(&request) {
+                request.extensions_mut().insert(InvalidHead(Arc::new(error)));
+            }
             let in_progress = RequestInProgress::begin(&requests, request.version());
-            let router = router.clone();
+            let (of_request, router) = (Arc::clone(&in_progress), router.clone());
+            // The rest of a body may be discarded when the response has been sent already. It
+            // belongs to this request and is no head of the next one.
+            let tap = move |_: &Frame<Bytes>| drop(Arc::clone(&of_request));
+            let request = request.map(|body| TappedBody::wrap(Body::new(body), tap));
             async move {
-                let response = router.oneshot(request.map(axum::body::Body::new)).await?;
-                Ok::<_, std::convert::Infallible>(response.map(|body| in_progress.respond(body)))
+                let response = router.oneshot(request).await?;
+                let respond = |body| RequestInProgress::respond(in_progress, body);
+                Ok::<_, std::convert::Infallible>(response.map(respond))
             }
         });
         let mut builder = Builder::new(TokioExecutor::new());

@@ -17,7 +17,7 @@ use super::activity::Activity;
 /// At most this much of a body is handed over at once with HTTP/2.
 const CHUNK_BYTES: usize = 64 << 10;
 
-/// A request in progress, from its head to the end of its response.
+/// A request in progress, from its head to the end of its response and of its own body.
 pub(super) struct RequestInProgress {
     activity: Arc<Activity>,
     number: u64,
@@ -25,7 +25,7 @@ pub(super) struct RequestInProgress {
 }
 
 impl RequestInProgress {
-    pub(super) fn begin(activity: &Arc<Activity>, version: Version) -> Self {
+    pub(super) fn begin(activity: &Arc<Activity>, version: Version) -> Arc<Self> {
         let chunk_bytes = if version == Version::HTTP_2 {
             activity.speaks_http2();
             CHUNK_BYTES
@@ -33,14 +33,14 @@ impl RequestInProgress {
             usize::MAX
         };
         let number = activity.request_began();
-        Self { activity: Arc::clone(activity), number, chunk_bytes }
+        Arc::new(Self { activity: Arc::clone(activity), number, chunk_bytes })
     }
 
-    /// The body of the response; the request ends with it.
-    pub(super) fn respond(self, body: Body) -> ResponseBody {
+    /// The body of the response.
+    pub(super) fn respond(request: Arc<Self>, body: Body) -> ResponseBody {
         // A client of HTTP/2 may allow not even the first chunk.
-        self.activity.chunk_waits(self.number, 0);
-        ResponseBody { body, rest: Bytes::new(), request: self }
+        request.activity.chunk_waits(request.number, 0);
+        ResponseBody { body, rest: Bytes::new(), request }
     }
 }
 
@@ -55,7 +55,13 @@ pub(super) struct ResponseBody {
     body: Body,
     /// What is left of the frame in progress.
     rest: Bytes,
-    request: RequestInProgress,
+    request: Arc<RequestInProgress>,
+}
+
+impl Drop for ResponseBody {
+    fn drop(&mut self) {
+        self.request.activity.no_chunk_waits(self.request.number);
+    }
 }
 
 impl HttpBody for ResponseBody {

@@ -2,11 +2,11 @@
 //!
 //! A client that is refused while it still sends may never read the response: HTTP libraries write
 //! first and find a closed connection. So the excess is still read and discarded, for a few seconds
-//! and up to a few times the limit.
+//! and up to a few times the limit, while the response is on its way already.
 
 use std::time::Duration;
 
-use axum::body::Body;
+use axum::body::{Body, HttpBody};
 use axum::http::HeaderMap;
 use axum::http::header::{CONTENT_LENGTH, EXPECT};
 use bytes::{Bytes, BytesMut};
@@ -34,7 +34,7 @@ pub(in crate::http) async fn collect(
         .unwrap_or(0);
     // A body that declares itself too large is refused before any of it is buffered.
     if announced > limit_bytes {
-        discard(body, headers, limit_bytes).await;
+        discard(body, headers, limit_bytes);
         return Err(too_large(limit_bytes));
     }
     let mut first = Bytes::new();
@@ -46,7 +46,7 @@ pub(in crate::http) async fn collect(
         let Ok(data) = frame.into_data() else { continue };
         if first.len() + rest.len() + data.len() > limit_bytes {
             drop((first, rest));
-            discard(body, headers, limit_bytes).await;
+            discard(body, headers, limit_bytes);
             return Err(too_large(limit_bytes));
         }
         // Often one frame is the whole body, and needs no copy.
@@ -63,14 +63,15 @@ pub(in crate::http) async fn collect(
     Ok(if rest.is_empty() { first } else { rest.freeze() })
 }
 
-/// Reads and discards a body, within reason.
-pub(in crate::http) async fn discard(mut body: Body, headers: &HeaderMap, limit_bytes: usize) {
+/// Reads and discards a body, within reason. Does not wait for it: a client that stopped sending
+/// reads its response at once.
+pub(in crate::http) fn discard(mut body: Body, headers: &HeaderMap, limit_bytes: usize) {
     // With `Expect: 100-continue`, the client waits for a response before it sends the body.
-    if headers.contains_key(EXPECT) {
+    if headers.contains_key(EXPECT) || body.is_end_stream() {
         return;
     }
     let mut left = limit_bytes.saturating_mul(DISCARD_TIMES);
-    let reading = async {
+    let reading = async move {
         while let Some(Ok(frame)) = body.frame().await {
             let Some(still) = left.checked_sub(frame.data_ref().map_or(0, Bytes::len)) else {
                 return;
@@ -79,7 +80,7 @@ pub(in crate::http) async fn discard(mut body: Body, headers: &HeaderMap, limit_
         }
     };
     // A client that sent even more finds the connection closed.
-    let _ = tokio::time::timeout(DISCARD_FOR, reading).await;
+    tokio::spawn(tokio::time::timeout(DISCARD_FOR, reading));
 }
 
 fn too_large(limit_bytes: usize) -> Error {

@@ -65,7 +65,7 @@ impl ExtractedRequest {
             Ok(kind) => kind,
             Err(error) => {
                 // A client that is still sending does not read the response: let it finish.
-                body::discard(body, &parts.headers, limit_bytes).await;
+                body::discard(body, &parts.headers, limit_bytes);
                 return Err(error);
             }
         };

@@ -64,5 +64,5 @@ async fn run(
     }
     let (response, memory) = permit.run(move |cancel| work(cancel, &|_, _| ())).await?;
     state.metrics.passes(&response.facts.model, response.facts.passes);
-    Ok(response.into_response().map(|body| memory.until_sent(body)))
+    Ok(memory.until_sent(response.into_response()))
 }

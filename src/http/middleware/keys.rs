@@ -114,7 +114,7 @@ pub(super) async fn check(
     };
     let Some(detail) = detail else { return next.run(request).await };
     let (parts, body) = request.into_parts();
-    discard(body, &parts.headers, state.server.body_bytes).await;
+    discard(body, &parts.headers, state.server.body_bytes);
     Error::new(Kind::Unauthorized, detail).into_response()
 }
 

@@ -1,14 +1,15 @@
 //! The layers around the handlers, one per file.
 //!
 //! From the outside in: `request_id`, `security_headers`, `observe` (log and metrics), `problems`
-//! (bodies of errors), `cors`, `keys` (if there are any), `catch_panic`; around the handlers that run a model also
-//! [`admission`]. Two limits are not layers. The body is limited while it is read, after the query
-//! has been checked (`http/extract/body.rs`); the deadline belongs to the permit, which outlives
-//! the handler.
+//! (bodies of errors), `invalid_head`, `cors`, `keys` (if there are any), `catch_panic`; around the
+//! handlers that run a model also [`admission`]. Two limits are not layers. The body is limited
+//! while it is read, after the query has been checked (`http/extract/body.rs`); the deadline belongs
+//! to the permit, which outlives the handler.
 
 pub mod admission;
 mod catch_panic;
 mod cors;
+mod invalid_head;
 pub mod keys;
 mod observe;
 pub(super) mod problems;
@@ -36,6 +37,7 @@ pub(super) fn apply(router: Router<Arc<AppState>>, state: &Arc<AppState>) -> Rou
         router = router.layer(cors::layer(&state.server.cors_origins));
     }
     router
+        .layer(from_fn(invalid_head::refuse))
         .layer(from_fn_with_state(Arc::clone(state), problems::write_problems))
         .layer(from_fn_with_state(Arc::clone(state), observe::observe))
         .layer(map_response(security_headers::set))

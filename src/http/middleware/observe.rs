@@ -5,12 +5,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-use axum::body::{Body, Bytes, HttpBody};
+use axum::body::{Bytes, HttpBody};
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::{Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::Response;
-use http_body_util::BodyExt;
 use hyper::body::Frame;
 use tracing::Instrument;
 
@@ -20,6 +19,7 @@ use crate::http::extensions::{ErrorExtension, ResponseFacts, StreamOutcome};
 use crate::http::metrics::Route;
 use crate::http::problem;
 use crate::http::state::AppState;
+use crate::http::tapped_body::TappedBody;
 
 /// The starts of the paths that probes and scrapers ask.
 const PROBES: [&str; 4] = ["/health", "/metrics", "/ping", "/v2/health"];
@@ -47,7 +47,7 @@ pub(super) async fn observe(
         is_recorded: false,
         outcome: None,
     };
-    let request = request.map(|body| Body::new(body.map_frame(move |frame| received.add(frame))));
+    let request = request.map(|body| TappedBody::wrap(body, move |frame| received.add(frame)));
 
     let mut response = next.run(request).instrument(logged).await;
     let error = response.extensions_mut().remove::<ErrorExtension>();
@@ -55,8 +55,8 @@ pub(super) async fn observe(
         Some(outcome) => {
             // The request ends with the stream, so the observation moves into the body.
             observation.outcome = Some(outcome);
-            let body = move |frame| observation.sent.add(frame);
-            response.map(|stream| Body::new(stream.map_frame(body)))
+            let count = move |frame: &Frame<Bytes>| observation.sent.add(frame);
+            response.map(|stream| TappedBody::wrap(stream, count))
         }
         None => {
             let facts = response.extensions_mut().remove::<ResponseFacts>();
@@ -92,10 +92,9 @@ fn method_label(method: &Method) -> &'static str {
 struct ByteCount(Arc<AtomicU64>);
 
 impl ByteCount {
-    fn add(&self, frame: Frame<Bytes>) -> Frame<Bytes> {
+    fn add(&self, frame: &Frame<Bytes>) {
         let bytes = frame.data_ref().map_or(0, |data| data.len() as u64);
         self.0.fetch_add(bytes, Ordering::Relaxed);
-        frame
     }
 
     fn get(&self) -> u64 {

@@ -34,7 +34,7 @@ pub(in crate::http) async fn read(request: Request, limit_bytes: usize) -> Resul
         Ok(coding) => coding,
         Err(error) => {
             // A client that is still sending does not read the response: let it finish.
-            discard(body, &parts.headers, limit_bytes).await;
+            discard(body, &parts.headers, limit_bytes);
             return Err(error);
         }
     };

@@ -47,7 +47,7 @@ pub(in crate::http) fn form(path: &str, server: &Server) -> Option<ErrorForm> {
         Some(ErrorForm::Kserve)
     } else if ["/ping", "/invocations", "/predictions", "/explanations"].into_iter().any(is_below) {
         Some(ErrorForm::TorchServe)
-    } else if path.starts_with(MODELS) {
+    } else if path.strip_prefix(MODELS).is_some_and(|name| !name.contains('/')) {
         Some(ErrorForm::Shared)
     } else {
         None

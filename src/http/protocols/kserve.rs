@@ -48,5 +48,5 @@ pub(super) async fn verb(
     let (responses, memory) = batch.execute(&state, upload, operation).await?;
     let body = batch::list(list, &responses);
     let response = ([(CONTENT_TYPE, "application/json")], body).into_response();
-    Ok(response.map(|body| memory.until_sent(body)))
+    Ok(memory.until_sent(response))
 }

@@ -44,7 +44,7 @@ pub(super) async fn invocations(
     if let Some(facts) = facts(response.headers()) {
         response.headers_mut().insert(ATTRIBUTES, facts);
     }
-    Ok(response.map(|body| memory.until_sent(body)))
+    Ok(memory.until_sent(response))
 }
 
 /// The options in the custom attributes, `name=value;name=value`.

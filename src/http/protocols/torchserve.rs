@@ -47,7 +47,7 @@ pub(super) async fn explain(
     let (batch, _) = read(&state, &upload, segments, Operation::Explain, request).await?;
     let (responses, memory) = batch.execute(&state, upload, Operation::Explain).await?;
     let response = batch::only(responses)?.into_response();
-    Ok(response.map(|body| memory.until_sent(body)))
+    Ok(memory.until_sent(response))
 }
 
 /// `POST` or `PUT /predictions/{model}`.
@@ -70,7 +70,7 @@ pub(super) async fn predict(
     let body = serde_json::to_vec(&ByLabel(&found.predictions))
         .map_err(|error| Error::internal("writing JSON", error))?;
     let response = ([(CONTENT_TYPE, "application/json")], body).into_response();
-    Ok(response.map(|body| memory.until_sent(body)))
+    Ok(memory.until_sent(response))
 }
 
 async fn read(

@@ -66,5 +66,5 @@ pub(super) async fn predict(
     let (responses, memory) = batch.execute(&state, upload, Operation::Explain).await?;
     let body = batch::list("predictions", &responses);
     let response = ([(CONTENT_TYPE, "application/json")], body).into_response();
-    Ok(response.map(|body| memory.until_sent(body)))
+    Ok(memory.until_sent(response))
 }

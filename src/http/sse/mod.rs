@@ -30,7 +30,7 @@ use tokio::time::timeout;
 use self::sender::{Event, EventSender};
 use super::extensions::{ResponseFacts, StreamOutcome};
 use super::middleware::admission::held::Held;
-use super::middleware::admission::queue::Permit;
+use super::middleware::admission::permit::Permit;
 use super::problem::{self, ProblemContext};
 use super::state::AppState;
 use crate::app::ExplainResponse;
@@ -141,8 +141,9 @@ impl EventStream {
             Ok(finished) => {
                 let (response, memory) = *finished;
                 self.state.metrics.passes(&response.facts.model, response.facts.passes);
+                let queued = Some(memory.queued());
                 let result = memory.until_dropped(frame::event("result", &response.body));
-                (result, Ok(ResponseFacts::of(&response)))
+                (result, Ok(ResponseFacts { queued, ..ResponseFacts::of(&response) }))
             }
             Err(error) => {
                 (frame::event("problem", &problem::body(&error, &self.context)), Err(error))

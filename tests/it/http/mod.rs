@@ -13,6 +13,7 @@ mod page;
 mod problems;
 mod protocols;
 mod refusals;
+mod refused_heads;
 mod reload;
 mod responses;
 mod samples;

@@ -246,3 +246,94 @@ async fn a_model_that_never_ends_is_listed_as_failed_and_harms_no_other() {
     assert!(detail.ends_with("endless: loading it takes longer than 5 s"), "{detail}");
     logit(&service).await;
 }
+
+/// A program in place of the binary that tries models: it never ends for those named `endless-…`.
+fn patchy_trials(folder: &Path) -> PathBuf {
+    use std::os::unix::fs::PermissionsExt;
+    let program = folder.join("try");
+    let script = "#!/bin/sh\ncase \"$2\" in */endless-*) exec sleep 600 ;; esac\n";
+    std::fs::write(&program, script).unwrap();
+    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+    program
+}
+
+/// More of them than are tried at once.
+#[tokio::test]
+async fn models_whose_trials_never_end_delay_no_other_model_and_no_command() {
+    let (folder, tools) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let tiny = onnx("tinyvgg-torchscript");
+    let endless: Vec<String> = (1..=3).map(|number| format!("endless-{number}")).collect();
+    for id in endless.iter().map(String::as_str).chain(["fine", "tiny"]) {
+        model(folder.path(), id, &tiny, "", "");
+    }
+    let settings = Settings {
+        trial: TrialPolicy::Unpinned,
+        trial_program: Some(patchy_trials(tools.path())),
+        // A trial gives way after an eighth of it.
+        trial_timeout: Duration::from_secs(20),
+        ..settings()
+    };
+    let models = ModelRegistry::start(folder.path(), Some("tiny"), &settings).unwrap();
+    let (service, _) = service_with(models, Server { admin: true, ..Server::default() });
+    for id in ["tiny", "fine"] {
+        let path = format!("/v1/models/{id}");
+        while get(&service, &path).await.status != 200 {
+            for id in &endless {
+                let listed = get(&service, &format!("/v1/models/{id}")).await;
+                assert_eq!(listed.status, 503, "{id} has ended before the others were served");
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+    assert_eq!(get(&service, "/health/ready").await.status, 200);
+
+    // A newcomer is taken in, while those are tried again.
+    model(folder.path(), "newcomer", &tiny, "", "");
+    assert_eq!(command(&service, "/v1/models/newcomer/load").await.status, 200);
+    assert_eq!(command(&service, "/v1/models/fine/unload").await.status, 200);
+    for id in &endless {
+        assert_eq!(get(&service, &format!("/v1/models/{id}")).await.status, 503, "{id}");
+        assert_eq!(command(&service, &format!("/v1/models/{id}/unload")).await.status, 200);
+    }
+}
+
+#[tokio::test]
+async fn a_command_for_a_model_that_is_not_there_says_so() {
+    let (service, _, _folder) = changeable();
+    insta::assert_snapshot!(command(&service, "/v1/models/nope/load").await.problem(), @r"
+    404
+    detail: the models folder has no folder 'nope'
+    instance: /v1/models/nope/load
+    option: model
+    title: There is no such model
+    type: /docs#problem-unknown-model
+    ");
+    insta::assert_snapshot!(command(&service, "/v1/models/nope/unload").await.problem(), @r"
+    404
+    detail: no model 'nope' is served
+    instance: /v1/models/nope/unload
+    option: model
+    title: There is no such model
+    type: /docs#problem-unknown-model
+    ");
+    assert_eq!(command(&service, "/v1/models/tiny/unload").await.status, 200);
+    insta::assert_snapshot!(post_image(&service, "/v1/predict?model=tiny", chelsea()).await.problem(), @r"
+    404
+    detail: there is no model 'tiny', and no other one
+    instance: /v1/predict
+    option: model
+    title: There is no such model
+    type: /docs#problem-unknown-model
+    ");
+}
+
+/// The files are gone: what the model's own path says must be what the service's says.
+#[tokio::test]
+async fn a_model_whose_file_was_overwritten_is_ready_on_no_path() {
+    let (service, _, folder) = changeable();
+    let path = folder.path().join("tiny/model.onnx");
+    std::fs::File::options().write(true).open(&path).unwrap().set_len(10).unwrap();
+    for path in ["/health/ready", "/v2/health/ready", "/v2/models/tiny/ready"] {
+        assert_eq!(get(&service, path).await.status, 503, "{path}");
+    }
+}

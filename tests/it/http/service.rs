@@ -299,8 +299,9 @@ async fn requests_and_passes_are_counted() {
     camlens_requests_total{route="/v1/explain",method="POST",status="400"} 1
     camlens_requests_total{route="none",method="GET",status="404"} 1
     camlens_stage_duration_seconds_count{stage="decode",model="tiny"} 1
-    camlens_stage_duration_seconds_count{stage="explain",model="tiny"} 1
     camlens_stage_duration_seconds_count{stage="forward",model="tiny"} 1
+    camlens_stage_duration_seconds_count{stage="passes",model="tiny"} 1
+    camlens_stage_duration_seconds_count{stage="queue",model="tiny"} 1
     camlens_stage_duration_seconds_count{stage="render",model="tiny"} 1
     camlens_working 0
     "#);
@@ -316,6 +317,7 @@ async fn a_stream_is_counted_with_its_model_method_and_stages() {
     let text = String::from_utf8(get(&service, "/metrics").await.body.to_vec()).unwrap();
     for line in [
         r#"camlens_request_duration_seconds_count{route="/v1/explain",method="POST",status="200",model="tiny",explain_method="scorecam"} 1"#,
+        r#"camlens_stage_duration_seconds_count{stage="queue",model="tiny"} 1"#,
         r#"camlens_stage_duration_seconds_count{stage="render",model="tiny"} 1"#,
     ] {
         assert!(text.contains(line), "{text}");

@@ -12,14 +12,14 @@ use tokio::task::JoinHandle;
 
 use super::*;
 
-struct Running {
-    address: SocketAddr,
-    state: Arc<AppState>,
+pub(super) struct Running {
+    pub(super) address: SocketAddr,
+    pub(super) state: Arc<AppState>,
     stop: oneshot::Sender<()>,
     ended: JoinHandle<()>,
 }
 
-async fn serve(models: ModelRegistry, limits: Server) -> Running {
+pub(super) async fn serve(models: ModelRegistry, limits: Server) -> Running {
     let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = socket.local_addr().unwrap();
     let state = AppState::new(models, limits);
@@ -30,7 +30,7 @@ async fn serve(models: ModelRegistry, limits: Server) -> Running {
     Running { address, state, stop, ended }
 }
 
-async fn ask(address: SocketAddr, request: &[u8]) -> String {
+pub(super) async fn ask(address: SocketAddr, request: &[u8]) -> String {
     let mut stream = TcpStream::connect(address).await.unwrap();
     stream.write_all(request).await.unwrap();
     let mut answer = Vec::new();
@@ -39,11 +39,11 @@ async fn ask(address: SocketAddr, request: &[u8]) -> String {
     String::from_utf8_lossy(&answer).into_owned()
 }
 
-fn get_request(path: &str) -> Vec<u8> {
+pub(super) fn get_request(path: &str) -> Vec<u8> {
     format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").into_bytes()
 }
 
-fn post_request(path: &str, image: &[u8]) -> Vec<u8> {
+pub(super) fn post_request(path: &str, image: &[u8]) -> Vec<u8> {
     let head = format!(
         "POST {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-type: image/png\r\ncontent-length: {}\r\n\r\n",
         image.len()
@@ -51,7 +51,7 @@ fn post_request(path: &str, image: &[u8]) -> Vec<u8> {
     [head.as_bytes(), image].concat()
 }
 
-async fn until(what: &str, holds: impl Fn() -> bool) {
+pub(super) async fn until(what: &str, holds: impl Fn() -> bool) {
     let started = Instant::now();
     while !holds() {
         assert!(started.elapsed() < Duration::from_secs(60), "{what}");
@@ -90,7 +90,7 @@ async fn a_request_may_take_longer_than_its_head() {
 }
 
 /// Reads until the connection is closed, and gives how long that took.
-async fn until_closed(stream: &mut TcpStream) -> (Duration, String) {
+pub(super) async fn until_closed(stream: &mut TcpStream) -> (Duration, String) {
     let started = Instant::now();
     let mut rest = Vec::new();
     let read = tokio::time::timeout(Duration::from_secs(20), stream.read_to_end(&mut rest)).await;
@@ -159,10 +159,7 @@ async fn a_client_that_never_reads_is_disconnected() {
 #[tokio::test]
 async fn the_memory_of_a_response_is_held_until_its_client_has_taken_it() {
     let running = serve(models(), Server::default()).await;
-    let mut image = std::io::Cursor::new(Vec::new());
-    let pixels = image::RgbImage::from_pixel(2000, 2000, image::Rgb([9, 99, 200]));
-    pixels.write_to(&mut image, image::ImageFormat::Png).unwrap();
-    let request = post_request("/v1/explain?output=npy&size=image", image.get_ref());
+    let request = post_request("/v1/explain?output=npy&size=image", &png(2000, 2000));
     let mut stream = TcpStream::connect(running.address).await.unwrap();
     stream.write_all(&request).await.unwrap();
     let mut answer = vec![0; 100];
@@ -348,6 +345,58 @@ async fn a_client_that_sends_a_body_over_the_limit_still_gets_its_response() {
     let running = serve(models(), Server { body_bytes: 1000, ..Server::default() }).await;
     let answer = ask(running.address, &post_request("/v1/explain", &[0; 3000])).await;
     assert!(answer.starts_with("HTTP/1.1 413") && answer.contains("body-too-large"), "{answer}");
+}
+
+/// What a body of this size needs, not the largest that there may be.
+#[tokio::test]
+async fn a_large_body_that_arrives_reserves_its_own_size() {
+    let running = serve(models(), Server::default()).await;
+    let size = 3 << 20;
+    let request = post_request("/v1/predict", &vec![0; size]);
+    let mut stream = TcpStream::connect(running.address).await.unwrap();
+    stream.write_all(&request[..size / 2]).await.unwrap();
+    let reserved = || running.state.admission().budget().reserved_bytes().0;
+    until("the rest is reserved", || reserved() >= size as u64).await;
+    assert!(reserved() <= size as u64 + (64 << 10), "{} bytes", reserved());
+}
+
+fn png(width: u32, height: u32) -> Vec<u8> {
+    let mut file = std::io::Cursor::new(Vec::new());
+    let pixels = image::RgbImage::from_pixel(width, height, image::Rgb([9, 99, 200]));
+    pixels.write_to(&mut file, image::ImageFormat::Png).unwrap();
+    file.into_inner()
+}
+
+/// Their responses hold memory for as long as they are not taken, and those that wait for it hold
+/// nothing that a small request needs.
+#[tokio::test(flavor = "multi_thread")]
+async fn clients_that_never_read_large_responses_do_not_keep_small_requests_waiting() {
+    let limits = Server { memory_budget: Some(256 << 20), workers: 2, ..Server::default() };
+    let running = serve(models(), limits).await;
+    let (address, admission) = (running.address, Arc::clone(running.state.admission()));
+    // A map of four bytes for each of these pixels is more than sockets buffer.
+    let large = post_request("/v1/explain?output=npy&size=image", &png(3000, 1200));
+    let mut unread = Vec::new();
+    for _ in 0..20 {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(&large).await.unwrap();
+        unread.push(stream);
+    }
+    until("large responses wait for memory", || {
+        admission.budget().is_short() && admission.queued() >= 8
+    })
+    .await;
+    // All that wait would have to be served, and clients be disconnected for it, before the first
+    // of these if they waited in one line.
+    let waiting = admission.queued();
+    for _ in 0..4 {
+        let answer = ask(address, &post_request("/v1/predict", &chelsea())).await;
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    }
+    let left = admission.queued();
+    assert!(left >= waiting / 2, "{waiting} large ones waited, {left} are left");
+    drop(unread);
+    until("nothing is left", || admission.queued() == 0).await;
 }
 
 #[tokio::test]

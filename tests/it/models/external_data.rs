@@ -220,8 +220,7 @@ fn data_that_is_not_there_is_refused_by_name() {
     dangling.link("gone", "m/data");
     let text = dangling.refusal("");
     assert!(text.contains("/m/data -> gone: the external data of tensor '"), "{text}");
-    const LINK: &str = "is missing: 'data' is a link, and the symbolic link leads to a file that \
-                        does not exist";
+    const LINK: &str = "is missing: 'data' is a symbolic link to a file that does not exist";
     assert_eq!(refusal(&dangling), LINK);
     let circle = place("data");
     circle.link("other", "m/data").link("data", "m/other");

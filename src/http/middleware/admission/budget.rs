@@ -1,179 +1,63 @@
 //! The memory budget: how many bytes all requests together may hold.
 //!
-//! Three quarters are for the work on requests whose bodies are complete, an eighth for the first
-//! megabyte of each body, which is reserved as it arrives, and an eighth for the rest of large
-//! bodies, which is reserved at once. The parts are apart so that none waits for another: work in
-//! progress always ends and returns what it holds, a large body that has its memory can be read to
-//! its end, and slow or large bodies don't keep small ones out. Each part is given out in order of
-//! arrival. Long requests leave a quarter of the memory for work to short ones.
+//! An eighth is for the first megabyte of each body, which is reserved as it arrives, and an eighth
+//! for the rest of large bodies, which is reserved at once. The other three quarters are for the
+//! work on requests whose bodies are complete, and a quarter of these for small requests alone.
+//! The parts are apart so that none waits for another: work in progress always ends and returns
+//! what it holds, a large body that has its memory can be read to its end, and slow or large
+//! requests don't keep small ones out. Each part is given out in order of arrival.
+//!
+//! What waits together is a [`Lane`].
 
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-
+use super::pool::{Pool, Reservation, over_budget};
+use crate::app::Cost;
 use crate::engine::JobClass;
-use crate::error::{Error, Kind, Result};
+use crate::error::Result;
 
-/// Bytes are counted in units of this size.
-const UNIT_BYTES: u64 = 4096;
 /// The part of the budget for small bodies, and that for large ones: an eighth each.
 const BODIES_SHARE: u64 = 8;
+/// The part of the memory for work that is for small requests alone.
+const SMALL_SHARE: u64 = 4;
+/// A small request needs at most this, and at most half of the small requests' part.
+const SMALL_BYTES: u64 = 16 << 20;
 /// Without a setting, requests may use this part of what the models leave, in per cent. The rest is
 /// for the allocator's slack and for connections.
 const USABLE_PER_CENT: u64 = 90;
 /// The least that a budget is taken to be: less would refuse photographs.
 const LEAST_BYTES: u64 = 64 << 20;
+/// What the memory for work is for, as an error says it.
+const WORK: &str = "image";
 
-/// One part of the budget. Clones share it.
-#[derive(Clone, Debug)]
-pub struct Pool {
-    units: Arc<Semaphore>,
-    size: Arc<Mutex<Size>>,
-    /// How many reservations wait for others to be returned.
-    waiting: Arc<AtomicUsize>,
-    what: &'static str,
+/// Requests that wait for each other's memory and workers, and for nobody else's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Lane {
+    /// Short requests that need little memory, such as a prediction for an ordinary image.
+    Small,
+    /// Other short requests, such as one for a map at the size of a large image.
+    Large,
+    /// Long requests.
+    Long,
 }
 
-/// A reservation that waits, until it is dropped.
-struct Waiting<'a>(&'a AtomicUsize);
-
-impl<'a> Waiting<'a> {
-    fn begin(waiting: &'a AtomicUsize) -> Self {
-        waiting.fetch_add(1, Ordering::Relaxed);
-        Self(waiting)
-    }
-}
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-/// How many units a pool has.
-#[derive(Clone, Copy, Debug)]
-struct Size {
-    total: u32,
-    /// Units that the pool has lost while they were reserved. They are removed as they come back.
-    owed: u32,
-}
-
-/// Memory that a request holds until this is dropped.
-#[derive(Debug)]
-pub struct Reservation {
-    units: OwnedSemaphorePermit,
-    size: Arc<Mutex<Size>>,
-}
-
-impl Reservation {
-    /// Returns what is more than so many bytes.
-    pub(super) fn shrink_to(&mut self, bytes: u64) {
-        let excess = self.units.num_permits().saturating_sub(units(bytes) as usize);
-        if let Some(units) = self.units.split(excess) {
-            drop(Self { units, size: Arc::clone(&self.size) });
-        }
-    }
-}
-
-impl Drop for Reservation {
-    fn drop(&mut self) {
-        let mut size = lock(&self.size);
-        let held = u32::try_from(self.units.num_permits()).unwrap_or(u32::MAX);
-        let lost = size.owed.min(held);
-        if let Some(units) = self.units.split(lost as usize) {
-            units.forget();
-            size.owed -= lost;
-        }
-    }
-}
-
-fn lock(size: &Mutex<Size>) -> MutexGuard<'_, Size> {
-    size.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-impl Pool {
-    fn new(bytes: u64, what: &'static str) -> Self {
-        let total = units(bytes);
-        let size = Arc::new(Mutex::new(Size { total, owed: 0 }));
-        let units = Arc::new(Semaphore::new(total as usize));
-        Self { units, size, waiting: Arc::default(), what }
-    }
-
-    /// Changes the size. What is reserved stays reserved, and counts against the new size.
-    fn resize(&self, bytes: u64) {
-        let mut size = lock(&self.size);
-        let new = units(bytes);
-        let more = new.saturating_sub(size.total);
-        let settled = more.min(size.owed);
-        self.units.add_permits((more - settled) as usize);
-        let fewer = size.total.saturating_sub(new);
-        let removed = self.units.forget_permits(fewer as usize) as u32;
-        *size = Size { total: new, owed: size.owed - settled + fewer - removed };
-    }
-
-    /// Reserves bytes, as soon as there are enough.
-    ///
-    /// # Errors
-    /// [`Kind::OverBudget`] for more bytes than the pool ever has.
-    pub async fn reserve(&self, bytes: u64) -> Result<Reservation> {
-        let wanted = units(bytes);
-        let total = self.total_bytes();
-        if u64::from(wanted) * UNIT_BYTES > total {
-            let what = self.what;
-            let detail = format!(
-                "the request would need {bytes} bytes of memory for its {what}; the service has \
-                 {total} for all of them"
-            );
-            return Err(Error::new(Kind::OverBudget, detail));
-        }
-        let units = match Arc::clone(&self.units).try_acquire_many_owned(wanted) {
-            Ok(units) => units,
-            Err(_) => {
-                let _waiting = Waiting::begin(&self.waiting);
-                let reserved = Arc::clone(&self.units).acquire_many_owned(wanted).await;
-                reserved.map_err(|closed| Error::internal("reserving memory", closed))?
-            }
-        };
-        Ok(Reservation { units, size: Arc::clone(&self.size) })
-    }
-
-    /// Whether a reservation waits for others to be returned.
-    fn is_short(&self) -> bool {
-        self.waiting.load(Ordering::Relaxed) > 0
-    }
-
-    /// The bytes that are reserved now.
-    #[must_use]
-    pub fn reserved_bytes(&self) -> u64 {
-        let size = *lock(&self.size);
-        let free = self.units.available_permits() as u64;
-        (u64::from(size.total) + u64::from(size.owed)).saturating_sub(free) * UNIT_BYTES
-    }
-
-    /// The bytes of the pool.
-    #[must_use]
-    pub fn total_bytes(&self) -> u64 {
-        u64::from(lock(&self.size).total) * UNIT_BYTES
-    }
-}
-
-fn units(bytes: u64) -> u32 {
-    u32::try_from(bytes.div_ceil(UNIT_BYTES)).unwrap_or(u32::MAX)
+impl Lane {
+    pub(super) const ALL: [Self; 3] = [Self::Small, Self::Large, Self::Long];
 }
 
 /// The bytes of each pool.
 struct Parts {
     bodies: u64,
-    work: u64,
-    long_work: u64,
+    small: u64,
+    large: u64,
+    long: u64,
 }
 
 impl Parts {
     const fn of(bytes: u64) -> Self {
         let bodies = bytes / BODIES_SHARE;
         let work = bytes - 2 * bodies;
-        Self { bodies, work, long_work: work / 4 * 3 }
+        let small = work / SMALL_SHARE;
+        let large = work - small;
+        Self { bodies, small, large, long: large / 3 * 2 }
     }
 }
 
@@ -184,10 +68,33 @@ pub struct MemoryBudget {
     pub bodies: Pool,
     /// For the rest of larger bodies.
     pub large_bodies: Pool,
-    /// For images, tensors and responses.
-    pub work: Pool,
-    /// The part of it that long requests may have.
-    long_work: Pool,
+    /// For images, tensors and responses of small requests.
+    small: Pool,
+    /// For those of all others.
+    large: Pool,
+    /// The part of the large pool that several long requests may have together.
+    long: Pool,
+}
+
+/// The memory of the work on a request.
+#[derive(Debug)]
+pub(super) struct WorkMemory {
+    long: Option<Reservation>,
+    parts: Vec<Reservation>,
+}
+
+impl WorkMemory {
+    /// Returns what is more than so many bytes.
+    pub(super) fn shrink_to(&mut self, bytes: u64) {
+        if let Some(long) = &mut self.long {
+            long.shrink_to(bytes);
+        }
+        let mut left = bytes;
+        for part in &mut self.parts {
+            part.shrink_to(left);
+            left = left.saturating_sub(part.bytes());
+        }
+    }
 }
 
 impl MemoryBudget {
@@ -198,8 +105,9 @@ impl MemoryBudget {
         Self {
             bodies: Pool::new(parts.bodies, "body"),
             large_bodies: Pool::new(parts.bodies, "body"),
-            work: Pool::new(parts.work, "image"),
-            long_work: Pool::new(parts.long_work, "image"),
+            small: Pool::new(parts.small, WORK),
+            large: Pool::new(parts.large, WORK),
+            long: Pool::new(parts.long, WORK),
         }
     }
 
@@ -208,27 +116,64 @@ impl MemoryBudget {
         let parts = Parts::of(bytes);
         self.bodies.resize(parts.bodies);
         self.large_bodies.resize(parts.bodies);
-        self.work.resize(parts.work);
-        self.long_work.resize(parts.long_work);
+        self.small.resize(parts.small);
+        self.large.resize(parts.large);
+        self.long.resize(parts.long);
     }
 
-    /// Reserves memory for the work on a request.
+    /// Where a request of this cost waits.
+    pub(super) fn lane(&self, cost: Cost) -> Lane {
+        let most_small = SMALL_BYTES.min(self.small.total_bytes() / 2);
+        match cost.class {
+            JobClass::Long => Lane::Long,
+            JobClass::Short if cost.bytes <= most_small => Lane::Small,
+            JobClass::Short => Lane::Large,
+        }
+    }
+
+    /// Reserves memory for the work on a request. All of it is reserved for a large one before it
+    /// gets a worker; what small ones need is free soon, whatever large ones hold.
     ///
     /// # Errors
-    /// As [`Pool::reserve`].
-    pub async fn reserve_work(&self, class: JobClass, bytes: u64) -> Result<Vec<Reservation>> {
-        let mut reserved = Vec::with_capacity(2);
-        if class == JobClass::Long {
-            reserved.push(self.long_work.reserve(bytes).await?);
+    /// [`Kind::OverBudget`](crate::error::Kind::OverBudget) for more than there ever is.
+    pub(super) async fn reserve_work(&self, cost: Cost) -> Result<WorkMemory> {
+        let Cost { bytes, .. } = cost;
+        let (small, large) = (self.small.total_bytes(), self.large.total_bytes());
+        let (mut long, mut parts) = (None, Vec::with_capacity(2));
+        match self.lane(cost) {
+            Lane::Small => {
+                let free = self.small.try_reserve(bytes).or_else(|| self.large.try_reserve(bytes));
+                parts.push(match free {
+                    Some(free) => free,
+                    None => self.small.reserve(bytes).await?,
+                });
+            }
+            Lane::Large if bytes > small + large => {
+                return Err(over_budget(bytes, small + large, WORK));
+            }
+            Lane::Large => {
+                // Without these, the largest image would be a quarter smaller. It is worked on for
+                // a moment, in which small requests have less.
+                let rest = bytes.saturating_sub(large);
+                parts.push(self.large.reserve(bytes - rest).await?);
+                if rest > 0 {
+                    parts.push(self.small.reserve(rest).await?);
+                }
+            }
+            Lane::Long if bytes > large => return Err(over_budget(bytes, large, WORK)),
+            Lane::Long => {
+                // One that needs more than all may have together is alone.
+                long = Some(self.long.reserve(bytes.min(self.long.total_bytes())).await?);
+                parts.push(self.large.reserve(bytes).await?);
+            }
         }
-        reserved.push(self.work.reserve(bytes).await?);
-        Ok(reserved)
+        Ok(WorkMemory { long, parts })
     }
 
     /// Whether the work on a request waits for memory that others hold.
     #[must_use]
     pub fn is_short(&self) -> bool {
-        self.work.is_short() || self.long_work.is_short()
+        [&self.small, &self.large, &self.long].into_iter().any(Pool::is_short)
     }
 
     /// The largest body that can ever be read.
@@ -241,14 +186,19 @@ impl MemoryBudget {
     #[must_use]
     pub fn reserved_bytes(&self) -> (u64, u64) {
         let bodies = self.bodies.reserved_bytes() + self.large_bodies.reserved_bytes();
-        (bodies, self.work.reserved_bytes())
+        (bodies, self.small.reserved_bytes() + self.large.reserved_bytes())
+    }
+
+    /// The bytes that there are for the work on requests.
+    #[must_use]
+    pub fn work_bytes(&self) -> u64 {
+        self.small.total_bytes() + self.large.total_bytes()
     }
 
     /// All bytes of the budget.
     #[must_use]
     pub fn total_bytes(&self) -> u64 {
-        let pools = [&self.bodies, &self.large_bodies, &self.work];
-        pools.into_iter().map(Pool::total_bytes).sum()
+        self.bodies.total_bytes() + self.large_bodies.total_bytes() + self.work_bytes()
     }
 
     /// The bytes for requests where the process may have `limit_bytes` and its models take
@@ -267,83 +217,99 @@ mod tests {
     use tokio::time::timeout;
 
     use super::*;
+    use crate::error::Kind;
 
     const MIB: u64 = 1 << 20;
 
-    #[tokio::test]
-    async fn what_does_not_fit_now_waits_and_what_never_fits_is_refused() {
-        let pool = MemoryBudget::new(16 * MIB).work;
-        let first = pool.reserve(8 * MIB).await.unwrap();
-        let mut second = Box::pin(pool.reserve(8 * MIB));
-        let waited = timeout(Duration::from_millis(20), second.as_mut()).await;
-        assert!(waited.is_err(), "more is given out than there is");
-        assert_eq!(pool.reserved_bytes(), 12 * MIB, "what waits is kept for it");
-        drop(first);
-        second.await.unwrap();
-        let refused = pool.reserve(13 * MIB).await.unwrap_err();
-        assert_eq!(refused.kind(), Kind::OverBudget);
-        assert_eq!(
-            refused.to_string(),
-            "the request would need 13631488 bytes of memory for its image; the service has \
-             12582912 for all of them"
-        );
-        assert_eq!(pool.reserved_bytes(), 0);
+    /// 12 MiB for small requests and 36 MiB for large ones, of which long ones may have 24.
+    fn budget() -> MemoryBudget {
+        MemoryBudget::new(64 * MIB)
     }
 
-    #[tokio::test]
-    async fn what_is_reserved_counts_when_the_size_changes() {
-        let pool = MemoryBudget::new(16 * MIB).work;
-        let [first, second] = [pool.reserve(8 * MIB), pool.reserve(2 * MIB)];
-        let (first, second) = (first.await.unwrap(), second.await.unwrap());
-        let states = |pool: &Pool| (pool.reserved_bytes() / MIB, pool.total_bytes() / MIB);
-        assert_eq!(states(&pool), (10, 12));
-        pool.resize(20 * MIB);
-        assert_eq!(states(&pool), (10, 20));
-        pool.resize(4 * MIB);
-        assert_eq!(states(&pool), (10, 4));
-        assert!(timeout(Duration::from_millis(20), pool.reserve(MIB)).await.is_err());
-        drop(second);
-        assert_eq!(states(&pool), (8, 4), "what comes back is not given out again");
-        pool.resize(6 * MIB);
-        assert_eq!(states(&pool), (8, 6));
-        assert!(timeout(Duration::from_millis(20), pool.reserve(MIB)).await.is_err());
-        drop(first);
-        assert_eq!(states(&pool), (0, 6));
-        pool.reserve(6 * MIB).await.unwrap();
-        assert_eq!(pool.reserve(7 * MIB).await.unwrap_err().kind(), Kind::OverBudget);
+    fn short(mib: u64) -> Cost {
+        Cost { class: JobClass::Short, bytes: mib * MIB }
+    }
+
+    fn long(mib: u64) -> Cost {
+        Cost { class: JobClass::Long, bytes: mib * MIB }
+    }
+
+    async fn at_once(budget: &MemoryBudget, cost: Cost) -> Option<WorkMemory> {
+        let reserved = timeout(Duration::from_millis(20), budget.reserve_work(cost)).await;
+        reserved.ok().map(Result::unwrap)
     }
 
     #[tokio::test]
     async fn memory_is_short_while_work_waits_for_it_and_what_is_not_needed_can_be_returned() {
-        let budget = MemoryBudget::new(16 * MIB);
-        let mut held = budget.work.reserve(8 * MIB).await.unwrap();
+        let budget = budget();
+        let mut held = budget.reserve_work(short(30)).await.unwrap();
         assert!(!budget.is_short());
-        let mut next = Box::pin(budget.reserve_work(JobClass::Short, 8 * MIB));
+        let mut next = Box::pin(budget.reserve_work(short(30)));
         assert!(timeout(Duration::from_millis(20), next.as_mut()).await.is_err());
         assert!(budget.is_short());
         held.shrink_to(4 * MIB);
         let next = next.await.unwrap();
         assert!(!budget.is_short());
         held.shrink_to(6 * MIB);
-        assert_eq!(budget.work.reserved_bytes(), 12 * MIB, "shrinking never takes more");
+        assert_eq!(budget.reserved_bytes().1, 34 * MIB, "shrinking never takes more");
         drop((held, next));
         assert_eq!(budget.reserved_bytes(), (0, 0));
     }
 
     #[tokio::test]
+    async fn large_requests_leave_memory_to_small_ones_however_many_wait() {
+        let budget = budget();
+        let _held = budget.reserve_work(short(36)).await.unwrap();
+        let mut waiting = Box::pin(budget.reserve_work(short(20)));
+        assert!(timeout(Duration::from_millis(20), waiting.as_mut()).await.is_err());
+        let [first, second] = [at_once(&budget, short(6)).await, at_once(&budget, short(6)).await];
+        assert!(first.is_some() && second.is_some());
+        assert!(at_once(&budget, short(1)).await.is_none());
+        drop(first);
+        assert!(at_once(&budget, short(1)).await.is_some());
+    }
+
+    #[tokio::test]
+    async fn small_requests_may_have_memory_that_no_large_one_needs() {
+        let budget = budget();
+        let mut held = Vec::new();
+        for _ in 0..8 {
+            held.push(at_once(&budget, short(6)).await.unwrap());
+        }
+        assert_eq!(budget.reserved_bytes().1, budget.work_bytes());
+    }
+
+    #[tokio::test]
+    async fn the_largest_short_request_takes_all_memory_and_returns_that_of_small_ones_first() {
+        let budget = budget();
+        let mut largest = budget.reserve_work(short(48)).await.unwrap();
+        assert!(at_once(&budget, short(1)).await.is_none());
+        largest.shrink_to(40 * MIB);
+        assert!(at_once(&budget, short(6)).await.is_some());
+        largest.shrink_to(30 * MIB);
+        assert_eq!(budget.reserved_bytes().1, 30 * MIB);
+        let refused = budget.reserve_work(short(49)).await.unwrap_err();
+        assert_eq!(refused.kind(), Kind::OverBudget);
+    }
+
+    #[tokio::test]
     async fn long_requests_leave_memory_to_short_ones() {
-        let budget = MemoryBudget::new(16 * MIB);
-        let _long = budget.reserve_work(JobClass::Long, 9 * MIB).await.unwrap();
-        let next = timeout(Duration::from_millis(20), budget.reserve_work(JobClass::Long, MIB));
-        assert!(next.await.is_err());
-        assert!(budget.reserve_work(JobClass::Short, 3 * MIB).await.is_ok());
+        let budget = budget();
+        let first = budget.reserve_work(long(20)).await.unwrap();
+        assert!(at_once(&budget, long(5)).await.is_none());
+        assert!(at_once(&budget, short(16)).await.is_some());
+        drop(first);
+        let alone = at_once(&budget, long(36)).await;
+        assert!(alone.is_some() && at_once(&budget, long(1)).await.is_none());
+        let refused = budget.reserve_work(long(37)).await.unwrap_err();
+        assert_eq!(refused.kind(), Kind::OverBudget);
     }
 
     #[tokio::test]
     async fn bodies_and_work_do_not_wait_for_each_other() {
-        let budget = MemoryBudget::new(16 * MIB);
-        let _bodies = budget.bodies.reserve(2 * MIB).await.unwrap();
-        let _work = budget.work.reserve(12 * MIB).await.unwrap();
+        let budget = budget();
+        let _bodies = budget.bodies.reserve(8 * MIB).await.unwrap();
+        let _work = budget.reserve_work(short(48)).await.unwrap();
         assert_eq!(budget.bodies.reserved_bytes(), budget.bodies.total_bytes());
     }
 

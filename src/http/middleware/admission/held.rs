@@ -6,39 +6,50 @@
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use axum::body::{Body, HttpBody};
+use axum::response::Response;
 use bytes::Bytes;
 use hyper::body::{Frame, SizeHint};
 
-use super::budget::Reservation;
+use super::budget::WorkMemory;
+use crate::http::extensions::ResponseFacts;
 
 /// The memory of a request whose work has ended.
 #[derive(Debug)]
-pub struct Held(Vec<Reservation>);
+pub struct Held {
+    memory: WorkMemory,
+    /// How long the request waited for it and for a worker.
+    queued: Duration,
+}
 
 impl Held {
-    pub(super) fn new(reservations: Vec<Reservation>) -> Self {
-        Self(reservations)
+    pub(super) fn new(memory: WorkMemory, queued: Duration) -> Self {
+        Self { memory, queued }
     }
 
-    /// A body whose bytes hold the memory until they have been sent or dropped. What is more than
-    /// the body's length is returned at once.
-    pub(in crate::http) fn until_sent(mut self, body: Body) -> Body {
-        if let Some(length) = body.size_hint().exact() {
-            self.shrink_to(length);
+    /// How long the request waited in the queue.
+    pub(in crate::http) fn queued(&self) -> Duration {
+        self.queued
+    }
+
+    /// A response whose bytes hold the memory until they have been sent or dropped. What is more
+    /// than the body's length is returned at once.
+    pub(in crate::http) fn until_sent(mut self, mut response: Response) -> Response {
+        if let Some(facts) = response.extensions_mut().get_mut::<ResponseFacts>() {
+            facts.queued = Some(self.queued);
         }
-        Body::new(HeldBody { body, held: Arc::new(self) })
+        if let Some(length) = response.body().size_hint().exact() {
+            self.memory.shrink_to(length);
+        }
+        response.map(|body| Body::new(HeldBody { body, held: Arc::new(self) }))
     }
 
     /// Bytes that hold the memory until they have been sent or dropped.
     pub(in crate::http) fn until_dropped(mut self, bytes: Bytes) -> Bytes {
-        self.shrink_to(bytes.len() as u64);
+        self.memory.shrink_to(bytes.len() as u64);
         HeldBytes::with(bytes, Arc::new(self))
-    }
-
-    fn shrink_to(&mut self, bytes: u64) {
-        self.0.iter_mut().for_each(|reservation| reservation.shrink_to(bytes));
     }
 }
 

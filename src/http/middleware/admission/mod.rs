@@ -1,17 +1,20 @@
 //! Admission: what a request needs before it is worked on, in this order:
 //! 1. an [`upload::Upload`], while its body arrives: bytes of the budget for bodies, as they come,
 //!    and a minimum rate;
-//! 2. a place in the queue ([`queue::Permit`]), once the body is complete;
-//! 3. a worker of its class, short or long;
-//! 4. memory for its image, tensors and response ([`budget`]), until the response has been sent.
+//! 2. a place in the queue ([`permit::Permit`]), once the body is complete;
+//! 3. memory for its image, tensors and response ([`budget`]), until the response has been sent;
+//! 4. a worker of its lane: small, large or long.
 //!
-//! So a slow body takes nothing that another request waits for. A queue that is full when a head
-//! arrives refuses at once, with the rest of the body discarded so that the client reads the
-//! refusal.
+//! So a slow body takes nothing that another request waits for, and neither does a response that
+//! its client is slow to take: small requests have memory, places and workers of their own. A queue
+//! that is full when a head arrives refuses at once, with the rest of the body discarded so that
+//! the client reads the refusal.
 
 pub mod budget;
 pub mod forecast;
 pub mod held;
+pub mod permit;
+pub mod pool;
 pub mod queue;
 pub mod upload;
 
@@ -47,7 +50,7 @@ pub(in crate::http) async fn admit(
         }
         Err(refusal) => {
             let (parts, body) = request.into_parts();
-            discard(body, &parts.headers, state.server.body_bytes).await;
+            discard(body, &parts.headers, state.server.body_bytes);
             refusal.into_response()
         }
     }

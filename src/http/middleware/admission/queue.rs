@@ -1,13 +1,7 @@
-//! The queue: how many requests wait or are worked on, and how their work is stopped.
+//! The queue: how many requests wait or are worked on, and how many of each [`Lane`].
 //!
-//! A request takes a [`Permit`] when its body has arrived. It waits for a worker of its class
-//! and for memory, and runs on a thread that may block. The promises:
-//! - Long requests leave a quarter of the places to short ones, and never take their workers.
-//! - A permit is held until the work has really stopped. It moves into the worker's thread, so
-//!   clients that connect and disconnect cannot pile up hidden work.
-//! - Memory is held until the response has been sent or dropped ([`Held`]).
-//! - Work that nobody waits for is stopped: by the deadline, when the client disconnects (the
-//!   handler is dropped, and with it a `CancelOnDrop`), or by a shutdown.
+//! Long requests leave a quarter of the places to short ones; long and large ones together leave an
+//! eighth to small ones. A request that has a place has a [`Permit`](super::permit::Permit).
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -15,20 +9,19 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
-use tokio::time::{Instant, timeout_at};
-use tracing::Span;
+use tokio::time::Instant;
 
-use super::budget::{MemoryBudget, Reservation};
+use super::budget::{Lane, MemoryBudget};
 use super::forecast::Durations;
-use super::held::Held;
 use super::upload::Upload;
-use crate::app::Cost;
 use crate::config;
 use crate::engine::{CancellationToken, JobClass, Reason, Turns};
 use crate::error::{Error, Kind, Result};
 
 /// The part of the queue that is for short requests alone.
 const SHORT_SHARE: usize = 4;
+/// The part of it that is for small ones alone.
+const SMALL_SHARE: usize = 8;
 
 /// The queue, the workers and the memory.
 pub struct Admission {
@@ -36,11 +29,14 @@ pub struct Admission {
     /// The places that long requests may take.
     long_queue: Arc<Semaphore>,
     long_capacity: usize,
-    /// By class.
-    workers: [Arc<Semaphore>; 2],
-    turns: Turns,
+    /// The places that long and large requests may take together.
+    dear_queue: Arc<Semaphore>,
+    dear_capacity: usize,
+    /// By lane.
+    pub(super) workers: [Arc<Semaphore>; 3],
+    pub(super) turns: Turns,
     budget: MemoryBudget,
-    durations: Durations,
+    pub(super) durations: Durations,
     server: config::Server,
     is_draining: AtomicBool,
     next_id: AtomicU64,
@@ -60,19 +56,11 @@ impl Drop for InFlight {
     }
 }
 
-/// The right of one request to be processed.
-pub struct Permit {
-    admission: Arc<Admission>,
-    place: Place,
-    deadline: Instant,
-    cost: Cost,
-    body: Vec<Reservation>,
-}
-
 /// A place in the queue. Its fields are dropped in this order: nobody who waits for the end of all
 /// requests finds the queue still full.
-struct Place {
+pub(super) struct Place {
     _long_queue: Option<OwnedSemaphorePermit>,
+    _dear_queue: Option<OwnedSemaphorePermit>,
     _queue: OwnedSemaphorePermit,
     _in_flight: InFlight,
 }
@@ -83,11 +71,14 @@ impl Admission {
     pub fn new(server: &config::Server, turns: Turns, budget: MemoryBudget) -> Arc<Self> {
         let workers = || Arc::new(Semaphore::new(server.workers));
         let long_capacity = server.queue - server.queue / SHORT_SHARE;
+        let dear_capacity = server.queue - server.queue / SMALL_SHARE;
         Arc::new(Self {
             queue: Arc::new(Semaphore::new(server.queue)),
             long_queue: Arc::new(Semaphore::new(long_capacity)),
             long_capacity,
-            workers: [workers(), workers()],
+            dear_queue: Arc::new(Semaphore::new(dear_capacity)),
+            dear_capacity,
+            workers: Lane::ALL.map(|_| workers()),
             turns,
             budget,
             durations: Durations::default(),
@@ -114,6 +105,28 @@ impl Admission {
         self.in_flight.fetch_add(1, Ordering::SeqCst);
         let deadline = Instant::now() + self.server.request_timeout();
         Ok(Upload::new(Arc::clone(self), InFlight(Arc::clone(self)), deadline))
+    }
+
+    /// A place in the queue for a request that waits in a lane.
+    ///
+    /// # Errors
+    /// [`Kind::Busy`] if there is none.
+    pub(super) fn place(&self, lane: Lane, in_flight: InFlight) -> Result<Place> {
+        let take = |queue: &Arc<Semaphore>| Arc::clone(queue).try_acquire_owned().ok();
+        let full = |what: &str, capacity: usize| {
+            self.busy(format!("the queue is full: it holds {capacity} {what} requests"))
+        };
+        let (mut long, mut dear) = (None, None);
+        if lane == Lane::Long {
+            let place = take(&self.long_queue).ok_or_else(|| full("long", self.long_capacity))?;
+            long = Some(place);
+        }
+        if lane != Lane::Small {
+            let place = take(&self.dear_queue);
+            dear = Some(place.ok_or_else(|| full("long or large", self.dear_capacity))?);
+        }
+        let queue = take(&self.queue).ok_or_else(|| self.full())?;
+        Ok(Place { _long_queue: long, _dear_queue: dear, _queue: queue, _in_flight: in_flight })
     }
 
     fn full(&self) -> Error {
@@ -153,7 +166,7 @@ impl Admission {
     #[must_use]
     pub fn working(&self) -> usize {
         let free: usize = self.workers.iter().map(|workers| workers.available_permits()).sum();
-        2 * self.server.workers - free
+        self.workers.len() * self.server.workers - free
     }
 
     /// The memory budget.
@@ -164,6 +177,10 @@ impl Admission {
 
     pub(super) fn body_bytes(&self) -> usize {
         self.server.body_bytes
+    }
+
+    pub(super) fn request_timeout_ms(&self) -> u64 {
+        self.server.request_timeout_ms
     }
 
     pub(super) fn body_timeout(&self) -> Duration {
@@ -207,122 +224,19 @@ impl Admission {
         }
     }
 
-    fn running(&self) -> MutexGuard<'_, HashMap<u64, CancellationToken>> {
+    /// Registers work that [`Self::stop_all`] can stop, until [`Self::ended`] is told its number.
+    pub(super) fn began(&self, cancel: &CancellationToken) -> u64 {
+        let id = self.next_id.fetch_add(1, Ordering::Relaxed);
+        self.running().insert(id, cancel.clone());
+        id
+    }
+
+    pub(super) fn ended(&self, id: u64) {
+        self.running().remove(&id);
+    }
+
+    pub(super) fn running(&self) -> MutexGuard<'_, HashMap<u64, CancellationToken>> {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Permit {
-    /// Takes a place in the queue.
-    ///
-    /// # Errors
-    /// [`Kind::Busy`] if the queue is full.
-    pub(super) fn new(
-        admission: Arc<Admission>,
-        in_flight: InFlight,
-        deadline: Instant,
-        cost: Cost,
-        body: Vec<Reservation>,
-    ) -> Result<Self> {
-        let long_queue = match cost.class {
-            JobClass::Short => None,
-            JobClass::Long => {
-                let place = Arc::clone(&admission.long_queue).try_acquire_owned();
-                Some(place.map_err(|_| {
-                    let long = admission.long_capacity;
-                    admission.busy(format!("the queue is full: it holds {long} long requests"))
-                })?)
-            }
-        };
-        let queue = Arc::clone(&admission.queue).try_acquire_owned();
-        let queue = queue.map_err(|_| admission.full())?;
-        let place = Place { _long_queue: long_queue, _queue: queue, _in_flight: in_flight };
-        Ok(Self { admission, place, deadline, cost, body })
-    }
-
-    /// Waits for a worker and memory, runs `work` on a thread that may block, and waits for it. The
-    /// memory is held until the second value is dropped.
-    ///
-    /// # Errors
-    /// Those of `work`, [`Kind::OverBudget`], [`Kind::Deadline`], [`Kind::Draining`], or
-    /// [`Kind::Internal`] if it panics.
-    pub async fn run<T: Send + 'static>(
-        self,
-        work: impl FnOnce(&CancellationToken) -> Result<T> + Send + 'static,
-    ) -> Result<(T, Held)> {
-        let Self { admission, place, deadline, cost: Cost { class, bytes }, body } = self;
-        let cancel = CancellationToken::new(Some(deadline.into_std())).with_class(class);
-        let guard = CancelOnDrop::new(&admission, &cancel);
-        let limit_ms = admission.server.request_timeout_ms;
-        let late =
-            || Error::new(Kind::Deadline, format!("the time limit of {limit_ms} ms has passed"));
-
-        let worker = Arc::clone(&admission.workers[class as usize]).acquire_owned();
-        let worker = timeout_at(deadline, worker).await.map_err(|_| late())?;
-        let worker = worker.map_err(|closed| Error::internal("waiting for a worker", closed))?;
-        // After the worker, so that no request holds memory while it waits for one.
-        let budget = admission.budget();
-        let memory = timeout_at(deadline, budget.reserve_work(class, bytes));
-        let memory = memory.await.map_err(|_| late())??;
-
-        let (span, token) = (Span::current(), cancel.clone());
-        let (shared, turns) = (Arc::clone(&admission), admission.turns.clone());
-        let thread = tokio::task::spawn_blocking(move || {
-            let _entered = span.enter();
-            let started = Instant::now();
-            let in_work = turns.begin(class);
-            let outcome = token.check().and_then(|()| work(&token));
-            drop(in_work);
-            if outcome.is_ok() {
-                shared.durations.add(class, started.elapsed(), shared.working());
-            }
-            // The request has been consumed by its work.
-            drop((worker, place, body));
-            // The memory outlives the work: the response is part of it.
-            outcome.map(|value| (value, Held::new(memory)))
-        });
-        let outcome = match timeout_at(deadline, thread).await {
-            // The work also checks the deadline and may notice first; the client gets the same
-            // message in both cases.
-            Ok(Ok(Err(error))) if error.kind() == Kind::Deadline => Err(late()),
-            Ok(Ok(outcome)) => outcome,
-            Ok(Err(panic)) => Err(Error::internal("working on a request", panic)),
-            Err(_) => {
-                cancel.cancel(Reason::Deadline);
-                Err(late())
-            }
-        };
-        guard.disarm();
-        outcome
-    }
-}
-
-/// Cancels the work when the handler is dropped before it is done: the client disconnected.
-struct CancelOnDrop<'a> {
-    admission: &'a Admission,
-    cancel: &'a CancellationToken,
-    id: u64,
-    is_armed: bool,
-}
-
-impl<'a> CancelOnDrop<'a> {
-    fn new(admission: &'a Admission, cancel: &'a CancellationToken) -> Self {
-        let id = admission.next_id.fetch_add(1, Ordering::Relaxed);
-        admission.running().insert(id, cancel.clone());
-        Self { admission, cancel, id, is_armed: true }
-    }
-
-    fn disarm(mut self) {
-        self.is_armed = false;
-    }
-}
-
-impl Drop for CancelOnDrop<'_> {
-    fn drop(&mut self) {
-        self.admission.running().remove(&self.id);
-        if self.is_armed {
-            self.cancel.cancel(Reason::ClientDisconnected);
-        }
     }
 }
 

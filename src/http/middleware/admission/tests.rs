@@ -3,6 +3,9 @@
 use std::sync::mpsc;
 
 use super::*;
+use crate::app::Cost;
+use crate::http::middleware::admission::held::Held;
+use crate::http::middleware::admission::permit::Permit;
 
 const MIB: u64 = 1 << 20;
 const SHORT: Cost = Cost { class: JobClass::Short, bytes: 0 };
@@ -169,7 +172,7 @@ async fn a_refusal_forecasts_when_the_queue_will_be_empty() {
 #[tokio::test]
 async fn memory_is_held_until_the_response_has_been_sent() {
     let admission = admission(4, 4, 60_000);
-    let work_bytes = admission.budget().work.total_bytes();
+    let work_bytes = admission.budget().work_bytes();
     let cost = Cost { bytes: work_bytes, ..SHORT };
     let (_, held) = admit(&admission, cost).unwrap().run(|_| Ok(())).await.unwrap();
     let mut next = Box::pin(admit(&admission, cost).unwrap().run(|_| Ok(())));
@@ -181,4 +184,27 @@ async fn memory_is_held_until_the_response_has_been_sent() {
     let refused = admit(&admission, never).unwrap().run(|_| Ok(())).await.unwrap_err();
     assert_eq!(refused.kind(), Kind::OverBudget);
     assert_eq!(admission.budget().reserved_bytes(), (0, 0));
+}
+
+/// Those that wait for memory, because clients don't take what they asked for.
+#[tokio::test]
+async fn large_requests_that_wait_keep_neither_workers_nor_places_from_small_ones() {
+    let admission = admission(16, 1, 60_000);
+    let large = Cost { bytes: admission.budget().work_bytes() / 2, ..SHORT };
+    let run = |cost| tokio::spawn(admit(&admission, cost).unwrap().run(|_| Ok(())));
+    let (_, unsent) = run(large).await.unwrap().unwrap();
+    let waiting: Vec<_> = (0..14).map(|_| run(large)).collect();
+    while !admission.budget().is_short() {
+        tokio::task::yield_now().await;
+    }
+    let refused = admit(&admission, large).err().unwrap();
+    assert_eq!(refused.to_string(), "the queue is full: it holds 14 long or large requests");
+    for _ in 0..3 {
+        run(Cost { bytes: MIB, ..SHORT }).await.unwrap().unwrap();
+    }
+    assert!(waiting.iter().all(|waiting| !waiting.is_finished()));
+    drop(unsent);
+    for one in waiting {
+        drop(one.await.unwrap().unwrap());
+    }
 }

@@ -6,7 +6,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -16,8 +16,10 @@ use bytes::Bytes;
 use hyper::body::{Frame, SizeHint};
 use tokio::time::{Instant, sleep, timeout_at};
 
-use super::budget::{MemoryBudget, Reservation};
-use super::queue::{Admission, InFlight, Permit};
+use super::budget::MemoryBudget;
+use super::permit::Permit;
+use super::pool::Reservation;
+use super::queue::{Admission, InFlight};
 use crate::app::Cost;
 use crate::error::{Error, Kind, Result};
 
@@ -79,7 +81,7 @@ impl Upload {
     #[must_use]
     pub(super) fn measured(&self, request: Request) -> Request {
         let budget = self.admission.budget().clone();
-        let received = Arc::clone(&self.received);
+        let received = Arc::downgrade(&self.received);
         // More is never kept of any body: the excess is discarded.
         let most = self.limit_bytes() as u64;
         request.map(|body| {
@@ -154,7 +156,8 @@ struct MeasuredBody {
     body: Body,
     /// The most bytes of it that are kept.
     expected: u64,
-    received: Arc<Mutex<Received>>,
+    /// Gone when the request has been refused: the rest of its body is discarded, and needs none.
+    received: Weak<Mutex<Received>>,
     budget: MemoryBudget,
     waiting: Option<Waiting>,
 }
@@ -163,10 +166,14 @@ impl MeasuredBody {
     /// Waits until there is memory for the next frame.
     fn poll_memory(&mut self, context: &mut Context<'_>) -> Poll<Result<()>> {
         loop {
+            let Some(received) = self.received.upgrade() else {
+                self.waiting = None;
+                return Poll::Ready(Ok(()));
+            };
             if let Some(waiting) = &mut self.waiting {
                 let outcome = ready!(waiting.as_mut().poll(context));
                 self.waiting = None;
-                let mut received = lock(&self.received);
+                let mut received = lock(&received);
                 if let Some(since) = received.waits_since.take() {
                     let waited = since.elapsed();
                     received.since += waited;
@@ -175,7 +182,7 @@ impl MeasuredBody {
                 received.reserved_bytes += bytes;
                 received.reservations.push(part);
             }
-            let mut received = lock(&self.received);
+            let mut received = lock(&received);
             let reserved = received.reserved_bytes;
             if reserved >= self.expected || received.bytes < reserved {
                 return Poll::Ready(Ok(()));
@@ -206,14 +213,15 @@ impl HttpBody for MeasuredBody {
             return Poll::Ready(Some(Err(axum::Error::new(error))));
         }
         let frame = ready!(Pin::new(&mut self.body).poll_frame(context));
-        let mut received = lock(&self.received);
-        match &frame {
-            Some(Ok(frame)) => {
-                received.bytes += frame.data_ref().map_or(0, |data| data.len() as u64);
+        if let Some(received) = self.received.upgrade() {
+            let mut received = lock(&received);
+            match &frame {
+                Some(Ok(frame)) => {
+                    received.bytes += frame.data_ref().map_or(0, |data| data.len() as u64);
+                }
+                Some(Err(_)) | None => received.is_complete = true,
             }
-            Some(Err(_)) | None => received.is_complete = true,
         }
-        drop(received);
         Poll::Ready(frame)
     }
 

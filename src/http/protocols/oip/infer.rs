@@ -38,7 +38,7 @@ pub(in crate::http::protocols) async fn infer(
     let served = served(&state, segments)?;
     let inference = Inference::new(served, &parts, request)?;
     let (response, memory) = inference.run(&state, upload).await?;
-    Ok(response.write()?.map(|body| memory.until_sent(body)))
+    Ok(memory.until_sent(response.write()?))
 }
 
 /// The default model's explanation: the JSON itself instead of an output that holds it.
@@ -62,7 +62,7 @@ pub(in crate::http::protocols) async fn legacy_explain(
     });
     let text = batch::only(texts.collect())?;
     let response = ([(CONTENT_TYPE, "application/json")], text).into_response();
-    Ok(response.map(|body| memory.until_sent(body)))
+    Ok(memory.until_sent(response))
 }
 
 async fn read(upload: &Upload, request: Request) -> Result<(Parts, InferRequest)> {

@@ -99,7 +99,11 @@ pub(super) async fn model_ready(
     State(state): State<Arc<AppState>>,
     segments: Segments,
 ) -> Result<Json<Value>> {
-    let Served { name, .. } = served(&state, segments)?;
+    let Served { name, model, .. } = served(&state, segments)?;
+    let detail = |error| {
+        Error::new(Kind::NotReady, format!("Model with name {name} is not ready.")).caused_by(error)
+    };
+    model.check_files().map_err(detail)?;
     Ok(Json(json!({ "name": name, "ready": true })))
 }
 
