@@ -7,6 +7,7 @@
 //! part of the model after a layer. The gradients themselves come from `onnx_gradient`.
 
 pub mod analysed;
+mod averaging;
 pub mod explain_graph;
 mod gradient_error;
 pub mod head;
