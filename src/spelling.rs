@@ -35,7 +35,7 @@ mod tests {
         for (wrong, right) in [
             ("metod", "method"),
             ("methods", "method"),
-            ("modle", "model"),
+            ("modle", "model"), // typos: ignore
             ("Image", "image"),
             ("imgae", "image"),
             ("images", "image"),

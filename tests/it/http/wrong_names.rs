@@ -72,7 +72,7 @@ async fn of_a_member_of_json() {
     insta::assert_snapshot!(in_json("/vertex", options).await, @"there is no option 'metod' here (did you mean 'method'?); ");
     let infer = "/v2/models/tiny/infer";
     let input = json!({ "name": "image", "shape": [1], "datatype": "BYTES", "data": [image] });
-    let misspelt = json!({ "inputs": [input], "paramters": { "method": "gradcam" } });
+    let misspelt = json!({ "inputs": [input], "parameter": { "method": "gradcam" } });
     insta::assert_snapshot!(in_json(infer, misspelt).await, @"");
     let options = json!({ "inputs": [input], "parameters": { "metod": "gradcam" } });
     insta::assert_snapshot!(in_json(infer, options).await, @"there is no option 'metod' here (did you mean 'method'?); ");

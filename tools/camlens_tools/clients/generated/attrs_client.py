@@ -20,7 +20,7 @@ from camlens_attrs.models import (
 )
 from camlens_attrs.types import File
 
-from camlens_tools.clients.generated.plain import COMPARED, TARGET, WRONG_CLASS, checks as against
+from camlens_tools.clients.generated.plain import COMPARED, TARGET, WRONG_CLASS, compared
 
 
 def checks(plain):
@@ -73,7 +73,7 @@ def checks(plain):
         assert found.option == "target" and WRONG_CLASS in found.detail, found
         return found.to_dict()
 
-    return against(plain, __name__, {
+    return compared(plain, __name__, {
         "models": lambda: list_models.sync(client=client).to_dict(),
         "model": lambda: get_model.sync(plain.model, client=client).to_dict(),
         "prediction": lambda: predict.sync(

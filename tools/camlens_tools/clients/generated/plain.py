@@ -80,7 +80,7 @@ def stable(value):
     return [stable(item) for item in value] if isinstance(value, list) else value
 
 
-def checks(plain, module, calls):
+def compared(plain, module, calls):
     """A check for each function of `calls`, which returns what a client of `module` has found."""
 
     def check_of(name, call):

@@ -6,8 +6,13 @@ import json
 
 from camlens_tools.clients.generated import generate
 from camlens_tools.clients.generated.plain import (
-    ABOUT, COMPARED, METHOD, TARGET, WRONG_CLASS, checks as against,
-)  # fmt: skip
+    ABOUT,
+    COMPARED,
+    METHOD,
+    TARGET,
+    WRONG_CLASS,
+    compared,
+)
 
 
 def checks(plain):
@@ -36,6 +41,4 @@ def checks(plain):
         body = base64.b64decode(run()[name])
         return body if name == "overlay" else json.loads(body)
 
-    return against(
-        plain, __name__, {name: functools.partial(found, name) for name in ABOUT}
-    )
+    return compared(plain, __name__, {name: functools.partial(found, name) for name in ABOUT})

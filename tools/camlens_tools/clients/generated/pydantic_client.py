@@ -12,7 +12,7 @@ from camlens_pydantic.models import (
     Problem,
 )
 
-from camlens_tools.clients.generated.plain import COMPARED, TARGET, WRONG_CLASS, checks as against
+from camlens_tools.clients.generated.plain import COMPARED, TARGET, WRONG_CLASS, compared
 
 
 def checks(plain):
@@ -55,7 +55,7 @@ def checks(plain):
         assert found.option == "target" and WRONG_CLASS in found.detail, found
         return found.to_dict()
 
-    return against(plain, __name__, {
+    return compared(plain, __name__, {
         "models": lambda: models.list_models().to_dict(),
         "model": lambda: models.get_model(plain.model).to_dict(),
         "prediction": lambda: explain.predict(image, top_k=3, **form).to_dict(),

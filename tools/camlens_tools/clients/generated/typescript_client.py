@@ -6,8 +6,13 @@ import json
 
 from camlens_tools.clients.generated import generate
 from camlens_tools.clients.generated.plain import (
-    ABOUT, COMPARED, METHOD, TARGET, WRONG_CLASS, checks as against,
-)  # fmt: skip
+    ABOUT,
+    COMPARED,
+    METHOD,
+    TARGET,
+    WRONG_CLASS,
+    compared,
+)
 
 
 def checks(plain):
@@ -18,4 +23,4 @@ def checks(plain):
 
     calls = {name: functools.partial(lambda name: run()[name], name) for name in ABOUT}
     calls["overlay"] = lambda: base64.b64decode(run()["overlay"])
-    return against(plain, __name__, calls)
+    return compared(plain, __name__, calls)
