@@ -73,11 +73,10 @@ fn every_operation_accepts_the_options_that_are_described() {
         let mut members = set(json["properties"].as_object().unwrap().keys().map(String::as_str));
         assert!(members.remove("image"), "{title}");
         assert_eq!(names, members, "{title}");
-        for schema in [form, &contract["components"]["schemas"][format!("TorchServe{title}Form")]] {
+        for form in [form, &contract["components"]["schemas"][format!("TorchServe{title}Form")]] {
             // There is no comparison in TorchServe.
-            let Some(patterns) = schema["patternProperties"].as_object() else { continue };
-            let pattern = patterns.keys().next().unwrap();
-            let fields = pattern.trim_matches(['^', '(', ')', '$']).split('|');
+            let Some(patterns) = form["patternProperties"].as_object() else { continue };
+            let fields = patterns.keys().map(|pattern| pattern.trim_matches(['^', '$']));
             assert_eq!(names, set(fields), "{title}");
         }
         let parameters = parameters(&contract, path);
@@ -91,7 +90,7 @@ fn every_operation_accepts_the_options_that_are_described() {
 fn every_option_is_described_with_its_text_values_and_default() {
     let contract = contract();
     for (operation, path, title) in OPERATIONS {
-        let (json, _) = bodies(&contract, title);
+        let (json, form) = bodies(&contract, title);
         for parameter in parameters(&contract, path) {
             let name = parameter["name"].as_str().unwrap();
             let spec = find(operation, name).unwrap();
@@ -100,6 +99,9 @@ fn every_option_is_described_with_its_text_values_and_default() {
             let schema = resolve(&contract, &parameter["schema"]);
             syntax_matches(spec, operation, &schema);
             default_matches(spec, &schema);
+            // A field of a form is a text, as a value in the query is.
+            let field = &form["patternProperties"][format!("^{name}$")];
+            assert_eq!(resolve(&contract, field), schema, "{title} {name}");
             // A member of JSON has the same schema, but a list of names may be a list there, and a
             // class a number.
             let member = resolve(&contract, &json["properties"][name]);
