@@ -60,5 +60,5 @@ async fn methods_that_are_declared_to_agree_agree_and_others_need_not() {
         }
         assert!(largest_elsewhere > 0.1, "{id}: {largest_elsewhere}");
     }
-    insta::assert_debug_snapshot!(declared);
+    assert_eq!(declared, ["tinylite head.2"]);
 }
