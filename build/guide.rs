@@ -102,6 +102,7 @@ fn body(pages: &[Page], markdown: &str) -> Result<String> {
     let mut heading = None;
     let mut links = Vec::new();
     let mut image_alt: Option<(String, String)> = None;
+    let (mut tables, mut section) = (0, String::new());
     for (at, event) in events.iter().enumerate() {
         if let Some((url, alt)) = &mut image_alt {
             match event {
@@ -133,6 +134,7 @@ fn body(pages: &[Page], markdown: &str) -> Result<String> {
             Event::End(TagEnd::Heading(_)) => {
                 if let Some((id, text)) = heading.take() {
                     let label = escaped(&text);
+                    section.clone_from(&label);
                     let anchor = format!(
                         " <a class=\"anchor\" href=\"#{id}\" aria-label=\"Link to {label}\">#</a>"
                     );
@@ -160,9 +162,13 @@ fn body(pages: &[Page], markdown: &str) -> Result<String> {
                 image_alt = Some((dest_url.to_string(), String::new()));
             }
             Event::Start(Tag::Table(_)) => {
-                // Focusable, so that it can be scrolled from the keyboard.
-                let opening =
-                    "<div class=\"scroll\" role=\"region\" aria-label=\"Table\" tabindex=\"0\">";
+                // Focusable, so that it can be scrolled from the keyboard. Regions of a page need
+                // different names.
+                tables += 1;
+                let label = format!("Table {tables}: {section}");
+                let opening = format!(
+                    "<div class=\"scroll\" role=\"region\" aria-label=\"{label}\" tabindex=\"0\">"
+                );
                 written.extend([Event::Html(opening.into()), event.clone()]);
             }
             Event::End(TagEnd::Table) => {

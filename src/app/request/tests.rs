@@ -124,3 +124,12 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_number_beside_an_excluded_bound_does_not_round_to_it() {
+    for (text, is_small) in [("5e-324", true), ("0.99999999999", false)] {
+        let options = parse(Explain, &[("method", "scorecam"), ("tolerance", text)]).unwrap();
+        let tolerance = options.explain.tolerance.unwrap();
+        assert!(tolerance > 0.0 && tolerance < 1.0 && (tolerance < 0.5) == is_small, "{tolerance}");
+    }
+}

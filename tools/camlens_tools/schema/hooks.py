@@ -49,8 +49,21 @@ def with_image(value):
     return value
 
 
+# Options that a form may also write as 1, yes, on and their opposites, which no schema says.
+BOOLEANS = ("negate", "signed", "emphasize")
+
+
+def without_spellings(body):
+    """A body whose booleans are true, false or wrong."""
+    for name in BOOLEANS if isinstance(body, dict) else ():
+        if str(body.get(name)).lower() in ("0", "1", "yes", "no", "on", "off"):
+            body[name] = "perhaps"
+    return body
+
+
 @schemathesis.hook
 def map_body(context, body):
+    body = without_spellings(body)
     # An odd sum keeps some bodies without one.
     return with_image(body) if len(repr(body)) % 4 else body
 
