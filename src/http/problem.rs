@@ -205,11 +205,8 @@ pub(super) fn write(response: &mut Response, error: &Error, context: &ProblemCon
     if error.kind() == Kind::Unauthorized {
         headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"camlens\""));
     }
-    // RFC 9110, 15.5.6: a 405 says which methods would do. The router has said so for most paths,
-    // and among those of models for `/v1/models/reload`, which has a route of its own.
-    let is_own_route = headers.get(ALLOW).is_some_and(|methods| methods == "POST");
+    // RFC 9110, 15.5.6: a 405 says which methods would do. The router has said so for most paths.
     if error.kind() == Kind::MethodNotAllowed
-        && !is_own_route
         && let Some(methods) = allow(&context.path)
     {
         headers.insert(ALLOW, HeaderValue::from_static(methods));

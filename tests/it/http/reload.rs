@@ -246,14 +246,3 @@ async fn a_model_that_never_ends_is_listed_as_failed_and_harms_no_other() {
     assert!(detail.ends_with("endless: loading it takes longer than 5 s"), "{detail}");
     logit(&service).await;
 }
-
-#[tokio::test]
-async fn the_path_of_a_reload_says_that_it_is_posted_to() {
-    let (service, _) = service_with(models(), Server { admin: true, ..Server::default() });
-    let request = Request::builder().method("OPTIONS").uri("/v1/models/reload");
-    let refused = send(&service, request.body(Body::empty()).unwrap()).await;
-    assert_eq!((refused.status.as_u16(), refused.header("allow")), (405, "POST"));
-    let request = Request::builder().method("OPTIONS").uri("/v1/models/tiny");
-    let refused = send(&service, request.body(Body::empty()).unwrap()).await;
-    assert_eq!((refused.status.as_u16(), refused.header("allow")), (405, "GET,HEAD"));
-}
