@@ -11,7 +11,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
-use pulldown_cmark::{CowStr, Event, Options, Parser, Tag, TagEnd, html};
+use pulldown_cmark::{Alignment, CowStr, Event, Options, Parser, Tag, TagEnd, html};
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
@@ -161,7 +161,7 @@ fn body(pages: &[Page], markdown: &str) -> Result<String> {
             Event::Start(Tag::Image { dest_url, .. }) => {
                 image_alt = Some((dest_url.to_string(), String::new()));
             }
-            Event::Start(Tag::Table(_)) => {
+            Event::Start(Tag::Table(columns)) => {
                 // Focusable, so that it can be scrolled from the keyboard. Regions of a page need
                 // different names.
                 tables += 1;
@@ -169,7 +169,9 @@ fn body(pages: &[Page], markdown: &str) -> Result<String> {
                 let opening = format!(
                     "<div class=\"scroll\" role=\"region\" aria-label=\"{label}\" tabindex=\"0\">"
                 );
-                written.extend([Event::Html(opening.into()), event.clone()]);
+                // An alignment would be an inline style, which the content security policy blocks.
+                let columns = vec![Alignment::None; columns.len()];
+                written.extend([Event::Html(opening.into()), Event::Start(Tag::Table(columns))]);
             }
             Event::End(TagEnd::Table) => {
                 written.extend([event.clone(), Event::Html(CowStr::from("</div>\n"))]);
