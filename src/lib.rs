@@ -35,6 +35,7 @@ mod panics;
 pub mod picture;
 mod processor;
 mod regular_file;
+mod spelling;
 pub mod telemetry;
 pub mod text;
 pub mod warning;

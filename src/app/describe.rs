@@ -71,6 +71,7 @@ fn describe_layer(model: &Model, layer: &Layer) -> Value {
         "layout": layer.layout.name(),
         "gradients": no_gradient.is_none(),
         "methods": methods,
+        "same_maps": same_maps(model, layer),
     });
     if no_gradient.is_none() {
         described["gradient"] =
@@ -83,6 +84,20 @@ fn describe_layer(model: &Model, layer: &Layer) -> Value {
         described["reason"] = json!(reason);
     }
     described
+}
+
+/// Groups of methods whose maps on a layer are the same for every image, class and convention that
+/// all of them have.
+///
+/// There is one such group: if the layer's positions are averaged before anything else reads them,
+/// the gradient does not depend on the position, and neither does how a method averages it.
+fn same_maps(model: &Model, layer: &Layer) -> Vec<Vec<&'static str>> {
+    let is_exact = model.is_averaged(layer) && !layer.is_straight_through;
+    let agrees = |spec: &&&MethodSpec| {
+        spec.is_gradient_weighted_sum && unsupported_reason(model, layer, spec).is_none()
+    };
+    let names: Vec<_> = METHODS.iter().filter(agrees).map(|spec| spec.name).collect();
+    if is_exact && names.len() > 1 { vec![names] } else { Vec::new() }
 }
 
 /// The shortest decimal of a float: 0.485, not 0.48500001430511475.

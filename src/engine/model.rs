@@ -188,6 +188,12 @@ impl Model {
         self.analysed.gradient_unsupported_reason(layer)
     }
 
+    /// Whether the score reads a listed layer only as an average over all positions.
+    #[must_use]
+    pub fn is_averaged(&self, layer: &Layer) -> bool {
+        self.analysed.averaged.contains(&layer.tensor)
+    }
+
     /// Why the part of the model after a layer cannot run on its own, if it cannot.
     #[must_use]
     pub fn tail_unsupported_reason(&self, layer: &Layer) -> Option<String> {

@@ -33,6 +33,9 @@ pub struct MethodSpec {
     pub relu: bool,
     /// Whether negative values of the map, before the ReLU, are evidence against the class.
     pub supports_signed: bool,
+    /// Whether the map is `Σ_k g_k A_k` where the gradient `g_k` is the same at every position, so
+    /// that all such methods agree on a layer behind a global average pooling.
+    pub is_gradient_weighted_sum: bool,
     /// The parameters that this method reads but not all others do.
     pub parameters: &'static [&'static str],
     /// Counts the passes besides the image's own.
@@ -91,6 +94,7 @@ impl MethodSpec {
         weights_are_scores: false,
         relu: true,
         supports_signed: false,
+        is_gradient_weighted_sum: false,
         parameters: &[],
         passes: |_, _, _| 0,
         maps: |_, _| Ok(Vec::new()),

@@ -1,12 +1,13 @@
 //! A model's graph and what is known about it: the stage between the file and its programs.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use onnx_gradient::facts::TensorFacts;
 use onnx_gradient::index::GraphIndex;
 use onnx_gradient::proto::GraphProto;
 use onnx_gradient::reachability::reachability;
 
+use super::averaging::is_averaged;
 use super::gradient_error::describe;
 use super::head::{ClassifierHead, OutputHints, OutputKind, OutputSamples};
 use super::layers::{
@@ -67,6 +68,8 @@ pub struct AnalysedModel {
     pub layers: Vec<Layer>,
     /// Why a listed layer has no gradient, by its tensor. Layers with a gradient have no entry.
     pub gradient_unsupported_reasons: HashMap<String, String>,
+    /// The tensors of listed layers that the score reads as averages over all positions.
+    pub averaged: HashSet<String>,
     /// What the manifest says about the tensors.
     pub hints: LayoutHints,
     /// The other tensors, as far as requests have named them.
@@ -109,8 +112,18 @@ impl AnalysedModel {
         }
         let gradient_unsupported_reasons =
             gradient_unsupported_reasons(&prepared, &facts, &head, &layers);
+        let averaged = averaged(prepared.graph(), &facts, &head, &layers);
         let unlisted = UnlistedLayers::new(prepared.graph());
-        Ok(Self { prepared, facts, head, layers, gradient_unsupported_reasons, hints, unlisted })
+        Ok(Self {
+            prepared,
+            facts,
+            head,
+            layers,
+            gradient_unsupported_reasons,
+            averaged,
+            hints,
+            unlisted,
+        })
     }
 
     /// The graph.
@@ -305,6 +318,19 @@ fn gradient_unsupported_reasons(
         Some((layer.tensor.clone(), reason))
     };
     layers.iter().zip(verdicts).filter_map(obstacle).collect()
+}
+
+/// The tensors of the layers that the score reads as averages over all positions.
+fn averaged(
+    graph: &GraphProto,
+    facts: &TensorFacts,
+    head: &ClassifierHead,
+    layers: &[Layer],
+) -> HashSet<String> {
+    let (graph_index, before_score) = (GraphIndex::new(graph), tensors_before(graph, head.ends()));
+    let of_layers =
+        layers.iter().filter(|layer| is_averaged(&graph_index, facts, layer, &before_score));
+    of_layers.map(|layer| layer.tensor.clone()).collect()
 }
 
 /// Why a layer after a transformer's last attention has no gradient.

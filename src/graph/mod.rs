@@ -8,6 +8,7 @@
 //! gradients themselves come from `onnx_gradient`.
 
 pub mod analysed;
+mod averaging;
 pub mod explain_graph;
 pub mod export_graph;
 mod gradient_error;

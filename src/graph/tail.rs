@@ -94,6 +94,7 @@ pub fn tail(
         gradient_unsupported_reasons: HashMap::from_iter(
             reason.map(|reason| (input.clone(), reason.to_owned())),
         ),
+        averaged: HashSet::default(),
         layers: vec![Layer { tensor: input, layout: Layout::Maps, ..layer.clone() }],
         hints: analysed.hints,
         unlisted: UnlistedLayers::default(),

@@ -25,6 +25,7 @@ pub mod problem;
 mod protocols;
 mod reload;
 mod respond;
+pub mod response_headers;
 mod router;
 mod samples;
 pub mod serve;

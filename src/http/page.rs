@@ -68,6 +68,7 @@ assets![
     "js/docs.js",
     "js/docs/contract.js",
     "js/docs/markup.js",
+    "js/docs/models.js",
     "js/docs/operation.js",
     "js/docs/received-response.js",
     "js/docs/request-form.js",

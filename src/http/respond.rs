@@ -5,41 +5,12 @@ use axum::http::header::{CONTENT_TYPE, HeaderName};
 use axum::response::{IntoResponse, Response};
 
 use super::extensions::ResponseFacts;
+use super::response_headers::{
+    CONTRAST, CORRELATION, EMPTY, GRADIENT, LAYER, METHOD, MODEL, NEGATE, PROBABILITY,
+    SERVER_TIMING, SIGNED, TARGET, VALUE, WARNINGS,
+};
 use crate::app::ExplainResponse;
 use crate::app::response::{Facts, STRAIGHT_THROUGH, TargetFacts, TimingMs};
-
-const MODEL: &str = "camlens-model";
-const METHOD: &str = "camlens-method";
-const LAYER: &str = "camlens-layer";
-const TARGET: &str = "camlens-target";
-const PROBABILITY: &str = "camlens-probability";
-const VALUE: &str = "camlens-value";
-const WARNINGS: &str = "camlens-warnings";
-const CONTRAST: &str = "camlens-contrast";
-const NEGATE: &str = "camlens-negate";
-const SIGNED: &str = "camlens-signed";
-const EMPTY: &str = "camlens-empty";
-const CORRELATION: &str = "camlens-correlation";
-const GRADIENT: &str = "camlens-gradient";
-const SERVER_TIMING: &str = "server-timing";
-
-/// The headers that a response with a map can have.
-pub(super) const HEADERS: [&str; 14] = [
-    MODEL,
-    METHOD,
-    LAYER,
-    TARGET,
-    PROBABILITY,
-    VALUE,
-    WARNINGS,
-    CONTRAST,
-    NEGATE,
-    SIGNED,
-    EMPTY,
-    CORRELATION,
-    GRADIENT,
-    SERVER_TIMING,
-];
 
 impl IntoResponse for ExplainResponse {
     fn into_response(self) -> Response {

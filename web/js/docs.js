@@ -3,6 +3,7 @@
 
 import { Contract } from "./docs/contract.js";
 import { code, pretty, prose } from "./docs/markup.js";
+import { loadModels, modelsSection } from "./docs/models.js";
 import { operationArticle } from "./docs/operation.js";
 import { propertyTable } from "./docs/schema.js";
 import { setApiKey } from "./lib/api.js";
@@ -52,7 +53,7 @@ function contentsOf(title, links) {
   );
 }
 
-function render(contract) {
+function render(contract, models) {
   const { info, tags } = contract.document;
   const tagged = (name) => (
     contract.operations.filter(({ operation }) => operation.tags[0] === name)
@@ -61,6 +62,7 @@ function render(contract) {
     make("h1", {}, `${info.title} ${info.version}`),
     make("p", { className: "soft" }, info.summary),
     make("div", { className: "text" }, make("p", {}), prose(info.description)),
+    ...(models ? [modelsSection(models)] : []),
     ...tags.map(({ name, description }) => section(
       name[0].toUpperCase() + name.slice(1), description,
       tagged(name).map((one) => operationArticle(contract, one)),
@@ -79,6 +81,7 @@ function render(contract) {
   const schemaLink = ([name]) => [`#schema-${name}`, name];
   const operationLink = ({ operation: { operationId, summary } }) => [`#${operationId}`, summary];
   contents.replaceChildren(
+    ...(models ? [contentsOf("This server", [["#models-here", "Its models"]])] : []),
     ...tags.map(({ name }) => contentsOf(name, tagged(name).map(operationLink))),
     contentsOf("Problems", contract.problems.map(problemLink)),
     contentsOf("Schemas", contract.responseSchemas.map(schemaLink)),
@@ -95,7 +98,8 @@ function scrollToAnchor() {
 }
 
 try {
-  render(await Contract.load());
+  const [contract, models] = await Promise.all([Contract.load(), loadModels()]);
+  render(contract, models);
 } catch (error) {
   console.error(error);
   main.replaceChildren(make(

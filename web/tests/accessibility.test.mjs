@@ -59,6 +59,33 @@ inBrowser("accessibility", (tab) => {
     });
   }
 
+  const guide = JSON.parse(readFileSync(new URL("../../docs/guide/pages.json", import.meta.url)));
+  const PAGES = {
+    "/docs": "#explain",
+    "/docs with a form open": "#explain",
+    ...Object.fromEntries(guide.map(({ file }) => (
+      [`/docs/guide/${file.replace(".md", ".html")}`, "main"]
+    ))),
+  };
+  for (const [name, selector] of Object.entries(PAGES)) {
+    const skip = name.startsWith("/docs/guide") && !process.env.CAMLENS_URL
+      ? "the stub has no guide" : false;
+    test(`axe finds nothing: ${name}`, { skip }, async () => {
+      await tab.page.goto(`${tab.base}${name.split(" ")[0]}`);
+      await tab.page.waitForSelector(selector);
+      if (name.includes("form")) await tab.page.click("#explain .try-it summary");
+      for (const colorScheme of ["light", "dark"]) {
+        await tab.page.emulateMedia({ colorScheme });
+        await tab.repainted();
+        await assertAccessible(colorScheme);
+      }
+      await tab.page.setViewportSize({ width: 360, height: 740 });
+      await tab.repainted();
+      await assertAccessible("phone");
+      await tab.assertFits();
+    });
+  }
+
   test("/docs fits a narrow screen and its controls have names", async () => {
     await tab.page.setViewportSize({ width: 360, height: 740 });
     await tab.page.goto(`${tab.base}/docs`);

@@ -2,17 +2,19 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { sameMaps } from "../js/state/cells.js";
+import { sameMaps } from "../js/state/support.js";
 import { inBrowser } from "./browser.mjs";
 
-test("maps that differ by rounding alone are the same", () => {
-  const cell = (key, data) => (
-    { key, status: "done", heatmap: { shape: [1, 2], data: [data], empty: false } }
-  );
-  const groups = sameMaps([
-    cell("a", [0, 1]), cell("b", [0.00001, 1]), cell("c", [0.01, 1]), cell("d", [0, 0.99999]),
-  ]);
-  assert.deepEqual(groups.map((group) => group.map(({ key }) => key)), [["a", "b", "d"]]);
+test("methods that agree are those that all layers name, as far as they are shown", () => {
+  const group = ["gradcam", "hirescam", "xgradcam"];
+  const [pooled, other] = [{ same_maps: [group] }, { same_maps: [] }];
+  assert.deepEqual(sameMaps([pooled], ["hirescam"]), [group]);
+  assert.deepEqual(sameMaps([pooled, pooled], ["gradcam"]), [group]);
+  assert.deepEqual(sameMaps([pooled], ["xgradcam", "scorecam", "gradcam"]), [["gradcam", "xgradcam"]]);
+  assert.deepEqual(sameMaps([pooled], ["gradcam", "scorecam"]), []);
+  assert.deepEqual(sameMaps([pooled], ["scorecam"]), []);
+  assert.deepEqual(sameMaps([pooled, other], ["gradcam"]), []);
+  assert.deepEqual(sameMaps([{}], ["gradcam"]), []);
 });
 
 inBrowser("comparisons", (tab) => {

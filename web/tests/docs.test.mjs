@@ -26,6 +26,23 @@ inBrowser("the documentation", (tab) => {
     assert.deepEqual(missing, []);
   });
 
+  test("the documentation names each model, what it is for, and the notice of the default", async () => {
+    await tab.page.goto(`${tab.base}/docs`);
+    await tab.page.waitForSelector("#models-here");
+    const { default: id, details } = await (await fetch(`${tab.base}/v1/models`)).json();
+    const text = await tab.page.textContent("#models-here");
+    for (const model of details) {
+      for (const known of [model.id, model.title, model.domain]) {
+        assert.ok(text.includes(known ?? ""), `${known} in ${text}`);
+      }
+      const notice = (model.notice ?? "").slice(1);
+      assert.ok(text.includes(notice), `${notice} in ${text}`);
+    }
+    const { notice } = details.find((model) => model.id === id);
+    const shown = await tab.page.locator("#models-here > .notice").allTextContents();
+    assert.equal(shown.length, notice ? 1 : 0);
+  });
+
   test("the documentation's forms send the request that they show", async () => {
     const text = (selector) => tab.page.textContent(selector);
     await tab.page.goto(`${tab.base}/docs`);

@@ -19,5 +19,5 @@ pub mod values;
 pub use output::{Output, Rendering, Size};
 pub use spec::{DefaultValue, OptionSpec, RawValue};
 pub use syntax::ValueSyntax;
-pub use table::{OPTIONS, accepted, find, has_plus_signs, is_list};
+pub use table::{OPTIONS, accepted, find, has_plus_signs, is_list, unknown};
 pub use values::OptionValues;

@@ -178,11 +178,17 @@ impl OptionSpec {
         let ValueSyntax::Number { min, max, is_exclusive } = self.syntax else {
             return Err(self.mismatched());
         };
-        // Both comparisons are false for NaN.
-        let is_valid = |value: &f32| {
-            if is_exclusive { *value > min && *value < max } else { (min..=max).contains(value) }
+        // In 64 bits, as JSON's numbers are. Both comparisons are false for NaN.
+        let (lower, upper) = (f64::from(min), f64::from(max));
+        let is_valid = |value: &f64| match is_exclusive {
+            true => *value > lower && *value < upper,
+            false => (lower..=upper).contains(value),
         };
-        raw.text.parse().ok().filter(is_valid).ok_or_else(|| self.refuse(raw))
+        let value = raw.text.parse().ok().filter(is_valid).ok_or_else(|| self.refuse(raw))?;
+        // A valid number just beside an excluded bound would round to it.
+        let (lower, upper) =
+            if is_exclusive { (min.next_up(), max.next_down()) } else { (min, max) };
+        Ok((value as f32).clamp(lower, upper))
     }
 
     /// The error for an invalid value.

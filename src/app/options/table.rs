@@ -4,6 +4,7 @@ use super::spec::OptionSpec;
 use super::{appearance, parameters, subject};
 use crate::app::operation::Operation;
 use crate::error::{Error, Kind, Result};
+use crate::spelling::nearest;
 use crate::text::shortened;
 
 /// Every option, in the order of `openapi.yaml`.
@@ -42,14 +43,24 @@ pub fn accepted(operation: Operation) -> impl Iterator<Item = &'static OptionSpe
 /// The option of this name.
 ///
 /// # Errors
-/// [`Kind::Option`] listing the options that the operation accepts.
+/// [`Kind::Option`] with the nearest name, and the options that the operation accepts.
 pub fn find(operation: Operation, name: &str) -> Result<&'static OptionSpec> {
-    accepted(operation).find(|spec| spec.name == name).ok_or_else(|| {
-        let names: Vec<_> = accepted(operation).map(|spec| spec.name).collect();
-        let (quoted, names) = (shortened(name), names.join(", "));
-        let detail = format!("there is no option '{quoted}' here; options are {names}");
-        Error::new(Kind::Option, detail).about(name)
-    })
+    let found = accepted(operation).find(|spec| spec.name == name);
+    found.ok_or_else(|| unknown(operation, name, None))
+}
+
+/// The error for a name that is none of an operation's options: it gives the nearest one, and all.
+/// In a body the image has a name, too: `image` is what the body calls its parts, and that name.
+#[must_use]
+pub fn unknown(operation: Operation, name: &str, image: Option<(&str, &str)>) -> Error {
+    let options: Vec<_> = accepted(operation).map(|spec| spec.name).collect();
+    let near = nearest(name, options.iter().copied().chain(image.map(|(_, image)| image)));
+    let hint = near.map(|near| format!(" (did you mean '{near}'?)")).unwrap_or_default();
+    let image = image.map(|(kind, image)| format!("the image is the {kind} '{image}', and "));
+    let image = image.unwrap_or_default();
+    let (quoted, options) = (shortened(name), options.join(", "));
+    let detail = format!("there is no option '{quoted}' here{hint}; {image}options are {options}");
+    Error::new(Kind::Option, detail).about(name)
 }
 
 /// Whether a value of this option may be a list.

@@ -95,8 +95,8 @@ fn the_same_value_may_be_given_twice() {
 #[test]
 fn a_refusal_names_the_option_and_what_would_be_right() {
     insta::assert_snapshot!(refusal(Explain, &[("method", "gradcan")]), @"method: option 'method' can't be 'gradcan'; it takes gradcam++, gradcam, scorecam, layercam, hirescam, xgradcam, gradcam-elementwise, eigencam, eigengradcam, random, ablationcam, reciprocam, smoothgradcam++, groupcam");
-    insta::assert_snapshot!(refusal(Explain, &[("metod", "gradcam")]), @"metod: there is no option 'metod' here; options are model, method, layer, target, contrast, negate, signed, score, convention, max_channels, budget, tolerance, seed, samples, noise, normalize, output, size, colormap, blend, weight, emphasize, top_k");
-    insta::assert_snapshot!(refusal(Explain, &[("methods", "gradcam")]), @"methods: there is no option 'methods' here; options are model, method, layer, target, contrast, negate, signed, score, convention, max_channels, budget, tolerance, seed, samples, noise, normalize, output, size, colormap, blend, weight, emphasize, top_k");
+    insta::assert_snapshot!(refusal(Explain, &[("metod", "gradcam")]), @"metod: there is no option 'metod' here (did you mean 'method'?); options are model, method, layer, target, contrast, negate, signed, score, convention, max_channels, budget, tolerance, seed, samples, noise, normalize, output, size, colormap, blend, weight, emphasize, top_k");
+    insta::assert_snapshot!(refusal(Explain, &[("methods", "gradcam")]), @"methods: there is no option 'methods' here (did you mean 'method'?); options are model, method, layer, target, contrast, negate, signed, score, convention, max_channels, budget, tolerance, seed, samples, noise, normalize, output, size, colormap, blend, weight, emphasize, top_k");
     insta::assert_snapshot!(refusal(Compare, &[("emphasize", "true")]), @"emphasize: there is no option 'emphasize' here; options are model, methods, layer, target, contrast, negate, signed, score, convention, max_channels, budget, tolerance, seed, samples, noise, normalize, output, size, colormap, blend, weight, top_k");
     insta::assert_snapshot!(refusal(Compare, &[("output", "overlay")]), @"output: option 'output' can't be 'overlay' here; it takes figure, json");
     insta::assert_snapshot!(refusal(Compare, &[("methods", "gradcam,")]), @"methods: option 'methods' can't name ''; it takes gradcam++, gradcam, scorecam, layercam, hirescam, xgradcam, gradcam-elementwise, eigencam, eigengradcam, random, ablationcam, reciprocam, smoothgradcam++, groupcam, separated by commas");
@@ -122,5 +122,14 @@ proptest! {
         if let Err(error) = parse(Explain, &pairs) {
             prop_assert!(pairs.iter().any(|(name, _)| Some(*name) == error.option()));
         }
+    }
+}
+
+#[test]
+fn a_number_beside_an_excluded_bound_does_not_round_to_it() {
+    for (text, is_small) in [("5e-324", true), ("0.99999999999", false)] {
+        let options = parse(Explain, &[("method", "scorecam"), ("tolerance", text)]).unwrap();
+        let tolerance = options.explain.tolerance.unwrap();
+        assert!(tolerance > 0.0 && tolerance < 1.0 && (tolerance < 0.5) == is_small, "{tolerance}");
     }
 }

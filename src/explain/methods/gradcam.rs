@@ -16,6 +16,7 @@ pub(super) const SPEC: MethodSpec = MethodSpec {
     name: "gradcam",
     title: "Grad-CAM",
     supports_signed: true,
+    is_gradient_weighted_sum: true,
     conventions: &[Convention::Paper, Convention::Article, Convention::PytorchGradCam],
     maps: |context, _| context.weighted_maps(|gradient, _| weights(gradient)),
     ..MethodSpec::GRADIENT

@@ -16,6 +16,7 @@ pub(super) const SPEC: MethodSpec = MethodSpec {
     name: "hirescam",
     title: "HiResCAM",
     supports_signed: true,
+    is_gradient_weighted_sum: true,
     maps: |context, _| context.gradient_maps(map),
     ..MethodSpec::GRADIENT
 };

@@ -17,6 +17,7 @@ pub(super) const SPEC: MethodSpec = MethodSpec {
     name: "xgradcam",
     title: "XGrad-CAM",
     supports_signed: true,
+    is_gradient_weighted_sum: true,
     maps: |context, _| {
         context.weighted_maps(|gradient, activation| {
             weights(gradient, activation, context.parameters.convention)

@@ -69,8 +69,15 @@ impl<'de> Deserialize<'de> for Members<'de> {
 pub(in crate::http) fn read(operation: Operation, body: &[u8]) -> Result<Contents> {
     let text = text::decode(body)
         .map_err(|error| Error::new(Kind::Malformed, format!("the JSON {error}")))?;
+    if text.trim().is_empty() {
+        // Generated clients send this where they were given a file: Content-Type is JSON by default.
+        let detail = "the JSON is empty; send an object with a member 'image', or a form or an \
+                      image with the Content-Type of that";
+        return Err(Error::new(Kind::Malformed, detail).about("image"));
+    }
     let Members(members) = serde_json::from_str(text).map_err(unreadable)?;
-    check_names(operation, members.iter().map(|(name, _)| name.as_str()), "member")?;
+    let names = members.iter().map(|(name, _)| name.as_str());
+    check_names(operation, names, "member", &["image"])?;
     let mut contents = Contents { image: None, options: Vec::new() };
     for (name, value) in members {
         if name == "image" {

@@ -18,7 +18,7 @@ use bytes::Bytes;
 
 use self::accept::Preferred;
 use self::parameters::Parametrised;
-use crate::app::options::{Output, accepted};
+use crate::app::options::{Output, accepted, unknown};
 use crate::app::{ExplainRequest, Operation, RequestOptions};
 use crate::error::{Error, Kind, Result};
 use crate::explain::Choice;
@@ -126,27 +126,22 @@ fn parse(
 }
 
 /// Checks the names of all members of a body before any value is read. `kind` is what the body
-/// calls a member.
+/// calls a member, and `images` are the names that the image can have.
 ///
 /// # Errors
-/// [`Kind::Option`] for a name that is neither `image` nor an option.
-fn check_names<'a>(
+/// [`Kind::Option`] for a name that is neither the image's nor an option.
+pub(super) fn check_names<'a>(
     operation: Operation,
     names: impl IntoIterator<Item = &'a str>,
     kind: &str,
+    images: &[&str],
 ) -> Result<()> {
-    let is_known = |name: &str| accepted(operation).any(|spec| spec.name == name);
-    let Some(name) = names.into_iter().find(|name| *name != "image" && !is_known(name)) else {
-        return Ok(());
-    };
-    let options: Vec<&str> = accepted(operation).map(|spec| spec.name).collect();
-    let options = options.join(", ");
-    let quoted = shortened(name);
-    let detail = format!(
-        "there is no option '{quoted}' here; the image is the {kind} 'image', and options are \
-         {options}"
-    );
-    Err(Error::new(Kind::Option, detail).about(name))
+    let is_known =
+        |name: &str| images.contains(&name) || accepted(operation).any(|spec| spec.name == name);
+    match names.into_iter().find(|name| !is_known(name)) {
+        Some(name) => Err(unknown(operation, name, images.first().map(|image| (kind, *image)))),
+        None => Ok(()),
+    }
 }
 
 /// Refuses a compressed body. Images are compressed already, and a small body that expands to a

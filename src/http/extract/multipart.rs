@@ -44,7 +44,8 @@ pub(in crate::http) async fn parts(body: Bytes, boundary: String) -> Result<Vec<
 /// Parses a complete form.
 pub(super) async fn read(operation: Operation, body: Bytes, boundary: String) -> Result<Contents> {
     let parts = parts(body, boundary).await?;
-    check_names(operation, parts.iter().map(|part| part.name.as_str()), "field")?;
+    let names = parts.iter().map(|part| part.name.as_str());
+    check_names(operation, names, "field", &["image"])?;
     let mut contents = Contents { image: None, options: Vec::new() };
     for part in parts {
         if part.name == "image" {

@@ -21,10 +21,11 @@ pub(super) struct Summary {
     id: String,
     ready: bool,
     status: &'static str,
-    /// From the manifest of a loaded model, as the next two.
+    /// From the manifest of a loaded model, as the next three.
     title: Option<String>,
     description: Option<String>,
     domain: Option<String>,
+    notice: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
 }
@@ -50,6 +51,7 @@ pub(super) fn summaries(state: &AppState) -> Vec<Summary> {
             title: manifest.and_then(|manifest| manifest.title.clone()),
             description: manifest.and_then(|manifest| manifest.description.clone()),
             domain: manifest.and_then(|manifest| manifest.domain.clone()),
+            notice: manifest.and_then(|manifest| manifest.notice.clone()),
             error: error.map(|error| failure(&error, &id)),
             id,
         }

@@ -3,7 +3,7 @@
 use axum::http::{HeaderName, HeaderValue, Method};
 use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
 
-use crate::http::respond;
+use crate::http::response_headers::exposed;
 
 /// The layer for these origins; `*` allows all.
 pub(super) fn layer(origins: &[String]) -> CorsLayer {
@@ -12,11 +12,10 @@ pub(super) fn layer(origins: &[String]) -> CorsLayer {
     } else {
         AllowOrigin::list(origins.iter().filter_map(|origin| HeaderValue::from_str(origin).ok()))
     };
-    let exposed = respond::HEADERS.into_iter().chain(["x-request-id", "retry-after"]);
     CorsLayer::new()
         .allow_origin(allowed)
         .allow_methods([Method::GET, Method::POST])
         // `*` would not cover `Authorization`.
         .allow_headers(AllowHeaders::mirror_request())
-        .expose_headers(exposed.map(HeaderName::from_static).collect::<Vec<_>>())
+        .expose_headers(exposed().map(HeaderName::from_static).collect::<Vec<_>>())
 }

@@ -7,8 +7,9 @@ use axum::middleware::Next;
 use axum::response::Response;
 
 use crate::http::extensions::RequestId;
+use crate::http::response_headers;
 
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const REQUEST_ID: HeaderName = HeaderName::from_static(response_headers::REQUEST_ID);
 
 /// Sets the id in the request's extensions and in the response's headers.
 pub(super) async fn set(mut request: Request, next: Next) -> Response {

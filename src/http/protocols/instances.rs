@@ -18,7 +18,7 @@ use crate::app::Instance;
 use crate::engine::Model;
 use crate::error::{Error, Kind, Result};
 use crate::http::extract::json::from_base64;
-use crate::text;
+use crate::text::{self, shortened};
 
 /// The largest number of instances in a request. Each is a request's worth of work.
 const MAX_INSTANCES: usize = 64;
@@ -209,7 +209,13 @@ impl<'de> Deserialize<'de> for RawInstance {
             ) -> std::result::Result<RawInstance, A::Error> {
                 let name: String = map.next_key()?.unwrap_or_default();
                 if !matches!(name.as_str(), "b64" | "image") {
-                    return Err(A::Error::custom(FORMS));
+                    let detail = match name.as_str() {
+                        "" => FORMS.to_owned(),
+                        name => {
+                            format!("an instance has no member '{}'; {FORMS}", shortened(name))
+                        }
+                    };
+                    return Err(A::Error::custom(detail));
                 }
                 let instance: RawInstance = map.next_value()?;
                 if name == "b64" && !matches!(instance, RawInstance::Image(_)) {
@@ -218,6 +224,7 @@ impl<'de> Deserialize<'de> for RawInstance {
                 match map.next_key::<String>()? {
                     None => Ok(instance),
                     Some(name) => {
+                        let name = shortened(&name);
                         let detail = format!(
                             "an instance has no member '{name}' besides its image; options are \
                              members of 'parameters'"

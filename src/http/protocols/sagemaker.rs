@@ -18,10 +18,10 @@ use super::single::{SingleRequest, preferred_output};
 use crate::app::Operation;
 use crate::error::{Error, Kind, Result};
 use crate::http::middleware::admission::upload::Upload;
-use crate::http::respond;
+use crate::http::response_headers;
 use crate::http::state::AppState;
 
-const ATTRIBUTES: &str = "x-amzn-sagemaker-custom-attributes";
+const ATTRIBUTES: &str = response_headers::SAGEMAKER_ATTRIBUTES;
 /// SageMaker passes on no more than this.
 const MAX_ATTRIBUTES_BYTES: usize = 1024;
 
@@ -66,7 +66,7 @@ pub(in crate::http) fn attributes(headers: &HeaderMap) -> Result<Pairs> {
 /// What a response's own headers say, which SageMaker would remove.
 fn facts(headers: &HeaderMap) -> Option<HeaderValue> {
     let mut facts = String::new();
-    for header in respond::HEADERS {
+    for header in response_headers::FACTS {
         let Some(name) = header.strip_prefix("camlens-") else { continue };
         let Some(value) = headers.get(header).and_then(|value| value.to_str().ok()) else {
             continue;

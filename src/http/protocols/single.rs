@@ -13,7 +13,7 @@ use crate::app::Operation;
 use crate::app::options::Output;
 use crate::error::{Error, Kind, Result};
 use crate::http::extract::parameters::Parametrised;
-use crate::http::extract::{Contents, accept, json, multipart};
+use crate::http::extract::{Contents, accept, check_names, json, multipart};
 use crate::text::without_mark;
 
 /// The names of the form's field that holds the file. TorchServe's is `data`, or `body`.
@@ -39,7 +39,7 @@ impl SingleRequest {
     ) -> Result<Self> {
         let (parts, bytes) = body::read(request, limit_bytes).await?;
         let Contents { image, options } = match boundary(&parts.headers) {
-            Some(boundary) => form(bytes, boundary).await?,
+            Some(boundary) => form(operation, bytes, boundary).await?,
             None if body::is_json(&bytes) => {
                 body::blocking(move || json::read(operation, &bytes)).await?
             }
@@ -75,9 +75,12 @@ fn boundary(headers: &HeaderMap) -> Option<String> {
 }
 
 /// The file and the options of a form.
-async fn form(body: Bytes, boundary: String) -> Result<Contents> {
+async fn form(operation: Operation, body: Bytes, boundary: String) -> Result<Contents> {
     let mut contents = Contents { image: None, options: Vec::new() };
-    for part in multipart::parts(body, boundary).await? {
+    let parts = multipart::parts(body, boundary).await?;
+    let names = parts.iter().map(|part| part.name.as_str());
+    check_names(operation, names, "field", &FILE_FIELDS)?;
+    for part in parts {
         if !FILE_FIELDS.contains(&part.name.as_str()) {
             let text = without_mark(&part.text()?).to_owned();
             contents.options.push((part.name, text));

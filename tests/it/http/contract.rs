@@ -33,22 +33,32 @@ fn every_path_of_the_router_is_described_except_the_page_s_files() {
     assert_eq!(set(camlens::http::paths()), described.union(&own).cloned().collect());
 }
 
+/// The operations with their paths and the starts of their schemas' names.
 const OPERATIONS: [(Operation, &str, &str); 3] = [
-    (Operation::Explain, "/v1/explain", "ExplainOptions"),
-    (Operation::Compare, "/v1/compare", "CompareOptions"),
-    (Operation::Predict, "/v1/predict", "PredictOptions"),
+    (Operation::Explain, "/v1/explain", "Explain"),
+    (Operation::Compare, "/v1/compare", "Compare"),
+    (Operation::Predict, "/v1/predict", "Predict"),
 ];
 
-/// The component behind a `$ref`, or the value itself.
-fn resolve<'a>(contract: &'a Value, value: &'a Value) -> &'a Value {
-    match value["$ref"].as_str() {
-        Some(reference) => contract.pointer(reference.trim_start_matches('#')).unwrap(),
-        None => value,
+/// The schemas of an operation's JSON body and form.
+fn bodies<'a>(contract: &'a Value, operation: &str) -> (&'a Value, &'a Value) {
+    let schemas = &contract["components"]["schemas"];
+    (&schemas[format!("{operation}Json")], &schemas[format!("{operation}Form")])
+}
+
+/// The component behind a `$ref` with the members beside the reference, or the value itself.
+fn resolve(contract: &Value, value: &Value) -> Value {
+    let Some(reference) = value["$ref"].as_str() else { return value.clone() };
+    let mut found = contract.pointer(reference.trim_start_matches('#')).unwrap().clone();
+    let beside = value.as_object().unwrap().iter().filter(|(name, _)| *name != "$ref");
+    for (name, member) in beside {
+        found[name] = member.clone();
     }
+    found
 }
 
 /// The query parameters of an operation.
-fn parameters<'a>(contract: &'a Value, path: &str) -> Vec<&'a Value> {
+fn parameters(contract: &Value, path: &str) -> Vec<Value> {
     let list = contract["paths"][path]["post"]["parameters"].as_array().unwrap();
     let resolved = list.iter().map(|parameter| resolve(contract, parameter));
     resolved.filter(|parameter| parameter["in"] == "query").collect()
@@ -57,10 +67,18 @@ fn parameters<'a>(contract: &'a Value, path: &str) -> Vec<&'a Value> {
 #[test]
 fn every_operation_accepts_the_options_that_are_described() {
     let contract = contract();
-    for (operation, path, schema) in OPERATIONS {
+    for (operation, path, title) in OPERATIONS {
         let names = set(accepted(operation).map(|spec| spec.name));
-        let members = contract["components"]["schemas"][schema]["properties"].as_object().unwrap();
-        assert_eq!(names, set(members.keys().map(String::as_str)), "{schema}");
+        let (json, form) = bodies(&contract, title);
+        let mut members = set(json["properties"].as_object().unwrap().keys().map(String::as_str));
+        assert!(members.remove("image"), "{title}");
+        assert_eq!(names, members, "{title}");
+        for form in [form, &contract["components"]["schemas"][format!("TorchServe{title}Form")]] {
+            // There is no comparison in TorchServe.
+            let Some(patterns) = form["patternProperties"].as_object() else { continue };
+            let fields = patterns.keys().map(|pattern| pattern.trim_matches(['^', '$']));
+            assert_eq!(names, set(fields), "{title}");
+        }
         let parameters = parameters(&contract, path);
         let described = parameters.iter().map(|parameter| parameter["name"].as_str().unwrap());
         assert_eq!(names, set(described), "{path}");
@@ -71,19 +89,29 @@ fn every_operation_accepts_the_options_that_are_described() {
 #[test]
 fn every_option_is_described_with_its_text_values_and_default() {
     let contract = contract();
-    for (operation, path, options) in OPERATIONS {
+    for (operation, path, title) in OPERATIONS {
+        let (json, form) = bodies(&contract, title);
         for parameter in parameters(&contract, path) {
             let name = parameter["name"].as_str().unwrap();
             let spec = find(operation, name).unwrap();
             let description = parameter["description"].as_str().unwrap();
             assert_eq!(description.trim_end(), spec.description, "{path} {name}");
             let schema = resolve(&contract, &parameter["schema"]);
-            syntax_matches(spec, operation, schema);
-            default_matches(spec, schema);
-            // A member of a form or of JSON has the same schema, except for a single target.
-            let member = &contract["components"]["schemas"][options]["properties"][name];
-            if !(name == "target" && operation == Operation::Compare) {
-                assert_eq!(resolve(&contract, member), schema, "{options} {name}");
+            syntax_matches(spec, operation, &schema);
+            default_matches(spec, &schema);
+            // A field of a form is a text, as a value in the query is.
+            let field = &form["patternProperties"][format!("^{name}$")];
+            assert_eq!(resolve(&contract, field), schema, "{title} {name}");
+            // A member of JSON has the same schema, but a list of names may be a list there, and a
+            // class a number.
+            let member = resolve(&contract, &json["properties"][name]);
+            match spec.syntax {
+                ValueSyntax::List { .. } | ValueSyntax::ChoiceList(_) | ValueSyntax::Text => {
+                    member_matches(spec, operation, &member);
+                }
+                // A generator loses the default of a choice whose names it is given.
+                ValueSyntax::Choice(_) => assert_eq!(member["enum"], schema["enum"], "{name}"),
+                _ => assert_eq!(member, schema, "{title} {name}"),
             }
         }
     }
@@ -94,14 +122,9 @@ fn syntax_matches(spec: &OptionSpec, operation: Operation, schema: &Value) {
     let is_valid =
         |text: &str| spec.parse(RawValue { text, operation }, &mut OptionValues::default()).is_ok();
     match spec.syntax {
-        ValueSyntax::Text => {
-            assert!(schema["type"] == "string" || schema["type"][1] == "string", "{name}");
-        }
-        ValueSyntax::List { max_items } => {
-            let forms = schema["oneOf"].as_array().unwrap();
-            let list = forms.iter().find(|form| form["type"] == "array").unwrap();
-            assert_eq!(list["maxItems"], max_items, "{name}");
-            assert!(forms.iter().any(|form| form["type"] == "string"), "{name}");
+        // Clients write a list into a query in different ways, and a text in one.
+        ValueSyntax::Text | ValueSyntax::List { .. } | ValueSyntax::ChoiceList(_) => {
+            assert_eq!(schema["type"], "string", "{name}");
         }
         ValueSyntax::Choice(names) => {
             // The schema lists aliases, too.
@@ -109,10 +132,6 @@ fn syntax_matches(spec: &OptionSpec, operation: Operation, schema: &Value) {
             assert!(set(names(operation)).is_subset(&described), "{name}");
             assert!(described.iter().all(|text| is_valid(text)), "{name}");
             assert!(name == "method" || described.len() == names(operation).len(), "{name}");
-        }
-        ValueSyntax::ChoiceList(_) => {
-            let forms = schema["oneOf"].as_array().unwrap();
-            assert!(forms.iter().any(|form| form["type"] == "array"), "{name}");
         }
         ValueSyntax::Boolean => assert_eq!(schema["type"], "boolean", "{name}"),
         ValueSyntax::Integer { min, max } => {
@@ -129,6 +148,23 @@ fn syntax_matches(spec: &OptionSpec, operation: Operation, schema: &Value) {
             assert_eq!(bounds, [Some(min.into()), Some(max.into())], "{name}");
         }
     }
+}
+
+/// A member of JSON whose value may be something else than a text.
+fn member_matches(spec: &OptionSpec, operation: Operation, member: &Value) {
+    let (name, kind) = (spec.name, &member["type"]);
+    let is_one = spec.syntax.is_list() && name == "target" && operation == Operation::Compare;
+    if !spec.syntax.is_list() || is_one {
+        let is_text = kind == "string" || kind[1] == "string";
+        assert!(is_text, "{name}");
+        return;
+    }
+    let forms = member["oneOf"].as_array().unwrap();
+    let list = forms.iter().find(|form| form["type"] == "array").unwrap();
+    if let ValueSyntax::List { max_items } = spec.syntax {
+        assert_eq!(list["maxItems"], max_items, "{name}");
+    }
+    assert!(forms.iter().any(|form| form["type"] == "string"), "{name}");
 }
 
 fn default_matches(spec: &OptionSpec, schema: &Value) {
@@ -155,7 +191,7 @@ fn default_matches(spec: &OptionSpec, schema: &Value) {
 #[test]
 fn every_method_is_described_in_responses() {
     let contract = contract();
-    let methods = &contract["components"]["schemas"]["Explanation"]["properties"]["method"]["enum"];
+    let methods = &contract["components"]["schemas"]["MethodName"]["enum"];
     let spec = find(Operation::Explain, "method").unwrap();
     let ValueSyntax::Choice(names) = spec.syntax else { panic!("{spec:?}") };
     assert_eq!(texts(methods), set(names(Operation::Explain)));

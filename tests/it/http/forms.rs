@@ -12,7 +12,7 @@ use super::*;
 const FILE: &str = "Content-Disposition: form-data; name=\"image\"; filename=\"cat.png\"";
 
 /// A form of parts, each a head and a body.
-fn parts(parts: &[(&str, &[u8])]) -> Vec<u8> {
+pub(super) fn parts(parts: &[(&str, &[u8])]) -> Vec<u8> {
     let mut form = Vec::new();
     for (head, body) in parts {
         form.extend_from_slice(format!("--{BOUNDARY}\r\n{head}\r\n\r\n").as_bytes());

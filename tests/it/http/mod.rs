@@ -2,7 +2,9 @@
 
 mod compare;
 mod contract;
+mod contract_for_clients;
 mod conventions;
+mod cors;
 mod forms;
 mod guide;
 mod labels;
@@ -16,6 +18,7 @@ mod refusals;
 mod refused_heads;
 mod reload;
 mod responses;
+mod same_maps;
 mod samples;
 mod service;
 mod signed;
@@ -24,6 +27,7 @@ mod stream;
 mod targets;
 mod validation;
 mod warnings;
+mod wrong_names;
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};

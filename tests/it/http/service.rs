@@ -17,6 +17,7 @@ async fn models_are_listed_with_their_status() {
           "domain": null,
           "error": "broken/model.onnx: not an ONNX model",
           "id": "broken",
+          "notice": null,
           "ready": false,
           "status": "failed",
           "title": null
@@ -25,6 +26,7 @@ async fn models_are_listed_with_their_status() {
           "description": null,
           "domain": null,
           "id": "cropped",
+          "notice": null,
           "ready": true,
           "status": "ready",
           "title": null
@@ -33,6 +35,7 @@ async fn models_are_listed_with_their_status() {
           "description": null,
           "domain": null,
           "id": "nan",
+          "notice": null,
           "ready": true,
           "status": "ready",
           "title": null
@@ -41,6 +44,7 @@ async fn models_are_listed_with_their_status() {
           "description": null,
           "domain": null,
           "id": "tiny",
+          "notice": null,
           "ready": true,
           "status": "ready",
           "title": null
@@ -81,7 +85,7 @@ async fn a_model_describes_its_input_and_its_layers() {
     assert!(
         layers.as_array().unwrap().iter().any(|layer| layer["alias"] == model["default_layer"])
     );
-    insta::assert_snapshot!(layers[0].to_string(), @r#"{"alias":"features.1","gradient":"exact","gradients":true,"layout":"nchw","methods":["gradcam++","gradcam","scorecam","layercam","hirescam","xgradcam","gradcam-elementwise","eigencam","eigengradcam","random","ablationcam","reciprocam","smoothgradcam++","groupcam"],"name":"/features/features.1/Relu","shape":[4,64,64],"tensor":"/features/features.1/Relu_output_0"}"#);
+    insta::assert_snapshot!(layers[0].to_string(), @r#"{"alias":"features.1","gradient":"exact","gradients":true,"layout":"nchw","methods":["gradcam++","gradcam","scorecam","layercam","hirescam","xgradcam","gradcam-elementwise","eigencam","eigengradcam","random","ablationcam","reciprocam","smoothgradcam++","groupcam"],"name":"/features/features.1/Relu","same_maps":[],"shape":[4,64,64],"tensor":"/features/features.1/Relu_output_0"}"#);
     insta::assert_snapshot!(format!("{model:#}"), @r#"
     {
       "default_layer": "features.29",

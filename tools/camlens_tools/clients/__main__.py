@@ -5,16 +5,15 @@ into .venv-clients. Every line that it prints is one check; the exit status is 1
 """
 
 import argparse
-import asyncio
 import os
 import pathlib
 import sys
-import traceback
 
 from camlens_tools import modules
 from camlens_tools.bench.common import Failure, Model, ModelsFolder
 from camlens_tools.bench.environment import has, install
 from camlens_tools.bench.processes import Service
+from camlens_tools.clients.checks import run
 from camlens_tools.paths import BINARY, MODELS, PICTURES, ROOT
 
 VENV = ROOT / ".venv-clients"
@@ -41,23 +40,6 @@ def continue_with_clients(named):
     if pathlib.Path(sys.executable).absolute() != python:
         command = modules.command("clients", *sys.argv[1:], python=python)
         os.execve(command[0], command, modules.environment())
-
-
-def run(checks):
-    """Runs the checks, named by their docstrings; returns how many failed."""
-    failed = 0
-    for check in checks:
-        name = f"{check.__module__.rsplit('.', 1)[-1]}: {check.__doc__}"
-        try:
-            outcome = check()
-            if asyncio.iscoroutine(outcome):
-                asyncio.run(outcome)
-        except Exception:  # Whatever the client raises is the finding.
-            failed += 1
-            print(f"FAILED {name}\n{traceback.format_exc()}", flush=True)
-        else:
-            print(f"ok     {name}", flush=True)
-    return failed
 
 
 def main():

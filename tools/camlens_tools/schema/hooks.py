@@ -1,4 +1,7 @@
-"""Images for the bodies that Schemathesis makes: without one, every request would be refused."""
+"""Images for the bodies that Schemathesis makes, and a check of its own.
+
+Without images every request would be refused.
+"""
 
 import base64
 import struct
@@ -6,6 +9,7 @@ import zlib
 
 import schemathesis
 from hypothesis import strategies as st
+from schemathesis.generation import GenerationMode
 
 
 def png(width, height):
@@ -45,7 +49,44 @@ def with_image(value):
     return value
 
 
+# Options that a form may also write as 1, yes, on and their opposites, which no schema says.
+BOOLEANS = ("negate", "signed", "emphasize")
+
+
+def without_spellings(body):
+    """A body whose booleans are true, false or wrong."""
+    for name in BOOLEANS if isinstance(body, dict) else ():
+        if str(body.get(name)).lower() in ("0", "1", "yes", "no", "on", "off"):
+            body[name] = "perhaps"
+    return body
+
+
 @schemathesis.hook
 def map_body(context, body):
+    body = without_spellings(body)
     # An odd sum keeps some bodies without one.
     return with_image(body) if len(repr(body)) % 4 else body
+
+
+# Options whose texts have a syntax that the schema leaves open: lists of names between commas.
+NAMES = {"layer", "target", "contrast", "methods"}
+OPERATIONS = {"explain", "compare", "predict"}
+
+
+@schemathesis.check
+def refusals_are_about_combinations(context, response, case):
+    """A valid request is refused with 400 only for what its options mean together.
+
+    Each option's value is valid by its schema, so "it takes …" would mean that schema and server
+    disagree, and "there is no option" that the document has one too many.
+    """
+    operation = case.operation.definition.raw.get("operationId")
+    is_valid = case.meta and case.meta.generation.mode is GenerationMode.POSITIVE
+    if response.status_code != 400 or operation not in OPERATIONS or not is_valid:
+        return
+    problem = response.json()
+    option, detail = problem.get("option"), problem["detail"]
+    if option == "image" or option in NAMES:
+        return
+    for words in ("; it takes ", "there is no option", "could not be read"):
+        assert words not in detail, f"a valid request is refused: {option}: {detail}"

@@ -25,6 +25,23 @@ export function selectedLayers({ model, settings }) {
   return known.length > 0 ? known : [defaultLayer(model)];
 }
 
+/**
+ * Groups of methods that have the same map on all of these layers, as the API says, with only the
+ * methods that are shown: those of a comparison, or all where one of them is selected.
+ */
+export function sameMaps(layers, methods) {
+  const [first, ...others] = layers.map((layer) => layer.same_maps ?? []);
+  const isShared = (group) => (
+    others.every((groups) => groups.some((one) => String(one) === String(group)))
+  );
+  return first.filter(isShared)
+    .filter((group) => group.some((method) => methods.includes(method)))
+    .map((group) => (
+      methods.length > 1 ? group.filter((method) => methods.includes(method)) : group
+    ))
+    .filter((group) => group.length > 1);
+}
+
 /** Why a method does not work on these layers. */
 export function methodReason(model, method, layers) {
   const missing = { available: false, reason: "this server does not have this method" };

@@ -6,9 +6,8 @@ import {
   GROUPS, costText, guideLink, methodLine, methodName, passesOf,
 } from "../lib/methods.js";
 import { duration } from "../lib/text.js";
-import { declaredSameMaps, sameMaps } from "../state/cells.js";
 import { comparedMethods, modeOf } from "../state/plan.js";
-import { budgetReason, methodReason, selectedLayers } from "../state/support.js";
+import { budgetReason, methodReason, sameMaps, selectedLayers } from "../state/support.js";
 
 /** From this duration on, the cost of a method is told in seconds, too. */
 const LONG_MS = 1500;
@@ -36,7 +35,7 @@ export function methodsView({ store, ui, actions, estimate }) {
     ui.methods.replaceChildren(...rows(first), ...(more ? [more] : []));
     if (focused) document.getElementById(focused)?.focus();
   });
-  store.watch(["cells", "settings", "model"], (state) => {
+  store.watch(["settings", "model"], (state) => {
     const text = agreementText(state);
     ui.agreement.hidden = !text;
     ui.agreement.textContent = text;
@@ -121,16 +120,15 @@ function budgetChoice({ state, actions, estimate, layers }) {
   return container;
 }
 
-/** Says which methods have the same map on this layer: as the API declares, or as computed. */
+/** Says which methods have the same map on this layer. */
 function agreementText(state) {
   if (!state.model) return "";
-  const [layer] = selectedLayers(state);
-  const declared = declaredSameMaps(layer);
-  const computed = modeOf(state.settings) === "methods"
-    ? sameMaps(state.cells).map((group) => group.map(({ key }) => key))
-    : [];
-  return [...declared, ...computed].map((group) => (
-    `${listText(group.map(methodName))} give the same map on this layer.`
+  const methods = modeOf(state.settings) === "methods"
+    ? comparedMethods(state) : [state.settings.method];
+  const layers = selectedLayers(state);
+  const where = layers.length > 1 ? "these layers" : "this layer";
+  return sameMaps(layers, methods).map((group) => (
+    `${listText(group.map(methodName))} give the same map on ${where}.`
   )).join(" ");
 }
 

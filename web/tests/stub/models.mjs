@@ -23,7 +23,7 @@ const LAYERS = [["block3_conv3", 256, 56], ["block4_conv3", 512, 28], ["block5_c
 const layers = LAYERS.map(([alias, channels, side]) => ({
   name: `functional_1/${alias}_1/Relu`, alias, tensor: `functional_1/${alias}_1/Relu:0`,
   shape: [channels, side, side], layout: "nchw", gradients: true, gradient: "exact",
-  methods: METHODS,
+  methods: METHODS, same_maps: [METHODS.slice(0, 3)],
 }));
 const available = { available: true };
 const noGradient = {
@@ -47,6 +47,7 @@ const cropped = {
   input: { ...vgg16.input, fit: "crop", crop_ratio: 0.875 },
   layers: layers.map((layer) => ({
     ...layer, gradients: false, reason: noGradient.reason, methods: WITHOUT_GRADIENT,
+    same_maps: [],
   })),
   methods: Object.fromEntries(METHODS.map((method) => (
     [method, WITHOUT_GRADIENT.includes(method) ? available : noGradient]
@@ -56,10 +57,17 @@ const cropped = {
 export const MODELS = { vgg16, cropped };
 
 export const SUMMARIES = [
-  { id: "vgg16", title: "VGG16", domain: "Everyday objects", ready: true, status: "ready" },
-  { id: "cropped", ready: true, status: "ready" },
   {
-    id: "broken", ready: false, status: "failed",
+    id: "vgg16", title: "VGG16", description: "A classic of 2014.", domain: "Everyday objects",
+    notice: "it knows nothing but everyday objects", ready: true, status: "ready",
+  },
+  {
+    id: "cropped", title: null, description: null, domain: null, notice: null, ready: true,
+    status: "ready",
+  },
+  {
+    id: "broken", title: null, description: null, domain: null, notice: null, ready: false,
+    status: "failed",
     error: "the file does not have the sha256 that model.toml names",
   },
 ];

@@ -1,8 +1,11 @@
 //! Parses an inference request: JSON, JSON followed by binary tensors, or one bare image.
 
+use std::fmt;
+
 use axum::http::HeaderMap;
 use bytes::Bytes;
 use serde::Deserialize;
+use serde::de::{Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
 use serde_json::{Map, Value};
 
 use super::tensor;
@@ -12,10 +15,11 @@ use crate::http::protocols::bounded::{self, List};
 use crate::http::protocols::instances::{RawInstance, check_count};
 use crate::http::protocols::nested::Nested;
 use crate::http::protocols::options::Pairs;
+use crate::spelling::nearest;
 use crate::text;
 
 /// The length of the JSON in front of binary tensors, before compression.
-pub(super) const HEADER_LENGTH: &str = "inference-header-content-length";
+pub(super) const HEADER_LENGTH: &str = crate::http::response_headers::INFERENCE_LENGTH;
 
 /// Parameters of a request that are no options: other servers read them, or this module does.
 const NOT_OPTIONS: [&str; 9] = [
@@ -89,9 +93,11 @@ impl InferRequest {
         let length = length.unwrap_or(body.len());
         let text = text::decode(&body[..length])
             .map_err(|error| malformed(format!("the JSON {error}")))?;
-        let mut request: Self = serde_json::from_str(text).map_err(|error| {
+        let unreadable = |error: serde_json::Error| {
             malformed(format!("the JSON could not be read: {error}")).caused_by(error)
-        })?;
+        };
+        let MemberNames = serde_json::from_str(text).map_err(unreadable)?;
+        let mut request: Self = serde_json::from_str(text).map_err(unreadable)?;
         request.take_binary(body.slice(length..))?;
         Ok(request)
     }
@@ -182,6 +188,38 @@ impl InferRequest {
             }
         }
         Ok(pairs)
+    }
+}
+
+/// The members of a request's object. Those of other servers are ignored, as the protocol wants;
+/// a misspelt one is not, because its options or inputs would be missing without a word.
+struct MemberNames;
+
+impl<'de> Deserialize<'de> for MemberNames {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        struct Object;
+        impl<'de> Visitor<'de> for Object {
+            type Value = MemberNames;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object with a member 'inputs'")
+            }
+            fn visit_map<M: MapAccess<'de>>(
+                self,
+                mut map: M,
+            ) -> std::result::Result<MemberNames, M::Error> {
+                const KNOWN: [&str; 4] = ["id", "parameters", "inputs", "outputs"];
+                while let Some((name, IgnoredAny)) = map.next_entry::<String, _>()? {
+                    let near = nearest(&name, KNOWN).filter(|near| *near != name);
+                    if let Some(near) = near {
+                        let detail =
+                            format!("there is no member '{name}' here (did you mean '{near}'?)");
+                        return Err(M::Error::custom(detail));
+                    }
+                }
+                Ok(MemberNames)
+            }
+        }
+        deserializer.deserialize_map(Object)
     }
 }
 

@@ -1,0 +1,1 @@
+"""Clients that are generated from openapi.yaml, run against the real service."""
