@@ -29,11 +29,13 @@ pub enum WarningCode {
     StraightThrough,
     /// Nothing in the layer speaks for the class, so the map is all zeros.
     EmptyMap,
+    /// No font has some characters of a figure's text.
+    GlyphsMissing,
 }
 
 impl WarningCode {
     /// Every code.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::ModelNotice,
         Self::PreprocessingGuessed,
         Self::LabelsDoNotFit,
@@ -44,6 +46,7 @@ impl WarningCode {
         Self::SaturatedScore,
         Self::StraightThrough,
         Self::EmptyMap,
+        Self::GlyphsMissing,
     ];
 
     /// The code as responses write it.
@@ -60,6 +63,7 @@ impl WarningCode {
             Self::SaturatedScore => "saturated-score",
             Self::StraightThrough => "straight-through",
             Self::EmptyMap => "empty-map",
+            Self::GlyphsMissing => "glyphs-missing",
         }
     }
 }

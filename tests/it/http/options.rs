@@ -134,7 +134,7 @@ async fn an_unknown_option_or_value_is_refused_wherever_it_is_given() {
 async fn a_map_too_large_for_json_is_refused_before_any_pass() {
     let service = service();
     let wide = image::RgbImage::new(2001, 1000);
-    let picture = camlens::picture::encode::png(&wide).unwrap();
+    let picture = camlens::picture::encode::png(&wide, &Default::default()).unwrap();
     let path = "/v1/explain?output=json&size=image";
     let refused = post_image(&service, path, picture.clone()).await;
     assert_eq!(refused.status, 400);
