@@ -106,7 +106,8 @@ pub(in crate::app) fn draw(
     let plan = Plan::new(&figure);
     let cells: Vec<Cell> = rows.iter().flatten().flatten().copied().collect();
     let mut painter = Painter { explanations, image, preprocess, rendering, base: None };
-    let mut paint = |index: usize, width: u32, height: u32| painter.paint(cells[index], width, height);
+    let mut paint =
+        |index: usize, width: u32, height: u32| painter.paint(cells[index], width, height);
     let dpi = rendering.dpi();
     metadata.dpi = Some(dpi);
     let file = match rendering.format {
@@ -153,7 +154,7 @@ fn describe(
     let mut notes = vec![
         format!("model {}", first.model),
         format!("layer {}", first.layer),
-        format!("convention {}", first.convention.name()),
+        format!("{} convention", first.convention.name()),
     ];
     notes.extend(first.contrast.as_ref().map(|class| format!("contrasted with {}", name(class))));
     notes.extend(first.negate.then(|| "evidence against the class".to_owned()));
@@ -254,9 +255,20 @@ impl Painter<'_> {
 
     /// A map. At the image's size it is computed for the panel's pixels, so that it is as sharp as
     /// they are; at another size, that picture is enlarged.
-    fn map(&mut self, one: &Explanation, rendering: &Rendering, width: u32, height: u32) -> RgbImage {
+    fn map(
+        &mut self,
+        one: &Explanation,
+        rendering: &Rendering,
+        width: u32,
+        height: u32,
+    ) -> RgbImage {
         if rendering.size != Size::Image {
-            return resize(&self.picture(one, self.image, rendering), width, height, Filter::Bicubic);
+            return resize(
+                &self.picture(one, self.image, rendering),
+                width,
+                height,
+                Filter::Bicubic,
+            );
         }
         let across = width as f32 / self.image.width().max(1) as f32;
         let down = height as f32 / self.image.height().max(1) as f32;

@@ -5,12 +5,12 @@ use ndarray::array;
 
 use super::*;
 use crate::app::options::Output;
-use crate::picture::encode::Format;
 use crate::explain::normalise::Normalizer;
 use crate::explain::{Convention, Method};
 use crate::explain::{Normalization, Passes, Prediction, Timing};
 use crate::model::manifest::{Color, Fit, Input, Layout};
 use crate::picture::colormap::Colormap;
+use crate::picture::encode::Format;
 use crate::picture::overlay::Blend;
 
 const NORMALIZER: Normalizer =

@@ -14,8 +14,9 @@ pub fn metadata(explanations: &[Explanation], options: &ExplainOptions) -> Metad
     let version = env!("CARGO_PKG_VERSION");
     let (methods, classes) = shared(explanations);
     let join = |values: Vec<String>| (!values.is_empty()).then(|| values.join(","));
-    let of_method =
-        |value: &dyn Fn(&Explanation) -> &'static str| join(methods.iter().map(|one| value(one).to_owned()).collect());
+    let of_method = |value: &dyn Fn(&Explanation) -> &'static str| {
+        join(methods.iter().map(|one| value(one).to_owned()).collect())
+    };
     let of_target = |value: &dyn Fn(&Prediction) -> Option<String>| {
         join(classes.iter().filter_map(|one| value(&one.target)).collect())
     };

@@ -50,9 +50,8 @@ pub fn form(given: &[&'static str], output: Output) -> Result<()> {
     match option {
         Some(option) if !output.is_picture() => {
             let output = output.name();
-            let detail = format!(
-                "option '{option}' has no effect with output={output}; it is for pictures"
-            );
+            let detail =
+                format!("option '{option}' has no effect with output={output}; it is for pictures");
             Err(Error::new(Kind::Option, detail).about(*option))
         }
         _ => Ok(()),

@@ -85,8 +85,7 @@ fn picture(
     let format = rendering.format;
     let is_figure = operation == Operation::Compare || classes > 1;
     if !is_figure {
-        let given =
-            [("dpi", rendering.dpi.is_some()), ("columns", rendering.columns.is_some())];
+        let given = [("dpi", rendering.dpi.is_some()), ("columns", rendering.columns.is_some())];
         if let Some((option, _)) = given.iter().find(|(_, is_given)| *is_given) {
             let detail = format!(
                 "option '{option}' has no effect here; it is for figures, of several methods or of \

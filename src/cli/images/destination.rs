@@ -200,8 +200,11 @@ mod tests {
 
     #[test]
     fn a_template_names_each_result() {
-        let destination =
-            Destination::parse(Some("out/{stem}-{method}-{index}-{model}.png"), Operation::Explain, "png");
+        let destination = Destination::parse(
+            Some("out/{stem}-{method}-{index}-{model}.png"),
+            Operation::Explain,
+            "png",
+        );
         let files =
             destination.unwrap().files(&[file("a/cat.jpg"), file("dog.png")], FIELDS).unwrap();
         let names: Vec<_> = files.iter().flatten().map(|path| path.to_str().unwrap()).collect();
@@ -223,7 +226,8 @@ mod tests {
 
     #[test]
     fn wrong_templates_are_named() {
-        let wrong = |template| Destination::parse(Some(template), Operation::Explain, "png").unwrap_err();
+        let wrong =
+            |template| Destination::parse(Some(template), Operation::Explain, "png").unwrap_err();
         assert_eq!(
             wrong("{name}.png").to_string(),
             "{name}.png: there is no field {name}; the fields are {stem}, {method}, {model}, {index}"
@@ -245,10 +249,9 @@ mod tests {
 
     #[test]
     fn the_extension_names_the_form() {
-        let form =
-            |name, operation| {
-                Destination::parse(Some(name), operation, "png").unwrap().form(operation)
-            };
+        let form = |name, operation| {
+            Destination::parse(Some(name), operation, "png").unwrap().form(operation)
+        };
         let picture = |output, format| Some(Preference { output, format });
         let (explain, compare) = (Operation::Explain, Operation::Compare);
         assert_eq!(form("a.PNG", explain).unwrap(), Some(Output::Overlay.into()));

@@ -56,7 +56,8 @@ impl<F: Flags> Images<F> {
     pub(super) fn run(&self, operation: Operation) -> Result<Done> {
         let config = self.source.load()?;
         crate::telemetry::start_log(&model::quiet(&config));
-        let destination = Destination::parse(self.out.as_deref(), operation, self.extension(operation))?;
+        let destination =
+            Destination::parse(self.out.as_deref(), operation, self.extension(operation))?;
         let options = self.parse(operation, &destination)?;
         let inputs = inputs(&self.images)?;
         let is_text = options.rendering.output == Output::Json;

@@ -16,7 +16,8 @@ const INCH: u32 = 2;
 /// The block, in little-endian order: a TIFF header, one directory, and the values too long for it.
 /// The entries are lines `name: value` of the description, in UTF-8.
 pub(super) fn block(metadata: &Metadata) -> Vec<u8> {
-    let line = |(name, value): &(&str, String)| format!("{name}: {}", value.replace(['\0', '\n'], " "));
+    let line =
+        |(name, value): &(&str, String)| format!("{name}: {}", value.replace(['\0', '\n'], " "));
     let description = metadata.entries.iter().map(line).collect::<Vec<_>>().join("\n");
     let software = format!("camlens {}", env!("CARGO_PKG_VERSION"));
     let text = |text: &str| [text.as_bytes(), b"\0"].concat();

@@ -50,7 +50,8 @@ fn png_has_texts_and_a_resolution() {
     let file = png(&picture(), &metadata()).unwrap();
     let reader = png::Decoder::new(Cursor::new(file)).read_info().unwrap();
     let info = reader.info();
-    let latin1: Vec<_> = info.uncompressed_latin1_text.iter().map(|c| (&*c.keyword, &*c.text)).collect();
+    let latin1: Vec<_> =
+        info.uncompressed_latin1_text.iter().map(|c| (&*c.keyword, &*c.text)).collect();
     assert_eq!(latin1, [("Software", "camlens 0"), ("Title", "Größe")]);
     let utf8 = &info.utf8_text[0];
     assert_eq!((&*utf8.keyword, utf8.get_text().unwrap()), ("camlens-label", "猫".to_owned()));
@@ -69,7 +70,8 @@ fn jpeg_and_webp_have_exif() {
         assert!(text.contains("camlens-label: 猫\nTitle: Größe\0"), "{text}");
         // Its structure, as a decoder of TIFF reads it.
         let mut decoder = tiff::decoder::Decoder::new(Cursor::new(exif));
-        let directory = decoder.as_mut().map(|decoder| decoder.get_tag_u32(tiff::tags::Tag::ImageWidth));
+        let directory =
+            decoder.as_mut().map(|decoder| decoder.get_tag_u32(tiff::tags::Tag::ImageWidth));
         // A block without an image is refused for that alone.
         let error = match directory {
             Ok(read) => read.unwrap_err().to_string(),

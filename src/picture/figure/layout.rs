@@ -33,6 +33,8 @@ const BAR_MIN: f32 = 72.0;
 const TICK_LENGTH: f32 = 2.5;
 const TICK_WIDTH: f32 = 0.5;
 const TICK_GAP: f32 = 2.5;
+/// Between the labels of the ticks and the bar's own.
+const LABEL_GAP: f32 = 4.5;
 
 /// A figure with everything in its place. Positions are in points, from the upper left corner.
 #[derive(Clone, Debug, PartialEq)]
@@ -82,7 +84,8 @@ impl Plan {
         let panels = planner.panels(figure, &grid, top);
         let first_row = top + grid.captions.first().copied().unwrap_or(0.0);
         let height = grid.heights.first().copied().unwrap_or(0.0).max(BAR_MIN);
-        let bar = Rect { x: MARGIN + grid.width() + BAR_GAP, y: first_row, width: BAR_WIDTH, height };
+        let bar =
+            Rect { x: MARGIN + grid.width() + BAR_GAP, y: first_row, width: BAR_WIDTH, height };
         let ticks = planner.bar(&figure.bar, bar);
         // The labels of ticks extend by half a line beyond the bar.
         let bottom = (top + grid.height()).max(bar.bottom() + TICK / 2.0);
@@ -254,7 +257,7 @@ impl Planner {
 
     /// The width that the colour bar takes, with its distance from the panels.
     fn bar_width(&mut self, bar: &ColorBar) -> f32 {
-        BAR_GAP + BAR_WIDTH + TICK_LENGTH + TICK_GAP + self.widest_tick(bar) + TICK_GAP + TICK
+        BAR_GAP + BAR_WIDTH + TICK_LENGTH + TICK_GAP + self.widest_tick(bar) + LABEL_GAP + TICK
     }
 
     fn widest_tick(&mut self, bar: &ColorBar) -> f32 {
@@ -268,7 +271,7 @@ impl Planner {
         let half_cap = Typesetter::cap_height(TICK) / 2.0;
         let last = bar.ticks.len().saturating_sub(1).max(1) as f32;
         let widest = self.widest_tick(bar);
-        let right = rect.right() + TICK_LENGTH + TICK_GAP + widest;
+        let left = rect.right() + TICK_LENGTH + TICK_GAP;
         for (index, tick) in bar.ticks.iter().enumerate() {
             let y = rect.bottom() - rect.height * index as f32 / last;
             ticks.push(Rect {
@@ -278,13 +281,11 @@ impl Planner {
                 height: TICK_WIDTH,
             });
             let line = self.setter.line(tick, TICK);
-            // Aligned to the right, so that a minus sign hangs out.
-            let x = right - line.width;
-            self.put(line, x, y + half_cap, Ink::Gray);
+            self.put(line, left, y + half_cap, Ink::Gray);
         }
         let label = self.setter.fitted(bar.label, TICK, rect.height);
         let y = rect.y + (rect.height + label.width) / 2.0;
-        let x = right + TICK_GAP + Typesetter::cap_height(TICK);
+        let x = left + widest + LABEL_GAP + Typesetter::cap_height(TICK);
         self.lines.push(PlacedLine { line: label, x, y, ink: Ink::Gray, is_upwards: true });
         ticks
     }

@@ -147,7 +147,8 @@ mod tests {
     fn an_outline_is_filled_with_antialiasing_and_clipped() {
         let mut canvas = RgbImage::from_pixel(4, 4, WHITE);
         fill(&mut canvas, &square(1.0, 1.0, 1.5), [0; 3]);
-        let row = |canvas: &RgbImage, y| (0..4).map(|x| canvas.get_pixel(x, y).0[0]).collect::<Vec<_>>();
+        let row =
+            |canvas: &RgbImage, y| (0..4).map(|x| canvas.get_pixel(x, y).0[0]).collect::<Vec<_>>();
         assert_eq!(row(&canvas, 0), [255; 4]);
         assert_eq!(row(&canvas, 1), [255, 0, 128, 255]);
         assert_eq!(row(&canvas, 2), [255, 128, 191, 255]);

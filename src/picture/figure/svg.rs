@@ -188,7 +188,8 @@ mod tests {
         assert_eq!(all("desc")[0].text(), Some("note <1>. a < b; a < b."));
         let entry = all("camlens-label")[0];
         assert_eq!((entry.tag_name().namespace(), entry.text()), (Some(NAMESPACE), Some("<&> ")));
-        let labels: Vec<_> = all("path").iter().filter_map(|path| path.attribute("aria-label")).collect();
+        let labels: Vec<_> =
+            all("path").iter().filter_map(|path| path.attribute("aria-label")).collect();
         assert!(labels.contains(&"a & b") && labels.contains(&"\"<猫> &  קטה"), "{labels:?}");
         let images = all("image");
         assert_eq!(images.len(), 3);

@@ -3,6 +3,7 @@
 mod compare;
 mod contract;
 mod conventions;
+mod figures;
 mod forms;
 mod guide;
 mod labels;

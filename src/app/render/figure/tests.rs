@@ -17,7 +17,9 @@ fn arranged(kind: FigureKind, maps: usize, columns: Option<usize>) -> Vec<String
     let cell = |cell: &Option<Cell>| match cell {
         None => ".".to_owned(),
         Some(Cell::Input) => "i".to_owned(),
-        Some(Cell::Map { index, is_raised }) => format!("{index}{}", if *is_raised { "'" } else { "" }),
+        Some(Cell::Map { index, is_raised }) => {
+            format!("{index}{}", if *is_raised { "'" } else { "" })
+        }
     };
     rows(kind, maps, columns).iter().map(|row| row.iter().map(cell).collect()).collect()
 }
@@ -106,12 +108,17 @@ fn texts_say_what_is_shown() {
     };
     let figure = describe(METHODS);
     assert_eq!((figure.title.name.as_str(), figure.title.amount.as_str()), ("a <cat>", "100.0 %"));
-    assert_eq!(figure.notes, ["model m", "layer l", "convention paper"]);
+    assert_eq!(figure.notes, ["model m", "layer l", "paper convention"]);
     let descriptions: Vec<_> = figure.panels().map(|panel| panel.description.as_str()).collect();
     assert_eq!(
         descriptions,
-        ["The input", "Grad-CAM", "Grad-CAM, empty map", "Grad-CAM, emphasised",
-         "Grad-CAM, empty map, emphasised"]
+        [
+            "The input",
+            "Grad-CAM",
+            "Grad-CAM, empty map",
+            "Grad-CAM, emphasised",
+            "Grad-CAM, empty map, emphasised"
+        ]
     );
     let figure = describe(FigureKind::Classes);
     assert_eq!(figure.title.name, "Grad-CAM");

@@ -44,8 +44,12 @@ fn bounds(line: &PlacedLine) -> Option<Rect> {
         values.fold((f32::INFINITY, f32::NEG_INFINITY), |(low, high), v| (low.min(v), high.max(v)))
     };
     let ((left, right), (top, bottom)) = (range(|point| point.0), range(|point| point.1));
-    (!points.is_empty())
-        .then(|| Rect { x: left, y: top, width: right - left, height: bottom - top })
+    (!points.is_empty()).then(|| Rect {
+        x: left,
+        y: top,
+        width: right - left,
+        height: bottom - top,
+    })
 }
 
 fn overlap(a: &Rect, b: &Rect) -> bool {
@@ -55,10 +59,7 @@ fn overlap(a: &Rect, b: &Rect) -> bool {
 #[test]
 fn panels_stand_in_columns_and_rows() {
     let size = (300, 200);
-    let rows = vec![
-        vec![panel("a", size), panel("b", size)],
-        vec![None, panel("c", size)],
-    ];
+    let rows = vec![vec![panel("a", size), panel("b", size)], vec![None, panel("c", size)]];
     let plan = Plan::new(&figure("cat", rows));
     let [a, b, c] = plan.panels[..] else { panic!("{:?}", plan.panels) };
     assert_eq!((a.x, a.width, a.height), (MARGIN, PANEL, 96.0));

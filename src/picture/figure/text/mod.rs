@@ -9,6 +9,7 @@ mod shorten;
 
 use std::sync::Arc;
 
+use super::outline::moved;
 use cosmic_text::skrifa::instance::{LocationRef, Size};
 use cosmic_text::skrifa::outline::DrawSettings;
 use cosmic_text::skrifa::outline::pen::PathElement;
@@ -16,7 +17,6 @@ use cosmic_text::skrifa::{FontRef, GlyphId, MetadataProvider};
 use cosmic_text::{
     Attrs, AttrsList, Font, FontSystem, Hinting, LayoutGlyph, ShapeLine, Shaping, Wrap,
 };
-use super::outline::moved;
 
 /// A line of text as it is drawn.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -99,7 +99,8 @@ fn outline(font: &Arc<Font>, glyph: &LayoutGlyph) -> Vec<PathElement> {
     let mut elements = Vec::new();
     // Every embedded file holds one face.
     let face = FontRef::from_index(font.data(), 0).ok();
-    let found = face.and_then(|face| face.outline_glyphs().get(GlyphId::new(glyph.glyph_id.into())));
+    let found =
+        face.and_then(|face| face.outline_glyphs().get(GlyphId::new(glyph.glyph_id.into())));
     let Some(found) = found else { return elements };
     let settings = DrawSettings::unhinted(Size::new(glyph.font_size), LocationRef::default());
     // A glyph that is broken in the font is blank; the fonts are ours, and tested.

@@ -69,7 +69,10 @@ mod tests {
     #[test]
     fn no_cluster_is_cut() {
         let family = "👨\u{200d}👩\u{200d}👧\u{200d}👦";
-        assert_eq!(short(&format!("{family}{family}xy{family}{family}"), 3), format!("{family}…{family}"));
+        assert_eq!(
+            short(&format!("{family}{family}xy{family}{family}"), 3),
+            format!("{family}…{family}")
+        );
         let accent = "e\u{301}";
         assert_eq!(short(&accent.repeat(9), 4), format!("{accent}{accent}…{accent}"));
     }
