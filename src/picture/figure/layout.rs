@@ -58,14 +58,14 @@ pub fn default_columns(panels: usize) -> usize {
         return panels.max(1);
     }
     let empty = |columns: usize| panels.div_ceil(columns) * columns - panels;
-    // Of equally good ones the last, which is the largest.
+    // Of equally good ones the first, which is the largest.
     (3..=5).rev().min_by_key(|&columns| empty(columns)).unwrap_or(5)
 }
 
 /// The most pixels, as width and height, of a figure with a title of a few lines.
 #[must_use]
 pub fn bound_px(rows: usize, columns: usize, dpi: u16) -> (u32, u32) {
-    const HEAD: f32 = 60.0;
+    const HEAD: f32 = 90.0;
     const BAR: f32 = 60.0;
     let width = 2.0 * MARGIN + columns as f32 * (PANEL + COLUMN_GAP) + BAR;
     let height = 2.0 * MARGIN + HEAD + rows as f32 * (PANEL + CAPTION_HEIGHT + ROW_GAP);

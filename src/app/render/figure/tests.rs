@@ -5,7 +5,6 @@ use ndarray::array;
 
 use super::super::tests::{cropping, explanation, rendering};
 use super::*;
-use crate::app::options::Rendering;
 use crate::picture::overlay::{emphasize, overlay};
 use crate::picture::resize::{upsample, upsample_smooth};
 
