@@ -106,7 +106,11 @@ fn an_empty_figure_has_a_colour_bar() {
 #[test]
 fn a_long_title_is_shortened_and_keeps_its_amount() {
     let name = "a very long label ".repeat(9);
-    let plan = Plan::new(&figure(&name, vec![vec![panel("x", (9, 9))]]));
+    let mut figure = figure(&name, vec![vec![panel("x", (9, 9))]]);
+    figure.notes = ["model efficientnet-lite0", "layer features.29", "convention pytorch-grad-cam"]
+        .map(str::to_owned)
+        .to_vec();
+    let plan = Plan::new(&figure);
     let texts: Vec<_> = plan.lines.iter().map(|placed| placed.line.text.as_str()).collect();
     assert!(texts[0].starts_with("a very") && texts[0].contains('…'), "{}", texts[0]);
     assert_eq!(texts[1], "12.3 %");

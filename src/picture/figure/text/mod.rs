@@ -75,7 +75,9 @@ impl Typesetter {
         let attributes = AttrsList::new(&attributes);
         let shaped = ShapeLine::new(&mut self.fonts, text, &attributes, Shaping::Advanced, 1);
         let lines = shaped.layout(size, None, Wrap::None, None, None, Hinting::Disabled);
-        let Some(laid_out) = lines.into_iter().next() else { return line };
+        let Some(mut laid_out) = lines.into_iter().next() else { return line };
+        // Inside a right-to-left run they come in the order of the text.
+        laid_out.glyphs.sort_by(|a, b| a.x.total_cmp(&b.x));
         line.width = laid_out.w;
         for glyph in &laid_out.glyphs {
             line.glyphs.push(glyph.glyph_id);
