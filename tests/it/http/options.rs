@@ -103,7 +103,7 @@ async fn an_unknown_option_or_value_is_refused_wherever_it_is_given() {
     let query = post_image(&service, "/v1/explain?colour=jet", image.clone()).await;
     insta::assert_snapshot!(query.problem(), @"
     400
-    detail: there is no option 'colour' here; options are model, method, layer, target, contrast, negate, signed, score, convention, max_channels, budget, tolerance, seed, samples, noise, normalize, output, size, colormap, blend, weight, emphasize, top_k
+    detail: there is no option 'colour' here; options are model, method, layer, target, contrast, negate, signed, score, convention, max_channels, budget, tolerance, seed, samples, noise, normalize, output, format, dpi, columns, size, colormap, blend, weight, emphasize, top_k
     instance: /v1/explain
     option: colour
     title: An option is not valid
