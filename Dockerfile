@@ -32,11 +32,11 @@ RUN python tools deploy.sbom tree.txt sbom.cdx.json
 FROM debian:${DEBIAN}-slim
 LABEL org.opencontainers.image.title="camlens" \
       org.opencontainers.image.description="Explains ONNX image classifiers over HTTP" \
-      org.opencontainers.image.licenses="MIT OR Apache-2.0"
+      org.opencontainers.image.licenses="(MIT OR Apache-2.0) AND OFL-1.1"
 RUN useradd --uid 10001 --user-group --no-create-home --shell /usr/sbin/nologin camlens
 # camlens looks for runtime/ and models/ in its working directory.
 WORKDIR /opt/camlens
-COPY LICENSE-MIT LICENSE-APACHE ./
+COPY LICENSE-MIT LICENSE-APACHE src/picture/figure/fonts/LICENSE-OFL ./
 COPY --from=setup /setup/runtime runtime
 COPY --from=setup /setup/models models
 COPY --from=setup /setup/sbom.cdx.json .

@@ -31,6 +31,8 @@ pub enum WarningCode {
     PositionsUntraced,
     /// Nothing in the layer speaks for the class, so the map is all zeros.
     EmptyMap,
+    /// No font has some characters of a figure's text.
+    GlyphsMissing,
 }
 
 impl WarningCode {
@@ -47,6 +49,7 @@ impl WarningCode {
         Self::StraightThrough,
         Self::PositionsUntraced,
         Self::EmptyMap,
+        Self::GlyphsMissing,
     ];
 
     /// The code as responses write it.
@@ -64,6 +67,7 @@ impl WarningCode {
             Self::StraightThrough => "straight-through",
             Self::PositionsUntraced => "positions-untraced",
             Self::EmptyMap => "empty-map",
+            Self::GlyphsMissing => "glyphs-missing",
         }
     }
 }

@@ -6,6 +6,7 @@
 
 use super::operation::Operation;
 use super::options::{Output, Rendering, Size};
+use super::render::figure::{FigureKind, most_px};
 use super::request::{ExplainRequest, RequestOptions};
 use super::validate::{self, ExplainPlan};
 use crate::engine::{JobClass, Model};
@@ -130,8 +131,7 @@ fn bytes(
         let layers: u64 = plan.layers.iter().map(values).sum();
         // Activation and gradients, in the runtime's memory and in ours.
         tensors += 2 * (1 + targets) * layers * FLOAT;
-        let maps = targets * plan.methods.len().max(1) as u64;
-        rendering = rendered(model, &options.rendering, pixels, maps);
+        rendering = rendered(model, options, pixels, targets);
     }
     Bytes {
         file: file.len() as u64,
@@ -141,8 +141,10 @@ fn bytes(
 }
 
 /// The maps at the size of the response, and the response.
-fn rendered(model: &Model, rendering: &Rendering, pixels: u64, maps: u64) -> u64 {
+fn rendered(model: &Model, options: &RequestOptions, pixels: u64, targets: u64) -> u64 {
+    let rendering = &options.rendering;
     let preprocess = model.preprocess();
+    let maps = targets * options.methods.len().max(1) as u64;
     let values = match rendering.size {
         Size::Image => pixels,
         // A layer's map is smaller than the input's.
@@ -152,10 +154,17 @@ fn rendered(model: &Model, rendering: &Rendering, pixels: u64, maps: u64) -> u64
         Output::Json => maps * values * JSON_BYTES,
         // The floats of the maps, stacked, and as a file.
         Output::Npy => maps * values * 12,
+        Output::Figure => figure_bytes(FigureKind::of_methods(&options.explain), maps, rendering),
+        _ if targets > 1 => figure_bytes(FigureKind::Classes, maps, rendering),
         // The map, the picture and its file.
         Output::Overlay => pixels * 12,
         Output::Heatmap | Output::Gray => values * 12,
-        // Panels of at most 360 pixels.
-        Output::Figure => (maps + 1) * 2 * 360 * 360 * 8,
     }
+}
+
+/// The figure, its file in a buffer that doubles as it grows, and one panel with its map.
+fn figure_bytes(kind: FigureKind, maps: u64, rendering: &Rendering) -> u64 {
+    let area = |(width, height): (u32, u32)| u64::from(width) * u64::from(height);
+    let panel = most_px(FigureKind::Classes, 0, rendering);
+    12 * area(most_px(kind, maps as usize, rendering)) + 24 * area(panel)
 }

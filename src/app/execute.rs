@@ -13,8 +13,9 @@ use super::operation::Operation;
 use super::options::Output;
 use super::predict::{predict, predict_tensor};
 use super::render;
+use super::render::figure::{self, FigureKind};
 use super::request::{ExplainRequest, RequestOptions};
-use super::response::{self, ExplainResponse, ImageSize, TimingMs, json};
+use super::response::{self, ExplainResponse, ImageSize, TimingMs, json, provenance};
 use super::validate;
 use crate::engine::{CancellationToken, Model};
 use crate::error::{Error, Result};
@@ -22,7 +23,7 @@ use crate::explain::Method;
 use crate::explain::result::{Predictions, ms_since};
 use crate::explain::{Explanation, ProgressObserver};
 use crate::picture::decode::{Limits, decode};
-use crate::picture::encode::{png, png_gray};
+use crate::picture::encode;
 use crate::picture::overlay::{gray, heatmap};
 use crate::telemetry::stage;
 
@@ -92,9 +93,8 @@ impl Execution<'_> {
     ) -> Result<Vec<Explanation>> {
         let Self { model, options, image, .. } = self;
         let classes = validate::targets(model, &options.explain)?.len().max(1);
-        let pixels = u64::from(image.width()) * u64::from(image.height());
-        let rendering = &options.rendering;
-        validate::form::check(operation, rendering, classes, pixels, limits.max_pixels)?;
+        let size = image.dimensions();
+        validate::form::check(operation, options, classes, size, limits.max_pixels)?;
         let plan = validate::explanation(model, &options.methods, &options.explain)?;
         let explanations = match self.tensor {
             Some(tensor) => explain_tensor(&plan, tensor, self.cancel, self),
@@ -120,36 +120,38 @@ impl Execution<'_> {
         let started = Instant::now();
         let one = std::slice::from_ref(explanation);
         let timing = || self.timing(one, started);
+        let format = rendering.format;
+        let picture = |picture: RgbImage| {
+            let file = encode::rgb(&picture, format, &provenance::metadata(one, &options.explain))?;
+            Ok(response::picture(file, format, one, timing()))
+        };
         if rendering.output == Output::Overlay {
-            let overlay = render::overlaid(explanation, image, model.preprocess(), rendering);
-            let picture = png(&overlay)?;
-            return Ok(response::picture(picture, one, timing()));
+            return picture(render::overlaid(explanation, image, model.preprocess(), rendering));
         }
         let (map, range) = (render::map(explanation, image, rendering), render::range(explanation));
         match rendering.output {
             Output::Gray => {
-                let picture = png_gray(&gray(map.view(), range))?;
-                Ok(response::picture(picture, one, timing()))
+                let metadata = provenance::metadata(one, &options.explain);
+                let file = encode::gray(&gray(map.view(), range), format, &metadata)?;
+                Ok(response::picture(file, format, one, timing()))
             }
             Output::Npy => response::array(&map, one, timing()),
             Output::Json => json::explanation(explanation, &map, self.size(), timing()),
             Output::Heatmap | Output::Overlay | Output::Figure => {
-                let picture = png(&heatmap(map.view(), range, rendering.colormap))?;
-                Ok(response::picture(picture, one, timing()))
+                picture(heatmap(map.view(), range, rendering.colormap))
             }
         }
     }
 
     /// The maps of several classes, which share their passes and so their time.
     fn several_classes(&self, explanations: &[Explanation]) -> Result<ExplainResponse> {
-        let Self { model, image, options, .. } = self;
+        let Self { image, options, .. } = self;
         let rendering = &options.rendering;
         let started = Instant::now();
         let timing = || self.timing(&explanations[..1], started);
-        if !matches!(rendering.output, Output::Json | Output::Npy) {
-            let figure = render::class_figure(explanations, image, model.preprocess(), rendering);
-            let picture = png(&figure)?;
-            return Ok(response::picture(picture, explanations, timing()));
+        if rendering.output.is_picture() {
+            let response = self.figure(FigureKind::Classes, explanations)?;
+            return Ok(ExplainResponse { timing: timing(), ..response });
         }
         let maps: Vec<_> =
             explanations.iter().map(|one| render::map(one, image, rendering)).collect();
@@ -164,7 +166,7 @@ impl Execution<'_> {
 
     /// The maps of several methods.
     fn several_methods(&self, explanations: &[Explanation]) -> Result<ExplainResponse> {
-        let Self { model, image, options, .. } = self;
+        let Self { image, options, .. } = self;
         let rendering = &options.rendering;
         let started = Instant::now();
         if rendering.output == Output::Json {
@@ -173,9 +175,20 @@ impl Execution<'_> {
             let timing = self.timing(explanations, started);
             return json::comparison(explanations, &maps, self.size(), timing);
         }
-        let figure = render::method_figure(explanations, image, model.preprocess(), rendering);
-        let picture = png(&figure)?;
-        Ok(response::picture(picture, explanations, self.timing(explanations, started)))
+        let response = self.figure(FigureKind::of_methods(&options.explain), explanations)?;
+        Ok(ExplainResponse { timing: self.timing(explanations, started), ..response })
+    }
+
+    /// A figure, whose time is not known yet.
+    fn figure(&self, kind: FigureKind, explanations: &[Explanation]) -> Result<ExplainResponse> {
+        let Self { model, image, options, .. } = self;
+        let (rendering, preprocess) = (&options.rendering, model.preprocess());
+        let metadata = provenance::metadata(explanations, &options.explain);
+        let drawn = figure::draw(kind, explanations, image, preprocess, rendering, metadata)?;
+        let timing = self.timing(explanations, Instant::now());
+        let mut response = response::picture(drawn.file, rendering.format, explanations, timing);
+        response.facts.warnings.extend(drawn.warnings);
+        Ok(response)
     }
 
     /// The most probable classes.

@@ -8,7 +8,7 @@ use crate::app::explain_options::ExplainOptions;
 use bytes::Bytes;
 
 use super::operation::Operation;
-use super::options::{OptionValues, Output, RawValue, Rendering, Size, accepted, find};
+use super::options::{OptionValues, Preference, RawValue, Rendering, Size, accepted, find};
 use super::validate::combinations;
 use crate::error::Result;
 use crate::explain::Method;
@@ -38,17 +38,18 @@ pub struct RequestOptions {
 }
 
 impl RequestOptions {
-    /// Parses pairs of name and value. `preferred` is the form of the response if no option names
-    /// one.
+    /// Parses pairs of name and value. `preferred` is the form and the file format of the response
+    /// if no option names them.
     ///
     /// # Errors
     /// [`Kind::Option`](crate::error::Kind::Option) naming the option that is wrong, and the
-    /// errors of [`combinations::check`].
+    /// errors of [`combinations::check`] and [`combinations::form`].
     pub fn parse<'a>(
         operation: Operation,
         pairs: impl IntoIterator<Item = (&'a str, &'a str)>,
-        preferred: Output,
+        preferred: impl Into<Preference>,
     ) -> Result<Self> {
+        let preferred = preferred.into();
         let mut values = OptionValues::default();
         let mut given = Vec::new();
         for (name, text) in pairs {
@@ -56,7 +57,7 @@ impl RequestOptions {
             spec.parse(RawValue { text, operation }, &mut values)?;
             given.push(spec.name);
         }
-        values.output.get_or_insert(preferred);
+        values.output.get_or_insert(preferred.output);
         for spec in accepted(operation).filter(|spec| !given.contains(&spec.name)) {
             if let Some(text) = spec.default.value(&values) {
                 spec.parse(RawValue { text, operation }, &mut values)?;
@@ -64,12 +65,13 @@ impl RequestOptions {
         }
         let options = Self::from_values(operation, values, preferred);
         combinations::check(&given, &options.methods, &options.explain)?;
+        combinations::form(&given, options.rendering.output)?;
         Ok(options)
     }
 
     /// Slots without a value belong to options that the operation does not accept, or that the
     /// model or the convention decides.
-    fn from_values(operation: Operation, values: OptionValues, preferred: Output) -> Self {
+    fn from_values(operation: Operation, values: OptionValues, preferred: Preference) -> Self {
         let defaults = ExplainOptions::default();
         let method = values.method.unwrap_or(defaults.method);
         let blend = values.blend.unwrap_or_default();
@@ -99,7 +101,10 @@ impl RequestOptions {
                 top_k: values.top_k.unwrap_or(defaults.top_k),
             },
             rendering: Rendering {
-                output: values.output.unwrap_or(preferred),
+                output: values.output.unwrap_or(preferred.output),
+                format: values.format.unwrap_or(preferred.format),
+                dpi: values.dpi,
+                columns: values.columns,
                 size: values.size.unwrap_or(Size::Image),
                 colormap: values.colormap.unwrap_or_default(),
                 blend,

@@ -11,7 +11,7 @@ use super::method::Method;
 use super::normalise::Normalizer;
 use super::parameters::{Convention, Normalization};
 use crate::engine::PassScores;
-use crate::picture::resize::upsample;
+use crate::picture::resize::{upsample, upsample_smooth};
 use crate::warning::Warning;
 
 /// A method's map of one target, before normalisation.
@@ -176,7 +176,23 @@ impl Explanation {
     /// that here for every size but the map's own.
     #[must_use]
     pub fn resized(&self, height: usize, width: usize) -> Array2<f32> {
-        let resized = upsample(self.map.view(), height, width);
+        self.stretched(upsample(self.map.view(), height, width))
+    }
+
+    /// The map at another size for [`emphasize`](crate::picture::overlay::emphasize): cubic, so
+    /// that the steep sigmoid cuts no polygons out of it. The article's is bilinear here, too.
+    #[must_use]
+    pub fn resized_smoothly(&self, height: usize, width: usize) -> Array2<f32> {
+        if self.convention == Convention::Article {
+            return self.resized(height, width);
+        }
+        let (low, high) = if self.signed { (-1.0, 1.0) } else { (0.0, 1.0) };
+        let smooth = upsample_smooth(self.map.view(), height, width);
+        self.stretched(smooth.mapv(|value| value.clamp(low, high)))
+    }
+
+    /// Normalises a resized map once more where the convention does so.
+    fn stretched(&self, resized: Array2<f32>) -> Array2<f32> {
         let is_stretched = self.convention.normalizes_resized()
             && self.normalizer.normalization == Normalization::MinMax
             && !self.signed

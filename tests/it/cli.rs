@@ -118,7 +118,7 @@ fn an_error_is_one_line() {
     let folder = workplace();
     let path = folder.path();
     insta::assert_snapshot!(refused(path, &["explain", "dog.png"]), @"1: camlens: dog.png: No such file or directory (os error 2)");
-    insta::assert_snapshot!(refused(path, &["explain", "cat.png", "-o", "map.jpg"]), @"2: camlens: map.jpg: name it .png, .json or .npy, or add --output");
+    insta::assert_snapshot!(refused(path, &["explain", "cat.png", "-o", "map.tif"]), @"2: camlens: map.tif: name it .png, .jpg, .webp, .json or .npy, or add --output");
     insta::assert_snapshot!(refused(path, &["explain", "cat.png", "--method", "gradcan"]), @"2: camlens: option 'method' can't be 'gradcan'; it takes gradcam++, gradcam, scorecam, layercam, hirescam, xgradcam, gradcam-elementwise, eigencam, eigengradcam, random, ablationcam, reciprocam, smoothgradcam++, groupcam");
     insta::assert_snapshot!(refused(path, &["explain", "cat.png", "--model", "vgg61"]), @"1: camlens: models: there is no model 'vgg61'; available models: tiny");
     insta::assert_snapshot!(refused(path, &["explain", "cat.png", "--target", "10"]), @"1: camlens: there is no class 10; the model has classes 0 to 9");

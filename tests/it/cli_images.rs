@@ -103,6 +103,15 @@ fn comparisons_have_a_command_of_their_own() {
     let output = run(folder.path(), &[&methods[..], &["-o", "figures/"]].concat());
     assert!(output.status.success(), "{}", text(&output.stderr));
     assert!(folder.path().join("figures/cat-compare.png").is_file());
+    let options = ["--format", "svg", "--columns", "2", "-o", "figures/"];
+    let output = run(folder.path(), &[&methods[..], &options].concat());
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let svg = std::fs::read_to_string(folder.path().join("figures/cat-compare.svg")).unwrap();
+    assert!(roxmltree::Document::parse(&svg).is_ok());
+    let output = run(folder.path(), &[&methods[..], &["-o", "figure.jpg"]].concat());
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let jpeg = std::fs::read(folder.path().join("figure.jpg")).unwrap();
+    assert!(jpeg.starts_with(b"\xff\xd8"));
     let wrong = run(folder.path(), &["compare", "cat.png", "--method", "gradcam"]);
     assert_eq!(wrong.status.code(), Some(2));
 }

@@ -67,6 +67,20 @@ test("a frame surrounds what the model receives; the rest is plain", () => {
   assert.deepEqual([...row(6, 7), ...row(40, 41)], [0, 255], "a map is 0 there");
 });
 
+test("a smooth map passes through the cells, and between them has the server's values", () => {
+  const rect = { x: 0, y: 0, width: 4, height: 1 };
+  const heatmap = { shape: [1, 2], data: [[0.25, 0.75]] };
+  const values = (width, isSmooth) => (
+    [...resizeMap(heatmap, width, 1, { ...rect, width }, isSmooth)].map((level) => (
+      Number(levelValue(level).toFixed(3))
+    ))
+  );
+  assert.deepEqual(values(2, true), [0.25, 0.75]);
+  // As in the test of `picture::resize::smooth`.
+  assert.deepEqual(values(4, true), [0.215, 0.352, 0.648, 0.785]);
+  assert.deepEqual(values(4, false), [0.25, 0.375, 0.625, 0.75]);
+});
+
 test("a signed map has the middle colour at 0 and leaves the image unchanged there", () => {
   const image = Uint8ClampedArray.of(...Array(5).fill([200, 100, 0, 255]).flat());
   const heatmap = { shape: [1, 5], data: [[-1, -0.5, 0, 0.5, 1]], signed: true };

@@ -9,6 +9,7 @@ use super::values::OptionValues;
 use crate::app::operation::{ALL, MAPS, Operation};
 use crate::explain::Convention;
 use crate::picture::colormap::Colormap;
+use crate::picture::encode::Format;
 use crate::picture::overlay::Blend;
 
 pub(super) const OUTPUT: OptionSpec = OptionSpec {
@@ -18,10 +19,48 @@ pub(super) const OUTPUT: OptionSpec = OptionSpec {
     metavar: "FORM",
     default: DefaultValue::Decided("what the request accepts, or the file name says"),
     summary: "The form of the result",
-    description: "The form of the response. `overlay`, `heatmap` and `gray` are PNG pictures, \
-        `npy` is a float32 array; a comparison is a PNG `figure`. Without it, the `Accept` \
+    description: "The form of the response. `overlay`, `heatmap` and `gray` are pictures, \
+        `npy` is a float32 array; a comparison is a `figure`. Without it, the `Accept` \
         header decides.",
     set: |spec, raw, values| spec.store(spec.choice(raw)?, &mut values.output),
+};
+
+pub(super) const FORMAT: OptionSpec = OptionSpec {
+    name: "format",
+    operations: MAPS,
+    syntax: ValueSyntax::Choice(names::<Format>),
+    metavar: "FORMAT",
+    default: DefaultValue::Decided("what the request accepts, or the file name says, else png"),
+    summary: "The file format of a picture",
+    description: "The file format of a picture: PNG, JPEG, lossless WebP, and SVG for figures. \
+        Without it, the `Accept` header decides; `png` if that names none.",
+    set: |spec, raw, values| spec.store(spec.choice(raw)?, &mut values.format),
+};
+
+pub(super) const DPI: OptionSpec = OptionSpec {
+    name: "dpi",
+    operations: MAPS,
+    syntax: ValueSyntax::Integer { min: 30, max: Some(600) },
+    metavar: "DPI",
+    // None is given to a request that names none, so that it is known whether one was named.
+    default: DefaultValue::Decided("150"),
+    summary: "The resolution of a figure",
+    description: "The resolution of a figure in dots per inch; of an SVG, that of its panels. \
+        A panel is two inches wide or high. Default: 150.",
+    set: |spec, raw, values| spec.store(spec.integer(raw)?, &mut values.dpi),
+};
+
+pub(super) const COLUMNS: OptionSpec = OptionSpec {
+    name: "columns",
+    operations: MAPS,
+    syntax: ValueSyntax::Integer { min: 1, max: Some(30) },
+    metavar: "N",
+    default: DefaultValue::Decided("one row of up to five panels, else 3 to 5, which fill best"),
+    summary: "The number of columns of a figure",
+    description: "The number of columns of a figure, after which its panels wrap. Default: one \
+        row for up to five panels, otherwise the number from 3 to 5 that leaves the fewest cells \
+        empty.",
+    set: |spec, raw, values| spec.store(spec.integer(raw)?, &mut values.columns),
 };
 
 pub(super) const SIZE: OptionSpec = OptionSpec {
@@ -110,7 +149,9 @@ pub(super) const EMPHASIZE: OptionSpec = OptionSpec {
     default: DefaultValue::Value("false"),
     summary: "Raise the contrast, so that only the strongest regions remain",
     description: "Raise the contrast with a steep sigmoid around one half, so that only the \
-        strongest regions remain.",
+        strongest regions remain. The map is enlarged by cubic interpolation for this, so that \
+        the regions have smooth edges; with `convention=article` by bilinear, as the article \
+        does.",
     set: |spec, raw, values| spec.store(spec.boolean(raw)?, &mut values.emphasize),
 };
 

@@ -16,7 +16,7 @@ pub mod syntax;
 pub mod table;
 pub mod values;
 
-pub use output::{Output, Rendering, Size};
+pub use output::{Output, Preference, Rendering, Size};
 pub use spec::{DefaultValue, OptionSpec, RawValue};
 pub use syntax::ValueSyntax;
 pub use table::{OPTIONS, accepted, find, has_plus_signs, is_list, unknown};

@@ -3,22 +3,23 @@
 use crate::app::operation::Operation;
 use crate::explain::Choice;
 use crate::picture::colormap::Colormap;
+use crate::picture::encode::Format;
 use crate::picture::overlay::Blend;
 
 /// The form of a response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Output {
-    /// PNG: the coloured map over the image.
+    /// A picture: the coloured map over the image.
     Overlay,
-    /// PNG: the coloured map.
+    /// A picture: the coloured map.
     Heatmap,
-    /// PNG: the map as grey levels.
+    /// A picture: the map as grey levels.
     Gray,
     /// JSON: the map or maps, the predictions and all metadata.
     Json,
     /// The map as a NumPy array.
     Npy,
-    /// PNG: all methods side by side.
+    /// A picture: all methods side by side.
     Figure,
 }
 
@@ -46,11 +47,37 @@ impl Output {
         }
     }
 
+    /// Whether this is a picture.
+    #[must_use]
+    pub const fn is_picture(self) -> bool {
+        !matches!(self, Self::Json | Self::Npy)
+    }
+
     /// The names of these forms.
     #[must_use]
     pub fn names(operation: Operation) -> Vec<&'static str> {
         Self::for_operation(operation).iter().map(|output| output.name()).collect()
     }
+}
+
+/// What a response is if no option says so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Preference {
+    /// The form.
+    pub output: Output,
+    /// The file format, if it is a picture.
+    pub format: Format,
+}
+
+impl From<Output> for Preference {
+    fn from(output: Output) -> Self {
+        Self { output, format: Format::default() }
+    }
+}
+
+impl Choice for Format {
+    const CHOICES: &'static [(&'static str, Self)] =
+        &[("png", Self::Png), ("jpeg", Self::Jpeg), ("webp", Self::Webp), ("svg", Self::Svg)];
 }
 
 /// The size of a map.
@@ -93,6 +120,12 @@ impl Choice for Colormap {
 pub struct Rendering {
     /// The form of the response.
     pub output: Output,
+    /// The file format of a picture.
+    pub format: Format,
+    /// The resolution of a figure, if the request gives one.
+    pub dpi: Option<u16>,
+    /// The number of columns of a figure, if the request gives one.
+    pub columns: Option<usize>,
     /// The size of the map.
     pub size: Size,
     /// The colours of a picture.
@@ -103,4 +136,15 @@ pub struct Rendering {
     pub weight: f32,
     /// Whether the contrast is raised.
     pub emphasize: bool,
+}
+
+/// The resolution of a figure if a request gives none: its panels are 300 pixels wide or high.
+pub const DEFAULT_DPI: u16 = 150;
+
+impl Rendering {
+    /// The resolution of a figure, in dots per inch.
+    #[must_use]
+    pub fn dpi(&self) -> u16 {
+        self.dpi.unwrap_or(DEFAULT_DPI)
+    }
 }

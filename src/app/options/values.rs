@@ -6,6 +6,7 @@ use crate::explain::Method;
 use crate::explain::Normalization;
 use crate::explain::ScoreKind;
 use crate::picture::colormap::Colormap;
+use crate::picture::encode::Format;
 use crate::picture::overlay::Blend;
 
 /// One slot per option, named after it. The [table](super::table) describes them.
@@ -30,6 +31,9 @@ pub struct OptionValues {
     pub noise: Option<f32>,
     pub normalize: Option<Normalization>,
     pub output: Option<Output>,
+    pub format: Option<Format>,
+    pub dpi: Option<u16>,
+    pub columns: Option<usize>,
     pub size: Option<Size>,
     pub colormap: Option<Colormap>,
     pub blend: Option<Blend>,

@@ -5,15 +5,16 @@
 //! that the model looked and found nothing; a thin frame separates the two. For the same reason the
 //! overlay of an empty map is the plain image.
 
+pub(super) mod figure;
+
 use image::{RgbImage, imageops};
 use ndarray::{Array2, s};
 
-use super::options::{Output, Rendering, Size};
+use super::options::{Rendering, Size};
 use crate::explain::Explanation;
 use crate::model::preprocess::Preprocess;
-use crate::picture::figure::{Panel, figure};
 use crate::picture::frame::frame;
-use crate::picture::overlay::{Range, emphasize, heatmap, overlay};
+use crate::picture::overlay::{Range, emphasize, overlay};
 use crate::picture::resize::{Filter, resize};
 
 /// A rectangle of a picture in whole pixels.
@@ -46,13 +47,14 @@ pub(super) fn map(
     image: &RgbImage,
     rendering: &Rendering,
 ) -> Array2<f32> {
+    let [input_height, input_width] = explanation.input_size;
     let map = match rendering.size {
         Size::Layer => explanation.map.clone(),
-        Size::Input => explanation.resized(explanation.input_size[0], explanation.input_size[1]),
+        Size::Input => resized(explanation, rendering, input_height, input_width),
         Size::Image => {
             let (width, height) = (image.width() as usize, image.height() as usize);
             let area = Area::from_visible_rect(explanation.visible_rect, width, height);
-            let inner = explanation.resized(area.height, area.width);
+            let inner = resized(explanation, rendering, area.height, area.width);
             if (area.width, area.height) == (width, height) {
                 inner
             } else {
@@ -68,6 +70,20 @@ pub(super) fn map(
         emphasize(map.view(), range(explanation))
     } else {
         map
+    }
+}
+
+/// The map at another size, for what is done with it next.
+fn resized(
+    explanation: &Explanation,
+    rendering: &Rendering,
+    height: usize,
+    width: usize,
+) -> Array2<f32> {
+    if rendering.emphasize {
+        explanation.resized_smoothly(height, width)
+    } else {
+        explanation.resized(height, width)
     }
 }
 
@@ -99,7 +115,7 @@ pub(super) fn overlaid(
         Size::Image => Area::from_visible_rect(explanation.visible_rect, width, height),
         Size::Input | Size::Layer => Area { left: 0, top: 0, width, height },
     };
-    let mut map = explanation.resized(area.height, area.width);
+    let mut map = resized(explanation, rendering, area.height, area.width);
     if rendering.emphasize {
         map = emphasize(map.view(), range(explanation));
     }
@@ -116,91 +132,6 @@ pub(super) fn overlaid(
     imageops::replace(&mut out, &lay(&part), left.into(), top.into());
     frame(&mut out, left, top, area.width as u32, area.height as u32);
     out
-}
-
-/// The article's figure: the image, then each method; below, the same maps with raised contrast.
-pub(super) fn method_figure(
-    explanations: &[Explanation],
-    image: &RgbImage,
-    preprocess: &Preprocess,
-    rendering: &Rendering,
-) -> RgbImage {
-    let (small, scale) = shrink(image);
-    let draw = |explanation: &Explanation, emphasize: bool| {
-        let rendering = Rendering { output: Output::Overlay, emphasize, ..*rendering };
-        panel(explanation, &small, scale, preprocess, &rendering)
-    };
-    let rows = [false, true].map(|raised| {
-        let title =
-            |name: &str| if raised { format!("{name}, emphasised") } else { name.to_owned() };
-        let first = (if raised { "" } else { "Input" }.to_owned(), small.clone());
-        let others = explanations.iter().map(|one| (title(one.method.title()), draw(one, raised)));
-        std::iter::once(first).chain(others).collect::<Vec<_>>()
-    });
-    grid(&rows)
-}
-
-/// The image, then the map of each class, in rows of four panels.
-pub(super) fn class_figure(
-    explanations: &[Explanation],
-    image: &RgbImage,
-    preprocess: &Preprocess,
-    rendering: &Rendering,
-) -> RgbImage {
-    const COLUMNS: usize = 4;
-    let (small, scale) = shrink(image);
-    let title = |one: &Explanation| {
-        let target = &one.target;
-        let name = target.label.clone().unwrap_or_else(|| format!("class {}", target.index));
-        format!("{name}, {}", target.amount())
-    };
-    let mut panels = vec![("Input".to_owned(), small.clone())];
-    let draw = |one: &Explanation| panel(one, &small, scale, preprocess, rendering);
-    panels.extend(explanations.iter().map(|one| (title(one), draw(one))));
-    let rows: Vec<Vec<_>> = panels.chunks(COLUMNS).map(<[_]>::to_vec).collect();
-    grid(&rows)
-}
-
-/// One map on an image that was scaled by `scale`.
-fn panel(
-    explanation: &Explanation,
-    small: &RgbImage,
-    scale: f32,
-    preprocess: &Preprocess,
-    rendering: &Rendering,
-) -> RgbImage {
-    let scaled = Explanation {
-        visible_rect: explanation.visible_rect.map(|side| side * scale),
-        ..explanation.clone()
-    };
-    match rendering.output {
-        Output::Heatmap => {
-            heatmap(map(&scaled, small, rendering).view(), range(explanation), rendering.colormap)
-        }
-        _ => overlaid(&scaled, small, preprocess, rendering),
-    }
-}
-
-/// Arranges rows of titled pictures.
-fn grid(rows: &[Vec<(String, RgbImage)>]) -> RgbImage {
-    let panels: Vec<Vec<_>> = rows
-        .iter()
-        .map(|row| row.iter().map(|(title, image)| Some(Panel { title, image })).collect())
-        .collect();
-    figure(&panels)
-}
-
-/// Shrinks an image to the size of a figure's panel; returns it with the scale. Drawing panels at
-/// the size of a photograph would be wasted work.
-fn shrink(image: &RgbImage) -> (RgbImage, f32) {
-    const MAX_SIDE_PX: u32 = 720;
-    let longer = image.width().max(image.height());
-    if longer <= MAX_SIDE_PX {
-        return (image.clone(), 1.0);
-    }
-    let scale = MAX_SIDE_PX as f32 / longer as f32;
-    let side = |length: u32| ((length as f32 * scale).round() as u32).max(1);
-    (resize(image, side(image.width()), side(image.height()), Filter::Bilinear), scale)
 }
 
 #[cfg(test)]

@@ -4,17 +4,19 @@ use image::Rgb;
 use ndarray::array;
 
 use super::*;
+use crate::app::options::Output;
 use crate::explain::normalise::Normalizer;
 use crate::explain::{Convention, Method};
 use crate::explain::{Normalization, Passes, Prediction, Timing};
 use crate::model::manifest::{Color, Fit, Input, Layout};
 use crate::picture::colormap::Colormap;
+use crate::picture::encode::Format;
 use crate::picture::overlay::Blend;
 
 const NORMALIZER: Normalizer =
     Normalizer { normalization: Normalization::Max, epsilon: 0.0, relu: true, signed: false };
 
-fn explanation(map: Array2<f32>, seen: [f32; 4]) -> Explanation {
+pub(super) fn explanation(map: Array2<f32>, seen: [f32; 4]) -> Explanation {
     Explanation {
         model: "m".into(),
         method: Method::GradCam,
@@ -45,9 +47,12 @@ fn explanation(map: Array2<f32>, seen: [f32; 4]) -> Explanation {
     }
 }
 
-fn rendering(size: Size) -> Rendering {
+pub(super) fn rendering(size: Size) -> Rendering {
     Rendering {
         output: Output::Overlay,
+        format: Format::Png,
+        dpi: None,
+        columns: None,
         size,
         colormap: Colormap::Jet,
         blend: Blend::Add,
@@ -56,7 +61,7 @@ fn rendering(size: Size) -> Rendering {
     }
 }
 
-fn cropping() -> Preprocess {
+pub(super) fn cropping() -> Preprocess {
     let input = Input { fit: Fit::Crop, ..Input::default() };
     Preprocess::new(&input, [4, 4], Layout::Nchw, Color::Rgb, false).unwrap()
 }
@@ -103,19 +108,6 @@ fn the_visible_area_is_never_empty_and_never_outside_the_image() {
         assert!(area.width > 0 && area.left + area.width <= width as usize, "{area:?}");
         assert!(area.height > 0 && area.top + area.height <= height as usize, "{area:?}");
     }
-}
-
-#[test]
-fn a_figure_has_one_column_per_method_and_one_for_the_image() {
-    let image = RgbImage::new(360, 240);
-    let explanation = explanation(array![[0.0, 1.0]], [0.0, 0.0, 360.0, 240.0]);
-    let picture = method_figure(
-        &[explanation.clone(), explanation],
-        &image,
-        &cropping(),
-        &rendering(Size::Image),
-    );
-    assert_eq!(picture.width(), 2 * 28 + 3 * 360 + 2 * 24);
 }
 
 /// Between two positions of a map the bilinear values are 1/8, 3/8, 5/8 and 7/8 of the way.

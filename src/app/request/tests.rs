@@ -2,11 +2,12 @@
 
 use super::*;
 use crate::app::explain_options::ExplainOptions;
-use crate::app::options::OPTIONS;
+use crate::app::options::{OPTIONS, Output};
 use crate::app::validate::combinations::estimate;
 use crate::error::Kind;
 use crate::explain::{METHODS, Method};
 use crate::picture::colormap::Colormap;
+use crate::picture::encode::Format;
 use crate::picture::overlay::Blend;
 use Operation::{Compare, Explain};
 use proptest::prelude::*;
@@ -29,6 +30,9 @@ fn without_options_the_contract_s_defaults_apply() {
         options.rendering,
         Rendering {
             output: Output::Overlay,
+            format: Format::Png,
+            dpi: None,
+            columns: None,
             size: Size::Image,
             colormap: Colormap::Jet,
             blend: Blend::Mix,
@@ -95,9 +99,9 @@ fn the_same_value_may_be_given_twice() {
 #[test]
 fn a_refusal_names_the_option_and_what_would_be_right() {
     insta::assert_snapshot!(refusal(Explain, &[("method", "gradcan")]), @"method: option 'method' can't be 'gradcan'; it takes gradcam++, gradcam, scorecam, layercam, hirescam, xgradcam, gradcam-elementwise, eigencam, eigengradcam, random, ablationcam, reciprocam, smoothgradcam++, groupcam");
-    insta::assert_snapshot!(refusal(Explain, &[("metod", "gradcam")]), @"metod: there is no option 'metod' here (did you mean 'method'?); options are model, method, layer, target, contrast, negate, signed, score, convention, max_channels, budget, tolerance, seed, samples, noise, normalize, output, size, colormap, blend, weight, emphasize, top_k");
-    insta::assert_snapshot!(refusal(Explain, &[("methods", "gradcam")]), @"methods: there is no option 'methods' here (did you mean 'method'?); options are model, method, layer, target, contrast, negate, signed, score, convention, max_channels, budget, tolerance, seed, samples, noise, normalize, output, size, colormap, blend, weight, emphasize, top_k");
-    insta::assert_snapshot!(refusal(Compare, &[("emphasize", "true")]), @"emphasize: there is no option 'emphasize' here; options are model, methods, layer, target, contrast, negate, signed, score, convention, max_channels, budget, tolerance, seed, samples, noise, normalize, output, size, colormap, blend, weight, top_k");
+    insta::assert_snapshot!(refusal(Explain, &[("metod", "gradcam")]), @"metod: there is no option 'metod' here (did you mean 'method'?); options are model, method, layer, target, contrast, negate, signed, score, convention, max_channels, budget, tolerance, seed, samples, noise, normalize, output, format, dpi, columns, size, colormap, blend, weight, emphasize, top_k");
+    insta::assert_snapshot!(refusal(Explain, &[("methods", "gradcam")]), @"methods: there is no option 'methods' here (did you mean 'method'?); options are model, method, layer, target, contrast, negate, signed, score, convention, max_channels, budget, tolerance, seed, samples, noise, normalize, output, format, dpi, columns, size, colormap, blend, weight, emphasize, top_k");
+    insta::assert_snapshot!(refusal(Compare, &[("emphasize", "true")]), @"emphasize: there is no option 'emphasize' here; options are model, methods, layer, target, contrast, negate, signed, score, convention, max_channels, budget, tolerance, seed, samples, noise, normalize, output, format, dpi, columns, size, colormap, blend, weight, top_k");
     insta::assert_snapshot!(refusal(Compare, &[("output", "overlay")]), @"output: option 'output' can't be 'overlay' here; it takes figure, json");
     insta::assert_snapshot!(refusal(Compare, &[("methods", "gradcam,")]), @"methods: option 'methods' can't name ''; it takes gradcam++, gradcam, scorecam, layercam, hirescam, xgradcam, gradcam-elementwise, eigencam, eigengradcam, random, ablationcam, reciprocam, smoothgradcam++, groupcam, separated by commas");
     insta::assert_snapshot!(refusal(Compare, &[("methods", "gradcam,Grad-CAM")]), @"methods: option 'methods' names gradcam twice");

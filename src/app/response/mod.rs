@@ -6,6 +6,7 @@
 
 pub mod facts;
 pub mod json;
+pub mod provenance;
 mod timing;
 
 use std::io::Cursor;
@@ -17,6 +18,7 @@ use serde::Serialize;
 
 use crate::error::{Error, Result};
 use crate::explain::Explanation;
+use crate::picture::encode::Format;
 pub use facts::{Facts, MapFacts, MethodFacts, STRAIGHT_THROUGH, TargetFacts};
 pub use timing::TimingMs;
 
@@ -44,11 +46,16 @@ pub struct ImageSize {
     pub seen: [f32; 4],
 }
 
-/// A PNG of one map or of several.
+/// A picture of one map or of several, in a file of the given format.
 #[must_use]
-pub fn picture(png: Vec<u8>, explanations: &[Explanation], timing: TimingMs) -> ExplainResponse {
+pub fn picture(
+    file: Vec<u8>,
+    format: Format,
+    explanations: &[Explanation],
+    timing: TimingMs,
+) -> ExplainResponse {
     let facts = Facts::from_explanations(explanations);
-    ExplainResponse { content_type: "image/png", body: png.into(), facts, timing }
+    ExplainResponse { content_type: format.media_type(), body: file.into(), facts, timing }
 }
 
 /// Maps as a NumPy file of float32: `[h, w]`, or `[K, h, w]` for several classes.

@@ -2,6 +2,7 @@
 //! body is read.
 
 use crate::app::explain_options::ExplainOptions;
+use crate::app::options::Output;
 use crate::error::{Error, Kind, Result};
 use crate::explain::Choice;
 use crate::explain::Convention;
@@ -37,6 +38,24 @@ pub fn check(given: &[&'static str], methods: &[Method], options: &ExplainOption
         }
     }
     Ok(())
+}
+
+/// Checks that options of pictures are given for a picture.
+///
+/// # Errors
+/// [`Kind::Option`].
+pub fn form(given: &[&'static str], output: Output) -> Result<()> {
+    const PICTURES: [&str; 3] = ["format", "dpi", "columns"];
+    let option = given.iter().find(|option| PICTURES.contains(option));
+    match option {
+        Some(option) if !output.is_picture() => {
+            let output = output.name();
+            let detail =
+                format!("option '{option}' has no effect with output={output}; it is for pictures");
+            Err(Error::new(Kind::Option, detail).about(*option))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Checks that the weights can be estimated one by one where `budget` or `tolerance` require it.

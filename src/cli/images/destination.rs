@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 
 use super::inputs::Input;
 use crate::app::Operation;
-use crate::app::options::Output;
+use crate::app::options::{Output, Preference};
 use crate::error::{Error, Kind, Result};
+use crate::picture::encode::Format;
 
 /// The fields of a template.
 const FIELDS: [&str; 4] = ["stem", "method", "model", "index"];
@@ -29,11 +30,15 @@ pub(super) struct Fields<'a> {
 }
 
 impl Destination {
-    /// Reads the argument of `-o`. A folder ends in `/` or exists.
+    /// Reads the argument of `-o`. A folder ends in `/` or exists; its files have the extension.
     ///
     /// # Errors
     /// [`Kind::Option`] for a field that does not exist.
-    pub(super) fn parse(argument: Option<&str>, operation: Operation) -> Result<Self> {
+    pub(super) fn parse(
+        argument: Option<&str>,
+        operation: Operation,
+        extension: &str,
+    ) -> Result<Self> {
         let Some(argument) = argument.filter(|argument| *argument != "-") else {
             return Ok(Self::Stdout);
         };
@@ -41,7 +46,7 @@ impl Destination {
             let folder = argument.trim_end_matches('/');
             // Braces in the folder's own name are no fields.
             let folder = folder.replace('{', "{{").replace('}', "}}");
-            return Ok(Self::Template(format!("{folder}/{}", file_name(operation))));
+            return Ok(Self::Template(format!("{folder}/{}.{extension}", file_name(operation))));
         }
         if argument.contains('{') {
             let fields = Fields { method: "", model: "" };
@@ -55,27 +60,31 @@ impl Destination {
     ///
     /// # Errors
     /// [`Kind::Option`] for a form that the operation does not have.
-    pub(super) fn form(&self, operation: Operation) -> Result<Option<Output>> {
+    pub(super) fn form(&self, operation: Operation) -> Result<Option<Preference>> {
         let path = match self {
-            Self::Stdout => return Ok(Some(Output::Json)),
+            Self::Stdout => return Ok(Some(Output::Json.into())),
             Self::File(path) => path.as_path(),
             Self::Template(template) => Path::new(template),
         };
         let extension =
             path.extension().map(|extension| extension.to_string_lossy().to_lowercase());
-        let form = match extension.as_deref() {
-            Some("png") if operation == Operation::Compare => Output::Figure,
-            Some("png") => Output::Overlay,
-            Some("json") => Output::Json,
-            Some("npy") => Output::Npy,
+        let output = if operation == Operation::Compare { Output::Figure } else { Output::Overlay };
+        let picture = |format| Preference { output, format };
+        let form: Preference = match extension.as_deref() {
+            Some("png") => picture(Format::Png),
+            Some("jpg" | "jpeg") => picture(Format::Jpeg),
+            Some("webp") => picture(Format::Webp),
+            Some("svg") => picture(Format::Svg),
+            Some("json") => Output::Json.into(),
+            Some("npy") => Output::Npy.into(),
             _ => return Ok(None),
         };
-        if Output::for_operation(operation).contains(&form) {
+        if Output::for_operation(operation).contains(&form.output) {
             return Ok(Some(form));
         }
         let detail = match operation {
             Operation::Predict => "a prediction can be written to .json",
-            _ => "a comparison can be written to .png or .json",
+            _ => "a comparison can be written to .png, .jpg, .webp, .svg or .json",
         };
         Err(Error::new(Kind::Option, detail))
     }
@@ -114,12 +123,12 @@ impl Destination {
     }
 }
 
-/// The name of a result in a folder.
+/// The name of a result in a folder, without extension.
 fn file_name(operation: Operation) -> &'static str {
     match operation {
-        Operation::Explain => "{stem}-{method}.png",
-        Operation::Compare => "{stem}-compare.png",
-        Operation::Predict => "{stem}.json",
+        Operation::Explain => "{stem}-{method}",
+        Operation::Compare => "{stem}-compare",
+        Operation::Predict => "{stem}",
     }
 }
 
@@ -191,8 +200,11 @@ mod tests {
 
     #[test]
     fn a_template_names_each_result() {
-        let destination =
-            Destination::parse(Some("out/{stem}-{method}-{index}-{model}.png"), Operation::Explain);
+        let destination = Destination::parse(
+            Some("out/{stem}-{method}-{index}-{model}.png"),
+            Operation::Explain,
+            "png",
+        );
         let files =
             destination.unwrap().files(&[file("a/cat.jpg"), file("dog.png")], FIELDS).unwrap();
         let names: Vec<_> = files.iter().flatten().map(|path| path.to_str().unwrap()).collect();
@@ -204,9 +216,9 @@ mod tests {
         for (operation, name) in [
             (Operation::Explain, "new{1}/cat-gradcam.png"),
             (Operation::Compare, "new{1}/cat-compare.png"),
-            (Operation::Predict, "new{1}/cat.json"),
+            (Operation::Predict, "new{1}/cat.png"),
         ] {
-            let destination = Destination::parse(Some("new{1}/"), operation).unwrap();
+            let destination = Destination::parse(Some("new{1}/"), operation, "png").unwrap();
             let files = destination.files(&[file("cat.jpg")], FIELDS).unwrap();
             assert_eq!(files, [Some(name.into())]);
         }
@@ -214,7 +226,8 @@ mod tests {
 
     #[test]
     fn wrong_templates_are_named() {
-        let wrong = |template| Destination::parse(Some(template), Operation::Explain).unwrap_err();
+        let wrong =
+            |template| Destination::parse(Some(template), Operation::Explain, "png").unwrap_err();
         assert_eq!(
             wrong("{name}.png").to_string(),
             "{name}.png: there is no field {name}; the fields are {stem}, {method}, {model}, {index}"
@@ -225,22 +238,28 @@ mod tests {
 
     #[test]
     fn no_result_is_lost_and_no_image_replaced() {
-        let out = Destination::parse(Some("x/{stem}.png"), Operation::Explain).unwrap();
+        let out = Destination::parse(Some("x/{stem}.png"), Operation::Explain, "png").unwrap();
         let error = out.files(&[file("a/cat.jpg"), file("b/cat.png")], FIELDS).unwrap_err();
         assert!(error.to_string().contains("would both be x/cat.png"), "{error}");
         let error = out.files(&[file("x/cat.png")], FIELDS).unwrap_err();
         assert_eq!(error.to_string(), "the result would replace the image x/cat.png");
-        let one = Destination::parse(Some("map.png"), Operation::Explain).unwrap();
+        let one = Destination::parse(Some("map.png"), Operation::Explain, "png").unwrap();
         assert!(one.files(&[file("a.png"), file("b.png")], FIELDS).is_err());
     }
 
     #[test]
     fn the_extension_names_the_form() {
-        let form =
-            |name, operation| Destination::parse(Some(name), operation).unwrap().form(operation);
-        assert_eq!(form("a.PNG", Operation::Explain).unwrap(), Some(Output::Overlay));
-        assert_eq!(form("{stem}.npy", Operation::Explain).unwrap(), Some(Output::Npy));
-        assert_eq!(form("a.png", Operation::Compare).unwrap(), Some(Output::Figure));
+        let form = |name, operation| {
+            Destination::parse(Some(name), operation, "png").unwrap().form(operation)
+        };
+        let picture = |output, format| Some(Preference { output, format });
+        let (explain, compare) = (Operation::Explain, Operation::Compare);
+        assert_eq!(form("a.PNG", explain).unwrap(), Some(Output::Overlay.into()));
+        assert_eq!(form("{stem}.npy", explain).unwrap(), Some(Output::Npy.into()));
+        assert_eq!(form("a.jpg", explain).unwrap(), picture(Output::Overlay, Format::Jpeg));
+        assert_eq!(form("a.webp", explain).unwrap(), picture(Output::Overlay, Format::Webp));
+        assert_eq!(form("a.png", compare).unwrap(), Some(Output::Figure.into()));
+        assert_eq!(form("a.svg", compare).unwrap(), picture(Output::Figure, Format::Svg));
         assert_eq!(form("a.dat", Operation::Explain).unwrap(), None);
         assert!(form("a.npy", Operation::Compare).is_err());
         assert!(form("a.png", Operation::Predict).is_err());

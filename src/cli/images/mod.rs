@@ -25,6 +25,7 @@ use crate::engine::{CancellationToken, Model};
 use crate::error::{Error, Kind, Result};
 use crate::explain::Choice;
 use crate::picture::decode::Limits;
+use crate::picture::encode::Format;
 
 /// What the three commands take.
 #[derive(Args, Debug)]
@@ -57,7 +58,8 @@ impl<F: Flags> Images<F> {
     pub(super) fn run(&self, operation: Operation) -> Result<Done> {
         let config = self.source.load()?;
         crate::telemetry::start_log(&model::quiet(&config));
-        let destination = Destination::parse(self.out.as_deref(), operation)?;
+        let destination =
+            Destination::parse(self.out.as_deref(), operation, self.extension(operation))?;
         let options = self.parse(operation, &destination)?;
         let inputs = inputs(&self.images)?;
         let is_text = options.rendering.output == Output::Json;
@@ -73,16 +75,37 @@ impl<F: Flags> Images<F> {
         run.each(&inputs, &files)
     }
 
+    /// The extension of the files in a folder, by the options that name a form or a format. A wrong
+    /// value is refused when the options are parsed.
+    fn extension(&self, operation: Operation) -> &'static str {
+        let named = |option: &str| {
+            let pairs = self.options.pairs().iter();
+            pairs.rev().find(|(name, _)| *name == option).map(|(_, value)| value.as_str())
+        };
+        let output = named("output").and_then(Output::from_name);
+        match (output, named("format").and_then(Format::from_name)) {
+            (Some(Output::Json), _) => "json",
+            (Some(Output::Npy), _) => "npy",
+            _ if operation == Operation::Predict => "json",
+            (_, format) => format.unwrap_or_default().extension(),
+        }
+    }
+
     fn parse(&self, operation: Operation, destination: &Destination) -> Result<RequestOptions> {
         let form = match destination.form(operation)? {
             Some(form) => form,
             // Any extension will do if an option names the form.
-            None if self.has("output") => Output::for_operation(operation)[0],
+            None if self.has("output") => Output::for_operation(operation)[0].into(),
             None => {
                 let name = self.out.as_deref().unwrap_or_default();
                 let detail = match operation {
                     Operation::Predict => format!("{name}: name it .json"),
-                    _ => format!("{name}: name it .png, .json or .npy, or add --output"),
+                    Operation::Compare => {
+                        format!("{name}: name it .png, .jpg, .webp, .svg or .json, or add --output")
+                    }
+                    Operation::Explain => {
+                        format!("{name}: name it .png, .jpg, .webp, .json or .npy, or add --output")
+                    }
                 };
                 return Err(Error::new(Kind::Option, detail));
             }

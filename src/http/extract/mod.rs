@@ -112,7 +112,7 @@ fn parse(
     preferred: Preferred,
 ) -> Result<RequestOptions> {
     let pairs = pairs.iter().map(|(name, value)| (name.as_str(), without_mark(value)));
-    let options = RequestOptions::parse(operation, pairs, preferred.output)?;
+    let options = RequestOptions::parse(operation, pairs, preferred.form)?;
     let output = options.rendering.output;
     if preferred.is_streamed && output != Output::Json {
         let detail = format!(

@@ -3,7 +3,7 @@
 use axum::http::request::Parts;
 use serde_json::{Map, Value};
 
-use crate::app::options::Output;
+use crate::app::options::{Output, Preference};
 use crate::app::{Operation, RequestOptions};
 use crate::error::{Error, Kind, Result};
 use crate::explain::Choice;
@@ -60,7 +60,7 @@ pub(in crate::http) fn parse_for_json(
 pub(in crate::http) fn parse(
     operation: Operation,
     pairs: &Pairs,
-    preferred: Output,
+    preferred: impl Into<Preference>,
 ) -> Result<RequestOptions> {
     let pairs = pairs.iter().map(|(name, text)| (name.as_str(), text.as_str()));
     RequestOptions::parse(operation, pairs, preferred)

@@ -14,7 +14,7 @@ use serde_json::Map;
 use super::batch::{self, Batch};
 use super::instances::RawInstance;
 use super::options::{self, Pairs};
-use super::single::{SingleRequest, preferred_output};
+use super::single::{SingleRequest, preferred_form};
 use crate::app::Operation;
 use crate::error::{Error, Kind, Result};
 use crate::http::middleware::admission::upload::Upload;
@@ -36,7 +36,7 @@ pub(super) async fn invocations(
     let mut pairs = options::pairs(None, &parts, Map::new())?;
     pairs.extend(attributes(&parts.headers)?);
     pairs.extend(in_body);
-    let preferred = preferred_output(Operation::Explain, &parts.headers);
+    let preferred = preferred_form(Operation::Explain, &parts.headers);
     let options = options::parse(Operation::Explain, &pairs, preferred)?;
     let batch = Batch::new(&state, options, vec![RawInstance::Image(image)])?;
     let (responses, memory) = batch.execute(&state, upload, Operation::Explain).await?;

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use super::body;
 use super::options::Pairs;
 use crate::app::Operation;
-use crate::app::options::Output;
+use crate::app::options::{Output, Preference};
 use crate::error::{Error, Kind, Result};
 use crate::http::extract::parameters::Parametrised;
 use crate::http::extract::{Contents, accept, check_names, json, multipart};
@@ -56,15 +56,25 @@ impl SingleRequest {
 
 /// The form of the response that `Accept` names; JSON unless it names another. A gateway adds
 /// `*/*`, so that prefers nothing.
-pub(super) fn preferred_output(operation: Operation, headers: &HeaderMap) -> Output {
-    const NAMED: [&str; 4] = ["application/json", "application/x-npy", "image/*", "image/png"];
+pub(super) fn preferred_form(operation: Operation, headers: &HeaderMap) -> Preference {
+    const NAMED: [&str; 6] = [
+        "application/json",
+        "application/x-npy",
+        "image/*",
+        "image/png",
+        "image/jpeg",
+        "image/webp",
+    ];
     let is_named = |text: &str| {
         let ranges = text.split(',').filter_map(|range| range.split(';').next());
         ranges.map(|range| range.trim().to_ascii_lowercase()).any(|r| NAMED.contains(&r.as_str()))
     };
     let named = headers.get_all(ACCEPT).iter().filter(|value| value.to_str().is_ok_and(is_named));
     let named: Vec<_> = named.collect();
-    if named.is_empty() { Output::Json } else { accept::preferred(operation, named).output }
+    if named.is_empty() {
+        return Output::Json.into();
+    }
+    accept::preferred(operation, named).form
 }
 
 /// The boundary of a form.
@@ -105,13 +115,14 @@ mod tests {
             if let Some(accept) = accept {
                 headers.insert(ACCEPT, HeaderValue::from_static(accept));
             }
-            preferred_output(Operation::Explain, &headers)
+            preferred_form(Operation::Explain, &headers).output
         };
         assert_eq!(output(None), Output::Json);
         assert_eq!(output(Some("*/*")), Output::Json);
         assert_eq!(output(Some("text/html, */*;q=0.1")), Output::Json);
         assert_eq!(output(Some("application/json")), Output::Json);
         assert_eq!(output(Some("image/png")), Output::Overlay);
+        assert_eq!(output(Some("image/jpeg")), Output::Overlay);
         assert_eq!(output(Some("Application/X-NPY")), Output::Npy);
     }
 }

@@ -19,7 +19,7 @@ use serde_json::{Map, Value, json};
 use super::batch::{self, Batch};
 use super::instances::RawInstance;
 use super::options;
-use super::single::{SingleRequest, preferred_output};
+use super::single::{SingleRequest, preferred_form};
 use crate::app::options::Output;
 use crate::app::{InstanceContext, Operation};
 use crate::error::{Error, Kind, Result};
@@ -92,8 +92,8 @@ async fn read(
     let mut pairs = options::pairs(name, &parts, Map::new())?;
     pairs.extend(in_body);
     let preferred = match operation {
-        Operation::Predict => Output::Json,
-        _ => preferred_output(operation, &parts.headers),
+        Operation::Predict => Output::Json.into(),
+        _ => preferred_form(operation, &parts.headers),
     };
     let options = options::parse(operation, &pairs, preferred)?;
     let batch = Batch::new(state, options, vec![RawInstance::Image(image)])?;

@@ -13,6 +13,7 @@
 //! (<https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.interpolate.html>).
 
 mod convolve;
+mod smooth;
 mod upsampler;
 
 use image::RgbImage;
@@ -20,6 +21,7 @@ use ndarray::{Array2, ArrayView2};
 use serde::{Deserialize, Serialize};
 
 use self::convolve::convolve;
+pub use self::smooth::upsample_smooth;
 pub use self::upsampler::Upsampler;
 
 /// A resampling filter, under Pillow's name. All but `Nearest` widen when an image shrinks.

@@ -5,6 +5,7 @@ mod contract;
 mod contract_for_clients;
 mod conventions;
 mod cors;
+mod figures;
 mod forms;
 mod guide;
 mod labels;

@@ -103,7 +103,7 @@ async fn an_unknown_option_or_value_is_refused_wherever_it_is_given() {
     let query = post_image(&service, "/v1/explain?colour=jet", image.clone()).await;
     insta::assert_snapshot!(query.problem(), @"
     400
-    detail: there is no option 'colour' here; options are model, method, layer, target, contrast, negate, signed, score, convention, max_channels, budget, tolerance, seed, samples, noise, normalize, output, size, colormap, blend, weight, emphasize, top_k
+    detail: there is no option 'colour' here; options are model, method, layer, target, contrast, negate, signed, score, convention, max_channels, budget, tolerance, seed, samples, noise, normalize, output, format, dpi, columns, size, colormap, blend, weight, emphasize, top_k
     instance: /v1/explain
     option: colour
     title: An option is not valid
@@ -134,7 +134,7 @@ async fn an_unknown_option_or_value_is_refused_wherever_it_is_given() {
 async fn a_map_too_large_for_json_is_refused_before_any_pass() {
     let service = service();
     let wide = image::RgbImage::new(2001, 1000);
-    let picture = camlens::picture::encode::png(&wide).unwrap();
+    let picture = camlens::picture::encode::png(&wide, &Default::default()).unwrap();
     let path = "/v1/explain?output=json&size=image";
     let refused = post_image(&service, path, picture.clone()).await;
     assert_eq!(refused.status, 400);

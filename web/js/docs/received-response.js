@@ -4,7 +4,14 @@ import { make, save } from "../lib/dom.js";
 import { code, pretty } from "./markup.js";
 
 const MAX_TEXT_LENGTH = 20_000;
-const EXTENSIONS = { "image/png": "png", "application/x-npy": "npy", "application/json": "json" };
+const EXTENSIONS = {
+  "image/png": "png",
+  "image/jpeg": "jpg",
+  "image/webp": "webp",
+  "image/svg+xml": "svg",
+  "application/x-npy": "npy",
+  "application/json": "json",
+};
 
 const count = (number) => number.toLocaleString("en");
 

@@ -25,46 +25,61 @@ export function visibleRect(width, height, input) {
   return { x: (width - visible.width) / 2, y: (height - visible.height) / 2, ...visible };
 }
 
-/**
- * Interpolation along one axis: for each pixel the two nearest cells and the weight of the second;
- * null outside the visible part.
- */
-function axisTaps(pixels, cells, start, length) {
-  const taps = [];
-  for (let pixel = 0; pixel < pixels; pixel++) {
-    const relative = (pixel + 0.5 - start) / length;
-    if (relative < 0 || relative > 1) {
-      taps.push(null);
-      continue;
-    }
-    const at = Math.min(cells - 1, Math.max(0, relative * cells - 0.5));
-    const first = Math.floor(at);
-    taps.push({ first, second: Math.min(cells - 1, first + 1), weight: at - first });
-  }
-  return taps;
+/** The two nearest cells of a position, and their weights. */
+function linearTaps(position, cells) {
+  const at = Math.min(cells - 1, Math.max(0, position));
+  const first = Math.floor(at);
+  const weight = at - first;
+  return [[first, 1 - weight], [Math.min(cells - 1, first + 1), weight]];
 }
 
-const mix = (first, second, weight) => first + (second - first) * weight;
+/** The four nearest cells and their weights: `picture::resize::smooth`, where the reason stands. */
+function cubicTaps(position, cells) {
+  const before = Math.floor(position);
+  const t = position - before;
+  const weights = [
+    -0.5 * t ** 3 + t ** 2 - 0.5 * t,
+    1.5 * t ** 3 - 2.5 * t ** 2 + 1,
+    -1.5 * t ** 3 + 2 * t ** 2 + 0.5 * t,
+    0.5 * t ** 3 - 0.5 * t ** 2,
+  ];
+  const cell = (offset) => Math.min(cells - 1, Math.max(0, before + offset));
+  return weights.map((weight, tap) => [cell(tap - 1), weight]);
+}
+
+/** Interpolation along one axis: for each pixel its taps; null outside the visible part. */
+function axisTaps(pixels, cells, { start, length }, taps) {
+  return Array.from({ length: pixels }, (_, pixel) => {
+    const relative = (pixel + 0.5 - start) / length;
+    return relative < 0 || relative > 1 ? null : taps(relative * cells - 0.5, cells);
+  });
+}
+
+const weigh = (taps, value) => taps.reduce((sum, [at, weight]) => sum + weight * value(at), 0);
 
 /**
- * Resizes a heatmap to `[height, width]` levels: bilinear interpolation with half-pixel centres.
- * `rect` is the image's visible part.
+ * Resizes a heatmap to `[height, width]` levels with half-pixel centres: bilinear, or cubic if
+ * `isSmooth`. `rect` is the image's visible part.
  */
-export function resizeMap({ shape: [rows, columns], data, signed = false }, width, height, rect) {
+export function resizeMap(heatmap, width, height, rect, isSmooth = false) {
+  const { shape: [rows, columns], data, signed = false } = heatmap;
   const [zero, minimum] = signed ? [LEVELS, -1] : [0, 0];
   const out = new Uint16Array(width * height).fill(OUTSIDE);
-  const across = axisTaps(width, columns, rect.x, rect.width);
-  axisTaps(height, rows, rect.y, rect.height).forEach((down, y) => {
-    if (!down) return;
-    const upper = data[down.first];
-    const lower = data[down.second];
-    across.forEach((tap, x) => {
-      if (!tap) return;
-      const top = mix(upper[tap.first], upper[tap.second], tap.weight);
-      const bottom = mix(lower[tap.first], lower[tap.second], tap.weight);
-      const value = mix(top, bottom, down.weight);
+  const taps = isSmooth ? cubicTaps : linearTaps;
+  const across = axisTaps(width, columns, { start: rect.x, length: rect.width }, taps);
+  const down = axisTaps(height, rows, { start: rect.y, length: rect.height }, taps);
+  const wide = data.map((row) => (
+    Float64Array.from(across, (tap) => (tap ? weigh(tap, (at) => row[at]) : 0))
+  ));
+  down.forEach((tap, y) => {
+    if (!tap) return;
+    const lines = tap.map(([at, weight]) => [wide[at], weight]);
+    for (let x = 0; x < width; x++) {
+      if (!across[x]) continue;
+      let value = 0;
+      for (const [line, weight] of lines) value += weight * line[x];
       out[y * width + x] = zero + Math.round(LEVELS * Math.min(1, Math.max(minimum, value)));
-    });
+    }
   });
   return out;
 }

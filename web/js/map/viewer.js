@@ -19,7 +19,10 @@ export class Viewer {
   #image = null;
   #output = null;
   #map = null;
+  /** The map for a style that is `smooth`; made when one is painted. */
+  #smoothMap = null;
   #heatmap = null;
+  #input = null;
   #style = null;
   #frame = 0;
 
@@ -43,19 +46,30 @@ export class Viewer {
     this.#context.drawImage(image, 0, 0, width, height);
     this.#image = this.#context.getImageData(0, 0, width, height);
     this.#output = this.#context.createImageData(width, height);
-    this.#map = this.#heatmap = null;
+    this.#map = this.#smoothMap = this.#heatmap = null;
     this.#style = style;
   }
 
   /** Overlays a heatmap, or removes it (null). `input` is the model's input, which may crop. */
   setMap(heatmap, input, style = this.#style) {
     if (!this.#image) return;
-    const { width, height } = this.#image;
     this.#heatmap = heatmap;
-    this.#map = heatmap
-      ? resizeMap(heatmap, width, height, visibleRect(width, height, input))
-      : null;
+    this.#input = input;
+    this.#smoothMap = null;
+    this.#map = heatmap ? this.#resized(false) : null;
     this.paint(style);
+  }
+
+  #resized(isSmooth) {
+    const { width, height } = this.#image;
+    return resizeMap(this.#heatmap, width, height, visibleRect(width, height, this.#input), isSmooth);
+  }
+
+  /** The map that a style shows. */
+  #mapFor(style) {
+    if (!this.#heatmap || !style.smooth) return this.#map;
+    this.#smoothMap ??= this.#resized(true);
+    return this.#smoothMap;
   }
 
   paint(style) {
@@ -64,7 +78,8 @@ export class Viewer {
     cancelAnimationFrame(this.#frame);
     this.#frame = requestAnimationFrame(() => {
       const signed = this.#heatmap?.signed;
-      paintOverlay(this.#output.data, this.#image.data, this.#map, style, signed);
+      const map = this.#mapFor(style);
+      paintOverlay(this.#output.data, this.#image.data, map, style, signed);
       if (this.#map && ["overlay", "wipe"].includes(style.view)) {
         const { width, height } = this.#image;
         paintFrame(this.#output.data, width, height, seenRect(this.#map, width));

@@ -63,7 +63,11 @@ export function stageView({ store, ui, actions }) {
       figures.get(key).show({
         image, input: model?.input,
         heatmap: cell?.heatmap && !cell.heatmap.empty ? cell.heatmap : null,
-        style: { ...display[kind], view, emphasize: display.emphasize, split: display.split },
+        style: {
+          ...display[kind], view, emphasize: display.emphasize, split: display.split,
+          // As on the server: the article's own map is bilinear.
+          smooth: display.emphasize && state.settings.convention !== "article",
+        },
         label: labelOf(cell, view),
         note: isSingle ? "" : noteOf(cell),
         status: cell?.status ?? "waiting",
