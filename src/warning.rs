@@ -37,7 +37,7 @@ pub enum WarningCode {
 
 impl WarningCode {
     /// Every code.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::ModelNotice,
         Self::PreprocessingGuessed,
         Self::LabelsDoNotFit,

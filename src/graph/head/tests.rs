@@ -148,7 +148,11 @@ fn an_unknown_output_is_reported_with_the_outputs_there_are() {
     let nothing = GraphProto::default();
     for (wanted, expected) in [
         (Some("nope"), "the model has no output 'nope'; it has none"),
-        (None, "no output of the model holds a score for each class, [N, classes]; it has none"),
+        (
+            None,
+            "no output of the model holds a score for each class, floats [N, classes]; it has \
+             none. Export the scores of all classes as an output",
+        ),
     ] {
         let error = find(&nothing, &facts, wanted, OutputKind::Auto, 0).unwrap_err();
         assert_eq!(error, expected);

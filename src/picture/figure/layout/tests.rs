@@ -44,7 +44,7 @@ fn bounds(line: &PlacedLine) -> Option<Rect> {
         values.fold((f32::INFINITY, f32::NEG_INFINITY), |(low, high), v| (low.min(v), high.max(v)))
     };
     let ((left, right), (top, bottom)) = (range(|point| point.0), range(|point| point.1));
-    (!points.is_empty()).then(|| Rect {
+    (!points.is_empty()).then_some(Rect {
         x: left,
         y: top,
         width: right - left,
