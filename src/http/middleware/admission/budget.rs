@@ -7,7 +7,7 @@
 //! what it holds, a large body that has its memory can be read to its end, and slow or large
 //! requests don't keep small ones out. Each part is given out in order of arrival.
 //!
-//! What waits together is a [`Lane`].
+//! What waits together is a `Lane`.
 
 use super::pool::{Pool, Reservation, over_budget};
 use crate::app::Cost;

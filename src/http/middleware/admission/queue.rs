@@ -1,4 +1,4 @@
-//! The queue: how many requests wait or are worked on, and how many of each [`Lane`].
+//! The queue: how many requests wait or are worked on, and how many of each `Lane`.
 //!
 //! Long requests leave a quarter of the places to short ones; long and large ones together leave an
 //! eighth to small ones. A request that has a place has a [`Permit`](super::permit::Permit).
