@@ -81,31 +81,17 @@ impl Tracer<'_, '_> {
     /// the padding of the windows that read it. A wider one moves the image within the map.
     pub(super) fn padded(&self, node: &NodeProto, sizes: &[i64]) -> Option<Axes> {
         let mut axes = self.input_axes(node, 0)?.clone();
-        let pads = match node.input_name(1) {
-            Some(_) => self.ints(node, 1),
-            None => node.ints("pads").map(<[i64]>::to_vec),
-        };
-        // Exporters compute the border that odd sizes need, and even sizes need none.
-        if pads.is_none() && self.input_sizes(node, 0) == Some(sizes) {
-            return Some(axes);
-        }
-        let pads = pads?;
-        let padded = match node.input_name(3) {
-            Some(_) => self.ints(node, 3)?,
-            None => (0..axes.len() as i64).collect(),
-        };
-        let ends = pads.get(padded.len()..).filter(|ends| ends.len() == padded.len())?;
-        for ((&before, &after), &axis) in pads.iter().zip(ends).zip(&padded) {
-            let axis = normalized(axis, axes.len())?;
+        for (axis, [before, after]) in self.borders(node, sizes)? {
             if [before, after] == [0, 0] {
                 continue;
             }
-            let kind = match axes[axis].as_slice() {
+            let is_small = before.abs().max(after.abs()) <= NEGLIGIBLE;
+            let kind = match axes.get(axis)?.as_slice() {
                 _ if is_channels(&axes[axis]) => AxisKind::Channels,
                 [factor]
                     if matches!(factor.kind, AxisKind::Rows | AxisKind::Columns)
                         && factor.is_whole()
-                        && (before - after).abs() <= NEGLIGIBLE
+                        && (is_small || (before - after).abs() <= NEGLIGIBLE)
                         && self.is_spanned(node, axis, before.abs().max(after.abs())) =>
                 {
                     factor.kind
@@ -115,6 +101,32 @@ impl Tracer<'_, '_> {
             axes[axis] = whole_axis(kind, *sizes.get(axis)?);
         }
         Some(axes)
+    }
+
+    /// The axes that a `Pad` makes longer, and by how much at each end.
+    fn borders(&self, node: &NodeProto, sizes: &[i64]) -> Option<Vec<(usize, [i64; 2])>> {
+        let whole = self.input_sizes(node, 0)?;
+        let pads = match node.input_name(1) {
+            Some(_) => self.ints(node, 1),
+            None => node.ints("pads").map(<[i64]>::to_vec),
+        };
+        let Some(pads) = pads else {
+            // Computed from the image's size, as for the SAME padding of TensorFlow: half at each
+            // end, and what is odd behind.
+            let halves = whole.iter().zip(sizes).map(|(before, after)| {
+                let more = after - before;
+                [more / 2, more - more / 2]
+            });
+            return Some(halves.enumerate().collect());
+        };
+        let padded = match node.input_name(3) {
+            Some(_) => self.ints(node, 3)?,
+            None => (0..whole.len() as i64).collect(),
+        };
+        let ends = pads.get(padded.len()..).filter(|ends| ends.len() == padded.len())?;
+        let border =
+            |((&before, &after), &axis)| Some((normalized(axis, whole.len())?, [before, after]));
+        pads.iter().zip(ends).zip(&padded).map(border).collect()
     }
 
     /// True if every reader of the node's output slides windows over it that are longer than the
