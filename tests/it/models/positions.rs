@@ -119,6 +119,17 @@ fn what_leaves_positions_in_place_is_not_named() {
         net.op("Conv", &[&border, &kernel])
     });
     assert_eq!(mover(&kernel_sized), None);
+    // A part of the channels, whose start is computed from their number.
+    let chunk = model(|net| {
+        let kernel = net.weights(&[3, 2, 1, 1]);
+        let (axis, two) = (net.ints(&[1]), net.ints(&[2]));
+        let shape = net.op("Shape", &["x"]);
+        let channels = net.op("Gather", &[&shape, &axis]);
+        let start = net.op("Sub", &[&channels, &two]);
+        let part = net.op("Slice", &["x", &start, &channels, &axis]);
+        net.op("Conv", &[&part, &kernel])
+    });
+    assert_eq!(mover(&chunk), None);
     // A branch of one position decides how much of each channel passes.
     let squeezed = model(|net| {
         let kernel = net.weights(&[3, 3, 1, 1]);

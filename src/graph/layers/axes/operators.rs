@@ -81,7 +81,7 @@ impl<'t, 'g> Tracer<'t, 'g> {
             let traced = self.output_axes(&equivalent, sizes);
             let Some(axes) = traced.filter(|axes| axes.len() == sizes.len()) else { continue };
             if axes.iter().flatten().any(AxisFactor::is_spatial)
-                && let Some(mover) = self.mover(node)
+                && let Some(mover) = self.mover(node, &axes)
             {
                 self.moved.insert(output, mover);
             }
@@ -90,7 +90,7 @@ impl<'t, 'g> Tracer<'t, 'g> {
     }
 
     /// The node that may have moved the positions of a node's inputs, if there is one.
-    fn mover(&self, node: &'g NodeProto) -> Option<&'g NodeProto> {
+    fn mover(&self, node: &'g NodeProto, axes: &Axes) -> Option<&'g NodeProto> {
         let inherited = reads(node).find_map(|input| self.moved.get(input).copied());
         let is_untraced = |input: &&'g str| !self.axes.contains_key(input);
         inherited.or_else(|| {
@@ -99,7 +99,10 @@ impl<'t, 'g> Tracer<'t, 'g> {
                 let input = node.input_name(0).filter(is_untraced)?;
                 return untraced_at(self.graph_index, &self.axes, input);
             }
-            if !is_elementwise(&equivalent) && equivalent.op() != "Concat" {
+            // Weights between positions have rows and columns twice, and their bias is moved.
+            let rows = axes.iter().flatten().filter(|factor| factor.kind == AxisKind::Rows).count();
+            let is_combined = is_elementwise(&equivalent) || equivalent.op() == "Concat";
+            if !is_combined || rows > 1 {
                 return None;
             }
             // What was moved is combined with what was not.
@@ -226,7 +229,9 @@ impl<'t, 'g> Tracer<'t, 'g> {
     /// Some of the channels, every n-th row or column, or the tokens after the first ones.
     fn slice(&self, node: &NodeProto, sizes: &[i64]) -> Option<Axes> {
         let (mut axes, whole) = (self.input_axes(node, 0)?.clone(), self.input_sizes(node, 0)?);
-        let starts = self.ints(node, 1)?;
+        let Some(starts) = self.ints(node, 1) else {
+            return self.part_of_channels(node, axes, sizes);
+        };
         let named = match node.input_name(3) {
             Some(_) => self.ints(node, 3)?,
             None => (0..starts.len() as i64).collect(),
@@ -263,6 +268,22 @@ impl<'t, 'g> Tracer<'t, 'g> {
                 }
                 _ => return None,
             };
+        }
+        Some(axes)
+    }
+
+    /// The axes after a slice whose start is computed, as `chunk` has it in some exports: what kept
+    /// its size is whole.
+    fn part_of_channels(&self, node: &NodeProto, mut axes: Axes, sizes: &[i64]) -> Option<Axes> {
+        let is_forward = match node.input_name(4) {
+            Some(_) => self.ints(node, 4)?.iter().all(|&step| step > 0),
+            None => true,
+        };
+        let whole = self.input_sizes(node, 0).filter(|_| is_forward)?;
+        for ((axis, &from), &to) in axes.iter_mut().zip(whole).zip(sizes) {
+            if from != to {
+                *axis = is_channels(axis).then(|| whole_axis(AxisKind::Channels, to))?;
+            }
         }
         Some(axes)
     }
