@@ -113,6 +113,7 @@ impl Export {
             },
             at_input_size: matches!(self.size, MapSize::Input),
         };
+        model::keep(model.folder(), &self.out)?;
         let exported = export(&model, &request)?;
         let weights = match self.weights {
             Place::Auto => Weights::Auto,

@@ -82,9 +82,6 @@ fn report(model: &Model) -> String {
         format!("default  {}", model.default_layer().name),
         String::new(),
     ]);
-    for warning in &model.folder().warnings {
-        lines.insert(lines.len() - 1, format!("warning  {}", warning.detail));
-    }
     let layers = model.layers();
     let widest = |length: fn(&crate::graph::layers::Layer) -> usize| {
         layers.iter().map(length).max().unwrap_or(0).max("alias".len())

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crate::config::Config;
 use crate::engine::{Model, ModelRegistry, Settings};
-use crate::error::Result;
+use crate::error::{Error, Kind, Result};
 use crate::model::ModelFolder;
 use crate::model::folder::available_models;
 
@@ -43,6 +43,21 @@ pub(super) fn find(config: &Config, requested: Option<&str>) -> Result<ModelFold
 /// Those of loading.
 pub(super) fn open(config: &Config, folder: ModelFolder) -> Result<Model> {
     ModelRegistry::load_one(folder, &engine(config))
+}
+
+/// A result must not take the place of the model's file.
+///
+/// # Errors
+/// [`Kind::Option`] that names the file.
+pub(super) fn keep(folder: &ModelFolder, result: &Path) -> Result<()> {
+    let same = |path: &Path| path.canonicalize().ok();
+    match (same(result), same(&folder.onnx_path())) {
+        (Some(result), Some(model)) if result == model => {
+            let detail = format!("the result would replace the model {}", result.display());
+            Err(Error::new(Kind::Option, detail))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// The engine's settings for one request at a time.

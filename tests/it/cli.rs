@@ -237,3 +237,31 @@ fn a_service_prints_its_address_and_stops_on_a_signal() {
     assert!(refused[0]["duration_ms"].is_u64() && refused[0]["span"]["path"] == "/v1/models/none");
     assert_eq!(lines.last().unwrap()["message"], "shut down");
 }
+
+#[test]
+fn no_result_takes_the_place_of_the_model() {
+    let folder = workplace();
+    let file = "models/tiny/model.onnx";
+    let before = std::fs::read(folder.path().join(file)).unwrap();
+    for arguments in [
+        &["export", "tiny", "-o", file][..],
+        &["explain", "cat.png", "--model", file, "--output", "json", "-o", file],
+    ] {
+        let error = refused(folder.path(), arguments);
+        assert!(error.contains("2: ") && error.contains("would replace the model"), "{error}");
+        assert_eq!(std::fs::read(folder.path().join(file)).unwrap(), before);
+    }
+}
+
+#[test]
+fn an_exported_file_is_written_where_it_was_asked_for() {
+    let folder = workplace();
+    let written = run(folder.path(), &["export", "tiny", "--method", "gradcam", "-o", "cam.onnx"]);
+    assert!(written.status.success(), "{}", String::from_utf8_lossy(&written.stderr));
+    assert!(String::from_utf8_lossy(&written.stderr).ends_with("cam.onnx\n"));
+    let bytes = std::fs::read(folder.path().join("cam.onnx")).unwrap();
+    assert!(bytes.windows(7).any(|window| window == b"heatmap"));
+    let error = refused(folder.path(), &["export", "tiny", "--method", "scorecam", "-o", "a.onnx"]);
+    assert!(error.contains("scorecam can't be exported; gradcam, gradcam++"), "{error}");
+    assert!(!folder.path().join("a.onnx").exists());
+}

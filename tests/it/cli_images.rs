@@ -123,7 +123,7 @@ fn wrong_places_are_refused_before_anything_is_computed() {
         let output = run(folder.path(), arguments);
         format!("{}: {}", output.status.code().unwrap(), text(&output.stderr).trim_end())
     };
-    insta::assert_snapshot!(refused(&["explain", "in", "-o", "map.png"]), @"2: camlens: the results of in/a.png and in/b.png would both be map.png: name a folder, or use {stem} or {index} in the name");
+    insta::assert_snapshot!(refused(&["explain", "in", "-o", "map.png"]), @"2: camlens: the results of in/a.png and in/b.png would both be map.png: use {index} in the name, as in {stem}-{index}.png");
     insta::assert_snapshot!(refused(&["explain", "cat.png", "-o", "cat.png"]), @"2: camlens: the result would replace the image cat.png");
     insta::assert_snapshot!(refused(&["explain", "cat.png", "-o", "{label}.png"]), @"2: camlens: {label}.png: there is no field {label}; the fields are {stem}, {method}, {model}, {index}");
     insta::assert_snapshot!(refused(&["explain", "in", "--output", "overlay"]), @"2: camlens: standard output takes one picture or array: name a folder with -o");

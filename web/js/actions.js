@@ -33,7 +33,9 @@ export class Actions {
     if (!file) return;
     this.#explainer.stop();
     this.#client.clear();
-    const targets = keep ? [] : this.#state.settings.targets;
+    // The class in an address is meant for the first picture, one chosen before for no other.
+    const isFirst = !this.#state.file;
+    const targets = keep && !isFirst ? [] : this.#state.settings.targets;
     this.#store.update({
       file, image: null, cells: [], shown: null, problem: null, predictions: [],
       scores: new Map(), settings: { ...this.#state.settings, targets },

@@ -5,7 +5,7 @@ use crate::app::options::{Output, Rendering, Size};
 use crate::app::render::figure::{FigureKind, most_px};
 use crate::app::request::RequestOptions;
 use crate::error::{Error, Kind, Result};
-use crate::explain::Choice;
+use crate::explain::{Choice, Normalization};
 use crate::picture::encode::Format;
 
 /// The largest number of map values in a JSON response, some 20 MB of text. The map of a whole
@@ -18,7 +18,7 @@ const MAX_JSON_VALUES: u64 = 2_000_000;
 /// number of pixels of the largest image that is accepted.
 ///
 /// # Errors
-/// [`Kind::Option`] about `target`, `output`, `size`, `format`, `dpi` or `columns`.
+/// [`Kind::Option`] about `target`, `normalize`, `output`, `size`, `format`, `dpi` or `columns`.
 pub fn check(
     operation: Operation,
     options: &RequestOptions,
@@ -37,6 +37,15 @@ pub fn check(
                 "a comparison explains one class, and 'target' names {classes}; explain \
                  accepts several"
             ),
+        );
+    }
+    let is_picture = !matches!(output, Output::Json | Output::Npy);
+    if is_picture && options.explain.normalize == Some(Normalization::None) {
+        return refuse(
+            "normalize",
+            "option 'normalize' can't be 'none' for a picture, whose colours stand for values from \
+             0 to 1; output=json has the values"
+                .to_owned(),
         );
     }
     if classes > 1 && output == Output::Gray {

@@ -111,8 +111,8 @@ impl Destination {
                 if let Some(other) = sources.insert(file.clone(), input) {
                     let (other, input, file) = (other.name(), input.name(), file.display());
                     let detail = format!(
-                        "the results of {other} and {input} would both be {file}: name a folder, \
-                         or use {{stem}} or {{index}} in the name"
+                        "the results of {other} and {input} would both be {file}: use {{index}} in \
+                         the name, as in {{stem}}-{{index}}.png"
                     );
                     return Err(Error::new(Kind::Option, detail));
                 }

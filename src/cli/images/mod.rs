@@ -69,6 +69,9 @@ impl<F: Flags> Images<F> {
         // Everything that can be wrong without the model is found before it is loaded.
         let folder = model::find(&config, options.model.as_deref())?;
         let files = destination.files(&inputs, self.fields(&options, &folder.id))?;
+        for file in files.iter().flatten() {
+            model::keep(&folder, file)?;
+        }
         let model = model::open(&config, folder)?;
         let limits = Limits { max_pixels: config.server.max_pixels };
         let run = Run { model: &model, options: &options, operation, limits, is_quiet: self.quiet };

@@ -143,3 +143,16 @@ async fn a_map_too_large_for_json_is_refused_before_any_pass() {
     let whole = post_image(&service, "/v1/explain?output=npy&size=image", picture).await;
     assert_eq!(whole.status, 200);
 }
+
+/// Colours stand for values from 0 to 1, so a map of other values would show something else.
+#[tokio::test]
+async fn a_picture_of_values_without_bounds_is_refused() {
+    let service = service();
+    let refused = post_image(&service, "/v1/explain?normalize=none", chelsea()).await;
+    assert_eq!(
+        (refused.status, &refused.json()["option"]),
+        (StatusCode::BAD_REQUEST, &json!("normalize"))
+    );
+    let values = post_image(&service, "/v1/explain?normalize=none&output=json", chelsea()).await;
+    assert_eq!(values.status, StatusCode::OK);
+}

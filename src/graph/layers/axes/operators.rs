@@ -144,9 +144,7 @@ impl<'t, 'g> Tracer<'t, 'g> {
             "Gather" => self.gather(node, sizes),
             "Slice" => self.slice(node, sizes),
             "Split" => self.split(node, sizes),
-            "Expand" if self.input_sizes(node, 0) == Some(sizes) => {
-                self.input_axes(node, 0).cloned()
-            }
+            "Expand" => self.expanded(node, sizes),
             "Pad" => self.padded(node, sizes),
             op if op.starts_with("Reduce") => self.reduced(node),
             op if op.ends_with("Normalization") || op.ends_with("QuantizeLinear") => {
@@ -262,9 +260,7 @@ impl<'t, 'g> Tracer<'t, 'g> {
                     let tokens = token_grid(&axes[axis])?;
                     let skip = tokens.skip.checked_sub(usize::try_from(start).ok()?)?;
                     let remaining = Tokens { skip, ..tokens };
-                    remaining
-                        .fits(usize::try_from(to).ok()?)
-                        .then(|| vec![AxisFactor::whole(AxisKind::Tokens(remaining), to)])?
+                    tokens_axis(remaining, to)?
                 }
                 _ => return None,
             };
@@ -282,7 +278,24 @@ impl<'t, 'g> Tracer<'t, 'g> {
         let whole = self.input_sizes(node, 0).filter(|_| is_forward)?;
         for ((axis, &from), &to) in axes.iter_mut().zip(whole).zip(sizes) {
             if from != to {
-                *axis = is_channels(axis).then(|| whole_axis(AxisKind::Channels, to))?;
+                *axis = match token_grid(axis) {
+                    _ if is_channels(axis) => whole_axis(AxisKind::Channels, to),
+                    // All positions, after the tokens that have none.
+                    Some(tokens) => tokens_axis(Tokens { skip: 0, ..tokens }, to)
+                        .filter(|axis| axis.len() == 2)?,
+                    None => return None,
+                };
+            }
+        }
+        Some(axes)
+    }
+
+    /// Axes that were repeated hold no positions of their own.
+    fn expanded(&self, node: &NodeProto, sizes: &[i64]) -> Option<Axes> {
+        let (mut axes, own) = (self.input_axes(node, 0)?.clone(), self.input_sizes(node, 0)?);
+        for ((axis, &from), &to) in axes.iter_mut().zip(own).zip(sizes) {
+            if from != to {
+                *axis = whole_axis(AxisKind::Channels, to);
             }
         }
         Some(axes)
@@ -346,6 +359,19 @@ impl<'t, 'g> Tracer<'t, 'g> {
         }
         result.into_iter().collect()
     }
+}
+
+/// The axis of so many tokens: the rows and columns of the grid, where there are no others.
+fn tokens_axis(tokens: Tokens, count: i64) -> Option<Axis> {
+    let [rows, columns] = tokens.grid.map(|size| size as i64);
+    if tokens.skip == 0 && rows * columns == count && rows > 1 && columns > 1 {
+        return Some(vec![
+            AxisFactor::whole(AxisKind::Rows, rows),
+            AxisFactor::whole(AxisKind::Columns, columns),
+        ]);
+    }
+    let fits = tokens.fits(usize::try_from(count).ok()?);
+    fits.then(|| vec![AxisFactor::whole(AxisKind::Tokens(tokens), count)])
 }
 
 /// The index of an axis that may be counted from the end; `None` when there is no such axis.
