@@ -274,3 +274,20 @@ fn rows_and_columns_that_are_cut_and_interleaved_are_told() {
     });
     assert_eq!(mover(&multiplied).as_deref(), Some("MatMul"));
 }
+
+/// A convolution's tokens get a place for a class token, and lose it before the next convolution.
+#[test]
+fn tokens_before_the_grid_are_padded_and_sliced_away() {
+    let tokens = model(|net| {
+        let (flat, image) = (net.ints(&[0, 3, -1]), net.ints(&[0, 3, 12, 16]));
+        let (pads, axis) = (net.ints(&[0, 1, 0, 0, 0, 0]), net.ints(&[1]));
+        let (start, end) = (net.ints(&[1]), net.ints(&[i64::MAX]));
+        let positions = net.op("Reshape", &["x", &flat]);
+        let positions = net.with("Transpose", &[&positions], vec![ints("perm", &[0, 2, 1])]);
+        let padded = net.op("Pad", &[&positions, &pads]);
+        let sliced = net.op("Slice", &[&padded, &start, &end, &axis]);
+        let channels = net.with("Transpose", &[&sliced], vec![ints("perm", &[0, 2, 1])]);
+        net.op("Reshape", &[&channels, &image])
+    });
+    assert_eq!(mover(&tokens), None);
+}

@@ -1,7 +1,8 @@
 //! What operators with sliding windows, and the padding before them, do to rows and columns.
 
-use super::axis_factor::{Axes, Axis, AxisKind, is_channels, whole_axis};
+use super::axis_factor::{Axes, Axis, AxisFactor, AxisKind, is_channels, token_grid, whole_axis};
 use super::operators::{Tracer, normalized};
+use crate::graph::layers::tokens::Tokens;
 use onnx_gradient::proto::NodeProto;
 use onnx_gradient::quantized::float_equivalent;
 
@@ -86,6 +87,15 @@ impl Tracer<'_, '_> {
                 continue;
             }
             let is_small = before.abs().max(after.abs()) <= NEGLIGIBLE;
+            let whole = *sizes.get(axis)?;
+            // Tokens before and after the positions of a grid, such as a place for the class token.
+            if let Some(tokens) = token_grid(axes.get(axis)?).filter(|_| before >= 0 && after >= 0)
+            {
+                let skip = tokens.skip + usize::try_from(before).ok()?;
+                let kind = AxisKind::Tokens(Tokens { skip, ..tokens });
+                axes[axis] = vec![AxisFactor::whole(kind, whole)];
+                continue;
+            }
             let kind = match axes.get(axis)?.as_slice() {
                 _ if is_channels(&axes[axis]) => AxisKind::Channels,
                 [factor]
@@ -98,7 +108,7 @@ impl Tracer<'_, '_> {
                 }
                 _ => return None,
             };
-            axes[axis] = whole_axis(kind, *sizes.get(axis)?);
+            axes[axis] = whole_axis(kind, whole);
         }
         Some(axes)
     }
