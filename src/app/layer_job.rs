@@ -31,12 +31,7 @@ pub(super) struct Subject<'a> {
 
 /// How a method's finished map is normalised.
 pub(super) fn normalizer(spec: &MethodSpec, options: &ExplainOptions) -> Normalizer {
-    Normalizer {
-        normalization: options.normalize.unwrap_or(spec.normalization(options.convention)),
-        epsilon: options.convention.epsilon(),
-        relu: spec.relu,
-        signed: options.signed,
-    }
+    spec.normalizer(options.convention, options.normalize, options.signed)
 }
 
 /// One layer's part of a request.

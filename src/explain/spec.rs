@@ -2,6 +2,7 @@
 
 use super::context::MethodContext;
 use super::method::Method;
+use super::normalise::Normalizer;
 use super::parameters::{Convention, MethodParameters, Normalization, ScoreKind};
 use super::result::{Passes, TargetMap};
 use crate::error::Result;
@@ -109,6 +110,22 @@ impl MethodSpec {
             Convention::PytorchGradCam | Convention::OpenvinoXai | Convention::TorchCam => {
                 ScoreKind::Logit
             }
+        }
+    }
+
+    /// How a finished map is normalised: as asked, else as the convention ends.
+    #[must_use]
+    pub fn normalizer(
+        &self,
+        convention: Convention,
+        normalization: Option<Normalization>,
+        signed: bool,
+    ) -> Normalizer {
+        Normalizer {
+            normalization: normalization.unwrap_or(self.normalization(convention)),
+            epsilon: convention.epsilon(),
+            relu: self.relu,
+            signed,
         }
     }
 

@@ -45,13 +45,7 @@ pub struct ExportRequest<'a> {
 
 impl ExportRequest<'_> {
     fn normalizer(&self, method: Method) -> Normalizer {
-        let spec = method.spec();
-        Normalizer {
-            normalization: self.normalization.unwrap_or(spec.normalization(self.convention)),
-            epsilon: self.convention.epsilon(),
-            relu: spec.relu,
-            signed: false,
-        }
+        method.spec().normalizer(self.convention, self.normalization, false)
     }
 }
 

@@ -12,25 +12,14 @@ use onnx_gradient::index::{GraphIndex, reads};
 use onnx_gradient::proto::NodeProto;
 use onnx_gradient::quantized::float_equivalent;
 
-/// The last node on the way from the image to a tensor, without rows and columns of its own, of which
-/// an input was traced to rows and columns.
+/// The last node on the way from the image to a tensor without rows and columns of its own, of
+/// which an input was traced to rows and columns.
 pub(super) fn untraced_at<'g>(
     graph_index: &GraphIndex<'g>,
     axes: &HashMap<&'g str, Axes>,
     tensor: &'g str,
 ) -> Option<&'g NodeProto> {
-    let has_positions = |input: &str| has_positions(axes, input);
-    let mut open = VecDeque::from([tensor]);
-    let mut seen: HashSet<&str> = HashSet::new();
-    while let Some(tensor) = open.pop_front() {
-        let node = graph_index.producer(tensor).filter(|_| seen.insert(tensor));
-        let Some(node) = node.filter(|node| !ignores_values(graph_index, node)) else { continue };
-        if reads(node).any(has_positions) {
-            return Some(node);
-        }
-        open.extend(reads(node));
-    }
-    None
+    last_with_positions(graph_index, axes, tensor, |_| true)
 }
 
 /// The node that has moved the positions of an untraced tensor, if nothing on its way from a traced
@@ -40,16 +29,25 @@ pub(super) fn moved_alone<'g>(
     axes: &HashMap<&'g str, Axes>,
     tensor: &'g str,
 ) -> Option<&'g NodeProto> {
-    let has_positions = |input: &str| has_positions(axes, input);
-    let mut open = vec![tensor];
+    let keeps_apart = |node: &NodeProto| !combines(float_equivalent(node).op());
+    last_with_positions(graph_index, axes, tensor, keeps_apart)
+}
+
+/// Walks back from a tensor, through the nodes that `passes` holds for, to the nearest one that
+/// reads rows and columns.
+fn last_with_positions<'g>(
+    graph_index: &GraphIndex<'g>,
+    axes: &HashMap<&'g str, Axes>,
+    tensor: &'g str,
+    passes: impl Fn(&NodeProto) -> bool,
+) -> Option<&'g NodeProto> {
+    let mut open = VecDeque::from([tensor]);
     let mut seen: HashSet<&str> = HashSet::new();
-    while let Some(tensor) = open.pop() {
+    while let Some(tensor) = open.pop_front() {
         let node = graph_index.producer(tensor).filter(|_| seen.insert(tensor));
-        let is_mover = |node: &&NodeProto| {
-            !ignores_values(graph_index, node) && !combines(float_equivalent(node).op())
-        };
-        let Some(node) = node.filter(is_mover) else { continue };
-        if reads(node).any(has_positions) {
+        let is_on_the_way = |node: &&NodeProto| !ignores_values(graph_index, node) && passes(node);
+        let Some(node) = node.filter(is_on_the_way) else { continue };
+        if reads(node).any(|input| has_positions(axes, input)) {
             return Some(node);
         }
         open.extend(reads(node));
