@@ -28,6 +28,12 @@ pub(crate) fn listed<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
     if names.is_empty() { "none".to_owned() } else { names.join(", ") }
 }
 
+/// A share between 0 and 1 in per cent. One that would be rounded to nothing says so.
+pub(crate) fn per_cent(share: f64) -> String {
+    let value = 100.0 * share;
+    if value > 0.0 && value < 0.1 { "< 0.1 %".to_owned() } else { format!("{value:.1} %") }
+}
+
 /// Why bytes are not text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NotText {

@@ -24,6 +24,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use crate::config::Config;
@@ -165,6 +166,14 @@ pub fn run(serve: ServeFn) -> ExitCode {
 
 /// Prints the help that was asked for, or what is wrong with the command line.
 fn explain_usage(message: &clap::Error) -> ExitCode {
+    // Clap would propose an option with a similar name, which does something else.
+    if let (ErrorKind::UnknownArgument, Some(ContextValue::String(flag))) =
+        (message.kind(), message.get(ContextKind::InvalidArg))
+        && let Some(owners) = option_flags::owners(flag)
+    {
+        output::note(&format!("camlens: only {owners} takes {flag}; `--help` lists all options"));
+        return ExitCode::from(USAGE);
+    }
     let printed = message.print().and_then(|()| std::io::stdout().flush());
     match (output::written(printed), message.use_stderr()) {
         (_, true) => ExitCode::from(USAGE),

@@ -29,6 +29,7 @@ pub(super) fn find(config: &Config, requested: Option<&str>) -> Result<ModelFold
             ModelFolder::read(path)
         }
         Some(path) if path.is_file() => of_file(path),
+        Some(path) if is_file_name(path) => ModelFolder::from_onnx_file(path),
         _ => {
             let id = requested.or(config.models.default.as_deref());
             let (_, id) = available_models(models, id)?;
@@ -63,6 +64,12 @@ pub(super) fn keep(folder: &ModelFolder, result: &Path) -> Result<()> {
 /// The engine's settings for one request at a time.
 pub(super) fn engine(config: &Config) -> Settings {
     Settings { side_by_side: Some(1), ..config.engine.clone().into() }
+}
+
+/// Whether this names a file, even one that does not exist, rather than a model's id.
+fn is_file_name(path: &Path) -> bool {
+    let is_onnx = path.extension().is_some_and(|extension| extension == "onnx");
+    is_onnx || path.components().count() > 1
 }
 
 fn holds_model(folder: &Path) -> bool {

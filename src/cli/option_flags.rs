@@ -2,10 +2,11 @@
 
 use std::marker::PhantomData;
 
+use clap::builder::PossibleValuesParser;
 use clap::{Arg, ArgMatches, Args, Command, FromArgMatches};
 
-use crate::app::Operation;
 use crate::app::options::{OPTIONS, OptionSpec, ValueSyntax};
+use crate::app::{self, Operation};
 
 /// Which options a command has.
 pub(super) trait Flags: Clone + std::fmt::Debug + Send + Sync + 'static {
@@ -46,10 +47,12 @@ impl<F: Flags> Args for OptionFlags<F> {
                 .long(spec.flag())
                 .alias(spec.name)
                 .value_name(spec.metavar)
-                .help(help(spec));
-            // A boolean needs no value: `--emphasize` is enough.
+                .help(help(spec, F::OPERATIONS));
+            // A boolean needs no value: `--emphasize` is enough, and what follows it is an image.
             match spec.syntax {
-                ValueSyntax::Boolean => arg.num_args(0..=1).default_missing_value("true"),
+                ValueSyntax::Boolean => {
+                    arg.num_args(0..=1).require_equals(true).default_missing_value("true")
+                }
                 _ => arg,
             }
         }))
@@ -73,17 +76,47 @@ impl<F: Flags> FromArgMatches for OptionFlags<F> {
     }
 }
 
-/// One line: what the option does, its values and its default.
-fn help(spec: &OptionSpec) -> String {
-    let expected = |operation| spec.syntax.expected(operation);
+/// A command with the values that its options take, for scripts that complete them. The command
+/// that parses has none of them: the options' own parser also takes other spellings, and its errors
+/// are those of the API.
+pub(super) fn with_values(command: Command, operation: Operation) -> Command {
+    app::options::accepted(operation).fold(command, |command, spec| {
+        let (ValueSyntax::Choice(names) | ValueSyntax::ChoiceList(names)) = spec.syntax else {
+            return command;
+        };
+        command.mut_arg(spec.name, |arg| {
+            let arg = arg.value_parser(PossibleValuesParser::new(names(operation)));
+            // The help names them already.
+            arg.hide_possible_values(true)
+        })
+    })
+}
+
+/// Which commands take an option that another command was given. None if none does.
+pub(super) fn owners(flag: &str) -> Option<String> {
+    let name = flag.split('=').next().unwrap_or(flag).trim_start_matches('-');
+    let spec = OPTIONS.iter().find(|spec| spec.flag() == name || spec.name == name)?;
+    let commands: Vec<String> = spec.operations.iter().map(ToString::to_string).collect();
+    Some(commands.join(" and "))
+}
+
+/// One line: what the option does, its values for these operations, and its default.
+fn help(spec: &OptionSpec, operations: &[Operation]) -> String {
+    let accepts = |operation: &&Operation| spec.operations.contains(operation);
+    let operations: Vec<Operation> = operations.iter().filter(accepts).copied().collect();
+    let expected: Vec<String> =
+        operations.iter().map(|operation| spec.syntax.expected(*operation)).collect();
+    let varies = expected.iter().any(|other| *other != expected[0]);
     let values = match spec.syntax {
-        ValueSyntax::Choice(_) if spec.varies() => {
-            let of = |operation| format!("to {operation}, {}", expected(operation));
-            format!(": {}", spec.operations.iter().copied().map(of).collect::<Vec<_>>().join("; "))
+        ValueSyntax::Text | ValueSyntax::Boolean | ValueSyntax::Number { .. } => String::new(),
+        ValueSyntax::List { .. } if expected == ["one name"] => String::new(),
+        _ if varies => {
+            let each = operations.iter().zip(&expected);
+            let each = each.map(|(operation, expected)| format!("to {operation}, {expected}"));
+            format!(": {}", each.collect::<Vec<_>>().join("; "))
         }
-        ValueSyntax::Choice(_) => format!(": {}", expected(spec.operations[0])),
-        ValueSyntax::Integer { .. } => format!("; {}", expected(spec.operations[0])),
-        _ => String::new(),
+        ValueSyntax::Choice(_) => format!(": {}", expected[0]),
+        _ => format!("; {}", expected[0]),
     };
     let default = spec.default.text().map(|text| format!(" [default: {text}]"));
     format!("{}{values}{}", spec.summary, default.unwrap_or_default())

@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use clap::{Args, Command, ValueEnum};
 use clap_complete::{Shell, generate};
 
+use super::option_flags::with_values;
 use super::output;
+use crate::app::operation::ALL;
 use crate::error::{Error, Kind, Result};
 
 /// The shells that completions are tested for.
@@ -25,7 +27,10 @@ pub(super) struct Completions {
 }
 
 impl Completions {
-    pub(super) fn run(&self, mut command: Command) -> Result<()> {
+    pub(super) fn run(&self, command: Command) -> Result<()> {
+        let mut command = ALL.iter().fold(command, |command, operation| {
+            command.mut_subcommand(operation.to_string(), |one| with_values(one, *operation))
+        });
         let shell = match self.shell {
             KnownShell::Bash => Shell::Bash,
             KnownShell::Zsh => Shell::Zsh,

@@ -61,7 +61,14 @@ impl ModelRegistry {
     pub fn start(folder: &Path, default: Option<&str>, settings: &Settings) -> Result<Self> {
         let runtime = Runtime::load(settings)?;
         for (folder, reason) in skipped_folders(folder)? {
-            tracing::warn!(folder = %folder.display(), reason, "no model in this folder");
+            let (folder, has_readme) = (folder.display(), folder.join("README.md").is_file());
+            // A model that comes with instructions has not been fetched yet: no fault.
+            if has_readme {
+                let hint = "its README.md says how to get it";
+                tracing::info!(%folder, hint, "no model in this folder yet");
+            } else {
+                tracing::warn!(%folder, reason, "no model in this folder");
+            }
         }
         let (mut folders, default) = available_models(folder, default)?;
         let entries = Arc::new(Entries::of(folders.iter().map(|path| folder_id(path)).collect()));

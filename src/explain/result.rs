@@ -12,6 +12,7 @@ use super::normalise::Normalizer;
 use super::parameters::{Convention, Normalization};
 use crate::engine::PassScores;
 use crate::picture::resize::{upsample, upsample_smooth};
+use crate::text::per_cent;
 use crate::warning::Warning;
 
 /// A method's map of one target, before normalisation.
@@ -49,10 +50,9 @@ impl Prediction {
     /// The probability in per cent, or the value of a quantity.
     #[must_use]
     pub fn amount(&self) -> String {
-        match (self.value, self.probability.map(|probability| 100.0 * probability)) {
+        match (self.value, self.probability) {
             (Some(value), _) => value.to_string(),
-            (None, Some(few)) if few > 0.0 && few < 0.1 => "< 0.1 %".to_owned(),
-            (None, Some(percent)) => format!("{percent:.1} %"),
+            (None, Some(probability)) => per_cent(probability.into()),
             (None, None) => String::new(),
         }
     }

@@ -34,9 +34,11 @@ pub(super) struct ResponseFacts {
 impl ResponseFacts {
     pub(super) fn of(response: &ExplainResponse) -> Self {
         let ExplainResponse { facts, timing, .. } = response;
-        let method = facts.maps.as_ref().and_then(|maps| maps.method).map(|method| method.name);
-        let is_comparison = facts.maps.is_some() && method.is_none();
-        let method = if is_comparison { Some("several") } else { method };
+        let method = match facts.maps.as_ref().map(|maps| maps.methods.as_slice()) {
+            Some([method]) => Some(method.name),
+            Some(_) => Some("several"),
+            None => None,
+        };
         Self { model: facts.model.clone(), method, queued: None, timing: *timing }
     }
 

@@ -10,7 +10,7 @@ use super::response_headers::{
     SERVER_TIMING, SIGNED, TARGET, VALUE, WARNINGS,
 };
 use crate::app::ExplainResponse;
-use crate::app::response::{Facts, STRAIGHT_THROUGH, TargetFacts, TimingMs};
+use crate::app::response::{EachMap, Facts, STRAIGHT_THROUGH, TargetFacts, TimingMs};
 
 impl IntoResponse for ExplainResponse {
     fn into_response(self) -> Response {
@@ -30,7 +30,7 @@ impl IntoResponse for ExplainResponse {
     }
 }
 
-/// The facts as pairs of name and value; with several classes, one value per class.
+/// The facts as pairs of name and value. A header lists one value for each class, method or map.
 fn fact_headers(facts: &Facts) -> Vec<(&'static str, String)> {
     let mut headers = vec![(MODEL, facts.model.clone())];
     if !facts.warnings.is_empty() {
@@ -38,11 +38,8 @@ fn fact_headers(facts: &Facts) -> Vec<(&'static str, String)> {
         headers.push((WARNINGS, codes.collect::<Vec<_>>().join(",")));
     }
     let Some(maps) = &facts.maps else { return headers };
-    let each = |value: fn(&TargetFacts) -> String| {
-        maps.targets.iter().map(value).collect::<Vec<_>>().join(",")
-    };
     headers.push((LAYER, maps.layer.clone()));
-    headers.push((TARGET, each(|target| target.index.to_string())));
+    headers.push((TARGET, joined(&maps.targets, |target| target.index.to_string())));
     for (name, of) in [
         (PROBABILITY, (|target| target.probability) as fn(&TargetFacts) -> Option<f32>),
         (VALUE, |target| target.value),
@@ -62,20 +59,20 @@ fn fact_headers(facts: &Facts) -> Vec<(&'static str, String)> {
     if maps.negate {
         headers.push((NEGATE, "true".to_owned()));
     }
-    if let Some(method) = maps.method {
-        headers.push((METHOD, method.name.to_owned()));
-        headers.push((EMPTY, each(|target| target.is_empty.to_string())));
-        if maps.targets.iter().any(|target| target.correlation.is_some()) {
-            let correlation = |target: &TargetFacts| {
-                target.correlation.map(|value| format!("{value:.4}")).unwrap_or_default()
-            };
-            headers.push((CORRELATION, each(correlation)));
-        }
-        if method.is_estimated {
-            headers.push((GRADIENT, STRAIGHT_THROUGH.to_owned()));
-        }
+    headers.push((METHOD, joined(&maps.methods, |method| method.name.to_owned())));
+    headers.push((EMPTY, joined(&maps.each, |map| map.is_empty.to_string())));
+    if maps.each.iter().any(|map| map.correlation.is_some()) {
+        let of = |map: &EachMap| map.correlation.map(|value| format!("{value:.4}"));
+        headers.push((CORRELATION, joined(&maps.each, |map| of(map).unwrap_or_default())));
+    }
+    if maps.methods.iter().any(|method| method.is_estimated) {
+        headers.push((GRADIENT, STRAIGHT_THROUGH.to_owned()));
     }
     headers
+}
+
+fn joined<T>(values: &[T], text: impl Fn(&T) -> String) -> String {
+    values.iter().map(text).collect::<Vec<_>>().join(",")
 }
 
 /// The value of the header `server-timing`.

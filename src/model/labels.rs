@@ -6,6 +6,7 @@
 use std::path::Path;
 
 use crate::error::{Error, Kind, Result};
+use crate::spelling::nearest;
 use crate::text::shortened;
 
 /// Class labels by class index; empty for a model without labels.
@@ -125,6 +126,14 @@ impl Labels {
         Err(Error::new(Kind::UnknownClass, detail))
     }
 
+    /// The label of which this may be a misspelling, or of one of its synonyms.
+    fn nearest(&self, wrong: &str) -> Option<&str> {
+        let all = self.names.iter().flat_map(|label| label.split(',')).map(str::trim);
+        let near = nearest(wrong, all)?;
+        let of = |label: &&String| label.split(',').any(|synonym| synonym.trim() == near);
+        self.names.iter().find(of).map(String::as_str)
+    }
+
     /// Says why a text names no class.
     fn unknown(&self, full: &str, classes: usize) -> String {
         let target = &*shortened(full);
@@ -158,7 +167,10 @@ impl Labels {
             self.names.iter().filter(|label| !similarity(label).2).collect();
         similar.sort_by_key(similarity);
         similar.dedup();
-        let similar: Vec<&str> = similar.into_iter().take(3).map(String::as_str).collect();
+        let mut similar: Vec<&str> = similar.into_iter().take(3).map(String::as_str).collect();
+        if similar.is_empty() {
+            similar.extend(self.nearest(full));
+        }
         if similar.is_empty() {
             format!("there is no class with the label '{target}'")
         } else {
@@ -236,6 +248,12 @@ mod tests {
             "there is no class with the label 'dog'; similar labels: 'Dog', 'pug, dog', \
              'hotdog, red hot'"
         );
+        assert_eq!(
+            error(&labels, "red hott", 5), // typos: ignore
+            "there is no class with the label 'red hott'; similar labels: 'hotdog, red hot'" // typos: ignore
+        );
+        let far = error(&labels, "umbrella", 5);
+        assert_eq!(far, "there is no class with the label 'umbrella'");
     }
 
     #[test]

@@ -46,11 +46,11 @@ pub(super) const METHODS: OptionSpec = OptionSpec {
 pub(super) const LAYER: OptionSpec = OptionSpec {
     name: "layer",
     operations: MAPS,
-    syntax: ValueSyntax::List { max_items: MAX_LAYERS },
+    syntax: ValueSyntax::List { max_items: |_| MAX_LAYERS },
     metavar: "LAYERS",
     default: DefaultValue::Decided("the model's"),
-    summary: "The layer to explain, by alias, node or tensor name; up to 10, separated by commas, \
-        give the mean of their maps",
+    summary: "The layer to explain, by alias, node or tensor name; several give the mean of their \
+        maps",
     description: "The layer whose activation is explained: an alias, a node name or a tensor \
         name. Default: the model's default layer. Up to ten, separated by commas, give one map: \
         each layer's map is normalised as the convention says and upsampled to the model's input \
@@ -63,15 +63,17 @@ pub(super) const LAYER: OptionSpec = OptionSpec {
 pub(super) const TARGET: OptionSpec = OptionSpec {
     name: "target",
     operations: MAPS,
-    syntax: ValueSyntax::List { max_items: MAX_TARGETS },
+    syntax: ValueSyntax::List {
+        max_items: |operation| if operation == Operation::Compare { 1 } else { MAX_TARGETS },
+    },
     metavar: "CLASSES",
     default: DefaultValue::Decided("the predicted class"),
-    summary: "The class to explain, by index or exact label; up to 10, separated by commas",
+    summary: "The class to explain, by index or exact label",
     description: "The class to explain, by index or exact label. Default: the predicted class. \
         `POST /v1/explain` accepts up to ten, separated by commas, and returns one map per class \
-        in this order; a repeated class is refused. A label may contain commas: the longest \
-        matching label wins. A label that is a number names its class only if no class has that \
-        index. A label that several classes share is refused.",
+        in this order; a repeated class is refused. `POST /v1/compare` accepts one. A label may \
+        contain commas: the longest matching label wins. A label that is a number names its class \
+        only if no class has that index. A label that several classes share is refused.",
     set: |spec, raw, values| spec.store(spec.text(raw)?, &mut values.target),
 };
 

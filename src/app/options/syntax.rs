@@ -10,8 +10,8 @@ pub enum ValueSyntax {
     Text,
     /// Names separated by commas; the model knows which names there are.
     List {
-        /// The largest number of names.
-        max_items: usize,
+        /// The largest number of names that an operation accepts.
+        max_items: fn(Operation) -> usize,
     },
     /// One of these names.
     Choice(Names),
@@ -58,7 +58,10 @@ impl ValueSyntax {
     pub fn expected(self, operation: Operation) -> String {
         match self {
             Self::Text => "a text".to_owned(),
-            Self::List { max_items } => format!("up to {max_items} names, separated by commas"),
+            Self::List { max_items } => match max_items(operation) {
+                1 => "one name".to_owned(),
+                several => format!("up to {several} names, separated by commas"),
+            },
             Self::Choice(names) => names(operation).join(", "),
             Self::ChoiceList(names) => {
                 format!("{}, separated by commas", names(operation).join(", "))

@@ -33,11 +33,13 @@ pub struct MapFacts {
     pub signed: bool,
     /// Whether the negated score is explained.
     pub negate: bool,
-    /// The method; absent if there are several.
-    pub method: Option<MethodFacts>,
+    /// The methods in the order of the request.
+    pub methods: Vec<MethodFacts>,
+    /// One for each map: the maps of several classes by one method, or of one class by several.
+    pub each: Vec<EachMap>,
 }
 
-/// One class's map.
+/// One explained class.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct TargetFacts {
     /// The class index.
@@ -46,13 +48,18 @@ pub struct TargetFacts {
     pub probability: Option<f32>,
     /// The value of a quantity; absent for a class.
     pub value: Option<f32>,
-    /// Whether nothing in the layer supports the class. With several methods, the first one's.
+}
+
+/// One map.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct EachMap {
+    /// Whether nothing in the layer supports the class.
     pub is_empty: bool,
     /// The estimated correlation with the map of all passes; absent if all passes ran.
     pub correlation: Option<f64>,
 }
 
-/// The one method of a response.
+/// One method of a response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MethodFacts {
     /// The method's canonical name.
@@ -77,17 +84,24 @@ impl Facts {
             index: one.target.index,
             probability: one.target.probability,
             value: one.target.value,
+        };
+        let each = |one: &Explanation| EachMap {
             is_empty: one.empty,
             correlation: one.confidence.map(|confidence| confidence.correlation),
         };
-        let method = MethodFacts { name: first.method.name(), is_estimated: first.estimated };
+        let methods = if is_one_method { &explanations[..1] } else { explanations };
+        let method = |one: &Explanation| MethodFacts {
+            name: one.method.name(),
+            is_estimated: one.estimated,
+        };
         let maps = MapFacts {
             layer: first.layer.clone(),
             targets: classes.iter().map(target).collect(),
             contrast: first.contrast.as_ref().map(|contrast| contrast.index),
             signed: first.signed,
             negate: first.negate,
-            method: is_one_method.then_some(method),
+            methods: methods.iter().map(method).collect(),
+            each: explanations.iter().map(each).collect(),
         };
         let warnings = all_warnings(explanations);
         Self { model: first.model.clone(), passes, maps: Some(maps), warnings }

@@ -19,7 +19,7 @@ use serde::Serialize;
 use crate::error::{Error, Result};
 use crate::explain::Explanation;
 use crate::picture::encode::Format;
-pub use facts::{Facts, MapFacts, MethodFacts, STRAIGHT_THROUGH, TargetFacts};
+pub use facts::{EachMap, Facts, MapFacts, MethodFacts, STRAIGHT_THROUGH, TargetFacts};
 pub use timing::TimingMs;
 
 /// A response.

@@ -76,6 +76,11 @@ fn expand(argument: &Path) -> Result<Vec<Input>> {
     if argument == Path::new("-") {
         return Ok(vec![Input::Stdin]);
     }
+    if !argument.exists() && ["true", "false"].iter().any(|value| argument == Path::new(value)) {
+        let detail = "no such image; the value of an option such as --signed follows an equals \
+                      sign, as in --signed=false";
+        return Err(Error::new(Kind::Option, detail).at_path(argument));
+    }
     if argument.is_dir() {
         let files = images_of(argument).map_err(|error| wrong(error.to_string()))?;
         if files.is_empty() {
@@ -141,6 +146,9 @@ mod tests {
         let wrong = |argument| names(path, &[argument]).unwrap_err().to_string();
         assert!(wrong("none").ends_with("dib, tif, tiff)"), "{}", wrong("none"));
         assert!(wrong("*.bmp").ends_with("no file matches the pattern"));
+        let value = inputs(&["true".into()]).unwrap_err();
+        assert_eq!(value.kind(), Kind::Option);
+        assert!(value.to_string().contains("as in --signed=false"), "{value}");
         assert_eq!(inputs(&["-".into(), "-".into()]).unwrap(), [Input::Stdin]);
     }
 }

@@ -9,8 +9,8 @@ mod whole_file;
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 
-use clap::Args;
-use indicatif::{ProgressBar, ProgressStyle};
+use clap::{Args, ValueHint};
+use indicatif::{HumanDuration, ProgressBar, ProgressState, ProgressStyle};
 use serde_json::Value;
 
 use self::destination::{Destination, Fields};
@@ -34,7 +34,7 @@ pub(super) struct Images<F: Flags> {
     #[arg(required = true, value_name = "IMAGE")]
     images: Vec<PathBuf>,
     /// A file, a folder, a name such as '{stem}-{method}.png', or - for standard output [default: -]
-    #[arg(short, long = "out", value_name = "PLACE")]
+    #[arg(short, long = "out", value_name = "PLACE", value_hint = ValueHint::AnyPath)]
     out: Option<String>,
     /// Print nothing but results and errors
     #[arg(short, long)]
@@ -219,10 +219,16 @@ impl Run<'_> {
         }
         let body: Value = serde_json::from_slice(&response.body)
             .map_err(|error| Error::internal("reading a result", error))?;
-        let text = text::of_result(&input.name(), &body);
+        let maps = response.facts.maps.iter();
+        let methods: Vec<&str> =
+            maps.flat_map(|maps| &maps.methods).map(|method| method.name).collect();
+        let text = text::of_result(&input.name(), &body, &methods);
         bar.suspend(|| output::result(text.as_bytes()))?;
         if !self.is_quiet {
             self.warn(response, bar);
+            if self.operation != Operation::Predict {
+                bar.note("-o map.png writes the picture");
+            }
         }
         Ok(())
     }
@@ -260,19 +266,21 @@ fn is_about_the_image(error: &Error) -> bool {
 /// What a file shows, in one line.
 fn summary(response: &ExplainResponse) -> String {
     let model = &response.facts.model;
-    let Some(maps) = &response.facts.maps else { return model.clone() };
+    let Some(maps) = &response.facts.maps else {
+        let best = text::of_best(&response.body).map(|best| format!("{best}, "));
+        return format!("{}by {model}", best.unwrap_or_default());
+    };
     let join = |texts: Vec<String>| texts.join(",");
     let indices = join(maps.targets.iter().map(|target| target.index.to_string()).collect());
     let amount = |target: &TargetFacts| target.value.or(target.probability).map(|v| v.to_string());
     let amounts = join(maps.targets.iter().filter_map(amount).collect());
     let has_values = maps.targets.iter().any(|target| target.value.is_some());
     let (what, measure) = if has_values { ("output", "value") } else { ("class", "probability") };
-    let empty = maps.targets.iter().filter(|target| target.is_empty).count();
-    let note = match empty {
-        _ if maps.method.is_none() => "",
-        0 => "",
-        _ if maps.targets.len() == 1 => "; nothing in the layer supports it",
-        _ => "; nothing in the layer supports some of them",
+    let note = match (maps.each.iter().filter(|map| map.is_empty).count(), maps.each.len()) {
+        (0, _) => "",
+        (1, 1) => "; nothing in the layer supports it",
+        (empty, all) if empty == all => "; all maps are empty",
+        _ => "; some of the maps are empty",
     };
     let layer = &maps.layer;
     format!("{what} {indices} ({measure} {amounts}) of {model}, layer {layer}{note}")
@@ -287,22 +295,24 @@ struct Bar {
 impl Bar {
     fn new(images: usize, is_quiet: bool) -> Self {
         let has_many = images > 1;
-        let what = if has_many { "images" } else { "masked images" };
-        let template = format!("{{bar:40}} {{pos}}/{{len}} {what}, {{eta}} left");
-        let style = ProgressStyle::with_template(&template);
         let bar = match is_quiet {
             true => ProgressBar::hidden(),
-            false => ProgressBar::new(if has_many { images as u64 } else { 0 }),
+            false if has_many => ProgressBar::new(images as u64).with_style(style("images")),
+            // How many masked images there are is known once the first batch is done.
+            false => ProgressBar::no_length().with_style(
+                ProgressStyle::with_template("{spinner} {elapsed}")
+                    .unwrap_or_else(|_| ProgressStyle::default_spinner()),
+            ),
         };
-        Self {
-            bar: bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar())),
-            has_many,
-        }
+        Self { bar, has_many }
     }
 
     fn passes(&self, done: usize, total: usize) {
         if !self.has_many {
-            self.bar.set_length(total as u64);
+            if self.bar.length() != Some(total as u64) {
+                self.bar.set_style(style("masked images"));
+                self.bar.set_length(total as u64);
+            }
             self.bar.set_position(done as u64);
         }
     }
@@ -324,4 +334,18 @@ impl Bar {
     fn finish(&self) {
         self.bar.finish_and_clear();
     }
+}
+
+/// A bar over a known number of these. The time that is left is known once the first is done.
+fn style(what: &str) -> ProgressStyle {
+    let template = format!("{{bar:40}} {{pos}}/{{len}} {what}{{left}}");
+    let style = ProgressStyle::with_template(&template);
+    style.unwrap_or_else(|_| ProgressStyle::default_bar()).with_key(
+        "left",
+        |state: &ProgressState, text: &mut dyn std::fmt::Write| {
+            if state.pos() > 0 {
+                let _ = write!(text, ", {:#} left", HumanDuration(state.eta()));
+            }
+        },
+    )
 }

@@ -2,28 +2,44 @@
 
 use serde_json::Value;
 
+use crate::text::per_cent;
+
 /// The predictions of a result, one a line, and what was explained.
-pub(super) fn of_result(name: &str, body: &Value) -> String {
+///
+/// `methods` are those of a comparison in the order of the request, which JSON does not keep.
+pub(super) fn of_result(name: &str, body: &Value, methods: &[&str]) -> String {
     let mut lines = vec![name.to_owned()];
     let predictions = body["predictions"].as_array().map(Vec::as_slice).unwrap_or_default();
     lines.extend(predictions.iter().map(|prediction| format!("  {}", of_class(prediction))));
-    let explained = body["target"].as_object().map(|_| vec![body]);
-    let explained = explained.or_else(|| body["maps"].as_array().map(|maps| maps.iter().collect()));
-    for map in explained.unwrap_or_default() {
-        let part = |key: &str| map[key].as_str().or(body[key].as_str()).unwrap_or_default();
-        let target = if map["target"].is_object() { &map["target"] } else { &body["target"] };
-        let class = label(target);
-        let empty = if map["heatmap"]["empty"] == true { ", and is empty" } else { "" };
-        let (method, layer) = (part("method"), printable(part("layer")));
-        lines.push(format!("  {method} at {layer} explains {class}{empty}"));
-    }
+    lines.extend(explained(body, methods));
     lines.join("\n") + "\n"
+}
+
+/// A line for each map: that of one method and class, those of several classes in a list, or those
+/// of several methods by their names.
+fn explained(body: &Value, methods: &[&str]) -> Vec<String> {
+    let line = |method: &str, map: &Value| {
+        let layer = printable(map["layer"].as_str().or(body["layer"].as_str()).unwrap_or_default());
+        let class = label(if map["target"].is_object() { &map["target"] } else { &body["target"] });
+        let empty = if map["heatmap"]["empty"] == true { ", and is empty" } else { "" };
+        format!("  {method} at {layer} explains {class}{empty}")
+    };
+    let method = body["method"].as_str().unwrap_or_default();
+    match &body["maps"] {
+        Value::Array(maps) => maps.iter().map(|map| line(method, map)).collect(),
+        Value::Object(maps) => {
+            let of = |method: &&str| maps.get(*method).map(|map| line(method, map));
+            methods.iter().filter_map(of).collect()
+        }
+        _ if body["target"].is_object() => vec![line(method, body)],
+        _ => Vec::new(),
+    }
 }
 
 /// `39.3 %  Egyptian cat`, or `21.5  age` for a quantity.
 fn of_class(class: &Value) -> String {
     let amount = match (class["probability"].as_f64(), class["value"].as_f64()) {
-        (Some(probability), _) => format!("{:5.1} %", 100.0 * probability),
+        (Some(probability), _) => format!("{:>7}", per_cent(probability)),
         (None, Some(value)) => format!("{value:7.3}"),
         (None, None) => String::new(),
     };
@@ -35,6 +51,13 @@ fn label(class: &Value) -> String {
         Some(label) => printable(label),
         None => format!("class {}", class["index"]),
     }
+}
+
+/// The most probable class of a prediction, for the line that tells of its file.
+pub(super) fn of_best(body: &[u8]) -> Option<String> {
+    let body: Value = serde_json::from_slice(body).ok()?;
+    let best = body["predictions"].get(0)?;
+    Some(of_class(best).trim_start().to_owned())
 }
 
 /// Text of a model's files, without characters that would control the terminal.
@@ -56,7 +79,7 @@ mod tests {
             "predictions": [cat, { "index": 1, "label": null, "probability": 0.05 }],
             "heatmap": { "empty": false },
         });
-        insta::assert_snapshot!(of_result("cat.jpg", &body), @r"
+        insta::assert_snapshot!(of_result("cat.jpg", &body, &[]), @r"
         cat.jpg
            39.3 %  Egyptian cat
             5.0 %  class 1
@@ -65,14 +88,32 @@ mod tests {
     }
 
     #[test]
+    fn a_comparison_has_a_line_for_each_method() {
+        let cat = json!({ "index": 285, "label": "Egyptian cat", "probability": 0.0004 });
+        let body = json!({
+            "layer": "conv_head", "target": cat, "predictions": [cat],
+            "maps": {
+                "scorecam": { "heatmap": { "empty": true } },
+                "gradcam": { "heatmap": { "empty": false } },
+            },
+        });
+        insta::assert_snapshot!(of_result("cat.jpg", &body, &["scorecam", "gradcam"]), @r"
+        cat.jpg
+          < 0.1 %  Egyptian cat
+          scorecam at conv_head explains Egyptian cat, and is empty
+          gradcam at conv_head explains Egyptian cat
+        ");
+    }
+
+    #[test]
     fn a_label_cannot_control_the_terminal() {
         let body = json!({ "predictions": [{ "label": "cat\u{1b}[2J", "probability": 1.0 }] });
-        assert_eq!(of_result("a.png", &body), "a.png\n  100.0 %  cat\u{fffd}[2J\n");
+        assert_eq!(of_result("a.png", &body, &[]), "a.png\n  100.0 %  cat\u{fffd}[2J\n");
     }
 
     #[test]
     fn a_quantity_has_no_per_cent() {
         let body = json!({ "predictions": [{ "index": 0, "label": "age", "value": 21.5 }] });
-        assert_eq!(of_result("face.png", &body), "face.png\n   21.500  age\n");
+        assert_eq!(of_result("face.png", &body, &[]), "face.png\n   21.500  age\n");
     }
 }

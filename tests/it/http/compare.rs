@@ -8,7 +8,8 @@ async fn the_figure_has_one_column_per_method_and_one_for_the_image() {
     let answered = post_image(&service, "/v1/compare", chelsea()).await;
     assert_eq!(answered.header("content-type"), "image/png");
     assert_eq!(answered.header("camlens-model"), "tiny");
-    assert_eq!(answered.header("camlens-method"), "");
+    assert_eq!(answered.header("camlens-method"), "gradcam,gradcam++,scorecam");
+    assert_eq!(answered.header("camlens-empty"), "false,false,false");
     let width = async |methods: &str| {
         let path = format!("/v1/compare?dpi=72&methods={methods}");
         let body = post_image(&service, &path, chelsea()).await.body;

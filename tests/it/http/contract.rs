@@ -153,7 +153,9 @@ fn syntax_matches(spec: &OptionSpec, operation: Operation, schema: &Value) {
 /// A member of JSON whose value may be something else than a text.
 fn member_matches(spec: &OptionSpec, operation: Operation, member: &Value) {
     let (name, kind) = (spec.name, &member["type"]);
-    let is_one = spec.syntax.is_list() && name == "target" && operation == Operation::Compare;
+    let is_one = matches!(
+        spec.syntax, ValueSyntax::List { max_items } if max_items(operation) == 1
+    );
     if !spec.syntax.is_list() || is_one {
         let is_text = kind == "string" || kind[1] == "string";
         assert!(is_text, "{name}");
@@ -162,7 +164,7 @@ fn member_matches(spec: &OptionSpec, operation: Operation, member: &Value) {
     let forms = member["oneOf"].as_array().unwrap();
     let list = forms.iter().find(|form| form["type"] == "array").unwrap();
     if let ValueSyntax::List { max_items } = spec.syntax {
-        assert_eq!(list["maxItems"], max_items, "{name}");
+        assert_eq!(list["maxItems"], max_items(operation), "{name}");
     }
     assert!(forms.iter().any(|form| form["type"] == "string"), "{name}");
 }
