@@ -177,6 +177,7 @@ async fn a_model_is_not_posted_to_and_a_verb_is_not_read() {
         ("GET", "/v1/models/tiny:explain", "POST"),
         ("GET", "/v1/models/tiny%3Apredict", "POST"),
         ("PUT", "/v1/models/tiny:predict", "POST"),
+        ("OPTIONS", "/v1/models/reload", "POST"),
     ] {
         let request = Request::builder().method(method).uri(path).body(Body::empty()).unwrap();
         let response = send(&service, request).await;
