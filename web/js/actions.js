@@ -12,14 +12,12 @@ export class Actions {
   #store;
   #explainer;
   #client;
-  #estimate;
   #modelRequest = null;
 
-  constructor(store, { explainer, client, estimate }) {
+  constructor(store, { explainer, client }) {
     this.#store = store;
     this.#explainer = explainer;
     this.#client = client;
-    this.#estimate = estimate;
   }
 
   get #state() {
@@ -186,10 +184,9 @@ export class Actions {
     this.#set(patch);
   }
 
-  /** Score-CAM's estimate of about two seconds, or all passes. */
-  setEstimated(isEstimated) {
-    const { model } = this.#state;
-    this.#set({ budget: isEstimated ? this.#estimate.budgetFor(model.id, 2000) : null });
+  /** Score-CAM's estimate of this many passes, or all of them (null). */
+  setBudget(budget) {
+    this.#set({ budget });
   }
 
   retry() {
