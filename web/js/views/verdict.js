@@ -10,6 +10,8 @@ export function verdictView({ store, ui, actions }) {
   store.watch(["cells", "image", "model"], ({ cells, model }) => {
     const { title, share, about } = headline(cells);
     ui.verdict.textContent = title;
+    // An empty heading is none.
+    ui.verdict.hidden = !title;
     ui.verdictShare.textContent = share;
     ui.verdictAbout.textContent = about;
     document.title = title
