@@ -103,7 +103,7 @@ function costOf(method, { state, layers, estimate }) {
 
 function timeText({ ms, isLimit }) {
   if (ms < 1000) return "under 1 s";
-  return `${isLimit ? "at most" : "about"} ${duration(ms)}`;
+  return `${isLimit ? "up to about" : "about"} ${duration(ms)}`;
 }
 
 /** Score-CAM: an estimate from some passes, or all of them. */
