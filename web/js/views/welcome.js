@@ -42,7 +42,10 @@ function listenForChange(store, ui, actions) {
   ui.picker.addEventListener("click", (event) => {
     if (event.target === ui.picker) ui.picker.close();
   });
-  ui.picker.addEventListener("close", () => ui.pickerSamples.replaceChildren());
+  // The event comes later than the closing: the dialog may be open again.
+  ui.picker.addEventListener("close", () => {
+    if (!ui.picker.open) ui.pickerSamples.replaceChildren();
+  });
 }
 
 /** Says that the sample on display was made for another model, and offers to switch to it. */
