@@ -57,7 +57,7 @@ function showNote(store, ui, actions) {
     if (ui.sampleNote.hidden) return;
     const domain = own.domain ? ` (${own.domain})` : "";
     ui.sampleText.textContent = `“${sample.title}” is a sample for ${modelTitle(own)}${domain}. `
-      + `This is how ${modelTitle(model)} sees it.`;
+      + `This is the map of ${modelTitle(model)}.`;
     ui.sampleSwitch.textContent = `Switch to ${modelTitle(own)}`;
   });
 }
