@@ -12,14 +12,12 @@ export class Actions {
   #store;
   #explainer;
   #client;
-  #estimate;
   #modelRequest = null;
 
-  constructor(store, { explainer, client, estimate }) {
+  constructor(store, { explainer, client }) {
     this.#store = store;
     this.#explainer = explainer;
     this.#client = client;
-    this.#estimate = estimate;
   }
 
   get #state() {
@@ -28,8 +26,11 @@ export class Actions {
 
   // The picture.
 
-  /** Shows a picture and explains it. `keep` says whether it must be kept for a reload. */
-  async useFile(file, { keep = true } = {}) {
+  /**
+   * Shows a picture and explains it. `keep` says whether it must be kept for a reload; `sample` is
+   * the sample that it is.
+   */
+  async useFile(file, { keep = true, sample = null } = {}) {
     if (!file) return;
     this.#explainer.stop();
     this.#client.clear();
@@ -37,7 +38,7 @@ export class Actions {
     const isFirst = !this.#state.file;
     const targets = keep && !isFirst ? [] : this.#state.settings.targets;
     this.#store.update({
-      file, image: null, cells: [], shown: null, problem: null, predictions: [],
+      file, sample, image: null, cells: [], shown: null, problem: null, predictions: [],
       scores: new Map(), settings: { ...this.#state.settings, targets },
     });
     if (keep) savePicture(file);
@@ -54,17 +55,15 @@ export class Actions {
     const { image, problem } = this.#state;
     if (image || !(problem?.status >= 400 && problem.status < 500)) return;
     forgetPicture();
-    this.#store.update({ file: null, cells: [], shown: null });
+    this.#store.update({ file: null, sample: null, cells: [], shown: null });
   }
 
-  /** Shows a sample with the model that it is for. */
-  async useSample({ file, model }) {
-    const isElsewhere = model && model !== this.#state.model?.id;
-    const isReady = this.#state.models?.details.some(({ id, ready }) => id === model && ready);
+  /** Shows a sample. The model stays the visitor's choice; a note offers the sample's own. */
+  async useSample(sample) {
+    const { file } = sample;
     try {
       const picture = await getFile(`/samples/${encodeURIComponent(file)}`, file);
-      if (isElsewhere && isReady) await this.selectModel(model);
-      await this.useFile(picture);
+      await this.useFile(picture, { sample });
     } catch (problem) {
       this.#store.update({ problem });
     }
@@ -76,8 +75,8 @@ export class Actions {
     this.#client.clear();
     forgetPicture();
     this.#store.update({
-      file: null, image: null, cells: [], shown: null, problem: null, predictions: [],
-      scores: new Map(), settings: DEFAULT_SETTINGS, display: DEFAULT_DISPLAY,
+      file: null, sample: null, image: null, cells: [], shown: null, problem: null,
+      predictions: [], scores: new Map(), settings: DEFAULT_SETTINGS, display: DEFAULT_DISPLAY,
     });
     this.#pushAddress();
   }
@@ -186,10 +185,9 @@ export class Actions {
     this.#set(patch);
   }
 
-  /** Score-CAM's estimate of about two seconds, or all passes. */
-  setEstimated(isEstimated) {
-    const { model } = this.#state;
-    this.#set({ budget: isEstimated ? this.#estimate.budgetFor(model.id, 2000) : null });
+  /** Score-CAM's estimate of this many passes, or all of them (null). */
+  setBudget(budget) {
+    this.#set({ budget });
   }
 
   retry() {

@@ -12,7 +12,7 @@ import { Estimate } from "./run/estimate.js";
 import { Explainer } from "./run/explainer.js";
 import { readAddress } from "./state/address.js";
 import { INITIAL_STATE } from "./state/initial.js";
-import { apiKey, savedPicture } from "./state/session.js";
+import { apiKey, savedPicture, savedTimes, saveTimes } from "./state/session.js";
 import { Store } from "./state/store.js";
 import { alertView } from "./views/alert.js";
 import { classesView } from "./views/classes.js";
@@ -33,9 +33,9 @@ import { welcomeView } from "./views/welcome.js";
 const ui = elements();
 const store = new Store(INITIAL_STATE);
 const client = new Client();
-const estimate = new Estimate();
+const estimate = new Estimate(savedTimes(), saveTimes);
 const explainer = new Explainer(store, client, estimate);
-const actions = new Actions(store, { explainer, client, estimate });
+const actions = new Actions(store, { explainer, client });
 const context = { store, ui, actions, explainer, estimate };
 
 const views = [

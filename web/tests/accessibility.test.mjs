@@ -8,6 +8,10 @@ import { image, inBrowser } from "./browser.mjs";
 
 const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 
+const SAMPLES = [
+  { file: "a.jpg", title: "A picture", credit: "Somebody", license: "CC0", model: "other" },
+];
+
 inBrowser("accessibility", (tab) => {
   async function assertAccessible(state) {
     // `evaluate` is not bound by the page's content security policy; a script element would be.
@@ -34,6 +38,34 @@ inBrowser("accessibility", (tab) => {
       await tab.idle();
     },
     "Score-CAM": () => tab.openWithImage("method=scorecam&max_channels=8"),
+    "map": () => tab.openWithImage("view=map"),
+    "running": async () => {
+      await tab.openWithImage("compare=layers&max_channels=8");
+      await tab.page.route("**/v1/explain", () => {});
+      await tab.selectMethod("eigencam");
+      await tab.page.waitForSelector("#run:not([hidden])");
+    },
+    "change picture": async () => {
+      await tab.openWithImage();
+      await tab.page.route("**/samples", (route) => route.fulfill({ json: SAMPLES }));
+      await tab.page.reload();
+      await tab.shown();
+      await tab.page.click("#choose-other");
+      await tab.page.waitForSelector("#picker .sample");
+    },
+    "sample of another model": async () => {
+      await tab.page.route("**/samples", (route) => route.fulfill({ json: SAMPLES }));
+      await tab.page.route("**/samples/*", (route) => route.fulfill({ body: image.buffer }));
+      await tab.page.route("**/v1/models", async (route) => {
+        const json = await (await route.fetch()).json();
+        json.details.push({ ...json.details[0], id: "other", title: "Other", ready: true });
+        await route.fulfill({ json });
+      });
+      await tab.open();
+      await tab.page.click("#sample-list .sample");
+      await tab.shown();
+      assert.ok(await tab.page.isVisible("#sample-note"));
+    },
     "class list": async () => {
       await tab.openWithImage();
       await tab.page.click("#target");

@@ -73,7 +73,9 @@ inBrowser("the code", (tab) => {
     await tab.openWithImage();
     const code = await tab.code("python");
     await tab.page.click("#copy");
-    assert.equal(await tab.page.textContent("#copy"), "Copied");
+    await tab.page.waitForFunction(() => (
+      document.querySelector("#copy").textContent === "Copied"
+    ));
     assert.equal(await tab.page.evaluate(() => navigator.clipboard.readText()), code);
   });
 });

@@ -4,7 +4,7 @@
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { test } from "node:test";
-import { paintFrame, seenRect } from "../js/map/frame.js";
+import { paintFrame, paintUnseen, seenRect } from "../js/map/frame.js";
 import { DIVERGING, SEQUENTIAL, colorTable } from "../js/map/colors.js";
 import { paintOverlay } from "../js/map/overlay.js";
 import { OUTSIDE, levelValue, resizeMap, visibleRect } from "../js/map/resize.js";
@@ -63,8 +63,24 @@ test("a frame surrounds what the model receives; the rest is plain", () => {
   // As in the test of `picture::frame`.
   assert.deepEqual(row(6, 12), [100, 100, 232, 50, 100, 100]);
   assert.deepEqual(row(68, 74), [100, 100, 50, 232, 100, 100]);
-  paintOverlay(out, image, map, { ...style, view: "map" });
-  assert.deepEqual([...row(6, 7), ...row(40, 41)], [0, 255], "a map is 0 there");
+});
+
+test("in the map view what the model does not receive has no colour of the map", () => {
+  const [width, height] = [80, 70];
+  const rect = { x: 10, y: 0, width: 60, height: 70 };
+  const image = new Uint8ClampedArray(width * height * 4).fill(100);
+  for (const [colormap, signed] of [["jet", false], ["coolwarm", true]]) {
+    const map = resizeMap({ shape: [1, 1], data: [[0]], signed }, width, height, rect);
+    const out = new Uint8ClampedArray(image.length);
+    paintOverlay(out, image, map, { view: "map", colormap, emphasize: false }, signed);
+    paintUnseen(out, map, width, height);
+    const pixel = (x) => [...out.subarray((35 * width + x) * 4, (35 * width + x) * 4 + 3)];
+    const zero = [...colorTable(colormap).slice(signed ? 384 : 0, signed ? 387 : 3)];
+    assert.deepEqual(pixel(40), zero, "inside the map is 0");
+    const outside = [0, 2, 4, 72, 74].map(pixel);
+    for (const [red, green, blue] of outside) assert.ok(red === green && green === blue);
+    assert.ok(new Set(outside.map(String)).size > 1, "hatched, not one grey");
+  }
 });
 
 test("a smooth map passes through the cells, and between them has the server's values", () => {

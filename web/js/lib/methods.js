@@ -2,6 +2,7 @@
 // (`method-specs.js`); the sentences are the page's own.
 
 import { SPECS } from "./method-specs.js";
+import { mapsOf } from "./response.js";
 
 /** The groups in which the page lists the methods; the first needs no click. */
 export const GROUPS = [
@@ -42,26 +43,51 @@ export const methodLine = (method) => LINES[method] ?? "";
 /** The section on a method in the guide. */
 export const guideLink = (method) => `/docs/guide/methods.html#${queryName(method)}`;
 
-/** How many passes a method runs besides the forward pass, and of which kind. */
-export function passesOf(method, [channels, rows, columns], { maxChannels, budget, convention }) {
+const hasBackward = (method) => SPECS[method]?.needs === "gradient";
+/** Methods whose passes leave out channels, or groups of them, that are 0 everywhere. */
+const SKIPPING = ["scorecam", "ablationcam", "groupcam"];
+
+/** The passes of a method on one layer, besides those of the picture itself, by kind. */
+function extraPasses(method, [channels, rows, columns], settings, classes) {
+  const { maxChannels, budget, convention } = settings;
   const limited = Math.min(channels, Number(maxChannels) || channels);
   switch (method) {
-    case "scorecam": return { count: Math.min(limited, budget ?? limited), kind: "masked" };
-    case "ablationcam": return { count: channels + 1, kind: "tail" };
-    case "reciprocam": return { count: rows * columns, kind: "tail" };
-    case "groupcam": return { count: 33, kind: "masked" };
-    case "smoothgradcam++": {
-      return { count: convention === "torch-cam" ? 4 : 20, kind: "gradient" };
-    }
-    default: return { count: SPECS[method]?.needs === "gradient" ? 1 : 0, kind: "backward" };
+    case "scorecam": return { masked: Math.min(limited, budget ?? limited) };
+    case "ablationcam": return { tail: channels + 1 };
+    case "reciprocam": return { tail: rows * columns };
+    case "groupcam": return { masked: 33 * classes };
+    case "smoothgradcam++": return { noisy: convention === "torch-cam" ? 4 : 20 };
+    default: return {};
   }
 }
 
-/** The cost of a method in passes, as a few words. */
-export function costText(method, shape, settings) {
-  const { count, kind } = passesOf(method, shape, settings);
-  if (count === 0) return "1 forward pass";
-  if (kind === "backward") return "1 forward, 1 backward pass";
-  const name = { masked: "masked", tail: "tail", gradient: "noisy" }[kind];
-  return `${count.toLocaleString("en")} ${name} passes`;
+/**
+ * The passes that a method will run, by kind; `isLimit` says that they may be fewer. The kinds are
+ * the guide's (docs/guide/methods.md, "Notation and cost").
+ */
+export function plannedPasses(method, layers, settings, classes = 1) {
+  const counts = { forward: 1, backward: hasBackward(method) ? classes : 0 };
+  for (const { shape } of layers) {
+    for (const [kind, count] of Object.entries(extraPasses(method, shape, settings, classes))) {
+      counts[kind] = (counts[kind] ?? 0) + count;
+    }
+  }
+  return { ...counts, isLimit: SKIPPING.includes(method) };
+}
+
+/**
+ * The passes of a response, by kind. `passes` there counts a noisy pass as masked, and does not
+ * count backward passes: a forward pass that needs gradients has one for each class.
+ */
+export function passesOf(response) {
+  const { method, passes: { forward, masked, tail, skipped } } = response;
+  const isNoisy = method === "smoothgradcam++";
+  return {
+    forward,
+    backward: hasBackward(method) && forward > 0 ? mapsOf(response).length : 0,
+    masked: isNoisy ? 0 : masked,
+    noisy: isNoisy ? masked : 0,
+    tail,
+    skipped,
+  };
 }

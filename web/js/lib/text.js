@@ -12,9 +12,13 @@ export function duration(ms) {
   return `${Math.round(ms / 60_000)} min`;
 }
 
+/**
+ * A probability. A tiny one may have been rounded to 0, and "0.0 %" would claim that the class is
+ * impossible: one text stands for both.
+ */
 export function percent(share) {
   const value = share * 100;
-  if (value > 0 && value < 0.1) return "< 0.1 %";
+  if (value < 0.1) return "< 0.1 %";
   return `${value.toFixed(1)} %`;
 }
 
@@ -40,13 +44,23 @@ export function valueText({ value, signed }) {
   return `${number}, ${value > 0 ? "for" : "against"}`;
 }
 
-/** How many passes of each kind a response took. */
-export function passText({ forward, masked, tail, skipped }) {
-  const parts = [`${forward} forward`];
-  if (masked) parts.push(`${masked} masked`);
-  if (tail) parts.push(`${tail} tail-only`);
-  if (skipped) parts.push(`${skipped} skipped`);
-  return parts.join(", ");
+const PASS_KINDS = ["forward", "backward", "masked", "noisy", "tail"];
+
+/**
+ * Passes by kind, such as "1 forward, 1 backward pass": the same words for what a method will cost
+ * and for what a response did cost. `isLimit` says that the last kind may be fewer.
+ */
+export function passText({ skipped, isLimit, ...counts }) {
+  const kinds = PASS_KINDS.filter((kind) => counts[kind] > 0);
+  const last = kinds.at(-1);
+  const parts = kinds.map((kind) => {
+    const limit = isLimit && kind === last ? "up to " : "";
+    return `${limit}${counts[kind].toLocaleString("en")} ${kind}`;
+  });
+  const ran = parts.length === 0
+    ? "no passes, all results were cached"
+    : `${parts.join(", ")} ${counts[last] === 1 ? "pass" : "passes"}`;
+  return skipped ? `${ran} (${skipped.toLocaleString("en")} skipped)` : ran;
 }
 
 /** A number of passes of a total, such as "120 of 1,280 passes". */

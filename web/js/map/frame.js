@@ -1,5 +1,5 @@
-// A thin frame around the part of a picture that the model receives, as the server draws it
-// (`picture::frame`).
+// The part of a picture that the model receives: a thin frame around it, as the server draws it
+// (`picture::frame`), and hatching over the rest where the map alone is shown.
 
 import { OUTSIDE } from "./resize.js";
 
@@ -9,6 +9,10 @@ const LEAST_SIDE_PX = 64;
 const PX_PER_LINE_PX = 400;
 /** The level and the opacity of the inner line and of the outer one. */
 const LINES = [[0, 0.5], [255, 0.85]];
+
+/** The hatching: the width of a stripe, as a part of the longer side, and two greys. */
+const STRIPES_PER_SIDE = 90;
+const GREYS = [112, 132];
 
 /** The rectangle of a map's values, `{ left, top, right, bottom }`; the ends are exclusive. */
 export function seenRect(map, width) {
@@ -39,6 +43,21 @@ export function paintFrame(out, width, height, { left, top, right, bottom }) {
       for (let c = at; c < at + 3; c++) {
         out[c] = Math.round(out[c] * (1 - opacity) + level * opacity);
       }
+    }
+  }
+}
+
+/**
+ * Hatches what a map has no value for. In the map view the colour of 0 would claim that the model
+ * looked there and found nothing.
+ */
+export function paintUnseen(out, map, width, height) {
+  const stripePx = Math.max(2, Math.round(Math.max(width, height) / STRIPES_PER_SIDE));
+  for (let y = 0, at = 0; y < height; y++) {
+    for (let x = 0; x < width; x++, at++) {
+      if (map[at] !== OUTSIDE) continue;
+      const grey = GREYS[Math.floor((x + y) / stripePx) % 2];
+      out.fill(grey, at * 4, at * 4 + 3);
     }
   }
 }

@@ -54,15 +54,13 @@ export function paintOverlay(out, image, map, style, signed = false) {
   const indices = INDICES[signed ? "signed" : "unsigned"][style.emphasize ? "emphasized" : "plain"];
   const weights = blendWeights(style, signed);
   // As on the server: `add` rounds down, `mix` to the nearest.
-  const outside = style.view === "map" ? (signed ? MIDDLE : 0) : null;
   const half = style.view !== "map" && style.blend === "mix" ? 0.5 : 0;
   for (let i = 0, p = 0; i < map.length; i++, p += 4) {
-    const isOutside = map[i] === OUTSIDE;
     // A tint there would claim that the model looked and found nothing.
-    if (isOutside && outside === null) {
+    if (map[i] === OUTSIDE) {
       for (let c = 0; c < 3; c++) out[p + c] = image[p + c];
     } else {
-      const entry = isOutside ? outside : indices[map[i]];
+      const entry = indices[map[i]];
       for (let c = 0; c < 3; c++) {
         const color = weights.heat[entry * 3 + c] + weights.image[entry] * image[p + c];
         out[p + c] = Math.floor(color + half);

@@ -1,6 +1,6 @@
 // One canvas that shows an image with a map over it. A change of style only repaints.
 
-import { paintFrame, seenRect } from "./frame.js";
+import { paintFrame, paintUnseen, seenRect } from "./frame.js";
 import { paintOverlay } from "./overlay.js";
 import { OUTSIDE, levelValue, resizeMap, visibleRect } from "./resize.js";
 
@@ -80,8 +80,9 @@ export class Viewer {
       const signed = this.#heatmap?.signed;
       const map = this.#mapFor(style);
       paintOverlay(this.#output.data, this.#image.data, map, style, signed);
-      if (this.#map && ["overlay", "wipe"].includes(style.view)) {
+      if (this.#map && style.view !== "original") {
         const { width, height } = this.#image;
+        if (style.view === "map") paintUnseen(this.#output.data, this.#map, width, height);
         paintFrame(this.#output.data, width, height, seenRect(this.#map, width));
       }
       this.#context.putImageData(this.#output, 0, 0);

@@ -113,9 +113,14 @@ export class Explainer {
       this.#show(`Running ${methodName(options.method)}`, this.#expectedMs(options));
       this.#patch(keys, { status: "running", options });
     }
-    const onEvent = (name, data) => this.#handle(name, data, request);
+    let total = 0;
+    const onEvent = (name, data) => {
+      if (name === "progress") ({ total } = data);
+      this.#handle(name, data, request);
+    };
+    const isNew = !this.#client.cached(options);
     const response = await this.#client.explain(file, options, signal, onEvent);
-    this.#estimate.record(options.model, response);
+    if (isNew) this.#estimate.record(this.#measurable(options), response, total);
     await this.#ensureImage(options, signal);
     signal.throwIfAborted();
     this.#accept(request, response, settings);
@@ -155,9 +160,10 @@ export class Explainer {
     if (name === "started") {
       this.#show(`Running ${methodName(options.method)}`, this.#expectedMs(options));
     }
-    if (name === "progress" && data.remaining_s !== null) {
-      const { done, total } = data;
-      const endsAt = performance.now() + data.remaining_s * 1000;
+    // Without passes to run there is no progress to tell.
+    if (name === "progress" && data.total > 0) {
+      const { done, total, remaining_s: left } = data;
+      const endsAt = left === null ? null : performance.now() + left * 1000;
       this.#store.update({ run: { ...this.#store.state.run, progress: { done, total, endsAt } } });
       this.#patch([first.key], { progress: { done, total } });
     }
@@ -187,11 +193,17 @@ export class Explainer {
     this.#store.update({ run });
   }
 
-  #expectedMs({ model, method, layer, max_channels: maxChannels, budget, convention }) {
-    const { layers } = this.#store.state.model;
-    const used = layer.split(",").map((name) => layers.find((one) => layerName(one) === name));
+  #expectedMs(options) {
+    const { model, method, layers, settings } = this.#measurable(options);
+    return this.#estimate.of(model, method, layers, settings).ms;
+  }
+
+  /** What a duration depends on, of the options of a request. */
+  #measurable({ model, method, layer, max_channels: maxChannels, budget, convention }) {
+    const { layers: all } = this.#store.state.model;
+    const layers = layer.split(",").map((name) => all.find((one) => layerName(one) === name));
     const settings = { maxChannels, budget: budget || null, convention };
-    return this.#estimate.ms(model, method, used.filter(Boolean), settings);
+    return { model, method, layers: layers.filter(Boolean), settings };
   }
 }
 

@@ -53,6 +53,8 @@ export const INITIAL_STATE = {
   /** The picture: its file, and its pixels once the browser or the server has decoded it. */
   file: null,
   image: null,
+  /** The sample that the picture is, or null. */
+  sample: null,
   settings: DEFAULT_SETTINGS,
   display: DEFAULT_DISPLAY,
   /** The most probable classes of this picture, the most probable first. */

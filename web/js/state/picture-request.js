@@ -52,14 +52,18 @@ export function pictureRequest(state) {
   if (view === "map") options.output = "heatmap";
   if (emphasize) options.emphasize = true;
   Object.assign(options, colorOptions(state, kind, view !== "map"));
-  const note = mode === "layers"
-    ? "One request gives the map of one layer; these are for the first."
-    : "";
+  const notes = [];
+  if (mode === "layers") {
+    notes.push("One request gives the map of one layer; these are for the first.");
+  }
+  if (view === "map" && state.model.input.fit === "crop") {
+    notes.push("The picture has the colour of 0 where the model does not look.");
+  }
   return {
     path: "/v1/explain",
     options: withoutDefaults(state, options),
     name: queryName(request.options.method),
-    note,
+    note: notes.join(" "),
   };
 }
 

@@ -1,10 +1,12 @@
-// What a tab keeps over a reload and forgets when it is closed: the picture and the API key.
+// What a tab keeps over a reload and forgets when it is closed: the picture, the API key, and how
+// long methods took.
 //
 // Session storage holds text, about five million characters. A picture is packed 15 bits to a
 // character, so that one of nine megabytes fits; such characters are never surrogates.
 
 const PICTURE = "camlens-picture";
 const KEY = "camlens-key";
+const TIMES = "camlens-times";
 const BITS = 15;
 
 /** Packs bytes into a text of their length and 15 bits a character. */
@@ -91,4 +93,21 @@ export function apiKey() {
 
 export function saveApiKey(key) {
   sessionStorage.setItem(KEY, key);
+}
+
+/** The entries of `Estimate` that were kept. */
+export function savedTimes() {
+  try {
+    return JSON.parse(sessionStorage.getItem(TIMES)) ?? [];
+  } catch {
+    return [];
+  }
+}
+
+export function saveTimes(entries) {
+  try {
+    sessionStorage.setItem(TIMES, JSON.stringify(entries));
+  } catch {
+    // Full or forbidden: then the page learns the times again.
+  }
 }

@@ -1,7 +1,7 @@
 // A response as a list of terms and values, for the card below the figures.
 
 import { make } from "../lib/dom.js";
-import { methodName } from "../lib/methods.js";
+import { methodName, passesOf } from "../lib/methods.js";
 import { mapsOf, totalMs } from "../lib/response.js";
 import { amountText, className, duration, passText } from "../lib/text.js";
 
@@ -29,7 +29,7 @@ export function factsView({ store, ui }) {
 
 /** The terms and values. `isCropped` says that the model receives only the image's centre. */
 function factsOf(response, isCropped) {
-  const { image, passes, contrast, negate, convention } = response;
+  const { image, contrast, negate, convention } = response;
   const layer = response.layer.replaceAll(",", ", ");
   const maps = mapsOf(response);
   const facts = [
@@ -45,7 +45,7 @@ function factsOf(response, isCropped) {
       : ["Maxima", ofEach(maps, maximum)],
     ["Picture", `${image.width} × ${image.height}${isCropped ? ", cropped to the centre" : ""}`],
     ["Estimate", estimateText(maps[0].heatmap)],
-    ["Passes", passText(passes)],
+    ["Passes", passText(passesOf(response))],
     ["Time", timeText(response)],
   ];
   return facts.filter(([, value]) => value);

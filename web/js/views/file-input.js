@@ -1,8 +1,8 @@
 // The three ways to provide an image: choose a file, paste, drop.
 
-/** Calls `onFile` with each image. `ui` holds the elements file, choose and chooseOther. */
+/** Calls `onFile` with each image. `ui` holds the elements file, choose and chooseFile. */
 export function listenForFiles(ui, onFile) {
-  for (const button of [ui.choose, ui.chooseOther]) {
+  for (const button of [ui.choose, ui.chooseFile]) {
     button.addEventListener("click", () => ui.file.click());
   }
   ui.file.addEventListener("change", () => {

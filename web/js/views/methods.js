@@ -3,14 +3,16 @@
 
 import { make, renderSegments } from "../lib/dom.js";
 import {
-  GROUPS, costText, guideLink, methodLine, methodName, passesOf,
+  GROUPS, guideLink, methodLine, methodName, plannedPasses,
 } from "../lib/methods.js";
-import { duration } from "../lib/text.js";
+import { duration, passText } from "../lib/text.js";
 import { comparedMethods, modeOf } from "../state/plan.js";
 import { budgetReason, methodReason, sameMaps, selectedLayers } from "../state/support.js";
 
 /** From this duration on, the cost of a method is told in seconds, too. */
 const LONG_MS = 1500;
+/** Score-CAM's estimate takes as many passes as fit into this time, once passes were measured. */
+const ESTIMATE_MS = 2000;
 
 export function methodsView({ store, ui, actions, estimate }) {
   let isOpen = false;
@@ -94,28 +96,37 @@ function methodRow(method, context) {
 
 function costOf(method, { state, layers, estimate }) {
   const settings = { ...state.settings, budget: null };
-  const text = costText(method, layers[0].shape, settings);
-  const { kind } = passesOf(method, layers[0].shape, settings);
-  const ms = estimate.ms(state.model.id, method, layers, settings);
-  return kind !== "masked" || ms < LONG_MS ? text : `${text}, about ${duration(ms)}`;
+  const text = passText(plannedPasses(method, layers, settings, settings.targets.length || 1));
+  const expected = estimate.of(state.model.id, method, layers, settings);
+  return expected.ms < LONG_MS ? text : `${text}, ${timeText(expected)}`;
 }
 
-/** Score-CAM: an estimate in about two seconds, or all passes. */
+function timeText({ ms, isLimit }) {
+  if (ms < 1000) return "under 1 s";
+  return `${isLimit ? "up to about" : "about"} ${duration(ms)}`;
+}
+
+/** Score-CAM: an estimate from some passes, or all of them. */
 function budgetChoice({ state, actions, estimate, layers }) {
   const { model, settings } = state;
   const container = make("div", {
     className: "segments wide", role: "radiogroup", "aria-label": "Score-CAM’s passes",
     id: "budget",
   });
-  const { count } = passesOf("scorecam", layers[0].shape, { ...settings, budget: null });
   const reason = budgetReason(settings);
-  const ms = estimate.ms(model.id, "scorecam", layers, { ...settings, budget: null });
-  const exact = ms > 0 ? `Exact, about ${duration(ms)}` : `Exact, ${count} passes`;
+  const budget = settings.budget ?? estimate.budgetFor(model.id, layers, settings, ESTIMATE_MS);
+  const costOf = (ofBudget) => {
+    const own = { ...settings, budget: ofBudget };
+    const expected = estimate.of(model.id, "scorecam", layers, own);
+    const { masked } = plannedPasses("scorecam", layers, own);
+    if (expected.ms > 0) return timeText(expected);
+    return `${ofBudget ? "" : "up to "}${masked.toLocaleString("en")} passes`;
+  };
   renderSegments(container, "budget", [
-    { value: "quick", text: "2 s estimate", reason },
-    { value: "exact", text: exact },
+    { value: "quick", text: `Estimate, ${costOf(budget)}`, reason },
+    { value: "exact", text: `Exact, ${costOf(null)}` },
   ], settings.budget === null || reason ? "exact" : "quick", (value) => {
-    actions.setEstimated(value === "quick");
+    actions.setBudget(value === "quick" ? budget : null);
   });
   return container;
 }

@@ -39,7 +39,7 @@ export function progressView({ store, ui, actions }) {
 function times({ progress, expectedMs }, elapsed) {
   if (progress) {
     const { done, total, endsAt } = progress;
-    const left = endsAt - performance.now();
+    const left = endsAt === null ? 0 : endsAt - performance.now();
     return [`${done} of ${total}${left > 500 ? `, ${duration(left)} left` : ""}`, done / total];
   }
   if (expectedMs > MIN_ESTIMATE_MS) {

@@ -1,7 +1,7 @@
 // The figures: one large map, the same map as picture, map and overlay side by side, or one figure
 // for each cell of a comparison.
 
-import { methodName } from "../lib/methods.js";
+import { methodName, passesOf } from "../lib/methods.js";
 import { totalMs } from "../lib/response.js";
 import {
   amountText, className, duration, emptyMapText, passText, progressText, scoreText,
@@ -107,7 +107,7 @@ function noteOf({ status, note, response, target, heatmap, progress, index }) {
       if (heatmap.empty) return emptyMapText({ ...response, target, heatmap });
       if (index !== undefined) return scoreText(target);
       const time = duration(totalMs(response));
-      return `${passText(response.passes)}, ${time}${estimateText(heatmap)}`;
+      return `${passText(passesOf(response))}, ${time}${estimateText(heatmap)}`;
     }
     default: return note;
   }

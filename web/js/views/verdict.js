@@ -9,7 +9,9 @@ export function verdictView({ store, ui, actions }) {
   ui.continue.addEventListener("click", () => actions.retry());
   store.watch(["cells", "image", "model"], ({ cells, model }) => {
     const { title, share, about } = headline(cells);
-    ui.verdict.textContent = title;
+    // Before the first map the page has a heading, too, for those who move by headings.
+    ui.verdict.textContent = title || "No map yet";
+    ui.verdict.classList.toggle("visually-hidden", !title);
     ui.verdictShare.textContent = share;
     ui.verdictAbout.textContent = about;
     document.title = title

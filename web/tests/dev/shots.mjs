@@ -40,6 +40,19 @@ const sample = async (page) => {
   await idle(page);
 };
 const idle = (page) => page.waitForSelector("#stage:not([aria-busy])", { timeout: 300_000 });
+const openAll = async (page) => {
+  await sample(page);
+  await page.click("#more-methods");
+};
+const running = async (page) => {
+  await page.locator(".sample").first().click();
+  await page.waitForSelector("#run:not([hidden])", { timeout: 60_000 });
+  await page.waitForTimeout(900);
+};
+const picker = async (page) => {
+  await sample(page);
+  await page.click("#choose-other");
+};
 const phone = { viewport: { width: 390, height: 844 }, deviceScaleFactor: 2, hasTouch: true };
 const zoomed = { viewport: { width: 720, height: 450 }, deviceScaleFactor: 2 };
 const wide = { viewport: { width: 1920, height: 1080 } };
@@ -86,6 +99,25 @@ const all = {
     await page.click("#more-methods");
     await page.mouse.wheel(0, 500);
   }],
+  ...Object.fromEntries(Object.entries({ "": {}, "-wide": wide, "-phone": phone }).flatMap(
+    ([name, size]) => ["light", "dark"].flatMap((colorScheme) => {
+      const options = { ...size, colorScheme };
+      const full = name === "-phone";
+      const end = `${name}-${colorScheme}`;
+      return [
+        [`open${end}`, [options, "/", openAll, full]],
+        [`open-full${end}`, [options, "/", openAll, true]],
+        [`cropped${end}`, [options, "/?model=cropped&view=map&method=eigencam", sample]],
+        [`running${end}`, [options, "/?compare=methods", running]],
+        [`picker${end}`, [options, "/", picker]],
+        [`other-sample${end}`, [options, "/", async (page) => {
+          await page.locator(".sample").last().click();
+          await page.waitForSelector("#predictions li");
+          await idle(page);
+        }]],
+      ];
+    }),
+  )),
   signed: [dark, "/?method=gradcam&signed=true", sample],
   "other-model": [{}, "/", async (page) => {
     await page.locator(".sample").last().click();

@@ -24,7 +24,10 @@ export function sampleFile(path) {
   const folder = new URL("web/samples/", root);
   if (path === "/samples") {
     const samples = JSON.parse(readFileSync(new URL("samples.json", folder)));
-    const body = JSON.stringify(samples.map((sample) => ({ ...sample, model: "vgg16" })));
+    const models = { "efficientnet-lite0": "vgg16", "vgg16-mri": "cropped" };
+    const body = JSON.stringify(samples.map((sample) => (
+      { ...sample, model: models[sample.model] }
+    )));
     return { type: "application/json", body };
   }
   const [, name] = path.match(/^\/samples\/([a-z_]+\.jpg)$/) ?? [];
