@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { passesOf, plannedPasses } from "../js/lib/methods.js";
-import { passText, percent } from "../js/lib/text.js";
+import { passText, percent, sentence } from "../js/lib/text.js";
 import { Estimate } from "../js/run/estimate.js";
 import { image, inBrowser } from "./browser.mjs";
 
@@ -171,4 +171,16 @@ inBrowser("cost", (tab) => {
       await tab.page.click("#cancel");
     }
   });
+});
+
+test("a sentence starts with a capital, unless with the name of a model or file", () => {
+  for (const [text, written] of Object.entries({
+    "the map is empty": "The map is empty.",
+    "vgg16-mri is slow": "vgg16-mri is slow.",
+    "model.onnx has two outputs.": "model.onnx has two outputs.",
+    "blocks/conv is unknown": "blocks/conv is unknown.",
+    "": "",
+  })) {
+    assert.equal(sentence(text), written);
+  }
 });

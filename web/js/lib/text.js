@@ -1,8 +1,12 @@
 // Formats names, numbers and durations for the page.
 
-/** Capitalises a text and ends it with a full stop. */
+/** Capitalises a text, unless it starts with a name such as `model.onnx`, and ends it with a full
+ * stop. */
 export function sentence(text) {
-  return text && text[0].toUpperCase() + text.slice(1) + (/[.!?]$/.test(text) ? "" : ".");
+  if (!text) return text;
+  const isWord = /^\p{Ll}+(?![\w./-])/u.test(text);
+  const start = isWord ? text[0].toUpperCase() + text.slice(1) : text;
+  return start + (/[.!?]$/.test(text) ? "" : ".");
 }
 
 export function duration(ms) {
