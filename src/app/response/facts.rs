@@ -40,10 +40,12 @@ pub struct MapFacts {
 }
 
 /// One explained class.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct TargetFacts {
     /// The class index.
     pub index: usize,
+    /// Its label, if the model has labels.
+    pub label: Option<String>,
     /// The class's probability, 0..1; absent for a quantity.
     pub probability: Option<f32>,
     /// The value of a quantity; absent for a class.
@@ -82,6 +84,7 @@ impl Facts {
         let passes = if is_one_method { first.passes } else { total_passes(explanations) };
         let target = |one: &Explanation| TargetFacts {
             index: one.target.index,
+            label: one.target.label.clone(),
             probability: one.target.probability,
             value: one.target.value,
         };

@@ -19,7 +19,6 @@ use self::whole_file::write_whole;
 use super::option_flags::{Flags, OptionFlags};
 use super::{Done, Source, model, output};
 use crate::app::options::Output;
-use crate::app::response::TargetFacts;
 use crate::app::{self, ExplainRequest, ExplainResponse, Operation, RequestOptions};
 use crate::engine::{CancellationToken, Model};
 use crate::error::{Error, Kind, Result};
@@ -270,12 +269,15 @@ fn summary(response: &ExplainResponse) -> String {
         let best = text::of_best(&response.body).map(|best| format!("{best}, "));
         return format!("{}by {model}", best.unwrap_or_default());
     };
-    let join = |texts: Vec<String>| texts.join(",");
-    let indices = join(maps.targets.iter().map(|target| target.index.to_string()).collect());
-    let amount = |target: &TargetFacts| target.value.or(target.probability).map(|v| v.to_string());
-    let amounts = join(maps.targets.iter().filter_map(amount).collect());
-    let has_values = maps.targets.iter().any(|target| target.value.is_some());
-    let (what, measure) = if has_values { ("output", "value") } else { ("class", "probability") };
+    let targets: Vec<String> = maps.targets.iter().map(text::of_target).collect();
+    let is_quantity = maps.targets.iter().any(|target| target.value.is_some());
+    let what = match (is_quantity, targets.len()) {
+        (true, 1) => "output",
+        (true, _) => "outputs",
+        (false, 1) => "class",
+        (false, _) => "classes",
+    };
+    let targets = targets.join(", ");
     let note = match (maps.each.iter().filter(|map| map.is_empty).count(), maps.each.len()) {
         (0, _) => "",
         (1, 1) => "; nothing in the layer supports it",
@@ -283,7 +285,7 @@ fn summary(response: &ExplainResponse) -> String {
         _ => "; some of the maps are empty",
     };
     let layer = &maps.layer;
-    format!("{what} {indices} ({measure} {amounts}) of {model}, layer {layer}{note}")
+    format!("{what} {targets} of {model}, layer {layer}{note}")
 }
 
 /// Progress on a terminal: of the passes of one image, or of many images.

@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use crate::app::response::TargetFacts;
 use crate::text::per_cent;
 
 /// The predictions of a result, one a line, and what was explained.
@@ -51,6 +52,17 @@ fn label(class: &Value) -> String {
         Some(label) => printable(label),
         None => format!("class {}", class["index"]),
     }
+}
+
+/// `285 'Egyptian cat' (39.3 %)`: index, label, and the probability or the value of a quantity.
+pub(super) fn of_target(target: &TargetFacts) -> String {
+    let label = target.label.as_deref().map(|label| format!(" '{}'", printable(label)));
+    let amount = match (target.value, target.probability) {
+        (Some(value), _) => format!(" ({value})"),
+        (None, Some(probability)) => format!(" ({})", per_cent(probability.into())),
+        (None, None) => String::new(),
+    };
+    format!("{}{}{amount}", target.index, label.unwrap_or_default())
 }
 
 /// The most probable class of a prediction, for the line that tells of its file.
@@ -103,6 +115,18 @@ mod tests {
           scorecam at conv_head explains Egyptian cat, and is empty
           gradcam at conv_head explains Egyptian cat
         ");
+    }
+
+    #[test]
+    fn a_file_s_line_names_the_class_or_the_quantity() {
+        let of = |label: Option<&str>, probability, value| {
+            let label = label.map(str::to_owned);
+            of_target(&TargetFacts { index: 3, label, probability, value })
+        };
+        assert_eq!(of(Some("cat\n"), Some(0.39296), None), "3 'cat\u{fffd}' (39.3 %)");
+        assert_eq!(of(None, Some(1e-5), None), "3 (< 0.1 %)");
+        assert_eq!(of(Some("age"), None, Some(21.5)), "3 'age' (21.5)");
+        assert_eq!(of(None, None, None), "3");
     }
 
     #[test]
