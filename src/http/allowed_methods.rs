@@ -16,6 +16,10 @@ const VERBS: [&str; 2] = ["explain", "predict"];
 /// The header `allow` for a path that the router shares between a model and its verbs.
 pub(super) fn allow(path: &str) -> Option<&'static str> {
     let segment = path.strip_prefix(MODELS).filter(|segment| !segment.contains('/'))?;
+    // A path of its own for the router, which knows its method.
+    if segment == "reload" {
+        return None;
+    }
     let segment = segment.replace("%3A", ":").replace("%3a", ":");
     Some(if has_verb(&segment) { "POST" } else { "GET,HEAD" })
 }
@@ -43,6 +47,7 @@ mod tests {
         assert_eq!(allow("/v1/models/cats%3Apredict"), Some("POST"));
         assert_eq!(allow("/v1/models/cats:train"), Some("GET,HEAD"));
         assert_eq!(allow("/v1/models/cats/load"), None);
+        assert_eq!(allow("/v1/models/reload"), None);
         assert_eq!(allow("/v1/models"), None);
     }
 }

@@ -214,11 +214,8 @@ pub(super) fn write(response: &mut Response, error: &Error, context: &ProblemCon
     if error.kind() == Kind::Unauthorized {
         headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"camlens\""));
     }
-    // RFC 9110, 15.5.6: a 405 says which methods would do. The router has said so, except for a
-    // path that has the methods of two.
-    let is_exact = headers.get(ALLOW).is_some_and(|methods| methods != "GET,HEAD,POST");
+    // RFC 9110, 15.5.6: a 405 says which methods would do. The router says so for most paths.
     if error.kind() == Kind::MethodNotAllowed
-        && !is_exact
         && let Some(methods) = allow(&context.path)
     {
         headers.insert(ALLOW, HeaderValue::from_static(methods));
