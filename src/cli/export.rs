@@ -8,6 +8,7 @@ use super::{Source, model, output};
 use crate::app::options::Output;
 use crate::app::{Operation, RequestOptions, validate};
 use crate::error::{Error, Kind, Result};
+use crate::explain::{Method, ScoreKind};
 use crate::export::{ExportRequest, Weights, export, write};
 use crate::graph::export_graph::ExportTarget;
 
@@ -26,7 +27,7 @@ pub(super) struct Export {
     /// The ONNX file to write
     #[arg(short, long = "out", value_name = "FILE")]
     out: PathBuf,
-    /// Methods, separated by commas: those that need one gradient
+    /// Methods, separated by commas
     #[arg(long, default_value = "gradcam++")]
     method: String,
     /// The layer to explain, by alias, node or tensor name [default: the model's]
@@ -95,11 +96,14 @@ impl Export {
             let detail = "a file has the maps of one layer; option 'layer' takes one here";
             return Err(Error::new(Kind::Option, detail).about("layer"));
         };
+        let score =
+            |method: &Method| validate::method::score(&model, method.spec(), &options.explain);
+        let scores: Vec<ScoreKind> = plan.methods.iter().map(score).collect();
         let request = ExportRequest {
             methods: plan.methods,
             layer,
             convention: options.explain.convention,
-            score: validate::method::score(&model, plan.methods[0].spec(), &options.explain),
+            scores: &scores,
             normalization: options.explain.normalize,
             target: match (self.target.as_str(), &plan.targets[..]) {
                 ("input", _) => ExportTarget::Input,

@@ -1,4 +1,5 @@
-//! The formulas of the gradient methods as ONNX operators, over a batch.
+//! The formulas of the methods that read the activation and its gradient, as ONNX operators over a
+//! batch.
 //!
 //! `A` is the activation and `g` the gradient of each image, both `[N, C, h, w]` in 64 bits, as the
 //! service computes them; a map is `[N, h, w]`. The files of `explain/methods` name the sources.
@@ -6,21 +7,41 @@
 use onnx_gradient::builder::GraphBuilder;
 use onnx_gradient::proto::{AttributeProto, TensorProto, data_type};
 
+use super::eigen_maps::project;
+use crate::explain::math::pca::Centering;
 use crate::explain::{Convention, Method};
 
 /// The axes of a map's positions.
 const POSITIONS: [i64; 2] = [2, 3];
 
-/// Writes the map of a method, before any ReLU; `None` for a method that needs more than the
-/// gradient.
+/// What a layer holds, each `[N, C, h, w]` in 64 bits, and its last three sizes.
+#[derive(Debug)]
+pub(super) struct LayerTensors {
+    pub(super) activation: String,
+    /// None where no method reads it.
+    pub(super) gradient: Option<String>,
+    pub(super) shape: [usize; 3],
+}
+
+/// Writes the map of a method, before any ReLU; `None` for a method that needs passes.
 pub(super) fn map(
     builder: &mut GraphBuilder,
     method: Method,
     convention: Convention,
-    activation: &str,
-    gradient: &str,
+    layer: &LayerTensors,
 ) -> Option<String> {
+    let (activation, shape) = (layer.activation.as_str(), layer.shape);
+    let centred = convention == Convention::PytorchGradCam;
+    if method == Method::EigenCam {
+        let centering = if centred { Centering::PerChannel } else { Centering::None };
+        return Some(project(builder, "activation", activation, shape, centering));
+    }
+    let gradient = layer.gradient.as_deref()?;
     let positional = match method {
+        Method::EigenGradCam => {
+            let product = builder.mul(gradient, activation);
+            return Some(project(builder, "product", &product, shape, Centering::PerChannel));
+        }
         Method::GradCam => {
             let weights = builder.reduce_mean(gradient, &POSITIONS);
             builder.mul(&weights, activation)
@@ -110,14 +131,14 @@ fn x_weights(
 }
 
 /// The tensor with 1 in the place of every 0.
-fn one_for_zero(builder: &mut GraphBuilder, tensor: &str) -> String {
+pub(super) fn one_for_zero(builder: &mut GraphBuilder, tensor: &str) -> String {
     let (zero, one) = (double(builder, 0.0), double(builder, 1.0));
     let is_zero = builder.op("Equal", &[tensor, &zero]);
     builder.op("Where", &[&is_zero, &one, tensor])
 }
 
 /// A scalar of 64 bits.
-fn double(builder: &mut GraphBuilder, value: f64) -> String {
+pub(super) fn double(builder: &mut GraphBuilder, value: f64) -> String {
     builder.constant(|name| TensorProto {
         name: Some(name.to_owned()),
         data_type: Some(data_type::DOUBLE),

@@ -12,10 +12,12 @@ use crate::graph::export_graph::{ExportTarget, TARGET_INPUT};
 /// becomes the input.
 pub(super) fn describe(exported: &mut ModelProto, model: &Model, request: &ExportRequest<'_>) {
     let is_only = request.methods.len() == 1;
-    let outputs = request.methods.iter().map(|&method| {
-        let output = output_name(method, is_only);
+    let outputs = request.methods.iter().zip(request.scores).map(|(&method, score)| {
         let normalization = request.normalizer(method).normalization.name();
-        (output, json!({ "method": method.name(), "normalize": normalization }))
+        let map = json!({
+            "method": method.name(), "score": score.name(), "normalize": normalization,
+        });
+        (output_name(method, is_only), map)
     });
     let target = match request.target {
         ExportTarget::Input => {
@@ -42,7 +44,6 @@ pub(super) fn describe(exported: &mut ModelProto, model: &Model, request: &Expor
         ("model", model.id().to_owned()),
         ("layer", request.layer.name.clone()),
         ("convention", request.convention.name().to_owned()),
-        ("score", request.score.name().to_owned()),
         ("target", target),
         ("size", size.to_owned()),
         ("maps", Value::Object(outputs.collect()).to_string()),

@@ -4,10 +4,14 @@
 //! outputs are the model's own, with the input `target` where that was asked for, and one output
 //! `heatmap`, float32 `[N, h, w]`, for each method.
 
+mod eigen_maps;
 mod file;
 mod maps;
 mod metadata;
 mod normalise;
+mod own_types;
+mod pass_maps;
+mod passes;
 
 use onnx_gradient::builder::GraphBuilder;
 use onnx_gradient::proto::{
@@ -17,10 +21,14 @@ use onnx_gradient::proto::{
 use crate::engine::Model;
 use crate::error::{Error, Kind, Result};
 use crate::explain::normalise::Normalizer;
+use crate::explain::spec::Needs;
 use crate::explain::{Choice, Convention, Method, Normalization, ScoreKind};
-use crate::graph::export_graph::{ExportGraph, ExportTarget, export_graph};
+use crate::graph::export_graph::{ExportGraph, ExportTarget, Part, export_graph};
 use crate::graph::layers::Layer;
 use crate::graph::unused;
+
+use self::maps::LayerTensors;
+use self::pass_maps::PassMaps;
 
 pub use file::{Weights, write};
 
@@ -33,8 +41,9 @@ pub struct ExportRequest<'a> {
     pub layer: &'a Layer,
     /// Whose arithmetic is followed.
     pub convention: Convention,
-    /// The score that is differentiated.
-    pub score: ScoreKind,
+    /// The score that each method explains, in the order of `methods`. Methods that share the
+    /// gradient explain the same one.
+    pub scores: &'a [ScoreKind],
     /// How maps are normalised; the convention's way where it is `None`.
     pub normalization: Option<Normalization>,
     /// The class of each image.
@@ -49,14 +58,20 @@ impl ExportRequest<'_> {
     }
 }
 
-/// The methods that can be exported: those that read the activation and its gradient alone.
-pub const METHODS: [Method; 6] = [
+/// The methods that can be exported. The others need random numbers, or masks that depend on
+/// earlier passes.
+pub const METHODS: [Method; 11] = [
     Method::GradCam,
     Method::GradCamPlusPlus,
     Method::LayerCam,
     Method::HiResCam,
     Method::XGradCam,
     Method::GradCamElementWise,
+    Method::EigenCam,
+    Method::EigenGradCam,
+    Method::ScoreCam,
+    Method::AblationCam,
+    Method::ReciproCam,
 ];
 
 /// The name of a method's output: `heatmap`, or `heatmap_gradcampp` among several.
@@ -76,30 +91,55 @@ pub fn output_name(method: Method, is_only: bool) -> String {
 /// needs operators that are not in the ONNX standard.
 pub fn export(model: &Model, request: &ExportRequest<'_>) -> Result<ModelProto> {
     let impossible = |reason: String| Error::new(Kind::Impossible, reason).in_model(model.id());
+    let unknown = request.methods.iter().find(|method| !METHODS.contains(method));
+    if let Some(method) = unknown {
+        let known = METHODS.map(Choice::name).join(", ");
+        return Err(impossible(format!("{} can't be exported; {known} can", method.name())));
+    }
     let analysed = model.analysed();
-    let gradient_of = request.score.gradient_of();
-    let ExportGraph { model: mut exported, activation, gradient } =
+    let methods = || request.methods.iter().zip(request.scores);
+    let needs = |needs: Needs| methods().find(|(method, _)| method.spec().needs == needs);
+    let gradient_of = needs(Needs::Gradient).map(|(_, score)| score.gradient_of());
+    let ExportGraph { model: mut exported, activation, gradient, class } =
         export_graph(analysed, request.layer, request.target, gradient_of).map_err(impossible)?;
+    let graph = exported.graph.get_or_insert_default();
     let preprocess = model.preprocess();
+    let input_size = [i64::from(preprocess.height), i64::from(preprocess.width)];
     let size = match request.at_input_size {
-        true => [i64::from(preprocess.height), i64::from(preprocess.width)],
+        true => input_size,
         false => [request.layer.shape[1] as i64, request.layer.shape[2] as i64],
     };
+    let whole = needs(Needs::Masked).map(|_| Part::whole(analysed));
+    let tail = needs(Needs::Tail).map(|_| Part::after(analysed, request.layer));
+    let tail = tail.transpose().map_err(impossible)?;
+    let passes = PassMaps {
+        convention: request.convention,
+        activation: &activation,
+        shape: request.layer.shape,
+        class: &class,
+        whole: whole.as_ref(),
+        layout: preprocess.layout,
+        input_size,
+        tail: tail.as_ref(),
+    };
     let mut builder = GraphBuilder::sharing_constants("camlens/heatmap/");
-    let [activation, gradient] =
-        [activation, gradient].map(|tensor| maps::cast(&mut builder, &tensor, data_type::DOUBLE));
+    let layer = LayerTensors {
+        activation: maps::cast(&mut builder, &activation, data_type::DOUBLE),
+        gradient: gradient.map(|gradient| maps::cast(&mut builder, &gradient, data_type::DOUBLE)),
+        shape: request.layer.shape,
+    };
     let mut outputs: Vec<ValueInfoProto> = Vec::new();
-    for &method in request.methods {
-        let map = maps::map(&mut builder, method, request.convention, &activation, &gradient);
-        let map = map.ok_or_else(|| {
-            let known = METHODS.map(Choice::name).join(", ");
-            impossible(format!("{} can't be exported; {known} can", method.name()))
-        })?;
+    for (&method, &score) in methods() {
+        let map = match maps::map(&mut builder, method, request.convention, &layer) {
+            Some(map) => Some(map),
+            None => passes.map(&mut builder, graph, method, score),
+        };
+        let map = map.ok_or_else(|| Error::internal("exporting", "a method is not written"))?;
         let map = maps::cast(&mut builder, &map, data_type::FLOAT);
         let normalizer = request.normalizer(method);
         let mut map = normalise::normalise(&mut builder, normalizer, &map);
         if request.at_input_size {
-            map = normalise::resize(&mut builder, &map, size);
+            map = normalise::resize(&mut builder, &map, size, false);
             if request.convention.normalizes_resized()
                 && normalizer.normalization == Normalization::MinMax
             {
@@ -111,11 +151,13 @@ pub fn export(model: &Model, request: &ExportRequest<'_>) -> Result<ModelProto> 
         outputs.push(heatmap(&name, size));
     }
     let (nodes, constants) = builder.finish();
-    let graph = exported.graph.get_or_insert_default();
     check_names(graph, &outputs).map_err(impossible)?;
     graph.node.extend(nodes);
     graph.initializer.extend(constants);
     graph.output.extend(outputs);
+    if let Some(original) = &model.file().model.graph {
+        own_types::restore(graph, original);
+    }
     unused::remove(graph);
     check_operators(&exported).map_err(impossible)?;
     metadata::describe(&mut exported, model, request);

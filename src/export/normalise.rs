@@ -34,15 +34,22 @@ pub(super) fn normalise(builder: &mut GraphBuilder, normalizer: Normalizer, map:
     }
 }
 
-/// Writes the maps at another size, bilinear with half-pixel centres.
-pub(super) fn resize(builder: &mut GraphBuilder, map: &str, [height, width]: [i64; 2]) -> String {
+/// Writes the maps at another size, bilinear: with half-pixel centres, or with the corners of both
+/// grids in the same places.
+pub(super) fn resize(
+    builder: &mut GraphBuilder,
+    map: &str,
+    [height, width]: [i64; 2],
+    aligns_corners: bool,
+) -> String {
+    let coordinates = if aligns_corners { "align_corners" } else { "half_pixel" };
     let channel = builder.int64s(&[1]);
     let planes = builder.op("Unsqueeze", &[map, &channel]);
     let size = builder.int64s(&[height, width]);
     let attributes = [
         AttributeProto::ints("axes", [2, 3]),
         AttributeProto::string("mode", "linear"),
-        AttributeProto::string("coordinate_transformation_mode", "half_pixel"),
+        AttributeProto::string("coordinate_transformation_mode", coordinates),
     ];
     let resized = builder.op_with("Resize", &[&planes, "", "", &size], attributes);
     builder.op("Squeeze", &[&resized, &channel])

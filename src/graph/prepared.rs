@@ -23,7 +23,7 @@ use crate::text::shortened;
 pub(crate) const SCOPE: &str = "camlens/";
 
 /// The end of the names that [`io_types::normalize`] makes with that scope.
-const INSIDE: &str = "/camlens/inside";
+pub(crate) const INSIDE: &str = "/camlens/inside";
 
 /// A model in the dialect that the rest of the crate reads.
 #[derive(Clone, Debug)]

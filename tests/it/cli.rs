@@ -262,7 +262,7 @@ fn an_exported_file_is_written_where_it_was_asked_for() {
     assert!(String::from_utf8_lossy(&written.stderr).ends_with("cam.onnx\n"));
     let bytes = std::fs::read(folder.path().join("cam.onnx")).unwrap();
     assert!(bytes.windows(7).any(|window| window == b"heatmap"));
-    let error = refused(folder.path(), &["export", "tiny", "--method", "scorecam", "-o", "a.onnx"]);
-    assert!(error.contains("scorecam can't be exported; gradcam, gradcam++"), "{error}");
+    let error = refused(folder.path(), &["export", "tiny", "--method", "groupcam", "-o", "a.onnx"]);
+    assert!(error.contains("groupcam can't be exported; gradcam, gradcam++"), "{error}");
     assert!(!folder.path().join("a.onnx").exists());
 }

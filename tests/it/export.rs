@@ -4,11 +4,13 @@ use std::path::Path;
 
 use camlens::app::ExplainOptions;
 use camlens::engine::{Model, PlainSession};
+use camlens::explain::spec::Needs;
 use camlens::explain::{Choice, Convention, Method, Normalization, ScoreKind};
 use camlens::export::{ExportRequest, METHODS, Weights, export, output_name, write};
 use camlens::graph::export_graph::ExportTarget;
+use camlens::model::onnx_file::OnnxFile;
 use ndarray::{Array3, Array4, Axis};
-use onnx_gradient::proto::ModelProto;
+use onnx_gradient::proto::{ModelProto, ValueInfoProto, data_type};
 
 use crate::support::{Golden, explain, golden_model, image_size, settings};
 
@@ -17,6 +19,22 @@ const TOLERANCE: f32 = 1e-5;
 
 /// The same for 16-bit floats, which have 11 bits: ONNX Runtime's optimisations move the casts.
 const SHORT: f32 = 2e-3;
+
+/// Passes change the scores of these networks, which have random weights, in the fourth digit and
+/// behind it. A map's range is that change, so it shows the rounding of the scores a thousand times
+/// as large. (EfficientNet-Lite0's maps agree to [`TOLERANCE`].)
+const OF_PASSES: f32 = 2e-4;
+
+fn tolerance(name: &str, method: Method) -> f32 {
+    let has_passes = matches!(method.spec().needs, Needs::Masked | Needs::Tail);
+    match (name.ends_with("-half"), has_passes) {
+        (false, false) => TOLERANCE,
+        (false, true) => OF_PASSES,
+        (true, false) => SHORT,
+        // One step of a score.
+        (true, true) => 5e-3,
+    }
+}
 
 /// The outputs of these names, `[N, h, w]`.
 fn run(
@@ -32,12 +50,16 @@ fn run(
     maps.into_iter().map(|map| map.into_dimensionality().unwrap()).collect()
 }
 
+/// Enough for every method.
+const LOGITS: [ScoreKind; METHODS.len()] = [ScoreKind::Logit; METHODS.len()];
+const PROBABILITIES: [ScoreKind; METHODS.len()] = [ScoreKind::Probability; METHODS.len()];
+
 fn request<'a>(model: &'a Model, methods: &'a [Method]) -> ExportRequest<'a> {
     ExportRequest {
         methods,
         layer: model.default_layer(),
         convention: Convention::Paper,
-        score: ScoreKind::Logit,
+        scores: &LOGITS,
         normalization: None,
         target: ExportTarget::Input,
         at_input_size: false,
@@ -67,7 +89,7 @@ fn agrees(name: &str, model: &Model, x: &Array4<f32>, change: impl Fn(&mut Expor
                 let options = ExplainOptions {
                     method,
                     convention: request.convention,
-                    score: Some(request.score),
+                    score: Some(request.scores[0]),
                     normalize: request.normalization,
                     target: (target >= 0).then(|| target.to_string()),
                     layer: Some(request.layer.name.clone()),
@@ -81,7 +103,7 @@ fn agrees(name: &str, model: &Model, x: &Array4<f32>, change: impl Fn(&mut Expor
                 };
                 assert_eq!(map.shape(), right.shape());
                 let difference = (&map - &right).fold(0.0_f32, |most, d| most.max(d.abs()));
-                let tolerance = if name.ends_with("-half") { SHORT } else { TOLERANCE };
+                let tolerance = tolerance(name, method);
                 assert!(
                     difference <= tolerance,
                     "{name}, {}, image {image}: {difference}",
@@ -127,7 +149,7 @@ fn conventions_scores_and_sizes_are_the_service_s() {
     let name = "zoo/convnext-dynamo";
     let x = images(name);
     let model = golden_model(name, image_size(&x), "", &settings());
-    agrees(name, &model, &x, |request| request.score = ScoreKind::Probability);
+    agrees(name, &model, &x, |request| request.scores = &PROBABILITIES);
     agrees(name, &model, &x, |request| request.normalization = Some(Normalization::MinMax));
     agrees(name, &model, &x, |request| request.at_input_size = true);
     agrees(name, &model, &x, |request| {
@@ -144,4 +166,25 @@ fn quantised_and_short_models_are_exported_too() {
         let model = golden_model(name, image_size(&x), "", &settings());
         agrees(name, &model, &x, |_| {});
     }
+}
+
+/// A model of 16-bit floats takes and gives what it did, and ONNX Runtime accepts the file.
+#[test]
+fn inputs_and_outputs_keep_their_types() {
+    let name = "zoo/vit-dynamo-half";
+    let x = images("zoo/vit-dynamo");
+    let model = golden_model(name, image_size(&x), "", &settings());
+    let folder = tempfile::tempdir().unwrap();
+    let path = exported(&model, &request(&model, &METHODS[..8]), folder.path());
+    // ONNX Runtime 1.32 crashes when it optimises this model, as its exporter wrote it, too.
+    PlainSession::open(&path, &settings(), false).unwrap();
+    let written = OnnxFile::open(&path).unwrap().model.graph.unwrap();
+    let original = model.file().model.graph.as_ref().unwrap();
+    let types = |values: &[ValueInfoProto]| -> Vec<(String, i32)> {
+        let of = |value: &ValueInfoProto| (value.name().to_owned(), value.tensor().unwrap().0);
+        values.iter().map(of).collect()
+    };
+    assert_eq!(types(&written.input)[0], types(&original.input)[0]);
+    assert_eq!(types(&written.output)[0], types(&original.output)[0]);
+    assert_eq!(types(&original.output)[0].1, data_type::FLOAT16);
 }

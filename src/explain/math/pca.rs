@@ -8,10 +8,10 @@
 use ndarray::{Array1, Array2, ArrayView3, Axis};
 
 /// The iteration has converged when no element changes by more than this.
-const TOLERANCE: f64 = 1e-12;
+pub(crate) const TOLERANCE: f64 = 1e-12;
 /// Only two singular values that agree to four digits could need more steps, and then either vector
 /// will do.
-const MAX_STEPS: usize = 20_000;
+pub(crate) const MAX_STEPS: usize = 20_000;
 
 /// What is subtracted from the channels before the projection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
