@@ -149,12 +149,16 @@ pub(super) fn empty_map(
     } else if takes_sign {
         (
             "no value of the map is above 0",
-            "signed=true shows what speaks against the class, or try another layer",
+            match explanation.negate {
+                true => "signed=true shows what speaks for the class, or try another layer",
+                false => "signed=true shows what speaks against the class, or try another layer",
+            },
         )
     } else {
         ("no value of the map is above 0", "try another layer or method")
     };
     let subject = match spec.class_discriminative {
+        true if explanation.negate => format!("speaks against class {}", target.index),
         true => format!("speaks for class {}", target.index),
         false => "stands out".to_owned(),
     };

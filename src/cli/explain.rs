@@ -21,7 +21,7 @@ impl Flags for ExplainFlags {
                         camlens explain cat.jpg --method scorecam --target 'Egyptian cat' -o map.npy\n  \
                         camlens explain photos/ --model model.onnx -o 'maps/{stem}-{method}.png'")]
 pub(super) struct Explain {
-    /// Compare several methods, as `camlens compare` does
+    /// Compare several methods, as `camlens compare` does; --methods does so, too
     #[arg(long)]
     compare: bool,
     #[command(flatten)]

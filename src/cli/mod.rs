@@ -18,13 +18,13 @@ mod output;
 mod reference;
 mod serve;
 mod try_load;
+mod usage;
 
 use std::ffi::OsString;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use crate::config::Config;
@@ -108,7 +108,6 @@ impl Source {
         let path = self.config.clone().or(named);
         let text = path.as_deref().map(crate::text::read).transpose()?;
         let file = path.as_deref().zip(text.as_deref());
-        let text_of = |text: OsString| text.to_string_lossy().into_owned();
         let environment = std::env::vars_os().map(|(name, value)| (text_of(name), text_of(value)));
         let mut config = Config::load(file, environment)?;
         if let Some(models) = &self.models {
@@ -120,6 +119,10 @@ impl Source {
         }
         Ok(config)
     }
+}
+
+fn text_of(text: OsString) -> String {
+    text.to_string_lossy().into_owned()
 }
 
 /// Runs the command of this process. `serve` runs the HTTP service; it is a parameter so that `cli`
@@ -166,12 +169,9 @@ pub fn run(serve: ServeFn) -> ExitCode {
 
 /// Prints the help that was asked for, or what is wrong with the command line.
 fn explain_usage(message: &clap::Error) -> ExitCode {
-    // Clap would propose an option with a similar name, which does something else.
-    if let (ErrorKind::UnknownArgument, Some(ContextValue::String(flag))) =
-        (message.kind(), message.get(ContextKind::InvalidArg))
-        && let Some(owners) = option_flags::owners(flag)
-    {
-        output::note(&format!("camlens: only {owners} takes {flag}; `--help` lists all options"));
+    let given: Vec<String> = std::env::args_os().skip(1).map(text_of).collect();
+    if let Some(line) = usage::unknown_option(message, &given) {
+        output::note(&format!("camlens: {line}"));
         return ExitCode::from(USAGE);
     }
     let printed = message.print().and_then(|()| std::io::stdout().flush());
@@ -213,7 +213,8 @@ fn report(error: &Error) {
         (Kind::UnknownLayer, Some(id)) => format!("; `camlens inspect {id}` lists all"),
         _ => String::new(),
     };
-    output::note(&format!("camlens: {}", format!("{error}{cause}{hint}").replace('\n', " ")));
+    let text = usage::as_flags(&format!("{error}{cause}{hint}").replace('\n', " "));
+    output::note(&format!("camlens: {text}"));
 }
 
 #[cfg(test)]

@@ -25,11 +25,19 @@ pub(super) fn find(config: &Config, requested: Option<&str>) -> Result<ModelFold
     let models = &config.models.folder;
     match requested.map(Path::new) {
         // A folder that happens to have a model's id is none.
-        Some(path) if path.is_dir() && (holds_model(path) || !models.join(path).is_dir()) => {
+        Some(path)
+            if path.is_dir()
+                && (holds_model(path) || is_file_name(path) || !models.join(path).is_dir()) =>
+        {
             ModelFolder::read(path)
         }
         Some(path) if path.is_file() => of_file(path),
         Some(path) if is_file_name(path) => ModelFolder::from_onnx_file(path),
+        Some(id) if is_empty_folder(&models.join(id)) => {
+            let folder = models.join(id);
+            let detail = "there is no model in this folder yet; its README.md says how to get it";
+            Err(Error::new(Kind::UnknownModel, detail).at_path(&folder))
+        }
         _ => {
             let id = requested.or(config.models.default.as_deref());
             let (_, id) = available_models(models, id)?;
@@ -64,6 +72,11 @@ pub(super) fn keep(folder: &ModelFolder, result: &Path) -> Result<()> {
 /// The engine's settings for one request at a time.
 pub(super) fn engine(config: &Config) -> Settings {
     Settings { side_by_side: Some(1), ..config.engine.clone().into() }
+}
+
+/// Whether a folder says how to get its model, and has none yet.
+fn is_empty_folder(folder: &Path) -> bool {
+    folder.join("README.md").is_file() && !holds_model(folder)
 }
 
 /// Whether this names a file, even one that does not exist, rather than a model's id.

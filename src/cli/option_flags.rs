@@ -53,7 +53,8 @@ impl<F: Flags> Args for OptionFlags<F> {
                 ValueSyntax::Boolean => {
                     arg.num_args(0..=1).require_equals(true).default_missing_value("true")
                 }
-                _ => arg,
+                // A class may be called -1; then the error says which classes there are.
+                _ => arg.allow_negative_numbers(true),
             }
         }))
     }
@@ -81,23 +82,17 @@ impl<F: Flags> FromArgMatches for OptionFlags<F> {
 /// are those of the API.
 pub(super) fn with_values(command: Command, operation: Operation) -> Command {
     app::options::accepted(operation).fold(command, |command, spec| {
-        let (ValueSyntax::Choice(names) | ValueSyntax::ChoiceList(names)) = spec.syntax else {
-            return command;
+        let values = match spec.syntax {
+            ValueSyntax::Choice(names) | ValueSyntax::ChoiceList(names) => names(operation),
+            ValueSyntax::Boolean => vec!["true", "false"],
+            _ => return command,
         };
         command.mut_arg(spec.name, |arg| {
-            let arg = arg.value_parser(PossibleValuesParser::new(names(operation)));
+            let arg = arg.value_parser(PossibleValuesParser::new(values));
             // The help names them already.
             arg.hide_possible_values(true)
         })
     })
-}
-
-/// Which commands take an option that another command was given. None if none does.
-pub(super) fn owners(flag: &str) -> Option<String> {
-    let name = flag.split('=').next().unwrap_or(flag).trim_start_matches('-');
-    let spec = OPTIONS.iter().find(|spec| spec.flag() == name || spec.name == name)?;
-    let commands: Vec<String> = spec.operations.iter().map(ToString::to_string).collect();
-    Some(commands.join(" and "))
 }
 
 /// One line: what the option does, its values for these operations, and its default.

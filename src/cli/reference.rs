@@ -28,6 +28,9 @@ pub(super) struct Completions {
 
 impl Completions {
     pub(super) fn run(&self, command: Command) -> Result<()> {
+        // A script has no use for hidden commands.
+        let shown = command.get_subcommands().filter(|one| !one.is_hide_set()).cloned();
+        let command = Command::new("camlens").version(env!("CARGO_PKG_VERSION")).subcommands(shown);
         let mut command = ALL.iter().fold(command, |command, operation| {
             command.mut_subcommand(operation.to_string(), |one| with_values(one, *operation))
         });

@@ -161,10 +161,11 @@ impl Labels {
         let similarity = |label: &&String| {
             let label = label.to_lowercase();
             let is_synonym = label.split(',').any(|synonym| synonym.trim() == wanted);
-            (label != wanted, !is_synonym, !label.contains(&wanted))
+            let has_word = label.split(|mark: char| !mark.is_alphanumeric()).any(|w| w == wanted);
+            (label != wanted, !is_synonym, !has_word, !label.contains(&wanted))
         };
         let mut similar: Vec<&String> =
-            self.names.iter().filter(|label| !similarity(label).2).collect();
+            self.names.iter().filter(|label| !similarity(label).3).collect();
         similar.sort_by_key(similarity);
         similar.dedup();
         let mut similar: Vec<&str> = similar.into_iter().take(3).map(String::as_str).collect();

@@ -232,7 +232,11 @@ mod tests {
         let encoded = file.encode(file.model.clone());
         assert!(encoded.bytes.len() < 500);
         let derived = decode(encoded.bytes.into()).unwrap();
-        assert!(derived.graph.unwrap().initializer[0].is_external());
+        let tensor = &derived.graph.unwrap().initializer[0];
+        assert!(tensor.is_external());
+        let place: Vec<(&str, &str)> =
+            tensor.external_data.iter().map(|entry| (entry.key(), entry.value())).collect();
+        assert_eq!(place, [("location", "held"), ("offset", "0"), ("length", "4000")]);
         let [weight] = &encoded.weights[..] else { panic!("one weight") };
         assert_eq!(
             (weight.name.as_str(), weight.data_type, &weight.dims[..]),
@@ -241,6 +245,32 @@ mod tests {
         assert_eq!(weight.data[..4], 1.5f32.to_le_bytes());
         assert!(file.bytes().as_ptr_range().contains(&weight.data.as_ptr()));
         assert_eq!(file.unknown_bytes(), 0);
+    }
+
+    #[test]
+    fn external_data_has_a_place_and_other_data_has_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("m.onnx");
+        let mut outside = model(1000);
+        let tensor = &mut outside.graph.as_mut().unwrap().initializer[0];
+        let data: Vec<u8> = [1.5_f32; 1000].iter().flat_map(|value| value.to_le_bytes()).collect();
+        std::fs::write(folder.path().join("w.bin"), [vec![0; 64], data].concat()).unwrap();
+        tensor.float_data.clear();
+        tensor.raw_data = None;
+        tensor.data_location = Some(EXTERNAL);
+        tensor.external_data = vec![
+            entry("location", "w.bin".to_owned()),
+            entry("offset", "64".to_owned()),
+            entry("length", "4000".to_owned()),
+        ];
+        std::fs::write(&path, outside.encode_to_vec()).unwrap();
+        let file = OnnxFile::open(&path).unwrap();
+        let held = file.model.graph.as_ref().unwrap().initializer[0].raw_data.clone().unwrap();
+        let (found, at) = file.external_place(&held).unwrap();
+        assert_eq!((found.file_name().unwrap().to_str().unwrap(), at), ("w.bin", 64));
+        for other in [Bytes::from(vec![0; 4]), Bytes::copy_from_slice(&held)] {
+            assert_eq!(file.external_place(&other), None);
+        }
     }
 
     #[test]

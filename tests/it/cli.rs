@@ -124,7 +124,7 @@ fn an_error_is_one_line() {
     insta::assert_snapshot!(refused(path, &["explain", "cat.png", "--model", "vgg61"]), @"1: camlens: models: there is no model 'vgg61'; available models: tiny");
     insta::assert_snapshot!(refused(path, &["explain", "cat.png", "--target", "10"]), @"1: camlens: there is no class 10; the model has classes 0 to 9");
     insta::assert_snapshot!(refused(path, &["explain", "cat.png", "--layer", "conv9"]), @"1: camlens: model 'tiny' has no layer 'conv9'; its last ones are avgpool, features.30, features.29; `camlens inspect tiny` lists all");
-    insta::assert_snapshot!(refused(path, &["explain", "models/tiny/model.toml"]), @"1: camlens: This is text. PNG, JPEG, WebP, GIF, BMP and TIFF are accepted.");
+    insta::assert_snapshot!(refused(path, &["explain", "models/tiny/model.toml"]), @"1: camlens: models/tiny/model.toml: This is text. PNG, JPEG, WebP, GIF, BMP and TIFF are accepted.");
     insta::assert_snapshot!(refused(path, &["inspect", "nothing"]), @"1: camlens: models: there is no model 'nothing'; available models: tiny");
     insta::assert_snapshot!(refused(path, &["serve", "--models", "nowhere", "--listen", "127.0.0.1:0"]), @"1: camlens: nowhere: can't read the models folder: No such file or directory (os error 2)");
     insta::assert_snapshot!(refused(path, &["serve", "--config", "none.toml"]), @"1: camlens: none.toml: No such file or directory (os error 2)");
@@ -145,7 +145,7 @@ fn a_decoder_s_panic_is_one_line_about_the_file() {
     let frame = file.windows(3).position(|window| window == b"\x9d\x01\x2a").unwrap();
     file[frame + 5..frame + 7].copy_from_slice(&[14, 0]);
     std::fs::write(path.join("cat.webp"), file).unwrap();
-    insta::assert_snapshot!(refused(path, &["explain", "cat.webp"]), @"1: camlens: The WebP could not be decoded: the decoder failed on it.");
+    insta::assert_snapshot!(refused(path, &["explain", "cat.webp"]), @"1: camlens: cat.webp: The WebP could not be decoded: the decoder failed on it.");
     let output = camlens(path).args(["explain", "cat.webp"]).env("RUST_BACKTRACE", "1").output();
     assert_eq!(String::from_utf8(output.unwrap().stderr).unwrap().lines().count(), 1);
 }

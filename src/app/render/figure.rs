@@ -178,6 +178,13 @@ fn describe(
                 caption.amount = "empty map".to_owned();
                 description.push_str(", empty map");
             }
+            if let Some(correlation) = one.confidence.map(|confidence| confidence.correlation) {
+                if !caption.amount.is_empty() {
+                    caption.amount.push_str(", ");
+                }
+                caption.amount.push_str(&format!("estimate, r ≈ {correlation:.2}"));
+                description.push_str(", an estimate");
+            }
             if is_raised {
                 // It stands below the panel that has the name.
                 caption = Caption { name: String::new(), amount: "emphasised".to_owned() };

@@ -56,6 +56,17 @@ impl Destination {
         Ok(Self::File(argument.into()))
     }
 
+    /// The extension of the files, with its dot; empty where there is none.
+    fn extension(&self) -> String {
+        let path = match self {
+            Self::Stdout => return String::new(),
+            Self::File(path) => path.as_path(),
+            Self::Template(template) => Path::new(template),
+        };
+        let extension = path.extension().unwrap_or_default().to_string_lossy();
+        if extension.is_empty() { String::new() } else { format!(".{extension}") }
+    }
+
     /// The form of the results, which the extension names. None if it names none.
     ///
     /// # Errors
@@ -110,9 +121,10 @@ impl Destination {
                 refuse_image(file, inputs)?;
                 if let Some(other) = sources.insert(file.clone(), input) {
                     let (other, input, file) = (other.name(), input.name(), file.display());
+                    let kind = self.extension();
                     let detail = format!(
                         "the results of {other} and {input} would both be {file}: use {{index}} in \
-                         the name, as in {{stem}}-{{index}}.png"
+                         the name, as in {{stem}}-{{index}}{kind}"
                     );
                     return Err(Error::new(Kind::Option, detail));
                 }

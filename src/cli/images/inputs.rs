@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 
 use crate::error::{Error, Kind, Result};
+use crate::explain::{Choice, Method};
 
 /// The extensions that mark an image in a folder. A file that is named itself may have any.
 const EXTENSIONS: [&str; 10] =
@@ -81,6 +82,14 @@ fn expand(argument: &Path) -> Result<Vec<Input>> {
                       sign, as in --signed=false";
         return Err(Error::new(Kind::Option, detail).at_path(argument));
     }
+    let as_method = argument.to_str().and_then(Method::from_name);
+    if let Some(method) = as_method.filter(|_| !argument.exists()) {
+        let detail = format!(
+            "no such image; methods are separated by commas, as in --methods gradcam,{}",
+            method.name()
+        );
+        return Err(Error::new(Kind::Option, detail).at_path(argument));
+    }
     if argument.is_dir() {
         let files = images_of(argument).map_err(|error| wrong(error.to_string()))?;
         if files.is_empty() {
@@ -146,6 +155,8 @@ mod tests {
         let wrong = |argument| names(path, &[argument]).unwrap_err().to_string();
         assert!(wrong("none").ends_with("dib, tif, tiff)"), "{}", wrong("none"));
         assert!(wrong("*.bmp").ends_with("no file matches the pattern"));
+        let method = inputs(&["layercam".into()]).unwrap_err().to_string();
+        assert!(method.ends_with("as in --methods gradcam,layercam"), "{method}");
         let value = inputs(&["true".into()]).unwrap_err();
         assert_eq!(value.kind(), Kind::Option);
         assert!(value.to_string().contains("as in --signed=false"), "{value}");

@@ -17,8 +17,8 @@ use self::destination::{Destination, Fields};
 use self::inputs::{Input, inputs};
 use self::whole_file::write_whole;
 use super::option_flags::{Flags, OptionFlags};
-use super::{Done, Source, model, output};
-use crate::app::options::Output;
+use super::{Done, Source, model, output, usage};
+use crate::app::options::{OPTIONS, Output};
 use crate::app::{self, ExplainRequest, ExplainResponse, Operation, RequestOptions};
 use crate::engine::{CancellationToken, Model};
 use crate::error::{Error, Kind, Result};
@@ -73,7 +73,16 @@ impl<F: Flags> Images<F> {
         }
         let model = model::open(&config, folder)?;
         let limits = Limits { max_pixels: config.server.max_pixels };
-        let run = Run { model: &model, options: &options, operation, limits, is_quiet: self.quiet };
+        let run = Run {
+            model: &model,
+            options: &options,
+            operation,
+            limits,
+            is_quiet: self.quiet,
+            is_for_people: !self.has("output")
+                && self.out.is_none()
+                && std::io::stdout().is_terminal(),
+        };
         run.each(&inputs, &files)
     }
 
@@ -94,6 +103,7 @@ impl<F: Flags> Images<F> {
     }
 
     fn parse(&self, operation: Operation, destination: &Destination) -> Result<RequestOptions> {
+        self.check_operation(operation)?;
         let form = match destination.form(operation)? {
             Some(form) => form,
             // Any extension will do if an option names the form.
@@ -113,7 +123,28 @@ impl<F: Flags> Images<F> {
             }
         };
         let pairs = self.options.pairs().iter().map(|(name, value)| (*name, value.as_str()));
-        RequestOptions::parse(operation, pairs, form)
+        let options = RequestOptions::parse(operation, pairs, form)?;
+        let (named, asked) = (form.format, options.rendering.format);
+        if self.has("format") && destination.form(operation)?.is_some() && named != asked {
+            let name = self.out.as_deref().unwrap_or("-");
+            let detail = format!("{name} is the name of another file format than {}", asked.name());
+            return Err(Error::new(Kind::Option, detail).about("format"));
+        }
+        Ok(options)
+    }
+
+    /// `explain` has the options of a comparison, too, but one image gets one of both.
+    fn check_operation(&self, operation: Operation) -> Result<()> {
+        let names = self.options.pairs().iter().map(|(name, _)| *name);
+        let specs = names.filter_map(|name| OPTIONS.iter().find(|spec| spec.name == name));
+        match specs.into_iter().find(|spec| !spec.operations.contains(&operation)) {
+            Some(spec) => {
+                let (flag, takers) = (spec.flag(), usage::takers(spec));
+                let detail = format!("{takers} --{flag}, and this is a comparison (--methods)");
+                Err(Error::new(Kind::Option, detail).about(spec.name))
+            }
+            None => Ok(()),
+        }
     }
 
     fn fields<'a>(&self, options: &'a RequestOptions, model: &'a str) -> Fields<'a> {
@@ -146,6 +177,8 @@ struct Run<'a> {
     operation: Operation,
     limits: Limits,
     is_quiet: bool,
+    /// Whether results are told in words: nothing names a form, and a person reads them.
+    is_for_people: bool,
 }
 
 impl Run<'_> {
@@ -159,20 +192,27 @@ impl Run<'_> {
                 // them all.
                 Err(error) if inputs.len() > 1 && is_about_the_image(&error) => {
                     failed += 1;
-                    let name = input.name();
-                    let known = error.to_string();
-                    let text =
-                        if known.starts_with(&name) { known } else { format!("{name}: {known}") };
-                    bar.note(&format!("camlens: {}", text.replace('\n', " ")));
+                    let text = about(input, &error).to_string().replace('\n', " ");
+                    bar.note(&format!("camlens: {}", usage::as_flags(&text)));
                 }
                 Err(error) => {
                     bar.finish();
-                    return Err(error);
+                    return Err(if is_about_the_image(&error) {
+                        about(input, &error)
+                    } else {
+                        error
+                    });
                 }
             }
             bar.advance();
         }
         bar.finish();
+        if self.is_for_people && !self.is_quiet && self.operation != Operation::Predict {
+            output::note(match inputs.len() {
+                1 => "-o map.png writes the picture",
+                _ => "-o '{stem}.png' writes the pictures",
+            });
+        }
         Ok(match failed {
             0 => Done::All,
             _ if failed == inputs.len() => Done::Nothing,
@@ -212,7 +252,7 @@ impl Run<'_> {
         if !is_text {
             return output::result(&response.body);
         }
-        if !std::io::stdout().is_terminal() {
+        if !self.is_for_people {
             let line = json_line(&response.body, bar.has_many.then(|| input.name()));
             return output::result(&line);
         }
@@ -225,16 +265,13 @@ impl Run<'_> {
         bar.suspend(|| output::result(text.as_bytes()))?;
         if !self.is_quiet {
             self.warn(response, bar);
-            if self.operation != Operation::Predict {
-                bar.note("-o map.png writes the picture");
-            }
         }
         Ok(())
     }
 
     fn warn(&self, response: &ExplainResponse, bar: &Bar) {
         for warning in &response.facts.warnings {
-            bar.note(&format!("warning: {}", warning.detail));
+            bar.note(&format!("warning: {}", usage::as_flags(&warning.detail)));
         }
     }
 }
@@ -247,6 +284,13 @@ fn json_line(object: &[u8], file: Option<String>) -> Vec<u8> {
         None => (&[][..], object),
     };
     [start, rest, b"\n"].concat()
+}
+
+/// An error with the name of the image that it is about.
+fn about(input: &Input, error: &Error) -> Error {
+    let (name, known) = (input.name(), error.to_string());
+    let detail = if known.starts_with(&name) { known } else { format!("{name}: {known}") };
+    Error::new(error.kind(), detail)
 }
 
 /// Whether another image may succeed where this one failed.
@@ -280,12 +324,16 @@ fn summary(response: &ExplainResponse) -> String {
     let targets = targets.join(", ");
     let note = match (maps.each.iter().filter(|map| map.is_empty).count(), maps.each.len()) {
         (0, _) => "",
+        (1, 1) if maps.negate => "; nothing in the layer speaks against it",
         (1, 1) => "; nothing in the layer supports it",
         (empty, all) if empty == all => "; all maps are empty",
         _ => "; some of the maps are empty",
     };
-    let layer = &maps.layer;
-    format!("{what} {targets} of {model}, layer {layer}{note}")
+    let estimates = maps.each.iter().filter_map(|map| map.correlation);
+    let estimate = estimates.reduce(f64::min);
+    let estimate = estimate.map(|value| format!("; {}", text::of_estimate(value)));
+    let (layer, estimate) = (&maps.layer, estimate.unwrap_or_default());
+    format!("{what} {targets} of {model}, layer {layer}{note}{estimate}")
 }
 
 /// Progress on a terminal: of the passes of one image, or of many images.

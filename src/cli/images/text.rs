@@ -23,7 +23,9 @@ fn explained(body: &Value, methods: &[&str]) -> Vec<String> {
         let layer = printable(map["layer"].as_str().or(body["layer"].as_str()).unwrap_or_default());
         let class = label(if map["target"].is_object() { &map["target"] } else { &body["target"] });
         let empty = if map["heatmap"]["empty"] == true { ", and is empty" } else { "" };
-        format!("  {method} at {layer} explains {class}{empty}")
+        let estimate = map["heatmap"]["estimate"]["correlation"].as_f64();
+        let estimate = estimate.map(|value| format!("; {}", of_estimate(value)));
+        format!("  {method} at {layer} explains {class}{empty}{}", estimate.unwrap_or_default())
     };
     let method = body["method"].as_str().unwrap_or_default();
     match &body["maps"] {
@@ -63,6 +65,11 @@ pub(super) fn of_target(target: &TargetFacts) -> String {
         (None, None) => String::new(),
     };
     format!("{}{}{amount}", target.index, label.unwrap_or_default())
+}
+
+/// How close an estimate is to the map of all passes.
+pub(super) fn of_estimate(correlation: f64) -> String {
+    format!("an estimate, its correlation with the exact map is about {correlation:.2}")
 }
 
 /// The most probable class of a prediction, for the line that tells of its file.

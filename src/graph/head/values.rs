@@ -84,6 +84,9 @@ mod tests {
         let p = Values::PROBABILITY;
         assert_eq!(p.scaled(0.0), None);
         assert_eq!(p.guarded(0.5), None);
+        // Beside halved probabilities a constant counts twice.
+        assert!(p.guarded(0.75 * LARGEST_EPSILON).is_some());
+        assert_eq!(p.scaled(0.5).unwrap().guarded(0.75 * LARGEST_EPSILON), None);
         assert_eq!(Values::LOG.guarded(1e-6), None);
         assert_eq!(Values::LOG.log(), None);
         assert_eq!(p.scaled(-1.0).unwrap().log(), None);

@@ -158,3 +158,26 @@ const fn size_of_type(kind: u16) -> Option<usize> {
         _ => return None,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_of_every_type_are_read() {
+        let of = |kind, value: &[u8]| {
+            let ifd = Ifd { bytes: &[], big_endian: true, big_tiff: false, entries: 0, count: 0 };
+            ifd.number(kind, value)
+        };
+        assert_eq!(of(3, &[1, 2]), Some(258.0));
+        assert_eq!(of(5, &[0, 0, 0, 3, 0, 0, 0, 2]), Some(1.5));
+        assert_eq!(of(6, &[0xff]), Some(-1.0));
+        assert_eq!(of(8, &[0xff, 0xfe]), Some(-2.0));
+        assert_eq!(of(9, &[0xff, 0xff, 0xff, 0xfd]), Some(-3.0));
+        assert_eq!(of(10, &[0xff, 0xff, 0xff, 0xfd, 0, 0, 0, 2]), Some(-1.5));
+        assert_eq!(of(11, &1.25_f32.to_be_bytes()), Some(1.25));
+        assert_eq!(of(12, &2.5_f64.to_be_bytes()), Some(2.5));
+        assert_eq!(of(17, &(-7_i64).to_be_bytes()), Some(-7.0));
+        assert_eq!(of(2, b"text"), None);
+    }
+}

@@ -144,6 +144,17 @@ mod tests {
     }
 
     #[test]
+    fn a_rectangle_is_filled_where_it_stands() {
+        let mut canvas = RgbImage::from_pixel(12, 12, Rgb([255; 3]));
+        let rect = Rect { x: 3.0, y: 6.0, width: 4.0, height: 2.0 };
+        fill_rect(&mut canvas, &rect, 72, [0; 3]);
+        for (x, y, pixel) in canvas.enumerate_pixels() {
+            let is_inside = (3..7).contains(&x) && (6..8).contains(&y);
+            assert_eq!(pixel.0 == [0; 3], is_inside, "{x} {y}");
+        }
+    }
+
+    #[test]
     fn an_outline_is_filled_with_antialiasing_and_clipped() {
         let mut canvas = RgbImage::from_pixel(4, 4, WHITE);
         fill(&mut canvas, &square(1.0, 1.0, 1.5), [0; 3]);

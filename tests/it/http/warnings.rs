@@ -149,7 +149,9 @@ async fn an_empty_map_says_why_it_is_empty() {
         assert_eq!(warning["code"], json!("empty-map"), "{query}");
         let detail = warning["detail"].as_str().unwrap();
         let layer = body["layer"].as_str().unwrap();
-        assert!(detail.starts_with(&format!("nothing in layer '{layer}' speaks for class")));
+        let verb = if query.contains("negate") { "against" } else { "for" };
+        let subject = format!("nothing in layer '{layer}' speaks {verb} class");
+        assert!(detail.starts_with(&subject), "{detail}");
         assert!(detail.contains(why) && detail.contains(cure), "{query}: {detail}");
         let picture = post_image(&service, &path, chelsea()).await;
         assert_eq!(picture.header("camlens-warnings"), "empty-map", "{query}");

@@ -104,6 +104,15 @@ fn an_empty_figure_has_a_colour_bar() {
 }
 
 #[test]
+fn the_bar_s_label_keeps_the_margin() {
+    let plan = Plan::new(&figure("a", vec![vec![panel("a", (100, 100))]]));
+    let label = plan.lines.iter().find(|line| line.is_upwards).unwrap();
+    let right = plan.width - bounds(label).unwrap().right();
+    // The letters' descenders are in the label's own space.
+    assert!((MARGIN - 0.5..MARGIN + TICK).contains(&right), "{right}");
+}
+
+#[test]
 fn a_long_title_is_shortened_and_keeps_its_amount() {
     let name = "a very long label ".repeat(9);
     let mut figure = figure(&name, vec![vec![panel("x", (9, 9))]]);
