@@ -25,7 +25,7 @@ DESTDIR ?=
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup vgg16 install uninstall quiet-setup run test openapi lint audit build demo bench load scorecam architectures exactness models clients generated-clients mutants page fuzz sanitize miri conformance proxy deploy-check image clean distclean schema soak docs-check throughput
+.PHONY: help setup vgg16 install uninstall quiet-setup run test openapi lint audit build demo bench load scorecam architectures exactness models clients generated-clients exported mutants page fuzz sanitize miri conformance proxy deploy-check image clean distclean schema soak docs-check throughput
 
 help: ## print this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1|/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-22s %s\n", $$1, $$2}'
@@ -113,6 +113,9 @@ clients: quiet-setup build generated-clients ## run generated clients, and KServ
 generated-clients: quiet-setup build ## generate clients from openapi.yaml and run them (needs Java and npm)
 	@$(TOOLS) clients.generated
 
+exported: quiet-setup build ## run exported files in Python, under Node and in a browser (needs npm and Debian's chromium)
+	@$(TOOLS) clients.exported
+
 schema: quiet-setup build ## make requests from openapi.yaml and check the real service's responses
 	@$(TOOLS) schema
 
@@ -180,7 +183,7 @@ $(DEPLOY_VENV)/ready: tools/requirements/deploy.txt tools/requirements/sbom.txt
 
 clean: ## remove what was built, and .venv; keep what was fetched
 	@cargo clean --quiet
-	@rm -rf $(VENV) $(DEPLOY_VENV) .venv-docs .venv-generators bench/out
+	@rm -rf $(VENV) $(DEPLOY_VENV) .venv-docs .venv-exported .venv-generators bench/out
 
 distclean: clean ## remove what was fetched, too
 	@rm -rf runtime downloads models/vgg16-mri/model.onnx models/efficientnet-lite0/model.onnx
