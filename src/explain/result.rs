@@ -215,3 +215,17 @@ pub struct Predictions {
     /// What a reader of the predictions must know to judge them.
     pub warnings: Vec<Warning>,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_and_passes_add_up_by_stage() {
+        let time =
+            |of: f64| Timing { preprocess_ms: of, forward_ms: 2.0 * of, explain_ms: 3.0 * of };
+        assert_eq!(time(1.0) + time(10.0), time(11.0));
+        let passes = |of| Passes { forward: of, masked: 2 * of, tail: 3 * of, skipped: 4 * of };
+        assert_eq!(passes(1) + passes(10), passes(11));
+    }
+}

@@ -324,6 +324,7 @@ fn to_float(node: &NodeProto) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use onnx_gradient::proto::AttributeProto;
 
     #[test]
     fn a_range_is_told_in_words() {
@@ -342,5 +343,25 @@ mod tests {
         assert_eq!(range.magnitude(), Range::new(0.0, 3.0));
         assert_eq!(Range::new(-3.0, -2.0).magnitude(), Range::new(2.0, 3.0));
         assert_eq!(range.raised(0.5), Range::ALL);
+    }
+
+    #[test]
+    fn operators_move_the_bounds() {
+        let of = |op: &str, low: f32, high: f32| {
+            let range = of_one(&NodeProto::new(op, &["x"], &["y"]), Range::new(low, high))?;
+            Some((range.low, range.high))
+        };
+        assert_eq!(of("Relu", -1.0, 2.0), Some((0.0, 2.0)));
+        assert_eq!(of("LeakyRelu", -1.0, 2.0), Some((-0.01, 2.0)));
+        assert_eq!(of("Sqrt", -1.0, 4.0), Some((0.0, 2.0)));
+        assert_eq!(of("Log", 0.0, 1.0), Some((f32::NEG_INFINITY, 0.0)));
+        assert_eq!(of("Exp", 0.0, 0.0), Some((1.0, 1.0)));
+        assert_eq!(of("Neg", -1.0, 2.0), Some((-2.0, 1.0)));
+        assert_eq!(of("Reciprocal", 2.0, 4.0), Some((0.25, 0.5)));
+        assert_eq!(of("Reciprocal", 0.0, 4.0), Some((0.25, f32::INFINITY)));
+        assert_eq!(of("Reciprocal", -1.0, 4.0), None, "it has a pole");
+        let falling =
+            NodeProto::new("LeakyRelu", &["x"], &["y"]).with(AttributeProto::float("alpha", -0.5));
+        assert_eq!(of_one(&falling, Range::new(-1.0, 2.0)), None, "it is not monotonic");
     }
 }

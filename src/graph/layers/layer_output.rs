@@ -295,4 +295,22 @@ mod tests {
         let other = ("QLinearGlobalAveragePool", &["g", "s", "z", "s", "z"][..], "other");
         assert_eq!(end(&[&silu[..], &[pooled, other]].concat()).0, "c/floats");
     }
+
+    /// `(x − mean) / √(var + ε)` normalises; another division by a root does not.
+    #[test]
+    fn a_division_starts_a_layer_where_it_normalises() {
+        let starts = |numerator: &str, denominator: &str| {
+            let nodes = [
+                NodeProto::new(numerator, &["x", "mean"], &["n"]),
+                NodeProto::new(denominator, &["var"], &["d"]),
+                NodeProto::new("Div", &["n", "d"], &["y"]),
+            ];
+            let graph = GraphProto { node: nodes.into(), ..GraphProto::default() };
+            let of_image = HashSet::from(["x", "n", "d", "y"]);
+            starts_layer(&GraphIndex::new(&graph), &graph.node[2], &of_image)
+        };
+        assert!(starts("Sub", "Sqrt"));
+        assert!(!starts("Mul", "Sqrt"));
+        assert!(!starts("Sub", "Exp"));
+    }
 }
