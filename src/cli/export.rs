@@ -49,6 +49,9 @@ pub(super) struct Export {
     /// The size of the maps
     #[arg(long, value_enum, default_value_t = MapSize::Layer)]
     size: MapSize,
+    /// Take pixels instead of the model's input: `pixels`, uint8 [N, height, width, 3], RGB
+    #[arg(long)]
+    with_preprocessing: bool,
     /// Where to write the weights: `auto` leaves external data where it is if the file is written
     /// beside it
     #[arg(long, value_enum, default_value_t = Place::Auto)]
@@ -116,6 +119,7 @@ impl Export {
                 }
             },
             at_input_size: matches!(self.size, MapSize::Input),
+            with_preprocessing: self.with_preprocessing,
         };
         model::keep(model.folder(), &self.out)?;
         let exported = export(&model, &request)?;

@@ -1,11 +1,12 @@
 //! A file as a stranger runs it: ONNX Runtime's own session, without camlens's operators.
 
+use std::fmt::Debug;
 use std::path::Path;
 
 use ndarray::{Array4, ArrayD};
 use ort::session::Session;
 use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
-use ort::value::{DynValue, Tensor};
+use ort::value::{DynValue, PrimitiveTensorElementType, Tensor};
 
 use super::Settings;
 use super::runtime::Runtime;
@@ -45,15 +46,15 @@ impl PlainSession {
     ///
     /// # Errors
     /// [`Kind::Internal`] when the run fails or an output holds no floats.
-    pub fn run(
+    pub fn run<T: PrimitiveTensorElementType + Copy + Debug + 'static>(
         &mut self,
-        images: &Array4<f32>,
+        images: &Array4<T>,
         integers: &[(&str, &[i64])],
         outputs: &[String],
     ) -> Result<Vec<ArrayD<f32>>> {
         let failed = |error: ort::Error| Error::internal("running an exported file", error);
         let first = self.session.inputs().first().map(|input| input.name().to_owned());
-        let values: Vec<f32> = images.iter().copied().collect();
+        let values: Vec<T> = images.iter().copied().collect();
         let images = Tensor::from_array((images.shape().to_vec(), values)).map_err(failed)?;
         let mut inputs: Vec<(String, DynValue)> =
             vec![(first.unwrap_or_default(), images.into_dyn())];

@@ -46,6 +46,7 @@ pub(super) fn describe(exported: &mut ModelProto, model: &Model, request: &Expor
         ("convention", request.convention.name().to_owned()),
         ("target", target),
         ("size", size.to_owned()),
+        ("preprocessing", request.with_preprocessing.to_string()),
         ("maps", Value::Object(outputs.collect()).to_string()),
         ("input", input.to_string()),
         ("labels", json!(model.labels().all()).to_string()),

@@ -12,6 +12,7 @@ mod normalise;
 mod own_types;
 mod pass_maps;
 mod passes;
+mod preprocessing;
 
 use onnx_gradient::builder::GraphBuilder;
 use onnx_gradient::proto::{
@@ -31,6 +32,7 @@ use self::maps::LayerTensors;
 use self::pass_maps::PassMaps;
 
 pub use file::{Weights, write};
+pub use preprocessing::PIXELS_INPUT;
 
 /// What an exported file computes.
 #[derive(Clone, Debug)]
@@ -50,6 +52,8 @@ pub struct ExportRequest<'a> {
     pub target: ExportTarget,
     /// Whether maps have the size of the model's input instead of the layer's.
     pub at_input_size: bool,
+    /// Whether the file takes pixels, uint8 `[N, height, width, 3]`, instead of the model's input.
+    pub with_preprocessing: bool,
 }
 
 impl ExportRequest<'_> {
@@ -155,6 +159,10 @@ pub fn export(model: &Model, request: &ExportRequest<'_>) -> Result<ModelProto> 
     graph.node.extend(nodes);
     graph.initializer.extend(constants);
     graph.output.extend(outputs);
+    if request.with_preprocessing {
+        let input = &analysed.prepared.input.name;
+        preprocessing::prepend(graph, input, preprocess).map_err(impossible)?;
+    }
     if let Some(original) = &model.file().model.graph {
         own_types::restore(graph, original);
     }

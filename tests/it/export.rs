@@ -9,6 +9,7 @@ use camlens::explain::{Choice, Convention, Method, Normalization, ScoreKind};
 use camlens::export::{ExportRequest, METHODS, Weights, export, output_name, write};
 use camlens::graph::export_graph::ExportTarget;
 use camlens::model::onnx_file::OnnxFile;
+use image::{Rgb, RgbImage};
 use ndarray::{Array3, Array4, Axis};
 use onnx_gradient::proto::{ModelProto, ValueInfoProto, data_type};
 
@@ -63,6 +64,7 @@ fn request<'a>(model: &'a Model, methods: &'a [Method]) -> ExportRequest<'a> {
         normalization: None,
         target: ExportTarget::Input,
         at_input_size: false,
+        with_preprocessing: false,
     }
 }
 
@@ -187,4 +189,49 @@ fn inputs_and_outputs_keep_their_types() {
     assert_eq!(types(&written.input)[0], types(&original.input)[0]);
     assert_eq!(types(&written.output)[0], types(&original.output)[0]);
     assert_eq!(types(&original.output)[0].1, data_type::FLOAT16);
+}
+
+/// The file fits pixels to the input as the service does.
+#[test]
+fn a_file_can_take_pixels_of_any_size() {
+    let name = "zoo/convnext-dynamo";
+    let x = images(name);
+    let grey = "color = \"bgr\"\nresize = \"nearest\"\nfit = \"stretch\"\n";
+    for (manifest, [width, height]) in [
+        ("resize = \"bilinear\"\nfit = \"crop\"\n", [75, 50]),
+        ("resize = \"bicubic\"\nfit = \"crop\"\ncrop_ratio = 0.9\n", [61, 130]),
+        ("resize = \"bilinear\"\nfit = \"stretch\"\n", [20, 97]),
+        (grey, [70, 41]),
+    ] {
+        let model = golden_model(name, image_size(&x), manifest, &settings());
+        let folder = tempfile::tempdir().unwrap();
+        let request = ExportRequest {
+            target: ExportTarget::Predicted,
+            with_preprocessing: true,
+            ..request(&model, &[Method::GradCam])
+        };
+        let mut file = export(&model, &request).unwrap();
+        // The input that the file computes, as one more output.
+        let input = model.analysed().prepared.input.name.clone();
+        let computed = ValueInfoProto::typed(&input, data_type::FLOAT, None);
+        file.graph.as_mut().unwrap().output.push(computed);
+        let path = folder.path().join("cam.onnx");
+        write(&path, file, model.file(), Weights::Auto).unwrap();
+        let value = |x: u32, y: u32, c: u32| ((x * 7 + y * 13 + c * 50 + x * y / 9) % 256) as u8;
+        let picture =
+            RgbImage::from_fn(width, height, |x, y| Rgb([0, 1, 2].map(|c| value(x, y, c))));
+        let right = model.preprocess().tensor(&picture);
+        let (height, width) = (height as usize, width as usize);
+        let pixels = Array4::from_shape_vec((1, height, width, 3), picture.into_raw()).unwrap();
+        let mut session = PlainSession::open(&path, &settings(), true).unwrap();
+        let found = session.run(&pixels, &[], &[input]).unwrap();
+        assert_eq!(found[0].shape(), right.shape());
+        // A value that lies between two bytes may become either: 32-bit floats do not round as
+        // Pillow's whole numbers do.
+        let differences: Vec<f32> =
+            found[0].iter().zip(&right).map(|(found, right)| (found - right).abs()).collect();
+        let other = differences.iter().filter(|difference| **difference > 0.0).count();
+        assert!(differences.iter().all(|difference| *difference <= 1.0), "{manifest}");
+        assert!(other * 100 <= differences.len(), "{manifest}: {other} bytes differ");
+    }
 }
