@@ -48,6 +48,15 @@ mod tests {
     }
 
     #[test]
+    fn lines_are_thicker_on_a_large_picture() {
+        let side = 2 * PX_PER_LINE_PX;
+        let mut picture = RgbImage::from_pixel(side, side, Rgb([100, 100, 100]));
+        frame(&mut picture, 10, 0, side - 10, side);
+        let row: Vec<u8> = (0..12).map(|x| picture.get_pixel(x, side / 2).0[0]).collect();
+        assert_eq!(row, [100, 100, 100, 100, 100, 100, 232, 232, 50, 50, 100, 100]);
+    }
+
+    #[test]
     fn a_tiny_picture_gets_none() {
         let mut picture = RgbImage::new(63, 200);
         frame(&mut picture, 0, 70, 63, 60);
