@@ -40,6 +40,7 @@ export class Actions {
     this.#store.update({
       file, sample, image: null, cells: [], shown: null, problem: null, predictions: [],
       scores: new Map(), settings: { ...this.#state.settings, targets },
+      arrivals: this.#state.arrivals + 1,
     });
     if (keep) savePicture(file);
     const image = await createImageBitmap(file).catch(() => null);

@@ -15,6 +15,7 @@ import { INITIAL_STATE } from "./state/initial.js";
 import { apiKey, savedPicture, savedTimes, saveTimes } from "./state/session.js";
 import { Store } from "./state/store.js";
 import { alertView } from "./views/alert.js";
+import { arrivalView } from "./views/arrival.js";
 import { classesView } from "./views/classes.js";
 import { codeView } from "./views/code.js";
 import { factsView } from "./views/facts.js";
@@ -40,7 +41,7 @@ const context = { store, ui, actions, explainer, estimate };
 
 const views = [
   modelView, welcomeView, stageView, toolbarView, verdictView, progressView, classesView,
-  methodsView, layersView, optionsView, factsView, codeView, alertView,
+  methodsView, layersView, optionsView, factsView, codeView, alertView, arrivalView,
 ];
 for (const view of views) view(context);
 
