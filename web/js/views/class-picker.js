@@ -12,6 +12,8 @@ export class ClassPicker {
   #labels = [];
   #classes = 0;
   #selected = [];
+  /** Class index → what is known of it for this picture. */
+  #scores = new Map();
   #shown = [];
   #active = -1;
   /** Whether a pick adds a class to others; then the predicted class is not offered. */
@@ -52,6 +54,11 @@ export class ClassPicker {
     this.show([]);
   }
 
+  /** Puts the more probable of two classes first that match a text equally well. */
+  setScores(scores) {
+    this.#scores = scores;
+  }
+
   /**
    * Displays a selection without calling `onPick`. No classes mean the predicted one. A list that
    * is open belongs to what is being typed, which stays.
@@ -78,7 +85,10 @@ export class ClassPicker {
 
   /** Lists the classes that match a text, the best first. */
   #open(text, isSearch = false) {
-    const found = searchClasses(text, this.#classes, (index) => this.name(index), MAX_SHOWN);
+    const found = searchClasses(
+      text, this.#classes, (index) => this.name(index), MAX_SHOWN,
+      (index) => this.#scores.get(index)?.probability,
+    );
     this.#shown = isSearch || this.isAddition ? found : [null, ...found];
     this.#active = isSearch ? 0 : this.#shown.indexOf(this.#selected[0] ?? null);
     this.#list.replaceChildren(...this.#shown.map((index, at) => this.#item(index, at)));
