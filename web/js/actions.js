@@ -6,18 +6,21 @@ import { readAddress, writeAddress } from "./state/address.js";
 import { DEFAULT_DISPLAY, DEFAULT_SETTINGS } from "./state/initial.js";
 import { comparedLayers, comparedMethods, isSigned, modeOf } from "./state/plan.js";
 import { forgetPicture, saveApiKey, savePicture } from "./state/session.js";
-import { conventionReason, layerName, selectedLayers } from "./state/support.js";
+import { settingsFor } from "./state/settings.js";
+import { layerName } from "./state/support.js";
 
 export class Actions {
   #store;
   #explainer;
   #client;
+  #predictor;
   #modelRequest = null;
 
-  constructor(store, { explainer, client }) {
+  constructor(store, { explainer, client, predictor }) {
     this.#store = store;
     this.#explainer = explainer;
     this.#client = client;
+    this.#predictor = predictor;
   }
 
   get #state() {
@@ -164,14 +167,28 @@ export class Actions {
     const { settings, predictions } = this.#state;
     const first = settings.targets.slice(0, 1);
     if (kind === "classes") {
-      const likely = predictions.map(({ index }) => index);
-      const targets = [...new Set([...first, ...likely])].slice(0, 3);
-      this.#set({ compare: "none", targets: targets.length > 1 ? targets : first });
+      this.#compareClasses(first);
       return;
     }
     const isPredicted = first[0] === predictions[0]?.index;
     const targets = isPredicted ? [] : first;
     this.#set({ compare: kind === "single" ? "none" : kind, targets });
+  }
+
+  /** Shows the most probable classes side by side, which may have to be asked for. */
+  async #compareClasses(first) {
+    const { settings, file } = this.#state;
+    const isCurrent = () => this.#state.settings === settings && this.#state.file === file;
+    try {
+      await this.#predictor.ensure();
+    } catch (problem) {
+      if (isCurrent()) this.#store.update({ problem });
+      return;
+    }
+    if (!isCurrent()) return;
+    const likely = this.#state.predictions.map(({ index }) => index);
+    const targets = [...new Set([...first, ...likely])].slice(0, 3);
+    this.#set({ compare: "none", targets: targets.length > 1 ? targets : first });
   }
 
   /** Shows one cell of a comparison alone. */
@@ -249,30 +266,4 @@ export class Actions {
   #replaceAddress() {
     history.replaceState(null, "", location.pathname + writeAddress(this.#state));
   }
-}
-
-/** Settings without what the model does not have. */
-export function settingsFor(model, settings) {
-  if (!model) return settings;
-  const names = model.layers.map(layerName);
-  const isClass = (index) => Number.isInteger(index) && index >= 0 && index < model.output.classes;
-  const layers = settings.layers.filter((name) => names.includes(name));
-  const usable = (method) => model.methods[method]?.available;
-  const [layer] = selectedLayers({ model, settings: { layers } });
-  const fallback = Object.keys(model.methods).find(usable) ?? settings.method;
-  const isUsable = settings.method in model.methods
-    && (usable(settings.method) || layer?.methods.includes(settings.method));
-  const method = isUsable ? settings.method : fallback;
-  const isKnown = ["none", "methods", "layers"].includes(settings.compare);
-  return {
-    ...settings,
-    compare: isKnown ? settings.compare : "none",
-    method,
-    layers,
-    comparedLayers: settings.comparedLayers.filter((name) => names.includes(name)),
-    methods: settings.methods.filter((one) => one in model.methods),
-    targets: [...new Set(settings.targets.filter(isClass))],
-    convention: conventionReason(method, settings.convention) ? "paper" : settings.convention,
-    budget: Number.isInteger(settings.budget) ? settings.budget : null,
-  };
 }

@@ -10,6 +10,7 @@ import { elements } from "./lib/dom.js";
 import { Client } from "./run/client.js";
 import { Estimate } from "./run/estimate.js";
 import { Explainer } from "./run/explainer.js";
+import { Predictor } from "./run/predictor.js";
 import { readAddress } from "./state/address.js";
 import { INITIAL_STATE } from "./state/initial.js";
 import { apiKey, savedPicture, savedTimes, saveTimes } from "./state/session.js";
@@ -35,8 +36,9 @@ const ui = elements();
 const store = new Store(INITIAL_STATE);
 const client = new Client();
 const estimate = new Estimate(savedTimes(), saveTimes);
-const explainer = new Explainer(store, client, estimate);
-const actions = new Actions(store, { explainer, client });
+const predictor = new Predictor(store);
+const explainer = new Explainer(store, { client, estimate, predictor });
+const actions = new Actions(store, { explainer, client, predictor });
 const context = { store, ui, actions, explainer, estimate };
 
 const views = [

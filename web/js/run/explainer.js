@@ -1,7 +1,7 @@
 // Makes the requests of a plan and puts their maps into the store as they arrive.
 
 import { Problem } from "../lib/api.js";
-import { methodName } from "../lib/methods.js";
+import { hasManyPasses, methodName } from "../lib/methods.js";
 import { mapsOf } from "../lib/response.js";
 import { sentence } from "../lib/text.js";
 import { isFinal, waitingCell, withCell } from "../state/cells.js";
@@ -12,12 +12,14 @@ export class Explainer {
   #store;
   #client;
   #estimate;
+  #predictor;
   #current = null;
 
-  constructor(store, client, estimate) {
+  constructor(store, { client, estimate, predictor }) {
     this.#store = store;
     this.#client = client;
     this.#estimate = estimate;
+    this.#predictor = predictor;
   }
 
   /** Explains the picture with the current settings. Does nothing without picture or model. */
@@ -28,6 +30,7 @@ export class Explainer {
     const plan = planOf(this.#store.state);
     this.#store.update({ problem: null });
     this.#openCells(plan);
+    this.#predictFor(plan[0]);
     await this.#job(async (signal) => {
       let failure = null;
       for (const request of plan) {
@@ -44,6 +47,14 @@ export class Explainer {
       const isAnyDone = this.#store.state.cells.some(({ status }) => status === "done");
       if (failure && !isAnyDone) throw failure;
     });
+  }
+
+  /** Asks for the classes where the first map would name them late. */
+  #predictFor({ options }) {
+    const { method, layers, settings } = this.#measurable(options);
+    if (this.#client.cached(options) || !hasManyPasses(method, layers, settings)) return;
+    // What is wrong with the picture the request for the map says, too.
+    this.#predictor.ensure().catch(() => {});
   }
 
   /** Runs one job, such as a download, in place of what is running. */

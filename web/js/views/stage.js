@@ -6,7 +6,7 @@ import { totalMs } from "../lib/response.js";
 import {
   amountText, className, duration, emptyMapText, passText, progressText, scoreText,
 } from "../lib/text.js";
-import { visibleRect } from "../map/resize.js";
+import { isCropped } from "../map/resize.js";
 import { modeOf } from "../state/plan.js";
 import { viewReason } from "../state/support.js";
 import { Figure } from "./figure.js";
@@ -80,9 +80,7 @@ export function stageView({ store, ui, actions }) {
 /** Says that the model receives the picture's centre alone, if so. */
 function cropText(image, model) {
   if (!image || !model) return "";
-  const { width, height } = visibleRect(image.width, image.height, model.input);
-  const isCropped = width < image.width - 1 || height < image.height - 1;
-  return isCropped ? "The model receives only what is framed." : "";
+  return isCropped(image, model.input) ? "The model receives only what is framed." : "";
 }
 
 /** What a screen reader says about a figure. */

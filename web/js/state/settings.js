@@ -1,0 +1,29 @@
+// Fits settings, which may come from an address, to a model.
+
+import { conventionReason, layerName, selectedLayers } from "./support.js";
+
+/** Settings without what the model does not have. */
+export function settingsFor(model, settings) {
+  if (!model) return settings;
+  const names = model.layers.map(layerName);
+  const isClass = (index) => Number.isInteger(index) && index >= 0 && index < model.output.classes;
+  const layers = settings.layers.filter((name) => names.includes(name));
+  const usable = (method) => model.methods[method]?.available;
+  const [layer] = selectedLayers({ model, settings: { layers } });
+  const fallback = Object.keys(model.methods).find(usable) ?? settings.method;
+  const isUsable = settings.method in model.methods
+    && (usable(settings.method) || layer?.methods.includes(settings.method));
+  const method = isUsable ? settings.method : fallback;
+  const isKnown = ["none", "methods", "layers"].includes(settings.compare);
+  return {
+    ...settings,
+    compare: isKnown ? settings.compare : "none",
+    method,
+    layers,
+    comparedLayers: settings.comparedLayers.filter((name) => names.includes(name)),
+    methods: settings.methods.filter((one) => one in model.methods),
+    targets: [...new Set(settings.targets.filter(isClass))],
+    convention: conventionReason(method, settings.convention) ? "paper" : settings.convention,
+    budget: Number.isInteger(settings.budget) ? settings.budget : null,
+  };
+}
