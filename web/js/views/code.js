@@ -22,9 +22,10 @@ export function codeView({ store, ui, explainer }) {
     const isUnfinished = cells.some((cell) => !isFinal(cell) || cell.status === "partial"
       || cell.status === "cancelled");
     ui.download.disabled = isUnfinished || Boolean(run);
-    ui.exportNote.textContent = isUnfinished && !run
-      ? "The download is the complete map; run it to the end first."
-      : request.note;
+    // The code gives the picture in any case, so that its note stays.
+    const unfinished = "The download is the complete map; run it to the end first.";
+    ui.exportNote.textContent = [isUnfinished && !run ? unfinished : "", request.note]
+      .filter(Boolean).join(" ");
     renderSegments(ui.languages, "language", Object.entries(LANGUAGES).map(([value, { title }]) => (
       { value, text: title }
     )), language, (value) => {
@@ -32,7 +33,7 @@ export function codeView({ store, ui, explainer }) {
       render(store.state);
     });
   };
-  store.watch(["file", "model", "cells", "settings", "display", "run", "predictions"], render);
+  store.watch(["file", "image", "model", "cells", "settings", "display", "run", "predictions"], render);
   ui.copy.addEventListener("click", () => copyFrom(ui.code, ui.copy));
   ui.download.addEventListener("click", () => {
     const { file } = store.state;
