@@ -21,6 +21,7 @@ export const DEFAULT_SETTINGS = {
   targets: [],
   convention: "paper",
   score: "",
+  /** The index of a class, as text; empty for none. */
   contrast: "",
   negate: false,
   signed: false,

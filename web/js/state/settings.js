@@ -1,5 +1,7 @@
 // Fits settings, which may come from an address, to a model.
 
+import { exactClass } from "../lib/class-search.js";
+import { className } from "./plan.js";
 import { conventionReason, layerName, selectedLayers } from "./support.js";
 
 /** Settings without what the model does not have. */
@@ -23,7 +25,14 @@ export function settingsFor(model, settings) {
     comparedLayers: settings.comparedLayers.filter((name) => names.includes(name)),
     methods: settings.methods.filter((one) => one in model.methods),
     targets: [...new Set(settings.targets.filter(isClass))],
+    contrast: contrastFor(model, settings.contrast),
     convention: conventionReason(method, settings.convention) ? "paper" : settings.convention,
     budget: Number.isInteger(settings.budget) ? settings.budget : null,
   };
+}
+
+/** The index of a contrast class that is given by index or name; empty where there is none. */
+function contrastFor(model, text) {
+  const index = exactClass(text, model.output.classes, (at) => className(model, at));
+  return index === null ? "" : String(index);
 }
