@@ -4,6 +4,7 @@
 import { getJson, getFile, setApiKey } from "./lib/api.js";
 import { readAddress, writeAddress } from "./state/address.js";
 import { DEFAULT_DISPLAY, DEFAULT_SETTINGS } from "./state/initial.js";
+import { Journal } from "./state/journal.js";
 import { comparedLayers, comparedMethods, isSigned, modeOf } from "./state/plan.js";
 import { forgetPicture, saveApiKey, savePicture } from "./state/session.js";
 import { settingsFor } from "./state/settings.js";
@@ -14,6 +15,7 @@ export class Actions {
   #explainer;
   #client;
   #predictor;
+  #journal = new Journal();
   #modelRequest = null;
 
   constructor(store, { explainer, client, predictor }) {
@@ -29,29 +31,44 @@ export class Actions {
 
   // The picture.
 
-  /**
-   * Shows a picture and explains it. `keep` says whether it must be kept for a reload; `sample` is
-   * the sample that it is.
-   */
-  async useFile(file, { keep = true, sample = null } = {}) {
+  /** Shows a picture and explains it. `sample` is the sample that it is. */
+  async useFile(file, { sample = null } = {}) {
     if (!file) return;
-    this.#explainer.stop();
-    this.#client.clear();
     // The class in an address is meant for the first picture, one chosen before for no other.
     const isFirst = !this.#state.file;
-    const targets = keep && !isFirst ? [] : this.#state.settings.targets;
-    this.#store.update({
-      file, sample, image: null, cells: [], shown: null, problem: null, predictions: [],
-      scores: new Map(), settings: { ...this.#state.settings, targets },
-      arrivals: this.#state.arrivals + 1,
+    const targets = isFirst ? this.#state.settings.targets : [];
+    this.#replacePicture({ file, sample }, {
+      settings: { ...this.#state.settings, targets }, arrivals: this.#state.arrivals + 1,
     });
-    if (keep) savePicture(file);
-    const image = await createImageBitmap(file).catch(() => null);
+    await this.#decode(file);
     if (this.#state.file !== file) return;
-    this.#store.update({ image });
     this.#pushAddress();
     await this.#explainer.start();
     if (this.#state.file === file) this.#dropIfUndecoded();
+  }
+
+  /** Puts another picture, or none, in the place of this one, and keeps it for a reload. */
+  #replacePicture({ file, sample }, patch) {
+    this.#explainer.stop();
+    this.#client.clear();
+    this.#store.update({
+      file, sample, image: null, cells: [], shown: null, problem: null, predictions: [],
+      scores: new Map(), ...patch,
+    });
+    if (file) savePicture(file);
+    else forgetPicture();
+  }
+
+  async #decode(file) {
+    const image = await createImageBitmap(file).catch(() => null);
+    if (this.#state.file === file) this.#store.update({ image });
+  }
+
+  /** Shows the picture that the tab kept over a reload, if there is one. */
+  async restore(file) {
+    if (file) this.#store.update({ file });
+    this.#journal.begin(this.#state);
+    if (file) await this.#decode(file);
   }
 
   /** A file that neither the browser nor the server can decode is no picture. */
@@ -60,6 +77,7 @@ export class Actions {
     if (image || !(problem?.status >= 400 && problem.status < 500)) return;
     forgetPicture();
     this.#store.update({ file: null, sample: null, cells: [], shown: null });
+    this.#replaceAddress();
   }
 
   /** Shows a sample. The model stays the visitor's choice; a note offers the sample's own. */
@@ -75,12 +93,8 @@ export class Actions {
 
   /** Back to the first page. */
   startOver() {
-    this.#explainer.stop();
-    this.#client.clear();
-    forgetPicture();
-    this.#store.update({
-      file: null, sample: null, image: null, cells: [], shown: null, problem: null,
-      predictions: [], scores: new Map(), settings: DEFAULT_SETTINGS, display: DEFAULT_DISPLAY,
+    this.#replacePicture({ file: null, sample: null }, {
+      settings: DEFAULT_SETTINGS, display: DEFAULT_DISPLAY,
     });
     this.#pushAddress();
   }
@@ -232,14 +246,17 @@ export class Actions {
 
   // The address and the key.
 
-  /** Takes up the settings of the address, after the visitor went back or forward. */
+  /** Takes up an entry of the history, its settings and its picture, after Back or Forward. */
   async followAddress() {
     const { model: id, settings, display } = readAddress(location.search);
     const wanted = id ?? this.#state.models?.default;
+    const picture = this.#journal.picture(this.#state.file);
+    if (picture) this.#replacePicture(picture, {});
     this.#store.update({ display });
     try {
       if (wanted && wanted !== this.#state.model?.id) await this.selectModel(wanted, settings);
       else this.#store.update({ settings: settingsFor(this.#state.model, settings) });
+      if (picture?.file) await this.#decode(picture.file);
       await this.#explainer.start();
     } catch (problem) {
       this.#store.update({ problem });
@@ -259,11 +276,10 @@ export class Actions {
   }
 
   #pushAddress() {
-    const address = location.pathname + writeAddress(this.#state);
-    if (address !== location.pathname + location.search) history.pushState(null, "", address);
+    this.#journal.push(location.pathname + writeAddress(this.#state), this.#state);
   }
 
   #replaceAddress() {
-    history.replaceState(null, "", location.pathname + writeAddress(this.#state));
+    this.#journal.replace(location.pathname + writeAddress(this.#state), this.#state);
   }
 }

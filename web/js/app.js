@@ -67,11 +67,6 @@ async function start() {
   const { model, settings, display } = readAddress(location.search);
   store.update({ display });
   getJson("/samples").then((samples) => store.update({ samples }), () => {});
-  const file = store.state.file ?? savedPicture();
-  if (file && !store.state.file) {
-    store.update({ file });
-    const image = await createImageBitmap(file).catch(() => null);
-    store.update({ image });
-  }
+  if (!store.state.file) await actions.restore(savedPicture());
   await loadModels(context, model, settings);
 }
