@@ -43,6 +43,13 @@ inBrowser("a rejected option", (tab) => {
       assert.equal(await tab.page.getAttribute("#contrast", "aria-invalid"), "true");
       assert.match(await tab.page.getAttribute("#contrast", "aria-describedby"), /contrast-error/);
       assert.equal(await tab.page.inputValue("#contrast"), "foo bar", "to be corrected");
+      const colors = await tab.page.evaluate(() => {
+        const [field, error] = ["contrast", "contrast-error"].map((id) => (
+          getComputedStyle(document.getElementById(id))
+        ));
+        return [field.borderTopColor, error.color];
+      });
+      assert.equal(colors[0], colors[1], "the field has the colour of the error");
       await tab.idle();
       await tab.repainted();
       await assertKept(before);

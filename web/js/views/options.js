@@ -73,7 +73,7 @@ function contrastField(store, ui, actions) {
     onUnknown: (text) => {
       errors.clear();
       if (text === null) return;
-      const detail = `There is no class “${text}”. The list shows the classes of the model.`;
+      const detail = `There is no class “${text}”. Type a part of a name to search for one.`;
       errors.show({ option: "contrast", detail });
       ui.status.textContent = detail;
     },
