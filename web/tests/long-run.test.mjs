@@ -52,7 +52,7 @@ inBrowser("a long run first", (tab) => {
     await tab.page.click("#cancel");
   });
 
-  test("Classes waits for the classes where they are not known yet, and starts no run", async () => {
+  test("Classes waits for the classes where they are not known, and starts no run", async () => {
     await holdMaps();
     let answer;
     const held = new Promise((resolve) => { answer = resolve; });

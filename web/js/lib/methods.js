@@ -77,7 +77,9 @@ export function plannedPasses(method, layers, settings, classes = 1) {
 
 /** Whether a method runs more passes than those of the picture itself. */
 export function hasManyPasses(method, layers, settings) {
-  return layers.some(({ shape }) => Object.keys(extraPasses(method, shape, settings, 1)).length > 0);
+  return layers.some(({ shape }) => (
+    Object.keys(extraPasses(method, shape, settings, 1)).length > 0
+  ));
 }
 
 /**

@@ -1,5 +1,5 @@
-// Asks for the classes of the picture apart from its map. A method of many passes names them only in
-// its result, minutes later or, after a cancel, never; the classes alone take one pass.
+// Asks for the classes of the picture apart from its map. A method of many passes names them only
+// in its result, minutes later or, after a cancel, never; the classes alone take one pass.
 
 import { postForPredictions } from "../lib/api.js";
 
