@@ -48,6 +48,7 @@ function factsWithoutResponse({ cells: [cell, ...others], predictions, scores })
 
 /** The terms and values. `isCentreAlone` says that the model receives only the image's centre. */
 function factsOf(response, isCentreAlone) {
+  const cropped = isCentreAlone ? ", cropped to the centre" : "";
   const { image, contrast, negate, convention } = response;
   const layer = response.layer.replaceAll(",", ", ");
   const maps = mapsOf(response);
@@ -62,7 +63,7 @@ function factsOf(response, isCentreAlone) {
     maps.length === 1
       ? ["Maximum", maximum(maps[0])]
       : ["Maxima", ofEach(maps, maximum)],
-    ["Picture", `${image.width} × ${image.height}${isCentreAlone ? ", cropped to the centre" : ""}`],
+    ["Picture", `${image.width} × ${image.height}${cropped}`],
     ["Estimate", estimateText(maps[0].heatmap)],
     ["Passes", passText(passesOf(response))],
     ["Time", timeText(response)],
