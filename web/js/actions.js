@@ -4,20 +4,25 @@
 import { getJson, getFile, setApiKey } from "./lib/api.js";
 import { readAddress, writeAddress } from "./state/address.js";
 import { DEFAULT_DISPLAY, DEFAULT_SETTINGS } from "./state/initial.js";
+import { Journal } from "./state/journal.js";
 import { comparedLayers, comparedMethods, isSigned, modeOf } from "./state/plan.js";
 import { forgetPicture, saveApiKey, savePicture } from "./state/session.js";
-import { conventionReason, layerName, selectedLayers } from "./state/support.js";
+import { settingsFor } from "./state/settings.js";
+import { layerName } from "./state/support.js";
 
 export class Actions {
   #store;
   #explainer;
   #client;
+  #predictor;
+  #journal = new Journal();
   #modelRequest = null;
 
-  constructor(store, { explainer, client }) {
+  constructor(store, { explainer, client, predictor }) {
     this.#store = store;
     this.#explainer = explainer;
     this.#client = client;
+    this.#predictor = predictor;
   }
 
   get #state() {
@@ -26,28 +31,44 @@ export class Actions {
 
   // The picture.
 
-  /**
-   * Shows a picture and explains it. `keep` says whether it must be kept for a reload; `sample` is
-   * the sample that it is.
-   */
-  async useFile(file, { keep = true, sample = null } = {}) {
+  /** Shows a picture and explains it. `sample` is the sample that it is. */
+  async useFile(file, { sample = null } = {}) {
     if (!file) return;
-    this.#explainer.stop();
-    this.#client.clear();
     // The class in an address is meant for the first picture, one chosen before for no other.
     const isFirst = !this.#state.file;
-    const targets = keep && !isFirst ? [] : this.#state.settings.targets;
-    this.#store.update({
-      file, sample, image: null, cells: [], shown: null, problem: null, predictions: [],
-      scores: new Map(), settings: { ...this.#state.settings, targets },
+    const targets = isFirst ? this.#state.settings.targets : [];
+    this.#replacePicture({ file, sample }, {
+      settings: { ...this.#state.settings, targets }, arrivals: this.#state.arrivals + 1,
     });
-    if (keep) savePicture(file);
-    const image = await createImageBitmap(file).catch(() => null);
+    await this.#decode(file);
     if (this.#state.file !== file) return;
-    this.#store.update({ image });
     this.#pushAddress();
     await this.#explainer.start();
     if (this.#state.file === file) this.#dropIfUndecoded();
+  }
+
+  /** Puts another picture, or none, in the place of this one, and keeps it for a reload. */
+  #replacePicture({ file, sample }, patch) {
+    this.#explainer.stop();
+    this.#client.clear();
+    this.#store.update({
+      file, sample, image: null, cells: [], shown: null, problem: null, predictions: [],
+      scores: new Map(), ...patch,
+    });
+    if (file) savePicture(file);
+    else forgetPicture();
+  }
+
+  async #decode(file) {
+    const image = await createImageBitmap(file).catch(() => null);
+    if (this.#state.file === file) this.#store.update({ image });
+  }
+
+  /** Shows the picture that the tab kept over a reload, if there is one. */
+  async restore(file) {
+    if (file) this.#store.update({ file });
+    this.#journal.begin(this.#state);
+    if (file) await this.#decode(file);
   }
 
   /** A file that neither the browser nor the server can decode is no picture. */
@@ -56,6 +77,7 @@ export class Actions {
     if (image || !(problem?.status >= 400 && problem.status < 500)) return;
     forgetPicture();
     this.#store.update({ file: null, sample: null, cells: [], shown: null });
+    this.#replaceAddress();
   }
 
   /** Shows a sample. The model stays the visitor's choice; a note offers the sample's own. */
@@ -71,12 +93,8 @@ export class Actions {
 
   /** Back to the first page. */
   startOver() {
-    this.#explainer.stop();
-    this.#client.clear();
-    forgetPicture();
-    this.#store.update({
-      file: null, sample: null, image: null, cells: [], shown: null, problem: null,
-      predictions: [], scores: new Map(), settings: DEFAULT_SETTINGS, display: DEFAULT_DISPLAY,
+    this.#replacePicture({ file: null, sample: null }, {
+      settings: DEFAULT_SETTINGS, display: DEFAULT_DISPLAY,
     });
     this.#pushAddress();
   }
@@ -163,14 +181,28 @@ export class Actions {
     const { settings, predictions } = this.#state;
     const first = settings.targets.slice(0, 1);
     if (kind === "classes") {
-      const likely = predictions.map(({ index }) => index);
-      const targets = [...new Set([...first, ...likely])].slice(0, 3);
-      this.#set({ compare: "none", targets: targets.length > 1 ? targets : first });
+      this.#compareClasses(first);
       return;
     }
     const isPredicted = first[0] === predictions[0]?.index;
     const targets = isPredicted ? [] : first;
     this.#set({ compare: kind === "single" ? "none" : kind, targets });
+  }
+
+  /** Shows the most probable classes side by side, which may have to be asked for. */
+  async #compareClasses(first) {
+    const { settings, file } = this.#state;
+    const isCurrent = () => this.#state.settings === settings && this.#state.file === file;
+    try {
+      await this.#predictor.ensure();
+    } catch (problem) {
+      if (isCurrent()) this.#store.update({ problem });
+      return;
+    }
+    if (!isCurrent()) return;
+    const likely = this.#state.predictions.map(({ index }) => index);
+    const targets = [...new Set([...first, ...likely])].slice(0, 3);
+    this.#set({ compare: "none", targets: targets.length > 1 ? targets : first });
   }
 
   /** Shows one cell of a comparison alone. */
@@ -214,14 +246,17 @@ export class Actions {
 
   // The address and the key.
 
-  /** Takes up the settings of the address, after the visitor went back or forward. */
+  /** Takes up an entry of the history, its settings and its picture, after Back or Forward. */
   async followAddress() {
     const { model: id, settings, display } = readAddress(location.search);
     const wanted = id ?? this.#state.models?.default;
+    const picture = this.#journal.picture(this.#state.file);
+    if (picture) this.#replacePicture(picture, {});
     this.#store.update({ display });
     try {
       if (wanted && wanted !== this.#state.model?.id) await this.selectModel(wanted, settings);
       else this.#store.update({ settings: settingsFor(this.#state.model, settings) });
+      if (picture?.file) await this.#decode(picture.file);
       await this.#explainer.start();
     } catch (problem) {
       this.#store.update({ problem });
@@ -241,37 +276,10 @@ export class Actions {
   }
 
   #pushAddress() {
-    const address = location.pathname + writeAddress(this.#state);
-    if (address !== location.pathname + location.search) history.pushState(null, "", address);
+    this.#journal.push(location.pathname + writeAddress(this.#state), this.#state);
   }
 
   #replaceAddress() {
-    history.replaceState(null, "", location.pathname + writeAddress(this.#state));
+    this.#journal.replace(location.pathname + writeAddress(this.#state), this.#state);
   }
-}
-
-/** Settings without what the model does not have. */
-export function settingsFor(model, settings) {
-  if (!model) return settings;
-  const names = model.layers.map(layerName);
-  const isClass = (index) => Number.isInteger(index) && index >= 0 && index < model.output.classes;
-  const layers = settings.layers.filter((name) => names.includes(name));
-  const usable = (method) => model.methods[method]?.available;
-  const [layer] = selectedLayers({ model, settings: { layers } });
-  const fallback = Object.keys(model.methods).find(usable) ?? settings.method;
-  const isUsable = settings.method in model.methods
-    && (usable(settings.method) || layer?.methods.includes(settings.method));
-  const method = isUsable ? settings.method : fallback;
-  const isKnown = ["none", "methods", "layers"].includes(settings.compare);
-  return {
-    ...settings,
-    compare: isKnown ? settings.compare : "none",
-    method,
-    layers,
-    comparedLayers: settings.comparedLayers.filter((name) => names.includes(name)),
-    methods: settings.methods.filter((one) => one in model.methods),
-    targets: [...new Set(settings.targets.filter(isClass))],
-    convention: conventionReason(method, settings.convention) ? "paper" : settings.convention,
-    budget: Number.isInteger(settings.budget) ? settings.budget : null,
-  };
 }

@@ -10,11 +10,13 @@ import { elements } from "./lib/dom.js";
 import { Client } from "./run/client.js";
 import { Estimate } from "./run/estimate.js";
 import { Explainer } from "./run/explainer.js";
+import { Predictor } from "./run/predictor.js";
 import { readAddress } from "./state/address.js";
 import { INITIAL_STATE } from "./state/initial.js";
 import { apiKey, savedPicture, savedTimes, saveTimes } from "./state/session.js";
 import { Store } from "./state/store.js";
 import { alertView } from "./views/alert.js";
+import { arrivalView } from "./views/arrival.js";
 import { classesView } from "./views/classes.js";
 import { codeView } from "./views/code.js";
 import { factsView } from "./views/facts.js";
@@ -34,13 +36,14 @@ const ui = elements();
 const store = new Store(INITIAL_STATE);
 const client = new Client();
 const estimate = new Estimate(savedTimes(), saveTimes);
-const explainer = new Explainer(store, client, estimate);
-const actions = new Actions(store, { explainer, client });
+const predictor = new Predictor(store);
+const explainer = new Explainer(store, { client, estimate, predictor });
+const actions = new Actions(store, { explainer, client, predictor });
 const context = { store, ui, actions, explainer, estimate };
 
 const views = [
   modelView, welcomeView, stageView, toolbarView, verdictView, progressView, classesView,
-  methodsView, layersView, optionsView, factsView, codeView, alertView,
+  methodsView, layersView, optionsView, factsView, codeView, alertView, arrivalView,
 ];
 for (const view of views) view(context);
 
@@ -64,11 +67,6 @@ async function start() {
   const { model, settings, display } = readAddress(location.search);
   store.update({ display });
   getJson("/samples").then((samples) => store.update({ samples }), () => {});
-  const file = store.state.file ?? savedPicture();
-  if (file && !store.state.file) {
-    store.update({ file });
-    const image = await createImageBitmap(file).catch(() => null);
-    store.update({ image });
-  }
+  if (!store.state.file) await actions.restore(savedPicture());
   await loadModels(context, model, settings);
 }

@@ -70,6 +70,27 @@ inBrowser("accessibility", (tab) => {
       await tab.openWithImage();
       await tab.page.click("#target");
     },
+    "contrast class": async () => {
+      await tab.openWithImage();
+      await tab.openOptions();
+      await tab.page.click("#contrast");
+      await tab.page.waitForSelector("#contrast-list:not([hidden])");
+    },
+    "unknown contrast class": async () => {
+      await tab.openWithImage();
+      await tab.openOptions();
+      await tab.page.fill("#contrast", "foo bar");
+      await tab.page.press("#contrast", "Tab");
+      await tab.page.waitForSelector("#contrast-error");
+    },
+    "cancelled": async () => {
+      await tab.page.route("**/v1/explain", () => {});
+      await tab.open("method=scorecam");
+      await tab.page.setInputFiles("#file", image);
+      await tab.page.waitForSelector("#predictions li");
+      await tab.page.waitForSelector("#run:not([hidden])");
+      await tab.page.click("#cancel");
+    },
     "error": async () => {
       await tab.open();
       const buffer = Buffer.from("not an image");

@@ -88,13 +88,16 @@ export function inBrowser(title, define) {
   });
 }
 
-/** Runs in the page before its own scripts: records each form that it posts, and the response. */
+/**
+ * Runs in the page before its own scripts: records each form that it posts for a map or a picture,
+ * and the response.
+ */
 function recordRequests() {
   const send = window.fetch;
   window.exchanges = [];
   window.fetch = async (path, init) => {
     const response = await send(path, init);
-    if (init?.body instanceof FormData) {
+    if (init?.body instanceof FormData && path !== "/v1/predict") {
       const texts = [...init.body].filter(([, value]) => typeof value === "string");
       const { status } = response;
       // Cancelled before its end, a response has no text.

@@ -68,6 +68,54 @@ inBrowser("the code", (tab) => {
     }
   });
 
+  /** The note next to the download in each mode, with this view, of a model that crops or not. */
+  async function notesOf(view, fit) {
+    await tab.page.route(/\/v1\/models\/[^/]+$/, async (route) => {
+      const json = await (await route.fetch()).json();
+      Object.assign(json.input, { fit, crop_ratio: fit === "crop" ? 0.875 : undefined });
+      await route.fulfill({ json });
+    });
+    await tab.openWithImage(`method=gradcam&methods=gradcam,layercam&view=${view}`);
+    const notes = {};
+    for (const mode of ["single", "methods", "layers", "classes"]) {
+      await tab.selectMode(mode);
+      await tab.idle();
+      await tab.page.waitForSelector("#download:not([disabled])");
+      notes[mode] = await tab.page.textContent("#export-note");
+    }
+    return notes;
+  }
+  const unmarked = /does not mark what the model does not receive: there it has the colour of 0\./;
+
+  test("the note says what a download of maps lacks, in every mode", async () => {
+    const { methods, ...others } = await notesOf("map", "crop");
+    assert.match(methods, /several methods shows overlays, not the maps alone\./);
+    assert.doesNotMatch(methods, unmarked);
+    for (const [mode, note] of Object.entries(others)) assert.match(note, unmarked, mode);
+  });
+
+  test("the note says nothing of a crop where the model receives the whole picture", async () => {
+    const { methods, ...others } = await notesOf("map", "stretch");
+    assert.match(methods, /overlays/);
+    for (const [mode, note] of Object.entries(others)) assert.doesNotMatch(note, unmarked, mode);
+  });
+
+  test("with the view Picture the note says that the download is the overlay", async () => {
+    for (const [mode, note] of Object.entries(await notesOf("original", "crop"))) {
+      assert.match(note, /overlay, not the picture alone/, mode);
+    }
+  });
+
+  test("a cancelled map keeps the note on its code", async () => {
+    await tab.openWithImage("view=original");
+    await tab.page.route("**/v1/explain", () => {});
+    await tab.selectMethod("scorecam");
+    await tab.page.waitForSelector("#run:not([hidden])");
+    await tab.page.click("#cancel");
+    const note = await tab.page.textContent("#export-note");
+    assert.match(note, /run it to the end first\. .*not the picture alone/);
+  });
+
   test("one click copies it", async () => {
     await tab.page.context().grantPermissions(["clipboard-read", "clipboard-write"]);
     await tab.openWithImage();

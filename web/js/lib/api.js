@@ -107,6 +107,13 @@ async function readEvents(response, signal, onEvent) {
   });
 }
 
+/** Posts an image and returns its classes, without a map. */
+export async function postForPredictions(image, options, signal) {
+  const headers = { accept: "application/json" };
+  const body = form(image, options);
+  return (await send("/v1/predict", { method: "POST", body, headers, signal })).json();
+}
+
 /** Posts an image and returns the response as a blob, such as a PNG. */
 export async function postForBlob(path, image, options, signal) {
   return (await send(path, { method: "POST", body: form(image, options), signal })).blob();

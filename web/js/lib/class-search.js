@@ -1,31 +1,65 @@
-// Finds classes by index or name: exact matches first, then names that begin with the text, then
-// names with a word that does, then names that contain it.
+// Finds classes by index or name: exact matches first, then names with the text as whole words,
+// then names with a word that begins with it, then names that contain it. Of two equal matches the
+// one that is more probable for the picture comes first.
 
 /** A label such as "tabby, tabby cat" lists several names. */
 const namesOf = (label) => label.split(",").map((name) => name.trim());
 
+const normalized = (text) => text.trim().toLowerCase();
+
+/** Whether the class is meant exactly: by its index, its label or one of its names. */
+function isExact(label, index, query) {
+  return String(index) === query || label === query || namesOf(label).includes(query);
+}
+
+/** Where in a label the text stands as whole words, begins a word, or stands at all. */
+function places(label, query) {
+  const found = { whole: false, start: false, any: false };
+  const isWordAt = (at) => /[\p{L}\p{N}]/u.test(label[at] ?? "");
+  for (let at = label.indexOf(query); at >= 0; at = label.indexOf(query, at + 1)) {
+    const starts = !isWordAt(at - 1);
+    found.any = true;
+    found.start ||= starts;
+    found.whole ||= starts && !isWordAt(at + query.length);
+  }
+  return found;
+}
+
 /** How well a label matches; 0 is best, Infinity is no match. */
 function rank(label, index, query) {
   if (String(index) === query) return 0;
-  const names = namesOf(label);
-  if (label === query || names.includes(query)) return 1;
-  if (label.startsWith(query)) return 2;
-  if (names.some((name) => name.startsWith(query))) return 3;
-  const words = label.split(/[\s,/()_-]+/);
-  if (words.includes(query)) return 4;
-  if (words.some((word) => word.startsWith(query))) return 5;
-  return label.includes(query) ? 6 : Infinity;
+  if (isExact(label, index, query)) return 1;
+  const { whole, start, any } = places(label, query);
+  if (whole) return 2;
+  if (start) return 3;
+  return any ? 4 : Infinity;
 }
 
-/** The indices of the best matches, at most `limit`. `nameOf` gives a class's name. */
-export function searchClasses(text, count, nameOf, limit) {
-  const query = text.trim().toLowerCase();
+/**
+ * The indices of the best matches, at most `limit`. `nameOf` gives a class's name, `probabilityOf`
+ * its probability for the picture, or nothing where that is not known.
+ */
+export function searchClasses(text, count, nameOf, limit, probabilityOf = () => undefined) {
+  const query = normalized(text);
   const found = [];
   for (let index = 0; index < count; index++) {
     const score = query ? rank(nameOf(index).toLowerCase(), index, query) : 0;
     if (score < Infinity) found.push({ index, score });
     if (!query && found.length === limit) break;
   }
-  found.sort((one, other) => one.score - other.score || one.index - other.index);
+  if (query) {
+    const share = ({ index }) => probabilityOf(index) ?? -1;
+    found.sort((one, other) => (
+      one.score - other.score || share(other) - share(one) || one.index - other.index
+    ));
+  }
   return found.slice(0, limit).map(({ index }) => index);
+}
+
+/** The class that a text names exactly, by index or name, or null. */
+export function exactClass(text, count, nameOf, probabilityOf) {
+  const query = normalized(text);
+  const [best] = query ? searchClasses(query, count, nameOf, 1, probabilityOf) : [];
+  const isMeant = best !== undefined && isExact(nameOf(best).toLowerCase(), best, query);
+  return isMeant ? best : null;
 }

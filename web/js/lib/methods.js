@@ -75,6 +75,13 @@ export function plannedPasses(method, layers, settings, classes = 1) {
   return { ...counts, isLimit: SKIPPING.includes(method) };
 }
 
+/** Whether a method runs more passes than those of the picture itself. */
+export function hasManyPasses(method, layers, settings) {
+  return layers.some(({ shape }) => (
+    Object.keys(extraPasses(method, shape, settings, 1)).length > 0
+  ));
+}
+
 /**
  * The passes of a response, by kind. `passes` there counts a noisy pass as masked, and does not
  * count backward passes: a forward pass that needs gradients has one for each class.

@@ -25,6 +25,12 @@ export function visibleRect(width, height, input) {
   return { x: (width - visible.width) / 2, y: (height - visible.height) / 2, ...visible };
 }
 
+/** Whether the model receives less than the whole of an image. */
+export function isCropped({ width, height }, input) {
+  const visible = visibleRect(width, height, input);
+  return visible.width < width - 1 || visible.height < height - 1;
+}
+
 /** The two nearest cells of a position, and their weights. */
 function linearTaps(position, cells) {
   const at = Math.min(cells - 1, Math.max(0, position));

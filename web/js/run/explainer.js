@@ -1,7 +1,7 @@
 // Makes the requests of a plan and puts their maps into the store as they arrive.
 
 import { Problem } from "../lib/api.js";
-import { methodName } from "../lib/methods.js";
+import { hasManyPasses, methodName } from "../lib/methods.js";
 import { mapsOf } from "../lib/response.js";
 import { sentence } from "../lib/text.js";
 import { isFinal, waitingCell, withCell } from "../state/cells.js";
@@ -12,12 +12,16 @@ export class Explainer {
   #store;
   #client;
   #estimate;
+  #predictor;
   #current = null;
+  /** The last maps that came, with their picture and model: what a failure goes back to. */
+  #last = null;
 
-  constructor(store, client, estimate) {
+  constructor(store, { client, estimate, predictor }) {
     this.#store = store;
     this.#client = client;
     this.#estimate = estimate;
+    this.#predictor = predictor;
   }
 
   /** Explains the picture with the current settings. Does nothing without picture or model. */
@@ -28,7 +32,8 @@ export class Explainer {
     const plan = planOf(this.#store.state);
     this.#store.update({ problem: null });
     this.#openCells(plan);
-    await this.#job(async (signal) => {
+    this.#predictFor(plan[0]);
+    const problem = await this.#job(async (signal) => {
       let failure = null;
       for (const request of plan) {
         if (request.reason && plan.length > 1) continue;
@@ -43,7 +48,17 @@ export class Explainer {
       }
       const isAnyDone = this.#store.state.cells.some(({ status }) => status === "done");
       if (failure && !isAnyDone) throw failure;
+      this.#keep();
     });
+    if (problem) this.#goBack(plan);
+  }
+
+  /** Asks for the classes where the first map would name them late. */
+  #predictFor({ options }) {
+    const { method, layers, settings } = this.#measurable(options);
+    if (this.#client.cached(options) || !hasManyPasses(method, layers, settings)) return;
+    // What is wrong with the picture the request for the map says, too.
+    this.#predictor.ensure().catch(() => {});
   }
 
   /** Runs one job, such as a download, in place of what is running. */
@@ -72,8 +87,27 @@ export class Explainer {
     this.#store.update({
       cells: cells.map((cell) => (cell.status === "cancelled" ? { ...cell, heatmap: null } : cell)),
     });
+    if (cells.some(({ heatmap }) => heatmap)) this.#keep();
   }
 
+  #keep() {
+    const { file, model, cells, shown } = this.#store.state;
+    this.#last = { file, model, cells, shown };
+  }
+
+  /**
+   * Shows the last maps again after a failure, such as a rejected option: they are still true, and
+   * the alert says that nothing new came. Several figures, each with its own reason, stay.
+   */
+  #goBack(plan) {
+    const { file, model, cells: failed } = this.#store.state;
+    if (!this.#last || this.#last.file !== file || this.#last.model !== model) return;
+    const { cells, shown } = this.#last;
+    const isSame = String(failed.map(({ key }) => key)) === String(cells.map(({ key }) => key));
+    if (plan.length === 1 || isSame) this.#store.update({ cells, shown });
+  }
+
+  /** Resolves to the problem that ended the job, or null. */
   async #job(work) {
     const controller = (this.#current = new AbortController());
     const isCurrent = () => this.#current === controller;
@@ -83,9 +117,10 @@ export class Explainer {
     } catch (error) {
       if (!controller.signal.aborted) problem = asProblem(error);
     }
-    if (!isCurrent()) return;
+    if (!isCurrent()) return null;
     this.#current = null;
     this.#store.update({ run: null, ...(problem ? { problem } : {}) });
+    return problem;
   }
 
   /**

@@ -21,6 +21,7 @@ export const DEFAULT_SETTINGS = {
   targets: [],
   convention: "paper",
   score: "",
+  /** The index of a class, as text; empty for none. */
   contrast: "",
   negate: false,
   signed: false,
@@ -55,6 +56,8 @@ export const INITIAL_STATE = {
   image: null,
   /** The sample that the picture is, or null. */
   sample: null,
+  /** How many pictures were chosen in this tab; one that a reload brings back does not count. */
+  arrivals: 0,
   settings: DEFAULT_SETTINGS,
   display: DEFAULT_DISPLAY,
   /** The most probable classes of this picture, the most probable first. */

@@ -1,6 +1,7 @@
 // The request for a picture that looks like what the page shows, without the server's defaults.
 
 import { queryName } from "../lib/methods.js";
+import { isCropped } from "../map/resize.js";
 import { DEFAULT_DISPLAY } from "./initial.js";
 import { comparedMethods, isSigned, modeOf, planOf } from "./plan.js";
 import { defaultLayer, effective, layerName, methodReason, selectedLayers } from "./support.js";
@@ -38,9 +39,27 @@ function colorOptions({ display, settings }, kind, hasImage) {
   };
 }
 
+/** Says where the picture of a request differs from what the page shows. */
+function noteOf({ display, model, image }, mode) {
+  const { view } = display;
+  const isCentreAlone = image ? isCropped(image, model.input) : model.input.fit === "crop";
+  const notes = [];
+  if (mode === "layers") {
+    notes.push("One request gives the map of one layer; these are for the first.");
+  }
+  if (view === "original") notes.push("The download is the overlay, not the picture alone.");
+  if (view === "map" && mode === "methods") {
+    notes.push("The figure of several methods shows overlays, not the maps alone.");
+  } else if (view === "map" && isCentreAlone) {
+    notes.push("The download does not mark what the model does not receive: there it has the "
+      + "colour of 0.");
+  }
+  return notes.join(" ");
+}
+
 /**
  * The request as `{ path, options, name }`. A comparison of layers has no picture of its own, so it
- * gives that of its first layer, and `note` says so.
+ * gives that of its first layer; `note` says so, and what else differs from the page.
  */
 export function pictureRequest(state) {
   const kind = isSigned(state) ? "signed" : "unsigned";
@@ -52,18 +71,11 @@ export function pictureRequest(state) {
   if (view === "map") options.output = "heatmap";
   if (emphasize) options.emphasize = true;
   Object.assign(options, colorOptions(state, kind, view !== "map"));
-  const notes = [];
-  if (mode === "layers") {
-    notes.push("One request gives the map of one layer; these are for the first.");
-  }
-  if (view === "map" && state.model.input.fit === "crop") {
-    notes.push("The picture has the colour of 0 where the model does not look.");
-  }
   return {
     path: "/v1/explain",
     options: withoutDefaults(state, options),
     name: queryName(request.options.method),
-    note: notes.join(" "),
+    note: noteOf(state, mode),
   };
 }
 
@@ -89,6 +101,9 @@ function comparison(state, kind) {
     ...colorOptions(state, kind, true),
   };
   return {
-    path: "/v1/compare", options: withoutDefaults(state, options), name: "compare", note: "",
+    path: "/v1/compare",
+    options: withoutDefaults(state, options),
+    name: "compare",
+    note: noteOf(state, "methods"),
   };
 }

@@ -1,6 +1,6 @@
 // A combobox: a text field that searches a long list of classes, by keyboard or pointer.
 
-import { searchClasses } from "../lib/class-search.js";
+import { exactClass, searchClasses } from "../lib/class-search.js";
 import { make } from "../lib/dom.js";
 
 const MAX_SHOWN = 80;
@@ -9,18 +9,29 @@ export class ClassPicker {
   #input;
   #list;
   #onPick;
+  #onUnknown;
+  #emptyText;
   #labels = [];
   #classes = 0;
   #selected = [];
+  /** Class index → what is known of it for this picture. */
+  #scores = new Map();
   #shown = [];
   #active = -1;
   /** Whether a pick adds a class to others; then the predicted class is not offered. */
   isAddition = false;
 
-  /** `onPick` receives a class index, or null for the predicted class. */
-  constructor(input, onPick) {
+  /**
+   * `onPick` receives a class index, or null for the empty field, which `emptyText` names. Where
+   * there is an `onUnknown`, a text that is left in the field counts: it selects the class that it
+   * names exactly, and `onUnknown` receives one that names none, or null once the field shows a
+   * selection again.
+   */
+  constructor(input, onPick, { emptyText = "Predicted class", onUnknown = null } = {}) {
     this.#input = input;
     this.#onPick = onPick;
+    this.#emptyText = emptyText;
+    this.#onUnknown = onUnknown;
     this.#list = make("ul", {
       id: `${input.id}-list`, role: "listbox", className: "options", hidden: true,
       "aria-label": "Classes",
@@ -37,7 +48,7 @@ export class ClassPicker {
     input.addEventListener("click", () => this.#open(""));
     input.addEventListener("input", () => this.#search());
     input.addEventListener("keydown", (event) => this.#handleKey(event));
-    input.addEventListener("blur", () => this.#close());
+    input.addEventListener("blur", () => this.#leave());
     // Without this, mousedown moves the focus, and the blur closes the list before the click.
     this.#list.addEventListener("mousedown", (event) => event.preventDefault());
     this.#list.addEventListener("click", (event) => {
@@ -50,6 +61,11 @@ export class ClassPicker {
     this.#labels = labels;
     this.#classes = classes;
     this.show([]);
+  }
+
+  /** Puts the more probable of two classes first that match a text equally well. */
+  setScores(scores) {
+    this.#scores = scores;
   }
 
   /**
@@ -66,7 +82,9 @@ export class ClassPicker {
     return this.#labels[index] || `class ${index}`;
   }
 
-  /** Searches for the text. An empty field means the predicted class, at once. */
+  #probability = (index) => this.#scores.get(index)?.probability;
+
+  /** Searches for the text. An empty field counts at once. */
   #search() {
     const { value } = this.#input;
     if (value.trim() === "" && !this.isAddition && this.#selected.length > 0) {
@@ -78,7 +96,9 @@ export class ClassPicker {
 
   /** Lists the classes that match a text, the best first. */
   #open(text, isSearch = false) {
-    const found = searchClasses(text, this.#classes, (index) => this.name(index), MAX_SHOWN);
+    const found = searchClasses(
+      text, this.#classes, (index) => this.name(index), MAX_SHOWN, this.#probability,
+    );
     this.#shown = isSearch || this.isAddition ? found : [null, ...found];
     this.#active = isSearch ? 0 : this.#shown.indexOf(this.#selected[0] ?? null);
     this.#list.replaceChildren(...this.#shown.map((index, at) => this.#item(index, at)));
@@ -96,16 +116,34 @@ export class ClassPicker {
       "li",
       { role: "option", id: `${this.#list.id}-${at}`, "data-at": at, "aria-selected": "false" },
       index === null
-        ? make("span", {}, "Predicted class")
+        ? make("span", {}, this.#emptyText)
         : [make("span", {}, this.name(index)), make("small", {}, String(index))],
     );
   }
 
   #close() {
+    this.#hide();
+    this.show(this.#selected);
+    this.#onUnknown?.(null);
+  }
+
+  #hide() {
     this.#list.hidden = true;
     this.#input.setAttribute("aria-expanded", "false");
     this.#input.removeAttribute("aria-activedescendant");
-    this.show(this.#selected);
+  }
+
+  /** Ends the input: takes up the text where it counts, or shows the selection again. */
+  #leave() {
+    const text = this.#input.value.trim();
+    const isSelection = text === this.#selected.map((index) => this.name(index)).join(", ");
+    if (!this.#onUnknown || !text || isSelection) return this.#close();
+    const index = exactClass(
+      text, this.#classes, (at) => this.name(at), this.#probability,
+    );
+    if (index !== null) return this.#pick(index);
+    this.#hide();
+    return this.#onUnknown(text);
   }
 
   #markActive() {
@@ -136,6 +174,7 @@ export class ClassPicker {
     } else if (event.key === "Enter" && isOpen) {
       event.preventDefault();
       if (this.#active >= 0 && this.#active <= last) this.#pick(this.#shown[this.#active]);
+      else if (this.#onUnknown) this.#leave();
     } else if (event.key === "Escape" && isOpen) {
       event.preventDefault();
       this.#close();

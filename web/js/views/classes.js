@@ -16,12 +16,13 @@ export function classesView({ store, ui, actions }) {
     if (model) picker.setClasses(model.labels, model.output.classes);
   });
   store.watch(["model", "settings", "predictions", "scores"], (state) => {
-    const { model, settings, predictions } = state;
+    const { model, settings, predictions, scores } = state;
     ui.classPanel.dataset.empty = predictions.length === 0;
     if (!model) return;
     const isComparison = modeOf(settings) === "classes";
     ui.targetLabel.textContent = isComparison ? "Add a class" : "Find a class";
     picker.isAddition = isComparison;
+    picker.setScores(scores);
     picker.show(isComparison ? [] : settings.targets);
     const reason = compareReason("classes", state);
     ui.classHint.textContent = reason

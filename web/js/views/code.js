@@ -10,7 +10,7 @@ import { pictureRequest } from "../state/picture-request.js";
 export function codeView({ store, ui, explainer }) {
   let language = "curl";
   const render = (state) => {
-    const { file, model, cells, run } = state;
+    const { file, model, cells, run, problem, settings, shown } = state;
     ui.exportCard.hidden = !file || !model || cells.length === 0;
     if (ui.exportCard.hidden) return;
     const request = pictureRequest(state);
@@ -21,10 +21,13 @@ export function codeView({ store, ui, explainer }) {
     });
     const isUnfinished = cells.some((cell) => !isFinal(cell) || cell.status === "partial"
       || cell.status === "cancelled");
-    ui.download.disabled = isUnfinished || Boolean(run);
-    ui.exportNote.textContent = isUnfinished && !run
-      ? "The download is the complete map; run it to the end first."
-      : request.note;
+    // After a failure the maps are those of the settings before.
+    const isOlder = Boolean(problem) && shown !== settings;
+    ui.download.disabled = isUnfinished || isOlder || Boolean(run);
+    // The code gives the picture in any case, so that its note stays.
+    const obstacle = isOlder ? "There is no map of these settings; the message at the top says why."
+      : isUnfinished && !run ? "The download is the complete map; run it to the end first." : "";
+    ui.exportNote.textContent = [obstacle, request.note].filter(Boolean).join(" ");
     renderSegments(ui.languages, "language", Object.entries(LANGUAGES).map(([value, { title }]) => (
       { value, text: title }
     )), language, (value) => {
@@ -32,7 +35,10 @@ export function codeView({ store, ui, explainer }) {
       render(store.state);
     });
   };
-  store.watch(["file", "model", "cells", "settings", "display", "run", "predictions"], render);
+  store.watch([
+    "file", "image", "model", "cells", "settings", "display", "run", "predictions",
+    "problem", "shown",
+  ], render);
   ui.copy.addEventListener("click", () => copyFrom(ui.code, ui.copy));
   ui.download.addEventListener("click", () => {
     const { file } = store.state;

@@ -3,7 +3,8 @@
 import { make } from "../lib/dom.js";
 import { methodName, passesOf } from "../lib/methods.js";
 import { mapsOf, totalMs } from "../lib/response.js";
-import { amountText, className, duration, passText } from "../lib/text.js";
+import { isCropped } from "../map/resize.js";
+import { amountText, className, duration, passText, progressText } from "../lib/text.js";
 
 function classWithIndex({ index, label }) {
   return label == null ? String(index) : `${label} (${index})`;
@@ -13,22 +14,41 @@ function maximum({ heatmap }) {
   return heatmap.empty ? "0, the map is empty" : heatmap.max.toPrecision(4);
 }
 
-/** Shows the facts of the first finished map, and of all maps of one response. */
+/**
+ * Shows the facts of the first finished map, and of all maps of one response; of a map that was
+ * cancelled, what is known without it.
+ */
 export function factsView({ store, ui }) {
-  store.watch(["cells"], ({ cells, model }) => {
+  store.watch(["cells", "predictions", "scores"], (state) => {
+    const { cells } = state;
     const response = cells.find((cell) => cell.response)?.response;
     const isComparison = new Set(cells.map(({ response: one }) => one)).size > 1;
-    ui.details.hidden = !response || isComparison;
-    if (ui.details.hidden) return;
-    const facts = factsOf(response, model.input.fit === "crop");
+    const facts = isComparison ? []
+      : response ? factsOf(response, isCropped(response.image, state.model.input))
+        : factsWithoutResponse(state);
+    ui.details.hidden = facts.length === 0;
     ui.facts.replaceChildren(...facts.map(([term, text]) => (
       make("div", {}, make("dt", {}, term), make("dd", {}, text))
     )));
   });
 }
 
-/** The terms and values. `isCropped` says that the model receives only the image's centre. */
-function factsOf(response, isCropped) {
+function factsWithoutResponse({ cells: [cell, ...others], predictions, scores }) {
+  if (others.length > 0 || !["cancelled", "partial"].includes(cell?.status)) return [];
+  const { target: asked, method, layer } = cell.options;
+  const target = cell.target ?? (asked ? scores.get(Number(asked)) : predictions[0]);
+  if (!target) return [];
+  return [
+    ...classFacts([{ target }]),
+    ["Method", methodName(method)],
+    [layer.includes(",") ? "Layers" : "Layer", layer.replaceAll(",", ", ")],
+    ["Passes", cell.progress && `${progressText(cell.progress)}, then cancelled`],
+  ].filter(([, value]) => value);
+}
+
+/** The terms and values. `isCentreAlone` says that the model receives only the image's centre. */
+function factsOf(response, isCentreAlone) {
+  const cropped = isCentreAlone ? ", cropped to the centre" : "";
   const { image, contrast, negate, convention } = response;
   const layer = response.layer.replaceAll(",", ", ");
   const maps = mapsOf(response);
@@ -43,7 +63,7 @@ function factsOf(response, isCropped) {
     maps.length === 1
       ? ["Maximum", maximum(maps[0])]
       : ["Maxima", ofEach(maps, maximum)],
-    ["Picture", `${image.width} × ${image.height}${isCropped ? ", cropped to the centre" : ""}`],
+    ["Picture", `${image.width} × ${image.height}${cropped}`],
     ["Estimate", estimateText(maps[0].heatmap)],
     ["Passes", passText(passesOf(response))],
     ["Time", timeText(response)],

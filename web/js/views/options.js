@@ -6,14 +6,16 @@ import { comparedMethods, modeOf } from "../state/plan.js";
 import {
   contrastReason, conventionReason, negateReason, scoreReason, signedReason,
 } from "../state/support.js";
+import { ClassPicker } from "./class-picker.js";
+import { FieldErrors } from "./field-errors.js";
 
 export function optionsView({ store, ui, actions }) {
+  const contrast = contrastField(store, ui, actions);
   const on = (control, read) => control.addEventListener("change", () => {
     actions.setOption(read(control));
   });
   on(ui.convention, ({ value }) => ({ convention: value }));
   on(ui.score, ({ value }) => ({ score: value }));
-  on(ui.contrast, ({ value }) => ({ contrast: value.trim() }));
   on(ui.negate, ({ checked }) => ({ negate: checked }));
   on(ui.signed, ({ checked }) => ({ signed: checked }));
   on(ui.maxChannels, ({ value }) => ({ maxChannels: value }));
@@ -44,9 +46,7 @@ export function optionsView({ store, ui, actions }) {
 
     const contrastWhy = reason(contrastReason);
     lock(ui.contrast, ui.contrastWhy, contrastWhy);
-    if (document.activeElement !== ui.contrast || contrastWhy) {
-      ui.contrast.value = contrastWhy ? "" : settings.contrast;
-    }
+    contrast.show(contrastWhy ? "" : settings.contrast);
     const negateWhy = reason(negateReason);
     lock(ui.negate, ui.negateWhy, negateWhy);
     ui.negate.checked = settings.negate && !negateWhy;
@@ -57,6 +57,45 @@ export function optionsView({ store, ui, actions }) {
     lock(ui.maxChannels, ui.maxChannelsWhy, methods.some(takes) ? "" : "Only for Score-CAM.");
     ui.maxChannels.value = settings.maxChannels;
   });
+}
+
+/**
+ * The field for the contrast class: the search of "Find a class". A text that names no class is
+ * told at the field, without a request, so that the map stays.
+ */
+function contrastField(store, ui, actions) {
+  const errors = new FieldErrors({ contrast: ui.contrast });
+  let shown = null;
+  const picker = new ClassPicker(ui.contrast, (index) => (
+    actions.setOption({ contrast: index === null ? "" : String(index) })
+  ), {
+    emptyText: "No contrast",
+    onUnknown: (text) => {
+      errors.clear();
+      if (text === null) return;
+      const detail = `There is no class “${text}”. Type a part of a name to search for one.`;
+      errors.show({ option: "contrast", detail });
+      ui.status.textContent = detail;
+    },
+  });
+  // What is being typed may be right by now; what is picked or left is judged anew.
+  ui.contrast.addEventListener("input", () => errors.clear());
+  store.watch(["model"], ({ model }) => {
+    if (!model) return;
+    errors.clear();
+    shown = null;
+    picker.setClasses(model.labels, model.output.classes);
+  });
+  store.watch(["scores"], ({ scores }) => picker.setScores(scores));
+  return {
+    /** Shows the setting. One that has not changed leaves a text that is to be corrected. */
+    show(setting) {
+      if (setting === shown) return;
+      shown = setting;
+      errors.clear();
+      picker.show(setting === "" ? [] : [Number(setting)]);
+    },
+  };
 }
 
 function lock(control, why, reason) {

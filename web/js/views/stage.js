@@ -6,7 +6,7 @@ import { totalMs } from "../lib/response.js";
 import {
   amountText, className, duration, emptyMapText, passText, progressText, scoreText,
 } from "../lib/text.js";
-import { visibleRect } from "../map/resize.js";
+import { isCropped } from "../map/resize.js";
 import { modeOf } from "../state/plan.js";
 import { viewReason } from "../state/support.js";
 import { Figure } from "./figure.js";
@@ -38,9 +38,11 @@ export function stageView({ store, ui, actions }) {
     ui.result.hidden = !file;
     ui.fileName.textContent = ui.fileName.title = file ? file.name || "pasted picture" : "";
   });
-  store.watch(["image", "model"], ({ image, model }) => {
-    ui.readout.dataset.rest = cropText(image, model);
-    ui.readout.textContent = ui.readout.dataset.rest;
+  store.watch(["image", "model", "cells", "display"], (state) => {
+    const rest = cropText(state);
+    // Otherwise it would replace the value under a pointer that rests.
+    if (ui.readout.dataset.rest === rest) return;
+    ui.readout.dataset.rest = ui.readout.textContent = rest;
   });
   store.watch(["image", "cells", "display", "model"], (state) => {
     const { image, cells, display, model } = state;
@@ -58,7 +60,7 @@ export function stageView({ store, ui, actions }) {
     }
     for (const { key } of parts) {
       const cell = isSingle ? cells[0] : cells.find((one) => one.key === key);
-      const view = isSide ? key : viewReason(display.view, cells.length) ? "overlay" : display.view;
+      const view = isSide ? key : viewOf(cells, display);
       const kind = cell?.heatmap?.signed ? "signed" : "unsigned";
       figures.get(key).show({
         image, input: model?.input,
@@ -78,12 +80,22 @@ export function stageView({ store, ui, actions }) {
 }
 
 /** Says that the model receives the picture's centre alone, if so. */
-function cropText(image, model) {
-  if (!image || !model) return "";
-  const { width, height } = visibleRect(image.width, image.height, model.input);
-  const isCropped = width < image.width - 1 || height < image.height - 1;
-  return isCropped ? "The model receives only what is framed." : "";
+function cropText({ image, model, cells, display }) {
+  if (!image || !model || !isCropped(image, model.input)) return "";
+  return isFramed(cells, display)
+    ? "The model receives only what is framed."
+    : "The model receives only the centre of the picture.";
 }
+
+/** Whether a figure shows the frame, which comes with a map. */
+function isFramed(cells, display) {
+  const view = viewOf(cells, display);
+  const isUncovered = view === "original" || (view === "wipe" && display.split === 1);
+  return !isUncovered && cells.some(({ heatmap }) => heatmap && !heatmap.empty);
+}
+
+/** The view that the figures have. */
+const viewOf = (cells, { view }) => (viewReason(view, cells.length) ? "overlay" : view);
 
 /** What a screen reader says about a figure. */
 function labelOf(cell, view) {

@@ -15,7 +15,8 @@ const VIEWS = [
 ];
 
 export function toolbarView({ store, ui, actions }) {
-  store.watch(["model", "settings"], (state) => {
+  // After a problem the mode that was clicked may not be the mode.
+  store.watch(["model", "settings", "problem"], (state) => {
     if (!state.model) return;
     renderSegments(ui.modes, "mode", MODES.map(([value, text]) => (
       { value, text, reason: compareReason(value, state) }

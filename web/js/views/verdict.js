@@ -4,11 +4,12 @@
 import { make } from "../lib/dom.js";
 import { methodName } from "../lib/methods.js";
 import { amountText, className, emptyMapText, progressText, sentence } from "../lib/text.js";
+import { className as classNameIn } from "../state/plan.js";
 
 export function verdictView({ store, ui, actions }) {
   ui.continue.addEventListener("click", () => actions.retry());
   store.watch(["cells", "image", "model"], ({ cells, model }) => {
-    const { title, share, about } = headline(cells);
+    const { title, share, about } = headline(cells, model);
     // Before the first map the page has a heading, too, for those who move by headings.
     ui.verdict.textContent = title || "No map yet";
     ui.verdict.classList.toggle("visually-hidden", !title);
@@ -25,14 +26,15 @@ export function verdictView({ store, ui, actions }) {
       ? "Run to the end" : "Run again";
     listWarnings(ui.warnings, cells, model);
   });
-  store.watch(["cells", "run"], ({ cells, run }) => {
-    if (!run && cells.length > 0 && cells.every(({ status }) => status !== "waiting")) {
+  store.watch(["cells", "run"], ({ cells, run, problem }) => {
+    // The alert speaks for itself; below it are the maps from before.
+    if (!run && !problem && cells.length > 0 && cells.every(({ status }) => status !== "waiting")) {
       ui.status.textContent = announcement(cells);
     }
   });
 }
 
-function headline(cells) {
+function headline(cells, model) {
   const withTarget = cells.filter(({ target }) => target);
   if (withTarget.length === 0) return { title: "", share: "", about: "" };
   const [{ target, options }] = withTarget;
@@ -46,7 +48,7 @@ function headline(cells) {
     differs((cell) => cell.options.method) ? `${cells.length} methods` : method,
     differs((cell) => cell.options.layer) ? `${cells.length} layers` : layer,
   ];
-  if (options.contrast) parts.push(`rather than ${options.contrast}`);
+  if (options.contrast) parts.push(`rather than ${classNameIn(model, options.contrast)}`);
   if (options.negate) parts.push("evidence against");
   const estimate = cells.length === 1 && withTarget[0].heatmap?.estimate;
   if (estimate) {
