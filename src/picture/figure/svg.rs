@@ -179,6 +179,10 @@ mod tests {
         assert_eq!(sizes, [(0, 144, 72), (1, 144, 72)]);
 
         let document = roxmltree::Document::parse(&file).unwrap();
+        let inks: Vec<&str> =
+            document.descendants().filter_map(|element| element.attribute("fill")).collect();
+        let is_color = |ink: &&str| [4, 7].contains(&ink.len()) && ink.starts_with('#');
+        assert!(inks.len() > 10 && inks.iter().all(is_color), "{inks:?}");
         let all = |name: &str| {
             let named: Vec<_> =
                 document.descendants().filter(|node| node.tag_name().name() == name).collect();
