@@ -75,7 +75,7 @@ inBrowser("comparisons", (tab) => {
   });
 
   test("a slow method shows partial maps and the remaining time", async () => {
-    await tab.openWithImage(`max_channels=${process.env.SLOW_CHANNELS ?? "96"}`);
+    await tab.openWithImage(`max_channels=${process.env.SLOW_CHANNELS ?? "512"}`);
     const before = await tab.pixels();
     await tab.selectMethod("scorecam");
     await tab.page.waitForFunction(() => (
