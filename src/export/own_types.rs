@@ -10,7 +10,7 @@ use onnx_gradient::proto::{
     AttributeProto, GraphProto, NodeProto, TypeValue, ValueInfoProto, data_type,
 };
 
-use super::passes::Copy;
+use super::passes::Renaming;
 use crate::graph::prepared::INSIDE;
 
 /// Gives the inputs and outputs of `graph` the element types that they have in `original`.
@@ -42,7 +42,7 @@ pub(super) fn restore(graph: &mut GraphProto, original: &GraphProto) {
     graph.input.iter_mut().for_each(|input| restored(input, true));
     graph.output.iter_mut().for_each(|output| restored(output, false));
     let names = names.iter().map(|(name, other)| (name.as_str(), other.as_str())).collect();
-    let copy = Copy { prefix: "", names };
+    let copy = Renaming { prefix: "", names };
     let inputs: HashSet<&str> = graph.input.iter().map(ValueInfoProto::name).collect();
     let nodes = graph.node.iter().map(|node| copy.node(node));
     // The casts of inputs to the model's types: the inputs have these types again.

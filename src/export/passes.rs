@@ -61,7 +61,7 @@ pub(super) fn scores(
         large.iter().map(|tensor| (tensor.name(), tensor.name())).collect();
     names.extend(part.others.iter().map(|(name, tensor)| (name.as_str(), tensor.as_str())));
     names.insert(&part.input, &changed);
-    let copy = Copy { prefix: &prefix, names };
+    let copy = Renaming { prefix: &prefix, names };
     nodes.extend(program.iter().flat_map(|program| &program.node).map(|node| copy.node(node)));
     constants.extend(
         large.iter().filter(|tensor| !known.contains(tensor.name())).map(|&tensor| tensor.clone()),
@@ -109,15 +109,14 @@ pub(super) fn scores(
     super::maps::cast(builder, &scores, data_type::DOUBLE)
 }
 
-/// A copy of nodes under other names, because a body must not use a name of the graph around it
-/// again.
-pub(super) struct Copy<'a> {
+/// Copies nodes under other names. A body must not use a name of the graph around it again.
+pub(super) struct Renaming<'a> {
     pub(super) prefix: &'a str,
     /// The names that the body shares with the graph around it, and what they are called there.
     pub(super) names: HashMap<&'a str, &'a str>,
 }
 
-impl Copy<'_> {
+impl Renaming<'_> {
     fn name(&self, name: &str) -> String {
         match self.names.get(name) {
             _ if name.is_empty() => String::new(),

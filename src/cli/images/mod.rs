@@ -1,6 +1,7 @@
 //! `camlens explain`, `compare` and `predict`: images without a server, by the same code as the
 //! API.
 
+mod bar;
 mod destination;
 mod inputs;
 mod text;
@@ -10,9 +11,9 @@ use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueHint};
-use indicatif::{HumanDuration, ProgressBar, ProgressState, ProgressStyle};
 use serde_json::Value;
 
+use self::bar::Bar;
 use self::destination::{Destination, Fields};
 use self::inputs::{Input, inputs};
 use self::whole_file::write_whole;
@@ -241,7 +242,7 @@ impl Run<'_> {
         }
         write_whole(file, &response.body).map_err(failed)?;
         if !self.is_quiet {
-            bar.note(&format!("{}: {}", file.display(), summary(response)));
+            bar.note(&format!("{}: {}", file.display(), text::of_file(response)));
             self.warn(response, bar);
         }
         Ok(())
@@ -303,99 +304,5 @@ fn is_about_the_image(error: &Error) -> bool {
             | Kind::CorruptImage
             | Kind::NotANumber
             | Kind::BodyTooLarge
-    )
-}
-
-/// What a file shows, in one line.
-fn summary(response: &ExplainResponse) -> String {
-    let model = &response.facts.model;
-    let Some(maps) = &response.facts.maps else {
-        let best = text::of_best(&response.body).map(|best| format!("{best}, "));
-        return format!("{}by {model}", best.unwrap_or_default());
-    };
-    let targets: Vec<String> = maps.targets.iter().map(text::of_target).collect();
-    let is_quantity = maps.targets.iter().any(|target| target.value.is_some());
-    let what = match (is_quantity, targets.len()) {
-        (true, 1) => "output",
-        (true, _) => "outputs",
-        (false, 1) => "class",
-        (false, _) => "classes",
-    };
-    let targets = targets.join(", ");
-    let note = match (maps.each.iter().filter(|map| map.is_empty).count(), maps.each.len()) {
-        (0, _) => "",
-        (1, 1) if maps.negate => "; nothing in the layer speaks against it",
-        (1, 1) => "; nothing in the layer supports it",
-        (empty, all) if empty == all => "; all maps are empty",
-        _ => "; some of the maps are empty",
-    };
-    let estimates = maps.each.iter().filter_map(|map| map.correlation);
-    let estimate = estimates.reduce(f64::min);
-    let estimate = estimate.map(|value| format!("; {}", text::of_estimate(value)));
-    let (layer, estimate) = (&maps.layer, estimate.unwrap_or_default());
-    format!("{what} {targets} of {model}, layer {layer}{note}{estimate}")
-}
-
-/// Progress on a terminal: of the passes of one image, or of many images.
-struct Bar {
-    bar: ProgressBar,
-    has_many: bool,
-}
-
-impl Bar {
-    fn new(images: usize, is_quiet: bool) -> Self {
-        let has_many = images > 1;
-        let bar = match is_quiet {
-            true => ProgressBar::hidden(),
-            false if has_many => ProgressBar::new(images as u64).with_style(style("images")),
-            // How many masked images there are is known once the first batch is done.
-            false => ProgressBar::no_length().with_style(
-                ProgressStyle::with_template("{spinner} {elapsed}")
-                    .unwrap_or_else(|_| ProgressStyle::default_spinner()),
-            ),
-        };
-        Self { bar, has_many }
-    }
-
-    fn passes(&self, done: usize, total: usize) {
-        if !self.has_many {
-            if self.bar.length() != Some(total as u64) {
-                self.bar.set_style(style("masked images"));
-                self.bar.set_length(total as u64);
-            }
-            self.bar.set_position(done as u64);
-        }
-    }
-
-    fn advance(&self) {
-        if self.has_many {
-            self.bar.inc(1);
-        }
-    }
-
-    fn suspend<T>(&self, print: impl FnOnce() -> T) -> T {
-        self.bar.suspend(print)
-    }
-
-    fn note(&self, line: &str) {
-        self.suspend(|| output::note(line));
-    }
-
-    fn finish(&self) {
-        self.bar.finish_and_clear();
-    }
-}
-
-/// A bar over a known number of these. The time that is left is known once the first is done.
-fn style(what: &str) -> ProgressStyle {
-    let template = format!("{{bar:40}} {{pos}}/{{len}} {what}{{left}}");
-    let style = ProgressStyle::with_template(&template);
-    style.unwrap_or_else(|_| ProgressStyle::default_bar()).with_key(
-        "left",
-        |state: &ProgressState, text: &mut dyn std::fmt::Write| {
-            if state.pos() > 0 {
-                let _ = write!(text, ", {:#} left", HumanDuration(state.eta()));
-            }
-        },
     )
 }

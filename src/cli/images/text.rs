@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use crate::app::ExplainResponse;
 use crate::app::response::TargetFacts;
 use crate::text::per_cent;
 
@@ -56,8 +57,38 @@ fn label(class: &Value) -> String {
     }
 }
 
+/// What a file shows, in one line.
+pub(super) fn of_file(response: &ExplainResponse) -> String {
+    let model = &response.facts.model;
+    let Some(maps) = &response.facts.maps else {
+        let best = of_best(&response.body).map(|best| format!("{best}, "));
+        return format!("{}by {model}", best.unwrap_or_default());
+    };
+    let targets: Vec<String> = maps.targets.iter().map(of_target).collect();
+    let is_quantity = maps.targets.iter().any(|target| target.value.is_some());
+    let what = match (is_quantity, targets.len()) {
+        (true, 1) => "output",
+        (true, _) => "outputs",
+        (false, 1) => "class",
+        (false, _) => "classes",
+    };
+    let targets = targets.join(", ");
+    let note = match (maps.each.iter().filter(|map| map.is_empty).count(), maps.each.len()) {
+        (0, _) => "",
+        (1, 1) if maps.negate => "; nothing in the layer speaks against it",
+        (1, 1) => "; nothing in the layer supports it",
+        (empty, all) if empty == all => "; all maps are empty",
+        _ => "; some of the maps are empty",
+    };
+    let estimates = maps.each.iter().filter_map(|map| map.correlation);
+    let estimate = estimates.reduce(f64::min);
+    let estimate = estimate.map(|value| format!("; {}", of_estimate(value)));
+    let (layer, estimate) = (&maps.layer, estimate.unwrap_or_default());
+    format!("{what} {targets} of {model}, layer {layer}{note}{estimate}")
+}
+
 /// `285 'Egyptian cat' (39.3 %)`: index, label, and the probability or the value of a quantity.
-pub(super) fn of_target(target: &TargetFacts) -> String {
+fn of_target(target: &TargetFacts) -> String {
     let label = target.label.as_deref().map(|label| format!(" '{}'", printable(label)));
     let amount = match (target.value, target.probability) {
         (Some(value), _) => format!(" ({value})"),
@@ -68,12 +99,12 @@ pub(super) fn of_target(target: &TargetFacts) -> String {
 }
 
 /// How close an estimate is to the map of all passes.
-pub(super) fn of_estimate(correlation: f64) -> String {
+fn of_estimate(correlation: f64) -> String {
     format!("an estimate, its correlation with the exact map is about {correlation:.2}")
 }
 
 /// The most probable class of a prediction, for the line that tells of its file.
-pub(super) fn of_best(body: &[u8]) -> Option<String> {
+fn of_best(body: &[u8]) -> Option<String> {
     let body: Value = serde_json::from_slice(body).ok()?;
     let best = body["predictions"].get(0)?;
     Some(of_class(best).trim_start().to_owned())
