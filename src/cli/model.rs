@@ -81,12 +81,14 @@ fn is_empty_folder(folder: &Path) -> bool {
 
 /// Whether this names a file, even one that does not exist, rather than a model's id.
 fn is_file_name(path: &Path) -> bool {
-    let is_onnx = path.extension().is_some_and(|extension| extension == "onnx");
-    is_onnx || path.components().count() > 1
+    is_onnx(path) || path.components().count() > 1
+}
+
+fn is_onnx(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "onnx")
 }
 
 fn holds_model(folder: &Path) -> bool {
-    let is_onnx = |path: &Path| path.extension().is_some_and(|extension| extension == "onnx");
     let mut entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
     folder.join("model.toml").is_file() || entries.any(|entry| is_onnx(&entry.path()))
 }
