@@ -11,6 +11,7 @@ VENV_BIN := $(CURDIR)/$(VENV)/bin
 DEPLOY_VENV := .venv-deploy
 BINARY := target/release/camlens
 PLAIN_SERVER := target/release/examples/plain_server
+BARE_PASSES := target/release/examples/bare_passes
 IMAGES := downloads/images
 SECONDS_PER_FUZZ_TARGET ?= 60
 SOAK_S ?= 600
@@ -25,7 +26,7 @@ DESTDIR ?=
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup vgg16 install uninstall quiet-setup run test openapi lint audit build demo bench load scorecam architectures exactness models clients generated-clients exported mutants page fuzz sanitize miri conformance proxy deploy-check image clean distclean schema soak docs-check throughput
+.PHONY: help setup vgg16 install uninstall quiet-setup run test openapi lint audit build demo bench load scorecam architectures exactness models clients generated-clients exported mutants page fuzz sanitize miri conformance proxy deploy-check image clean distclean schema soak docs-check throughput batch-bench python spark
 
 help: ## print this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1|/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-22s %s\n", $$1, $$2}'
@@ -116,10 +117,15 @@ generated-clients: quiet-setup build ## generate clients from openapi.yaml and r
 exported: quiet-setup build ## run exported files in Python, under Node and in a browser (needs npm and Debian's chromium)
 	@$(TOOLS) clients.exported
 
+spark: quiet-setup build ## run the guide's Spark job on an exported file (needs Java)
+	@$(TOOLS) clients.spark
+
+python: quiet-setup ## build the Python wheel and test it, with a Ray cluster of three nodes
+	@$(TOOLS) clients.wheel
+
 schema: quiet-setup build ## make requests from openapi.yaml and check the real service's responses
 	@$(TOOLS) schema
 
-page: quiet-setup build ## test the page in Chromium against the real service (needs npm and Debian's chromium)
 # The page's Python code runs with the requests of the tools' environment.
 page: quiet-setup build $(VENV)/ready ## test the page in Chromium against the real service (needs npm and Debian's chromium)
 	@cd web/tests && npm ci --silent
@@ -154,6 +160,11 @@ load: quiet-setup build $(VENV)/ready ## measure overload, slow clients, bombs â
 soak: quiet-setup build $(VENV)/ready ## send a mix of everything for SOAK_S seconds; fail if anything degrades
 	@$(VENV_BIN)/python tools bench.soak $(BINARY) --seconds $(SOAK_S)
 
+# BENCH="--memory 10000" watches the memory over ten thousand images, too.
+batch-bench: quiet-setup build ## measure `camlens batch` beside a loop over bare passes (docs/guide/batch.md)
+	@cargo build --release --example bare_passes $$(test -x $(BARE_PASSES) && echo --quiet)
+	@$(TOOLS) bench.batch $(BINARY) $(BARE_PASSES) $(BENCH)
+
 throughput: quiet-setup build ## measure requests per second beside plain ONNX Runtime sessions (docs/guide/operating.md)
 	@$(TOOLS) bench.throughput $(BINARY) $(BENCH)
 
@@ -183,7 +194,7 @@ $(DEPLOY_VENV)/ready: tools/requirements/deploy.txt tools/requirements/sbom.txt
 
 clean: ## remove what was built, and .venv; keep what was fetched
 	@cargo clean --quiet
-	@rm -rf $(VENV) $(DEPLOY_VENV) .venv-docs .venv-exported .venv-generators bench/out
+	@rm -rf $(VENV) $(DEPLOY_VENV) .venv-docs .venv-exported .venv-generators .venv-wheel .venv-spark bench/out
 
 distclean: clean ## remove what was fetched, too
 	@rm -rf runtime downloads models/vgg16-mri/model.onnx models/efficientnet-lite0/model.onnx

@@ -111,6 +111,42 @@ impl Kind {
         Self::Setup,
         Self::Internal,
     ];
+
+    /// Its name for programs, which never changes: the last part of a problem's `type` over HTTP, and
+    /// the `type` in a record of `camlens batch`.
+    #[must_use]
+    pub const fn slug(self) -> &'static str {
+        match self {
+            Self::Malformed => "malformed-request",
+            Self::Option => "invalid-option",
+            Self::NotFound => "not-found",
+            Self::Unauthorized => "unauthorized",
+            Self::MethodNotAllowed => "method-not-allowed",
+            Self::UnknownModel => "unknown-model",
+            Self::BodyTooLarge => "body-too-large",
+            Self::ImageTooLarge => "image-too-large",
+            Self::UnsupportedEncoding => "unsupported-encoding",
+            Self::UnsupportedImage => "unsupported-image",
+            Self::CorruptImage => "corrupt-image",
+            Self::UnknownClass => "unknown-class",
+            Self::UnknownLayer => "unknown-layer",
+            Self::Impossible => "impossible",
+            Self::NotANumber => "not-a-number",
+            Self::HeadTooLarge => "head-too-large",
+            Self::UriTooLong => "uri-too-long",
+            Self::UnknownExpectation => "unknown-expectation",
+            Self::OverBudget => "over-budget",
+            Self::Busy => "busy",
+            Self::Draining => "draining",
+            Self::NotReady => "not-ready",
+            Self::ModelFailed => "model-failed",
+            Self::SlowRequest => "slow-request",
+            Self::Deadline => "deadline",
+            Self::Cancelled => "cancelled",
+            Self::Setup => "setup",
+            Self::Internal => "internal",
+        }
+    }
 }
 
 /// At most this many characters of a message are kept. What a client sent is shortened where it is

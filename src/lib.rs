@@ -15,13 +15,16 @@
 //!   graph     ONNX as data: layers, the logit, the backward pass as ONNX operators
 //! ```
 //!
-//! [`export`] writes a model with its map as an ONNX file; only the command line uses it.
+//! [`batch`] explains folders, archives and tables of images, and [`export`] writes a model with its
+//! map as an ONNX file; only the command line uses them.
 //! [`model`] (model folders), [`picture`] (decoding, resizing, colours) and [`text`] (reading and
 //! shortening text) are used by the layers above.
 
 pub mod app;
+pub mod batch;
 pub mod cli;
 pub mod config;
+mod digest;
 pub mod engine;
 pub mod error;
 pub mod explain;

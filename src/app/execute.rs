@@ -6,7 +6,7 @@
 use std::time::Instant;
 
 use image::RgbImage;
-use ndarray::{Array4, Axis, stack};
+use ndarray::{Array2, Array4, Axis, stack};
 
 use super::explain::{explain_image, explain_tensor};
 use super::operation::Operation;
@@ -44,6 +44,49 @@ pub fn execute(
     let options = &request.options;
     let execution = Execution { model, options, image, tensor: None, decode_ms, cancel, observer };
     execution.respond(request.operation, limits)
+}
+
+/// The maps of one image, and the picture of them.
+#[derive(Debug)]
+pub struct Explained {
+    /// One explanation per class.
+    pub explanations: Vec<Explanation>,
+    /// Their maps `[h, w]` at the requested size.
+    pub maps: Vec<Array2<f32>>,
+    /// The picture, if one is wanted.
+    pub picture: Option<ExplainResponse>,
+}
+
+/// Explains an image file for a caller that stores the maps itself. `picture` are the options of a
+/// picture that is drawn as well; the explanation is that of the request.
+///
+/// # Errors
+/// As [`execute`].
+pub fn execute_maps(
+    model: &Model,
+    request: &ExplainRequest,
+    picture: Option<&RequestOptions>,
+    limits: Limits,
+    cancel: &CancellationToken,
+) -> Result<Explained> {
+    let started = Instant::now();
+    let image = stage("decode").in_scope(|| decode(&request.image, &limits))?;
+    let decode_ms = ms_since(started);
+    let options = &request.options;
+    let observer: &dyn ProgressObserver = &|_, _| {};
+    let execution = Execution { model, options, image, tensor: None, decode_ms, cancel, observer };
+    let explanations = execution.explanations(request.operation, limits)?;
+    let rendering = &options.rendering;
+    let maps = explanations.iter().map(|one| render::map(one, &execution.image, rendering));
+    let maps = maps.collect();
+    let picture = match picture {
+        Some(options) => {
+            let drawn = Execution { options, ..execution };
+            Some(drawn.rendered(request.operation, &explanations)?)
+        }
+        None => None,
+    };
+    Ok(Explained { explanations, maps, picture })
 }
 
 /// One image or tensor on its way through a model.
@@ -105,9 +148,16 @@ impl Execution<'_> {
     }
 
     fn explain(&self, operation: Operation, limits: Limits) -> Result<ExplainResponse> {
-        let explanations = self.explanations(operation, limits)?;
+        self.rendered(operation, &self.explanations(operation, limits)?)
+    }
+
+    fn rendered(
+        &self,
+        operation: Operation,
+        explanations: &[Explanation],
+    ) -> Result<ExplainResponse> {
         let _rendering = stage("render").entered();
-        match (operation, explanations.as_slice()) {
+        match (operation, explanations) {
             (Operation::Compare, methods) => self.several_methods(methods),
             (_, [one]) => self.one_map(one),
             (_, classes) => self.several_classes(classes),

@@ -25,7 +25,7 @@ mod warnings;
 
 pub use cost::Cost;
 pub use describe::{describe, output_kind};
-pub use execute::execute;
+pub use execute::{Explained, execute, execute_maps};
 pub use explain::{compare, explain, explain_input};
 pub use explain_options::ExplainOptions;
 pub use instance::{Finding, Instance, InstanceContext};

@@ -4,6 +4,7 @@
 //! URL works here. An error is one line on standard error. Exit codes: 0 done, 1 failed, 2 the
 //! command could not be understood, 3 some of many images failed, 130 interrupted.
 
+mod batch;
 mod explain;
 mod export;
 mod health;
@@ -70,6 +71,8 @@ enum Command {
     Explain(explain::Explain),
     /// Compare several methods on images: one figure an image
     Compare(explain::Compare),
+    /// Explain folders, archives and tables of images, resumably: maps as Parquet
+    Batch(batch::Batch),
     /// Show the most probable classes of images
     Predict(explain::Predict),
     /// List the models in the models folder
@@ -142,6 +145,7 @@ pub fn run(serve: ServeFn) -> ExitCode {
         Command::Serve(command) => all(command.run(serve)),
         Command::Explain(command) => command.run(),
         Command::Compare(command) => command.run(),
+        Command::Batch(command) => command.run(),
         Command::Predict(command) => command.run(),
         Command::Models(command) => all(command.run()),
         Command::Inspect(command) => all(command.run()),

@@ -115,7 +115,7 @@ impl<'a> CachedImage<'a> {
         // Each lookup takes the lock separately, so that no other thread waits while arrays are
         // copied.
         let Some(Value::Forward(cached)) = self.cache.store().get(&self.key) else { return None };
-        let Forward { scores, probabilities, activation } = &*cached;
+        let Forward { scores, probabilities, activation, doubtful_gates } = &*cached;
         let mut gradients = Vec::new();
         for class in classes(pass, scores.view()) {
             let key = self.gradient_key(pass, class);
@@ -134,6 +134,7 @@ impl<'a> CachedImage<'a> {
             gradients,
             side_inputs: Vec::new(),
             from_cache: true,
+            doubtful_gates: *doubtful_gates,
         })
     }
 
@@ -143,8 +144,9 @@ impl<'a> CachedImage<'a> {
         if output.activation.is_some()
             || !matches!(self.cache.store().get(&self.key), Some(Value::Forward(_)))
         {
-            let PassOutput { scores, probabilities, activation, .. } = output.clone();
-            let forward = Forward { scores, probabilities, activation };
+            let PassOutput { scores, probabilities, activation, doubtful_gates, .. } =
+                output.clone();
+            let forward = Forward { scores, probabilities, activation, doubtful_gates };
             self.cache.insert(self.key, Value::Forward(Arc::new(forward)));
         }
         for (class, gradient) in

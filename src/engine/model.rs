@@ -39,6 +39,7 @@ pub struct Model {
     worker: Worker,
     side_sessions: SideSessions,
     turns: Turns,
+    threads: usize,
     /// How long a pass of one image takes with all threads.
     pass_time: RecentMean,
     warnings: Vec<Warning>,
@@ -61,6 +62,12 @@ impl Model {
     #[must_use]
     pub fn fusion_report(&self) -> FusionReport {
         self.compiler.fusion_report(self.default_layer())
+    }
+
+    /// How many threads compute a pass.
+    #[must_use]
+    pub fn threads(&self) -> usize {
+        self.threads
     }
 
     /// The folder that the model was read from.

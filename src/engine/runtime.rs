@@ -177,14 +177,15 @@ fn find(configured: Option<&Path>) -> Result<PathBuf> {
         std::env::current_exe().ok().and_then(|binary| Some(binary.parent()?.join(LIBRARY)));
     let fetched = Path::new("runtime").join(LIBRARY);
     let installed = crate::installation::library_folder().map(|folder| folder.join(LIBRARY));
-    beside.into_iter().chain([fetched]).chain(installed).find(|path| path.is_file()).ok_or_else(
-        || {
-            missing(format!(
-                "ONNX Runtime is missing: `make setup` fetches it to runtime/{LIBRARY}; \
-             set engine.runtime (CAMLENS_RUNTIME) if it is elsewhere"
-            ))
-        },
-    )
+    let mut places = beside.into_iter().chain([fetched]).chain(installed);
+    let found = places.find(|path| path.is_file());
+    found.or_else(crate::installation::library_of_python).ok_or_else(|| {
+        missing(format!(
+            "ONNX Runtime is missing: `make setup` fetches it to runtime/{LIBRARY}, and `pip \
+             install onnxruntime` beside the command; set engine.runtime (CAMLENS_RUNTIME) if it \
+             is elsewhere"
+        ))
+    })
 }
 
 #[cfg(test)]

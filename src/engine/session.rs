@@ -9,7 +9,7 @@ use ort::session::{RunOptions, Session, SessionInputValue, SessionOutputs};
 use ort::value::TensorRef;
 
 use super::cancellation::CancellationToken;
-use super::optimize::operators::{Operators, Stop};
+use super::optimize::operators::{DoubtfulGates, Operators, Stop};
 use super::runtime::Runtime;
 use super::weights::HeldSession;
 use crate::error::{Error, Kind, Result};
@@ -66,6 +66,10 @@ pub struct PassOutput {
     pub from_cache: bool,
     /// The side inputs of the layer's tail, if requested.
     pub side_inputs: Vec<ArrayD<f32>>,
+    /// How many ReLU gates and pooling choices that a gradient goes through lie within rounding, in
+    /// all images: each may send its gradient elsewhere in exact arithmetic. Counted where that is
+    /// cheap: in chains of 3×3 convolutions with max pooling, for the layers before each pooling.
+    pub doubtful_gates: Option<usize>,
 }
 
 /// The class with the largest score, the first of equal ones; programs differentiate it by
@@ -135,6 +139,7 @@ pub(super) struct ProgramSession {
     activations: Vec<String>,
     side_outputs: Vec<String>,
     stop: Stop,
+    doubtful_gates: DoubtfulGates,
 }
 
 impl ProgramSession {
@@ -154,7 +159,8 @@ impl ProgramSession {
                 )
             })?;
         let CompiledProgram { inputs, activations, side_outputs, .. } = compiled;
-        Ok(Self { session, inputs, activations, side_outputs, stop: operators.stop().clone() })
+        let (stop, doubtful_gates) = (operators.stop.clone(), operators.doubtful_gates.clone());
+        Ok(Self { session, inputs, activations, side_outputs, stop, doubtful_gates })
     }
 
     /// Runs once and returns an output for each layer. `cancel` stops it between two kernels, and
@@ -200,6 +206,7 @@ impl ProgramSession {
         });
         let result = self.session.run_with_options(values, &options);
         drop(running);
+        let doubtful_gates = self.doubtful_gates.take();
         let outputs = match result {
             Ok(outputs) => outputs,
             Err(error) => {
@@ -207,6 +214,9 @@ impl ProgramSession {
                 return Err(fault(error));
             }
         };
+        if let Some(doubtful_gates) = doubtful_gates {
+            tracing::debug!(doubtful_gates, "ReLU gates and pooling choices within rounding");
+        }
         let layer_output = |(index, activation): (usize, &String)| {
             Ok(PassOutput {
                 scores: array(&outputs, io_names::SCORES)?,
@@ -229,6 +239,7 @@ impl ProgramSession {
                     .iter()
                     .map(|name| array(&outputs, name))
                     .collect::<Result<_>>()?,
+                doubtful_gates,
             })
         };
         self.activations.iter().enumerate().map(layer_output).collect()

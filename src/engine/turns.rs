@@ -11,7 +11,10 @@
 //!   one took, or [`MIN_WAIT`].
 //! - When short requests are in work for more than half of the parts into which the threads are
 //!   divided, passes of small models run side by side, each with its part ([`Share::Part`]). A lone
-//!   request has all threads. Parts and passes with all threads never run at the same time.
+//!   request has all threads.
+//! - A long batch of one image may still be too long to wait for. Then passes of small models begin
+//!   beside it, each with a part of the threads ([`LONGEST_CONTENDED_BATCH`]). Otherwise parts and
+//!   passes with all threads never run at the same time.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -102,6 +105,8 @@ struct State {
     parallel: usize,
     /// How many do.
     running: usize,
+    /// How many of these are of long requests.
+    long_running: usize,
     /// Which parts of the threads are taken.
     parts: Vec<bool>,
     next_ticket: u64,
@@ -131,6 +136,7 @@ impl State {
         Self {
             parallel: parallel.max(1),
             running: 0,
+            long_running: 0,
             parts: vec![false; parts],
             next_ticket: 0,
             short: VecDeque::new(),
@@ -186,16 +192,33 @@ impl State {
     }
 
     fn short_pass(&self, ticket: Ticket) -> Next {
-        let part = self.parts.iter().position(|is_taken| !is_taken);
-        match part.filter(|_| ticket.takes_part && self.running == 0 && self.is_crowded()) {
+        match self
+            .free_part()
+            .filter(|_| ticket.takes_part && self.running == 0 && self.is_crowded())
+        {
             Some(part) => Next::Run(ticket.number, Share::Part(part)),
             None => self.with_all(ticket),
         }
     }
 
+    /// A short pass need not wait for a long batch that takes longer than any should.
+    fn beside_long(&self) -> Next {
+        let has_only_long = self.long_running == self.running;
+        let is_held_up = has_only_long && self.long_batch > LONGEST_CONTENDED_BATCH;
+        let short = self.short.front().filter(|ticket| is_held_up && ticket.takes_part);
+        match short.zip(self.free_part()) {
+            Some((ticket, part)) => Next::Run(ticket.number, Share::Part(part)),
+            None => Next::Wait,
+        }
+    }
+
+    fn free_part(&self) -> Option<usize> {
+        self.parts.iter().position(|is_taken| !is_taken)
+    }
+
     fn next(&self, now: Instant) -> Next {
         if self.running >= self.parallel {
-            return Next::Wait;
+            return self.beside_long();
         }
         let (short, long) = (self.short.front().copied(), self.long.front().copied());
         match (short, long, self.long_is_due()) {
@@ -214,10 +237,17 @@ impl State {
     }
 
     /// A pass has taken its turn, or gives it back.
-    fn set_running(&mut self, share: Share, runs: bool) {
+    fn set_running(&mut self, class: JobClass, share: Share, runs: bool) {
+        let is_long = usize::from(class == JobClass::Long);
         match share {
-            Share::All if runs => self.running += 1,
-            Share::All => self.running -= 1,
+            Share::All if runs => {
+                self.running += 1;
+                self.long_running += is_long;
+            }
+            Share::All => {
+                self.running -= 1;
+                self.long_running -= is_long;
+            }
             Share::Part(part) => self.parts[part] = runs,
         }
     }
@@ -317,7 +347,7 @@ impl Turns {
         };
         let began = Instant::now();
         state.leave(class, ticket, began);
-        state.set_running(share, true);
+        state.set_running(class, share, true);
         drop(state);
         // With several slots, the next one may run, too.
         self.shared.changed.notify_all();
@@ -362,7 +392,7 @@ impl Turn<'_> {
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
         let mut state = self.turns.lock();
-        state.set_running(self.share, false);
+        state.set_running(self.class, self.share, false);
         if self.class == JobClass::Long {
             state.long_batch = self.began.elapsed();
         }

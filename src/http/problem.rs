@@ -42,72 +42,44 @@ const CLIENT_CLOSED_REQUEST: u16 = 499;
 #[must_use]
 pub fn problem_type(kind: Kind) -> ProblemType {
     use StatusCode as S;
-    let (status, slug, title) = match kind {
-        Kind::Malformed => (S::BAD_REQUEST, "malformed-request", "The request could not be read"),
-        Kind::Option => (S::BAD_REQUEST, "invalid-option", "An option is not valid"),
-        Kind::NotFound => (S::NOT_FOUND, "not-found", "There is nothing at this path"),
-        Kind::Unauthorized => (S::UNAUTHORIZED, "unauthorized", "An API key is needed"),
-        Kind::MethodNotAllowed => {
-            (S::METHOD_NOT_ALLOWED, "method-not-allowed", "The path does not take this method")
+    let (status, title) = match kind {
+        Kind::Malformed => (S::BAD_REQUEST, "The request could not be read"),
+        Kind::Option => (S::BAD_REQUEST, "An option is not valid"),
+        Kind::NotFound => (S::NOT_FOUND, "There is nothing at this path"),
+        Kind::Unauthorized => (S::UNAUTHORIZED, "An API key is needed"),
+        Kind::MethodNotAllowed => (S::METHOD_NOT_ALLOWED, "The path does not take this method"),
+        Kind::UnknownModel => (S::NOT_FOUND, "There is no such model"),
+        Kind::BodyTooLarge => (S::PAYLOAD_TOO_LARGE, "The request body is too large"),
+        Kind::ImageTooLarge => (S::PAYLOAD_TOO_LARGE, "The image has too many pixels"),
+        Kind::UnsupportedEncoding => {
+            (S::UNSUPPORTED_MEDIA_TYPE, "The body's encoding is not accepted")
         }
-        Kind::UnknownModel => (S::NOT_FOUND, "unknown-model", "There is no such model"),
-        Kind::BodyTooLarge => {
-            (S::PAYLOAD_TOO_LARGE, "body-too-large", "The request body is too large")
+        Kind::UnsupportedImage => (S::UNSUPPORTED_MEDIA_TYPE, "The image type is not accepted"),
+        Kind::CorruptImage => (S::UNPROCESSABLE_ENTITY, "The image could not be decoded"),
+        Kind::UnknownClass => (S::UNPROCESSABLE_ENTITY, "The model has no such class"),
+        Kind::UnknownLayer => (S::UNPROCESSABLE_ENTITY, "The model has no such layer"),
+        Kind::Impossible => (S::UNPROCESSABLE_ENTITY, "The model does not allow this explanation"),
+        Kind::NotANumber => (S::UNPROCESSABLE_ENTITY, "The model's scores are not finite"),
+        Kind::HeadTooLarge => {
+            (S::REQUEST_HEADER_FIELDS_TOO_LARGE, "The head of the request is too large")
         }
-        Kind::ImageTooLarge => {
-            (S::PAYLOAD_TOO_LARGE, "image-too-large", "The image has too many pixels")
-        }
-        Kind::UnsupportedEncoding => (
-            S::UNSUPPORTED_MEDIA_TYPE,
-            "unsupported-encoding",
-            "The body's encoding is not accepted",
-        ),
-        Kind::UnsupportedImage => {
-            (S::UNSUPPORTED_MEDIA_TYPE, "unsupported-image", "The image type is not accepted")
-        }
-        Kind::CorruptImage => {
-            (S::UNPROCESSABLE_ENTITY, "corrupt-image", "The image could not be decoded")
-        }
-        Kind::UnknownClass => {
-            (S::UNPROCESSABLE_ENTITY, "unknown-class", "The model has no such class")
-        }
-        Kind::UnknownLayer => {
-            (S::UNPROCESSABLE_ENTITY, "unknown-layer", "The model has no such layer")
-        }
-        Kind::Impossible => {
-            (S::UNPROCESSABLE_ENTITY, "impossible", "The model does not allow this explanation")
-        }
-        Kind::NotANumber => {
-            (S::UNPROCESSABLE_ENTITY, "not-a-number", "The model's scores are not finite")
-        }
-        Kind::HeadTooLarge => (
-            S::REQUEST_HEADER_FIELDS_TOO_LARGE,
-            "head-too-large",
-            "The head of the request is too large",
-        ),
-        Kind::UriTooLong => (S::URI_TOO_LONG, "uri-too-long", "The request's path is too long"),
-        Kind::UnknownExpectation => {
-            (S::EXPECTATION_FAILED, "unknown-expectation", "The expectation can't be met")
-        }
-        Kind::OverBudget => {
-            (S::PAYLOAD_TOO_LARGE, "over-budget", "The request needs too much memory")
-        }
-        Kind::Busy => (S::SERVICE_UNAVAILABLE, "busy", "The service is busy"),
-        Kind::Draining => (S::SERVICE_UNAVAILABLE, "draining", "The service is shutting down"),
-        Kind::NotReady => (S::SERVICE_UNAVAILABLE, "not-ready", "The model is not ready"),
-        Kind::ModelFailed => {
-            (S::FAILED_DEPENDENCY, "model-failed", "The model could not be loaded")
-        }
-        Kind::SlowRequest => (S::REQUEST_TIMEOUT, "slow-request", "The request arrived too slowly"),
-        Kind::Deadline => (S::GATEWAY_TIMEOUT, "deadline", "The request took too long"),
+        Kind::UriTooLong => (S::URI_TOO_LONG, "The request's path is too long"),
+        Kind::UnknownExpectation => (S::EXPECTATION_FAILED, "The expectation can't be met"),
+        Kind::OverBudget => (S::PAYLOAD_TOO_LARGE, "The request needs too much memory"),
+        Kind::Busy => (S::SERVICE_UNAVAILABLE, "The service is busy"),
+        Kind::Draining => (S::SERVICE_UNAVAILABLE, "The service is shutting down"),
+        Kind::NotReady => (S::SERVICE_UNAVAILABLE, "The model is not ready"),
+        Kind::ModelFailed => (S::FAILED_DEPENDENCY, "The model could not be loaded"),
+        Kind::SlowRequest => (S::REQUEST_TIMEOUT, "The request arrived too slowly"),
+        Kind::Deadline => (S::GATEWAY_TIMEOUT, "The request took too long"),
         Kind::Cancelled => {
             let status = S::from_u16(CLIENT_CLOSED_REQUEST).unwrap_or(S::BAD_REQUEST);
-            (status, "cancelled", "The client disconnected")
+            (status, "The client disconnected")
         }
-        Kind::Setup => (S::INTERNAL_SERVER_ERROR, "setup", "The service is not set up correctly"),
-        Kind::Internal => (S::INTERNAL_SERVER_ERROR, "internal", "Internal error"),
+        Kind::Setup => (S::INTERNAL_SERVER_ERROR, "The service is not set up correctly"),
+        Kind::Internal => (S::INTERNAL_SERVER_ERROR, "Internal error"),
     };
-    ProblemType { status, slug, title }
+    ProblemType { status, slug: kind.slug(), title }
 }
 
 /// The status of an error.

@@ -8,12 +8,12 @@ use std::path::Path;
 
 use bytes::Bytes;
 use prost::Message;
-use sha2::{Digest, Sha256};
 
 use super::external_data::DataFolders;
 use super::folder::dangling_link;
 use super::held_file::{Change, HeldFile, WeightStorage};
 use super::tensors;
+use crate::digest::sha256;
 use crate::error::{Error, Kind, Result};
 use onnx_gradient::proto::{EXTERNAL, ModelProto, StringStringEntryProto, TensorProto, data_type};
 
@@ -180,11 +180,6 @@ impl OnnxFile {
 /// Whether the elements are numbers of whole bytes, which the runtime takes as they are.
 fn is_plain(kind: i32) -> bool {
     (data_type::FLOAT..=data_type::BFLOAT16).contains(&kind) && kind != data_type::STRING
-}
-
-/// The SHA-256 in hexadecimal.
-fn sha256(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Decodes a model. Large tensors share the buffer.

@@ -2,6 +2,7 @@
 //! behaviour; `support` holds what the tests share.
 #![expect(clippy::unwrap_used, reason = "a failing unwrap fails the test, which is intended")]
 
+mod batch;
 mod cli;
 mod cli_images;
 mod decoding;

@@ -31,6 +31,8 @@ pub(super) struct Forward {
     pub(super) probabilities: Array2<f32>,
     /// `[1, C, h, w]`, if it was requested.
     pub(super) activation: Option<Array4<f32>>,
+    /// Of the pass that computed the activation.
+    pub(super) doubtful_gates: Option<usize>,
 }
 
 impl Value {
@@ -45,7 +47,7 @@ impl Value {
     fn value_count(&self) -> usize {
         match self {
             Self::Forward(forward) => {
-                let Forward { scores, probabilities, activation } = &**forward;
+                let Forward { scores, probabilities, activation, .. } = &**forward;
                 scores.len() + probabilities.len() + activation.as_ref().map_or(0, Array4::len)
             }
             Self::Gradient(gradient) => gradient.len(),

@@ -118,6 +118,7 @@ impl Model {
             worker,
             side_sessions: SideSessions::default(),
             turns,
+            threads: runtime.threads(),
             pass_time: RecentMean::default(),
             warnings,
         };

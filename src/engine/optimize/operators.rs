@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use camlens_kernels::{ConvChain, ConvWeights};
 use ort::operator::OperatorDomain;
@@ -30,12 +30,31 @@ impl Stop {
     }
 }
 
+/// How many ReLU gates and pooling choices of a run lie within rounding. `None` until a chain counts
+/// them, which it does where a gradient goes through its max pooling.
+#[derive(Clone, Default)]
+pub(crate) struct DoubtfulGates(Arc<Mutex<Option<usize>>>);
+
+impl DoubtfulGates {
+    /// Adds those of one chain.
+    pub(crate) fn add(&self, count: usize) {
+        let mut sum = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        *sum = Some(sum.unwrap_or(0).saturating_add(count));
+    }
+
+    /// The sum since the last call.
+    pub(crate) fn take(&self) -> Option<usize> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
 /// The custom operators for the sessions of one model. Clones share its transformed weights.
 #[derive(Clone)]
 pub(crate) struct Operators {
     pub(crate) threads: usize,
     pub(crate) skip_zeros: bool,
     pub(crate) stop: Stop,
+    pub(crate) doubtful_gates: DoubtfulGates,
     pub(crate) store: Arc<Store>,
 }
 
@@ -61,13 +80,24 @@ impl Operators {
     /// Operators that use `threads` of the runtime's threads. With `skip_zeros` they leave out
     /// arithmetic that zeros in the input make redundant.
     pub(crate) fn new(threads: usize, skip_zeros: bool) -> Self {
-        Self { threads, skip_zeros, stop: Stop::default(), store: Arc::default() }
+        Self {
+            threads,
+            skip_zeros,
+            stop: Stop::default(),
+            doubtful_gates: DoubtfulGates::default(),
+            store: Arc::default(),
+        }
     }
 
     /// The same operators for sessions that run beside the others: with `threads` threads, and
-    /// stopped by themselves. They share the transformed weights.
+    /// stopped and counted by themselves. They share the transformed weights.
     pub(crate) fn beside(&self, threads: usize) -> Self {
-        Self { threads, stop: Stop::default(), ..self.clone() }
+        Self {
+            threads,
+            stop: Stop::default(),
+            doubtful_gates: DoubtfulGates::default(),
+            ..self.clone()
+        }
     }
 
     /// The operator domain for one session.
@@ -77,11 +107,6 @@ impl Operators {
             .add(Guarded(gemv::Gemv { threads: self.threads }))?
             .add(Guarded(elementwise::Elementwise { threads: self.threads }))?
             .add(Guarded(depthwise::Depthwise { threads: self.threads }))
-    }
-
-    /// The handle that stops the running chain.
-    pub(crate) fn stop(&self) -> &Stop {
-        &self.stop
     }
 }
 
@@ -95,7 +120,9 @@ mod tests {
         let beside = operators.beside(1);
         assert_eq!(beside.threads, 1);
         assert!(Arc::ptr_eq(&beside.store, &operators.store));
-        beside.stop().raise();
+        beside.stop.raise();
         assert!(!operators.stop.0.load(Ordering::SeqCst));
+        beside.doubtful_gates.add(2);
+        assert_eq!(operators.doubtful_gates.take(), None);
     }
 }

@@ -76,8 +76,9 @@ fn requests_that_arrive_all_the_time_do_not_hold_long_work_for_ever() {
 fn begin(state: &mut State, now: Instant) -> Option<(u64, Share)> {
     let Next::Run(ticket, share) = state.next(now) else { return None };
     let is_short = state.short.iter().any(|other| other.number == ticket);
-    state.leave(if is_short { JobClass::Short } else { JobClass::Long }, ticket, now);
-    state.set_running(share, true);
+    let class = if is_short { JobClass::Short } else { JobClass::Long };
+    state.leave(class, ticket, now);
+    state.set_running(class, share, true);
     Some((ticket, share))
 }
 
@@ -89,7 +90,7 @@ fn passes_run_side_by_side_while_several_short_requests_are_in_work() {
     assert_eq!(begin(&mut state, now), Some((first, Share::Part(0))));
     assert_eq!(begin(&mut state, now), Some((second, Share::Part(1))));
     assert_eq!(state.next(now), Next::Wait);
-    state.set_running(Share::Part(0), false);
+    state.set_running(JobClass::Short, Share::Part(0), false);
     assert_eq!(begin(&mut state, now), Some((third, Share::Part(0))));
 }
 
@@ -114,7 +115,7 @@ fn a_lone_request_has_all_threads() {
     state.short_in_work = 2;
     let second = state.enter(JobClass::Short, true, now);
     assert_eq!(state.next(now), Next::Wait);
-    state.set_running(Share::All, false);
+    state.set_running(JobClass::Short, Share::All, false);
     assert_eq!(begin(&mut state, now), Some((second, Share::Part(0))));
 }
 
@@ -127,7 +128,7 @@ fn a_pass_that_needs_all_threads_waits_for_the_parts_and_is_not_overtaken() {
     let large = state.enter(JobClass::Short, false, now);
     state.enter(JobClass::Short, true, now);
     assert_eq!(state.next(now), Next::Wait);
-    state.set_running(Share::Part(0), false);
+    state.set_running(JobClass::Short, Share::Part(0), false);
     assert_eq!(begin(&mut state, now), Some((large, Share::All)));
     assert_eq!(state.next(now), Next::Wait);
 }
@@ -143,9 +144,40 @@ fn a_long_batch_that_is_due_lets_no_further_part_begin() {
     let due = start + MIN_WAIT;
     assert!(matches!(state.next(due - MS), Next::Run(_, Share::Part(1))));
     assert_eq!(state.next(due), Next::Wait);
-    state.set_running(Share::Part(0), false);
+    state.set_running(JobClass::Short, Share::Part(0), false);
     assert_eq!(begin(&mut state, due), Some((long, Share::All)));
     assert_eq!(state.next(due), Next::Wait);
+}
+
+#[test]
+fn small_models_do_not_wait_for_a_batch_that_cannot_be_short() {
+    let (mut state, now) = (State::new(1, 2), Instant::now());
+    let long = state.enter(JobClass::Long, false, now);
+    assert_eq!(begin(&mut state, now), Some((long, Share::All)));
+    let large = state.enter(JobClass::Short, false, now);
+    let small = state.enter(JobClass::Short, true, now);
+    state.short_in_work = 2;
+    state.long_batch = LONGEST_CONTENDED_BATCH + MS;
+    // A pass that needs all threads is not overtaken.
+    assert_eq!(state.next(now), Next::Wait);
+    state.leave(JobClass::Short, large, now);
+    state.long_batch = LONGEST_CONTENDED_BATCH;
+    assert_eq!(state.next(now), Next::Wait);
+    state.long_batch += MS;
+    assert_eq!(begin(&mut state, now), Some((small, Share::Part(0))));
+    // The next long batch has all threads again.
+    state.set_running(JobClass::Long, Share::All, false);
+    let next = state.enter(JobClass::Long, false, now);
+    assert_eq!(state.next(now + HOLD), Next::Wait);
+    state.set_running(JobClass::Short, Share::Part(0), false);
+    assert_eq!(begin(&mut state, now + HOLD), Some((next, Share::All)));
+    // No short pass runs beside another one's.
+    let (mut state, now) = (State::new(1, 2), Instant::now());
+    state.long_batch = LONGEST_CONTENDED_BATCH + MS;
+    state.enter(JobClass::Short, false, now);
+    state.enter(JobClass::Short, true, now);
+    assert!(begin(&mut state, now).is_some());
+    assert_eq!(state.next(now), Next::Wait);
 }
 
 #[test]

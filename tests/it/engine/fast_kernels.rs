@@ -2,7 +2,7 @@
 //! without them.
 
 use camlens::app::ExplainOptions;
-use camlens::engine::{Model, Settings};
+use camlens::engine::{Model, PassRequest, Settings};
 use camlens::explain::{Explanation, Method, Normalization};
 use image::RgbImage;
 use onnx_gradient::proto::{
@@ -11,7 +11,10 @@ use onnx_gradient::proto::{
     ValueInfoProto,
 };
 
-use crate::support::{difference, explain_photo, fetched_with, load, photo, settings, write};
+use crate::support::{
+    difference, explain_photo, fetched_with, load, logit_gradients, photo, run, run_default,
+    settings, write,
+};
 
 /// Largest difference of two maps in 0..1.
 const TOLERANCE: f32 = 1e-4;
@@ -79,9 +82,31 @@ fn masked_passes_give_the_same_map_whether_zeros_are_skipped_or_not() {
 }
 
 #[test]
+fn gates_within_rounding_are_counted_where_a_gradient_goes_through_a_pooling() {
+    let [fast, plain] = [true, false].map(|fast| fetched_with("vgg16-mri", &with_kernels(fast)));
+    let doubtful = |model: &Model, layer: &str, image: &RgbImage| {
+        let pass = logit_gradients(model.preprocess().tensor(image), &[0]);
+        run(model, model.layer(Some(layer)).unwrap(), pass).doubtful_gates
+    };
+    let image = photo("chelsea");
+    let [deep, shallow] = ["block5_conv1", "block2_conv1"]
+        .map(|layer| doubtful(&fast, layer, &image).expect("a count"));
+    assert!(deep < shallow, "{deep} of one pooling, {shallow} of four");
+    assert!(shallow < 100_000, "{shallow} of 4 million values of those layers");
+    assert_eq!(doubtful(&fast, "block2_conv1", &image), Some(shallow), "from the cache");
+    assert_eq!(doubtful(&plain, "block2_conv1", &image), None);
+    // A forward pass takes no gradient, so no gate matters.
+    let pass =
+        PassRequest { activation: true, ..PassRequest::new(fast.preprocess().tensor(&image)) };
+    assert_eq!(run(&fast, fast.layer(Some("block4_conv2")).unwrap(), pass).doubtful_gates, None);
+}
+
+#[test]
 fn a_model_without_chains_of_convolutions_gets_none() {
     let model = fetched_with("efficientnet-lite0", &with_kernels(true));
     assert!(model.fusion_report().conv_chains.is_empty());
+    let pass = logit_gradients(model.preprocess().tensor(&photo("chelsea")), &[0]);
+    assert_eq!(run_default(&model, pass).doubtful_gates, None);
 }
 
 /// A strided convolution, a ResNet block, and a large head whose matrix has Keras's layout or

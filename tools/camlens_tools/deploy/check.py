@@ -41,6 +41,7 @@ def main():
         limits.check,
         kubernetes.check_kubernetes,
         kubernetes.check_kserve,
+        kubernetes.check_batch,
         prometheus.check_files,
     ]
     for check in checks:

@@ -46,10 +46,7 @@ def check_kubernetes():
     objects = render(DEPLOY / "kubernetes")
     for release in RELEASES:
         for item in objects:
-            try:
-                kubernetes_validate.validate(item, release, strict=True)
-            except kubernetes_validate.ValidationError as error:
-                raise Failure(f"{name_of(item)}, Kubernetes {release}: {error.message}") from error
+            validate(item, release)
     by_kind = {item["kind"]: item for item in objects}
     check_references(by_kind)
     pod = by_kind["Deployment"]["spec"]["template"]["spec"]
@@ -90,6 +87,40 @@ def check_container(where, container, settings):
     limits.check_settings(where, settings)
     if not container["securityContext"]["readOnlyRootFilesystem"]:
         raise Failure(f"{where}: its root can be written")
+
+
+def check_batch():
+    """The job of Kubernetes, and the pods of KubeRay's, whose own schema no package carries."""
+    (job,) = render(DEPLOY / "batch" / "kubernetes")
+    for release in RELEASES:
+        validate(job, release)
+    (container,) = job["spec"]["template"]["spec"]["containers"]
+    limits.check_image("Job", container["image"])
+    arguments = container["args"]
+    shards = next(one for one in arguments if one.startswith("--shard=")).split("/")[1]
+    if int(shards) != job["spec"]["completions"]:
+        raise Failure(f"Job: {shards} shards, and {job['spec']['completions']} completions")
+    objects = render(DEPLOY / "batch" / "ray")
+    by_kind = {item["kind"]: item for item in objects}
+    cluster = by_kind["RayJob"]["spec"]["rayClusterSpec"]
+    for group in [cluster["headGroupSpec"], *cluster["workerGroupSpecs"]]:
+        pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "ray"}, **group["template"]}
+        validate(pod, RELEASES[1])
+    (scripts,) = (
+        volume["configMap"]["name"]
+        for volume in cluster["headGroupSpec"]["template"]["spec"]["volumes"]
+        if "configMap" in volume
+    )
+    if by_kind["ConfigMap"]["metadata"]["name"] != scripts:
+        raise Failure("RayJob: its scripts have another name than the ConfigMap")
+    return "Kubernetes's schemas accept the batch job and the pods of the Ray job"
+
+
+def validate(item, release):
+    try:
+        kubernetes_validate.validate(item, release, strict=True)
+    except kubernetes_validate.ValidationError as error:
+        raise Failure(f"{name_of(item)}, Kubernetes {release}: {error.message}") from error
 
 
 def check_kserve():

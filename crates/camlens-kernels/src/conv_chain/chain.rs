@@ -156,13 +156,18 @@ impl ConvChain {
             repeats: &repeats,
             filters: options.settle_near_ties,
             settled: AtomicUsize::new(0),
+            near_ties: AtomicUsize::new(0),
             open_gates: AtomicUsize::new(0),
             maps: &self.maps,
             context: self.context(options.cancel),
             executor,
         };
         run.run(batch, outputs)?;
-        Ok(Doubts { settled: run.settled.into_inner(), open_gates: run.open_gates.into_inner() })
+        Ok(Doubts {
+            settled: run.settled.into_inner(),
+            near_ties: run.near_ties.into_inner(),
+            open_gates: run.open_gates.into_inner(),
+        })
     }
 
     /// Checks every length that the run relies on.
@@ -272,6 +277,7 @@ impl ConvChain {
             repeats: &[],
             filters: None,
             settled: AtomicUsize::new(0),
+            near_ties: AtomicUsize::new(0),
             open_gates: AtomicUsize::new(0),
             maps: &self.maps,
             context: self.context(cancel),

@@ -69,11 +69,13 @@ impl ExactLayer<'_> {
             open_gates.fetch_add(gates, Ordering::Relaxed);
             ties.lock().unwrap_or_else(PoisonError::into_inner).extend(found);
         });
-        let settled = rounded_in_order(ties.into_inner().unwrap_or_else(PoisonError::into_inner));
+        let ties = ties.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let near_ties = ties.len();
+        let settled = rounded_in_order(ties);
         for (&(channel, at), &value) in &settled {
             map[channel / Block16::LANES * area + at].0[channel % Block16::LANES] = value;
         }
-        Doubts { settled: settled.len(), open_gates: open_gates.into_inner() }
+        Doubts { settled: settled.len(), near_ties, open_gates: open_gates.into_inner() }
     }
 
     /// Calls `found` for each near tie of one channel block, with its lane and the positions of the

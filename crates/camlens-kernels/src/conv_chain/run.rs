@@ -38,6 +38,7 @@ pub(super) struct ChainRun<'a> {
     pub(super) filters: Option<&'a [&'a [FloatBytes]]>,
     /// How many values were computed again to settle near ties.
     pub(super) settled: AtomicUsize,
+    pub(super) near_ties: AtomicUsize,
     pub(super) open_gates: AtomicUsize,
     pub(super) maps: &'a BufferPool,
     pub(super) context: RunContext<'a>,
@@ -195,6 +196,7 @@ impl ChainRun<'_> {
             let unpooled = &mut unpooled[map * len..(map + 1) * len];
             let doubts = layer.settle(map, unpooled, repeats, self.executor);
             self.open_gates.fetch_add(doubts.open_gates, Ordering::Relaxed);
+            self.near_ties.fetch_add(doubts.near_ties, Ordering::Relaxed);
             if doubts.settled > 0 {
                 copy_repeats(repeats, unpooled, size.area(), self.executor);
                 self.settled.fetch_add(doubts.settled, Ordering::Relaxed);

@@ -75,6 +75,9 @@ pub struct RunOptions<'a> {
 pub struct Doubts {
     /// Values of pooling windows that were computed again in 64 bits.
     pub settled: usize,
+    /// The pooling windows that those values belong to. They are settled for this input, but the
+    /// rounding of earlier layers is in it.
+    pub near_ties: usize,
     /// Outputs of a ReLU that lie above 0 by less than the kernels' error, and by symmetry as many
     /// lie below: exact arithmetic may open or close those gates of the gradient the other way.
     pub open_gates: usize,

@@ -1,5 +1,6 @@
 """The checks of exported files; they run in a Python with numpy, onnx, onnxruntime and Pillow."""
 
+import json
 import pathlib
 import re
 import subprocess
@@ -20,6 +21,7 @@ MODEL = "efficientnet-lite0"
 METHODS = ("gradcam", "gradcam++", "eigencam", "reciprocam")
 # Parts of a photograph that have the size of the model's input, so that nothing is resized.
 SIDE = 224
+GRADIENTS = ("gradcam", "gradcam++", "layercam", "hirescam")
 PARTS = (("chelsea", 100, 30), ("coffee", 150, 100))
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
@@ -107,7 +109,46 @@ def in_browser(folder, pictures):
         raise Failure(f"the page's colours differ by {np.abs(red - right).max()} of 255")
 
 
-def run_all():
+def any_model(folder, model):
+    """A batch of five pictures with different targets, for a model of any kind.
+
+    The file takes pixels of the model's own size, so that nothing is resized.
+    """
+    options = ["--target", "input", "--with-preprocessing", "--method", ",".join(GRADIENTS)]
+    camlens("export", model, *options, "-o", folder / "any.onnx")
+    sessions = []
+    for level in ("ORT_DISABLE_ALL", "ORT_ENABLE_ALL"):
+        options = onnxruntime.SessionOptions()
+        options.graph_optimization_level = getattr(onnxruntime.GraphOptimizationLevel, level)
+        sessions.append((level, onnxruntime.InferenceSession(folder / "any.onnx", options)))
+    described = json.loads(sessions[0][1].get_modelmeta().custom_metadata_map["camlens.input"])
+    height, width = described["size"]
+    pixels, targets = [], []
+    for number in range(5):
+        name, left, top = PARTS[number % len(PARTS)]
+        whole = Image.open(PICTURES / f"{name}.png").convert("RGB")
+        box = (left + 7 * number, top // 2, left + 7 * number + 200, top // 2 + 200)
+        part = whole.resize((width, height), box=box)
+        part.save(folder / f"{number}.png")
+        pixels.append(np.asarray(part))
+        targets.append(number)
+    feeds = {"pixels": np.stack(pixels), "target": np.array(targets)}
+    worst = {}
+    for level, session in sessions:
+        maps = session.run([output_of(method) for method in GRADIENTS], feeds)
+        for method, found in zip(GRADIENTS, maps, strict=True):
+            for number, target in enumerate(targets):
+                out = folder / "map.npy"
+                options = ["--method", method, "--size", "layer", "--target", target]
+                camlens("explain", folder / f"{number}.png", "--model", model, *options, "-o", out)
+                difference = float(np.abs(found[number] - np.load(out)).max())
+                worst[level] = max(worst.get(level, 0), difference)
+    print(f"  {model}: largest difference {worst}", flush=True)
+    if not max(worst.values()) <= 1e-5:
+        raise Failure(f"{model}: a map differs by {max(worst.values()):.2g}")
+
+
+def run_all(models=()):
     """Runs the checks; returns how many there are, and how many failed."""
     PACKAGES.mkdir(parents=True, exist_ok=True)
     for file in NODE.iterdir():
@@ -131,6 +172,11 @@ def run_all():
             """the guide's page in Chromium"""
             in_browser(folder, pictures)
 
-        checks = (python, node_wasm, browser)
+        def others():
+            """further models, five images with different targets"""
+            for model in models:
+                any_model(folder, model)
+
+        checks = (python, node_wasm, browser) + ((others,) if models else ())
         failed = run(checks)
     return len(checks), failed

@@ -43,6 +43,7 @@ fn run(chain: &ConvChain, positions: &PositionMask) -> Vec<f32> {
         repeats: &[],
         filters: None,
         settled: AtomicUsize::new(0),
+        near_ties: AtomicUsize::new(0),
         open_gates: AtomicUsize::new(0),
         maps: &chain.maps,
         context: chain.context(&cancel),

@@ -1,0 +1,132 @@
+//! A thread that explains images, one after the other.
+
+use std::io::ErrorKind;
+use std::path::{Component, Path, PathBuf};
+use std::sync::mpsc::{Receiver, SyncSender};
+use std::sync::{Mutex, PoisonError};
+
+use bytes::Bytes;
+
+use super::job::{Finished, Job, caught};
+use super::maps::MapRow;
+use super::record::Record;
+use super::request::BatchRequest;
+use super::source::Content;
+use crate::app::{self, ExplainRequest, Operation};
+use crate::digest::sha256;
+use crate::engine::CancellationToken;
+use crate::error::{Error, Kind, Result};
+
+/// Explains images, one after the other.
+#[derive(Clone, Copy)]
+pub(super) struct Worker<'a> {
+    pub(super) request: &'a BatchRequest<'a>,
+    /// The folder of results.
+    pub(super) folder: &'a Path,
+}
+
+impl Worker<'_> {
+    pub(super) fn work(
+        self,
+        queue: &Mutex<Receiver<Job>>,
+        finished: &SyncSender<Result<Finished>>,
+    ) {
+        loop {
+            let job = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
+            let Ok(job) = job else { return };
+            if finished.send(self.one(job)).is_err() {
+                return;
+            }
+        }
+    }
+
+    /// An image with its results; an error is one that every image would have.
+    fn one(self, job: Job) -> Result<Finished> {
+        let Job { position, id, content } = job;
+        let image = match content.and_then(Content::read) {
+            Ok(image) => image,
+            Err(error) => return failed(position, id, None, error),
+        };
+        let digest = sha256(&image);
+        match caught(|| self.explain(&id, image)) {
+            Ok((explained, picture)) => {
+                let of_model = self.request.model.warnings();
+                let mut record = Record::explained(id.clone(), digest, &explained, of_model);
+                record.picture = picture;
+                let maps = record.maps.iter().zip(explained.maps);
+                let maps = maps
+                    .map(|(record, map)| MapRow { id: id.clone(), record: record.clone(), map })
+                    .collect();
+                Ok(Finished { position, record, maps, failed: None })
+            }
+            Err(error) => failed(position, id, Some(digest), error),
+        }
+    }
+
+    /// The maps of an image, and the name of its picture, which is written.
+    fn explain(self, id: &str, image: Bytes) -> Result<(app::Explained, Option<String>)> {
+        let BatchRequest { model, options, pictures, limits, .. } = *self.request;
+        let request =
+            ExplainRequest { operation: Operation::Explain, image, options: options.clone() };
+        let cancel = CancellationToken::default();
+        let explained = app::execute_maps(model, &request, pictures, limits, &cancel)?;
+        let Some((options, picture)) = pictures.zip(explained.picture.as_ref()) else {
+            return Ok((explained, None));
+        };
+        let name = picture_name(id, options.rendering.format.extension());
+        let path = self.folder.join(&name);
+        let parent = path.parent().unwrap_or(self.folder);
+        std::fs::create_dir_all(parent)
+            .and_then(|()| std::fs::write(&path, &picture.body))
+            .map_err(|error| {
+                let kind = match error.kind() {
+                    // The id of a row may be no name for a file.
+                    ErrorKind::InvalidFilename | ErrorKind::InvalidInput => Kind::Malformed,
+                    _ => Kind::Setup,
+                };
+                Error::new(kind, error.to_string()).at_path(&path)
+            })?;
+        Ok((explained, Some(name)))
+    }
+}
+
+/// The record of an image that failed, unless the failure is not the image's.
+fn failed(position: u64, id: String, digest: Option<String>, error: Error) -> Result<Finished> {
+    if matches!(error.kind(), Kind::Setup | Kind::Cancelled) {
+        return Err(error);
+    }
+    let record = Record::failed(id, digest, &error);
+    Ok(Finished { position, record, maps: Vec::new(), failed: Some(error) })
+}
+
+/// The path of an image's picture: that of the image, within the folder of results.
+fn picture_name(id: &str, extension: &str) -> String {
+    let mut path = PathBuf::from("pictures");
+    for component in Path::new(id).components() {
+        match component {
+            Component::Normal(name) => path.push(name),
+            Component::ParentDir => path.push("__"),
+            Component::RootDir => path.push("_"),
+            Component::CurDir | Component::Prefix(_) => {}
+        }
+    }
+    format!("{}.{extension}", path.display())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_picture_lies_within_the_folder_of_results() {
+        for (id, expected) in [
+            ("in/a.jpg", "pictures/in/a.jpg.png"),
+            ("./in/a.jpg", "pictures/in/a.jpg.png"),
+            ("/in/a.jpg", "pictures/_/in/a.jpg.png"),
+            ("../../etc/x", "pictures/__/__/etc/x.png"),
+            ("x.parquet#7", "pictures/x.parquet#7.png"),
+        ] {
+            assert_eq!(picture_name(id, "png"), expected, "{id}");
+        }
+    }
+}

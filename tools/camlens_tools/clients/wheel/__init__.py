@@ -1,0 +1,1 @@
+"""The wheel of python/: built, installed, and used (`make python`)."""
