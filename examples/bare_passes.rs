@@ -3,6 +3,7 @@
 //! `bare_passes FOLDER SECONDS LOOPS` loads the model in a folder as `camlens batch` does. LOOPS
 //! threads run the program that Grad-CAM++ runs, again and again, on one tensor. It prints the
 //! passes per second.
+#![expect(clippy::print_stdout, reason = "the figure is the program's output")]
 
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -14,7 +14,7 @@ use super::request::BatchRequest;
 use super::source::Content;
 use crate::app::{self, ExplainRequest, Operation};
 use crate::digest::sha256;
-use crate::engine::CancellationToken;
+use crate::engine::{CancellationToken, JobClass};
 use crate::error::{Error, Kind, Result};
 
 /// Explains images, one after the other.
@@ -48,6 +48,7 @@ impl Worker<'_> {
             Err(error) => return failed(position, id, None, error),
         };
         let digest = sha256(&image);
+        let _in_work = self.request.model.begin(JobClass::Short);
         match caught(|| self.explain(&id, image)) {
             Ok((explained, picture)) => {
                 let of_model = self.request.model.warnings();

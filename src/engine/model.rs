@@ -1,5 +1,6 @@
 //! One loaded model: its properties, and the passes that it runs.
 
+mod kernel_memory;
 mod load;
 mod passes;
 mod warnings;
@@ -10,7 +11,7 @@ use super::cache::Cache;
 use super::compiler::{ProgramCompiler, ProgramKey};
 use super::recent_mean::RecentMean;
 use super::side_sessions::SideSessions;
-use super::turns::Turns;
+use super::turns::{InWork, JobClass, Turns};
 use super::worker::Worker;
 use crate::engine::optimize::FusionReport;
 use crate::error::{Error, Kind, Result};
@@ -62,6 +63,13 @@ impl Model {
     #[must_use]
     pub fn fusion_report(&self) -> FusionReport {
         self.compiler.fusion_report(self.default_layer())
+    }
+
+    /// Announces a request, before its image is decoded: while several are in work, passes of small
+    /// models run side by side. It is in work until the guard is dropped.
+    #[must_use]
+    pub fn begin(&self, class: JobClass) -> InWork {
+        self.turns.begin(class)
     }
 
     /// How many threads compute a pass.

@@ -9,8 +9,8 @@ use std::time::Instant;
 
 use ndarray::Array4;
 
-use super::Model;
 use super::warnings::warnings;
+use super::{Model, kernel_memory};
 use crate::engine::cache::Cache;
 use crate::engine::cancellation::CancellationToken;
 use crate::engine::compiler::{ProgramCompiler, ProgramKey};
@@ -31,6 +31,7 @@ use crate::graph::image_input::ImageInput;
 use crate::graph::layers::{self, FORMS, Layer};
 use crate::graph::prepared::PreparedModel;
 use crate::graph::program_io::GradientOf;
+use crate::memory;
 use crate::model::manifest::{Color, Layout, MAX_INPUT_SIZE, Manifest};
 use crate::model::onnx_file::OnnxFile;
 use crate::model::preprocess::Preprocess;
@@ -86,10 +87,21 @@ impl Model {
         let optimise = !analysed.facts.has_short_floats();
         // Without optimisation, no constant is folded, so filters would be reordered in every run.
         let nchwc_block = runtime.nchwc_block().filter(|_| optimise);
+        let transformed = kernel_memory::transformed_bytes(&file.model);
+        let has_room = kernel_memory::fits(transformed, memory::limit_bytes());
+        if settings.fast_kernels && !has_room {
+            tracing::info!(
+                model = folder.id,
+                transformed_mib = transformed >> 20,
+                "runs without camlens's own kernels: their filters would take more than a quarter \
+                 of the memory limit"
+            );
+        }
+        let fast_kernels = settings.fast_kernels && has_room;
         let compiler = Arc::new(ProgramCompiler {
             file,
             analysed: Arc::clone(&analysed),
-            target_cpu: settings.fast_kernels.then_some(TargetCpu { nchwc_block }),
+            target_cpu: fast_kernels.then_some(TargetCpu { nchwc_block }),
             has_told_change: AtomicBool::new(false),
         });
         let factory = SessionFactory {
