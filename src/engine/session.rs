@@ -207,8 +207,8 @@ impl ProgramSession {
         let result = self.session.run_with_options(values, &options);
         drop(running);
         // Without a gradient no gate matters, whatever the program could compute.
-        let has_gradient = inputs.gradient_of != GradientOf::None;
-        let doubtful_gates = self.doubtful_gates.take().filter(|_| has_gradient);
+        let is_gradient = inputs.gradient_of != GradientOf::None;
+        let doubtful_gates = self.doubtful_gates.take().filter(|_| is_gradient);
         let outputs = match result {
             Ok(outputs) => outputs,
             Err(error) => {
