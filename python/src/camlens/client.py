@@ -5,7 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import threading
-from typing import Any
+from typing import Any, Self
 from urllib.parse import quote, urlencode, urlsplit
 
 from camlens.images import Image, encoded
@@ -20,7 +20,11 @@ class Client:
     """
 
     def __init__(
-        self, url: str = "http://127.0.0.1:8080", *, key: str | None = None, timeout: float = 300
+        self,
+        url: str = "http://127.0.0.1:8080",
+        *,
+        key: str | None = None,
+        timeout: float = 300,
     ) -> None:
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
@@ -41,7 +45,13 @@ class Client:
         **options: Any,
     ) -> Explanation:
         """The map of one class, the predicted one unless `target` names another."""
-        given = {"method": method, "target": target, "model": model, "size": size, **options}
+        given = {
+            "method": method,
+            "target": target,
+            "model": model,
+            "size": size,
+            **options,
+        }
         if isinstance(target, (list, tuple)) or "," in str(target or ""):
             raise ValueError("explain gives one map; ask for each class by itself")
         return Explanation.of(self._image("/v1/explain", image, {**given, "output": "json"}))
@@ -54,8 +64,8 @@ class Client:
         return [Prediction.of(one) for one in body["predictions"]]
 
     def models(self) -> list[dict[str, Any]]:
-        """The models of the service, as `GET /v1/models` describes them."""
-        return self._json("GET", "/v1/models")["models"]
+        """The models of the service: `id`, `title`, `ready`, `status` and more."""
+        return self._json("GET", "/v1/models")["details"]
 
     def model(self, id: str) -> dict[str, Any]:
         """A model with its layers and methods."""
@@ -68,7 +78,7 @@ class Client:
             connection.close()
             self._local.connection = None
 
-    def __enter__(self) -> Client:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -119,11 +129,16 @@ class Client:
             raise self._unreachable(error) from error
 
     def _unreachable(self, error: Exception) -> CamlensError:
-        return CamlensError(f"no response from {self._parts.netloc}: {error or type(error).__name__}")
+        return CamlensError(
+            f"no response from {self._parts.netloc}: {error or type(error).__name__}"
+        )
 
     def _connection(self) -> http.client.HTTPConnection:
         if getattr(self._local, "connection", None) is None:
-            kind = {"http": http.client.HTTPConnection, "https": http.client.HTTPSConnection}
+            kind = {
+                "http": http.client.HTTPConnection,
+                "https": http.client.HTTPSConnection,
+            }
             self._local.connection = kind[self._parts.scheme](
                 self._parts.hostname, self._parts.port, timeout=self._timeout
             )

@@ -14,7 +14,7 @@ import threading
 import time
 from collections import deque
 from pathlib import Path
-from typing import Any
+from typing import Self
 
 from camlens.client import Client
 from camlens.results import CamlensError
@@ -121,10 +121,10 @@ class Engine(Client):
             process.wait()
         self._folder.cleanup()
 
-    def __enter__(self) -> Engine:
+    def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: Any) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
 
@@ -156,6 +156,9 @@ def link(model: Path, models: Path) -> None:
     folder.mkdir(parents=True)
     (folder / "model.onnx").symlink_to(model)
     for ending in EXTERNAL_DATA:
-        for data in (model.with_name(model.name + ending), model.with_name(model.stem + ending)):
+        for data in (
+            model.with_name(model.name + ending),
+            model.with_name(model.stem + ending),
+        ):
             if data.is_file() and not (folder / data.name).exists():
                 (folder / data.name).symlink_to(data)

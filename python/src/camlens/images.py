@@ -31,7 +31,7 @@ def encoded(image: Any) -> bytes:
 
 
 def bitmap(pixels: np.ndarray) -> bytes:
-    """A BMP file of 24 bits a pixel: as it is, so that no library is needed and no digit is lost."""
+    """A BMP file of 24 bits a pixel: it needs no library and loses no digit."""
     if pixels.dtype != np.uint8 or not (
         pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[2] == 3)
     ):

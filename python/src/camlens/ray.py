@@ -98,7 +98,9 @@ class Explainer:
         }
 
     def _numpy(self, batch: dict[str, Any], results: list[Explanation | str]) -> dict[str, Any]:
-        maps = [np.zeros((0, 0), np.float32) if isinstance(one, str) else one.map for one in results]
+        maps = [
+            np.zeros((0, 0), np.float32) if isinstance(one, str) else one.map for one in results
+        ]
         if len({one.shape for one in maps}) == 1:
             column = np.stack(maps)
         else:
@@ -110,7 +112,8 @@ class Explainer:
             "target": np.array([-1 if one is None else one for one in facts["target"]], np.int64),
             "label": np.array([one or "" for one in facts["label"]], object),
             "probability": np.array(
-                [np.nan if one is None else one for one in facts["probability"]], np.float32
+                [np.nan if one is None else one for one in facts["probability"]],
+                np.float32,
             ),
             "empty": np.array([bool(one) for one in facts["empty"]]),
             "error": np.array([one or "" for one in facts["error"]], object),
@@ -142,8 +145,9 @@ def given_cpus() -> int | None:
     """The whole cores that Ray gave this actor, if this is one."""
     try:
         import ray
-
-        cpus = ray.get_runtime_context().get_assigned_resources().get("CPU")
-    except Exception:
+    except ImportError:
         return None
+    if not ray.is_initialized():
+        return None
+    cpus = ray.get_runtime_context().get_assigned_resources().get("CPU")
     return max(int(cpus), 1) if cpus else None

@@ -105,7 +105,9 @@ def measure(args, model, images):
         found = {name: run_bare(args, model, count) for name, count in loops.items()}
         found["batch"] = run_batch(args, model, images)
         rounds.append(found)
-        say(f"{model}, round {number + 1}: " + ", ".join(f"{k} {v:.1f}/s" for k, v in found.items()))
+        say(
+            f"{model}, round {number + 1}: " + ", ".join(f"{k} {v:.1f}/s" for k, v in found.items())
+        )
     names = rounds[0]
     per_s = {name: statistics.median(one[name] for one in rounds) for name in names}
     for name in loops:
@@ -141,7 +143,9 @@ def main():
     models = args.model or ["efficientnet-lite0", "vgg16-mri"]
     found = machine.describe()
     print(f"{found['cpu']}, {found['cpus']} CPUs, {found['date']}\n", flush=True)
-    print("| model | bare passes | passes/s | images/s of batch | ratio |\n|---|---|---:|---:|---:|")
+    print(
+        "| model | bare passes | passes/s | images/s of batch | ratio |\n|---|---|---:|---:|---:|"
+    )
     try:
         with tempfile.TemporaryDirectory(prefix="camlens-images-") as folder:
             images = pathlib.Path(folder)

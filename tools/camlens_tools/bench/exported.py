@@ -91,7 +91,11 @@ def measure(args, model):
             path = pathlib.Path(name) / "cam.onnx"
             command = [args.binary, "export", model, "--method", ",".join(methods), "-o", path]
             done = subprocess.run(
-                [*map(str, command), "--quiet"], cwd=ROOT, capture_output=True, text=True, check=False
+                [*map(str, command), "--quiet"],
+                cwd=ROOT,
+                capture_output=True,
+                text=True,
+                check=False,
             )
             if done.returncode:
                 raise Failure(f"{title}: {done.stderr.strip()}")

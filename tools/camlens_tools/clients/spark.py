@@ -1,6 +1,7 @@
 """Runs the Spark job of docs/guide/export.md as it stands there (`make spark`).
 
-Its maps have to equal the service's to 2e-3: a byte of a resized picture may be one of two. It needs Java (Debian: default-jre-headless).
+Its maps have to equal the service's to 2e-3, because a byte of a resized picture may be one of two.
+It needs Java (Debian: default-jre-headless).
 
 The exit status is 1 if a map differs.
 """

@@ -82,7 +82,10 @@ def an_engine_that_can_not_start_says_why_and_leaves_nothing():
     with tempfile.TemporaryDirectory() as folder:
         broken = pathlib.Path(folder) / "broken.onnx"
         broken.write_bytes(b"no model")
-        for path, reason in [(broken, "broken"), (broken.with_name("gone.onnx"), "there is no model")]:
+        for path, reason in [
+            (broken, "broken"),
+            (broken.with_name("gone.onnx"), "there is no model"),
+        ]:
             try:
                 camlens.Engine(path, threads=1)
             except camlens.CamlensError as error:
