@@ -9,7 +9,7 @@ use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
 use ort::value::{DynValue, PrimitiveTensorElementType, Tensor};
 
 use super::Settings;
-use super::runtime::Runtime;
+use super::runtime::{EXACT_INTEGERS, Runtime};
 use crate::error::{Error, Kind, Result};
 
 /// A session of any ONNX file.
@@ -18,7 +18,8 @@ pub struct PlainSession {
 }
 
 impl PlainSession {
-    /// Opens a file, with all of ONNX Runtime's optimisations or with none.
+    /// Opens a file, with all of ONNX Runtime's optimisations or with none. Integers do not
+    /// saturate.
     ///
     /// # Errors
     /// [`Kind::Setup`] when ONNX Runtime can't be loaded or rejects the file.
@@ -30,6 +31,8 @@ impl PlainSession {
         let open = || {
             Session::builder(runtime.environment())?
                 .with_optimization_level(level)
+                .map_err(recover)?
+                .with_config_entry(EXACT_INTEGERS.0, EXACT_INTEGERS.1)
                 .map_err(recover)?
                 .with_intra_threads(runtime.threads())
                 .map_err(recover)?
