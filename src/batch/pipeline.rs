@@ -2,9 +2,9 @@
 
 use std::collections::HashMap;
 use std::ops::ControlFlow;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use super::job::{Finished, Job, caught};
@@ -50,18 +50,19 @@ pub fn run(request: &BatchRequest<'_>, observer: &dyn Observer) -> Result<Summar
     let worker = Worker { request, folder: &folder };
     let repeated = AtomicU64::new(0);
     let (jobs, queue) = sync_channel::<Job>(request.workers);
-    let queue = Mutex::new(queue);
+    // The workers alone hold it: once they have ended, nobody waits for an image any more.
+    let queue = Arc::new(Mutex::new(queue));
     let (finished, results_queue) = sync_channel::<Result<Finished>>(request.workers);
     std::thread::scope(|scope| {
         for _ in 0..request.workers.max(1) {
-            let (finished, queue) = (finished.clone(), &queue);
-            scope.spawn(move || worker.work(queue, &finished));
+            let (finished, queue) = (finished.clone(), Arc::clone(&queue));
+            scope.spawn(move || worker.work(&queue, &finished));
         }
-        drop(finished);
+        drop((finished, queue));
         let (shard, repeated) = (request.shard, &repeated);
         let reader = scope.spawn(move || {
-            let mut feed = Feed { shard, seen: done, repeated, position: 0, jobs };
-            feed.all(request.sources, observer)
+            let mut feed = Feed { shard, seen: done, repeated, position: 0, jobs, observer };
+            feed.all(request.sources)
         });
         let written = write(&mut results, &results_queue, request.images_per_file, observer);
         // After an error the others notice that nobody waits for them.
@@ -148,11 +149,12 @@ struct Feed<'a> {
     repeated: &'a AtomicU64,
     position: u64,
     jobs: SyncSender<Job>,
+    observer: &'a dyn Observer,
 }
 
 impl Feed<'_> {
     /// Whether all sources were read to their end.
-    fn all(&mut self, sources: &[Source], observer: &dyn Observer) -> bool {
+    fn all(&mut self, sources: &[Source]) -> bool {
         let mut is_whole = true;
         for source in sources {
             // A table is parsed by a library that may not have met such a file.
@@ -160,7 +162,7 @@ impl Feed<'_> {
                 Ok(ControlFlow::Continue(())) => {}
                 Ok(ControlFlow::Break(())) => return false,
                 Err(error) => {
-                    observer.source(&error);
+                    self.observer.source(&error);
                     is_whole = false;
                 }
             }
@@ -177,7 +179,10 @@ impl Visitor for Feed<'_> {
         match self.seen.insert(id_hash(id), true) {
             None => true,
             Some(is_of_this_run) => {
-                self.repeated.fetch_add(u64::from(is_of_this_run), Ordering::Relaxed);
+                if is_of_this_run {
+                    self.repeated.fetch_add(1, Ordering::Relaxed);
+                    self.observer.repeated(id);
+                }
                 false
             }
         }

@@ -47,6 +47,8 @@ pub trait Observer: Sync {
     fn start(&self, total: Option<u64>, done: u64);
     /// An image has its record; `failed` says why it has no map.
     fn image(&self, id: &str, failed: Option<&Error>);
+    /// An image has an id that an image before it has; it is not explained.
+    fn repeated(&self, id: &str);
     /// A source could not be read to its end.
     fn source(&self, error: &Error);
 }

@@ -245,7 +245,7 @@ fn read_state(folder: &Path) -> Result<Option<RunState>> {
 /// The state of a run that goes on, if it would give the same results.
 fn resumed(found: RunState, fresh: RunState, folder: &Path) -> Result<RunState> {
     let value = |settings: &RunSettings, name: &String| {
-        settings.get(name).cloned().unwrap_or_else(|| "not given".to_owned())
+        settings.get(name).cloned().unwrap_or_else(|| "none".to_owned())
     };
     let mut names = found.settings.keys().chain(fresh.settings.keys());
     if let Some(name) = names.find(|name| found.settings.get(*name) != fresh.settings.get(*name)) {

@@ -1,7 +1,7 @@
 //! A thread that explains images, one after the other.
 
 use std::io::ErrorKind;
-use std::path::{Component, Path, PathBuf};
+use std::path::Path;
 use std::sync::mpsc::{Receiver, SyncSender};
 use std::sync::{Mutex, PoisonError};
 
@@ -11,11 +11,15 @@ use super::job::{Finished, Job, caught};
 use super::maps::MapRow;
 use super::record::Record;
 use super::request::BatchRequest;
+use super::shard::id_hash;
 use super::source::Content;
 use crate::app::{self, ExplainRequest, Operation};
 use crate::digest::sha256;
 use crate::engine::{CancellationToken, JobClass};
 use crate::error::{Error, Kind, Result};
+
+/// Longer names of pictures are cut and numbered, in bytes.
+const LONGEST_NAME: usize = 180;
 
 /// Explains images, one after the other.
 #[derive(Clone, Copy)]
@@ -100,18 +104,25 @@ fn failed(position: u64, id: String, digest: Option<String>, error: Error) -> Re
     Ok(Finished { position, record, maps: Vec::new(), failed: Some(error) })
 }
 
-/// The path of an image's picture: that of the image, within the folder of results.
+/// The path of an image's picture: that of the image, within the folder of results. Different ids
+/// have different ones, but for `./`.
 fn picture_name(id: &str, extension: &str) -> String {
-    let mut path = PathBuf::from("pictures");
-    for component in Path::new(id).components() {
-        match component {
-            Component::Normal(name) => path.push(name),
-            Component::ParentDir => path.push("__"),
-            Component::RootDir => path.push("_"),
-            Component::CurDir | Component::Prefix(_) => {}
-        }
+    let parts = id.split('/').filter(|part| *part != ".").map(|part| match part {
+        "" => "%2F".to_owned(),
+        ".." => "%2E%2E".to_owned(),
+        _ => part.replace('%', "%25").replace('\0', "%00"),
+    });
+    let parts: Vec<String> = parts.map(shortened).collect();
+    format!("pictures/{}.{extension}", parts.join("/"))
+}
+
+/// A name that file systems take, which end at 255 bytes.
+fn shortened(name: String) -> String {
+    if name.len() <= LONGEST_NAME {
+        return name;
     }
-    format!("{}.{extension}", path.display())
+    let end = (0..=LONGEST_NAME).rev().find(|&end| name.is_char_boundary(end)).unwrap_or(0);
+    format!("{}%{:032x}", &name[..end], id_hash(&name))
 }
 
 #[cfg(test)]
@@ -123,11 +134,20 @@ mod tests {
         for (id, expected) in [
             ("in/a.jpg", "pictures/in/a.jpg.png"),
             ("./in/a.jpg", "pictures/in/a.jpg.png"),
-            ("/in/a.jpg", "pictures/_/in/a.jpg.png"),
-            ("../../etc/x", "pictures/__/__/etc/x.png"),
+            ("/in/a.jpg", "pictures/%2F/in/a.jpg.png"),
+            ("a.tar//in/100%.jpg", "pictures/a.tar/%2F/in/100%25.jpg.png"),
+            ("../../etc/x", "pictures/%2E%2E/%2E%2E/etc/x.png"),
+            ("a\0b", "pictures/a%00b.png"),
             ("x.parquet#7", "pictures/x.parquet#7.png"),
         ] {
             assert_eq!(picture_name(id, "png"), expected, "{id}");
         }
+    }
+
+    #[test]
+    fn long_names_stay_different() {
+        let name = |end: &str| picture_name(&format!("{}{end}", "ä".repeat(140)), "png");
+        assert!(name("1").len() < 255, "{}", name("1").len());
+        assert_ne!(name("1"), name("2"));
     }
 }

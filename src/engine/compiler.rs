@@ -1,7 +1,7 @@
 //! Compiles a model's programs: the graphs that sessions run.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 
 use crate::engine::optimize::{self, FusionReport, TargetCpu};
 use crate::error::{Error, Kind, Result};
@@ -35,8 +35,8 @@ pub(super) struct ProgramCompiler {
     pub(super) analysed: Arc<AnalysedModel>,
     /// What the custom operators are chosen for; `None` when they are switched off.
     pub(super) target_cpu: Option<TargetCpu>,
-    /// Whether the log says already that a file has changed.
-    pub(super) has_told_change: AtomicBool,
+    /// What the log says already: 1 that a file was replaced, 2 that one was overwritten.
+    pub(super) told_change: AtomicU8,
 }
 
 impl ProgramCompiler {
@@ -56,7 +56,7 @@ impl ProgramCompiler {
         match self.file.change() {
             None => Ok(()),
             Some((path, Change::Replaced)) => {
-                if !self.has_told_change.swap(true, Ordering::Relaxed) {
+                if self.told_change.fetch_max(1, Ordering::Relaxed) < 1 {
                     tracing::warn!(
                         file = %path.display(),
                         "the file was replaced; the model that was loaded is served until a reload"
@@ -67,7 +67,7 @@ impl ProgramCompiler {
             Some((path, Change::Overwritten)) => {
                 let detail = "the model's file was overwritten while it was served, and what was \
                               loaded is gone; reload the models, and replace files by renaming";
-                if !self.has_told_change.swap(true, Ordering::Relaxed) {
+                if self.told_change.fetch_max(2, Ordering::Relaxed) < 2 {
                     tracing::error!(file = %path.display(), "{detail}");
                 }
                 Err(Error::new(Kind::ModelFailed, detail))

@@ -1,6 +1,7 @@
 //! The status of each model, which requests read and the loader changes.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use super::registry::Status;
 use crate::error::Error;
@@ -9,6 +10,8 @@ use crate::error::Error;
 pub(super) struct Entry {
     pub(super) id: String,
     pub(super) status: Status,
+    /// When it began to load.
+    pub(super) since: Instant,
     /// Why the version on disk is not served, where an older one is.
     pub(super) problem: Option<Arc<Error>>,
 }
@@ -24,7 +27,8 @@ impl Entries {
     /// Models that are about to be loaded.
     pub(super) fn of(mut ids: Vec<String>) -> Self {
         ids.sort();
-        let entry = |id| Entry { id, status: Status::Loading, problem: None };
+        let since = Instant::now();
+        let entry = |id| Entry { id, status: Status::Loading, since, problem: None };
         let models = Mutex::new(ids.into_iter().map(entry).collect());
         Self { models, changed: Condvar::new() }
     }
@@ -49,7 +53,7 @@ impl Entries {
         let index = models.binary_search_by(|entry| entry.id.as_str().cmp(id));
         let index = index.unwrap_or_else(|index| {
             let (id, status) = (id.to_owned(), Status::Loading);
-            models.insert(index, Entry { id, status, problem: None });
+            models.insert(index, Entry { id, status, since: Instant::now(), problem: None });
             index
         });
         let result = change(&mut models[index]);
@@ -62,7 +66,7 @@ impl Entries {
     pub(super) fn begin(&self, id: &str) {
         self.change(id, |entry| {
             if !matches!(entry.status, Status::Ready(_)) {
-                entry.status = Status::Loading;
+                (entry.status, entry.since) = (Status::Loading, Instant::now());
             }
         });
     }

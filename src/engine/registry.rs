@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::cache::Cache;
 use super::entries::{Entries, Entry};
@@ -172,12 +172,15 @@ impl ModelRegistry {
     pub fn get(&self, id: Option<&str>) -> Result<Arc<Model>> {
         let id = id.unwrap_or(&self.default);
         let models = self.entries.lock();
-        match models.iter().find(|entry| entry.id == id).map(|entry| &entry.status) {
-            Some(Status::Ready(model)) => Ok(Arc::clone(model)),
-            Some(Status::Loading) => {
-                Err(Error::new(Kind::NotReady, format!("model '{id}' is still loading")))
+        let found = models.iter().find(|entry| entry.id == id);
+        match found.map(|entry| (&entry.status, entry.since)) {
+            Some((Status::Ready(model), _)) => Ok(Arc::clone(model)),
+            Some((Status::Loading, since)) => {
+                let detail = format!("model '{id}' is still loading");
+                let after_s = about_as_long_again(since.elapsed());
+                Err(Error::new(Kind::NotReady, detail).retry_after_s(after_s))
             }
-            Some(Status::Failed(error)) => Err(Error::new(
+            Some((Status::Failed(error), _)) => Err(Error::new(
                 Kind::ModelFailed,
                 format!("model '{id}' could not be loaded: {}", failure(error, id)),
             )),
@@ -232,6 +235,14 @@ pub fn failure(error: &Error, id: &str) -> String {
         true => detail.to_owned(),
         false => format!("{}: {detail}", in_folder.display()),
     }
+}
+
+/// When to ask again for a model that has been loading for so long, in seconds. How long a model takes
+/// depends on the file and on what else runs, so the forecast is that it takes as long again.
+fn about_as_long_again(loading: Duration) -> u16 {
+    const LONGEST_S: u64 = 60;
+    let seconds = loading.as_secs_f64().ceil() as u64;
+    u16::try_from(seconds.clamp(1, LONGEST_S)).unwrap_or(1)
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ use std::fs::{File, Metadata};
 use std::io::Read;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use bytes::Bytes;
 
@@ -36,7 +37,8 @@ pub struct HeldFile {
     path: PathBuf,
     bytes: Bytes,
     identity: Identity,
-    storage: WeightStorage,
+    /// The file that is mapped. Its name may lead elsewhere by now.
+    mapped: Option<Arc<File>>,
 }
 
 /// What tells one content of a path from another.
@@ -89,7 +91,8 @@ impl HeldFile {
         if after != identity {
             return Err(setup("the file changed while it was read".to_owned()));
         }
-        Ok(Self { path, bytes, identity, storage })
+        let mapped = (storage == WeightStorage::Map).then(|| Arc::new(file));
+        Ok(Self { path, bytes, identity, mapped })
     }
 
     /// The path, without links.
@@ -104,21 +107,17 @@ impl HeldFile {
         &self.bytes
     }
 
-    /// Whether the path leads to something else than what is held.
+    /// Whether what is held was spoiled, or the path leads to something else. The mapped file itself
+    /// is asked, because it stays spoiled when another one takes its name.
     #[must_use]
     pub fn change(&self) -> Option<Change> {
-        let found = self.path.metadata().map(|metadata| Identity::of(&metadata)).ok();
-        match found {
-            Some(found) if found == self.identity => None,
-            Some(found)
-                if self.storage == WeightStorage::Map
-                    && (found.device, found.inode)
-                        == (self.identity.device, self.identity.inode) =>
-            {
-                Some(Change::Overwritten)
-            }
-            _ => Some(Change::Replaced),
+        let is_as_loaded = |metadata: std::io::Result<Metadata>| {
+            metadata.is_ok_and(|m| Identity::of(&m) == self.identity)
+        };
+        if self.mapped.as_ref().is_some_and(|file| !is_as_loaded(file.metadata())) {
+            return Some(Change::Overwritten);
         }
+        (!is_as_loaded(self.path.metadata())).then_some(Change::Replaced)
     }
 }
 
@@ -185,6 +184,19 @@ mod tests {
                 assert_eq!(held.bytes(), &b"old weights"[..]);
             }
         }
+    }
+
+    /// The repair of a file that was cut, by renaming, does not repair what is mapped.
+    #[test]
+    fn a_spoiled_mapping_stays_spoiled_whatever_its_name_leads_to() {
+        let (folder, path, held) = held(WeightStorage::Map);
+        std::fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(3).unwrap();
+        let new = folder.path().join("new");
+        std::fs::write(&new, b"old weights").unwrap();
+        std::fs::rename(&new, &path).unwrap();
+        assert_eq!(held.change(), Some(Change::Overwritten));
+        std::fs::remove_file(&path).unwrap();
+        assert_eq!(held.change(), Some(Change::Overwritten));
     }
 
     #[test]

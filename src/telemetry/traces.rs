@@ -96,6 +96,17 @@ impl Drop for Traces {
     }
 }
 
+/// The samplers that the SDK has. It takes any other name for its default, with a message that the
+/// log does not have.
+const SAMPLERS: [&str; 6] = [
+    "always_on",
+    "always_off",
+    "traceidratio",
+    "parentbased_always_on",
+    "parentbased_always_off",
+    "parentbased_traceidratio",
+];
+
 /// Whether the environment asks for traces.
 fn is_enabled(variable: &impl Fn(&str) -> Option<String>) -> Result<bool> {
     if variable("OTEL_SDK_DISABLED").is_some_and(|value| value.eq_ignore_ascii_case("true")) {
@@ -114,6 +125,12 @@ fn is_enabled(variable: &impl Fn(&str) -> Option<String>) -> Result<bool> {
         }
         None if endpoint.is_none() => return Ok(false),
         None => {}
+    }
+    if let Some(sampler) = variable("OTEL_TRACES_SAMPLER")
+        && !SAMPLERS.contains(&sampler.as_str())
+    {
+        let detail = format!("OTEL_TRACES_SAMPLER: `{sampler}` is none of {}", SAMPLERS.join(", "));
+        return Err(Error::new(Kind::Setup, detail));
     }
     if let Some((name, url)) = &endpoint
         && url.starts_with("https:")
@@ -203,6 +220,7 @@ mod tests {
         for wrong in [
             ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc"),
             ("OTEL_TRACES_EXPORTER", "zipkin"),
+            ("OTEL_TRACES_SAMPLER", "sometimes"),
             ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "https://collector.example:4318"),
         ] {
             let error = enabled(&[endpoint, wrong]).unwrap_err();

@@ -104,7 +104,7 @@ fn a_folder_becomes_a_manifest_and_the_maps_of_explain() {
     std::fs::copy(path.join("cat.png"), path.join("in/deeper/cat.png")).unwrap();
     let told = ends(path, 3, &["in", "-o", "out", "--method", "layercam"]);
     assert!(told.contains("camlens: in/bad.png: "), "{told}");
-    assert!(told.contains("7 images: 1 without a map; 7 explained now"), "{told}");
+    assert!(told.contains("7 images: 1 without a map; 7 in this run"), "{told}");
 
     let records = records(&path.join("out"));
     assert_eq!(records.len(), 7);
@@ -186,11 +186,11 @@ fn results_are_neither_overwritten_nor_mixed() {
     let told = ends(path, 2, &["in", "-o", "out"]);
     assert!(told.contains("--resume goes on with it"), "{told}");
     let told = ends(path, 2, &["in", "-o", "out", "--resume", "--method", "gradcam"]);
-    assert!(told.contains("began with another method: not given, not gradcam"), "{told}");
+    assert!(told.contains("began with another method: none, not gradcam"), "{told}");
     // New images are added; nothing is explained twice.
     std::fs::copy(path.join("cat.png"), path.join("in/new.png")).unwrap();
     let told = ends(path, 0, &["in", "-o", "out", "--resume"]);
-    assert!(told.contains("3 images: 0 without a map; 1 explained now"), "{told}");
+    assert!(told.contains("3 images: 0 without a map; 1 in this run"), "{told}");
     assert_eq!(records(&path.join("out")).len(), 3);
     // A manifest that lost its end is no run to go on with.
     std::fs::write(path.join("out/manifest.jsonl"), b"").unwrap();

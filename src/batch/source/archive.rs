@@ -1,6 +1,6 @@
 //! Images in a tar archive, such as a shard of WebDataset.
 
-use std::io::{BufReader, Read};
+use std::io::{BufReader, ErrorKind, Read};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
@@ -54,22 +54,37 @@ impl Archive {
         if self.is_compressed {
             let mut archive = tar::Archive::new(MultiGzDecoder::new(BufReader::new(file)));
             let entries = archive.entries().map_err(|error| fault(&self.path, &error))?;
-            return self.each(entries, visitor);
+            let flow = self.each(entries, u64::MAX, visitor)?;
+            // The checksum stands at the end.
+            if flow.is_continue() {
+                let rest = std::io::copy(&mut archive.into_inner(), &mut std::io::sink());
+                rest.map_err(|error| fault(&self.path, &error))?;
+            }
+            return Ok(flow);
         }
+        let len = file.metadata().map_err(|error| fault(&self.path, &error))?.len();
         let mut archive = tar::Archive::new(BufReader::new(file));
         let entries = archive.entries_with_seek().map_err(|error| fault(&self.path, &error))?;
-        self.each(entries, visitor)
+        self.each(entries, len, visitor)
     }
 
     fn each<R: Read>(
         &self,
         entries: tar::Entries<'_, R>,
+        len: u64,
         visitor: &mut dyn Visitor,
     ) -> Result<ControlFlow<()>> {
+        let mut found = 0_u64;
         for entry in entries {
             let entry = entry.map_err(|error| fault(&self.path, &error))?;
+            let end = entry.raw_file_position().saturating_add(entry.size());
+            let is_cut = end > len && !entry.header().entry_type().is_gnu_sparse();
             let Some(id) = self.id(&entry) else { continue };
+            found += 1;
             if !visitor.wants(&id) {
+                if is_cut {
+                    return Err(self.cut());
+                }
                 continue;
             }
             let len = entry.size();
@@ -82,14 +97,27 @@ impl Archive {
             if visitor.take(id, content).is_break() {
                 return Ok(ControlFlow::Break(()));
             }
+            if is_cut {
+                return Err(self.cut());
+            }
+        }
+        if found == 0 {
+            let detail = "the archive has no images";
+            return Err(Error::new(Kind::Malformed, detail).at_path(&self.path));
         }
         Ok(ControlFlow::Continue(()))
+    }
+
+    fn cut(&self) -> Error {
+        let detail = "the archive is cut short; images after this point are missing";
+        Error::new(Kind::Malformed, detail).at_path(&self.path)
     }
 
     /// The id of a member, if it is an image file.
     fn id<R: Read>(&self, entry: &tar::Entry<'_, R>) -> Option<String> {
         let path = entry.path().ok()?;
-        let is_file = entry.header().entry_type().is_file();
+        let kind = entry.header().entry_type();
+        let is_file = kind.is_file() || kind.is_gnu_sparse();
         (is_file && is_image(&path)).then(|| {
             let member = super::id_of(&path);
             format!("{}/{}", super::id_of(&self.path), member.trim_start_matches("./"))
@@ -98,7 +126,13 @@ impl Archive {
 }
 
 fn fault(path: &Path, error: &std::io::Error) -> Error {
-    Error::new(Kind::Malformed, format!("the archive can't be read: {error}")).at_path(path)
+    // What the library says of a damaged header quotes its bytes.
+    let reason = match (error.raw_os_error(), error.kind()) {
+        (Some(_), _) => error.to_string(),
+        (None, ErrorKind::UnexpectedEof) => "it ends too early".to_owned(),
+        (None, _) => "it is damaged, or no tar archive".to_owned(),
+    };
+    Error::new(Kind::Malformed, format!("the archive can't be read: {reason}")).at_path(path)
 }
 
 #[cfg(test)]
@@ -169,16 +203,41 @@ mod tests {
     }
 
     #[test]
+    fn a_damaged_compressed_archive_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.tar.gz");
+        let mut zip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::none());
+        zip.write_all(&tar()).unwrap();
+        let mut bytes = zip.finish().unwrap();
+        // A pixel of the first image: only the checksum tells.
+        bytes[600] ^= 1;
+        std::fs::write(&path, bytes).unwrap();
+        let (Seen(seen), outcome, _) = visited(&path);
+        assert_eq!(seen.len(), 2);
+        let told = outcome.unwrap_err().to_string();
+        assert!(told.contains("it is damaged"), "{told}");
+    }
+
+    #[test]
     fn an_archive_that_ends_early_gives_what_comes_before() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("x.tar");
         let whole = tar();
         // Within the last image, whose 1000 bytes lie before two blocks of zeros.
         std::fs::write(&path, &whole[..whole.len() - 1024 - 512]).unwrap();
-        let (Seen(seen), ..) = visited(&path);
+        let (Seen(seen), outcome, _) = visited(&path);
         assert_eq!(seen[0].1, Ok(700));
         let last = seen[1].1.as_ref().unwrap_err();
         assert!(last.contains("the archive ends within this image"), "{last}");
+        let told = outcome.unwrap_err().to_string();
+        assert!(told.contains("the archive is cut short"), "{told}");
+        // Within an image that is not wanted: three blocks of headers and two of data come first.
+        std::fs::write(&path, &whole[..512 * 6 + 100]).unwrap();
+        let told = visited(&path).1.unwrap_err().to_string();
+        assert!(told.contains("the archive is cut short"), "{told}");
+        std::fs::write(&path, b"").unwrap();
+        let told = visited(&path).1.unwrap_err().to_string();
+        assert!(told.contains("the archive has no images"), "{told}");
         std::fs::write(&path, b"no archive".repeat(100)).unwrap();
         let (Seen(seen), outcome, _) = visited(&path);
         assert!(seen.is_empty());

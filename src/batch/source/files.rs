@@ -35,7 +35,8 @@ impl Finder<'_> {
         if argument == Path::new("-") {
             return self.list(std::io::stdin().lock(), argument);
         }
-        if argument.exists() {
+        // A link to nothing is a file that can't be read, as in a folder.
+        if argument.symlink_metadata().is_ok() {
             return self.path(argument);
         }
         let text = argument.to_string_lossy();
@@ -95,7 +96,8 @@ impl Finder<'_> {
                     if !is_results {
                         folders.push(path);
                     }
-                } else if is_image(&path) && path.is_file() {
+                } else if is_image(&path) && !path.is_dir() {
+                    // What is no regular file, or a link to nothing, gets a record that says so.
                     found.push(path);
                 }
             }
@@ -110,14 +112,19 @@ impl Finder<'_> {
 
     /// The files that a list names, one in a line. They are found when their turn comes.
     fn list(&mut self, lines: impl BufRead, name: &Path) -> Result<()> {
+        let mut count = 0_u64;
         for line in lines.lines() {
             let line =
                 line.map_err(|error| Error::new(Kind::Malformed, error.to_string()).at_path(name))?;
-            // A list from Windows ends its lines with CR LF.
-            let line = line.trim_end_matches('\r');
-            if !line.is_empty() {
+            // Editors on Windows begin a list with a mark, and end its lines with CR LF.
+            let line = line.trim_start_matches('\u{feff}').trim_end_matches('\r');
+            if !line.trim().is_empty() {
                 self.file(line.into());
+                count += 1;
             }
+        }
+        if count == 0 {
+            return Err(Error::new(Kind::Malformed, "the list names no files").at_path(name));
         }
         Ok(())
     }
@@ -157,15 +164,18 @@ mod tests {
             write(path.join(file), b"").unwrap();
         }
         std::os::unix::fs::symlink("..", path.join("in/deeper/round")).unwrap();
-        let images = ["in/a.png", "in/b.JPG", "in/deeper/c.webp"];
+        std::os::unix::fs::symlink("nowhere", path.join("in/dangling.png")).unwrap();
+        let images = ["in/a.png", "in/b.JPG", "in/dangling.png", "in/deeper/c.webp"];
         assert_eq!(ids(path, &["in"]).unwrap(), images);
         assert_eq!(ids(path, &["in/notes.md"]).unwrap(), ["in/notes.md"], "named itself");
         assert_eq!(ids(path, &["in/*.JPG", "in/a.png"]).unwrap(), ["in/b.JPG", "in/a.png"]);
-        write(path.join("list.txt"), "x/1.png\r\n\nx/2.png").unwrap();
+        write(path.join("list.txt"), "\u{feff}x/1.png\r\n \nx/2.png").unwrap();
+        write(path.join("empty.txt"), "\r\n").unwrap();
         assert_eq!(ids(path, &["list.txt"]).unwrap(), ["x/1.png", "x/2.png"]);
         for (argument, reason) in [
             ("none", "the folder has no images"),
             ("gone", "no such file or folder"),
+            ("empty.txt", "the list names no files"),
             ("*.bmp", "no file matches the pattern"),
         ] {
             let error = ids(path, &[argument]).unwrap_err().to_string();

@@ -16,6 +16,7 @@ use bytes::Bytes;
 
 use self::archive::Archive;
 use self::table::Table;
+use crate::digest::sha256;
 use crate::error::{Error, Kind, Result};
 use crate::regular_file::open_regular;
 
@@ -150,7 +151,10 @@ impl Source {
 fn id_of(path: &Path) -> String {
     match path.to_str() {
         Some(text) => text.to_owned(),
-        None => path.as_os_str().as_encoded_bytes().escape_ascii().to_string(),
+        None => {
+            let bytes = path.as_os_str().as_encoded_bytes();
+            format!("{}#{}", path.display(), &sha256(bytes)[..16])
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use parquet::basic::Type as Physical;
+use parquet::basic::{ConvertedType as Converted, Type as Physical};
 use parquet::errors::ParquetError;
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::record::reader::TreeBuilder;
@@ -53,8 +53,21 @@ impl Table {
             let detail = format!("{what}; its columns are {} ({option})", names.join(", "));
             Error::new(Kind::Malformed, detail).at_path(path)
         };
-        if let Some(id) = columns.id.as_ref().filter(|id| !names.contains(&id.as_str())) {
-            return Err(refused(format!("the table has no column '{id}'"), "--id-column"));
+        if reader.metadata().file_metadata().num_rows() == 0 {
+            return Err(Error::new(Kind::Malformed, "the table has no rows").at_path(path));
+        }
+        let column = |name: &str| fields.iter().find(|field| field.name() == name);
+        if let Some(id) = &columns.id {
+            match column(id) {
+                Some(field) if is_id(field) => {}
+                Some(_) => {
+                    let what = format!("column '{id}' holds neither texts nor whole numbers");
+                    return Err(refused(what, "--id-column"));
+                }
+                None => {
+                    return Err(refused(format!("the table has no column '{id}'"), "--id-column"));
+                }
+            }
         }
         let image = match &columns.image {
             Some(name) if names.contains(&name.as_str()) => name.clone(),
@@ -74,6 +87,13 @@ impl Table {
                 }
             }
         };
+        if !column(&image).is_some_and(holds_images) {
+            let what = format!(
+                "column '{image}' holds no images: neither bytes, nor {{bytes, path}}, nor the names \
+                 of files"
+            );
+            return Err(refused(what, "--image-column"));
+        }
         Ok(table(image))
     }
 
@@ -205,11 +225,39 @@ fn root(reader: &SerializedFileReader<File>) -> &Type {
     reader.metadata().file_metadata().schema()
 }
 
-/// Whether a column holds bytes that are no text, or a group with such a column.
+fn is_bytes_or_text(field: &TypePtr) -> bool {
+    field.is_primitive() && field.get_physical_type() == Physical::BYTE_ARRAY
+}
+
+fn is_text(field: &TypePtr) -> bool {
+    let info = field.get_basic_info();
+    let is_marked = info.logical_type_ref().is_some() || info.converted_type() == Converted::UTF8;
+    is_bytes_or_text(field) && is_marked
+}
+
+/// Whether a column holds bytes that are no text, or Hugging Face's group with such a column.
 fn is_binary(field: &TypePtr) -> bool {
     if field.is_group() {
-        return field.get_fields().iter().any(is_binary);
+        return field.get_fields().iter().any(|inner| inner.name() == "bytes" && is_binary(inner));
     }
-    let info = field.get_basic_info();
-    field.get_physical_type() == Physical::BYTE_ARRAY && info.logical_type_ref().is_none()
+    is_bytes_or_text(field) && !is_text(field)
+}
+
+/// Whether a column can hold images, or the names of files.
+fn holds_images(field: &TypePtr) -> bool {
+    match field.is_group() {
+        true => field
+            .get_fields()
+            .iter()
+            .any(|inner| ["bytes", "path"].contains(&inner.name()) && is_bytes_or_text(inner)),
+        false => is_bytes_or_text(field),
+    }
+}
+
+fn is_id(field: &TypePtr) -> bool {
+    let is_whole = |field: &TypePtr| {
+        field.is_primitive()
+            && matches!(field.get_physical_type(), Physical::INT32 | Physical::INT64)
+    };
+    is_text(field) || is_whole(field)
 }

@@ -49,7 +49,7 @@ pub(super) struct Batch {
     #[arg(long)]
     resume: bool,
     /// Explain one of N parts of the images, I from 0; its results go to FOLDER/shard-I-of-N
-    #[arg(long, value_name = "I/N")]
+    #[arg(long, value_name = "I/N", allow_hyphen_values = true)]
     shard: Option<String>,
     /// The form of the files of maps
     #[arg(long, value_enum, default_value_t = Form::Parquet)]
@@ -154,7 +154,7 @@ impl Batch {
         Ok(match summary {
             Summary { complete: true, failed: 0, .. } => Done::All,
             Summary { complete: true, .. } if self.allow_failures => Done::All,
-            Summary { images, failed, .. } if images > 0 && failed == images => Done::Nothing,
+            Summary { images, failed, .. } if failed == images => Done::Nothing,
             _ => Done::Some,
         })
     }

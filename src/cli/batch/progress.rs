@@ -31,6 +31,7 @@ struct Counts {
     before: u64,
     now: u64,
     failed: u64,
+    repeated: u64,
     last_line: Option<Instant>,
 }
 
@@ -76,7 +77,7 @@ impl Progress {
         let mut line = format!("{}: {} without a map", count(images, "image"), HumanCount(failed));
         if explained > 0 {
             let rate = self.rate(explained);
-            line += &format!("; {} explained now, {rate:.1} images/s", HumanCount(explained));
+            line += &format!("; {} in this run, {rate:.1} images/s", HumanCount(explained));
         }
         if repeated > 0 {
             line += &format!("; {} named twice", count(repeated, "image"));
@@ -136,6 +137,14 @@ impl Observer for Progress {
         if last.elapsed() >= LINE_EVERY {
             counts.last_line = Some(Instant::now());
             self.note(&self.line(&counts));
+        }
+    }
+
+    fn repeated(&self, id: &str) {
+        let mut counts = self.counts();
+        counts.repeated += 1;
+        if counts.repeated <= NAMED_FAILURES && !self.is_quiet {
+            self.note(&format!("camlens: {id}: an image before it has this id, so it is left out"));
         }
     }
 

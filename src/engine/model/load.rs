@@ -4,7 +4,7 @@
 //! it. Every fault of a model folder is reported here, before the first request.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::time::Instant;
 
 use ndarray::Array4;
@@ -102,7 +102,7 @@ impl Model {
             file,
             analysed: Arc::clone(&analysed),
             target_cpu: fast_kernels.then_some(TargetCpu { nchwc_block }),
-            has_told_change: AtomicBool::new(false),
+            told_change: AtomicU8::new(0),
         });
         let factory = SessionFactory {
             runtime: runtime.clone(),

@@ -4,6 +4,7 @@
 use camlens::engine::{CancellationToken, Model, PassRequest};
 use camlens::error::Kind;
 use ndarray::Array4;
+use onnx_gradient::proto::AttributeProto;
 
 use crate::net::{Net, int, ints};
 use crate::support::{difference, written};
@@ -43,8 +44,52 @@ fn slice(net: &mut Net, from: &str, starts: &[i64], ends: &[i64], axes: &[i64]) 
 
 fn pad(net: &mut Net, mode: &str, pads: &[i64]) -> String {
     let pads = net.ints(pads);
-    let mode = onnx_gradient::proto::AttributeProto::string("mode", mode);
+    let mode = AttributeProto::string("mode", mode);
     net.with("Pad", &["x", &pads], vec![mode])
+}
+
+/// Half a position each: what one operator moves is not seen, what several move is.
+#[test]
+fn half_positions_add_up() {
+    let same = |mode: &str| AttributeProto::string("auto_pad", mode);
+    let even = |count: usize, attributes: &dyn Fn() -> Vec<AttributeProto>| {
+        let model = model(|net| {
+            (0..count).fold("x".to_owned(), |from, _| {
+                let kernel = net.weights(&[3, 3, 2, 2]);
+                net.with("Conv", &[&from, &kernel], attributes())
+            })
+        });
+        mover(&model)
+    };
+    let behind = || vec![ints("pads", &[0, 0, 1, 1])];
+    let (upper, lower) = (|| vec![same("SAME_UPPER")], || vec![same("SAME_LOWER")]);
+    for attributes in [&behind as &dyn Fn() -> Vec<AttributeProto>, &upper, &lower] {
+        assert_eq!(even(1, attributes), None);
+        assert_eq!(even(2, attributes).as_deref(), Some("Conv"));
+    }
+    let pooled = model(|net| {
+        (0..3).fold("x".to_owned(), |from, _| {
+            net.with("MaxPool", &[&from], vec![ints("kernel_shape", &[2, 2]), same("SAME_UPPER")])
+        })
+    });
+    assert_eq!(mover(&pooled).as_deref(), Some("MaxPool"));
+    // There and back again.
+    let balanced = model(|net| {
+        [[0, 0, 1, 1], [1, 1, 0, 0]].iter().fold("x".to_owned(), |from, pads| {
+            let kernel = net.weights(&[3, 3, 2, 2]);
+            net.with("Conv", &[&from, &kernel], vec![ints("pads", pads)])
+        })
+    });
+    assert_eq!(mover(&balanced), None);
+    // TensorFlow's padding of strided convolutions: the coarser the map, the less it is.
+    let strided = model(|net| {
+        (0..2).fold("x".to_owned(), |from, _| {
+            let kernel = net.weights(&[3, 3, 3, 3]);
+            let pads = ints("pads", &[0, 0, 1, 1]);
+            net.with("Conv", &[&from, &kernel], vec![pads, ints("strides", &[2, 2])])
+        })
+    });
+    assert_eq!(mover(&strided), None);
 }
 
 #[test]

@@ -75,7 +75,7 @@ def run_batch(args, model, images, watch=None):
             watch(process.pid)
             time.sleep(1)
         _, told = process.communicate()
-    found = re.search(r"explained now, ([\d.]+) images/s", told)
+    found = re.search(r"in this run, ([\d.]+) images/s", told)
     if process.returncode != 0 or not found:
         raise Failure(f"camlens batch ended with {process.returncode}: {told[-500:]}")
     return float(found[1])

@@ -8,6 +8,7 @@
 //! this module does not know, is not traced; a residual sum with a traced tensor is traced again.
 
 mod axis_factor;
+mod drift;
 mod moved;
 mod operators;
 mod windows;
@@ -15,6 +16,7 @@ mod windows;
 use std::collections::HashMap;
 
 use self::axis_factor::{Axes, Axis, AxisFactor, AxisKind, token_grid};
+use self::drift::Drift;
 use self::moved::untraced_at;
 use self::operators::Tracer;
 use super::layout::Layout;
@@ -31,6 +33,7 @@ pub struct TracedAxes<'g> {
     axes: HashMap<&'g str, Axes>,
     images: Axis,
     moved: HashMap<&'g str, &'g NodeProto>,
+    drifts: HashMap<&'g str, Drift<'g>>,
 }
 
 /// Traces a graph from its image input, whose layout is [`Layout::Maps`] or
@@ -46,7 +49,8 @@ pub fn trace<'g>(
     for node in graph_index.graph.node.iter().filter(|node| float_equivalent(node).is_standard()) {
         tracer.add_node(node);
     }
-    TracedAxes { axes: tracer.axes, images: tracer.images, moved: tracer.moved }
+    let Tracer { axes, images, moved, drifts, .. } = tracer;
+    TracedAxes { axes, images, moved, drifts }
 }
 
 impl<'g> TracedAxes<'g> {
@@ -91,12 +95,14 @@ impl<'g> TracedAxes<'g> {
     }
 
     /// The node that may have moved a tensor's positions within the image, because they could not
-    /// be traced through it.
+    /// be traced through it, or because the windows up to it have moved them by a whole position.
     #[must_use]
     pub fn moved_by(&self, graph_index: &GraphIndex<'g>, tensor: &str) -> Option<&'g NodeProto> {
-        match self.axes.contains_key(tensor) {
-            true => self.moved.get(tensor).copied(),
-            false => untraced_at(graph_index, &self.axes, graph_index.own_name(tensor)?),
+        match self.axes.get(tensor) {
+            Some(axes) => {
+                self.moved.get(tensor).copied().or_else(|| self.drifts.get(tensor)?.seen_at(axes))
+            }
+            None => untraced_at(graph_index, &self.axes, graph_index.own_name(tensor)?),
         }
     }
 

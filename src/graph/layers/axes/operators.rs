@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use super::axis_factor::{
     Axes, Axis, AxisFactor, AxisKind, agree, is_channels, regroup, token_grid, whole_axis,
 };
+use super::drift::Drift;
 use super::moved::{moved_alone, untraced_at};
 use super::windows::has_windows;
 use crate::graph::layers::elementwise::is_elementwise;
@@ -28,11 +29,20 @@ pub(super) struct Tracer<'t, 'g> {
     pub(super) images: Axis,
     /// Traced tensors whose positions may have been moved, with the node that may have done it.
     pub(super) moved: HashMap<&'g str, &'g NodeProto>,
+    /// How far the centre of traced tensors was moved.
+    pub(super) drifts: HashMap<&'g str, Drift<'g>>,
 }
 
 impl<'t, 'g> Tracer<'t, 'g> {
     pub(super) fn new(graph_index: &'t GraphIndex<'g>, facts: &'t TensorFacts) -> Self {
-        Self { graph_index, facts, axes: HashMap::new(), images: Vec::new(), moved: HashMap::new() }
+        Self {
+            graph_index,
+            facts,
+            axes: HashMap::new(),
+            images: Vec::new(),
+            moved: HashMap::new(),
+            drifts: HashMap::new(),
+        }
     }
 
     /// Sets the axes of the graph's image input.
@@ -80,10 +90,14 @@ impl<'t, 'g> Tracer<'t, 'g> {
             let Some(sizes) = self.sizes(output) else { continue };
             let traced = self.output_axes(&equivalent, sizes);
             let Some(axes) = traced.filter(|axes| axes.len() == sizes.len()) else { continue };
+            let drift = self.drift(node, &equivalent, &axes, sizes);
             if axes.iter().flatten().any(AxisFactor::is_spatial)
                 && let Some(mover) = self.mover(node, &axes)
             {
                 self.moved.insert(output, mover);
+            }
+            if let Some(drift) = drift {
+                self.drifts.insert(output, drift);
             }
             self.axes.insert(output, axes);
         }

@@ -161,7 +161,7 @@ impl Tracer<'_, '_> {
     }
 
     /// How many positions of an axis a window of the operator covers.
-    fn extent(&self, node: &NodeProto, axis: usize) -> Option<i64> {
+    pub(super) fn extent(&self, node: &NodeProto, axis: usize) -> Option<i64> {
         if !has_windows(node) {
             return None;
         }
