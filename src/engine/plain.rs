@@ -9,7 +9,7 @@ use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
 use ort::value::{DynValue, PrimitiveTensorElementType, Tensor};
 
 use super::Settings;
-use super::runtime::{EXACT_INTEGERS, Runtime};
+use super::runtime::Runtime;
 use crate::error::{Error, Kind, Result};
 
 /// A session of any ONNX file.
@@ -18,8 +18,7 @@ pub struct PlainSession {
 }
 
 impl PlainSession {
-    /// Opens a file, with all of ONNX Runtime's optimisations or with none. Integers do not
-    /// saturate.
+    /// Opens a file, with all of ONNX Runtime's optimisations or with none.
     ///
     /// # Errors
     /// [`Kind::Setup`] when ONNX Runtime can't be loaded or rejects the file.
@@ -32,8 +31,6 @@ impl PlainSession {
             Session::builder(runtime.environment())?
                 .with_optimization_level(level)
                 .map_err(recover)?
-                .with_config_entry(EXACT_INTEGERS.0, EXACT_INTEGERS.1)
-                .map_err(recover)?
                 .with_intra_threads(runtime.threads())
                 .map_err(recover)?
                 .commit_from_file(path)
@@ -42,6 +39,12 @@ impl PlainSession {
             Error::new(Kind::Setup, format!("ONNX Runtime rejects the file: {error}")).at_path(path)
         })?;
         Ok(Self { session })
+    }
+
+    /// The name of the first output.
+    #[must_use]
+    pub fn first_output(&self) -> String {
+        self.session.outputs().first().map_or_else(String::new, |output| output.name().to_owned())
     }
 
     /// Runs on images, in the layout of the first input, and on further inputs of integers. Returns

@@ -30,10 +30,6 @@ const LIBRARY: &str = if cfg!(target_os = "macos") {
     "libonnxruntime.so"
 };
 
-/// Without it, sums of two products of 8-bit numbers saturate at 16 bits on x86-64 processors
-/// without VNNI, so that a quantised model gives other scores there.
-pub(super) const EXACT_INTEGERS: (&str, &str) = ("session.x64quantprecision", "1");
-
 /// The loaded runtime; clones share it.
 #[derive(Clone)]
 pub(super) struct Runtime {
@@ -137,8 +133,6 @@ impl Runtime {
             // Runtime 1.32).
             let entry = ("optimization.disable_specified_optimizers", "NhwcTransformer");
             builder = builder.with_config_entry(entry.0, entry.1).map_err(recover)?;
-            builder =
-                builder.with_config_entry(EXACT_INTEGERS.0, EXACT_INTEGERS.1).map_err(recover)?;
         }
         let builder = builder
             .with_optimization_level(level)
