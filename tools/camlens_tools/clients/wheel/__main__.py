@@ -28,7 +28,7 @@ def build():
     maturin = [str(VENV / "bin" / "maturin"), "build", "--release", "--locked", "--quiet"]
     # An extra tag of the operating system's age needs patchelf, and this wheel stays here.
     maturin += ["--compatibility", "linux", "--out", str(WHEELS)]
-    run([*maturin, "--manifest-path", str(ROOT / "Cargo.toml")], cwd=ROOT / "python")
+    run(maturin, cwd=ROOT / "python")
     (wheel,) = WHEELS.glob("camlens-*.whl")
     pip = [python, "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
     run([*pip, "--no-deps", "--force-reinstall", str(wheel)], cwd=ROOT)
