@@ -209,6 +209,20 @@ fn one_process_at_a_time_writes_a_folder() {
     assert!(told.contains("another camlens writes here now"), "{told}");
 }
 
+/// As on a full disk: many images are still on their way when a result can't be written.
+#[test]
+fn a_result_that_cannot_be_written_ends_the_run() {
+    let folder = album(40);
+    let path = folder.path();
+    std::fs::create_dir(path.join("out")).unwrap();
+    std::fs::write(path.join("out/pictures"), b"no folder").unwrap();
+    let told = ends(path, 1, &["in", "-o", "out", "--output", "overlay"]);
+    assert!(told.contains("out/pictures"), "{told}");
+    std::fs::remove_file(path.join("out/pictures")).unwrap();
+    ends(path, 0, &["in", "-o", "out", "--output", "overlay", "--resume", "--quiet"]);
+    assert_eq!(records(&path.join("out")).len(), 40);
+}
+
 #[test]
 fn shards_share_the_images() {
     let folder = album(20);
