@@ -170,8 +170,16 @@ impl OptionSpec {
     pub(super) fn integer<T: FromStr>(&self, raw: RawValue<'_>) -> Result<T> {
         let ValueSyntax::Integer { min, max } = self.syntax else { return Err(self.mismatched()) };
         let is_valid = |value: &u64| *value >= min && max.is_none_or(|max| *value <= max);
-        let is_valid = raw.text.parse().ok().filter(is_valid).is_some();
-        raw.text.parse().ok().filter(|_| is_valid).ok_or_else(|| self.refuse(raw))
+        // JSON's numbers have no upper end; where the option has none, either, one of more digits
+        // counts as the largest.
+        let is_huge = raw.text.len() > 19 && raw.text.bytes().all(|byte| byte.is_ascii_digit());
+        let largest = u64::MAX.to_string();
+        let text = match raw.text.parse::<u64>() {
+            Err(_) if is_huge => largest.as_str(),
+            _ => raw.text,
+        };
+        let is_valid = text.parse().ok().filter(is_valid).is_some();
+        text.parse().ok().filter(|_| is_valid).ok_or_else(|| self.refuse(raw))
     }
 
     pub(super) fn number(&self, raw: RawValue<'_>) -> Result<f32> {

@@ -53,6 +53,9 @@ fn an_option_without_effect_is_refused() {
     insta::assert_snapshot!(refusal(Compare, &[("methods", "gradcam,random"), ("convention", "article")]), @"convention: convention 'article' does not define Random weights; option 'convention' takes paper, pytorch-grad-cam for it");
     assert_eq!(parse(Explain, &[("method", "random"), ("seed", "3")]).unwrap().explain.seed, 3);
     assert_eq!(parse(Compare, &[("max_channels", "9")]).unwrap().explain.max_channels, Some(9));
+    let huge = [("max_channels", "96675078646458426064896")];
+    assert_eq!(parse(Compare, &huge).unwrap().explain.max_channels, Some(usize::MAX));
+    assert!(parse(Explain, &[("top_k", "96675078646458426064896")]).is_err());
 }
 
 #[test]
