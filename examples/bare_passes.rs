@@ -9,7 +9,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use camlens::engine::{CancellationToken, Model, ModelRegistry, PassRequest, Settings};
+use camlens::engine::{CancellationToken, JobClass, Model, ModelRegistry, PassRequest, Settings};
 use camlens::graph::program_io::GradientOf;
 use camlens::model::ModelFolder;
 use ndarray::Array4;
@@ -37,6 +37,8 @@ fn measure(model: &Model, loops: usize, duration: Duration) -> Fallible<f64> {
     let passes = AtomicU64::new(0);
     std::thread::scope(|scope| {
         let run = || -> Fallible<()> {
+            // Several loops run small models' passes side by side, as several requests do.
+            let _in_work = model.begin(JobClass::Short);
             while started.elapsed() < duration {
                 model.run(model.default_layer(), pass(model), &CancellationToken::default())?;
                 passes.fetch_add(1, Ordering::Relaxed);
