@@ -5,26 +5,7 @@ use sha2::{Digest, Sha256};
 /// The SHA-256 of bytes in hexadecimal.
 #[must_use]
 pub(crate) fn sha256(bytes: &[u8]) -> String {
-    hex(&Sha256::digest(bytes))
-}
-
-/// The SHA-256 of what a reader holds, in hexadecimal.
-///
-/// # Errors
-/// Those of reading.
-pub(crate) fn sha256_of(mut reader: impl std::io::Read) -> std::io::Result<String> {
-    let mut digest = Sha256::new();
-    let mut buffer = vec![0; 1 << 16];
-    loop {
-        match reader.read(&mut buffer)? {
-            0 => return Ok(hex(&digest.finalize())),
-            read => digest.update(&buffer[..read]),
-        }
-    }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]
@@ -36,6 +17,5 @@ mod tests {
         // FIPS 180-2, appendix B.1.
         let expected = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
         assert_eq!(sha256(b"abc"), expected);
-        assert_eq!(sha256_of(&b"abc"[..]).unwrap(), expected);
     }
 }

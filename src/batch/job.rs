@@ -1,12 +1,13 @@
-//! An image on its way through the threads of a run.
+//! What the threads of a run hand to each other.
 
-use super::maps::MapRow;
+use ndarray::Array2;
+
 use super::record::Record;
 use super::source::Content;
 use crate::error::{Error, Kind, Result};
 use crate::panics::catch;
 
-/// An image on its way.
+/// An image that is to be explained.
 pub(super) struct Job {
     /// In the order of the run.
     pub(super) position: u64,
@@ -18,7 +19,8 @@ pub(super) struct Job {
 pub(super) struct Finished {
     pub(super) position: u64,
     pub(super) record: Record,
-    pub(super) maps: Vec<MapRow>,
+    /// In the order of the record's.
+    pub(super) maps: Vec<Array2<f32>>,
     pub(super) failed: Option<Error>,
 }
 

@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::ops::ControlFlow;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -45,10 +44,9 @@ pub fn run(request: &BatchRequest<'_>, observer: &dyn Observer) -> Result<Summar
     // A second run of the same command finds a run even if nothing was committed yet.
     results.write_state()?;
     let done = results.done()?;
-    observer.start(total(request)?, results.state.images);
+    observer.start(total(request), results.state.images);
 
     let worker = Worker { request, folder: &folder };
-    let repeated = AtomicU64::new(0);
     let (jobs, queue) = sync_channel::<Job>(request.workers);
     // The workers alone hold it: once they have ended, nobody waits for an image any more.
     let queue = Arc::new(Mutex::new(queue));
@@ -59,30 +57,28 @@ pub fn run(request: &BatchRequest<'_>, observer: &dyn Observer) -> Result<Summar
             scope.spawn(move || worker.work(&queue, &finished));
         }
         drop((finished, queue));
-        let (shard, repeated) = (request.shard, &repeated);
-        let reader = scope.spawn(move || {
-            let mut feed = Feed { shard, seen: done, repeated, position: 0, jobs, observer };
-            feed.all(request.sources)
-        });
+        let shard = request.shard;
+        let feed = Feed { shard, seen: done, repeated: 0, position: 0, jobs, observer };
+        let reader = scope.spawn(move || feed.all(request.sources));
         let written = write(&mut results, &results_queue, request.images_per_file, observer);
         // After an error the others notice that nobody waits for them.
         drop(results_queue);
-        let read_all = reader.join().unwrap_or(false);
+        let (complete, repeated) = reader.join().unwrap_or((false, 0));
         let explained = written?;
-        results.state.complete = read_all;
+        results.state.complete = complete;
         results.write_state()?;
         Ok(Summary {
             images: results.state.images,
             failed: results.state.failed,
             explained,
-            repeated: repeated.load(Ordering::Relaxed),
-            complete: read_all,
+            repeated,
+            complete,
         })
     })
 }
 
 /// The number of images of this shard, if finding it is quick.
-fn total(request: &BatchRequest<'_>) -> Result<Option<u64>> {
+fn total(request: &BatchRequest<'_>) -> Option<u64> {
     let mut total = 0;
     let mut is_known = true;
     for source in request.sources {
@@ -90,7 +86,7 @@ fn total(request: &BatchRequest<'_>) -> Result<Option<u64>> {
         is_known &=
             source.ids(&mut |id| total += u64::from(request.shard.includes(id))).unwrap_or(false);
     }
-    Ok(is_known.then_some(total))
+    is_known.then_some(total)
 }
 
 /// Takes finished images and writes them in chunks. Returns their number.
@@ -146,28 +142,29 @@ struct Feed<'a> {
     shard: Shard,
     /// The ids that have a record or get one, and whether this run has met them.
     seen: HashMap<u128, bool>,
-    repeated: &'a AtomicU64,
+    /// How many images had the id of one before.
+    repeated: u64,
     position: u64,
     jobs: SyncSender<Job>,
     observer: &'a dyn Observer,
 }
 
 impl Feed<'_> {
-    /// Whether all sources were read to their end.
-    fn all(&mut self, sources: &[Source]) -> bool {
+    /// Whether all sources were read to their end, and how many images had the id of one before.
+    fn all(mut self, sources: &[Source]) -> (bool, u64) {
         let mut is_whole = true;
         for source in sources {
             // A table is parsed by a library that may not have met such a file.
-            match caught(|| source.visit(self)) {
+            match caught(|| source.visit(&mut self)) {
                 Ok(ControlFlow::Continue(())) => {}
-                Ok(ControlFlow::Break(())) => return false,
+                Ok(ControlFlow::Break(())) => return (false, self.repeated),
                 Err(error) => {
                     self.observer.source(&error);
                     is_whole = false;
                 }
             }
         }
-        is_whole
+        (is_whole, self.repeated)
     }
 }
 
@@ -180,7 +177,7 @@ impl Visitor for Feed<'_> {
             None => true,
             Some(is_of_this_run) => {
                 if is_of_this_run {
-                    self.repeated.fetch_add(1, Ordering::Relaxed);
+                    self.repeated += 1;
                     self.observer.repeated(id);
                 }
                 false

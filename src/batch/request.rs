@@ -1,4 +1,4 @@
-//! What a run is, and what is told of it.
+//! A run's request, its progress and its outcome.
 
 use std::path::Path;
 
@@ -11,7 +11,7 @@ use crate::engine::Model;
 use crate::error::Error;
 use crate::picture::decode::Limits;
 
-/// A run.
+/// What one run explains, and where its results go.
 pub struct BatchRequest<'a> {
     /// The model.
     pub model: &'a Model,
@@ -41,13 +41,13 @@ pub struct BatchRequest<'a> {
     pub workers: usize,
 }
 
-/// Hears how a run goes on.
+/// Receives the progress of a run.
 pub trait Observer: Sync {
     /// How many images there are in all, if that is known, and how many have a record already.
     fn start(&self, total: Option<u64>, done: u64);
     /// An image has its record; `failed` says why it has no map.
     fn image(&self, id: &str, failed: Option<&Error>);
-    /// An image has an id that an image before it has; it is not explained.
+    /// An earlier image has the same id; this one is not explained.
     fn repeated(&self, id: &str);
     /// A source could not be read to its end.
     fn source(&self, error: &Error);

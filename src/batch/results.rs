@@ -9,6 +9,7 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
+use ndarray::Array2;
 use serde::{Deserialize, Serialize};
 
 use super::maps::{self, MapFormat, MapRow, MapType};
@@ -49,13 +50,13 @@ pub(super) struct RunState {
 #[derive(Default)]
 pub(super) struct Chunk {
     /// With the position of each image in the order of the run.
-    images: Vec<(u64, Record, Vec<MapRow>)>,
+    images: Vec<(u64, Record, Vec<Array2<f32>>)>,
     bytes: usize,
 }
 
 impl Chunk {
-    pub(super) fn push(&mut self, position: u64, record: Record, maps: Vec<MapRow>) {
-        self.bytes += maps.iter().map(|row| row.map.len() * size_of::<f32>()).sum::<usize>();
+    pub(super) fn push(&mut self, position: u64, record: Record, maps: Vec<Array2<f32>>) {
+        self.bytes += maps.iter().map(|map| map.len() * size_of::<f32>()).sum::<usize>();
         self.images.push((position, record, maps));
     }
 
@@ -137,31 +138,31 @@ impl Results {
         let mut images = chunk.images;
         // Threads finish in any order.
         images.sort_unstable_by_key(|(position, ..)| *position);
-        let count = images.len() as u64;
-        let mut rows = Vec::new();
-        let mut records = Vec::with_capacity(images.len());
-        for (_, mut record, mut maps) in images {
-            if let Some(format) = self.maps {
-                let file = map_file(self.state.map_files, format);
-                for (map, index) in record.maps.iter_mut().zip(rows.len()..) {
-                    (map.file, map.row) = (Some(file.clone()), Some(index));
-                }
-                rows.append(&mut maps);
+        if let Some(format) = self.maps {
+            let file = map_file(self.state.map_files, format);
+            let records = images.iter_mut().flat_map(|(_, record, _)| &mut record.maps);
+            for (row, record) in records.enumerate() {
+                (record.file, record.row) = (Some(file.clone()), Some(row));
             }
-            self.state.failed += u64::from(record.error.is_some());
-            records.push(record);
+            let rows = images.iter().flat_map(|(_, record, maps)| {
+                let id = record.id.as_str();
+                record.maps.iter().zip(maps).map(move |(record, map)| MapRow { id, record, map })
+            });
+            let rows: Vec<MapRow<'_>> = rows.collect();
+            if !rows.is_empty() {
+                self.write_maps(format, &rows)?;
+                self.state.map_files += 1;
+            }
         }
-        if let Some(format) = self.maps.filter(|_| !rows.is_empty()) {
-            self.write_maps(format, &rows)?;
-            self.state.map_files += 1;
-        }
-        self.append(&records)?;
-        self.state.images += count;
+        self.append(images.iter().map(|(_, record, _)| record))?;
+        self.state.images += images.len() as u64;
+        let failed = images.iter().filter(|(_, record, _)| record.error.is_some());
+        self.state.failed += failed.count() as u64;
         self.write_state()
     }
 
     /// Writes a file of maps under its name once it is complete.
-    fn write_maps(&self, format: MapFormat, rows: &[MapRow]) -> Result<()> {
+    fn write_maps(&self, format: MapFormat, rows: &[MapRow<'_>]) -> Result<()> {
         let path = self.folder.join(map_file(self.state.map_files, format));
         let part = self.folder.join(PART);
         let failed = |error: std::io::Error| setup(&path, &error.to_string());
@@ -177,7 +178,7 @@ impl Results {
         written
     }
 
-    fn append(&mut self, records: &[Record]) -> Result<()> {
+    fn append<'r>(&mut self, records: impl Iterator<Item = &'r Record>) -> Result<()> {
         let path = self.folder.join(MANIFEST);
         let failed = |error: std::io::Error| setup(&path, &error.to_string());
         let mut lines = Vec::new();
@@ -268,7 +269,8 @@ fn open_manifest(folder: &Path, committed: u64) -> Result<File> {
     let found = file.metadata().map_err(failed)?.len();
     if found < committed {
         let detail = format!(
-            "the manifest has {found} bytes, and {STATE} knows of {committed}: it was cut or replaced"
+            "the manifest has {found} bytes, and {STATE} knows of {committed}: it was cut or \
+             replaced"
         );
         return Err(setup(&path, &detail));
     }

@@ -8,7 +8,6 @@ use std::sync::{Mutex, PoisonError};
 use bytes::Bytes;
 
 use super::job::{Finished, Job, caught};
-use super::maps::MapRow;
 use super::record::Record;
 use super::request::BatchRequest;
 use super::shard::id_hash;
@@ -56,13 +55,9 @@ impl Worker<'_> {
         match caught(|| self.explain(&id, image)) {
             Ok((explained, picture)) => {
                 let of_model = self.request.model.warnings();
-                let mut record = Record::explained(id.clone(), digest, &explained, of_model);
+                let mut record = Record::explained(id, digest, &explained, of_model);
                 record.picture = picture;
-                let maps = record.maps.iter().zip(explained.maps);
-                let maps = maps
-                    .map(|(record, map)| MapRow { id: id.clone(), record: record.clone(), map })
-                    .collect();
-                Ok(Finished { position, record, maps, failed: None })
+                Ok(Finished { position, record, maps: explained.maps, failed: None })
             }
             Err(error) => failed(position, id, Some(digest), error),
         }

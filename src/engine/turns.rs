@@ -192,10 +192,8 @@ impl State {
     }
 
     fn short_pass(&self, ticket: Ticket) -> Next {
-        match self
-            .free_part()
-            .filter(|_| ticket.takes_part && self.running == 0 && self.is_crowded())
-        {
+        let takes_part = ticket.takes_part && self.running == 0 && self.is_crowded();
+        match self.free_part().filter(|_| takes_part) {
             Some(part) => Next::Run(ticket.number, Share::Part(part)),
             None => self.with_all(ticket),
         }

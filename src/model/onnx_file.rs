@@ -103,6 +103,12 @@ impl OnnxFile {
         Ok(Self { model, files, unknown_bytes })
     }
 
+    /// The SHA-256 of the model's own file, as it was read.
+    #[must_use]
+    pub fn sha256(&self) -> String {
+        self.files.first().map_or_else(String::new, |file| sha256(file.bytes()))
+    }
+
     /// The first of the model's files that is no longer what was loaded, and how it differs.
     #[must_use]
     pub fn change(&self) -> Option<(&Path, Change)> {

@@ -40,17 +40,22 @@ impl MapFormat {
 }
 
 /// A map with the facts that stand beside it.
-pub(super) struct MapRow {
-    pub(super) id: String,
-    pub(super) record: MapRecord,
-    pub(super) map: Array2<f32>,
+pub(super) struct MapRow<'a> {
+    pub(super) id: &'a str,
+    pub(super) record: &'a MapRecord,
+    pub(super) map: &'a Array2<f32>,
 }
 
 /// Writes maps to a new file.
 ///
 /// # Errors
 /// [`Kind::Setup`] if it can't be written.
-pub(super) fn write(file: &File, format: MapFormat, kind: MapType, rows: &[MapRow]) -> Result<()> {
+pub(super) fn write(
+    file: &File,
+    format: MapFormat,
+    kind: MapType,
+    rows: &[MapRow<'_>],
+) -> Result<()> {
     let failed = |error: String| Error::new(Kind::Setup, error);
     match format {
         MapFormat::Parquet => {

@@ -40,7 +40,7 @@ fn schema(kind: MapType) -> String {
 }
 
 /// Writes all maps as one row group.
-pub(super) fn write(file: &File, kind: MapType, rows: &[MapRow]) -> Result<()> {
+pub(super) fn write(file: &File, kind: MapType, rows: &[MapRow<'_>]) -> Result<()> {
     let schema = Arc::new(parse_message_type(&schema(kind))?);
     // Numbers of maps hardly repeat, and nobody looks for one.
     let map = ColumnPath::from(["map", "list", "element"].map(str::to_owned).to_vec());
@@ -54,7 +54,7 @@ pub(super) fn write(file: &File, kind: MapType, rows: &[MapRow]) -> Result<()> {
     let mut group = writer.next_row_group()?;
 
     let bytes = |text: &str| ByteArray::from(text.as_bytes().to_vec());
-    required::<ByteArrayType>(&mut group, rows, |row| Ok(bytes(&row.id)))?;
+    required::<ByteArrayType>(&mut group, rows, |row| Ok(bytes(row.id)))?;
     required::<ByteArrayType>(&mut group, rows, |row| Ok(bytes(row.record.method)))?;
     required::<ByteArrayType>(&mut group, rows, |row| Ok(bytes(&row.record.layer)))?;
     required::<Int32Type>(&mut group, rows, |row| integer(row.record.target.index))?;
@@ -98,8 +98,8 @@ fn column<T: DataType>(
 
 fn required<T: DataType>(
     group: &mut Group<'_, '_>,
-    rows: &[MapRow],
-    value: impl Fn(&MapRow) -> Result<T::T>,
+    rows: &[MapRow<'_>],
+    value: impl Fn(&MapRow<'_>) -> Result<T::T>,
 ) -> Result<()> {
     let values = rows.iter().map(value).collect::<Result<Vec<_>>>()?;
     column::<T>(group, &values, None, None)
@@ -107,8 +107,8 @@ fn required<T: DataType>(
 
 fn optional<T: DataType>(
     group: &mut Group<'_, '_>,
-    rows: &[MapRow],
-    value: impl Fn(&MapRow) -> Option<T::T>,
+    rows: &[MapRow<'_>],
+    value: impl Fn(&MapRow<'_>) -> Option<T::T>,
 ) -> Result<()> {
     let values: Vec<Option<T::T>> = rows.iter().map(value).collect();
     let definitions: Vec<i16> = values.iter().map(|value| i16::from(value.is_some())).collect();
@@ -119,7 +119,7 @@ fn optional<T: DataType>(
 /// The numbers of all maps, of which none is without an element.
 fn elements<T: DataType>(
     group: &mut Group<'_, '_>,
-    rows: &[MapRow],
+    rows: &[MapRow<'_>],
     value: impl Fn(f32) -> T::T,
 ) -> Result<()> {
     let values: Vec<T::T> =

@@ -27,10 +27,6 @@ impl Archive {
         Ok(Self { path: path.to_owned(), is_compressed: magic == [0x1f, 0x8b] })
     }
 
-    pub(super) fn path(&self) -> &Path {
-        &self.path
-    }
-
     /// The ids of the images, by seeking from one header to the next. A compressed archive would
     /// have to be decompressed.
     pub(super) fn ids(&self, each: &mut dyn FnMut(&str)) -> Result<bool> {

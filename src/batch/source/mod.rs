@@ -18,24 +18,20 @@ use self::archive::Archive;
 use self::table::Table;
 use crate::digest::sha256;
 use crate::error::{Error, Kind, Result};
+use crate::picture::decode::has_image_extension;
 use crate::regular_file::open_regular;
 
 pub use files::sources;
 pub use table::Columns;
 
-/// The extensions that mark an image in a folder or an archive. A file that is named itself may
-/// have any.
-const EXTENSIONS: [&str; 10] =
-    ["png", "jpg", "jpeg", "jpe", "webp", "gif", "bmp", "dib", "tif", "tiff"];
-
 /// A larger file is refused before it is read, since it is held in memory.
 const MAX_IMAGE_BYTES: u64 = 512 << 20;
 
-/// Whether a path's extension marks an image. A hidden file is none: macOS writes `._NAME.jpg`.
+/// Whether a path in a folder or an archive is that of an image; a file that is named itself may have
+/// any extension. A hidden file is none: macOS writes `._NAME.jpg`.
 fn is_image(path: &Path) -> bool {
     let name = path.file_name().unwrap_or_default().as_encoded_bytes();
-    let extension = path.extension().unwrap_or_default().to_string_lossy().to_lowercase();
-    !name.starts_with(b".") && EXTENSIONS.contains(&extension.as_str())
+    !name.starts_with(b".") && has_image_extension(path)
 }
 
 /// An image file.
@@ -100,16 +96,6 @@ pub enum Source {
 }
 
 impl Source {
-    /// The name by which messages call it; empty for files, which have their own.
-    #[must_use]
-    pub fn name(&self) -> String {
-        match self {
-            Self::Files(_) => String::new(),
-            Self::Archive(archive) => archive.path().display().to_string(),
-            Self::Table(table) => table.path().display().to_string(),
-        }
-    }
-
     /// Calls `each` with the id of every image, unless finding them takes as long as reading them.
     /// Returns whether it did.
     ///

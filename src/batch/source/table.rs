@@ -97,10 +97,6 @@ impl Table {
         Ok(table(image))
     }
 
-    pub(super) fn path(&self) -> &Path {
-        &self.path
-    }
-
     /// Calls `each` with the id of every row.
     pub(super) fn ids(&self, each: &mut dyn FnMut(&str)) -> Result<()> {
         let reader = self.reader()?;

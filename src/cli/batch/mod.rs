@@ -58,7 +58,8 @@ pub(super) struct Batch {
     #[arg(long, value_enum, default_value_t = Numbers::Float32)]
     map_type: Numbers,
     /// Images whose maps share a file; large maps share it with fewer
-    #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    #[arg(long, value_name = "N", default_value_t = 1000)]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     images_per_file: u32,
     /// A table's column of images [default: image, or the only column of bytes]
     #[arg(long, value_name = "NAME")]
@@ -135,7 +136,7 @@ impl Batch {
             shard,
             folder: &self.out,
             resume: self.resume,
-            settings: self.settings(&model)?,
+            settings: self.settings(&model),
             limits: Limits { max_pixels: config.server.max_pixels },
             workers: self.workers.map_or_else(|| model.threads() + 1, usize::from),
         };
@@ -193,24 +194,20 @@ impl Batch {
     }
 
     /// What decides the results.
-    fn settings(&self, model: &Model) -> Result<RunSettings> {
-        let path = model.folder().onnx_path();
-        let digest = std::fs::File::open(&path)
-            .and_then(crate::digest::sha256_of)
-            .map_err(|error| Error::new(Kind::Setup, error.to_string()).at_path(&path))?;
+    fn settings(&self, model: &Model) -> RunSettings {
         let mut settings = RunSettings::new();
         let mut set = |name: &str, value: &str| settings.insert(name.to_owned(), value.to_owned());
         for (name, value) in self.options.pairs() {
             set(name, value);
         }
         set("model", model.id());
-        set("model_sha256", &digest);
+        set("model_sha256", &model.file().sha256());
         set("shard", self.shard.as_deref().unwrap_or("0/1"));
         let name = |value: Option<clap::builder::PossibleValue>| {
             value.map(|value| value.get_name().to_owned()).unwrap_or_default()
         };
         set("maps", &name(self.maps.to_possible_value()));
         set("map_type", &name(self.map_type.to_possible_value()));
-        Ok(settings)
+        settings
     }
 }

@@ -144,7 +144,7 @@ impl Observer for Progress {
         let mut counts = self.counts();
         counts.repeated += 1;
         if counts.repeated <= NAMED_FAILURES && !self.is_quiet {
-            self.note(&format!("camlens: {id}: an image before it has this id, so it is left out"));
+            self.note(&format!("camlens: {id}: an earlier image has this id; this one is skipped"));
         }
     }
 

@@ -7,10 +7,7 @@ use bytes::Bytes;
 
 use crate::error::{Error, Kind, Result};
 use crate::explain::{Choice, Method};
-
-/// The extensions that mark an image in a folder. A file that is named itself may have any.
-const EXTENSIONS: [&str; 10] =
-    ["png", "jpg", "jpeg", "jpe", "webp", "gif", "bmp", "dib", "tif", "tiff"];
+use crate::picture::decode::{EXTENSIONS, has_image_extension};
 
 /// One image.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -115,8 +112,7 @@ fn images_of(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for entry in std::fs::read_dir(folder)? {
         let path = entry?.path();
-        let extension = path.extension().unwrap_or_default().to_string_lossy().to_lowercase();
-        if path.is_file() && EXTENSIONS.contains(&extension.as_str()) {
+        if path.is_file() && has_image_extension(&path) {
             files.push(path);
         }
     }

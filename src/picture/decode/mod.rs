@@ -23,6 +23,8 @@ mod tiff;
 mod tiff_jpeg;
 mod webp;
 
+use std::path::Path;
+
 use image::RgbImage;
 
 use self::errors::corrupt;
@@ -31,6 +33,18 @@ pub use self::limits::Limits;
 pub use self::size::DeclaredSize;
 use crate::error::Result;
 use crate::panics;
+
+/// The extensions of image files, to find them in a folder or an archive. [`decode`] goes by the
+/// content.
+pub const EXTENSIONS: [&str; 10] =
+    ["png", "jpg", "jpeg", "jpe", "webp", "gif", "bmp", "dib", "tif", "tiff"];
+
+/// Whether a path has one of [`EXTENSIONS`], in whatever case.
+#[must_use]
+pub fn has_image_extension(path: &Path) -> bool {
+    let extension = path.extension().unwrap_or_default().to_string_lossy().to_lowercase();
+    EXTENSIONS.contains(&extension.as_str())
+}
 
 /// Decodes an image to 8-bit RGB, with its EXIF orientation applied and alpha blended over white.
 ///
